@@ -1,0 +1,1 @@
+"""MILP encodings of ReLU networks for Pyomo, usable in anyone's model."""

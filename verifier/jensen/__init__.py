@@ -1,0 +1,1 @@
+"""Exact convexity verification of ReLU networks."""

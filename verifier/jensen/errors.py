@@ -1,0 +1,44 @@
+"""Every error the library raises on purpose.
+
+Each class inherits :class:`JensenError` and the builtin a caller would expect.
+A message names the file, layer or node, says what was found and what is
+supported, in one line, so that the command line can print it as it is.
+"""
+
+from __future__ import annotations
+
+
+class JensenError(Exception):
+    """Base class of every deliberate error of this package."""
+
+
+class NetworkError(JensenError, ValueError):
+    """A network that is not a finite ReLU DAG (shapes, NaN, cycles, ...)."""
+
+
+class DomainError(JensenError, ValueError):
+    """A domain that is empty, ill-formed or of the wrong dimension."""
+
+
+class OptionError(JensenError, ValueError):
+    """An option with a value outside what is supported."""
+
+
+class ModelFileError(JensenError, ValueError):
+    """A model file that cannot be read."""
+
+
+class UnsupportedOperatorError(ModelFileError, NotImplementedError):
+    """A model file that holds an operation outside piecewise-linear networks."""
+
+
+class MissingExtraError(JensenError, ImportError):
+    """An optional dependency is needed; the message names the extra."""
+
+
+class UndecidedError(JensenError, RuntimeError):
+    """Convexity was neither proved nor refuted within the limits."""
+
+
+class SolverError(JensenError, RuntimeError):
+    """The MILP or LP solver failed in a way that leaves no usable answer."""

@@ -1,0 +1,141 @@
+"""Exact linear algebra on float64 data: every double is an integer times a power of two.
+
+A matrix is held as Python integers over one common power of two, a vector as
+Python integers over one common denominator, so that products need integer
+arithmetic only and no greatest common divisors in the inner loop.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+Matrix = NDArray[np.float64] | sp.csr_array
+ObjectArray = NDArray[Any]
+
+
+def dyadic_integers(values: NDArray[np.float64]) -> tuple[ObjectArray, int]:
+    """Write finite doubles as ``integers * 2**exponent`` with one exponent.
+
+    Parameters
+    ----------
+    values : array of any shape
+        Finite float64 numbers.
+
+    Returns
+    -------
+    integers : object array of ``int``, same shape
+    exponent : int
+
+    Examples
+    --------
+    >>> dyadic_integers(np.array([0.5, -3.0, 0.0]))
+    (array([1, -6, 0], dtype=object), -1)
+    """
+    fraction, exponent = np.frexp(values)
+    mantissa = np.ldexp(fraction, 53).astype(np.int64)
+    exponent = exponent.astype(np.int64) - 53
+    nonzero = mantissa != 0
+    if not nonzero.any():
+        return np.zeros(values.shape, dtype=np.int64).astype(object), 0
+    # strip trailing zero bits first: float32 weights then stay 24-bit integers
+    lowest = np.where(nonzero, mantissa & -mantissa, 1)
+    trailing = np.log2(lowest.astype(np.float64)).astype(np.int64)
+    mantissa >>= trailing
+    exponent += trailing
+    base = int(exponent[nonzero].min())
+    shift = np.where(nonzero, exponent - base, 0)
+    return mantissa.astype(object) << shift.astype(object), base
+
+
+@dataclass(frozen=True)
+class ExactVector:
+    """The rational vector ``integers / denominator``."""
+
+    integers: ObjectArray
+    denominator: int
+
+    @classmethod
+    def from_fractions(cls, values: Iterable[Fraction | int | float]) -> ExactVector:
+        """Build from numbers; floats are taken at their exact value."""
+        fractions = [Fraction(v) for v in values]
+        denominator = math.lcm(*(f.denominator for f in fractions)) if fractions else 1
+        integers = [f.numerator * (denominator // f.denominator) for f in fractions]
+        out = np.empty(len(integers), dtype=object)
+        out[:] = integers
+        return cls(out, denominator)
+
+    @classmethod
+    def from_floats(cls, values: NDArray[np.float64]) -> ExactVector:
+        """Build from finite doubles."""
+        integers, exponent = dyadic_integers(values)
+        return cls(*_apply_power(integers, exponent))
+
+    def to_fractions(self) -> list[Fraction]:
+        """Return the entries as reduced fractions."""
+        return [Fraction(int(i), self.denominator) for i in self.integers]
+
+    def __add__(self, other: ExactVector) -> ExactVector:
+        common = math.lcm(self.denominator, other.denominator)
+        left = self.integers * (common // self.denominator)
+        right = other.integers * (common // other.denominator)
+        return ExactVector(left + right, common)
+
+    def reduced(self) -> ExactVector:
+        """Divide numerator and denominator by their common factor."""
+        divisor = math.gcd(self.denominator, *(int(i) for i in self.integers))
+        if divisor <= 1:
+            return self
+        return ExactVector(self.integers // divisor, self.denominator // divisor)
+
+    def masked(self, mask: NDArray[np.bool_]) -> ExactVector:
+        """Set the entries outside ``mask`` to zero."""
+        return ExactVector(np.where(mask, self.integers, 0), self.denominator)
+
+    def positive(self) -> NDArray[np.bool_]:
+        """Return which entries are > 0."""
+        return np.array([i > 0 for i in self.integers], dtype=bool)
+
+
+def _apply_power(integers: ObjectArray, exponent: int) -> tuple[ObjectArray, int]:
+    if exponent >= 0:
+        return integers * (1 << exponent), 1
+    return integers, 1 << -exponent
+
+
+class ExactMatrix:
+    """A float64 matrix, dense or sparse, as integers over a power of two.
+
+    Only the non-zero entries are stored, row by row, so that a convolution
+    costs what its non-zeros cost.
+    """
+
+    def __init__(self, matrix: Matrix) -> None:
+        csr = sp.csr_array(matrix)
+        csr.sum_duplicates()
+        csr.eliminate_zeros()
+        self.shape: tuple[int, int] = (int(csr.shape[0]), int(csr.shape[1]))
+        self._columns = csr.indices
+        self._starts = csr.indptr[:-1]
+        self._filled = np.diff(csr.indptr) > 0
+        self._integers, self._exponent = dyadic_integers(csr.data)
+
+    def __matmul__(self, vector: ExactVector) -> ExactVector:
+        products = self._integers * vector.integers[self._columns]
+        total = np.zeros(self.shape[0], dtype=np.int64).astype(object)
+        if products.size:
+            total[self._filled] = np.add.reduceat(products, self._starts[self._filled])
+        integers, power = _apply_power(total, self._exponent)
+        return ExactVector(integers, vector.denominator * power)
+
+
+def exact_fractions(values: Sequence[float] | NDArray[np.float64]) -> list[Fraction]:
+    """Return the exact values of finite doubles."""
+    return [Fraction(float(v)) for v in values]

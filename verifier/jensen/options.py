@@ -1,0 +1,83 @@
+"""Options of a verification: one frozen record, passed explicitly."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+from jensen.errors import OptionError
+
+
+class Engine(StrEnum):
+    """Which prover runs after the screens.
+
+    ``TREE`` branches on activations and is exact; ``MILP`` solves one facet program per
+    group and ``MIDPOINT`` one program over pairs of points, both up to HiGHS's tolerance.
+    ``AUTO`` is the fastest exact one.
+    """
+
+    AUTO = "auto"
+    TREE = "tree"
+    MILP = "milp"
+    MIDPOINT = "midpoint"
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to verify.
+
+    Parameters
+    ----------
+    engine : Engine
+    time_limit : float or None
+        Seconds of wall clock for one verification; None for no limit.
+    node_limit : int or None
+        Tree nodes per hyperplane group.
+    tolerance : float
+        Gradient jumps ``>= -tolerance`` are accepted; 0 asks for exact convexity.
+    concave : bool
+        Decide concavity, that is convexity of ``-f``.
+    inputs : tuple of int or None
+        Decide convexity in these inputs only, for every value of the others.
+    certificate : bool
+        Produce a certificate that the independent checker accepts.
+    threads : int
+        Threads of the MILP solver.
+    seed : int
+        Seed of the search for counterexamples; verdicts do not depend on it.
+
+    Raises
+    ------
+    OptionError
+        For values out of range.
+    """
+
+    engine: Engine = Engine.AUTO
+    time_limit: float | None = None
+    node_limit: int | None = None
+    tolerance: float = 0.0
+    concave: bool = False
+    inputs: tuple[int, ...] | None = None
+    certificate: bool = False
+    threads: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        try:
+            object.__setattr__(self, "engine", Engine(self.engine))
+        except ValueError:
+            names = ", ".join(Engine)
+            raise OptionError(f"engine {self.engine!r}: supported are {names}") from None
+        if self.time_limit is not None and not self.time_limit > 0:
+            raise OptionError(f"time limit {self.time_limit}: seconds > 0 are needed")
+        if not (math.isfinite(self.tolerance) and self.tolerance >= 0):
+            raise OptionError(f"tolerance {self.tolerance}: a finite number >= 0 is needed")
+        if self.node_limit is not None and self.node_limit < 1:
+            raise OptionError(f"node limit {self.node_limit}: at least 1 is needed")
+        if self.threads < 1:
+            raise OptionError(f"threads {self.threads}: at least 1 is needed")
+        if self.inputs is not None:
+            object.__setattr__(self, "inputs", tuple(sorted(set(map(int, self.inputs)))))
+            if not self.inputs:
+                raise OptionError("partial convexity needs at least one input")
