@@ -11,14 +11,15 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-Matrix = NDArray[np.float64] | sp.csr_array
-ObjectArray = NDArray[Any]
+# a float64 ndarray or a scipy csr_array; scipy ships no type information
+Matrix: TypeAlias = Any
+ObjectArray: TypeAlias = NDArray[Any]
 
 
 def dyadic_integers(values: NDArray[np.float64]) -> tuple[ObjectArray, int]:
