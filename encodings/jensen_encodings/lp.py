@@ -1,0 +1,99 @@
+"""Dense linear programs for HiGHS, passed as arrays (adding rows one by one is slow)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import highspy
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+INFINITY = highspy.kHighsInf
+
+
+class LpStatus(StrEnum):
+    """How a linear program ended."""
+
+    OPTIMAL = "optimal"
+    INFEASIBLE = "infeasible"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, eq=False)
+class LpResult:
+    """Solution of ``max c x`` subject to ``A x <= b`` (equalities for some rows).
+
+    Attributes
+    ----------
+    status : LpStatus
+    objective : float
+    x : array (columns,), empty unless optimal
+    multipliers : array (rows,)
+        ``>= 0`` on inequality rows up to the solver's tolerance: the dual solution
+        with ``multipliers @ A = c`` if optimal, a Farkas ray with
+        ``multipliers @ A = 0, multipliers @ b < 0`` if infeasible. Hints, not proofs.
+    """
+
+    status: LpStatus
+    objective: float
+    x: FloatArray
+    multipliers: FloatArray
+
+
+class QuietHighs(highspy.Highs):
+    """HiGHS without its banner, which the constructor prints when it enables callbacks."""
+
+    def enableCallbacks(self) -> None:  # noqa: N802  (HiGHS's name)
+        """Silence the instance before anything can be logged."""
+        self.silent()
+        super().enableCallbacks()
+
+
+class LpSolver:
+    """One silent HiGHS instance, reused for many small programs."""
+
+    def __init__(self) -> None:
+        self._highs = QuietHighs()
+        self._highs.setOptionValue("threads", 1)
+        # rays of infeasible programs are only there without presolve
+        self._highs.setOptionValue("presolve", "off")
+        self._highs.setOptionValue("solver", "simplex")
+
+    def maximise(
+        self, c: FloatArray, A: FloatArray, b: FloatArray, equality: NDArray[np.bool_]
+    ) -> LpResult:
+        """Solve ``max c x``, ``A x <= b``, with ``A x = b`` on the ``equality`` rows, x free."""
+        rows, columns = A.shape
+        lp = highspy.HighsLp()
+        lp.num_col_ = columns
+        lp.num_row_ = rows
+        lp.sense_ = highspy.ObjSense.kMaximize
+        lp.col_cost_ = c
+        lp.col_lower_ = np.full(columns, -INFINITY)
+        lp.col_upper_ = np.full(columns, INFINITY)
+        lp.row_lower_ = np.where(equality, b, -INFINITY)
+        lp.row_upper_ = b
+        row_index, column_index = np.nonzero(A)
+        lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
+        lp.a_matrix_.start_ = np.searchsorted(row_index, np.arange(rows + 1)).astype(np.int32)
+        lp.a_matrix_.index_ = column_index.astype(np.int32)
+        lp.a_matrix_.value_ = A[row_index, column_index]
+        self._highs.passModel(lp)
+        self._highs.run()
+        status = self._highs.getModelStatus()
+        empty = np.empty(0)
+        if status == highspy.HighsModelStatus.kOptimal:
+            solution = self._highs.getSolution()
+            return LpResult(
+                LpStatus.OPTIMAL,
+                self._highs.getInfo().objective_function_value,
+                np.array(solution.col_value),
+                np.array(solution.row_dual),
+            )
+        if status == highspy.HighsModelStatus.kInfeasible:
+            _, found, ray = self._highs.getDualRay()
+            multipliers = np.array(ray) if found else empty
+            return LpResult(LpStatus.INFEASIBLE, -np.inf, empty, multipliers)
+        return LpResult(LpStatus.FAILED, np.nan, empty, empty)
