@@ -1,0 +1,224 @@
+"""A network under construction: the few operations that every loader lowers to.
+
+Affine operations multiply and add the matrices of symbolic tensors, a ReLU closes a
+tensor into a new :class:`~jensen.network.Block`. Nothing is rounded: where merging
+two affine maps would round, an identity block keeps them apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from jensen.exact import Matrix
+from jensen.loaders.symbolic import (
+    LoweringError,
+    SymbolicTensor,
+    broadcast_together,
+    check_entries,
+    check_size,
+    constant,
+    nonzero_terms,
+    row_counts,
+    stack,
+)
+from jensen.lossless import exact_product, exact_row_scaling, exact_sum
+from jensen.network import INPUT, OUTPUT, Activation, Block, ReluNetwork
+
+FloatArray = NDArray[np.float64]
+
+_SMALL = 4096
+
+
+class Lowering:
+    """A network under construction.
+
+    Parameters
+    ----------
+    input_size : int
+        Number of scalar inputs of the network.
+    """
+
+    def __init__(self, input_size: int) -> None:
+        check_size(input_size)
+        self._blocks: list[Block] = []
+        self._sizes = {INPUT: input_size}
+        self._counts = dict.fromkeys(Activation, 0)
+
+    def input(self) -> SymbolicTensor:
+        """Return the network's input vector."""
+        return self._output_of(INPUT)
+
+    # ------------------------------------------------------------------ affine
+
+    def linear(self, matrix: Matrix, x: SymbolicTensor, shape: Sequence[int]) -> SymbolicTensor:
+        """Return ``matrix @ x`` (of x flattened) as a tensor of the given shape."""
+        check_entries(_stored(matrix))
+        merged = self._linear_terms(matrix, x)
+        if merged is None:
+            merged = self._linear_terms(matrix, self.materialise(x))
+        if merged is None:
+            raise LoweringError("weights whose product overflows")
+        return SymbolicTensor(tuple(shape), *merged)
+
+    def _linear_terms(
+        self, matrix: Matrix, x: SymbolicTensor
+    ) -> tuple[Mapping[str, Matrix], FloatArray] | None:
+        terms: dict[str, Matrix] = {}
+        for source, inner in x.terms.items():
+            product = exact_product(matrix, inner)
+            if product is None:
+                return None
+            terms[source] = product
+        if not x.bias.any():
+            return nonzero_terms(terms), np.zeros(matrix.shape[0])
+        bias = exact_product(matrix, x.bias[:, None])
+        if bias is None:
+            if not x.is_constant:
+                return None
+            bias = matrix @ x.bias[:, None]  # constants alone are folded in floating point
+        return nonzero_terms(terms), np.asarray(bias)[:, 0]
+
+    def scale(self, x: SymbolicTensor, factors: FloatArray) -> SymbolicTensor:
+        """Return ``factors * x``; ``factors`` is flat, of x's size."""
+        for candidate in (x, self.materialise(x)):
+            terms = {s: exact_row_scaling(m, factors) for s, m in candidate.terms.items()}
+            bias = exact_row_scaling(candidate.bias, factors)
+            if bias is not None and all(m is not None for m in terms.values()):
+                return SymbolicTensor(x.shape, nonzero_terms(terms), bias)
+        raise LoweringError("weights whose product overflows")
+
+    def negate(self, x: SymbolicTensor) -> SymbolicTensor:
+        """Return ``-x``."""
+        return SymbolicTensor(x.shape, {s: -m for s, m in x.terms.items()}, -x.bias)
+
+    def add(self, x: SymbolicTensor, y: SymbolicTensor) -> SymbolicTensor:
+        """Return ``x + y`` with broadcasting."""
+        x, y = broadcast_together(x, y)
+        if (total := self._sum(x, y)) is not None:
+            return total
+        kept, moved = (x, y) if _is_plain(x) else (y, x)
+        total = self._sum(kept, self.materialise(moved))
+        if total is None:
+            total = self._sum(self.materialise(kept), self.materialise(moved))
+        if total is None:
+            raise LoweringError("constants whose sum overflows")
+        return total
+
+    def subtract(self, x: SymbolicTensor, y: SymbolicTensor) -> SymbolicTensor:
+        """Return ``x - y`` with broadcasting."""
+        return self.add(x, self.negate(y))
+
+    def _sum(self, x: SymbolicTensor, y: SymbolicTensor) -> SymbolicTensor | None:
+        bias = exact_sum(x.bias, y.bias)
+        if bias is None:
+            if not (x.is_constant and y.is_constant):
+                return None
+            bias = x.bias + y.bias
+        terms = dict(x.terms)
+        for source, matrix in y.terms.items():
+            total = exact_sum(terms[source], matrix) if source in terms else matrix
+            if total is None:
+                return None
+            terms[source] = total
+        return SymbolicTensor(x.shape, nonzero_terms(terms), bias)
+
+    def materialise(self, x: SymbolicTensor) -> SymbolicTensor:
+        """Return x as the output of an identity block, unless it is already plain."""
+        if x.is_constant or _is_plain(x):
+            return x
+        return self._close(x, Activation.IDENTITY)
+
+    # --------------------------------------------------------------- piecewise
+
+    def relu(self, x: SymbolicTensor) -> SymbolicTensor:
+        """Return ``max(x, 0)``; numbers that do not depend on the input stay constants."""
+        live = np.zeros(x.size, dtype=bool)
+        for matrix in x.terms.values():
+            live |= row_counts(matrix) > 0
+        if live.all():
+            return self._close(x, Activation.RELU)
+        fixed = constant(np.maximum(x.bias, 0.0))
+        if not live.any():
+            return fixed.reshape(x.shape)
+        closed = self._close(x.take(np.flatnonzero(live)), Activation.RELU)
+        position = x.indices()
+        position.ravel()[live] = x.size + np.arange(closed.size)
+        return stack([fixed, closed]).take(position)
+
+    def maximum(self, x: SymbolicTensor, y: SymbolicTensor) -> SymbolicTensor:
+        """Return ``max(x, y) = y + relu(x - y)`` with broadcasting."""
+        x, y = (self.materialise(t) for t in broadcast_together(x, y))
+        return self.add(y, self.relu(self.subtract(x, y)))
+
+    def minimum(self, x: SymbolicTensor, y: SymbolicTensor) -> SymbolicTensor:
+        """Return ``min(x, y) = x - relu(x - y)`` with broadcasting."""
+        x, y = (self.materialise(t) for t in broadcast_together(x, y))
+        return self.subtract(x, self.relu(self.subtract(x, y)))
+
+    # -------------------------------------------------------------- the network
+
+    def _close(self, x: SymbolicTensor, activation: Activation) -> SymbolicTensor:
+        self._counts[activation] += 1
+        prefix = "relu" if activation is Activation.RELU else "affine"
+        name = f"{prefix}_{self._counts[activation]}"
+        self._sizes[name] = x.size
+        terms = {source: _tidy(matrix) for source, matrix in x.terms.items()}
+        self._blocks.append(Block(name, terms, x.bias, activation))
+        return self._output_of(name).reshape(x.shape)
+
+    def _output_of(self, name: str) -> SymbolicTensor:
+        size = self._sizes[name]
+        eye = sp.csr_array(sp.eye_array(size, format="csr"))
+        return SymbolicTensor((size,), {name: eye}, np.zeros(size))
+
+    def finish(
+        self, output: SymbolicTensor, input_shape: Sequence[int], output_shape: Sequence[int]
+    ) -> ReluNetwork:
+        """Return the network that computes a tensor, without blocks it does not read."""
+        terms = {source: _tidy(matrix) for source, matrix in output.terms.items()}
+        if not terms:
+            terms = {INPUT: _tidy(sp.csr_array((output.size, self._sizes[INPUT])))}
+        kept = [Block(OUTPUT, terms, output.bias, Activation.IDENTITY)]
+        needed = set(terms)
+        for block in reversed(self._blocks):
+            if block.name in needed:
+                kept.append(block)
+                needed.update(block.weights)
+        return ReluNetwork(
+            self._sizes[INPUT], kept[::-1], input_shape=input_shape, output_shape=output_shape
+        )
+
+
+def _is_plain(x: SymbolicTensor) -> bool:
+    """Whether x only picks outputs of blocks, unscaled and none twice, and adds them.
+
+    Every affine map of such a tensor has the map's own entries as weights.
+    """
+    if x.bias.any():
+        return False
+    for matrix in x.terms.values():
+        if not sp.issparse(matrix) or (np.abs(matrix.data) != 1).any():
+            return False
+        if (np.diff(matrix.indptr) > 1).any():
+            return False
+        if np.bincount(matrix.indices, minlength=1).max() > 1:
+            return False
+    return True
+
+
+def _tidy(matrix: Matrix) -> Matrix:
+    """Choose the storage: small or full matrices dense, the others sparse."""
+    size = int(matrix.shape[0]) * int(matrix.shape[1])
+    if sp.issparse(matrix):
+        return matrix.toarray() if size <= _SMALL or 2 * matrix.nnz > size else matrix
+    if size > 16 * _SMALL and 10 * np.count_nonzero(matrix) < size:
+        return sp.csr_array(matrix)
+    return matrix
+
+
+def _stored(matrix: Matrix) -> int:
+    return int(matrix.nnz) if sp.issparse(matrix) else int(matrix.size)

@@ -1,0 +1,248 @@
+"""ONNX models, lowered node by node to a ReLU DAG (docs/onnx.md)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import lru_cache
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from jensen.errors import ModelFileError, NetworkError, UnsupportedOperatorError
+from jensen.loaders import onnx_activations, onnx_affine, onnx_shaping
+from jensen.loaders.lowering import Lowering
+from jensen.loaders.onnx_file import opset_of, read_model
+from jensen.loaders.onnx_folding import fold, tensor_array
+from jensen.loaders.onnx_node import OPERATORS, Node, Value
+from jensen.loaders.symbolic import (
+    LoweringError,
+    NotPiecewiseLinearError,
+    SymbolicTensor,
+    check_size,
+    constant,
+    stack,
+)
+from jensen.network import ReluNetwork
+
+# importing these fills the table of operators
+_OPERATOR_MODULES = (onnx_activations, onnx_affine, onnx_shaping)
+
+_FLOATS = {
+    onnx.TensorProto.FLOAT,
+    onnx.TensorProto.DOUBLE,
+    onnx.TensorProto.FLOAT16,
+    onnx.TensorProto.BFLOAT16,
+}
+# what these return is fixed once the batch is, so that it may go through any operator
+_STATIC = {"Shape", "Size"}
+_ADVICE = (
+    "it is not piecewise linear; supported are affine operators, Relu and its kin and max pooling "
+    "(docs/onnx.md): verify the network that ends before it"
+)
+
+
+def load_onnx(path: Path) -> ReluNetwork:
+    """Read a network from an ONNX file.
+
+    Dynamic batch dimensions are set to 1; several inputs or outputs are joined
+    in their order.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is damaged or its graph makes no sense; the message names the node.
+    UnsupportedOperatorError
+        For an operator outside piecewise-linear networks.
+    """
+    return network_from_model(read_model(path), path)
+
+
+def network_from_model(model: Any, path: Path) -> ReluNetwork:
+    """Lower a parsed model; ``path`` is only used in messages."""
+    try:
+        return _Graph(model, path).lower()
+    except LoweringError as error:
+        raise ModelFileError(f"{path}: {error}") from None
+    except NetworkError as error:
+        raise NetworkError(f"{path}: {error}") from None
+    except MemoryError:
+        raise ModelFileError(f"{path}: too large for the memory of this machine") from None
+
+
+class _Graph:
+    """One walk over the nodes of a graph, in the order of the file."""
+
+    def __init__(self, model: Any, path: Path) -> None:
+        self._path = path
+        self._graph = model.graph
+        self._needed = _needed_nodes(model.graph)
+        self._refuse_double_names()
+        self._refuse_unknown_operators()
+        self._opset = opset_of(model, path)
+        self._stored = {tensor.name: tensor for tensor in model.graph.initializer}
+        if model.graph.sparse_initializer:
+            raise ModelFileError(f"{path}: sparse initializers are not supported; store them dense")
+        self._readers = _count_readers(model.graph, self._needed)
+        self._values: dict[str, Value] = {}
+
+    def lower(self) -> ReluNetwork:
+        """Return the network."""
+        inputs = [i for i in self._graph.input if i.name not in self._stored]
+        if not inputs:
+            raise ModelFileError(f"{self._path}: the graph has no input")
+        shapes = [_input_shape(info) for info in inputs]
+        sizes = [prod(shape) for shape, _ in shapes]
+        lowering = Lowering(sum(sizes))
+        whole = lowering.input()
+        start = 0
+        for info, (shape, _), size in zip(inputs, shapes, sizes, strict=True):
+            self._values[info.name] = whole.take(np.arange(start, start + size).reshape(shape))
+            start += size
+        for proto in self._needed:
+            self._evaluate(proto, lowering)
+        outputs = [self._output(info.name) for info in self._graph.output]
+        joined = outputs[0] if len(outputs) == 1 else stack(outputs)
+        if not joined.size:
+            raise ModelFileError(f"{self._path}: output {self._graph.output[0].name!r} is empty")
+        input_shape = (
+            _sample_shape(shapes[0][0], shapes[0][1]) if len(shapes) == 1 else (sum(sizes),)
+        )
+        return lowering.finish(joined, input_shape, _sample_shape(joined.shape, False))
+
+    def _output(self, name: str) -> SymbolicTensor:
+        value = self._read(name)
+        return value if isinstance(value, SymbolicTensor) else constant(value)
+
+    def _refuse_double_names(self) -> None:
+        names = [info.name for info in self._graph.input]
+        names += [name for proto in self._graph.node for name in proto.output if name]
+        if double := [name for name, count in Counter(names).items() if count > 1]:
+            raise ModelFileError(f"{self._path}: {double[0]!r} is computed twice")
+
+    def _refuse_unknown_operators(self) -> None:
+        """Name the first node that no version of this loader could lower."""
+        computed = {i.name for i in self._graph.input}
+        computed -= {tensor.name for tensor in self._graph.initializer}
+        for proto in self._needed:
+            if not computed.isdisjoint(proto.input):
+                if proto.op_type not in _STATIC:
+                    computed.update(proto.output)
+                if proto.domain not in ("", "ai.onnx") or proto.op_type not in OPERATORS:
+                    raise UnsupportedOperatorError(self._at(proto, _ADVICE))
+
+    def _evaluate(self, proto: Any, lowering: Lowering) -> None:
+        try:
+            inputs = tuple(self._read(name) if name else None for name in proto.input)
+            _check_schema(proto, self._opset)
+            arrays = [value for value in inputs if not isinstance(value, SymbolicTensor)]
+            if len(arrays) == len(inputs):
+                results: Value | Sequence[Value] = fold(proto, self._opset, arrays)
+            else:
+                results = OPERATORS[proto.op_type](Node(proto, self._opset, inputs, lowering))
+        except NotPiecewiseLinearError as error:
+            raise UnsupportedOperatorError(self._at(proto, str(error))) from None
+        except (LoweringError, ValueError, IndexError, TypeError, OverflowError) as error:
+            raise ModelFileError(self._at(proto, " ".join(str(error).split())[:300])) from None
+        listed = [results] if isinstance(results, SymbolicTensor | np.ndarray) else list(results)
+        self._values.update(
+            (name, value) for name, value in zip(proto.output, listed, strict=False) if name
+        )
+        for name in proto.input:
+            self._readers[name] = self._readers.get(name, 0) - 1
+            if self._readers[name] <= 0:
+                self._values.pop(name, None)  # large intermediate maps are freed early
+
+    def _read(self, name: str) -> Value:
+        if name in self._values:
+            return self._values[name]
+        if name not in self._stored:
+            raise LoweringError(f"{name!r} is read before anything computes it")
+        value = self._values[name] = tensor_array(self._stored[name])
+        return value
+
+    def _at(self, proto: Any, message: str) -> str:
+        named = f"node {proto.name!r}" if proto.name else f"node computing {_first(proto)!r}"
+        kind = f"{proto.domain}.{proto.op_type}" if proto.domain else proto.op_type
+        return f"{self._path}: {named} ({kind}): {message}"
+
+
+def _first(proto: Any) -> str:
+    return next((name for name in proto.output if name), "nothing")
+
+
+def _needed_nodes(graph: Any) -> list[Any]:
+    """Return the nodes that an output depends on, in the order of the file."""
+    needed = {info.name for info in graph.output}
+    kept = []
+    for proto in reversed(graph.node):
+        if not needed.isdisjoint(name for name in proto.output if name):
+            kept.append(proto)
+            needed.update(proto.input)
+    return kept[::-1]
+
+
+def _count_readers(graph: Any, nodes: Sequence[Any]) -> dict[str, int]:
+    readers = {info.name: 1 for info in graph.output}
+    for proto in nodes:
+        for name in proto.input:
+            readers[name] = readers.get(name, 0) + 1
+    return readers
+
+
+def _input_shape(info: Any) -> tuple[tuple[int, ...], bool]:
+    """Return the shape of an input with a batch of one, and whether the batch is dynamic."""
+    kind = info.type.tensor_type
+    if info.type.WhichOneof("value") != "tensor_type" or kind.elem_type not in _FLOATS:
+        raise LoweringError(f"input {info.name!r} is no tensor of floats")
+    if not kind.HasField("shape"):
+        raise LoweringError(f"input {info.name!r} has no shape; export it with its sizes")
+    shape = []
+    dynamic = False
+    for i, dim in enumerate(kind.shape.dim):
+        fixed = dim.WhichOneof("value") == "dim_value" and dim.dim_value > 0
+        if not fixed and i > 0:
+            raise LoweringError(
+                f"input {info.name!r} has no fixed size in dimension {i} "
+                f"({dim.dim_param or 'unnamed'}); only the first one, the batch, may vary"
+            )
+        dynamic = dynamic or not fixed
+        shape.append(int(dim.dim_value) if fixed else 1)
+    check_size(prod(shape))
+    return tuple(shape), dynamic
+
+
+def _sample_shape(shape: tuple[int, ...], dynamic: bool) -> tuple[int, ...]:
+    """Return a shape without its batch dimension of one."""
+    if len(shape) > 1 and (dynamic or shape[0] == 1):
+        return shape[1:]
+    return shape or (1,)
+
+
+@lru_cache(maxsize=512)
+def _schema(operator: str, opset: int) -> tuple[frozenset[str], frozenset[str], int, int] | None:
+    try:
+        schema = onnx.defs.get_schema(operator, opset, "")
+    except onnx.defs.SchemaError:
+        return None
+    attributes = schema.attributes
+    required = frozenset(name for name, entry in attributes.items() if entry.required)
+    return frozenset(attributes), required, schema.min_input, schema.max_input
+
+
+def _check_schema(proto: Any, opset: int) -> None:
+    """Refuse what the operator's definition does not know: it may change the meaning."""
+    schema = _schema(proto.op_type, opset)
+    if schema is None:
+        raise LoweringError(f"opset {opset} has no such operator")
+    known, required, least, most = schema
+    given = {attribute.name for attribute in proto.attribute}
+    if given - known:
+        raise LoweringError(f"opset {opset} knows no attribute {sorted(given - known)[0]!r}")
+    if required - given:
+        raise LoweringError(f"attribute {sorted(required - given)[0]!r} is missing")
+    if not least <= len(proto.input) <= most:
+        raise LoweringError(f"{len(proto.input)} inputs; opset {opset} allows {least} to {most}")

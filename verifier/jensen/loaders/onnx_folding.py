@@ -1,0 +1,146 @@
+"""Constant subgraphs, evaluated once by onnx's own reference evaluator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+from jensen.loaders.symbolic import LoweringError, check_size
+
+Array = NDArray[Any]
+
+# fmt: off
+_BROADCASTING = frozenset(
+    {
+        "Add", "Sub", "Mul", "Div", "Neg", "Abs", "Relu", "Max", "Min", "Sum", "Mean", "Sqrt",
+        "Exp", "Log", "Pow", "Reciprocal", "Floor", "Ceil", "Round", "Sign", "Not", "And", "Or",
+        "Xor", "Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual", "Where", "Clip",
+        "Cast", "CastLike", "Mod", "Sigmoid", "Tanh", "Softplus", "Elu", "LeakyRelu", "PRelu",
+        "HardSigmoid", "Erf", "Sin", "Cos", "IsNaN", "IsInf",
+    }
+)
+_NOT_GROWING = frozenset(
+    {
+        "Identity", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Slice", "Split",
+        "Concat", "Shape", "Size", "ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin",
+        "ReduceProd", "ReduceL1", "ReduceL2", "ReduceSumSquare", "ArgMax", "ArgMin", "Softmax",
+        "LogSoftmax", "CumSum", "NonZero", "BatchNormalization", "Dropout",
+    }
+)
+_MULTIPLYING = frozenset({"MatMul", "Gemm", "Gather", "GatherND", "GatherElements"})
+# fmt: on
+
+
+def fold(node: Any, opset: int, inputs: Sequence[Array | None]) -> list[Array]:
+    """Evaluate a node with constant inputs in the model's own number type.
+
+    Raises
+    ------
+    LoweringError
+        If the operator cannot be folded, the result is too large, or it fails.
+    """
+    if node.op_type == "Constant":
+        return [constant_value(node)]
+    check_size(_result_size(node.op_type, inputs))
+    from onnx.reference import ReferenceEvaluator  # noqa: PLC0415  (slow to import, rarely needed)
+
+    given = {name: value for name, value in zip(node.input, inputs, strict=True) if name}
+    graph = helper.make_graph(
+        [node],
+        "constants",
+        [
+            helper.make_tensor_value_info(
+                name, helper.np_dtype_to_tensor_dtype(value.dtype), value.shape
+            )
+            for name, value in given.items()
+            if value is not None
+        ],
+        [helper.make_empty_tensor_value_info(name) for name in node.output if name],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
+    try:
+        with np.errstate(all="ignore"):
+            results = ReferenceEvaluator(model).run(None, given)
+    except Exception as error:  # the evaluator raises whatever its numpy code happens to raise
+        raise LoweringError(f"its constant inputs do not fit together ({_line(error)})") from None
+    by_name = dict(zip([name for name in node.output if name], results, strict=True))
+    return [np.asarray(by_name[name]) if name else np.zeros(0) for name in node.output]
+
+
+def constant_value(node: Any) -> Array:
+    """Return what a Constant node holds."""
+    if len(node.attribute) != 1:
+        raise LoweringError("exactly one value is needed")
+    (attribute,) = node.attribute
+    match attribute.name:
+        case "value":
+            return tensor_array(attribute.t)
+        case "value_float":
+            return np.array(attribute.f, dtype=np.float32)
+        case "value_floats":
+            return np.array(attribute.floats, dtype=np.float32)
+        case "value_int":
+            return np.array(attribute.i, dtype=np.int64)
+        case "value_ints":
+            return np.array(attribute.ints, dtype=np.int64)
+    raise LoweringError(f"attribute {attribute.name!r} is not supported; supported is 'value'")
+
+
+def tensor_array(tensor: Any) -> Array:
+    """Return the numbers of a stored tensor.
+
+    Raises
+    ------
+    LoweringError
+        If its data do not fill its shape.
+    """
+    if any(size < 0 for size in tensor.dims) or tensor.HasField("segment"):
+        raise LoweringError(f"tensor {tensor.name!r} has the shape {tuple(tensor.dims)}")
+    if tensor.data_type == onnx.TensorProto.STRING:
+        raise LoweringError(f"tensor {tensor.name!r} holds strings")
+    try:
+        return np.asarray(numpy_helper.to_array(tensor))
+    except (ValueError, TypeError, KeyError, NotImplementedError, OverflowError) as error:
+        raise LoweringError(
+            f"tensor {tensor.name!r}: its data do not fill its shape {tuple(tensor.dims)} "
+            f"({_line(error)})"
+        ) from None
+
+
+def _result_size(operator: str, inputs: Sequence[Array | None]) -> int:
+    """Bound the size of a result before it is computed."""
+    arrays = [value for value in inputs if value is not None]
+    try:
+        if operator in _BROADCASTING:
+            return prod(np.broadcast_shapes(*(value.shape for value in arrays)))
+        if operator in _NOT_GROWING:
+            return sum(value.size for value in arrays)
+        if operator in _MULTIPLYING:
+            return prod(value.size for value in arrays)
+        return _SIZE_OF[operator](*arrays)
+    except KeyError:
+        raise LoweringError("this operator on constants is not supported") from None
+    except (ValueError, IndexError, TypeError, ZeroDivisionError, OverflowError) as error:
+        raise LoweringError(f"its constant inputs do not fit together ({_line(error)})") from None
+
+
+def _integers(array: Array) -> tuple[int, ...]:
+    return tuple(max(0, int(value)) for value in array.ravel())
+
+
+_SIZE_OF: dict[str, Callable[..., int]] = {
+    "ConstantOfShape": lambda shape: prod(_integers(shape)),
+    "Expand": lambda x, shape: prod(np.broadcast_shapes(x.shape, _integers(shape))),
+    "Tile": lambda x, repeats: int(x.size) * prod(_integers(repeats)),
+    "Range": lambda start, stop, step: int(abs((float(stop) - float(start)) / float(step))) + 1,
+}
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:160] or type(error).__name__
