@@ -90,10 +90,15 @@ class LpSolver:
                 LpStatus.OPTIMAL,
                 self._highs.getInfo().objective_function_value,
                 np.array(solution.col_value),
-                np.array(solution.row_dual),
+                _signed(np.array(solution.row_dual), equality),
             )
         if status == highspy.HighsModelStatus.kInfeasible:
             _, found, ray = self._highs.getDualRay()
-            multipliers = np.array(ray) if found else empty
+            multipliers = _signed(np.array(ray), equality) if found else empty
             return LpResult(LpStatus.INFEASIBLE, -np.inf, empty, multipliers)
         return LpResult(LpStatus.FAILED, np.nan, empty, empty)
+
+
+def _signed(multipliers: FloatArray, equality: NDArray[np.bool_]) -> FloatArray:
+    """Fix HiGHS's sign, which depends on the sense, so that inequality rows get ``>= 0``."""
+    return -multipliers if multipliers[~equality].sum() < 0 else multipliers

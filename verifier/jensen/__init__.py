@@ -1,1 +1,59 @@
-"""Exact convexity verification of ReLU networks."""
+"""Jensen: exact convexity verification of ReLU networks.
+
+>>> import jensen
+>>> net = jensen.ReluNetwork.from_layers([[[1.0], [-1.0]], [[1.0, 1.0]]], [[0, 0], [0]])
+>>> jensen.is_convex(net)
+True
+"""
+
+from jensen.decide import is_convex, verify
+from jensen.domain import Box, Domain, Everywhere, Polyhedron
+from jensen.errors import (
+    DomainError,
+    JensenError,
+    MissingExtraError,
+    ModelFileError,
+    NetworkError,
+    OptionError,
+    SolverError,
+    UndecidedError,
+    UnsupportedOperatorError,
+)
+from jensen.loaders import load
+from jensen.midpoint import Violation, worst_violation
+from jensen.network import Activation, Block, ReluNetwork
+from jensen.options import Engine, Options
+from jensen.verdict import Counterexample, GroupEvidence, Reason, Status, Verdict
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Activation",
+    "Block",
+    "Box",
+    "Counterexample",
+    "Domain",
+    "DomainError",
+    "Engine",
+    "Everywhere",
+    "GroupEvidence",
+    "JensenError",
+    "MissingExtraError",
+    "ModelFileError",
+    "NetworkError",
+    "OptionError",
+    "Options",
+    "Polyhedron",
+    "Reason",
+    "ReluNetwork",
+    "SolverError",
+    "Status",
+    "UndecidedError",
+    "UnsupportedOperatorError",
+    "Verdict",
+    "Violation",
+    "is_convex",
+    "load",
+    "verify",
+    "worst_violation",
+]

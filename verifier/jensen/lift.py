@@ -20,7 +20,7 @@ from jensen.domain import Box, Domain, Everywhere
 from jensen.errors import DomainError
 from jensen.network import INPUT, Block, ReluNetwork
 from jensen.polyhedron import linear_hull
-from jensen.rational import ONE, ZERO, fraction, rationals
+from jensen.rational import ONE, ZERO, fraction, null_space, rationals
 
 ObjectArray = NDArray[Any]
 
@@ -60,6 +60,24 @@ class WorkingSet:
         if point[-1] <= 0:
             return None
         return tuple(fraction(v / point[-1]) for v in point[:-1])
+
+    def directions(self, inputs: Sequence[int] | None = None) -> ObjectArray:
+        """Return a basis of the working directions that keep tau and all other inputs fixed.
+
+        Parameters
+        ----------
+        inputs : sequence of int or None
+            Inputs that may move (partial convexity); None for all.
+        """
+        count = self.matrix.shape[0] - 1
+        fixed = [] if inputs is None else [i for i in range(count) if i not in set(inputs)]
+        keep = [self.matrix[i] for i in (*fixed, count) if any(v != 0 for v in self.matrix[i])]
+        columns = [[row[k] for row in keep] for k in range(self.dim)]
+        basis = null_space(columns)
+        out = _zeros(self.dim, len(basis))
+        for k, vector in enumerate(basis):
+            out[:, k] = vector
+        return out
 
 
 def working_set(domain: Domain, inputs: int) -> WorkingSet:
@@ -113,8 +131,12 @@ def _cone_set(cone: ObjectArray, inputs: int) -> WorkingSet:
     cube = np.concatenate([hull, -hull[:-1]])
     limits = np.concatenate([_zeros(len(rows), 1)[:, 0], np.full(len(cube), ONE, dtype=object)])
     return WorkingSet(
-        hull, _zeros(inputs + 1, 1)[:, 0], np.concatenate([rows, cube]), limits,
-        lifted=True, identity=identity,
+        hull,
+        _zeros(inputs + 1, 1)[:, 0],
+        np.concatenate([rows, cube]),
+        limits,
+        lifted=True,
+        identity=identity,
     )
 
 

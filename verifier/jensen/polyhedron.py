@@ -36,14 +36,18 @@ def linear_hull(cone: ObjectArray) -> ObjectArray | None:
         If neither could be shown exactly.
     """
     rows, n = cone.shape
-    scale = np.array([max((abs(v) for v in row), default=ZERO) or ONE for row in cone], dtype=object)
+    scale = np.array(
+        [max((abs(v) for v in row), default=ZERO) or ONE for row in cone], dtype=object
+    )
     scaled = floats(cone / scale[:, None])
     # max sum(s) subject to  cone v + s <= 0,  0 <= s <= 1
-    A = np.block([
-        [scaled, np.eye(rows)],
-        [np.zeros((rows, n)), np.eye(rows)],
-        [np.zeros((rows, n)), -np.eye(rows)],
-    ])
+    A = np.block(
+        [
+            [scaled, np.eye(rows)],
+            [np.zeros((rows, n)), np.eye(rows)],
+            [np.zeros((rows, n)), -np.eye(rows)],
+        ]
+    )
     b = np.concatenate([np.zeros(rows), np.ones(rows), np.zeros(rows)])
     c = np.concatenate([np.zeros(n), np.ones(rows)])
     result = LpSolver().maximise(c, A, b, np.zeros(3 * rows, dtype=bool))
@@ -51,7 +55,9 @@ def linear_hull(cone: ObjectArray) -> ObjectArray | None:
         raise DomainError("the dimension of the polyhedron could not be determined")
     tight = result.x[n:] < 0.5
     basis = _basis_of_equalities([list(row) for row in cone[tight]], n)
-    guess = result.multipliers[:rows][tight] / np.array([float(s.p) / float(s.q) for s in scale[tight]])
+    guess = result.multipliers[:rows][tight] / np.array(
+        [float(s.p) / float(s.q) for s in scale[tight]]
+    )
     if tight.any():
         multipliers = project_to_null_space([list(row) for row in cone[tight]], guess.tolist())
         if not multipliers or any(y <= 0 for y in multipliers):
@@ -81,3 +87,28 @@ def _show_strict(rows: ObjectArray, basis: ObjectArray, v: NDArray[np.float64]) 
     point = basis @ np.array([rational(float(c)) for c in coordinates], dtype=object)
     if any(value >= 0 for value in rows @ point):
         raise DomainError("whether the polyhedron has interior points could not be shown exactly")
+
+
+def inner_ball(
+    A: NDArray[np.float64], b: NDArray[np.float64], reach: float = 1e6
+) -> tuple[NDArray[np.float64], float]:
+    """Return centre and radius of a large ball in ``A x <= b``; a hint, in floating point.
+
+    Parameters
+    ----------
+    A, b : arrays (rows, n) and (rows,)
+    reach : float
+        The centre is looked for in ``|x_i| <= reach``, the radius up to ``reach``. It only
+        says where to look for counterexamples.
+    """
+    rows, n = A.shape
+    norms = np.linalg.norm(A, axis=1)
+    box = np.hstack([np.vstack([np.eye(n), -np.eye(n)]), np.zeros((2 * n, 1))])
+    cap = np.append(np.zeros(n), 1.0)[None, :]
+    matrix = np.vstack([np.hstack([A, norms[:, None]]), box, cap])
+    limits = np.concatenate([b, np.full(2 * n + 1, reach)])
+    objective = np.append(np.zeros(n), 1.0)
+    result = LpSolver().maximise(objective, matrix, limits, np.zeros(len(limits), dtype=bool))
+    if result.status is not LpStatus.OPTIMAL:
+        return np.zeros(n), 0.0
+    return result.x[:n], max(float(result.x[-1]), 0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 ObjectArray = NDArray[Any]
 ZERO = flint.fmpq(0)
 ONE = flint.fmpq(1)
+SMALLEST = 5e-324
 
 
 def rational(value: float | int | Fraction) -> Any:
@@ -35,10 +37,24 @@ def rationals(values: NDArray[np.float64]) -> ObjectArray:
 
 
 def floats(values: ObjectArray) -> NDArray[np.float64]:
-    """Round an object array of ``fmpq`` to doubles (nearest up to one unit in the last place)."""
+    """Round an object array of ``fmpq`` to the nearest doubles; only 0 becomes 0."""
     out = np.empty(values.shape)
-    out.reshape(-1)[:] = [int(v.p) / int(v.q) for v in values.reshape(-1)]
+    out.reshape(-1)[:] = [_nearest(v) for v in values.reshape(-1)]
     return out
+
+
+def _nearest(value: Any) -> float:
+    numerator = int(value.p)
+    rounded = numerator / int(value.q)
+    if rounded == 0 and numerator:
+        return math.copysign(SMALLEST, numerator)
+    return rounded
+
+
+def float_below(value: Any) -> float:
+    """Return a double that is <= an ``fmpq``."""
+    rounded = _nearest(value)
+    return rounded if rational(rounded) <= value else math.nextafter(rounded, -math.inf)
 
 
 def null_space(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
@@ -70,7 +86,10 @@ def project_to_null_space(rows: Sequence[Sequence[Any]], guess: Sequence[float])
     for vector, position in zip(basis, free, strict=True):
         weight = rational(float(guess[position])) if len(basis) > 1 else ONE
         total = [t + weight * v for t, v in zip(total, vector, strict=True)]
-    if len(basis) == 1 and sum(t * rational(float(g)) for t, g in zip(total, guess, strict=True)) < 0:
+    if (
+        len(basis) == 1
+        and sum(t * rational(float(g)) for t, g in zip(total, guess, strict=True)) < 0
+    ):
         total = [-t for t in total]
     return total
 
@@ -80,8 +99,9 @@ def _echelon_null_space(rows: Sequence[Sequence[Any]]) -> tuple[list[list[Any]],
     if not width:
         identity = [[ONE if i == j else ZERO for j in range(count)] for i in range(count)]
         return identity, list(range(count))
-    transposed = flint.fmpq_mat(width, count, [rows[i][k] for k in range(width)
-                                               for i in range(count)])
+    transposed = flint.fmpq_mat(
+        width, count, [rows[i][k] for k in range(width) for i in range(count)]
+    )
     reduced, rank = transposed.rref()
     pivots = []
     column = 0

@@ -1,0 +1,179 @@
+"""Search for a counterexample along random lines, before any solver is started.
+
+f is evaluated at equally spaced points of many lines at once; where a slope falls from
+one step to the next, the three points are looked at in rational arithmetic.
+"""
+
+from __future__ import annotations
+
+import time
+from fractions import Fraction
+
+import numpy as np
+
+from jensen.counterexample import counterexample
+from jensen.domain import Box, Domain, Polyhedron
+from jensen.network import INPUT, OUTPUT, FloatArray, ReluNetwork
+from jensen.polyhedron import inner_ball
+from jensen.verdict import Counterexample
+
+STEPS = 33  # points on a line
+LINES = 96  # lines in a round
+WORK = 2e8  # multiply-adds per round: large networks get fewer lines
+CANDIDATES = 4  # triples that are looked at exactly, per round
+NOISE = 1e-13  # relative size of a drop that floating point could have made up
+
+
+def search_lines(
+    network: ReluNetwork,
+    domain: Domain,
+    *,
+    rounds: int = 3,
+    seed: int = 0,
+    inputs: tuple[int, ...] | None = None,
+    deadline: float | None = None,
+) -> Counterexample | None:
+    """Return an exact counterexample to convexity if random lines meet one.
+
+    Parameters
+    ----------
+    network : ReluNetwork
+        With one output.
+    domain : Domain
+    rounds : int
+        Each takes about a hundred lines.
+    seed : int
+    inputs : tuple of int or None
+        Lines vary these inputs only (partial convexity).
+    deadline : float or None
+        On the clock of ``time.monotonic``.
+    """
+    rng = np.random.default_rng(seed)
+    sampler = _Sampler(network, domain, inputs, rng)
+    cost = max(1, network.parameter_count)
+    lines = int(np.clip(WORK / (cost * STEPS), 4, LINES))
+    for _ in range(rounds):
+        if deadline is not None and time.monotonic() > deadline:
+            return None
+        starts, steps = sampler.lines(lines)
+        found = _look(network, domain, starts, steps)
+        if found is not None:
+            return found
+    return None
+
+
+def _look(
+    network: ReluNetwork, domain: Domain, starts: FloatArray, steps: FloatArray
+) -> Counterexample | None:
+    count, dim = starts.shape
+    points = starts[:, None, :] + np.arange(STEPS)[None, :, None] * steps[:, None, :]
+    values = network(points.reshape(-1, dim)).reshape(count, STEPS)
+    if not np.isfinite(values).all():
+        return None
+    drop = values[:, 1:-1] - (values[:, :-2] + values[:, 2:]) / 2
+    scale = np.abs(values).max(axis=1, keepdims=True)
+    relative = drop - NOISE * scale
+    flat = np.argsort(relative, axis=None)[::-1][:CANDIDATES]
+    for index in flat:
+        line, step = np.unravel_index(index, drop.shape)
+        if relative[line, step] <= 0:
+            break
+        x = [Fraction(float(v)) for v in points[line, step]]
+        y = [Fraction(float(v)) for v in points[line, step + 2]]
+        found = counterexample(network, domain, x, y)
+        if found is not None:
+            return found
+    return None
+
+
+class _Sampler:
+    """Random segments inside a domain, of widely different lengths."""
+
+    def __init__(
+        self,
+        network: ReluNetwork,
+        domain: Domain,
+        inputs: tuple[int, ...] | None,
+        rng: np.random.Generator,
+    ) -> None:
+        self._rng = rng
+        self._dim = network.input_size
+        self._domain = domain
+        self._moves = np.ones(self._dim)
+        if inputs is not None:
+            self._moves = np.zeros(self._dim)
+            self._moves[list(inputs)] = 1.0
+        self._scale = _kink_distance(network)
+        if isinstance(domain, Polyhedron):
+            self._ball = inner_ball(domain.A, domain.b)
+
+    def lines(self, count: int) -> tuple[FloatArray, FloatArray]:
+        """Return start points and steps, each of shape (count, dim)."""
+        if isinstance(self._domain, Box):
+            return self._box_lines(self._domain, count)
+        length = self._scale * 10.0 ** self._rng.uniform(-2, 3, (count, 1))
+        directions = self._rng.normal(size=(count, self._dim)) * self._moves
+        directions /= np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-300)
+        if isinstance(self._domain, Polyhedron):
+            return self._polyhedron_lines(self._domain, directions, length)
+        middles = self._rng.normal(size=(count, self._dim)) * self._scale
+        middles *= 10.0 ** self._rng.uniform(-2, 2, (count, 1)) / np.sqrt(self._dim)
+        return middles - length * directions, directions * (2 * length / (STEPS - 1))
+
+    def _box_lines(self, box: Box, count: int) -> tuple[FloatArray, FloatArray]:
+        lower, upper = box.bounds(self._dim)
+        start = self._rng.uniform(lower, upper, (count, self._dim))
+        end = self._rng.uniform(lower, upper, (count, self._dim))
+        # half of the segments shorter, so that fine structure is seen too
+        share = np.where(
+            self._rng.random((count, 1)) < 0.5, 1.0, 10.0 ** self._rng.uniform(-3, 0, (count, 1))
+        )
+        end = start + share * (end - start) * self._moves
+        return start, (end - start) / (STEPS - 1)
+
+    def _polyhedron_lines(
+        self, domain: Polyhedron, directions: FloatArray, length: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Walk from the middle of an inner ball to the walls, then take chords there."""
+        centre, radius = self._ball
+        shift = self._rng.normal(size=directions.shape)
+        shift *= (
+            self._rng.uniform(0, 1, (len(shift), 1))
+            * radius
+            / np.maximum(np.linalg.norm(shift, axis=1, keepdims=True), 1e-300)
+        )
+        points = centre + shift
+        back, forth = _reach(domain, points, directions, length)
+        start = points - back * directions
+        return start, directions * (back + forth) / (STEPS - 1)
+
+
+def _reach(
+    domain: Polyhedron, points: FloatArray, directions: FloatArray, length: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return how far each line may go both ways, at most ``length``."""
+    room = np.maximum(domain.b - points @ domain.A.T, 0.0)
+    speed = directions @ domain.A.T
+    with np.errstate(divide="ignore", invalid="ignore"):
+        forth = np.where(speed > 0, room / speed, np.inf).min(axis=1, initial=np.inf)
+        back = np.where(speed < 0, room / -speed, np.inf).min(axis=1, initial=np.inf)
+    shrink = 1 - 1e-9  # the ends stay inside after rounding
+    return (np.minimum(back[:, None], length) * shrink, np.minimum(forth[:, None], length) * shrink)
+
+
+def _kink_distance(network: ReluNetwork) -> float:
+    """Return a typical distance of the first layer's hyperplanes from the origin."""
+    distances: list[float] = []
+    for block in network.hidden:
+        if INPUT in block.weights and block.name != OUTPUT:
+            weight = block.weights[INPUT]
+            squares = (
+                weight.multiply(weight).sum(axis=1)
+                if hasattr(weight, "multiply")
+                else (weight * weight).sum(axis=1)
+            )
+            norm = np.sqrt(np.asarray(squares, dtype=np.float64).reshape(-1))
+            with np.errstate(divide="ignore", invalid="ignore"):
+                ratio = np.abs(block.bias) / norm
+            distances.extend(ratio[np.isfinite(ratio) & (ratio > 0)].tolist())
+    return float(np.median(distances)) if distances else 1.0

@@ -1,0 +1,350 @@
+"""The tree prover: one hyperplane group at a time (docs/theory.md, section 4).
+
+A node is a partial activation pattern. It is closed by *sign* (the jump is >= 0 whatever
+the free units do), *empty* (no facet of the group has the pattern) or, with all units
+fixed that matter, *smooth* (the exact second difference across the facet is >= 0).
+Otherwise it is branched on a unit. All three are decided in exact arithmetic, so a closed
+tree is a proof, and a facet that bends down is a counterexample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jensen.facet import Crossing, cross_facet
+from jensen.groups import GroupedNetwork
+from jensen.jump import FREE, OFF, ON, JumpProblem, JumpState
+from jensen.margin import Margin, MarginProgram
+from jensen.rational import rational
+from jensen_encodings.lp import LpSolver
+
+Unit = tuple[int, int]
+Activations = tuple[NDArray[np.int8], ...]
+Function = Callable[[tuple[Fraction, ...]], Fraction]
+
+
+class Rule(StrEnum):
+    """Why a node is closed."""
+
+    SIGN = "sign"
+    EMPTY = "empty"
+    SMOOTH = "smooth"
+
+
+@dataclass(eq=False)
+class Node:
+    """A partial pattern; after the search, a node of the proof.
+
+    Attributes
+    ----------
+    rule : Rule or None
+        Set on closed leaves.
+    proof : object
+        Multipliers of an empty leaf, the facet point of a smooth one.
+    unit, children : the branching unit with the nodes for on and off, inner nodes only
+    """
+
+    activations: Activations
+    state: JumpState
+    patience: _Patience
+    rule: Rule | None = None
+    proof: Any = None
+    unit: Unit | None = None
+    children: tuple[Node, ...] = ()
+
+
+@dataclass(eq=False)
+class _Patience:
+    """How many nodes may still be tried by sign alone below the last linear program."""
+
+    nodes: int
+
+
+@dataclass(frozen=True, eq=False)
+class GroupResult:
+    """The end of one group's search.
+
+    Attributes
+    ----------
+    closed : bool
+        Every leaf is closed: proved.
+    crossing : Crossing or None
+        A facet that bends down.
+    root : Node
+    nodes, lps : int
+    open_nodes : int
+        Left when a limit was hit.
+    """
+
+    closed: bool
+    crossing: Crossing | None
+    root: Node
+    nodes: int
+    lps: int
+    open_nodes: int = 0
+
+
+@dataclass(frozen=True)
+class TreeLimits:
+    """When to stop, and what counts as bending down."""
+
+    out_of_time: Callable[[], bool]
+    node_limit: int | None = None
+    tolerance: Fraction = Fraction(0)
+    inputs: tuple[int, ...] | None = None
+
+
+@dataclass(eq=False)
+class Tree:
+    """The search for one group.
+
+    Parameters
+    ----------
+    net : GroupedNetwork
+    group : (level, unit)
+    function : callable
+        The exact scalar network on rational inputs.
+    solver : LpSolver
+    limits : TreeLimits
+    least_jump : float
+        ``J_g >= -least_jump`` is accepted (tolerance divided by the largest gradient).
+    """
+
+    net: GroupedNetwork
+    group: Unit
+    function: Function
+    solver: LpSolver
+    limits: TreeLimits
+    least_jump: Fraction = Fraction(0)
+    nodes: int = 0
+    _allowance: int = field(default=8, init=False)
+
+    def __post_init__(self) -> None:
+        self._jump = JumpProblem(self.net, *self.group)
+        self._program = MarginProgram(self.net, self.group, self.solver)
+        self._least = rational(-self.least_jump)
+        self._pull = self._jump.slopes_behind() if len(self._jump.supports) > 1 else []
+
+    def run(self) -> GroupResult:
+        """Search until every leaf is closed, a facet bends down, or a limit is hit."""
+        activations = tuple(
+            np.where(level.kink, FREE, ON).astype(np.int8) for level in self.net.levels
+        )
+        root = Node(activations, self._jump.bound(activations), _Patience(self._allowance))
+        stack = [root]
+        while stack:
+            if self._limit_reached():
+                return GroupResult(False, None, root, self.nodes, self._program.lps, len(stack))
+            node = stack.pop()
+            self.nodes += 1
+            crossing = self._process(node)
+            if crossing is not None:
+                return GroupResult(False, crossing, root, self.nodes, self._program.lps)
+            stack.extend(node.children)
+        return GroupResult(True, None, root, self.nodes, self._program.lps)
+
+    def _limit_reached(self) -> bool:
+        limit = self.limits.node_limit
+        return (limit is not None and self.nodes >= limit) or self.limits.out_of_time()
+
+    # ------------------------------------------------------------------- one node
+
+    def _process(self, node: Node) -> Crossing | None:
+        """Close a node, or give it children; return a facet that bends down if one is met."""
+        if self._jump.is_nonnegative(node.state, node.activations, self._least):
+            node.rule = Rule.SIGN
+            return None
+        unit = self._unit_behind(node)
+        if unit is not None and not self._wants_program(node):
+            self._branch(node, unit)
+            return None
+        margin = self._program.solve(node.activations)
+        self._learn(margin.empty)
+        node.patience = _Patience(self._allowance)
+        if margin.empty:
+            node.rule, node.proof = Rule.EMPTY, margin.multipliers
+            return None
+        if margin.point is not None:
+            crossing = self._cross_where_the_network_is(node, margin)
+            if crossing is not None:
+                return crossing
+        unit = unit if unit is not None else self._unit_in_front(node, margin)
+        if unit is None:
+            return self._finish_leaf(node, margin)
+        self._branch(node, unit)
+        return None
+
+    def _wants_program(self, node: Node) -> bool:
+        """Whether the sign alone has had its chance here."""
+        if node.state.output[1] < 0:
+            return True
+        node.patience.nodes -= 1
+        return node.patience.nodes < 0
+
+    def _learn(self, closed: bool) -> None:
+        """Solve programs earlier where they close nodes, later where they do not."""
+        self._allowance = self._allowance // 2 if closed else min(2 * self._allowance + 1, 4096)
+
+    def _branch(self, node: Node, unit: Unit) -> None:
+        children = []
+        for value in (ON, OFF):
+            level, index = unit
+            changed = node.activations[level].copy()
+            changed[index] = value
+            activations = (*node.activations[:level], changed, *node.activations[level + 1 :])
+            state = self._jump.bound(activations, node.state, level)
+            children.append(Node(activations, state, node.patience))
+        node.unit = unit
+        # the stack pops the last child first: search where the jump can be worst
+        node.children = tuple(children)
+        if children[0].state.output[0] < children[1].state.output[0]:
+            node.children = (children[1], children[0])
+
+    # ----------------------------------------------------------- choice of the unit
+
+    def _unit_behind(self, node: Node) -> Unit | None:
+        """Return the free unit in the earliest layer that pulls the jump down most."""
+        for index, (level, units) in enumerate(self._jump.supports[:-1]):
+            free = node.activations[level][units] == FREE
+            if not free.any():
+                continue
+            low, high = self._pull[index]
+            ul, uu = node.state.lower[index], node.state.upper[index]
+            products = np.stack([ul * low, ul * high, uu * low, uu * high])
+            two_sided = self._two_sided(level, units)
+            down = -np.minimum(products.min(axis=0), 0)
+            reach = np.maximum(np.abs(ul), np.abs(uu)) * np.maximum(np.abs(low), np.abs(high))
+            score = np.where(free, np.where(two_sided, reach, down), 0.0)
+            if score.max() > 0:
+                return level, int(units[int(np.argmax(score))])
+        return self._any_free_behind(node)
+
+    def _any_free_behind(self, node: Node) -> Unit | None:
+        """Return a free unit whose activation still makes the jump uncertain."""
+        if node.state.output[0] >= node.state.output[1]:
+            return None
+        for index, (level, units) in enumerate(self._jump.supports[:-1]):
+            free = node.activations[level][units] == FREE
+            size = np.maximum(np.abs(node.state.lower[index]), np.abs(node.state.upper[index]))
+            if (free & (size > 0)).any():
+                return level, int(units[int(np.argmax(np.where(free, size, -1.0)))])
+        return None
+
+    def _two_sided(self, level: int, units: NDArray[np.intp]) -> NDArray[np.bool_]:
+        mask = np.zeros(len(units), dtype=bool)
+        for reader in self.net.readers[level]:
+            off = self.net.levels[reader].slopes[level].off
+            if off is not None:
+                mask |= off[:, units].any(axis=0)
+        return mask
+
+    def _unit_in_front(self, node: Node, margin: Margin) -> Unit | None:
+        """Return the unit whose relaxation is furthest off, those in the first layers first."""
+        if not margin.gaps:
+            return None
+        worst = max(margin.gaps.values())
+        candidates = [unit for unit, gap in margin.gaps.items() if gap >= 0.1 * worst]
+        return min(candidates)
+
+    # ------------------------------------------------------------------------ leaves
+
+    def _cross_where_the_network_is(self, node: Node, margin: Margin) -> Crossing | None:
+        """Look at the network's own pattern at the program's point: a cheap chance to refute."""
+        assert margin.point is not None
+        pattern = self._pattern_at(margin.point)
+        if self._jump.bound(pattern).output[0] >= 0:
+            return None
+        crossing = cross_facet(
+            self.net, self.group, pattern, margin.point, self.function, self.limits.inputs
+        )
+        return crossing if crossing is not None and self._bends_down(crossing) else None
+
+    def _pattern_at(self, point: NDArray[np.float64]) -> Activations:
+        """Return the full pattern at a working point, the group itself free."""
+        values: dict[int, NDArray[np.float64]] = {-1: point}
+        patterns = []
+        for k, level in enumerate(self.net.levels):
+            z = level.bias.copy()
+            for source, slopes in level.slopes.items():
+                if source == -1:
+                    z += slopes.on @ point
+                    continue
+                value = values[source]
+                act = patterns[source]
+                z += slopes.on @ np.where(act == ON, value, 0.0)
+                if slopes.off is not None:
+                    z += slopes.off @ np.where(act == OFF, value, 0.0)
+            act = np.where(level.kink, np.where(z > 0, ON, OFF), ON).astype(np.int8)
+            if k == self.group[0]:
+                act[self.group[1]] = FREE
+            patterns.append(act)
+            values[k] = z
+        return tuple(patterns)
+
+    def _bends_down(self, crossing: Crossing) -> bool:
+        return crossing.violation > 0 and crossing.slope_change < -float(self.limits.tolerance)
+
+    def _finish_leaf(self, node: Node, margin: Margin) -> Crossing | None:
+        """Decide a node whose program is affine: cross its facet, or fix a further unit."""
+        if margin.point is not None and self._all_fixed(node):
+            crossing = cross_facet(
+                self.net,
+                self.group,
+                node.activations,
+                margin.point,
+                self.function,
+                self.limits.inputs,
+            )
+            if crossing is not None:
+                if self._bends_down(crossing):
+                    return crossing
+                node.rule, node.proof = Rule.SMOOTH, crossing.middle
+                return None
+        unit = self._next_free(node)
+        if unit is None:
+            raise UndecidedLeafError
+        self._branch(node, unit)
+        return None
+
+    def _all_fixed(self, node: Node) -> bool:
+        return self._next_free(node) is None
+
+    def _next_free(self, node: Node) -> Unit | None:
+        """Return any free unit, in layer order; None at a full pattern."""
+        for level, act in enumerate(node.activations):
+            for index in np.flatnonzero(act == FREE):
+                if (level, int(index)) != self.group:
+                    return level, int(index)
+        return None
+
+
+class UndecidedLeafError(ArithmeticError):
+    """A full pattern whose facet could be neither crossed nor shown empty."""
+
+
+def walk(root: Node) -> Iterator[Node]:
+    """Yield all nodes of a tree."""
+    stack: list[Node] = [root]
+    while stack:
+        node = stack.pop()
+        yield node
+        stack.extend(node.children)
+
+
+__all__ = [
+    "Crossing",
+    "GroupResult",
+    "Node",
+    "Rule",
+    "Tree",
+    "TreeLimits",
+    "UndecidedLeafError",
+    "walk",
+]
