@@ -1,0 +1,170 @@
+"""One job from file to row: what a worker does. Nothing that a file holds ends the worker."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from jensen.batch.case import Case, Row, RowStatus
+from jensen.decide import verify
+from jensen.errors import JensenError
+from jensen.loaders import load
+from jensen.network import ReluNetwork
+from jensen.text import printable
+from jensen.verdict import Status, Verdict
+
+_PACKAGES = ("jensen", "highspy", "pyomo", "numpy", "onnx")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A case and how long it may take.
+
+    Attributes
+    ----------
+    number : int
+        Which case of the run.
+    case : Case
+    time_limit : float or None
+        Seconds for the proof.
+    certificates : str or None
+        Folder for certificates.
+    """
+
+    number: int
+    case: Case
+    time_limit: float | None = None
+    certificates: str | None = None
+
+
+def run_job(job: Job) -> Row:
+    """Load, verify and sum up one case; a failure of any kind is a row with its error."""
+    start = time.perf_counter()
+    case = job.case
+    try:
+        network = load(case.path)
+    except Exception as error:
+        row = error_row(case.path, error)
+    else:
+        row = _verified(job, network)
+    return replace(row, seconds=time.perf_counter() - start, finished=now(), versions=versions())
+
+
+def error_row(path: Path, error: BaseException | str) -> Row:
+    """Return the row of a case that gave no verdict."""
+    text = describe(error).removeprefix(f"{printable(path)}: ")
+    return Row(RowStatus.ERROR, file_digest(path), error=text)
+
+
+def describe(error: BaseException | str) -> str:
+    """Return an error in one line, with its type unless it is one of this package."""
+    if isinstance(error, str):
+        return error
+    if isinstance(error, MemoryError):
+        return "out of memory"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}" + (f": {error.filename!r}" if error.filename else "")
+    text = " ".join(str(error).split())
+    text = printable(text)
+    return text if isinstance(error, JensenError) else f"{type(error).__name__}: {text}"
+
+
+def file_digest(path: Path) -> str:
+    """Return a digest for a case without a network: of the bytes, else of the name."""
+    sha = hashlib.sha256()
+    try:
+        if not path.is_file():  # a pipe would be waited for
+            raise OSError
+        with path.open("rb") as stream:
+            while chunk := stream.read(2**20):
+                sha.update(chunk)
+    except OSError:
+        return f"name:{hashlib.sha256(os.fsencode(path)).hexdigest()}"
+    return f"file:{sha.hexdigest()}"
+
+
+def now() -> str:
+    """Return the time in UTC, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Return the versions that a verdict may depend on."""
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _verified(job: Job, network: ReluNetwork) -> Row:
+    case = job.case
+    facts: dict[str, Any] = {
+        "digest": network.digest,
+        "inputs": network.input_size,
+        "relus": network.relu_count,
+        "parameters": network.parameter_count,
+    }
+    options = replace(
+        case.options, time_limit=job.time_limit, certificate=job.certificates is not None
+    )
+    try:
+        verdict = verify(network, case.domain, output=case.output, options=options)
+        saved = _save_certificate(job, network, verdict)
+    except Exception as error:
+        return Row(RowStatus.ERROR, error=describe(error), **facts)
+    return replace(_summed_up(verdict, facts), certificate=saved)
+
+
+def _summed_up(verdict: Verdict, facts: dict[str, Any]) -> Row:
+    parts = verdict.outputs or (verdict,)
+    pair = next((p.counterexample for p in parts if p.counterexample is not None), None)
+    reasons: dict[str, int] = {}
+    layers: dict[str, dict[str, int]] = {}
+    for part in parts:
+        for item in part.evidence:
+            layer = layers.setdefault(item.neurons[0][0], {})
+            for table in (reasons, layer):
+                table[str(item.reason)] = table.get(str(item.reason), 0) + 1
+    lower, upper = verdict.violation_bounds or (None, None)
+    return Row(
+        RowStatus(str(verdict.status)),
+        summary=verdict.summary,
+        note=verdict.note,
+        engine=verdict.engine,
+        tolerance=verdict.tolerance,
+        lower=lower,
+        upper=upper,
+        counterexample=None if pair is None else pair.to_json(),
+        reasons=reasons,
+        layers=layers,
+        outputs=[
+            {"output": part.output, "status": str(part.status), "summary": part.summary}
+            for part in verdict.outputs
+        ],
+        nodes=sum(part.nodes for part in parts),
+        lps=sum(part.lps for part in parts),
+        times=dict(verdict.times),
+        **facts,
+    )
+
+
+def _save_certificate(job: Job, network: ReluNetwork, verdict: Verdict) -> str | None:
+    if job.certificates is None or verdict.certificate is None:
+        return None
+    if verdict.status is Status.UNKNOWN:
+        return None
+    name = f"{job.case.path.stem}-{job.case.job(network.digest)[:12]}.jsonl.gz"
+    target = Path(job.certificates, name)
+    verdict.certificate.save(target)
+    return str(target)

@@ -1,0 +1,180 @@
+"""From a folder, a manifest or a list of files to cases (docs/manifest.md)."""
+
+from __future__ import annotations
+
+import csv
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from jensen.batch.case import Case, RowStatus
+from jensen.domain import Box, Domain, Everywhere, domain_from_json
+from jensen.domain_file import load_domain
+from jensen.errors import JensenError, ModelFileError
+from jensen.loaders import SUPPORTED
+from jensen.options import Options
+from jensen.text import printable
+
+NAMES = ("manifest.toml", "manifest.csv")
+KEYS = (
+    "file",
+    "domain",
+    "expected",
+    "output",
+    "reason",
+    "origin",
+    "concave",
+    "inputs",
+    "tolerance",
+)
+
+
+def find_cases(
+    targets: Sequence[str | Path],
+    *,
+    domain: Domain | None = None,
+    options: Options | None = None,
+    output: int | None = None,
+    recursive: bool = False,
+) -> list[Case]:
+    """Return the cases in folders, manifests and model files.
+
+    A folder with a manifest is what its manifest says; any other folder is every file
+    in it whose name has a supported ending, in order of names. Whatever carries such a
+    name (a folder, a dangling link) becomes a case, so that it is reported, not skipped.
+
+    Parameters
+    ----------
+    targets : sequence of path
+    domain : Domain, optional
+        For models without a manifest; overrides the domains of a manifest where given
+        (the expected verdicts are then dropped: they speak of another domain).
+    options : Options, optional
+    output : int, optional
+    recursive : bool
+        Look into folders below; links to folders are not followed.
+
+    Raises
+    ------
+    ModelFileError
+        If a target does not exist, or a manifest is damaged.
+    """
+    base = options or Options()
+    cases: list[Case] = []
+    for target in map(Path, targets):
+        if target.name in NAMES and target.is_file():
+            cases += _from_manifest(target, domain, base, output)
+        elif target.is_dir() and target.suffix.lower() not in SUPPORTED:
+            cases += _from_folder(target, domain, base, output, recursive)
+        elif os.path.lexists(target):
+            cases.append(_case(target, domain or Everywhere(), base, output))
+        else:
+            raise ModelFileError(f"{target}: no such file or folder")
+    return cases
+
+
+def _case(path: Path, domain: Domain, options: Options, output: int | None) -> Case:
+    return Case(path, printable(path), domain, options, output)
+
+
+def _from_folder(
+    folder: Path, domain: Domain | None, options: Options, output: int | None, recursive: bool
+) -> list[Case]:
+    for name in NAMES:
+        if (folder / name).is_file():
+            return _from_manifest(folder / name, domain, options, output)
+    found: list[Path] = []
+    for here, folders, files in os.walk(folder):
+        named = [name for name in folders if Path(name).suffix.lower() in SUPPORTED]
+        found += [Path(here, name) for name in [*files, *named]]
+        folders[:] = sorted(set(folders) - set(named)) if recursive else []
+    models = sorted(path for path in found if path.suffix.lower() in SUPPORTED)
+    if not models:
+        raise ModelFileError(f"{folder}: no model in it ({', '.join(SUPPORTED)})")
+    return [_case(path, domain or Everywhere(), options, output) for path in models]
+
+
+def _from_manifest(
+    file: Path, domain: Domain | None, options: Options, output: int | None
+) -> list[Case]:
+    cases = []
+    for number, entry in enumerate(_entries(file), start=1):
+        where = f"{file}: model {number}"
+        try:
+            case = _entry(file.parent, entry, options)
+        except (JensenError, ValueError, TypeError) as error:
+            raise ModelFileError(f"{where}: {error}") from None
+        if domain is not None or output is not None:
+            case = replace(case, expected=None, reason="")
+            case = case if domain is None else replace(case, domain=domain)
+            case = case if output is None else replace(case, output=output)
+        cases.append(case)
+    if not cases:
+        raise ModelFileError(f"{file}: lists no model")
+    return cases
+
+
+def _entries(file: Path) -> list[Mapping[str, Any]]:
+    try:
+        text = file.read_text(encoding="utf-8")
+        if file.suffix == ".csv":
+            return [_without_blanks(row) for row in csv.DictReader(text.splitlines(), strict=True)]
+        entries = tomllib.loads(text).get("model", [])
+    except OSError as error:
+        raise ModelFileError(f"{file}: {error.strerror or error}") from None
+    except (ValueError, csv.Error) as error:
+        raise ModelFileError(f"{file}: not {file.suffix[1:].upper()} ({error})") from None
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise ModelFileError(f"{file}: tables called [[model]] are needed")
+    return entries
+
+
+def _without_blanks(row: Mapping[str, str | None]) -> dict[str, str]:
+    return {key: value.strip() for key, value in row.items() if key and value and value.strip()}
+
+
+def _entry(folder: Path, entry: Mapping[str, Any], options: Options) -> Case:
+    unknown = set(entry) - set(KEYS)
+    if unknown:
+        raise ModelFileError(f"unknown keys {sorted(unknown)}; known are {', '.join(KEYS)}")
+    if not isinstance(entry.get("file"), str):
+        raise ModelFileError("the key 'file' is missing")
+    path = folder / entry["file"]
+    expected = entry.get("expected")
+    return Case(
+        path,
+        printable(path),
+        _domain(folder, entry.get("domain", "everywhere")),
+        _options(entry, options),
+        None if entry.get("output") is None else int(entry["output"]),
+        None if expected is None else RowStatus(expected),
+        str(entry.get("reason", "")),
+    )
+
+
+def _options(entry: Mapping[str, Any], options: Options) -> Options:
+    changes: dict[str, Any] = {}
+    if "concave" in entry:
+        changes["concave"] = entry["concave"] in {True, "true", "1", "yes"}
+    if "tolerance" in entry:
+        changes["tolerance"] = float(entry["tolerance"])
+    if "inputs" in entry:
+        inputs = entry["inputs"]
+        parts = inputs.replace(",", " ").split() if isinstance(inputs, str) else inputs
+        changes["inputs"] = tuple(int(part) for part in parts)
+    return replace(options, **changes)
+
+
+def _domain(folder: Path, value: Any) -> Domain:
+    """Read ``everywhere``, ``box LO HI``, a file name, or a table as in a domain file."""
+    if isinstance(value, dict):
+        return domain_from_json(value)
+    words = str(value).split()
+    if words == ["everywhere"]:
+        return Everywhere()
+    if len(words) == 3 and words[0] == "box":
+        return Box(float(words[1]), float(words[2]))
+    return load_domain(folder / str(value))

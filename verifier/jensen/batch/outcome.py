@@ -1,0 +1,81 @@
+"""What a row counts as, and the exit code that all rows add up to."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable
+from enum import StrEnum
+
+from jensen.batch.case import Case, Row, RowStatus
+
+
+class Kind(StrEnum):
+    """What ``--fail-on`` can name."""
+
+    ERROR = "error"
+    MISMATCH = "mismatch"
+    NONCONVEX = "nonconvex"
+    UNKNOWN = "unknown"
+
+
+# in order of precedence
+CODES = {Kind.ERROR: 2, Kind.MISMATCH: 1, Kind.NONCONVEX: 1, Kind.UNKNOWN: 3}
+
+
+def outcome(case: Case, row: Row) -> frozenset[Kind]:
+    """Return everything a row counts as.
+
+    ``mismatch`` is a verdict that contradicts the expected one; a job that failed or ended
+    undecided contradicts nothing and counts as ``error`` or ``unknown``.
+    """
+    kinds: set[Kind] = set()
+    if row.status is not RowStatus.CONVEX:
+        kinds.add(Kind(str(row.status)))
+    if case.expected is not None and row.status is not case.expected:
+        undecided = row.status in {RowStatus.UNKNOWN, RowStatus.ERROR}
+        kinds |= set() if undecided else {Kind.MISMATCH}
+    return frozenset(kinds)
+
+
+def failures(case: Case, row: Row) -> frozenset[Kind]:
+    """Return what a row counts as where nothing was chosen: an expected verdict is no failure."""
+    return frozenset() if row.status is case.expected else outcome(case, row)
+
+
+def exit_code(results: Iterable[tuple[Case, Row]], fail_on: Collection[Kind] | None = None) -> int:
+    """Return the exit code of a batch: that of the gravest kind that occurred.
+
+    Parameters
+    ----------
+    results : iterable of (Case, Row)
+    fail_on : collection of Kind, optional
+        Only these count, whether expected or not. By default every kind counts, but a
+        row whose verdict is the expected one does not.
+
+    Returns
+    -------
+    int
+        0 for none; 2 error, 1 mismatch or nonconvex, 3 unknown, in this order.
+    """
+    found: set[Kind] = set()
+    for case, row in results:
+        kinds = failures(case, row) if fail_on is None else outcome(case, row) & set(fail_on)
+        if fail_on is None and Kind.MISMATCH in kinds:
+            kinds = frozenset({Kind.MISMATCH})
+        found |= kinds
+    return next((code for kind, code in CODES.items() if kind in found), 0)
+
+
+def summary(results: Collection[tuple[Case, Row]]) -> str:
+    """Return one line: how many models, what they are, how many are not as expected."""
+    counts = Counter(str(row.status) for _, row in results)
+    parts = [f"{counts[status]} {status}" for status in RowStatus if counts[status]]
+    line = f"{len(results)} models: {', '.join(parts) or 'none'}"
+    expected = [(case, row) for case, row in results if case.expected is not None]
+    if expected:
+        wrong = sum(Kind.MISMATCH in outcome(case, row) for case, row in expected)
+        open_ = sum(row.status is not case.expected for case, row in expected) - wrong
+        mismatches = "1 mismatch" if wrong == 1 else f"{wrong or 'no'} mismatches"
+        line += f"; {mismatches} with {len(expected)} expected verdicts"
+        line += f", {open_} of them not decided" if open_ else ""
+    return line

@@ -1,0 +1,207 @@
+"""Worker processes on this machine: spawned, limited, replaced when they die."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from types import FrameType
+
+from jensen.batch.case import Row
+from jensen.batch.job import Job, error_row, now, run_job
+
+_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+# a job's own limit ends the proof; the process is killed only when that failed by far
+_GRACE_FACTOR, _GRACE_SECONDS = 2.0, 60.0
+
+
+@dataclass
+class _Worker:
+    process: SpawnProcess
+    pipe: Connection
+    job: Job | None = None
+    deadline: float | None = None
+    killed_for: str = ""
+
+
+class ProcessExecutor:
+    """Jobs on spawned processes, each with one solver thread.
+
+    A worker that is killed or crashes costs one ``error`` row; a new worker takes its
+    place. Workers end by themselves when the parent dies, however it dies.
+
+    Parameters
+    ----------
+    slots : int
+        How many workers.
+    memory_limit : int or None
+        Bytes of address space per worker; a job that needs more becomes an ``error`` row.
+        Needs an operating system with ``setrlimit``.
+    """
+
+    def __init__(self, slots: int, *, memory_limit: int | None = None) -> None:
+        self.slots = slots
+        self._memory_limit = memory_limit
+        self._context = multiprocessing.get_context("spawn")
+        self._workers: list[_Worker] = []
+        self._lost: list[tuple[Job, Row]] = []
+
+    def submit(self, job: Job) -> None:
+        """Hand a job to an idle worker, starting one where there is none."""
+        worker = next((w for w in self._workers if w.job is None), None) or self._start()
+        try:
+            worker.pipe.send(job)
+        except OSError:  # it died while idle: that is nobody's error
+            self._discard(worker)
+            worker = self._start()
+            worker.pipe.send(job)
+        worker.job = job
+        worker.deadline = _deadline(job)
+
+    def wait(self, timeout: float) -> list[tuple[Job, Row]]:
+        """Return finished jobs, and error rows for jobs whose worker is gone."""
+        busy = {worker.pipe: worker for worker in self._workers if worker.job is not None}
+        now_ = time.monotonic()
+        nearest = min((w.deadline for w in busy.values() if w.deadline is not None), default=None)
+        if nearest is not None:
+            timeout = min(timeout, max(0.0, nearest - now_))
+        done = [self._receive(busy[pipe]) for pipe in _ready(list(busy), timeout)]
+        for worker in busy.values():
+            if worker.job is not None and worker.deadline is not None:
+                self._kill_if_late(worker)
+        return done
+
+    def close(self) -> None:
+        """End all workers."""
+        for worker in self._workers:
+            worker.process.kill()
+        for worker in list(self._workers):
+            self._discard(worker)
+
+    def _start(self) -> _Worker:
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(
+            target=_work, args=(theirs, self._memory_limit), daemon=True, name="jensen-worker"
+        )
+        with _one_thread_each():
+            process.start()
+        theirs.close()
+        worker = _Worker(process, ours)
+        self._workers.append(worker)
+        return worker
+
+    def _receive(self, worker: _Worker) -> tuple[Job, Row]:
+        job = worker.job
+        if job is None:
+            raise RuntimeError("a worker without a job has answered")
+        try:
+            row: Row = worker.pipe.recv()
+        except (EOFError, OSError):
+            worker.process.join(5)
+            reason = worker.killed_for or _cause_of_death(worker.process.exitcode)
+            self._discard(worker)
+            return job, _lost(job, reason)
+        worker.job = worker.deadline = None
+        return job, row
+
+    def _kill_if_late(self, worker: _Worker) -> None:
+        if worker.deadline is not None and time.monotonic() > worker.deadline:
+            limit = 0.0 if worker.job is None else worker.job.time_limit
+            worker.killed_for = f"stopped: still running long after its limit of {limit:g} s"
+            worker.deadline = None
+            worker.process.kill()
+
+    def _discard(self, worker: _Worker) -> None:
+        worker.process.kill()
+        worker.process.join(5)
+        worker.pipe.close()
+        if worker in self._workers:
+            self._workers.remove(worker)
+
+
+def _deadline(job: Job) -> float | None:
+    if job.time_limit is None:
+        return None
+    return time.monotonic() + _GRACE_FACTOR * job.time_limit + _GRACE_SECONDS
+
+
+def _ready(pipes: list[Connection], timeout: float) -> list[Connection]:
+    if not pipes:
+        return []
+    return [pipe for pipe in wait(pipes, timeout) if isinstance(pipe, Connection)]
+
+
+def _lost(job: Job, reason: str) -> Row:
+    row = error_row(job.case.path, f"worker {reason}").to_json()
+    return Row.from_json(row | {"finished": now()})
+
+
+def _cause_of_death(code: int | None) -> str:
+    if code is None:
+        return "does not answer"
+    if code >= 0:
+        return f"ended with code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = str(-code)
+    return f"killed by signal {name}"
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Let a child that is started here find one thread each for the numeric libraries."""
+    before = {name: os.environ.get(name) for name in _ONE_THREAD}
+    os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _work(pipe: Connection, memory_limit: int | None) -> None:
+    """Answer jobs until the parent hangs up (runs in the worker)."""
+    # Ctrl-C reaches the whole process group; only the parent decides what it means
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _leave)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    if memory_limit is not None:
+        _limit_memory(memory_limit)
+    while True:
+        try:
+            job = pipe.recv()
+        except (EOFError, OSError):
+            return
+        pipe.send(run_job(job))
+
+
+def _leave(signum: int, frame: FrameType | None) -> None:
+    os._exit(128 + signum)
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _limit_memory(limit: int) -> None:
+    try:
+        import resource  # noqa: PLC0415  (not on every system)
+    except ImportError:
+        return
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))

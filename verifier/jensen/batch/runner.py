@@ -1,0 +1,239 @@
+"""From cases to rows: found again where stored, cheap ones first, each exactly once."""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from jensen.batch.case import Case, Row, RowStatus
+from jensen.batch.executor import Executor, InlineExecutor
+from jensen.batch.job import Job
+from jensen.batch.store import Store, file_stamp
+
+_POLL = 0.25
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long things may take.
+
+    Attributes
+    ----------
+    time_limit : float or None
+        Seconds per model.
+    total_time : float or None
+        Seconds for the whole batch; models not reached are reported as unknown.
+    quick : float
+        Seconds of the first pass over all models, whose undecided ones come again with
+        ``time_limit`` when every model has had its first turn. 0: no first pass.
+    """
+
+    time_limit: float | None = None
+    total_time: float | None = None
+    quick: float = 0.5
+
+
+class EventKind(StrEnum):
+    """What happened to a case."""
+
+    FOUND = "found"
+    START = "start"
+    DEFERRED = "deferred"
+    DONE = "done"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened; ``row`` is there for ``found``, ``done`` and ``skipped``."""
+
+    kind: EventKind
+    number: int
+    case: Case
+    row: Row | None = None
+
+
+def run_batch(
+    cases: Sequence[Case],
+    *,
+    executor: Executor | None = None,
+    store: Store | None = None,
+    limits: Limits | None = None,
+    retry: Collection[RowStatus] = (RowStatus.ERROR,),
+    force: bool = False,
+    on_event: Callable[[Event], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+    certificates: str | None = None,
+) -> list[tuple[Case, Row]]:
+    """Verify many models.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+    executor : Executor, optional
+        Where the jobs run; this process by default. It is left open.
+    store : Store, optional
+        Rows found there are not computed again, and new ones are written there.
+    limits : Limits, optional
+    retry : collection of RowStatus
+        Which stored rows to compute again.
+    force : bool
+        Compute everything again.
+    on_event : callable, optional
+        Called for everything that happens, in this thread.
+    stop : callable, optional
+        Asked often; once it returns True no further job is started.
+    certificates : str, optional
+        Folder for certificates.
+
+    Returns
+    -------
+    list of (Case, Row)
+        In the order of the cases; after ``stop`` only what was finished.
+    """
+    run = _Run(cases, executor or InlineExecutor(), store, limits or Limits(), certificates)
+    run.on_event = on_event or (lambda event: None)
+    run.stop = stop or (lambda: False)
+    run.force = force
+    if not force:
+        run.look_up(frozenset(retry))
+    return run.go()
+
+
+class _Run:
+    """The state of one batch; every method keeps: a case is queued, running, waiting or done."""
+
+    def __init__(
+        self,
+        cases: Sequence[Case],
+        executor: Executor,
+        store: Store | None,
+        limits: Limits,
+        certificates: str | None,
+    ) -> None:
+        self.cases = cases
+        self.executor = executor
+        self.store = store
+        self.limits = limits
+        self.certificates = certificates
+        self.on_event: Callable[[Event], None] = lambda event: None
+        self.stop: Callable[[], bool] = lambda: False
+        self.rows: dict[int, Row] = {}
+        self.stamps: dict[int, str | None] = {}
+        self.first_try: dict[int, Row] = {}
+        # (pass, cost, number): a heap pops all of the first pass before the second
+        self.queue: list[tuple[int, float, int]] = []
+        self.running: dict[int, bool] = {}
+        self.quick: float | None = None
+        # jobs whose time was cut short by the end of the batch: their "unknown" is not final
+        self.cut: set[int] = set()
+        self.force = False
+        self.leaders: dict[str, int] = {}
+        self.followers: dict[int, list[int]] = {}
+        self.end = None if limits.total_time is None else time.monotonic() + limits.total_time
+
+    def look_up(self, retry: frozenset[RowStatus]) -> None:
+        if self.store is None:
+            return
+        for number, case in enumerate(self.cases):
+            row = self.store.find(case)
+            if row is not None and row.status not in retry:
+                self.rows[number] = row
+                self.store.name(case, row.digest)
+                self.on_event(Event(EventKind.FOUND, number, case, row))
+
+    def go(self) -> list[tuple[Case, Row]]:
+        open_ = [number for number in range(len(self.cases)) if number not in self.rows]
+        self.quick = self._quick_limit(len(open_))
+        first = 0 if self.quick is not None else 1
+        self.queue = [(first, _size(self.cases[number]), number) for number in open_]
+        heapq.heapify(self.queue)
+        while self.queue or self.running:
+            while self.queue and len(self.running) < self.executor.slots and self._going():
+                self._start(*heapq.heappop(self.queue))
+            if not self.running:
+                break
+            for job, row in self.executor.wait(_POLL):
+                self._take(job.number, row)
+        if not self.stop():
+            self._give_up()
+        return [(case, self.rows[n]) for n, case in enumerate(self.cases) if n in self.rows]
+
+    def _quick_limit(self, count: int) -> float | None:
+        """Return the limit of the first pass, None where one pass serves as well."""
+        quick, limit = self.limits.quick, self.limits.time_limit
+        if quick <= 0 or count <= self.executor.slots or (limit is not None and limit <= quick):
+            return None
+        return quick
+
+    def _going(self) -> bool:
+        return not self.stop() and (self.end is None or time.monotonic() < self.end)
+
+    def _start(self, turn: int, cost: float, number: int) -> None:
+        case = self.cases[number]
+        limit = self.quick if turn == 0 else self.limits.time_limit
+        if self.end is not None:
+            left = max(0.01, self.end - time.monotonic())
+            if limit is None or left < limit:
+                limit = left
+                self.cut.add(number)
+        self.stamps[number] = None if self.store is None else file_stamp(case.path)
+        self.running[number] = turn == 0
+        self.on_event(Event(EventKind.START, number, case))
+        self.executor.submit(Job(number, case, limit, self.certificates))
+
+    def _take(self, number: int, row: Row) -> None:
+        quick = self.running.pop(number)
+        case = self.cases[number]
+        if row.status is RowStatus.UNKNOWN and number in self.cut:
+            self.first_try[number] = row
+            return
+        if quick and row.status is RowStatus.UNKNOWN:
+            self._defer(number, row)
+            return
+        self._finish(number, row)
+        for other in self.followers.pop(number, []):
+            self._finish(other, row)
+        if self.leaders.get(case.job(row.digest)) == number:
+            del self.leaders[case.job(row.digest)]
+
+    def _defer(self, number: int, row: Row) -> None:
+        """Queue a case for its second turn, behind its twin where the same job waits already."""
+        case = self.cases[number]
+        stored = None if self.store is None or self.force else self.store.get(case, row.digest)
+        if stored is not None and stored.status in {RowStatus.CONVEX, RowStatus.NONCONVEX}:
+            self._finish(number, stored)
+            return
+        self.first_try[number] = row
+        self.on_event(Event(EventKind.DEFERRED, number, case))
+        leader = self.leaders.setdefault(case.job(row.digest), number)
+        if leader != number:
+            self.followers.setdefault(leader, []).append(number)
+        else:
+            heapq.heappush(self.queue, (1, float(row.relus or 0), number))
+
+    def _finish(self, number: int, row: Row) -> None:
+        case = self.cases[number]
+        self.rows[number] = row
+        if self.store is not None:
+            self.store.put(case, row, self.stamps.get(number))
+        self.on_event(Event(EventKind.DONE, number, case, row))
+
+    def _give_up(self) -> None:
+        """Report what the total time did not reach; not stored, so that a resume does it."""
+        for number, case in enumerate(self.cases):
+            if number not in self.rows:
+                row = self.first_try.get(number, Row(RowStatus.UNKNOWN, ""))
+                note = "the batch's total time was up" + (f"; {row.note}" if row.note else "")
+                self.rows[number] = replace(row, note=note, summary=f"undecided: {note}")
+                self.on_event(Event(EventKind.SKIPPED, number, case, self.rows[number]))
+
+
+def _size(case: Case) -> float:
+    try:
+        return float(case.path.stat().st_size)
+    except OSError:
+        return 0.0

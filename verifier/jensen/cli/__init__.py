@@ -1,0 +1,85 @@
+"""The command line (docs/cli.md)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from enum import IntEnum
+
+import click
+
+from jensen.cli.app import app
+from jensen.errors import JensenError
+
+
+class ExitCode(IntEnum):
+    """What the exit code of every command says."""
+
+    CONVEX = 0
+    NONCONVEX = 1
+    ERROR = 2
+    UNKNOWN = 3
+    INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The arguments without the program's name; those of the process by default.
+
+    Returns
+    -------
+    int
+        The exit code (docs/cli.md): 0 convex, 1 nonconvex, 2 error, 3 unknown,
+        130 interrupted.
+    """
+    _survive_odd_names()
+    try:
+        code = app.main(None if argv is None else list(argv), "jensen", standalone_mode=False)
+        sys.stdout.flush()
+    except (KeyboardInterrupt, click.Abort):
+        # the rest of a Ctrl-C storm must not turn a clean end into a traceback
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        print("jensen: interrupted", file=sys.stderr)  # noqa: T201  (the program's own voice)
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # the reader has gone (`jensen ... | head`): stop without a word, as other filters do
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.ERROR
+    except Exception as error:
+        if os.environ.get("JENSEN_TRACEBACK"):
+            raise
+        line = " ".join(_message(error).split())
+        print(f"jensen: error: {line}", file=sys.stderr)  # noqa: T201
+        return ExitCode.ERROR
+    return int(code or 0)
+
+
+def _message(error: Exception) -> str:
+    match error:
+        case click.UsageError() if error.ctx is not None:
+            return f"{error.format_message()} (see '{error.ctx.command_path} --help')"
+        case click.ClickException():
+            return error.format_message()
+        case JensenError():
+            return str(error)
+        case MemoryError():
+            return "out of memory"
+        case OSError():
+            where = "" if error.filename is None else f"{error.filename}: "
+            return f"{where}{error.strerror or error}"
+    kind = type(error).__name__
+    return f"a fault of this program: {kind}: {error} (JENSEN_TRACEBACK=1 shows where)"
+
+
+def _survive_odd_names() -> None:
+    """Print file names that are no valid text escaped, instead of failing on them."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")

@@ -1,0 +1,53 @@
+"""The command group; a command's module is imported when that command runs."""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import PackageNotFoundError, version
+
+import click
+
+# kept here and not in the modules, so that ``jensen --help`` imports none of them
+COMMANDS = {
+    "verify": "Decide whether a network is convex, and prove it.",
+    "violation": "Bound the worst violation of convexity from both sides.",
+    "batch": "Verify a folder of models, or a list of them.",
+    "report": "Turn a store of results into a page to look at.",
+    "info": "Show inputs, outputs, layer graph and size of a model.",
+    "plot": "Draw a network along a segment, or over its one or two inputs.",
+    "check": "Check a certificate of convexity in exact arithmetic.",
+}
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = importlib.import_module(f"jensen.cli.{cmd_name}").command
+        if not isinstance(command, click.Command):
+            raise TypeError(f"jensen.cli.{cmd_name}.command is no click command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+def _version() -> str:
+    try:
+        return version("jensen")
+    except PackageNotFoundError:
+        return "unknown (not installed)"
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(_version(), prog_name="jensen")
+def app() -> None:
+    """Exact convexity verification of ReLU networks.
+
+    Exit codes: 0 convex, 1 nonconvex, 2 error (bad file, bad option), 3 unknown,
+    130 interrupted. Verdicts go to standard output, everything else to standard error.
+    """

@@ -1,0 +1,206 @@
+"""``jensen batch``: folders and lists of models."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+
+from jensen.batch import (
+    Case,
+    Kind,
+    Limits,
+    Row,
+    RowStatus,
+    Store,
+    exit_code,
+    find_cases,
+    outcome,
+    run_batch,
+)
+from jensen.batch.executor import Executor, InlineExecutor
+from jensen.batch.export import write_export
+from jensen.batch.junit import write_junit
+from jensen.batch.processes import ProcessExecutor
+from jensen.cli import common
+from jensen.cli.progress import progress_for
+from jensen.cli.table import show_table
+
+
+class _Choices(common.ParamType):
+    """Several of a few words, separated by commas."""
+
+    name = "list"
+
+    def __init__(self, *words: str) -> None:
+        self.words = words
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        if isinstance(value, tuple):
+            return value
+        words = tuple(word.strip() for word in str(value).split(",") if word.strip())
+        for word in words:
+            if word not in self.words:
+                self.fail(f"{word!r}: known are {', '.join(self.words)}", param, ctx)
+        return words
+
+
+@click.command("batch")
+@click.argument("targets", nargs=-1, required=True, metavar="FOLDER|MODEL...")
+@common.domain_options
+@click.option("--output", type=int, metavar="K", help="One output only; all by default.")
+@common.proof_options
+@click.option("-r", "--recursive", is_flag=True, help="Look into folders below, too.")
+@click.option("--store", "store_file", metavar="FILE", help="Keep results here, and resume.")
+@click.option(
+    "--retry",
+    type=_Choices("error", "unknown", "none"),
+    default="error",
+    show_default=True,
+    metavar="LIST",
+    help="Which stored results to compute again: error, unknown, none.",
+)
+@click.option("--force", is_flag=True, help="Compute everything again.")
+@click.option("--jobs", type=click.IntRange(0), metavar="N", help="Workers; 0: in this process.")
+@click.option("--memory-limit", type=click.IntRange(64), metavar="MIB", help="Per worker.")
+@click.option("--total-time", type=float, metavar="SECONDS", help="For the whole batch.")
+@click.option(
+    "--fail-on",
+    type=_Choices(*Kind),
+    metavar="LIST",
+    help="What makes the exit code non-zero: error, mismatch, nonconvex, unknown.",
+)
+@click.option("--junit", metavar="FILE", help="Write the results as JUnit XML.")
+@click.option("--export", metavar="FILE", help="Write the results as .csv or .jsonl.")
+@click.option("--report", metavar="FILE", help="Write a report (.html or .md).")
+@click.option("--certificates", metavar="DIR", help="Write a certificate per proof.")
+@click.option("--json", "as_json", is_flag=True, help="JSON: rows on stdout, events on stderr.")
+def command(targets: tuple[str, ...], **settings: Any) -> int:
+    """Verify all models of folders, manifests and lists; compare with what is expected.
+
+    A folder's manifest.toml or manifest.csv says which models, domains and verdicts
+    (docs/manifest.md); a folder without one is all its .onnx and .npz files. A broken
+    file is a row with its error.
+
+    Exit code: 2 if a model failed with an error, 1 if a verdict is not the expected one
+    or nonconvex where none is expected, 3 if one is unknown, else 0; an error, nonconvex
+    or unknown that the manifest expects does not count. --fail-on picks what counts.
+    """
+    domain = common.chosen_domain(settings)
+    options = replace(common.chosen_options(settings), time_limit=None)
+    if settings["time_limit"] is not None:
+        replace(options, time_limit=settings["time_limit"])  # refused here if out of range
+    cases = find_cases(
+        targets,
+        domain=domain,
+        options=options,
+        output=settings["output"],
+        recursive=settings["recursive"],
+    )
+    with _stop_on_interrupt() as stopped:
+        results = _run(cases, settings, stopped)
+    _write_files(results, settings)
+    if settings["as_json"]:
+        click.echo(common.to_json([_record(case, row) for case, row in results]))
+    else:
+        show_table(results, common.stdout_console())
+    if stopped():
+        raise KeyboardInterrupt
+    chosen = settings["fail_on"]
+    return exit_code(results, None if chosen is None else {Kind(word) for word in chosen})
+
+
+def _run(
+    cases: list[Case], settings: dict[str, Any], stopped: Callable[[], bool]
+) -> list[tuple[Case, Row]]:
+    if settings["certificates"] is not None:
+        Path(settings["certificates"]).mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        store = None
+        if settings["store_file"] is not None:
+            store = stack.enter_context(Store(settings["store_file"]))
+        executor = _executor(settings, len(cases))
+        stack.callback(executor.close)
+        progress = stack.enter_context(
+            progress_for(len(cases), as_json=settings["as_json"], stopped=stopped)
+        )
+        return run_batch(
+            cases,
+            executor=executor,
+            store=store,
+            limits=Limits(settings["time_limit"], settings["total_time"]),
+            retry={RowStatus(word) for word in settings["retry"] if word != "none"},
+            force=settings["force"],
+            on_event=progress.on_event,
+            stop=stopped,
+            certificates=settings["certificates"],
+        )
+
+
+def _executor(settings: dict[str, Any], count: int) -> Executor:
+    jobs = settings["jobs"]
+    if jobs == 0:
+        return InlineExecutor()
+    limit = settings["memory_limit"]
+    return ProcessExecutor(
+        min(jobs or _cores(), max(1, count)),
+        memory_limit=None if limit is None else limit * 2**20,
+    )
+
+
+def _cores() -> int:
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+
+
+@contextmanager
+def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
+    """Yield whether Ctrl-C was pressed; the second time it interrupts at once."""
+    pressed = False
+
+    def handler(signum: int, frame: FrameType | None) -> None:
+        nonlocal pressed
+        if pressed:
+            raise KeyboardInterrupt
+        pressed = True
+
+    try:
+        before = signal.signal(signal.SIGINT, handler)
+    except ValueError:  # not the main thread: Ctrl-C is somebody else's
+        yield lambda: False
+        return
+    try:
+        yield lambda: pressed
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _write_files(results: list[tuple[Case, Row]], settings: dict[str, Any]) -> None:
+    if settings["junit"] is not None:
+        write_junit(results, Path(settings["junit"]))
+    if settings["export"] is not None:
+        write_export(results, Path(settings["export"]))
+    if settings["report"] is not None:
+        from jensen.report import write_report  # noqa: PLC0415  (draws: an extra)
+
+        write_report(results, Path(settings["report"]))
+
+
+def _record(case: Case, row: Row) -> dict[str, Any]:
+    return {
+        "model": case.name,
+        "domain": case.domain.to_json(),
+        "output": case.output,
+        "expected": case.expected and str(case.expected),
+        "counts_as": sorted(outcome(case, row)),
+        **row.to_json(),
+    }

@@ -1,0 +1,204 @@
+"""What the commands share: domain and proof options, consoles, JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+from rich.console import Console
+
+from jensen.domain import Box, Domain, Everywhere
+from jensen.domain_file import load_domain
+from jensen.options import Engine, Options
+
+if TYPE_CHECKING:
+    ParamType = click.ParamType[Any]
+else:  # generic for type checkers only: older releases of click cannot be subscripted
+    ParamType = click.ParamType
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+STYLES = {
+    "convex": "green",
+    "nonconvex": "red",
+    "unknown": "yellow",
+    "error": "magenta",
+    "mismatch": "bold red",
+}
+
+
+class Numbers(ParamType):
+    """A number, or one number per input separated by commas."""
+
+    name = "number[,number...]"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float | list[float]:
+        """Return a float, or a list of floats."""
+        if not isinstance(value, str):
+            return [float(v) for v in value] if isinstance(value, list) else float(value)
+        try:
+            numbers = [float(part) for part in value.split(",")]
+        except ValueError:
+            self.fail(f"{value!r} is no number and no list of numbers", param, ctx)
+        return numbers if "," in value else numbers[0]
+
+
+class Indices(ParamType):
+    """Whole numbers >= 0 separated by commas."""
+
+    name = "index[,index...]"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        """Return a tuple of indices."""
+        if isinstance(value, tuple):
+            return value
+        parts = str(value).split(",")
+        if not all(part.strip().isdecimal() for part in parts):
+            self.fail(f"{value!r}: input numbers such as 0,1,5 are needed", param, ctx)
+        return tuple(int(part) for part in parts)
+
+
+def domain_options(command: Command) -> Command:
+    """Add ``--box``, ``--everywhere`` and ``--domain`` (see :func:`chosen_domain`)."""
+    for option in (
+        click.option(
+            "--domain",
+            "domain_file",
+            metavar="FILE",
+            help="A domain in a .json or .toml file (docs/domain-format.md).",
+        ),
+        click.option("--everywhere", is_flag=True, help="All of R^n (the default)."),
+        click.option(
+            "--box",
+            type=Numbers(),
+            nargs=2,
+            metavar="LO HI",
+            help="A box; each side is one number for all inputs, or a list such as -1,0,2.5.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def chosen_domain(settings: Mapping[str, Any]) -> Domain | None:
+    """Return the domain that the values of :func:`domain_options` ask for, None if none.
+
+    Raises
+    ------
+    click.UsageError
+        If more than one was given.
+    DomainError
+        If it is not a domain.
+    """
+    box, everywhere = settings["box"], settings["everywhere"]
+    domain_file = settings["domain_file"]
+    if (box is not None) + everywhere + (domain_file is not None) > 1:
+        raise click.UsageError("--box, --everywhere and --domain exclude each other")
+    if box is not None:
+        return Box(*box)
+    if domain_file is not None:
+        return load_domain(domain_file)
+    return Everywhere() if everywhere else None
+
+
+def proof_options(command: Command) -> Command:
+    """Add the options of :class:`jensen.options.Options` (see :func:`chosen_options`)."""
+    for option in (
+        click.option("--seed", type=int, default=0, help="Seed of the search for violations."),
+        click.option("--threads", type=int, default=1, show_default=True, help="Solver threads."),
+        click.option("--node-limit", type=int, metavar="N", help="Tree nodes per neuron group."),
+        click.option("--time-limit", type=float, metavar="SECONDS", help="Per model; no limit."),
+        click.option(
+            "--in",
+            "inputs",
+            type=Indices(),
+            metavar="I,J,...",
+            help="Convexity in these inputs only, for all values of the others.",
+        ),
+        click.option("--concave", is_flag=True, help="Decide concavity."),
+        click.option(
+            "--tolerance",
+            type=float,
+            default=0.0,
+            metavar="EPS",
+            help="Accept slopes that fall by at most EPS; the verdict says so.",
+        ),
+        click.option(
+            "--engine",
+            type=click.Choice([str(engine) for engine in Engine]),
+            default=str(Engine.AUTO),
+            show_default=True,
+            help="The prover after the screens.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def chosen_options(settings: Mapping[str, Any], *, certificate: bool = False) -> Options:
+    """Build the options record from the values of :func:`proof_options`."""
+    return Options(
+        engine=Engine(settings["engine"]),
+        time_limit=settings["time_limit"],
+        node_limit=settings["node_limit"],
+        tolerance=settings["tolerance"],
+        concave=settings["concave"],
+        inputs=settings["inputs"],
+        certificate=certificate,
+        threads=settings["threads"],
+        seed=settings["seed"],
+    )
+
+
+def stdout_console() -> Console:
+    """Return the console for verdicts: coloured and folded only on a terminal."""
+    return _console(sys.stdout)
+
+
+def stderr_console() -> Console:
+    """Return the console for progress and logs."""
+    return _console(sys.stderr)
+
+
+def _console(stream: Any) -> Console:
+    terminal = stream.isatty()
+    return Console(
+        file=stream,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        no_color=None if terminal else True,
+        force_terminal=terminal,
+        # a pipe has no width: give every table its own
+        width=None if terminal else 400,
+    )
+
+
+def to_json(record: Any) -> str:
+    """Return strict JSON: numbers that are not finite become null."""
+    return json.dumps(_finite(record), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
+
+
+def point(values: Iterable[float], most: int = 6) -> str:
+    """Return a point for the eye, long ones shortened."""
+    numbers = [f"{float(v):.6g}" for v in values]
+    if len(numbers) > most:
+        return f"({', '.join(numbers[: most - 1])}, ... {len(numbers)} numbers)"
+    return f"({', '.join(numbers)})"

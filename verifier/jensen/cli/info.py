@@ -1,0 +1,58 @@
+"""``jensen info``: what is in a model file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from jensen.cli.common import stdout_console, to_json
+from jensen.cli.graph import draw_layer_graph
+from jensen.loaders import load
+from jensen.network import ReluNetwork
+from jensen.text import printable
+
+
+@click.command("info")
+@click.argument("model")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(model: str, as_json: bool) -> int:
+    """Show inputs, outputs, layer graph, parameters and ReLUs of MODEL."""
+    network = load(model)
+    console = stdout_console()
+    if as_json:
+        click.echo(to_json({"model": printable(model), **describe(network)}))
+        return 0
+    console.print(printable(model), style="bold")
+    facts = describe(network)
+    for name in ("inputs", "outputs", "relus", "parameters"):
+        shape = facts.get(f"{name[:-1]}_shape", ())
+        note = f"  shape {tuple(shape)}" if len(shape) > 1 else ""
+        console.print(f"  {name:<11}{facts[name]:>10,}{note}")
+    console.print(f"  {'digest':<11}{facts['digest'][:16]}")
+    console.print()
+    for line in draw_layer_graph(network):
+        console.print(f"  {line}", soft_wrap=True)
+    return 0
+
+
+def describe(network: ReluNetwork) -> dict[str, Any]:
+    """Return the facts that ``info`` shows, JSON-ready."""
+    return {
+        "inputs": network.input_size,
+        "input_shape": list(network.input_shape),
+        "outputs": network.output_size,
+        "output_shape": list(network.output_shape),
+        "relus": network.relu_count,
+        "parameters": network.parameter_count,
+        "digest": network.digest,
+        "layer_graph": [
+            {
+                "name": block.name,
+                "activation": str(block.activation),
+                "size": block.size,
+                "from": list(block.weights),
+            }
+            for block in network.blocks
+        ],
+    }

@@ -1,0 +1,80 @@
+"""The table that a batch ends in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from jensen.batch import Case, Kind, Row, RowStatus, outcome
+from jensen.batch.outcome import summary
+from jensen.cli.common import STYLES
+
+
+def show_table(results: Sequence[tuple[Case, Row]], console: Console) -> None:
+    """Print one line per model, and the summary."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    shared = _shared_folder([case.name for case, _ in results])
+    table.add_column("model", no_wrap=True, overflow="fold")
+    table.add_column("domain", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("expected", no_wrap=True)
+    table.add_column("seconds", justify="right", no_wrap=True)
+    table.add_column("evidence", overflow="fold")
+    for case, row in results:
+        output = "" if case.output is None else f" [{case.output}]"
+        table.add_row(
+            Text(case.name.removeprefix(shared) + output),
+            str(case.domain),
+            _verdict(case, row),
+            _expected(case, row),
+            f"{row.seconds:.2f}",
+            Text(evidence(row)),
+        )
+    if console.is_terminal:
+        console.print(table)
+    else:
+        with console.capture() as text:
+            console.print(table)
+        click.echo("\n".join(line.rstrip() for line in text.get().strip("\n").splitlines()))
+    console.print(summary(results), soft_wrap=True)
+
+
+def evidence(row: Row) -> str:
+    """Return in few words what a verdict rests on, or why there is none."""
+    if row.status is RowStatus.ERROR:
+        return row.error
+    if row.status is RowStatus.CONVEX:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in row.reasons.items())
+        within = "" if row.tolerance is None else f" (within {row.tolerance:g})"
+        search = f"; {row.nodes:,} nodes" if row.nodes else ""
+        return f"{reasons or 'no kink'}{within}{search}"
+    if row.counterexample is not None:
+        return f"violation {row.counterexample['violation_float']:.3g}"
+    return row.note or row.summary
+
+
+def _verdict(case: Case, row: Row) -> Text:
+    style = STYLES[str(row.status)]
+    mismatch = Kind.MISMATCH in outcome(case, row)
+    return Text(str(row.status), style=STYLES["mismatch"] if mismatch else style)
+
+
+def _expected(case: Case, row: Row) -> Text:
+    if case.expected is None:
+        return Text("")
+    if row.status is case.expected:
+        return Text("as expected", style="dim")
+    if Kind.MISMATCH in outcome(case, row):
+        return Text(f"MISMATCH: {case.expected}", style=STYLES["mismatch"])
+    return Text(f"expected {case.expected}", style="yellow")
+
+
+def _shared_folder(names: list[str]) -> str:
+    """Return the folder that all names begin with, to leave it out."""
+    folders = {name.rpartition("/")[0] for name in names}
+    return f"{folders.pop()}/" if len(folders) == 1 and "" not in folders else ""

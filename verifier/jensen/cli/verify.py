@@ -1,0 +1,107 @@
+"""``jensen verify``: one model, one verdict."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import click
+from rich.console import Console
+
+from jensen.cli import common
+from jensen.decide import verify
+from jensen.domain import Everywhere
+from jensen.loaders import load
+from jensen.text import printable
+from jensen.verdict import Counterexample, Status, Verdict
+
+CODES = {Status.CONVEX: 0, Status.NONCONVEX: 1, Status.UNKNOWN: 3}
+
+
+@click.command("verify")
+@click.argument("model")
+@common.domain_options
+@click.option("--output", type=int, metavar="K", help="One output only; all by default.")
+@common.proof_options
+@click.option("--certificate", metavar="OUT", help="Write a certificate for `jensen check`.")
+@click.option("--json", "as_json", is_flag=True, help="Print the whole verdict as JSON.")
+@click.option("--evidence", is_flag=True, help="Print why each neuron group is harmless.")
+def command(
+    model: str,
+    *,
+    output: int | None,
+    certificate: str | None,
+    as_json: bool,
+    evidence: bool,
+    **settings: Any,
+) -> int:
+    """Decide whether MODEL (.onnx or .npz) is convex on a domain.
+
+    \b
+    jensen verify model.onnx                  on all of R^n
+    jensen verify model.onnx --box -1 1       on the box [-1, 1]^n
+    jensen verify model.onnx --box 0,-1 1,1   sides per input
+    """  # noqa: D301  (\b keeps click from folding the examples)
+    domain = common.chosen_domain(settings) or Everywhere()
+    options = common.chosen_options(settings, certificate=certificate is not None)
+    start = time.perf_counter()
+    network = load(model)
+    loading = time.perf_counter() - start
+    progress = common.stderr_console()
+    with progress.status(f"verifying {printable(model)} on {domain}"):
+        verdict = verify(network, domain, output=output, options=options)
+    written = _write_certificate(verdict, certificate, progress)
+    if as_json:
+        record = {"model": printable(model), "digest": network.digest}
+        record |= verdict.to_json() | {"certificate": written, "loading_seconds": loading}
+        click.echo(common.to_json(record))
+    else:
+        show(verdict, common.stdout_console(), model=printable(model), evidence=evidence)
+    return CODES[verdict.status]
+
+
+def show(verdict: Verdict, console: Console, *, model: str, evidence: bool = False) -> None:
+    """Print a verdict for people."""
+    console.print(str(verdict.status), style=f"bold {common.STYLES[verdict.status]}", end="")
+    console.print(f"  {model}", soft_wrap=True)
+    for part in verdict.outputs or (verdict,):
+        label = f"output {part.output}: " if verdict.outputs else ""
+        console.print(f"  {label}{part.summary}", soft_wrap=True)
+        if part.counterexample is not None:
+            _show_pair(part.counterexample, console)
+        if part.violation_bounds is not None:
+            lower, upper = part.violation_bounds
+            console.print(f"  worst midpoint violation between {lower:.6g} and {upper:.6g}")
+        if part.note and part.note not in part.summary:
+            console.print(f"  {part.note}", soft_wrap=True)
+        if evidence:
+            _show_evidence(part, console)
+    times = ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in verdict.times.items())
+    search = f"; {verdict.nodes:,} nodes, {verdict.lps:,} LPs" if verdict.nodes else ""
+    if times or search:
+        console.print(f"  {times}{search}", style="dim", soft_wrap=True)
+
+
+def _show_pair(pair: Counterexample, console: Console) -> None:
+    console.print(f"  x = {common.point(map(float, pair.x))}", soft_wrap=True)
+    console.print(f"  y = {common.point(map(float, pair.y))}", soft_wrap=True)
+
+
+def _show_evidence(verdict: Verdict, console: Console) -> None:
+    for item in verdict.evidence:
+        block, index = item.neurons[0]
+        twins = f" and {len(item.neurons) - 1} twins" if len(item.neurons) > 1 else ""
+        exact = "" if item.exact else " (up to the solver's tolerance)"
+        search = f", {item.nodes} nodes, {item.lps} LPs" if item.nodes else ""
+        console.print(f"    {block}[{index}]{twins}: {item.reason}{exact}{search}", soft_wrap=True)
+
+
+def _write_certificate(verdict: Verdict, path: str | None, log: Console) -> str | None:
+    """Write the certificate where one was produced; say so where none was."""
+    if path is None:
+        return None
+    if verdict.certificate is None:
+        log.print("jensen: no certificate: the verdict is not proved exactly", style="yellow")
+        return None
+    verdict.certificate.save(path)
+    return printable(path)
