@@ -1,0 +1,87 @@
+"""``worst_violation``: proved from both sides, equal to brute force on tiny networks."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from midpoint_oracle import tiny_network, worst_in_one_dimension, worst_over_regions
+
+from jensen.domain import Box
+from jensen.errors import NetworkError, OptionError
+from jensen.midpoint import exact_violation, round_down, worst_violation
+from jensen.network import Block, ReluNetwork
+
+
+def check(network, box, found):
+    """Whatever was found must hold exactly, and the bounds must be in order."""
+    assert box.contains(found.x)
+    assert box.contains(found.y)
+    assert found.exact_lower == exact_violation(network, found.x, found.y)
+    assert Fraction(found.lower) <= found.exact_lower
+    assert found.upper >= found.lower
+
+
+@pytest.mark.parametrize("block", range(10))
+def test_the_optimum_equals_brute_force_in_one_dimension(block):
+    for seed in range(30 * block, 30 * block + 30):
+        network = tiny_network(seed)
+        box = Box(-1, 2)
+        expected = worst_in_one_dimension(network, -1, 2)
+        found = worst_violation(network, box, gap=1e-6)
+        check(network, box, found)
+        slack = 1e-5 * max(1.0, float(expected))
+        assert found.upper >= float(expected) - slack, seed
+        assert found.upper <= float(expected) + slack, seed
+        assert found.lower <= float(expected) <= found.lower + slack, seed
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_optimum_equals_brute_force_over_triples_of_regions(seed):
+    network = tiny_network(seed, 2, [2, 2])
+    box = Box([-1, -1], [1, 2])
+    expected = worst_over_regions(network, *box.bounds(2))
+    found = worst_violation(network, box, gap=1e-6)
+    check(network, box, found)
+    assert found.lower == pytest.approx(expected, abs=1e-5)
+    assert found.upper == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_side_of_zero_width_is_fine():
+    network = ReluNetwork.from_layers([[[1.0, 1.0], [1.0, -1.0]], [[-1.0, -1.0]]], [[0, 0], [0]])
+    found = worst_violation(network, Box([-1, 0.5], [1, 0.5]))
+    assert found.x[1] == found.y[1] == Fraction(1, 2)
+    assert found.upper == pytest.approx(found.lower, abs=1e-5)
+    assert worst_violation(network, Box(0.5, 0.5)).lower == 0
+
+
+def test_each_output_has_its_own_violation():
+    network = ReluNetwork.from_layers([[[1.0]], [[1.0], [-2.0]]], [[0], [0, 0]])
+    assert worst_violation(network, Box(-1, 1), output=0).upper == pytest.approx(0, abs=1e-6)
+    assert worst_violation(network, Box(-1, 1), output=1).lower == pytest.approx(1)
+    with pytest.raises(NetworkError, match="output 2"):
+        worst_violation(network, Box(-1, 1), output=2)
+
+
+def test_an_affine_network_has_no_violation():
+    network = ReluNetwork(1, [Block("output", {"input": np.ones((1, 1))}, np.ones(1), "identity")])
+    found = worst_violation(network, Box(-1, 1))
+    assert found.lower == 0
+    assert found.upper == pytest.approx(0, abs=1e-9)
+
+
+def test_a_time_limit_returns_true_bounds():
+    network = tiny_network(8, 6, [12, 12])
+    box = Box(-1, 1)
+    found = worst_violation(network, box, time_limit=0.3)
+    check(network, box, found)
+    assert np.isfinite(found.upper)
+
+
+def test_a_gap_of_zero_is_refused():
+    with pytest.raises(OptionError, match="gap"):
+        worst_violation(tiny_network(0), Box(-1, 1), gap=0)
+
+
+def test_rounding_down_never_rounds_up():
+    for value in (Fraction(1, 3), Fraction(2, 3), Fraction(1, 10), Fraction(0), Fraction(1, 2)):
+        assert Fraction(round_down(value)) <= value
