@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from jensen_encodings.errors import EncodingError, UnboundedNeuronError
 
 FloatArray = NDArray[np.float64]
-Matrix = NDArray[np.float64] | sp.csr_array
+Matrix = Any  # a float64 array or a scipy.sparse.csr_array, which has no type stubs
 
 INPUT = "input"
 

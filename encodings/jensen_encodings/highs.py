@@ -62,7 +62,6 @@ _STATUS = {
     highspy.HighsModelStatus.kIterationLimit: SolveStatus.NODE_LIMIT,
     highspy.HighsModelStatus.kSolutionLimit: SolveStatus.NODE_LIMIT,
     highspy.HighsModelStatus.kInterrupt: SolveStatus.INTERRUPTED,
-    highspy.HighsModelStatus.kHighsInterrupt: SolveStatus.INTERRUPTED,
 }
 
 
@@ -282,7 +281,7 @@ def to_highs(program: Program) -> highspy.HighsLp:
 
 
 def _prepared(program: Program, options: SolveOptions) -> Any:
-    highs = QuietHighs()
+    highs = QuietHighs()  # type: ignore[no-untyped-call]
     settings: dict[str, Any] = {
         "threads": options.threads,
         "mip_rel_gap": options.relative_gap,

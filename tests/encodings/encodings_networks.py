@@ -18,10 +18,10 @@ def network_data(
     lower, upper = np.asarray(lower, float), np.asarray(upper, float)
     ranges = {"input": (lower, upper)}
     built = []
-    for name, weights, bias, is_relu in layers:
-        bias = np.asarray(bias, float)
+    for name, matrices, constants, is_relu in layers:
+        bias = np.asarray(constants, float)
         low, high = bias.copy(), bias.copy()
-        weights = {s: np.asarray(w, float) for s, w in weights.items()}
+        weights = {s: np.asarray(w, float) for s, w in matrices.items()}
         for source, weight in weights.items():
             a, b = ranges[source]
             low += np.maximum(weight, 0) @ a + np.minimum(weight, 0) @ b

@@ -68,7 +68,7 @@ def test_infeasible_and_unbounded_models_have_their_own_status():
 
 
 def test_a_start_is_taken():
-    model, weight, _ = knapsack()
+    model, _, _ = knapsack()
     program = compile_model(model)
     best = solve(program)
     again = solve(program, SolveOptions(node_limit=0), start=best.values)
@@ -76,7 +76,7 @@ def test_a_start_is_taken():
 
 
 def test_a_time_limit_returns_a_bound():
-    model, _, value = knapsack(40)
+    model, _, _ = knapsack(40)
     result = solve_model(model, SolveOptions(time_limit=0.0))
     assert result.status in {SolveStatus.TIME_LIMIT, SolveStatus.OPTIMAL}
     assert result.bound >= (result.objective or 0) - 1e-6
