@@ -19,7 +19,7 @@ from jensen.network import FloatArray, ReluNetwork
 from jensen.options import Engine, Options
 from jensen.paths import sign_bounds
 from jensen.refute import search_lines
-from jensen.tree import Crossing, GroupResult, Tree, TreeLimits, UndecidedLeafError
+from jensen.tree import Allowance, Crossing, GroupResult, Tree, TreeLimits, UndecidedLeafError
 from jensen.verdict import (
     Counterexample,
     GroupEvidence,
@@ -202,6 +202,7 @@ class _Verification:
 
     def _tree(self, net: GroupedNetwork, bounds: Bounds) -> Verdict:
         solver = LpSolver()
+        allowance = Allowance()
         evidence = self._never_crossing(net)
         limits = TreeLimits(
             self._out_of_time,
@@ -215,7 +216,7 @@ class _Verification:
             if gradient is not None:
                 size = float(gradient[level][unit])
                 least = Fraction(self._options.tolerance) / Fraction(size) if size else Fraction(0)
-            tree = Tree(net, (level, unit), self._exact_value, solver, limits, least)
+            tree = Tree(net, (level, unit), self._exact_value, solver, limits, least, allowance)
             neurons = tuple((m.block, m.index) for m in net.levels[level].units[unit])
             try:
                 result = tree.run()

@@ -67,6 +67,21 @@ class _Patience:
     nodes: int
 
 
+@dataclass(eq=False)
+class Allowance:
+    """How many nodes the sign alone is given before a linear program, learned over all groups.
+
+    Programs that close nodes halve it, programs that do not double it: where the sign
+    decides (tournaments) hardly any program is solved, where regions decide nearly all are.
+    """
+
+    nodes: int = 64
+
+    def learn(self, closed: bool) -> None:
+        """Adapt to whether a program closed its node."""
+        self.nodes = self.nodes // 2 if closed else min(2 * self.nodes + 1, 4096)
+
+
 @dataclass(frozen=True, eq=False)
 class GroupResult:
     """The end of one group's search.
@@ -123,8 +138,8 @@ class Tree:
     solver: LpSolver
     limits: TreeLimits
     least_jump: Fraction = Fraction(0)
+    allowance: Allowance = field(default_factory=Allowance)
     nodes: int = 0
-    _allowance: int = field(default=8, init=False)
 
     def __post_init__(self) -> None:
         self._jump = JumpProblem(self.net, *self.group)
@@ -137,7 +152,7 @@ class Tree:
         activations = tuple(
             np.where(level.kink, FREE, ON).astype(np.int8) for level in self.net.levels
         )
-        root = Node(activations, self._jump.bound(activations), _Patience(self._allowance))
+        root = Node(activations, self._jump.bound(activations), _Patience(self.allowance.nodes))
         stack = [root]
         while stack:
             if self._limit_reached():
@@ -166,8 +181,8 @@ class Tree:
             self._branch(node, unit)
             return None
         margin = self._program.solve(node.activations)
-        self._learn(margin.empty)
-        node.patience = _Patience(self._allowance)
+        self.allowance.learn(margin.empty)
+        node.patience = _Patience(self.allowance.nodes)
         if margin.empty:
             node.rule, node.proof = Rule.EMPTY, margin.multipliers
             return None
@@ -188,10 +203,6 @@ class Tree:
         node.patience.nodes -= 1
         return node.patience.nodes < 0
 
-    def _learn(self, closed: bool) -> None:
-        """Solve programs earlier where they close nodes, later where they do not."""
-        self._allowance = self._allowance // 2 if closed else min(2 * self._allowance + 1, 4096)
-
     def _branch(self, node: Node, unit: Unit) -> None:
         children = []
         for value in (ON, OFF):
@@ -210,40 +221,24 @@ class Tree:
     # ----------------------------------------------------------- choice of the unit
 
     def _unit_behind(self, node: Node) -> Unit | None:
-        """Return the free unit in the earliest layer that pulls the jump down most."""
+        """Return a free unit that matters to the jump, in the earliest layer that has one.
+
+        Layer order keeps the jump exact up to the branched layer. Within a layer, the unit
+        that can pull the jump down most goes first, then the one that can move it most.
+        """
         for index, (level, units) in enumerate(self._jump.supports[:-1]):
             free = node.activations[level][units] == FREE
             if not free.any():
                 continue
             low, high = self._pull[index]
             ul, uu = node.state.lower[index], node.state.upper[index]
-            products = np.stack([ul * low, ul * high, uu * low, uu * high])
-            two_sided = self._two_sided(level, units)
-            down = -np.minimum(products.min(axis=0), 0)
             reach = np.maximum(np.abs(ul), np.abs(uu)) * np.maximum(np.abs(low), np.abs(high))
-            score = np.where(free, np.where(two_sided, reach, down), 0.0)
-            if score.max() > 0:
-                return level, int(units[int(np.argmax(score))])
-        return self._any_free_behind(node)
-
-    def _any_free_behind(self, node: Node) -> Unit | None:
-        """Return a free unit whose activation still makes the jump uncertain."""
-        if node.state.output[0] >= node.state.output[1]:
-            return None
-        for index, (level, units) in enumerate(self._jump.supports[:-1]):
-            free = node.activations[level][units] == FREE
-            size = np.maximum(np.abs(node.state.lower[index]), np.abs(node.state.upper[index]))
-            if (free & (size > 0)).any():
-                return level, int(units[int(np.argmax(np.where(free, size, -1.0)))])
+            down = -np.minimum.reduce([ul * low, ul * high, uu * low, uu * high])
+            score = np.where(free, np.where(down > 0, reach + down, 0.5 * reach), 0.0)
+            best = int(np.argmax(score))
+            if score[best] > 0:
+                return level, int(units[best])
         return None
-
-    def _two_sided(self, level: int, units: NDArray[np.intp]) -> NDArray[np.bool_]:
-        mask = np.zeros(len(units), dtype=bool)
-        for reader in self.net.readers[level]:
-            off = self.net.levels[reader].slopes[level].off
-            if off is not None:
-                mask |= off[:, units].any(axis=0)
-        return mask
 
     def _unit_in_front(self, node: Node, margin: Margin) -> Unit | None:
         """Return the unit whose relaxation is furthest off, those in the first layers first."""
