@@ -157,6 +157,17 @@ def chosen_options(settings: Mapping[str, Any], *, certificate: bool = False) ->
     )
 
 
+def checked_time_limit(seconds: float | None) -> float | None:
+    """Return a time limit.
+
+    Raises
+    ------
+    OptionError
+        Unless it is a number of seconds > 0, or None.
+    """
+    return Options(time_limit=seconds).time_limit
+
+
 def stdout_console() -> Console:
     """Return the console for verdicts: coloured and folded only on a terminal."""
     return _console(sys.stdout)

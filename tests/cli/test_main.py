@@ -1,0 +1,253 @@
+"""Exit codes, error lines and streams of the commands."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from jensen.cli import main
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    code = main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def the_error(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    code, out, err = run(capsys, *arguments)
+    assert code == 2
+    assert out == ""
+    assert err.startswith("jensen: error: ")
+    assert err.count("\n") == 1
+    assert "Traceback" not in err
+    return err
+
+
+def process(*arguments: object, **settings: object) -> "subprocess.Popen[str]":
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(ROOT / "verifier"), str(ROOT / "encodings")])
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", "jensen", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        **settings,  # type: ignore[call-overload]
+    )
+
+
+def test_a_convex_model_exits_with_0(capsys, convex_file):
+    code, out, _ = run(capsys, "verify", convex_file)
+    assert code == 0
+    assert out.startswith("convex  ")
+    assert "all of R^n" in out
+
+
+def test_a_nonconvex_model_exits_with_1_and_shows_its_pair(capsys, nonconvex_file):
+    code, out, _ = run(capsys, "verify", nonconvex_file, "--box", "-1", "1")
+    assert code == 1
+    assert out.startswith("nonconvex  ")
+    assert "x = (" in out
+    assert "y = (" in out
+
+
+def test_json_holds_the_exact_pair(capsys, nonconvex_file, absolute_value):
+    code, out, _ = run(capsys, "verify", nonconvex_file, "--box", "-1,-2", "1,2", "--json")
+    record = json.loads(out)
+    pair = record["counterexample"]
+    x, y = ([Fraction(v) for v in pair[name]] for name in "xy")
+    network = absolute_value.negated()
+    middle = [(a + b) / 2 for a, b in zip(x, y, strict=True)]
+    violation = network.exact(middle)[0] - (network.exact(x)[0] + network.exact(y)[0]) / 2
+    assert code == 1
+    assert Fraction(pair["violation"]) == violation > 0
+    assert record["domain"] == {"type": "box", "lower": [-1.0, -2.0], "upper": [1.0, 2.0]}
+
+
+def test_concave_turns_the_question_round(capsys, convex_file, nonconvex_file):
+    assert run(capsys, "verify", convex_file, "--concave")[0] == 1
+    assert run(capsys, "verify", nonconvex_file, "--concave")[0] == 0
+
+
+def test_evidence_names_the_neurons(capsys, convex_file):
+    _, out, _ = run(capsys, "verify", convex_file, "--evidence")
+    assert "relu_1[0]" in out
+
+
+def test_a_domain_file_is_read(capsys, nonconvex_file, tmp_path):
+    half = tmp_path / "half.toml"
+    half.write_text('type = "polyhedron"\nA = [[1.0, 0.0], [0.0, 1.0]]\nb = [0.0, 0.0]\n')
+    code, out, _ = run(capsys, "verify", nonconvex_file, "--domain", half)
+    assert code == 0
+    assert "polyhedron of 2 rows" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--box", "1", "-1"], "box is empty"),
+        (["--box", "0", "inf"], "infinite"),
+        (["--box", "nan", "1"], "NaN"),
+        (["--box", "0,0,0", "1,1,1"], "box has 3 dimensions, the network 2 inputs"),
+        (["--box", "a", "1"], "no number"),
+        (["--box", "-1"], "2 arguments"),
+        (["--box", "-1", "1", "--everywhere"], "exclude each other"),
+        (["--output", "7"], "output 7 asked for"),
+        (["--time-limit", "0"], "time limit"),
+        (["--time-limit", "nan"], "time limit"),
+        (["--tolerance", "-1"], "tolerance"),
+        (["--in", "0,x"], "input numbers"),
+        (["--in", "5"], "inputs [5]"),
+        (["--engine", "magic"], "magic"),
+        (["--nonsense"], "--nonsense"),
+        (["--domain", "nowhere.toml"], "nowhere.toml: No such file"),
+        (["--domain", "domain.txt"], "domain.txt: a domain file ends in"),
+        (["--domain", "."], "a domain file ends in"),
+    ],
+)
+def test_a_bad_option_is_one_line_and_exit_code_2(capsys, convex_file, arguments, says):
+    assert says in the_error(capsys, "verify", convex_file, *arguments)
+
+
+@pytest.mark.parametrize("command", ["verify", "info"])
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("missing.onnx", None, "no such file"),
+        ("text.onnx", b"this is no model\n" * 20, "not an ONNX file"),
+        ("empty.onnx", b"", "empty.onnx"),
+        ("text.npz", b"this is no archive", "archive"),
+        ("model.pdf", b"%PDF", "unknown model format"),
+        ("folder.onnx", "folder", "not a file"),
+    ],
+)
+def test_a_bad_file_is_one_line_and_exit_code_2(capsys, tmp_path, command, name, content, says):
+    file = tmp_path / name
+    if content == "folder":
+        file.mkdir()
+    elif content is not None:
+        file.write_bytes(content)
+    error = the_error(capsys, command, file)
+    assert says in error
+    assert name in error
+
+
+def test_a_truncated_onnx_file_is_one_line(capsys, tmp_path):
+    whole = (ROOT / "models" / "mlp_bowl.onnx").read_bytes()
+    cut = tmp_path / "cut.onnx"
+    cut.write_bytes(whole[: len(whole) // 2])
+    assert "cut.onnx" in the_error(capsys, "verify", cut)
+
+
+def test_nan_weights_are_refused(capsys, tmp_path, convex_file):
+    with np.load(convex_file) as archive:
+        arrays = dict(archive)
+    arrays["w0_0"] = np.full_like(arrays["w0_0"], np.nan)
+    np.savez(tmp_path / "nan.npz", **arrays)
+    assert "NaN" in the_error(capsys, "verify", tmp_path / "nan.npz")
+
+
+def test_a_sigmoid_network_is_refused_by_operator(capsys):
+    model = ROOT.parent / "shared" / "real" / "omlt_keras_linear_131_sigmoid.onnx"
+    if not model.exists():
+        pytest.skip("needs ../shared/real")
+    assert "Sigmoid" in the_error(capsys, "verify", model)
+
+
+def test_odd_file_names_are_printed_escaped(capsys, tmp_path, convex_file):
+    odd = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9 [red].npz")
+    os.rename(convex_file, odd)
+    code, out, _ = run(capsys, "verify", odd)
+    assert code == 0
+    assert r"caf\xe9 [red].npz" in out
+
+
+def test_an_unexpected_fault_is_one_line_too(capsys, monkeypatch, convex_file):
+    monkeypatch.setattr("jensen.cli.verify.verify", lambda *_, **__: 1 / 0)
+    assert "ZeroDivisionError" in the_error(capsys, "verify", convex_file)
+
+
+def test_help_lists_every_command(capsys):
+    code, out, _ = run(capsys, "--help")
+    assert code == 0
+    for command in ("verify", "violation", "batch", "info", "plot", "check"):
+        assert command in out
+        assert run(capsys, command, "--help")[0] == 0
+
+
+def test_an_unknown_command_is_an_error(capsys):
+    assert "frobnicate" in the_error(capsys, "frobnicate")
+
+
+def test_violation_bounds_hold_the_exact_value(capsys, nonconvex_file):
+    # f = -|x| - |y| on [-1, 1]^2: the worst pair is a pair of opposite corners
+    code, out, _ = run(capsys, "violation", nonconvex_file, "--box", "-1", "1", "--json")
+    record = json.loads(out)
+    assert code == 1
+    assert record["lower"] <= 2 <= record["upper"] + 1e-6
+    assert record["lower"] == pytest.approx(2, abs=1e-3)
+
+
+def test_violation_of_a_convex_network_is_none(capsys, convex_file):
+    assert run(capsys, "violation", convex_file, "--box", "-1", "1")[0] == 0
+
+
+def test_violation_needs_a_box(capsys, convex_file):
+    assert "--box" in the_error(capsys, "violation", convex_file)
+
+
+def test_info_shows_sizes_and_the_layer_graph(capsys, tmp_path, skip_network):
+    skip_network.save(tmp_path / "skip.npz")
+    code, out, _ = run(capsys, "info", tmp_path / "skip.npz")
+    assert code == 0
+    lines = out.splitlines()
+    assert any(line.split() == ["inputs", "2"] for line in lines)
+    assert any(line.split() == ["relus", "7"] for line in lines)
+    assert any(line.startswith("  output") and "◄" in line for line in lines)
+    code, out, _ = run(capsys, "info", tmp_path / "skip.npz", "--json")
+    assert json.loads(out)["layer_graph"][1]["from"] == ["a", "input"]
+
+
+def test_nothing_but_json_is_on_stdout_and_no_colours_without_a_terminal(convex_file):
+    with process("verify", convex_file, "--json") as run_:
+        out, err = run_.communicate(timeout=60)
+    assert run_.returncode == 0
+    assert json.loads(out)["status"] == "convex"
+    assert "\x1b" not in out + err
+
+
+def test_a_reader_that_leaves_is_no_error_message(convex_file):
+    with process("info", convex_file) as run_:
+        assert run_.stdout is not None
+        run_.stdout.close()
+        assert run_.stderr is not None
+        assert "Traceback" not in run_.stderr.read()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")
+def test_ctrl_c_exits_with_130_and_no_traceback(tmp_path):
+    rng = np.random.default_rng(0)
+    from jensen.network import ReluNetwork
+
+    widths = [12, 40, 40, 1]
+    shapes = list(zip(widths[1:], widths[:-1], strict=True))
+    ReluNetwork.from_layers(
+        [rng.normal(size=shape) for shape in shapes], [rng.normal(size=s[0]) for s in shapes]
+    ).save(tmp_path / "hard.npz")
+    with process("violation", tmp_path / "hard.npz", "--box", "-1", "1") as run_:
+        time.sleep(5)
+        run_.send_signal(signal.SIGINT)
+        out, err = run_.communicate(timeout=60)
+    assert "Traceback" not in err
+    # the search ends with its best bounds if it was already running
+    assert run_.returncode == 130 or "<= worst violation <=" in out
