@@ -42,3 +42,7 @@ class UndecidedError(JensenError, RuntimeError):
 
 class SolverError(JensenError, RuntimeError):
     """The MILP or LP solver failed in a way that leaves no usable answer."""
+
+
+class CertificateError(JensenError, RuntimeError):
+    """A certificate cannot be written; the claim itself may still be true."""
