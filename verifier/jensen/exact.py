@@ -120,20 +120,25 @@ class ExactMatrix:
     """
 
     def __init__(self, matrix: Matrix) -> None:
-        csr = sp.csr_array(matrix)
-        csr.sum_duplicates()
-        csr.eliminate_zeros()
-        self.shape: tuple[int, int] = (int(csr.shape[0]), int(csr.shape[1]))
-        self._columns = csr.indices
-        self._starts = csr.indptr[:-1]
-        self._filled = np.diff(csr.indptr) > 0
-        self._integers, self._exponent = dyadic_integers(csr.data)
+        self.shape: tuple[int, int] = (int(matrix.shape[0]), int(matrix.shape[1]))
+        if sp.issparse(matrix):
+            csr = sp.csr_array(matrix, copy=True)  # the network's arrays are read-only
+            csr.sum_duplicates()
+            csr.eliminate_zeros()
+            starts, self._columns, data = csr.indptr, csr.indices, csr.data
+        else:
+            rows, self._columns = np.nonzero(matrix)
+            starts = np.searchsorted(rows, np.arange(self.shape[0] + 1))
+            data = np.asarray(matrix)[rows, self._columns]
+        self._filled = np.diff(starts) > 0
+        self._starts = starts[:-1][self._filled]
+        self._integers, self._exponent = dyadic_integers(data)
 
     def __matmul__(self, vector: ExactVector) -> ExactVector:
         products = self._integers * vector.integers[self._columns]
         total = np.zeros(self.shape[0], dtype=np.int64).astype(object)
         if products.size:
-            total[self._filled] = np.add.reduceat(products, self._starts[self._filled])
+            total[self._filled] = np.add.reduceat(products, self._starts)
         integers, power = _apply_power(total, self._exponent)
         return ExactVector(integers, vector.denominator * power)
 
