@@ -50,7 +50,9 @@ def exact_sum(left: Matrix, right: Matrix) -> Matrix | None:
             exact = ((total - left) != right).nnz == 0 and ((total - right) != left).nnz == 0
         else:
             exact = np.array_equal(total - left, right) and np.array_equal(total - right, left)
-    return total if exact else None
+    if not exact:
+        return None
+    return _without_zeros(total) if sp.issparse(total) else total
 
 
 def exact_row_scaling(matrix: Matrix, factors: FloatArray) -> Matrix | None:

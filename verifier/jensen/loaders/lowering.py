@@ -149,16 +149,6 @@ class Lowering:
         position.ravel()[live] = x.size + np.arange(closed.size)
         return stack([fixed, closed]).take(position)
 
-    def maximum(self, x: SymbolicTensor, y: SymbolicTensor) -> SymbolicTensor:
-        """Return ``max(x, y) = y + relu(x - y)`` with broadcasting."""
-        x, y = (self.materialise(t) for t in broadcast_together(x, y))
-        return self.add(y, self.relu(self.subtract(x, y)))
-
-    def minimum(self, x: SymbolicTensor, y: SymbolicTensor) -> SymbolicTensor:
-        """Return ``min(x, y) = x - relu(x - y)`` with broadcasting."""
-        x, y = (self.materialise(t) for t in broadcast_together(x, y))
-        return self.subtract(x, self.relu(self.subtract(x, y)))
-
     # -------------------------------------------------------------- the network
 
     def _close(self, x: SymbolicTensor, activation: Activation) -> SymbolicTensor:

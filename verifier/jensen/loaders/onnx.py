@@ -13,7 +13,13 @@ import numpy as np
 import onnx
 
 from jensen.errors import ModelFileError, NetworkError, UnsupportedOperatorError
-from jensen.loaders import onnx_activations, onnx_affine, onnx_shaping
+from jensen.loaders import (
+    onnx_activations,
+    onnx_affine,
+    onnx_reductions,
+    onnx_shaping,
+    onnx_windows,
+)
 from jensen.loaders.lowering import Lowering
 from jensen.loaders.onnx_file import opset_of, read_model
 from jensen.loaders.onnx_folding import fold, tensor_array
@@ -29,7 +35,13 @@ from jensen.loaders.symbolic import (
 from jensen.network import ReluNetwork
 
 # importing these fills the table of operators
-_OPERATOR_MODULES = (onnx_activations, onnx_affine, onnx_shaping)
+_OPERATOR_MODULES = (
+    onnx_activations,
+    onnx_affine,
+    onnx_reductions,
+    onnx_shaping,
+    onnx_windows,
+)
 
 _FLOATS = {
     onnx.TensorProto.FLOAT,

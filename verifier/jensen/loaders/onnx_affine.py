@@ -143,8 +143,8 @@ def _stacked_matrix(rows: IndexArray, columns: FloatArray, width: int) -> sp.csr
     outputs = prod(rows.shape[:-1]) * m
     check_entries(outputs * k)
     full = (*rows.shape[:-2], n, m, k)
-    positions = np.broadcast_to(rows[..., :, None, :], full).reshape(-1)
-    weights = np.broadcast_to(np.swapaxes(columns, -1, -2)[..., None, :, :], full).reshape(-1)
+    positions = np.broadcast_to(rows[..., :, None, :], full).flatten()
+    weights = np.broadcast_to(np.swapaxes(columns, -1, -2)[..., None, :, :], full).flatten()
     matrix = sp.csr_array((weights, positions, np.arange(outputs + 1) * k), shape=(outputs, width))
     matrix.sum_duplicates()
     matrix.eliminate_zeros()
