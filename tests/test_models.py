@@ -15,7 +15,7 @@ import onnxruntime as ort
 import pytest
 from onnx import numpy_helper
 
-import jensen.loaders
+import jensen
 from jensen.domain import Box, Domain, Everywhere, domain_from_json
 from jensen.network import ReluNetwork
 
@@ -109,7 +109,7 @@ def test_files_are_small_plain_and_free_of_machine_paths(name):
 
 @pytest.mark.parametrize("name", FILES)
 def test_the_loaded_network_equals_onnxruntime_and_the_exact_interpreter(name):
-    network: ReluNetwork = jensen.loaders.load(FOLDER / name)
+    network: ReluNetwork = jensen.load(FOLDER / name)
     model = ExactModel(FOLDER / name)
     assert network.input_size == model.inputs
     assert network.relu_count <= MAX_RELUS
@@ -286,7 +286,6 @@ def test_twins_of_the_newsvendor_are_scaled_by_minus_four_and_their_jumps_add_up
 
 @pytest.mark.parametrize("row", ROWS, ids=row_id)
 def test_verify_gives_the_expected_verdict(row):
-    decide = pytest.importorskip("jensen.decide")
-    network = jensen.loaders.load(FOLDER / row["file"])
-    verdict = decide.verify(network, domain_of(row), output=row.get("output"), time_limit=60.0)
+    network = jensen.load(FOLDER / row["file"])
+    verdict = jensen.verify(network, domain_of(row), output=row.get("output"), time_limit=60.0)
     assert str(verdict.status) == row["expected"]
