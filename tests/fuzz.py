@@ -1,0 +1,103 @@
+"""Seeded tiny networks, degenerate ones above all, for runs of thousands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jensen.network import INPUT, OUTPUT, Activation, Block, ReluNetwork
+
+Array = NDArray[np.float64]
+Sampler = Callable[[np.random.Generator, int, int], tuple[Array, Array]]
+
+
+def default_init(rng: np.random.Generator, rows: int, columns: int) -> tuple[Array, Array]:
+    """Uniform in ``+-1/sqrt(fan in)``, as PyTorch initialises, in float32 values."""
+    bound = 1.0 / np.sqrt(columns)
+    weight = rng.uniform(-bound, bound, (rows, columns)).astype(np.float32)
+    return weight.astype(float), rng.uniform(-bound, bound, rows).astype(np.float32).astype(float)
+
+
+def ternary(rng: np.random.Generator, rows: int, columns: int) -> tuple[Array, Array]:
+    weight = rng.integers(-1, 2, (rows, columns)).astype(float)
+    return weight, rng.integers(-1, 2, rows).astype(float)
+
+
+def zero_bias(rng: np.random.Generator, rows: int, columns: int) -> tuple[Array, Array]:
+    return ternary(rng, rows, columns)[0], np.zeros(rows)
+
+
+def sparse(rng: np.random.Generator, rows: int, columns: int) -> tuple[Array, Array]:
+    """30 % zeros, rows of zeros included."""
+    weight, bias = default_init(rng, rows, columns)
+    weight[rng.random(weight.shape) < 0.3] = 0.0
+    bias[rng.random(rows) < 0.3] = 0.0
+    return weight, bias
+
+
+def twins(rng: np.random.Generator, rows: int, columns: int) -> tuple[Array, Array]:
+    """Rows repeated, negated and scaled by powers of two, so that they stay proportional."""
+    weight, bias = (default_init, ternary)[rng.integers(2)](rng, rows, columns)
+    for row in range(1, rows):
+        if rng.random() < 0.6:
+            twin = rng.integers(row)
+            factor = rng.choice([1.0, -1.0, 2.0, -0.5])
+            weight[row], bias[row] = factor * weight[twin], factor * bias[twin]
+    return weight, bias
+
+
+def scaled(rng: np.random.Generator, rows: int, columns: int) -> tuple[Array, Array]:
+    """Rows and columns at scales from 1e-6 to 1e6."""
+    weight, bias = (default_init, ternary)[rng.integers(2)](rng, rows, columns)
+    scale = 10.0 ** rng.uniform(-6, 6, rows)
+    return weight * scale[:, None], bias * scale * 10.0 ** rng.uniform(-6, 6)
+
+
+SAMPLERS: dict[str, Sampler] = {
+    "default": default_init,
+    "ternary": ternary,
+    "zero_bias": zero_bias,
+    "sparse": sparse,
+    "twins": twins,
+    "scaled": scaled,
+}
+
+
+def tiny_network(seed: int, *, max_inputs: int = 3, budget: int = 10) -> tuple[str, ReluNetwork]:
+    """Return (family, network) of a seed: 1 to 3 inputs, 1 to 4 hidden blocks.
+
+    Half of the networks lean towards convexity (mostly non-negative weights behind the
+    first block): otherwise nearly every deep one would be non-convex.
+    """
+    rng = np.random.default_rng(seed)
+    family = list(SAMPLERS)[seed % len(SAMPLERS)]
+    sample = SAMPLERS[family]
+    inputs = int(rng.integers(1, max_inputs + 1))
+    depth = int(rng.integers(1, 5))
+    widths = [int(rng.integers(1, 5)) for _ in range(depth)]
+    while sum(widths) > budget:
+        widths[int(np.argmax(widths))] -= 1
+    lean = rng.random() < 0.5
+    skips = rng.random() < 0.5
+    names = [INPUT]
+    sizes = {INPUT: inputs}
+    blocks = []
+    for index, width in enumerate([*widths, 1]):
+        name = OUTPUT if index == depth else f"relu_{index + 1}"
+        sources = [names[-1]]
+        if skips:
+            sources += [n for n in names[:-1] if rng.random() < 0.4]
+        weights = {}
+        for source in sources:
+            weight, bias = sample(rng, width, sizes[source])
+            if lean and source != INPUT:
+                flip = rng.random(weight.shape) < 0.12
+                weight = np.where(flip, weight, np.abs(weight))
+            weights[source] = weight
+        activation = Activation.IDENTITY if index == depth else Activation.RELU
+        blocks.append(Block(name, weights, bias, activation))
+        names.append(name)
+        sizes[name] = width
+    return family, ReluNetwork(inputs, blocks)
