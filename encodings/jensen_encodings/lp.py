@@ -45,10 +45,13 @@ class LpResult:
 class QuietHighs(highspy.Highs):
     """HiGHS without its banner, which the constructor prints when it enables callbacks."""
 
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
     def enableCallbacks(self) -> None:  # noqa: N802  (HiGHS's name)
         """Silence the instance before anything can be logged."""
         self.silent()
-        super().enableCallbacks()
+        super().enableCallbacks()  # type: ignore[no-untyped-call]
 
 
 class LpSolver:
@@ -93,7 +96,7 @@ class LpSolver:
                 _signed(np.array(solution.row_dual), equality),
             )
         if status == highspy.HighsModelStatus.kInfeasible:
-            _, found, ray = self._highs.getDualRay()
+            _, found, ray = self._highs.getDualRay()  # type: ignore[attr-defined]
             multipliers = _signed(np.array(ray), equality) if found else empty
             return LpResult(LpStatus.INFEASIBLE, -np.inf, empty, multipliers)
         return LpResult(LpStatus.FAILED, np.nan, empty, empty)

@@ -216,7 +216,7 @@ class _Verification:
             if gradient is not None:
                 size = float(gradient[level][unit])
                 least = Fraction(self._options.tolerance) / Fraction(size) if size else Fraction(0)
-            tree = Tree(net, (level, unit), self._exact_value, solver, limits, least, allowance)
+            tree = Tree(net, (level, unit), self._network, solver, limits, least, allowance)
             neurons = tuple((m.block, m.index) for m in net.levels[level].units[unit])
             try:
                 result = tree.run()
@@ -288,9 +288,6 @@ class _Verification:
                     total += size @ norms[source]
             norms.append(total * (1 + 1e-9))
         return norms
-
-    def _exact_value(self, x: tuple[Fraction, ...]) -> Fraction:
-        return self._network.exact(x)[0]
 
     def _out_of_time(self) -> bool:
         return self._deadline is not None and time.monotonic() > self._deadline

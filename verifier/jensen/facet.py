@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -10,16 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jensen.counterexample import Point
-from jensen.forms import ExactForms
-from jensen.groups import GroupedNetwork
-from jensen.jump import FREE, ON, Activations
-from jensen.network import FloatArray
+from jensen.counterexample import Point, exact_violation
+from jensen.exact import ExactVector
+from jensen.forms import ExactForms, FloatForms
+from jensen.groups import SOURCE, GroupedNetwork
+from jensen.jump import FREE, OFF, ON, Activations
+from jensen.network import FloatArray, ReluNetwork
 from jensen.rational import ZERO, rational
+from jensen.twins import Member
 
 Unit = tuple[int, int]
+PROBES = (0.5, 2.0**-6, 2.0**-12)  # shares of the estimated reach
 ObjectArray = NDArray[Any]
-Function = Callable[[Point], Fraction]
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,94 @@ class Crossing:
     slope_change: float
 
 
+def probe(
+    net: GroupedNetwork,
+    group: Unit,
+    pattern: Activations,
+    point: FloatArray,
+    network: ReluNetwork,
+    *,
+    inputs: Sequence[int] | None,
+) -> Crossing | None:
+    """Cross a hyperplane near a point in the network's own pattern there: a quick try.
+
+    The segment is chosen in floating point, as long as no other unit kinks on it; its
+    violation is exact. Only a violation > 0 says something.
+
+    Parameters
+    ----------
+    pattern : sequence of int8 arrays
+        The full pattern at the point, the group itself free.
+    point : array (dim,)
+        A working point close to the hyperplane.
+    """
+    forms = FloatForms(net, group, pattern)
+    form = forms.group_form()
+    normal = form[1 : 1 + forms.dim]
+    basis = net.working_set.float_directions(inputs)
+    step = basis @ (basis.T @ normal)
+    squared = float(normal @ step)
+    if squared <= 0:
+        return None
+    y = point - (form[0] + normal @ point) / squared * step
+    reach = _float_reach(net, group, pattern, y, step)
+    if not np.isfinite(reach) or reach <= 0:
+        return None
+    for share in PROBES:
+        delta = float(share) * reach * step
+        found = _crossing(net, _rational_vector(y - delta), _rational_vector(y + delta), network)
+        if found is not None and found.violation > 0:
+            return found
+    return None
+
+
+def _float_reach(
+    net: GroupedNetwork, group: Unit, pattern: Activations, y: FloatArray, step: FloatArray
+) -> float:
+    """Estimate how far y may move along +-step before another unit changes its activation.
+
+    What the group itself passes on off its hyperplane is left out.
+    """
+    values: dict[int, FloatArray] = {SOURCE: np.stack([y, step], axis=1)}
+    reach = np.inf
+    for k, level in enumerate(net.levels):
+        z = np.zeros((level.size, 2))
+        z[:, 0] = level.bias
+        for source, slopes in level.slopes.items():
+            on = (
+                values[source]
+                if source == SOURCE
+                else (values[source] * (pattern[source] == ON)[:, None])
+            )
+            z += slopes.on @ on
+            if slopes.off is not None:
+                z += slopes.off @ (values[source] * (pattern[source] == OFF)[:, None])
+        values[k] = z
+        others = level.kink.copy()
+        if k == group[0]:
+            others[group[1]] = False
+        # units that vanish here kink on the same hyperplane: they are crossed with it
+        others &= np.abs(z[:, 0]) > 1e-9 * np.abs(z[:, 1])
+        if others.any():
+            with np.errstate(divide="ignore"):
+                reach = min(reach, float((np.abs(z[others, 0]) / np.abs(z[others, 1])).min()))
+    room = net.working_set.float_limits - net.working_set.float_rows @ y
+    speed = np.abs(net.working_set.float_rows @ step)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return min(reach, float(np.where(speed > 0, room / speed, np.inf).min(initial=np.inf)))
+
+
+def _rational_vector(values: FloatArray) -> ObjectArray:
+    return np.array([rational(float(v)) for v in values], dtype=object)
+
+
 def cross_facet(
     net: GroupedNetwork,
     group: Unit,
     activations: Activations,
     point: FloatArray,
-    function: Function,
+    network: ReluNetwork,
+    *,
     inputs: Sequence[int] | None,
 ) -> Crossing | None:
     """Cross the facet of a full activation pattern near a point; None if it is not there.
@@ -59,8 +143,8 @@ def cross_facet(
         No unit that the group depends on, or that could kink at the point, is free.
     point : array (dim,)
         A working point close to the facet.
-    function : callable
-        The exact network.
+    network : ReluNetwork
+        The scalar network, for exact evaluation.
     inputs : sequence of int or None
         Directions to cross in (partial convexity); None for all.
     """
@@ -70,15 +154,76 @@ def cross_facet(
     squared = sum((v * v for v in normal), ZERO)
     if squared == 0:
         return None
-    y = np.array([rational(float(v)) for v in point], dtype=object)
+    y = _rational_vector(point)
     y = y - (form[0] + normal @ y) / squared * normal
-    slacks = _slacks(net, group, activations, forms, y)
-    if slacks is None:
+    rows = _strict_rows(net, group, activations, forms, y)
+    if rows is None:
         return None
-    return _segment(net, form, y, slacks, function, inputs)
+    basis = net.working_set.directions(inputs)
+    step = basis @ (basis.T @ normal) if basis.shape[1] else np.full(len(y), ZERO, dtype=object)
+    if not any(v != 0 for v in step):
+        middle = net.working_set.to_input(y.tolist())
+        return None if middle is None else Crossing(middle, middle, middle, Fraction(0), 0.0)
+    reach = min(
+        ((row[0] + row[1:] @ y) / abs(row[1:] @ step) for row in rows if row[1:] @ step != 0),
+        default=rational(1),
+    )
+    fixed = [
+        (level.units[u][0], bool(activations[k][u] == ON))
+        for k, level in enumerate(net.levels)
+        for u in np.flatnonzero(level.kink)
+        if (k, int(u)) != group and not forms.is_coincident(k, int(u))
+    ]
+    return _within_two_regions(net, y, reach / 2 * step, fixed, network)
 
 
-def _slacks(
+def _within_two_regions(
+    net: GroupedNetwork,
+    y: ObjectArray,
+    delta: ObjectArray,
+    fixed: list[tuple[Member, bool]],
+    network: ReluNetwork,
+) -> Crossing | None:
+    """Shorten the segment until only units that vanish on the facet change on it.
+
+    The rows give a first length only: off the hyperplane the group and the units
+    coincident with it pass something on, which changes the forms of units behind them.
+    """
+    while True:
+        start, end = (
+            net.working_set.to_input((y - delta).tolist()),
+            net.working_set.to_input((y + delta).tolist()),
+        )
+        if start is None or end is None:
+            return None
+        middle = tuple((a + b) / 2 for a, b in zip(start, end, strict=True))
+        inside = network.exact_pre_activations(middle)
+        share = min(
+            _share_kept(inside, network.exact_pre_activations(side), fixed) for side in (start, end)
+        )
+        if share == 1:
+            return _crossing(net, y - delta, y + delta, network)
+        delta = delta * rational(share / 2)
+
+
+def _share_kept(
+    inside: Mapping[str, ExactVector],
+    outside: Mapping[str, ExactVector],
+    fixed: list[tuple[Member, bool]],
+) -> Fraction:
+    """Return 1 if all fixed units keep their sign, else a share of the way where they do."""
+    share = Fraction(1)
+    for member, on in fixed:
+        vector = outside[member.block]
+        z = vector.integers[member.index]
+        if z != 0 and (z > 0) != on:
+            before = inside[member.block]
+            kept = Fraction(int(before.integers[member.index]), before.denominator)
+            share = min(share, kept / (kept - Fraction(int(z), vector.denominator)))
+    return share
+
+
+def _strict_rows(
     net: GroupedNetwork, group: Unit, activations: Activations, forms: ExactForms, y: ObjectArray
 ) -> list[ObjectArray] | None:
     """Return the rows (value, gradient) that must stay positive; None if one is not."""
@@ -98,35 +243,15 @@ def _slacks(
     return rows
 
 
-def _segment(
-    net: GroupedNetwork,
-    form: ObjectArray,
-    y: ObjectArray,
-    rows: list[ObjectArray],
-    function: Function,
-    inputs: Sequence[int] | None,
+def _crossing(
+    net: GroupedNetwork, start: ObjectArray, end: ObjectArray, network: ReluNetwork
 ) -> Crossing | None:
-    """Go from the facet point to both sides, as far as all rows stay positive."""
-    working = net.working_set
-    middle = working.to_input(y.tolist())
-    if middle is None:
-        return None
-    basis = working.directions(inputs)
-    step = basis @ (basis.T @ form[1:]) if basis.shape[1] else np.full(len(y), ZERO, dtype=object)
-    if not any(v != 0 for v in step):
-        return Crossing(middle, middle, middle, Fraction(0), 0.0)
-    reach = min(
-        ((row[0] + row[1:] @ y) / abs(row[1:] @ step) for row in rows if row[1:] @ step != 0),
-        default=rational(1),
-    )
-    half = reach / 2
-    before, after = (
-        working.to_input((y - half * step).tolist()),
-        working.to_input((y + half * step).tolist()),
-    )
+    before = net.working_set.to_input(start.tolist())
+    after = net.working_set.to_input(end.tolist())
     if before is None or after is None:
         return None
-    violation = function(middle) - (function(before) + function(after)) / 2
+    middle = tuple((a + b) / 2 for a, b in zip(before, after, strict=True))
+    violation = exact_violation(network, before, after)
     length = sum(float(b - a) ** 2 for a, b in zip(before, after, strict=True)) ** 0.5
     change = -4 * float(violation) / length if length else 0.0
     return Crossing(before, middle, after, violation, change)

@@ -82,7 +82,8 @@ class FloatForms:
 
     def form(self, level: int, unit: int) -> FloatArray:
         """Return (constant, y coefficients, h coefficients) of a unit's z."""
-        return self._forms[level][unit]
+        form: FloatArray = self._forms[level][unit]
+        return form
 
     def group_form(self) -> FloatArray:
         """Return the form of the group's own z."""

@@ -306,7 +306,7 @@ def _with_exact_columns(
             if exact_parts[positive] is None:
                 exact_parts[positive] = rationals(target)
             exact_parts[positive][:, unit] = column  # type: ignore[index]
-    for positive, target in ((True, on), (False, off)):
+    for positive in (True, False):
         part = exact_parts[positive]
         if part is not None:
             for (sign, unit), column in exact.items():

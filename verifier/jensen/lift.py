@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,9 @@ from numpy.typing import NDArray
 
 from jensen.domain import Box, Domain, Everywhere
 from jensen.errors import DomainError
-from jensen.network import INPUT, Block, ReluNetwork
+from jensen.network import INPUT, Block, FloatArray, ReluNetwork
 from jensen.polyhedron import linear_hull
-from jensen.rational import ONE, ZERO, fraction, null_space, rationals
+from jensen.rational import ONE, ZERO, floats, fraction, null_space, rationals
 
 ObjectArray = NDArray[Any]
 
@@ -53,6 +54,27 @@ class WorkingSet:
     def dim(self) -> int:
         """Number of working variables."""
         return int(self.matrix.shape[1])
+
+    @cached_property
+    def float_rows(self) -> FloatArray:
+        """The rows, rounded."""
+        return floats(self.rows)
+
+    @cached_property
+    def float_limits(self) -> FloatArray:
+        """The limits, rounded."""
+        return floats(self.limits)
+
+    @cached_property
+    def _float_bases(self) -> dict[tuple[int, ...] | None, FloatArray]:
+        return {}
+
+    def float_directions(self, inputs: Sequence[int] | None = None) -> FloatArray:
+        """Return :meth:`directions`, rounded."""
+        key = None if inputs is None else tuple(inputs)
+        if key not in self._float_bases:
+            self._float_bases[key] = floats(self.directions(inputs))
+        return self._float_bases[key]
 
     def to_input(self, y: Sequence[Any]) -> tuple[Fraction, ...] | None:
         """Map a working point to the inputs; None at infinity (``t = 0``)."""
@@ -92,7 +114,7 @@ def working_set(domain: Domain, inputs: int) -> WorkingSet:
     if isinstance(domain, Box):
         return _box_set(domain, inputs)
     if isinstance(domain, Everywhere):
-        return _cone_set(np.empty((0, inputs + 1), dtype=object), inputs)
+        return _cone_set(_zeros(0, inputs + 1), inputs)
     cone = np.concatenate([rationals(domain.A), -rationals(domain.b)[:, None]], axis=1)
     return _cone_set(cone, inputs)
 
@@ -104,8 +126,7 @@ def _box_set(box: Box, inputs: int) -> WorkingSet:
     matrix[free, np.arange(len(free))] = ONE
     offset = rationals(np.append(lower, 1.0))
     offset[free] = ZERO
-    eye = _zeros(len(free), len(free))
-    np.fill_diagonal(eye, ONE)
+    eye = _identity(len(free))
     return WorkingSet(
         matrix,
         offset,
@@ -121,7 +142,7 @@ def _cone_set(cone: ObjectArray, inputs: int) -> WorkingSet:
     positive_t = _zeros(1, inputs + 1)
     positive_t[0, -1] = -ONE
     cone = np.concatenate([cone, positive_t])
-    hull = linear_hull(cone)
+    hull = linear_hull(cone) if len(cone) > 1 else _identity(inputs + 1)
     if hull is None:
         raise DomainError("the polyhedron is empty")
     dim = hull.shape[1]
@@ -138,6 +159,12 @@ def _cone_set(cone: ObjectArray, inputs: int) -> WorkingSet:
         lifted=True,
         identity=identity,
     )
+
+
+def _identity(size: int) -> ObjectArray:
+    matrix = _zeros(size, size)
+    np.fill_diagonal(matrix, ONE)
+    return matrix
 
 
 def _zeros(rows: int, columns: int) -> ObjectArray:

@@ -28,7 +28,7 @@ from jensen.forms import ExactForms, FloatForms
 from jensen.groups import GroupedNetwork
 from jensen.jump import FREE, ON, Activations
 from jensen.network import FloatArray
-from jensen.rational import ZERO, floats, project_to_null_space
+from jensen.rational import ZERO, project_to_null_space
 from jensen_encodings.lp import LpResult, LpSolver, LpStatus
 
 ObjectArray = NDArray[Any]
@@ -86,8 +86,8 @@ class MarginProgram:
         self._group = group
         self._solver = solver
         working = net.working_set
-        self._set_rows = floats(working.rows)
-        self._set_limits = floats(working.limits)
+        self._set_rows = working.float_rows
+        self._set_limits = working.float_limits
         self.lps = 0
 
     def solve(self, activations: Activations) -> Margin:

@@ -101,7 +101,7 @@ def inner_ball(
         The centre is looked for in ``|x_i| <= reach``, the radius up to ``reach``. It only
         says where to look for counterexamples.
     """
-    rows, n = A.shape
+    n = A.shape[1]
     norms = np.linalg.norm(A, axis=1)
     box = np.hstack([np.vstack([np.eye(n), -np.eye(n)]), np.zeros((2 * n, 1))])
     cap = np.append(np.zeros(n), 1.0)[None, :]

@@ -18,6 +18,7 @@ from jensen.polyhedron import inner_ball
 from jensen.verdict import Counterexample
 
 STEPS = 33  # points on a line
+FIRST_LINES = 8  # in a first, cheap round: enough for most random networks
 LINES = 96  # lines in a round
 WORK = 2e8  # multiply-adds per round: large networks get fewer lines
 CANDIDATES = 4  # triples that are looked at exactly, per round
@@ -52,10 +53,10 @@ def search_lines(
     sampler = _Sampler(network, domain, inputs, rng)
     cost = max(1, network.parameter_count)
     lines = int(np.clip(WORK / (cost * STEPS), 4, LINES))
-    for _ in range(rounds):
+    for count in (min(lines, FIRST_LINES), *[lines] * rounds):
         if deadline is not None and time.monotonic() > deadline:
             return None
-        starts, steps = sampler.lines(lines)
+        starts, steps = sampler.lines(count)
         found = _look(network, domain, starts, steps)
         if found is not None:
             return found

@@ -18,16 +18,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jensen.facet import Crossing, cross_facet
+from jensen.facet import Crossing, cross_facet, probe
 from jensen.groups import GroupedNetwork
 from jensen.jump import FREE, OFF, ON, JumpProblem, JumpState
 from jensen.margin import Margin, MarginProgram
+from jensen.network import ReluNetwork
 from jensen.rational import rational
 from jensen_encodings.lp import LpSolver
 
 Unit = tuple[int, int]
 Activations = tuple[NDArray[np.int8], ...]
-Function = Callable[[tuple[Fraction, ...]], Fraction]
 
 
 class Rule(StrEnum):
@@ -124,8 +124,8 @@ class Tree:
     ----------
     net : GroupedNetwork
     group : (level, unit)
-    function : callable
-        The exact scalar network on rational inputs.
+    network : ReluNetwork
+        The scalar network, for exact evaluation.
     solver : LpSolver
     limits : TreeLimits
     least_jump : float
@@ -134,7 +134,7 @@ class Tree:
 
     net: GroupedNetwork
     group: Unit
-    function: Function
+    network: ReluNetwork
     solver: LpSolver
     limits: TreeLimits
     least_jump: Fraction = Fraction(0)
@@ -256,15 +256,15 @@ class Tree:
         pattern = self._pattern_at(margin.point)
         if self._jump.bound(pattern).output[0] >= 0:
             return None
-        crossing = cross_facet(
-            self.net, self.group, pattern, margin.point, self.function, self.limits.inputs
+        crossing = probe(
+            self.net, self.group, pattern, margin.point, self.network, inputs=self.limits.inputs
         )
         return crossing if crossing is not None and self._bends_down(crossing) else None
 
     def _pattern_at(self, point: NDArray[np.float64]) -> Activations:
         """Return the full pattern at a working point, the group itself free."""
         values: dict[int, NDArray[np.float64]] = {-1: point}
-        patterns = []
+        patterns: list[NDArray[np.int8]] = []
         for k, level in enumerate(self.net.levels):
             z = level.bias.copy()
             for source, slopes in level.slopes.items():
@@ -294,8 +294,8 @@ class Tree:
                 self.group,
                 node.activations,
                 margin.point,
-                self.function,
-                self.limits.inputs,
+                self.network,
+                inputs=self.limits.inputs,
             )
             if crossing is not None:
                 if self._bends_down(crossing):
