@@ -1,6 +1,7 @@
 """The drawing of layer graphs."""
 
 import numpy as np
+
 from jensen.cli.graph import draw_layer_graph
 from jensen.network import Activation, Block, ReluNetwork
 

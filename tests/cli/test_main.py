@@ -11,7 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from jensen.cli import main
+from jensen.network import ReluNetwork
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -237,8 +239,6 @@ def test_a_reader_that_leaves_is_no_error_message(convex_file):
 @pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")
 def test_ctrl_c_exits_with_130_and_no_traceback(tmp_path):
     rng = np.random.default_rng(0)
-    from jensen.network import ReluNetwork
-
     widths = [12, 40, 40, 1]
     shapes = list(zip(widths[1:], widths[:-1], strict=True))
     ReluNetwork.from_layers(

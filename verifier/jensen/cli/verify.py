@@ -76,10 +76,13 @@ def show(verdict: Verdict, console: Console, *, model: str, evidence: bool = Fal
             console.print(f"  {part.note}", soft_wrap=True)
         if evidence:
             _show_evidence(part, console)
-    times = ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in verdict.times.items())
-    search = f"; {verdict.nodes:,} nodes, {verdict.lps:,} LPs" if verdict.nodes else ""
+    # stages that round to nothing are left to --json
+    spent = {stage: f"{seconds:.2f} s" for stage, seconds in verdict.times.items()}
+    times = ", ".join(f"{stage} {text}" for stage, text in spent.items() if text != "0.00 s")
+    search = f"{verdict.nodes:,} nodes, {verdict.lps:,} LPs" if verdict.nodes else ""
     if times or search:
-        console.print(f"  {times}{search}", style="dim", soft_wrap=True)
+        line = "; ".join(part for part in (search, times) if part)
+        console.print(f"  {line}", style="dim", soft_wrap=True)
 
 
 def _show_pair(pair: Counterexample, console: Console) -> None:

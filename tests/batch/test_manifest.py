@@ -1,0 +1,133 @@
+"""Which models a folder, a manifest or a list names."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from jensen.batch import RowStatus, find_cases
+from jensen.domain import Box, Everywhere, Polyhedron
+from jensen.errors import ModelFileError
+from jensen.options import Options
+
+
+def manifest(folder: Path, text: str, name: str = "manifest.toml") -> Path:
+    (folder / name).write_text(text)
+    return folder / name
+
+
+def test_a_folder_without_manifest_is_its_model_files_in_order(tmp_path, make):
+    make("b.npz", 1)
+    make("a.npz", 1)
+    make("deep/c.npz", 1)
+    (tmp_path / "notes.txt").write_text("not a model")
+    (tmp_path / "folder.onnx").mkdir()
+    names = [case.path.name for case in find_cases([tmp_path])]
+    assert names == ["a.npz", "b.npz", "folder.onnx"]
+    everything = find_cases([tmp_path], recursive=True)
+    assert [case.path.name for case in everything] == ["a.npz", "b.npz", "c.npz", "folder.onnx"]
+    assert all(isinstance(case.domain, Everywhere) for case in everything)
+
+
+def test_links_are_not_followed_round_in_circles(tmp_path, make):
+    make("a.npz", 1)
+    os.symlink(tmp_path, tmp_path / "loop")
+    os.symlink("b.npz", tmp_path / "b.npz")
+    assert [c.path.name for c in find_cases([tmp_path], recursive=True)] == ["a.npz", "b.npz"]
+
+
+def test_a_manifest_says_domain_output_and_expected_verdict(tmp_path):
+    (tmp_path / "half.toml").write_text('type = "polyhedron"\nA = [[1.0]]\nb = [0.0]\n')
+    manifest(
+        tmp_path,
+        """
+        [[model]]
+        file = "a.onnx"
+        expected = "convex"
+        reason = "of a kind"
+        [[model]]
+        file = "a.onnx"
+        domain = { type = "box", lower = -1.0, upper = [1.0, 2.0] }
+        output = 1
+        concave = true
+        inputs = [0, 2]
+        [[model]]
+        file = "b.onnx"
+        domain = "half.toml"
+        expected = "error"
+        [[model]]
+        file = "b.onnx"
+        domain = "box -1 1e2"
+        tolerance = 1e-6
+        """,
+    )
+    first, second, third, fourth = find_cases([tmp_path])
+    assert (first.path, first.expected) == (tmp_path / "a.onnx", RowStatus.CONVEX)
+    assert first.reason == "of a kind"
+    assert isinstance(second.domain, Box)
+    assert (second.output, second.options.concave, second.options.inputs) == (1, True, (0, 2))
+    assert isinstance(third.domain, Polyhedron)
+    assert third.expected is RowStatus.ERROR
+    assert fourth.options.tolerance == 1e-6
+    assert fourth.domain.to_json() == {"type": "box", "lower": -1.0, "upper": 100.0}
+
+
+def test_a_csv_manifest_says_the_same(tmp_path):
+    manifest(
+        tmp_path,
+        "file,domain,expected,output,inputs\n"
+        "a.onnx,everywhere,convex,,\n"
+        "a.onnx,box -1 1,nonconvex,1,0 2\n",
+        "manifest.csv",
+    )
+    first, second = find_cases([tmp_path / "manifest.csv"])
+    assert (first.expected, first.output) == (RowStatus.CONVEX, None)
+    assert (second.expected, second.output) == (RowStatus.NONCONVEX, 1)
+    assert second.options.inputs == (0, 2)
+
+
+def test_a_domain_on_the_command_line_drops_what_the_manifest_expects(tmp_path):
+    manifest(tmp_path, '[[model]]\nfile = "a.onnx"\nexpected = "convex"\n')
+    (case,) = find_cases([tmp_path], domain=Box(-1, 1))
+    assert case.expected is None
+    assert isinstance(case.domain, Box)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[[model]\n", "not TOML"),
+        ("model = 3\n", "[[model]]"),
+        ("", "lists no model"),
+        ('[[model]]\nname = "a"\n', "unknown keys ['name']"),
+        ("[[model]]\noutput = 1\n", "'file' is missing"),
+        ('[[model]]\nfile = "a"\nexpected = "maybe"\n', "maybe"),
+        ('[[model]]\nfile = "a"\ndomain = "nowhere.toml"\n', "nowhere.toml"),
+        ('[[model]]\nfile = "a"\ndomain = { type = "ball" }\n', "ball"),
+        ('[[model]]\nfile = "a"\ntolerance = -1\n', "tolerance"),
+        ('[[model]]\nfile = "a"\noutput = "x"\n', "model 1"),
+    ],
+)
+def test_a_damaged_manifest_is_refused_by_name(tmp_path, text, says):
+    manifest(tmp_path, text)
+    with pytest.raises(ModelFileError) as error:
+        find_cases([tmp_path])
+    assert says in str(error.value)
+    assert "manifest.toml" in str(error.value)
+
+
+def test_what_does_not_exist_and_empty_folders_are_refused(tmp_path):
+    with pytest.raises(ModelFileError, match="no such file or folder"):
+        find_cases([tmp_path / "nowhere"])
+    with pytest.raises(ModelFileError, match="no model in it"):
+        find_cases([tmp_path])
+
+
+def test_limits_are_no_part_of_the_question(make):
+    path = make("a.npz", 1)
+    (slow,) = find_cases([path], options=Options(time_limit=100, seed=3))
+    (fast,) = find_cases([path], options=Options(time_limit=1))
+    (other,) = find_cases([path], options=Options(concave=True))
+    assert slow.job("digest") == fast.job("digest")
+    assert slow.job("digest") != other.job("digest")
+    assert slow.job("digest") != slow.job("another")

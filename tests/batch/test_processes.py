@@ -1,0 +1,265 @@
+"""Worker processes: limits, deaths, interruptions and resumed runs."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jensen.batch import Limits, RowStatus, Store, find_cases, run_batch
+from jensen.batch.processes import ProcessExecutor
+from jensen.network import ReluNetwork
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
+
+
+@pytest.fixture
+def executor() -> Iterator[ProcessExecutor]:
+    """Two workers."""
+    two = ProcessExecutor(2)
+    yield two
+    two.close()
+
+
+def command(*arguments: object) -> "subprocess.Popen[str]":
+    path = os.pathsep.join([str(ROOT / "verifier"), str(ROOT / "encodings")])
+    return subprocess.Popen(
+        [sys.executable, "-m", "jensen", "batch", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": path},
+        start_new_session=True,
+    )
+
+
+def children(pid: int) -> list[int]:
+    listed = Path(f"/proc/{pid}/task/{pid}/children")
+    try:
+        return [int(child) for child in listed.read_text().split()]
+    except OSError:
+        return []
+
+
+def workers(pid: int) -> list[int]:
+    """Return the spawned workers below a batch, its resource tracker left out."""
+
+    def is_worker(child: int) -> bool:
+        try:
+            return b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()
+        except OSError:
+            return False
+
+    return [child for child in children(pid) if is_worker(child)]
+
+
+def test_every_model_is_one_row_and_broken_ones_say_why(tmp_path, make, executor):
+    make("good.npz", 1)
+    make("bad.npz", -1)
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "good.npz").read_bytes()[:100])
+    (tmp_path / "text.onnx").write_text("no model")
+    (tmp_path / "folder.onnx").mkdir()
+    os.symlink("loop.onnx", tmp_path / "loop.onnx")
+    os.mkfifo(tmp_path / "pipe.onnx")
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.npz")).write_bytes(b"")
+    results = run_batch(find_cases([tmp_path]), executor=executor)
+    rows = {case.name.rpartition("/")[2]: row for case, row in results}
+    assert len(rows) == len(results) == 8
+    assert rows["good.npz"].status is RowStatus.CONVEX
+    assert rows["bad.npz"].status is RowStatus.NONCONVEX
+    for name in ("cut.npz", "text.onnx", "folder.onnx", "loop.onnx", "pipe.onnx", r"caf\xe9.npz"):
+        assert rows[name].status is RowStatus.ERROR
+        assert rows[name].error
+
+
+def test_rows_do_not_depend_on_where_jobs_run(tmp_path, make, executor):
+    for k in range(6):
+        make(f"{k}.npz", 1 if k % 2 else -1)
+    cases = find_cases([tmp_path])
+    here = run_batch(cases)
+    there = run_batch(cases, executor=executor)
+    assert [r.status for _, r in here] == [r.status for _, r in there]
+    assert [r.digest for _, r in here] == [r.digest for _, r in there]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="reads /proc")
+def test_a_killed_worker_is_one_error_row_and_a_new_worker(tmp_path, make, executor, monkeypatch):
+    for k in range(4):
+        make(f"{k}.npz", 1)
+    cases = find_cases([tmp_path])
+    killed: list[int] = []
+
+    run_batch(cases[:1], executor=executor)  # so that there is a worker
+    monkeypatch.setattr(executor, "submit", submit_then_kill(executor, killed))
+    results = run_batch(cases, executor=executor, limits=Limits(quick=0))
+    counts = Counter(str(row.status) for _, row in results)
+    assert counts == {"error": 1, "convex": 3}
+    assert "SIGKILL" in next(row.error for _, row in results if row.status is RowStatus.ERROR)
+
+
+def submit_then_kill(executor: ProcessExecutor, killed: list[int]):
+    plain = executor.submit
+
+    def submit(job):
+        if not killed:
+            (worker,) = executor._workers
+            os.kill(worker.process.pid, signal.SIGSTOP)
+            plain(job)
+            os.kill(worker.process.pid, signal.SIGKILL)
+            killed.append(worker.process.pid)
+        else:
+            plain(job)
+
+    return submit
+
+
+def test_a_worker_that_died_idle_costs_nothing(make, executor):
+    cases = find_cases([make("a.npz", 1)])
+    run_batch(cases, executor=executor)
+    for worker in executor._workers:
+        worker.process.kill()
+        worker.process.join()
+    ((_, row),) = run_batch(cases, executor=executor)
+    assert row.status is RowStatus.CONVEX
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs setrlimit on address space")
+def test_a_job_that_needs_too_much_memory_is_a_row_and_the_next_one_runs(tmp_path, make):
+    make("small.npz", 1)
+    wide = np.zeros((3000, 3000))
+    ReluNetwork.from_layers([wide, np.zeros((1, 3000))], [np.zeros(3000), np.zeros(1)]).save(
+        tmp_path / "large.npz"
+    )
+    # address space beyond what the interpreter and the libraries take
+    small = ProcessExecutor(1, memory_limit=64 * 2**20)
+    try:
+        results = run_batch(find_cases([tmp_path]), executor=small, limits=Limits(quick=0))
+    finally:
+        small.close()
+    rows = {case.path.name: row for case, row in results}
+    assert rows["large.npz"].status is RowStatus.ERROR
+    assert "memory" in rows["large.npz"].error or "worker" in rows["large.npz"].error
+    assert rows["small.npz"].status is RowStatus.CONVEX
+
+
+def test_workers_end_with_their_parent_even_if_it_is_killed(tmp_path, make, hard):
+    if not Path("/proc/self/task").exists():
+        pytest.skip("reads /proc")
+    for k in range(3):
+        make(f"{k}.npz", 1)
+    with command(tmp_path, "--jobs", "2") as run:
+        deadline = time.monotonic() + 60
+        while not (mine := workers(run.pid)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        run.kill()
+        assert mine
+        deadline = time.monotonic() + 20
+        while any(Path(f"/proc/{pid}").exists() and state(pid) != "Z" for pid in mine):
+            assert time.monotonic() < deadline, "a worker outlived its parent"
+            time.sleep(0.1)
+
+
+def state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "Z"
+
+
+def crash_and_resume(folder: Path, store: Path, moments: list[float], seed: int) -> list[dict]:
+    """Kill a run (or a worker of it) at each moment, then let it finish; return its rows."""
+    rng = random.Random(seed)
+    for moment in moments:
+        with command(folder, "--store", store, "--jobs", "2") as run:
+            time.sleep(moment)
+            victims = [run.pid] if rng.random() < 0.6 else (workers(run.pid) or [run.pid])
+            for victim in victims[:1]:
+                try:
+                    os.kill(victim, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+            run.communicate(timeout=120)
+    with command(folder, "--store", store, "--jobs", "2", "--json") as run:
+        out, err = run.communicate(timeout=240)
+    assert run.returncode in {0, 1}, err
+    return json.loads(out)
+
+
+def check_resumed(folder: Path, store: Path, rows: list[dict], count: int) -> None:
+    right = {f"{k:03}.npz": "convex" if k % 3 else "nonconvex" for k in range(count)}
+    assert {Path(r["model"]).name: r["status"] for r in rows} == right
+    with Store(store) as stored:
+        names = [case.name for case, _ in stored.rows()]
+    assert sorted(names) == sorted(str(folder / name) for name in right)
+
+
+def test_a_killed_run_is_resumed_without_loss(tmp_path, make):
+    for k in range(60):
+        make(f"models/{k:03}.npz", 1 if k % 3 else -1)
+    folder, store = tmp_path / "models", tmp_path / "s.db"
+    rows = crash_and_resume(folder, store, [3.0, 3.4], seed=1)
+    check_resumed(folder, store, rows, 60)
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_20_moments_is_resumed_without_loss(tmp_path, make):
+    for k in range(300):
+        make(f"models/{k:03}.npz", 1 if k % 3 else -1)
+    folder = tmp_path / "models"
+    rng = random.Random(0)
+    for attempt in range(20):
+        store = tmp_path / f"{attempt}.db"
+        rows = crash_and_resume(folder, store, [rng.uniform(1.5, 6.0)], seed=attempt)
+        check_resumed(folder, store, rows, 300)
+
+
+def test_ctrl_c_stops_with_130_and_keeps_what_was_done(tmp_path, make):
+    for k in range(400):
+        make(f"models/{k:03}.npz", 1)
+    store = tmp_path / "s.db"
+    with command(tmp_path / "models", "--store", store, "--jobs", "1") as run:
+        assert run.stderr is not None
+        run.stderr.readline()  # the first model is done
+        run.send_signal(signal.SIGINT)
+        out, err = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert "Traceback" not in err
+    assert "jensen: interrupted" in err
+    with Store(store) as stored:
+        kept = len(list(stored.rows()))
+    assert 0 < kept < 400
+    assert f"{kept} models" in out
+
+
+def test_total_time_leaves_the_rest_unknown_and_unstored(tmp_path, make):
+    for k in range(5):
+        make(f"{k}.npz", 1)
+    with Store(tmp_path / "s.db") as store:
+        results = run_batch(find_cases([tmp_path]), store=store, limits=Limits(total_time=1e-9))
+        assert [str(row.status) for _, row in results] == ["unknown"] * 5
+        assert "total time" in results[0][1].note
+        assert not list(store.rows())
+
+
+def test_cheap_models_come_first(tmp_path, make, hard):
+    make("zz.npz", 1)
+    done: list[str] = []
+    kinds: list[str] = []
+
+    def note(event) -> None:
+        kinds.append(str(event.kind))
+        if event.kind == "done":
+            done.append(event.case.path.name)
+
+    run_batch(find_cases([tmp_path]), limits=Limits(time_limit=5, quick=0.02), on_event=note)
+    assert done == ["zz.npz", "hard.npz"]
+    assert "deferred" in kinds

@@ -1,0 +1,137 @@
+"""The store of results."""
+
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from jensen.batch import Case, Row, RowStatus, Store, find_cases, run_batch
+from jensen.batch.store import StoreError, file_stamp
+from jensen.domain import Box, Everywhere
+
+
+def row(status: RowStatus, digest: str = "d") -> Row:
+    return Row(status, digest, summary="so", counterexample={"x": ["1/3"]}, layers={"a": {"s": 1}})
+
+
+def test_a_row_comes_back_as_it_went_in(tmp_path):
+    case = Case(tmp_path / "a", "a", Box(-1, [1, 2]), output=1, expected=RowStatus.CONVEX)
+    with Store(tmp_path / "s.db") as store:
+        store.put(case, row(RowStatus.NONCONVEX))
+    with Store(tmp_path / "s.db", create=False) as store:
+        assert store.get(case, "d") == row(RowStatus.NONCONVEX)
+        assert store.get(case, "other") is None
+        ((found, again),) = store.rows()
+    assert again == row(RowStatus.NONCONVEX)
+    assert found.question == case.question
+    assert (found.name, found.expected, found.output) == ("a", RowStatus.CONVEX, 1)
+
+
+def test_another_domain_is_another_job(tmp_path):
+    case = Case(tmp_path / "a", "a", Everywhere())
+    with Store(tmp_path / "s.db") as store:
+        store.put(case, row(RowStatus.CONVEX))
+        assert store.get(replace(case, domain=Box(-1, 1)), "d") is None
+
+
+def test_a_newer_row_takes_the_place_of_the_older(tmp_path):
+    case = Case(tmp_path / "a", "a", Everywhere())
+    with Store(tmp_path / "s.db") as store:
+        store.put(case, row(RowStatus.UNKNOWN))
+        store.put(case, row(RowStatus.CONVEX))
+        assert [r.status for _, r in store.rows()] == [RowStatus.CONVEX]
+
+
+@pytest.mark.parametrize("content", [b"this is no database at all, only some text\n" * 50, None])
+def test_other_files_are_refused_and_left_alone(tmp_path, content):
+    file = tmp_path / "other.db"
+    if content is None:
+        with sqlite3.connect(file) as db:
+            db.execute("CREATE TABLE mine (a)")
+        db.close()
+    else:
+        file.write_bytes(content)
+    before = file.read_bytes()
+    with pytest.raises(StoreError, match=r"other\.db"):
+        Store(file)
+    assert file.read_bytes() == before
+
+
+def test_a_store_of_another_version_is_refused(tmp_path):
+    Store(tmp_path / "s.db").close()
+    with sqlite3.connect(tmp_path / "s.db") as db:
+        db.execute("PRAGMA user_version = 99")
+    db.close()
+    with pytest.raises(StoreError, match="version 99"):
+        Store(tmp_path / "s.db")
+
+
+def test_a_missing_store_is_not_made_by_reading(tmp_path):
+    with pytest.raises(StoreError, match="no such store"):
+        Store(tmp_path / "s.db", create=False)
+    assert not (tmp_path / "s.db").exists()
+
+
+def test_a_rerun_finds_everything_and_a_changed_file_is_done_again(tmp_path, make):
+    for name in ("a.npz", "b.npz", "copy/a.npz"):
+        make(name, 1)
+    cases = find_cases([tmp_path], recursive=True)
+    kinds: list[str] = []
+
+    def run() -> list[str]:
+        kinds.clear()
+        with Store(tmp_path / "s.db") as store:
+            results = run_batch(cases, store=store, on_event=lambda e: kinds.append(str(e.kind)))
+        return [str(r.status) for _, r in results]
+
+    assert run() == ["convex"] * 3
+    assert kinds.count("done") == 3
+    assert run() == ["convex"] * 3
+    assert kinds == ["found"] * 3
+    make("b.npz", -1)
+    assert run() == ["convex", "nonconvex", "convex"]
+    assert kinds.count("found") == 2
+    with Store(tmp_path / "s.db") as store:
+        assert [str(r.status) for _, r in store.rows()] == ["convex", "nonconvex", "convex"]
+
+
+def test_errors_are_done_again_and_unknowns_when_asked(tmp_path, make, monkeypatch):
+    path = make("a.npz", 1)
+    (case,) = find_cases([path])
+    started: list[int] = []
+
+    def run(**settings: object) -> None:
+        started.clear()
+        run_batch(
+            [case],
+            store=store,
+            on_event=lambda e: started.append(1) if e.kind == "start" else None,
+            **settings,  # type: ignore[arg-type]
+        )
+
+    with Store(tmp_path / "s.db") as store:
+        run()
+        (_, whole) = next(store.rows())
+        store.put(case, replace(whole, status=RowStatus.UNKNOWN), file_stamp(path))
+        run()
+        assert not started
+        run(retry={RowStatus.UNKNOWN})
+        assert started
+        run()
+        assert not started
+        run(force=True)
+        assert started
+        store.put(case, replace(whole, status=RowStatus.ERROR), file_stamp(path))
+        run()
+        assert started
+
+
+def test_an_onnx_file_with_weights_elsewhere_is_read_every_time(tmp_path):
+    inside, outside = tmp_path / "in.onnx", tmp_path / "out.onnx"
+    inside.write_bytes(b"weights")
+    outside.write_bytes(b"..location..weights.bin")
+    assert file_stamp(inside) is not None
+    assert file_stamp(outside) is None
+    assert file_stamp(tmp_path) is None
+    assert file_stamp(Path(tmp_path / "nothing.onnx")) is None
