@@ -66,10 +66,11 @@ class ExactVector:
     @classmethod
     def from_fractions(cls, values: Iterable[Fraction | int | float]) -> ExactVector:
         """Build from numbers; floats are taken at their exact value."""
-        fractions = [Fraction(v) for v in values]
-        denominator = math.lcm(*(int(f.denominator) for f in fractions)) if fractions else 1
-        # int(): a NumPy integer survives inside a Fraction and would overflow in silence
-        integers = [int(f.numerator) * (denominator // int(f.denominator)) for f in fractions]
+        # item(): a NumPy integer would survive inside the Fraction and overflow in silence
+        plain = (v.item() if isinstance(v, np.generic) else v for v in values)
+        fractions = [Fraction(v) for v in plain]
+        denominator = math.lcm(*(f.denominator for f in fractions)) if fractions else 1
+        integers = [f.numerator * (denominator // f.denominator) for f in fractions]
         out = np.empty(len(integers), dtype=object)
         out[:] = integers
         return cls(out, denominator)
