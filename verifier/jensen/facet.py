@@ -130,7 +130,7 @@ def cross_facet(
     net: GroupedNetwork,
     group: Unit,
     activations: Activations,
-    point: FloatArray,
+    point: FloatArray | ObjectArray,
     network: ReluNetwork,
     *,
     inputs: Sequence[int] | None,
@@ -154,7 +154,7 @@ def cross_facet(
     squared = sum((v * v for v in normal), ZERO)
     if squared == 0:
         return None
-    y = _rational_vector(point)
+    y = point if point.dtype == object else _rational_vector(point)
     y = y - (form[0] + normal @ y) / squared * normal
     rows = _strict_rows(net, group, activations, forms, y)
     if rows is None:

@@ -17,18 +17,19 @@ and checked in rational arithmetic.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from jensen.exact_lp import maximise
 from jensen.forms import ExactForms, FloatForms
 from jensen.groups import GroupedNetwork
 from jensen.jump import FREE, ON, Activations
 from jensen.network import FloatArray
-from jensen.rational import ZERO, project_to_null_space
+from jensen.rational import ONE, ZERO, project_to_null_space
 from jensen_encodings.lp import LpResult, LpSolver, LpStatus
 
 ObjectArray = NDArray[Any]
@@ -78,6 +79,14 @@ class Margin:
     affine: bool = False
 
 
+@dataclass(frozen=True, eq=False)
+class ExactMargin:
+    """The exact answer for a full pattern: a proof of emptiness, or an interior point."""
+
+    multipliers: Mapping[Row, Any]
+    point: ObjectArray | None
+
+
 class MarginProgram:
     """Margin programs of one group."""
 
@@ -97,16 +106,16 @@ class MarginProgram:
         if _vanishes(forms.group_form()) and not any(exact.form(*self._group)):
             return Margin(True, 0.0, None, {Row("group"): ZERO})
         rows, A, b, sizes = self._assemble(forms, exact, activations)
-        contradiction = np.flatnonzero(~A.any(axis=1) & (b < 0))
+        equality = np.array([row.kind == "group" for row in rows])
+        contradiction = np.flatnonzero(~A.any(axis=1) & ((b < 0) | (equality & (b > 0))))
         if contradiction.size:
             # HiGHS gives no ray for a row without coefficients
             hint = np.zeros(len(rows))
-            hint[contradiction[0]] = 1.0
+            hint[contradiction[0]] = -np.sign(b[contradiction[0]])
             result = LpResult(LpStatus.INFEASIBLE, -np.inf, np.empty(0), hint)
         else:
             c = np.zeros(A.shape[1])
             c[-1] = 1.0
-            equality = np.array([row.kind == "group" for row in rows])
             self.lps += 1
             result = self._solver.maximise(c, A, b, equality)
         affine = not forms.variables
@@ -120,6 +129,38 @@ class MarginProgram:
         if result.status is LpStatus.OPTIMAL:
             return self._open(result, forms, affine)
         return Margin(False, 0.0, None, affine=affine)
+
+    def solve_exactly(
+        self, activations: Activations, out_of_time: Callable[[], bool]
+    ) -> ExactMargin | None:
+        """Solve the program of a full pattern in rational arithmetic; None if time ran out.
+
+        The last resort at leaves whose facet is too thin for the solver.
+        """
+        forms = FloatForms(self._net, self._group, activations)
+        exact = ExactForms(self._net, self._group, activations, forms.variables)
+        rows = [Row("group")]
+        margins = [ZERO]
+        for k, u in forms.needed_units():
+            if (k, u) == self._group or exact.is_coincident(k, u):
+                continue
+            rows.append(Row("fixed", k, u))
+            margins.append(_rough_size(exact.form(k, u)[1:]))
+        for i, row in enumerate(self._net.working_set.rows):
+            rows.append(Row("domain", 0, i))
+            margins.append(_rough_size(row))
+        exact_rows = [exact.row(row, activations) for row in rows]
+        A = [[*row[1:], margin] for row, margin in zip(exact_rows, margins, strict=True)]
+        b = [row[0] for row in exact_rows]
+        cap = [*([ZERO] * forms.dim), ONE]
+        equality = [row.kind == "group" for row in rows] + [False]
+        solution = maximise(cap, [*A, cap], [*b, ONE], equality, out_of_time)
+        if solution is None:
+            return None
+        if solution.v is not None and solution.v[-1] > 0:
+            return ExactMargin({}, np.array(solution.v[:-1], dtype=object))
+        proof = {row: y for row, y in zip(rows, solution.multipliers, strict=False) if y != 0}
+        return ExactMargin(proof, None)
 
     def _assemble(
         self, forms: FloatForms, exact: ExactForms, activations: Activations
@@ -230,6 +271,12 @@ class MarginProgram:
         if limit != 0:
             return bool(limit < 0)
         return any(v > 0 and exact.is_strict(row) for v, row in zip(y, rows, strict=True))
+
+
+def _rough_size(row: ObjectArray) -> Any:
+    """Return a positive rational of about the size of a row, 1 for a zero row."""
+    size = max((abs(v) for v in row), default=ZERO)
+    return size if size != 0 else ONE
 
 
 def _norm(vector: FloatArray) -> float:

@@ -288,28 +288,30 @@ class Tree:
 
     def _finish_leaf(self, node: Node, margin: Margin) -> Crossing | None:
         """Decide a node whose program is affine: cross its facet, or fix a further unit."""
-        if margin.point is not None and self._all_fixed(node):
-            crossing = cross_facet(
-                self.net,
-                self.group,
-                node.activations,
-                margin.point,
-                self.network,
-                inputs=self.limits.inputs,
-            )
-            if crossing is not None:
-                if self._bends_down(crossing):
-                    return crossing
-                node.rule, node.proof = Rule.SMOOTH, crossing.middle
-                return None
         unit = self._next_free(node)
-        if unit is None:
-            raise UndecidedLeafError
-        self._branch(node, unit)
+        if unit is not None:
+            self._branch(node, unit)
+            return None
+        crossing = None if margin.point is None else self._cross(node, margin.point)
+        if crossing is None:
+            exact = self._program.solve_exactly(node.activations, self.limits.out_of_time)
+            if exact is None:
+                raise UndecidedLeafError
+            if exact.point is None:
+                node.rule, node.proof = Rule.EMPTY, exact.multipliers
+                return None
+            crossing = self._cross(node, exact.point)
+            if crossing is None:
+                raise UndecidedLeafError
+        if self._bends_down(crossing):
+            return crossing
+        node.rule, node.proof = Rule.SMOOTH, crossing.middle
         return None
 
-    def _all_fixed(self, node: Node) -> bool:
-        return self._next_free(node) is None
+    def _cross(self, node: Node, point: NDArray[Any]) -> Crossing | None:
+        return cross_facet(
+            self.net, self.group, node.activations, point, self.network, inputs=self.limits.inputs
+        )
 
     def _next_free(self, node: Node) -> Unit | None:
         """Return any free unit, in layer order; None at a full pattern."""
