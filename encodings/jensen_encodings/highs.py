@@ -49,6 +49,7 @@ class SolveStatus(StrEnum):
     INFEASIBLE_OR_UNBOUNDED = "infeasible or unbounded"
     TIME_LIMIT = "time limit"
     NODE_LIMIT = "node limit"
+    OBJECTIVE_LIMIT = "objective limit"
     INTERRUPTED = "interrupted"
 
 
@@ -61,6 +62,7 @@ _STATUS = {
     highspy.HighsModelStatus.kTimeLimit: SolveStatus.TIME_LIMIT,
     highspy.HighsModelStatus.kIterationLimit: SolveStatus.NODE_LIMIT,
     highspy.HighsModelStatus.kSolutionLimit: SolveStatus.NODE_LIMIT,
+    highspy.HighsModelStatus.kObjectiveTarget: SolveStatus.OBJECTIVE_LIMIT,
     highspy.HighsModelStatus.kInterrupt: SolveStatus.INTERRUPTED,
 }
 
@@ -281,7 +283,7 @@ def to_highs(program: Program) -> highspy.HighsLp:
 
 
 def _prepared(program: Program, options: SolveOptions) -> Any:
-    highs = QuietHighs()  # type: ignore[no-untyped-call]
+    highs = QuietHighs()
     settings: dict[str, Any] = {
         "threads": options.threads,
         "mip_rel_gap": options.relative_gap,

@@ -1,0 +1,99 @@
+"""The facet engine: the same answers as brute force, the tree and the shared cases."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from midpoint_oracle import tiny_network, worst_in_one_dimension
+
+from jensen.bounds import pre_activation_bounds
+from jensen.counterexample import exact_violation
+from jensen.decide import verify
+from jensen.domain import Box, Everywhere
+from jensen.facets import FacetSearch, facet_data
+from jensen.groups import group_network
+from jensen.lift import lifted_network, working_set
+from jensen.network import ReluNetwork
+from jensen.verdict import Status
+from jensen_encodings.lp import LpSolver
+
+SHARED = Path(__file__).parents[2] / "shared" / "cases"
+
+
+def search_all(network, domain):
+    """Results of all groups, up to the first that bends down."""
+    inputs = network.input_size
+    working = working_set(domain, inputs)
+    if working.lifted:
+        sides = np.append(-np.ones(inputs), 0.0), np.ones(inputs + 1)
+        bounds = pre_activation_bounds(lifted_network(network), *sides)
+    else:
+        sides = domain.bounds(inputs)
+        bounds = pre_activation_bounds(network, *sides)
+    net = group_network(network, bounds, working)
+    data = facet_data(network, *sides, lifted=working.lifted)
+    solver, results = LpSolver(), []
+    for group in net.groups():
+        results.append(FacetSearch(net, data, group, network, solver).run())
+        if results[-1].crossing is not None:
+            break
+    return results
+
+
+def decided(network, domain):
+    results = search_all(network, domain)
+    for result in results:
+        if result.crossing is not None:
+            before, after = result.crossing.before, result.crossing.after
+            assert exact_violation(network, before, after) > 0
+            assert domain.contains(before)
+            assert domain.contains(after)
+            return False
+        assert result.closed, result.note
+        assert result.jump_lower_bound >= -result.tolerance
+    return True
+
+
+@pytest.mark.parametrize("block", range(4))
+def test_the_facets_of_networks_with_one_input_agree_with_brute_force(block):
+    for seed in range(20 * block, 20 * block + 20):
+        network = tiny_network(seed)
+        expected = worst_in_one_dimension(network, -1, 2)
+        if 0 < expected < 1e-4:
+            continue  # within the solver's tolerance
+        assert decided(network, Box(-1, 2)) == (expected == 0), seed
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_the_tree_and_the_facet_programs_agree(seed):
+    network = tiny_network(seed, 2, [3, 2])
+    for domain in (Box([-1, -1], [1, 2]), Everywhere()):
+        expected = verify(network, domain).status is Status.CONVEX
+        assert decided(network, domain) == expected
+
+
+@pytest.mark.parametrize("name", ["degenerate", "handmade"])
+def test_the_shared_cases_are_decided_rightly(name):
+    path = SHARED / f"{name}.json"
+    if not path.exists():
+        pytest.skip("the shared cases are not here")
+    for case in json.loads(path.read_text())[::5]:
+        network = ReluNetwork.from_layers(case["weights"], case["biases"])
+        if network.relu_count > 12:
+            continue
+        assert decided(network, Box(*case["box"])) == case["convex_on_box"], case["name"]
+        if case["convex_everywhere"] is not None:
+            assert decided(network, Everywhere()) == case["convex_everywhere"], case["name"]
+
+
+def test_without_time_the_group_is_left_open():
+    network = tiny_network(3, 3, [6, 6])
+    domain = Box(-1, 1)
+    sides = domain.bounds(3)
+    bounds = pre_activation_bounds(network, *sides)
+    net = group_network(network, bounds, working_set(domain, 3))
+    data = facet_data(network, *sides, lifted=False)
+    group = next(g for g in net.groups() if g[0] == 0)
+    result = FacetSearch(net, data, group, network, LpSolver(), deadline=0.0).run()
+    assert result.closed or result.crossing is not None or result.note
