@@ -10,25 +10,23 @@ from typing import Any
 import numpy as np
 
 from jensen.bounds import pre_activation_bounds
+from jensen.certificate import certify_convex, certify_nonconvex
+from jensen.certify import GroupProof
 from jensen.counterexample import counterexample
-from jensen.domain import Box, Domain, Everywhere
-from jensen.errors import OptionError, UndecidedError
+from jensen.domain import Box, Domain, Everywhere, Polyhedron
+from jensen.engines import Outcome, never_crossing, prove_by_facet_programs, prove_by_trees
+from jensen.errors import CertificateError, OptionError, UndecidedError
 from jensen.groups import Bounds, GroupedNetwork, group_network
 from jensen.lift import WorkingSet, lifted_network, working_set
-from jensen.network import FloatArray, ReluNetwork
+from jensen.midpoint import worst_violation
+from jensen.network import ReluNetwork
 from jensen.options import Engine, Options
 from jensen.paths import sign_bounds
 from jensen.refute import search_lines
-from jensen.tree import Allowance, Crossing, GroupResult, Tree, TreeLimits, UndecidedLeafError
-from jensen.verdict import (
-    Counterexample,
-    GroupEvidence,
-    Reason,
-    Status,
-    Verdict,
-    worst,
-)
-from jensen_encodings.lp import LpSolver
+from jensen.verdict import Counterexample, GroupEvidence, Reason, Status, Verdict, worst
+
+# the midpoint program cannot tell smaller violations from the solver's tolerance
+MIDPOINT_TOLERANCE = 1e-5
 
 
 def verify(
@@ -81,6 +79,7 @@ def verify(
     domain = Everywhere() if domain is None else domain
     options = _options(options, keywords)
     domain.check(network.input_size)
+    _check_combination(domain, options)
     if options.inputs is not None and not all(0 <= i < network.input_size for i in options.inputs):
         raise OptionError(
             f"inputs {list(options.inputs)}: the network has {network.input_size}, from 0 on"
@@ -128,6 +127,19 @@ def _options(options: Options | None, keywords: dict[str, Any]) -> Options:
     return replace(base, **keywords)
 
 
+def _check_combination(domain: Domain, options: Options) -> None:
+    """Refuse what an engine cannot do, rather than do something else."""
+    engine = options.engine
+    if engine is Engine.MILP and isinstance(domain, Polyhedron):
+        raise OptionError("engine milp decides on a box or everywhere; use engine tree")
+    if engine is Engine.MIDPOINT and options.inputs is not None:
+        raise OptionError("engine midpoint does not decide partial convexity; use engine tree")
+    if options.certificate and engine in (Engine.MILP, Engine.MIDPOINT):
+        raise OptionError(f"engine {engine} proves up to a tolerance: certificates need the tree")
+    if options.certificate and options.tolerance:
+        raise OptionError("a certificate claims exact convexity: leave out the tolerance")
+
+
 class _Verification:
     """One output on one domain, stage by stage, the cheapest first."""
 
@@ -135,6 +147,7 @@ class _Verification:
         self._domain = domain
         self._output = output
         self._options = options
+        self._whole = network
         scalar = network.select_output(output)
         self._network = scalar.negated() if options.concave else scalar
         self._deadline = (
@@ -167,7 +180,7 @@ class _Verification:
         self._lap("signs")
         if any(item.jump_lower_bound is None or item.jump_lower_bound < 0 for item in evidence):
             return None
-        return self._verdict(Status.CONVEX, evidence=tuple(evidence))
+        return self._convex(tuple(evidence))
 
     def _random_lines(self) -> Verdict | None:
         found = search_lines(
@@ -178,119 +191,143 @@ class _Verification:
             deadline=self._deadline,
         )
         self._lap("lines")
-        return None if found is None else self._verdict(Status.NONCONVEX, counterexample=found)
+        return None if found is None else self._nonconvex(found, ())
 
     def _prove(self, working: WorkingSet) -> Verdict:
+        """Look at every hyperplane group with the engine asked for."""
+        if self._options.engine is Engine.MIDPOINT:
+            return self._midpoint()
         if working.dim == 0:
-            return self._verdict(Status.CONVEX, note="the domain is a single point")
+            return self._convex((), note="the domain is a single point")
         bounds = self._bounds()
         self._lap("bounds")
         net = group_network(self._network, bounds, working)
         self._lap("groups")
-        return self._tree(net, bounds)
+        if self._options.engine is Engine.MILP:
+            outcome = prove_by_facet_programs(
+                net, self._network, self._domain, self._options, self._deadline
+            )
+            self._lap("facet programs")
+        else:
+            outcome = prove_by_trees(net, self._network, self._options, self._deadline)
+            self._lap("tree")
+        return self._conclude(net, outcome)
 
-    def _bounds(self) -> Bounds:
-        if isinstance(self._domain, Box):
-            lower, upper = self._domain.bounds(self._network.input_size)
-            return pre_activation_bounds(self._network, lower, upper)
-        inputs = self._network.input_size
-        return pre_activation_bounds(
-            lifted_network(self._network),
-            np.append(-np.ones(inputs), 0.0),
-            np.ones(inputs + 1),
-        )
-
-    def _tree(self, net: GroupedNetwork, bounds: Bounds) -> Verdict:
-        solver = LpSolver()
-        allowance = Allowance()
-        evidence = self._never_crossing(net)
-        limits = TreeLimits(
-            self._out_of_time,
-            self._options.node_limit,
-            Fraction(self._options.tolerance),
-            self._options.inputs,
-        )
-        gradient = self._largest_gradients(net) if self._options.tolerance else None
-        for level, unit in net.groups():
-            least = Fraction(0)
-            if gradient is not None:
-                size = float(gradient[level][unit])
-                least = Fraction(self._options.tolerance) / Fraction(size) if size else Fraction(0)
-            tree = Tree(net, (level, unit), self._network, solver, limits, least, allowance)
-            neurons = tuple((m.block, m.index) for m in net.levels[level].units[unit])
-            try:
-                result = tree.run()
-            except UndecidedLeafError:
-                evidence.append(GroupEvidence(neurons, Reason.OPEN, tree.nodes))
-                continue
-            if result.crossing is not None:
-                found = self._crossing_counterexample(result.crossing, neurons[0])
-                if found is not None:
-                    self._lap("tree")
-                    return self._verdict(
-                        Status.NONCONVEX,
-                        counterexample=found,
-                        evidence=(*evidence, _group_evidence(neurons, result)),
-                    )
-            evidence.append(_group_evidence(neurons, result))
-        self._lap("tree")
-        left = [item for item in evidence if item.reason is Reason.OPEN]
-        if left:
+    def _conclude(self, net: GroupedNetwork, outcome: Outcome) -> Verdict:
+        evidence = (*never_crossing(net, self._network), *outcome.evidence)
+        if outcome.crossing is not None:
+            crossing = outcome.crossing
+            found = counterexample(
+                self._network, self._domain, crossing.before, crossing.after, outcome.neurons[0]
+            )
+            if found is not None:
+                found = replace(found, slope_change=crossing.slope_change)
+                return self._nonconvex(found, evidence)
+        if outcome.crossing is not None or outcome.open:
+            left = max(outcome.open, 1)
             return self._verdict(
                 Status.UNKNOWN,
-                evidence=tuple(evidence),
-                note=f"{len(left)} of {len(evidence)} hyperplane groups left open",
+                evidence=evidence,
+                note=f"{left} of {len(evidence)} hyperplane groups left open",
             )
-        tolerance = self._options.tolerance or None
-        return self._verdict(Status.CONVEX, evidence=tuple(evidence), tolerance=tolerance)
+        tolerance = max(outcome.tolerance, self._options.tolerance)
+        return self._convex(evidence, net, outcome, tolerance=tolerance or None)
 
-    # ---------------------------------------------------------------------- helpers
+    def _midpoint(self) -> Verdict:
+        """Measure the worst midpoint violation (section 6)."""
+        if not isinstance(self._domain, Box):
+            raise OptionError("engine midpoint needs a box: the program's big-M are its bounds")
+        left = None
+        if self._deadline is not None:
+            left = max(self._deadline - time.monotonic(), 1e-3)
+        found = worst_violation(
+            self._network,
+            self._domain,
+            time_limit=left,
+            threads=self._options.threads,
+            seed=self._options.seed,
+        )
+        self._lap("midpoint program")
+        accepted = self._options.tolerance + MIDPOINT_TOLERANCE
+        bounds = (found.lower, found.upper)
+        if found.exact_lower > Fraction(self._options.tolerance):
+            pair = counterexample(self._network, self._domain, found.x, found.y)
+            if pair is not None:
+                return replace(self._nonconvex(pair, ()), violation_bounds=bounds)
+        if found.upper <= accepted:
+            evidence = tuple(
+                GroupEvidence(((block.name, i),), Reason.MIDPOINT, exact=False)
+                for block in self._network.hidden
+                if block.is_relu
+                for i in range(block.size)
+            )
+            tolerance = max(found.upper, found.tolerance or 0.0)
+            return replace(self._convex(evidence, tolerance=tolerance), violation_bounds=bounds)
+        return self._verdict(
+            Status.UNKNOWN,
+            violation_bounds=bounds,
+            note=f"worst midpoint violation between {found.lower:.3g} and {found.upper:.3g}",
+        )
 
-    def _crossing_counterexample(
-        self, crossing: Crossing, neuron: tuple[str, int]
-    ) -> Counterexample | None:
-        found = counterexample(self._network, self._domain, crossing.before, crossing.after, neuron)
-        return None if found is None else replace(found, slope_change=crossing.slope_change)
+    def _bounds(self) -> Bounds:
+        inputs = self._network.input_size
+        if isinstance(self._domain, Box):
+            return pre_activation_bounds(self._network, *self._domain.bounds(inputs))
+        ones = np.ones(inputs)
+        return pre_activation_bounds(
+            lifted_network(self._network), np.append(-ones, 0.0), np.append(ones, 1.0)
+        )
 
-    def _never_crossing(self, net: GroupedNetwork) -> list[GroupEvidence]:
-        """Return the evidence of the neurons that never change their activation."""
-        kinking = {
-            (m.block, m.index)
-            for level in net.levels
-            for unit, kink in zip(level.units, level.kink, strict=True)
-            if kink
-            for m in unit
-        }
-        return [
-            GroupEvidence(((block.name, i),), Reason.NEVER_CROSSES)
-            for block in self._network.hidden
-            if block.is_relu
-            for i in range(block.size)
-            if (block.name, i) not in kinking
-        ]
+    # --------------------------------------------------------------------- verdicts
 
-    def _largest_gradients(self, net: GroupedNetwork) -> list[FloatArray]:
-        """Bound |grad z| of every unit over the inputs, for a tolerance on slopes."""
-        working = net.working_set
-        norms: list[FloatArray] = []
-        count = self._network.input_size
-        for level in net.levels:
-            total = np.zeros(level.size)
-            for source, slopes in level.slopes.items():
-                if source == -1:
-                    # in working variables of a lift the last column belongs to t, not to x
-                    own = slopes.on[:, :count] if working.lifted else slopes.on
-                    total += np.linalg.norm(own, axis=1)
-                else:
-                    size = np.abs(slopes.on)
-                    if slopes.off is not None:
-                        size = np.maximum(size, np.abs(slopes.off))
-                    total += size @ norms[source]
-            norms.append(total * (1 + 1e-9))
-        return norms
+    def _nonconvex(self, found: Counterexample, evidence: tuple[GroupEvidence, ...]) -> Verdict:
+        certificate = None
+        if self._options.certificate:
+            certificate = certify_nonconvex(
+                self._whole,
+                self._domain,
+                (found.x, found.y),
+                output=self._output,
+                concave=self._options.concave,
+                inputs=self._options.inputs,
+            )
+            self._lap("certificate")
+        return self._verdict(
+            Status.NONCONVEX, counterexample=found, evidence=evidence, certificate=certificate
+        )
 
-    def _out_of_time(self) -> bool:
-        return self._deadline is not None and time.monotonic() > self._deadline
+    def _convex(
+        self,
+        evidence: tuple[GroupEvidence, ...],
+        net: GroupedNetwork | None = None,
+        outcome: Outcome | None = None,
+        *,
+        tolerance: float | None = None,
+        note: str = "",
+    ) -> Verdict:
+        certificate = None
+        if self._options.certificate:
+            proofs = [] if outcome is None else [GroupProof(*proof) for proof in outcome.proofs]
+            try:
+                certificate = certify_convex(
+                    self._whole,
+                    self._domain,
+                    output=self._output,
+                    concave=self._options.concave,
+                    inputs=self._options.inputs,
+                    grouped=net,
+                    proofs=proofs,
+                )
+            except CertificateError as error:
+                note = str(error)
+            self._lap("certificate")
+        return self._verdict(
+            Status.CONVEX,
+            evidence=evidence,
+            tolerance=tolerance,
+            certificate=certificate,
+            note=note,
+        )
 
     def _lap(self, stage: str) -> None:
         now = time.perf_counter()
@@ -310,13 +347,3 @@ class _Verification:
             claim=claim,
             **fields,
         )
-
-
-def _group_evidence(neurons: tuple[tuple[str, int], ...], result: GroupResult) -> GroupEvidence:
-    if not result.closed:
-        reason = Reason.OPEN
-    elif result.nodes == 1 and not result.lps:
-        reason = Reason.SIGN
-    else:
-        reason = Reason.TREE
-    return GroupEvidence(neurons, reason, result.nodes, result.lps)

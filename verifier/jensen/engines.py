@@ -1,0 +1,218 @@
+"""The provers that look at every hyperplane group: the tree, and the facet programs."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import numpy as np
+
+from jensen.domain import Box, Domain
+from jensen.facets import FacetResult, FacetSearch, facet_data
+from jensen.groups import SOURCE, GroupedNetwork
+from jensen.network import FloatArray, ReluNetwork
+from jensen.options import Options
+from jensen.tree import (
+    Allowance,
+    Crossing,
+    GroupResult,
+    Node,
+    Tree,
+    TreeLimits,
+    UndecidedLeafError,
+)
+from jensen.verdict import GroupEvidence, Reason
+from jensen_encodings.lp import LpSolver
+
+Unit = tuple[int, int]
+Neurons = tuple[tuple[str, int], ...]
+
+
+@dataclass
+class Outcome:
+    """What a prover found out.
+
+    Attributes
+    ----------
+    evidence : list of GroupEvidence
+        One per group; ``Reason.OPEN`` where the group was left open.
+    crossing, neurons : a facet that bends down and its group, or None
+    proofs : list of (group, root node)
+        Closed trees, for a certificate.
+    tolerance : float
+        The largest solver tolerance that entered; 0 if all is exact.
+    """
+
+    evidence: list[GroupEvidence] = field(default_factory=list)
+    crossing: Crossing | None = None
+    neurons: Neurons = ()
+    proofs: list[tuple[Unit, Node]] = field(default_factory=list)
+    tolerance: float = 0.0
+
+    @property
+    def open(self) -> int:
+        """How many groups are left open."""
+        return sum(item.reason is Reason.OPEN for item in self.evidence)
+
+
+def prove_by_trees(
+    net: GroupedNetwork, network: ReluNetwork, options: Options, deadline: float | None
+) -> Outcome:
+    """Search the tree of every group; stop at the first facet that bends down.
+
+    Parameters
+    ----------
+    net : GroupedNetwork
+    network : ReluNetwork
+        The scalar network, for exact evaluation.
+    options : Options
+    deadline : float or None
+        On the clock of ``time.monotonic``.
+    """
+    outcome = Outcome()
+    solver, allowance = LpSolver(), Allowance()
+    limits = TreeLimits(
+        lambda: deadline is not None and time.monotonic() > deadline,
+        options.node_limit,
+        Fraction(options.tolerance),
+        options.inputs,
+    )
+    least = least_jumps(net, options.tolerance)
+    for level, unit in net.groups():
+        tree = Tree(net, (level, unit), network, solver, limits, least[level][unit], allowance)
+        neurons = neurons_of(net, (level, unit))
+        try:
+            result = tree.run()
+        except UndecidedLeafError:
+            outcome.evidence.append(GroupEvidence(neurons, Reason.OPEN, tree.nodes))
+            continue
+        outcome.evidence.append(_tree_evidence(neurons, result))
+        if result.crossing is not None:
+            outcome.crossing, outcome.neurons = result.crossing, neurons
+            return outcome
+        if options.certificate and result.closed:
+            outcome.proofs.append(((level, unit), result.root))
+    return outcome
+
+
+def prove_by_facet_programs(
+    net: GroupedNetwork,
+    network: ReluNetwork,
+    domain: Domain,
+    options: Options,
+    deadline: float | None,
+) -> Outcome:
+    """Solve the facet programs of every group; stop at the first facet that bends down.
+
+    Parameters
+    ----------
+    domain : Box or Everywhere
+    """
+    outcome = Outcome()
+    lifted = not isinstance(domain, Box)
+    lower, upper = (None, None) if lifted else domain.bounds(network.input_size)  # type: ignore[union-attr]
+    data = facet_data(network, lower, upper, lifted=lifted)
+    solver = LpSolver()
+    least = least_jumps(net, options.tolerance)
+    for level, unit in net.groups():
+        neurons = neurons_of(net, (level, unit))
+        if deadline is not None and time.monotonic() > deadline:
+            outcome.evidence.append(GroupEvidence(neurons, Reason.OPEN))
+            continue
+        search = FacetSearch(
+            net,
+            data,
+            (level, unit),
+            network,
+            solver,
+            inputs=options.inputs,
+            least_jump=float(least[level][unit]),
+            threads=options.threads,
+            deadline=deadline,
+        )
+        result = search.run()
+        outcome.evidence.append(_facet_evidence(neurons, result))
+        if result.crossing is not None:
+            outcome.crossing, outcome.neurons = result.crossing, neurons
+            return outcome
+        if result.closed:
+            outcome.tolerance = max(outcome.tolerance, result.tolerance)
+    return outcome
+
+
+def neurons_of(net: GroupedNetwork, group: Unit) -> Neurons:
+    """Return the (block, index) of a group's twins, the lead first."""
+    level, unit = group
+    return tuple((member.block, member.index) for member in net.levels[level].units[unit])
+
+
+def never_crossing(net: GroupedNetwork, network: ReluNetwork) -> list[GroupEvidence]:
+    """Return the evidence of the neurons that never change their activation."""
+    kinking = {neuron for group in net.groups() for neuron in neurons_of(net, group)}
+    return [
+        GroupEvidence(((block.name, i),), Reason.NEVER_CROSSES)
+        for block in network.hidden
+        if block.is_relu
+        for i in range(block.size)
+        if (block.name, i) not in kinking
+    ]
+
+
+def least_jumps(net: GroupedNetwork, tolerance: float) -> list[list[Fraction]]:
+    """Return how far below 0 each J_g may be, so that gradient jumps stay >= -tolerance.
+
+    The gradient jump is ``J_g |grad z_g|`` and ``|grad z_g|`` is bounded over all
+    patterns. Kinks of several groups on one hyperplane add up, so each gets its share.
+    """
+    if not tolerance:
+        return [[Fraction(0)] * level.size for level in net.levels]
+    share = Fraction(tolerance) / max(1, len(net.groups()))
+    return [
+        [share / Fraction(size) if size else Fraction(0) for size in sizes.tolist()]
+        for sizes in largest_gradients(net)
+    ]
+
+
+def largest_gradients(net: GroupedNetwork) -> list[FloatArray]:
+    """Bound ``|grad z|`` with respect to the inputs, for every unit and all patterns."""
+    working = net.working_set
+    norms: list[FloatArray] = []
+    for level in net.levels:
+        total = np.zeros(level.size)
+        for source, slopes in level.slopes.items():
+            if source == SOURCE:
+                # of a lift's variables, t moves no input
+                own = slopes.on[:, :-1] if working.lifted and working.identity else slopes.on
+                total += np.linalg.norm(own, axis=1)
+                continue
+            size = np.abs(slopes.on)
+            if slopes.off is not None:
+                size = np.maximum(size, np.abs(slopes.off))
+            total += size @ norms[source]
+        norms.append(total * (1 + 1e-9))
+    return norms
+
+
+def _tree_evidence(neurons: Neurons, result: GroupResult) -> GroupEvidence:
+    if not result.closed:
+        reason = Reason.OPEN
+    elif result.nodes == 1 and not result.lps:
+        reason = Reason.SIGN
+    else:
+        reason = Reason.TREE
+    return GroupEvidence(neurons, reason, result.nodes, result.lps)
+
+
+def _facet_evidence(neurons: Neurons, result: FacetResult) -> GroupEvidence:
+    if not result.closed:
+        reason = Reason.OPEN
+    else:
+        reason = Reason.SIGN if result.rounds == 0 and not result.tolerance else Reason.MILP
+    return GroupEvidence(
+        neurons,
+        reason,
+        result.nodes,
+        exact=not result.tolerance,
+        jump_lower_bound=result.jump_lower_bound,
+    )
