@@ -1,0 +1,332 @@
+"""Pictures of a network: along a segment, and over one or two inputs.
+
+Pictures are drawn in floating point and prove nothing. They need matplotlib, which is
+imported only here and only when something is drawn (extra ``plot``).
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from jensen.errors import MissingExtraError, OptionError
+from jensen.network import FloatArray, ReluNetwork
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# one dark ink, so that a page can replace it by its own text colour
+INK = "#1b2733"
+UP, DOWN, CHORD = "#2f6fb2", "#d43d2a", "#8a6d1f"
+FORMATS = (".svg", ".png", ".pdf")
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A function on a line through two points.
+
+    Attributes
+    ----------
+    t : array of shape (n,)
+        Position: 0 is x, 1 is y.
+    values : array of shape (n,)
+    kinks : array of shape (k,)
+        Positions where the slope changes.
+    changes : array of shape (k,)
+        By how much; negative ones break convexity.
+    """
+
+    t: FloatArray
+    values: FloatArray
+    kinks: FloatArray
+    changes: FloatArray
+
+
+def sample_segment(
+    network: ReluNetwork,
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    output: int = 0,
+    margin: float = 0.5,
+    points: int = 2001,
+) -> Segment:
+    """Evaluate an output on the line through x and y, with its kinks.
+
+    Parameters
+    ----------
+    network : ReluNetwork
+    x, y : array of shape (inputs,)
+    output : int
+    margin : float
+        How far beyond the points, in units of their distance.
+    points : int
+        Evenly spaced positions; between two of them at most one kink per neuron is seen.
+    """
+    start, end = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    t = np.linspace(-margin, 1 + margin, points)
+
+    def at(positions: FloatArray) -> dict[str, FloatArray]:
+        return network.pre_activations(start + positions[:, None] * (end - start))
+
+    z = at(t)
+    found = [t]
+    for block in network.blocks:
+        if block.is_relu:
+            left, right = z[block.name][:-1], z[block.name][1:]
+            rows, neurons = np.nonzero((left < 0) != (right < 0))
+            a, b = left[rows, neurons], right[rows, neurons]
+            found.append(t[rows] + (t[rows + 1] - t[rows]) * a / (a - b))
+    positions = _apart(np.concatenate(found), 1e-9 * (1 + 2 * margin))
+    values = at(positions)["output"][:, output]
+    slopes = np.diff(values) / np.diff(positions)
+    changes = np.diff(slopes)
+    scale = max(float(np.abs(slopes).max(initial=0.0)), 1e-300)
+    bends = np.abs(changes) > 1e-6 * scale
+    return Segment(positions, values, positions[1:-1][bends], changes[bends])
+
+
+def draw_segment(
+    axes: Axes, network: ReluNetwork, x: ArrayLike, y: ArrayLike, *, output: int = 0
+) -> None:
+    """Draw f along the segment through x and y, its kinks, and the chord between them."""
+    line = sample_segment(network, x, y, output=output)
+    ends = np.asarray([x, y], dtype=np.float64)
+    at_ends = network(ends)[:, output]
+    middle = float(network(ends.mean(axis=0)[None])[0, output])
+    chord = float(at_ends.mean())
+    axes.plot(line.t, line.values, color=INK, linewidth=1.6, zorder=2)
+    heights = np.interp(line.kinks, line.t, line.values)
+    for sign, colour in ((1, UP), (-1, DOWN)):
+        chosen = np.sign(line.changes) == sign
+        axes.plot(line.kinks[chosen], heights[chosen], "o", color=colour, markersize=3.5, zorder=3)
+    axes.plot([0, 1], at_ends, color=CHORD, linestyle="--", marker="o", markersize=4, zorder=4)
+    gap = middle - chord
+    axes.plot([0.5, 0.5], [chord, middle], color=DOWN if gap > 0 else UP, linewidth=2, zorder=4)
+    axes.set_xticks([0, 0.5, 1], ["x", "(x+y)/2", "y"])
+    axes.set_ylabel("f")
+    axes.set_title(f"f((x+y)/2) - (f(x)+f(y))/2 = {gap:.3g}", fontsize=10)
+
+
+def draw_function(
+    axes: Axes,
+    network: ReluNetwork,
+    lower: ArrayLike,
+    upper: ArrayLike,
+    *,
+    output: int = 0,
+    pair: ArrayLike | None = None,
+) -> None:
+    """Draw a function of one or two inputs on a box, its kinks coloured by how they bend.
+
+    Parameters
+    ----------
+    axes : matplotlib Axes
+    network : ReluNetwork
+    lower, upper : array of shape (inputs,)
+    output : int
+    pair : array of shape (2, inputs), optional
+        A pair of points to mark.
+
+    Raises
+    ------
+    OptionError
+        For more than two inputs.
+    """
+    low, high = np.asarray(lower, dtype=np.float64), np.asarray(upper, dtype=np.float64)
+    marked = None if pair is None else np.asarray(pair, dtype=np.float64)
+    if network.input_size == 1:
+        _draw_curve(axes, network, low, high, output, marked)
+    elif network.input_size == 2:
+        _draw_contours(axes, network, low, high, output, marked)
+    else:
+        raise OptionError(f"a function of {network.input_size} inputs: 1 or 2 can be drawn")
+    axes.set_title("blue kinks bend up, red ones down", fontsize=10)
+
+
+def _draw_curve(
+    axes: Axes,
+    network: ReluNetwork,
+    low: FloatArray,
+    high: FloatArray,
+    output: int,
+    pair: FloatArray | None,
+) -> None:
+    line = sample_segment(network, low, high, output=output, margin=0.0)
+    x = low[0] + line.t * (high[0] - low[0])
+    axes.plot(x, line.values, color=INK, linewidth=1.6)
+    heights = np.interp(line.kinks, line.t, line.values)
+    for sign, colour in ((1, UP), (-1, DOWN)):
+        chosen = np.sign(line.changes) == sign
+        at = low[0] + line.kinks[chosen] * (high[0] - low[0])
+        axes.plot(at, heights[chosen], "o", color=colour, markersize=4)
+    if pair is not None:
+        axes.plot(pair[:, 0], network(pair)[:, output], "--s", color=CHORD, markersize=5)
+    axes.set_xlabel("input 0")
+    axes.set_ylabel("f")
+
+
+def _draw_contours(
+    axes: Axes,
+    network: ReluNetwork,
+    low: FloatArray,
+    high: FloatArray,
+    output: int,
+    pair: FloatArray | None,
+    points: int = 201,
+) -> None:
+    first, second = (np.linspace(low[i], high[i], points) for i in range(2))
+    X, Y = np.meshgrid(first, second)
+    z = network.pre_activations(np.column_stack([X.ravel(), Y.ravel()]))
+    from matplotlib.collections import LineCollection  # noqa: PLC0415  (an extra)
+    from matplotlib.colors import LinearSegmentedColormap  # noqa: PLC0415  (an extra)
+
+    shades = LinearSegmentedColormap.from_list("pale", ["#fdfcf7", "#ccd7de", "#8398a8"])
+    values = z["output"][:, output].reshape(X.shape)
+    filled = axes.contourf(X, Y, values, levels=14, cmap=shades)
+    colourbar = axes.figure.colorbar(filled, ax=axes, shrink=0.85)
+    colourbar.outline.set_visible(False)
+    colourbar.ax.tick_params(colors=INK, labelsize=9)
+    lines = _kink_lines(network, first, second, z, output)
+    for sign, colour, width in ((1, UP, 0.9), (-1, DOWN, 1.7)):
+        chosen = [piece for piece, bend in lines if bend == sign]
+        axes.add_collection(LineCollection(chosen, colors=colour, linewidths=width))
+    if pair is not None:
+        axes.plot(pair[:, 0], pair[:, 1], "--s", color=INK, markerfacecolor="white", markersize=5)
+    axes.set_xlim(low[0], high[0])
+    axes.set_ylim(low[1], high[1])
+    axes.set_xlabel("input 0")
+    axes.set_ylabel("input 1")
+
+
+def _kink_lines(
+    network: ReluNetwork,
+    first: FloatArray,
+    second: FloatArray,
+    z: dict[str, FloatArray],
+    output: int,
+) -> list[tuple[FloatArray, int]]:
+    """Return short pieces of the kinks, each with the sign of the slope's change across it."""
+    from contourpy import contour_generator  # noqa: PLC0415  (comes with matplotlib)
+
+    shape = (len(second), len(first))
+    pieces = []
+    for block in network.blocks:
+        if block.is_relu:
+            for values in z[block.name].T:
+                if values.min() < 0 < values.max():
+                    for line in contour_generator(first, second, values.reshape(shape)).lines(0.0):
+                        pieces += [line[k : k + 2] for k in range(len(line) - 1)]
+    if not pieces:
+        return []
+    ends = np.array(pieces)
+    along = ends[:, 1] - ends[:, 0]
+    length = np.linalg.norm(along, axis=1)
+    keep = length > 0
+    ends, along, length = ends[keep], along[keep], length[keep]
+    normal = np.column_stack([-along[:, 1], along[:, 0]]) / length[:, None]
+    cell = min(first[1] - first[0], second[1] - second[0])
+    change = _second_difference(
+        lambda P: network(P)[:, output], ends.mean(axis=1), normal, 0.25 * cell
+    )
+    scale = max(float(np.abs(change).max(initial=0.0)), 1e-300)
+    signs = np.where(np.abs(change) > 1e-4 * scale, np.sign(change), 0).astype(int)
+    return [(piece, int(sign)) for piece, sign in zip(ends, signs, strict=True) if sign]
+
+
+def _second_difference(
+    f: Callable[[FloatArray], FloatArray], at: FloatArray, direction: FloatArray, step: float
+) -> FloatArray:
+    return f(at + step * direction) + f(at - step * direction) - 2 * f(at)
+
+
+def figure(
+    network: ReluNetwork,
+    pair: ArrayLike,
+    *,
+    bounds: tuple[ArrayLike, ArrayLike] | None = None,
+    output: int = 0,
+    mark_pair: bool = True,
+) -> Figure:
+    """Return a figure: the function where it has one or two inputs, and the segment.
+
+    Parameters
+    ----------
+    network : ReluNetwork
+    pair : array of shape (2, inputs)
+        Ends of the segment.
+    bounds : (lower, upper), optional
+        Where to draw a function of one or two inputs; it is left out without them.
+    output : int
+    mark_pair : bool
+        Whether the pair stands for something, and is marked in the function's picture.
+
+    Raises
+    ------
+    MissingExtraError
+        Without matplotlib.
+    """
+    try:
+        from matplotlib.figure import Figure  # noqa: PLC0415  (an extra)
+    except ImportError:
+        raise MissingExtraError("pictures need matplotlib: pip install 'jensen[plot]'") from None
+    both = bounds is not None and network.input_size <= 2
+    drawn = Figure(figsize=(9.6, 3.9) if both else (5.4, 3.6), layout="constrained")
+    panels = drawn.subplots(1, 2 if both else 1, squeeze=False)[0]
+    if both and bounds is not None:
+        draw_function(panels[0], network, *bounds, output=output, pair=pair if mark_pair else None)
+    x, y = np.asarray(pair, dtype=np.float64)
+    draw_segment(panels[-1], network, x, y, output=output)
+    for axes in panels:
+        _plain(axes)
+    return drawn
+
+
+def save(drawn: Figure, path: str | Path) -> None:
+    """Write a figure as ``.svg``, ``.png`` or ``.pdf``.
+
+    Raises
+    ------
+    OptionError
+        For another ending.
+    """
+    file = Path(path)
+    if file.suffix.lower() not in FORMATS:
+        raise OptionError(f"{file}: pictures are written as {', '.join(FORMATS)}")
+    drawn.savefig(file, dpi=160)
+
+
+def to_svg(drawn: Figure) -> str:
+    """Return a figure as an SVG element whose ink is the page's text colour."""
+    import matplotlib as mpl  # noqa: PLC0415  (an extra)
+
+    stream = io.StringIO()
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "jensen"}):
+        drawn.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
+    text = stream.getvalue()
+    return text[text.index("<svg") :].replace(INK, "currentColor")
+
+
+def _plain(axes: Axes) -> None:
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for spine in axes.spines.values():
+        spine.set_color(INK)
+    axes.tick_params(colors=INK, labelsize=9)
+    for text in (axes.title, axes.xaxis.label, axes.yaxis.label):
+        text.set_color(INK)
+
+
+def _apart(positions: FloatArray, distance: float) -> FloatArray:
+    """Return sorted positions of which no two are closer than a distance."""
+    ordered = np.sort(positions)
+    keep = np.concatenate([[True], np.diff(ordered) > distance])
+    apart: FloatArray = ordered[keep]
+    return apart
