@@ -70,7 +70,11 @@ CASES = [
     ),
     *(Case("Div", constants=(powers(*shape),)) for shape in ((), (6,), (3, 6))),
     Case("Div", constants=(np.array([3.0, -7, 5, 1, 2, 0.1]),), rounds=True),
-    *(Case(op, second=VEC) for op in ("Add", "Sub", "Sum", "Max", "Min", "Concat") if op != "Concat"),
+    *(
+        Case(op, second=VEC)
+        for op in ("Add", "Sub", "Sum", "Max", "Min", "Concat")
+        if op != "Concat"
+    ),
     *(Case(op, second=(3, 1)) for op in ("Add", "Sub")),
     *(Case(op, second=(3, 1), since=8) for op in ("Max", "Min", "Sum")),
     Case("Mean", second=VEC),
@@ -191,7 +195,9 @@ CASES = [
             (IMG, {"kernel_shape": [2, 2], "dilations": [2, 3]}, 19),
         )
     ),
-    Case("AveragePool", IMG, attributes={"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}, rounds=True),
+    Case(
+        "AveragePool", IMG, attributes={"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}, rounds=True
+    ),
     Case(
         "AveragePool",
         IMG,
@@ -242,22 +248,32 @@ CASES = [
     Case("Split", attributes={"axis": -1, "split": [1, 2, 3]}, outputs=3, since=11, until=12),
     Case("Split", constants=(ints(4, 2),), attributes={"axis": 1}, outputs=2, since=13),
     Case("Gather", IMG, constants=(ints(3, 0, 3),), attributes={"axis": 2}),
-    Case("Gather", IMG, constants=(np.array([[0, -1], [1, 1]]),), attributes={"axis": -1}, since=11),
+    Case(
+        "Gather", IMG, constants=(np.array([[0, -1], [1, 1]]),), attributes={"axis": -1}, since=11
+    ),
     Case("Gather", constants=(np.array(2),), attributes={"axis": 1}),
     Case("Expand", (3, 1), constants=(ints(2, 1, 6),), since=8),
     Case("Tile", (2, 3), constants=(ints(2, 2),)),
     Case("Pad", IMG, attributes={"pads": [0, 0, 1, 2, 0, 0, 0, 1], "value": 2.0}, until=10),
     *(
-        Case("Pad", IMG, constants=(ints(0, 0, 1, 2, 0, 0, 2, 1),), attributes={"mode": m}, since=11)
+        Case(
+            "Pad", IMG, constants=(ints(0, 0, 1, 2, 0, 0, 2, 1),), attributes={"mode": m}, since=11
+        )
         for m in ("constant", "reflect", "edge")
     ),
-    Case("Pad", IMG, constants=(ints(0, 0, 1, 2, 0, 0, 2, 1),), attributes={"mode": "wrap"}, since=19),
+    Case(
+        "Pad", IMG, constants=(ints(0, 0, 1, 2, 0, 0, 2, 1),), attributes={"mode": "wrap"}, since=19
+    ),
     Case("Pad", IMG, constants=(ints(0, 0, -1, 2, 0, 0, 2, -2), np.array(3.0)), since=11),
     Case("Pad", IMG, constants=(ints(1, 2), np.array(-1.0), ints(-1)), since=18),
     Case("Concat", second=VEC, attributes={"axis": 1}),
     Case("Concat", second=(4, 6), attributes={"axis": 0}),
     Case("Concat", second=VEC, constants=(numbers(1, 2),), attributes={"axis": -1}, since=11),
-    Case("Where", constants=(np.array([True, False, True, True, False, False]), numbers(1, 6)), since=9),
+    Case(
+        "Where",
+        constants=(np.array([True, False, True, True, False, False]), numbers(1, 6)),
+        since=9,
+    ),
     Case("Dropout"),
     Case("Dropout", constants=(np.array(0.5), np.array(False)), since=12),
     Case("Cast", attributes={"to": onnx.TensorProto.DOUBLE}),
@@ -265,12 +281,22 @@ CASES = [
     # reductions
     *(
         Case(op, IMG, attributes=attributes, until=until, rounds=op == "ReduceMean")
-        for op, until in (("ReduceSum", 12), ("ReduceMean", 17), ("ReduceMax", 17), ("ReduceMin", 17))
+        for op, until in (
+            ("ReduceSum", 12),
+            ("ReduceMean", 17),
+            ("ReduceMax", 17),
+            ("ReduceMin", 17),
+        )
         for attributes in ({}, {"axes": [1]}, {"axes": [0, 2, 3], "keepdims": 0})
     ),
     *(
         Case(op, IMG, constants=axes, attributes=attributes, since=since, rounds=op == "ReduceMean")
-        for op, since in (("ReduceSum", 13), ("ReduceMean", 18), ("ReduceMax", 18), ("ReduceMin", 18))
+        for op, since in (
+            ("ReduceSum", 13),
+            ("ReduceMean", 18),
+            ("ReduceMax", 18),
+            ("ReduceMin", 18),
+        )
         for axes, attributes in (
             ((), {}),
             ((), {"noop_with_empty_axes": 1}),
@@ -340,7 +366,9 @@ def test_operator_is_lowered_to_the_function_that_onnxruntime_computes(case, ops
             kind = case.attributes["to"]
             model.graph.output[0].type.tensor_type.elem_type = kind
         network = network_of(model, tmp_path)
-        assert_same_function(model, network, points=2, tolerance=1e-9 if dtype is np.float64 else 1e-6)
+        assert_same_function(
+            model, network, points=2, tolerance=1e-9 if dtype is np.float64 else 1e-6
+        )
         if not case.rounds:
             model = build(case, opset, prelude, np.float32)
             if case.op == "Cast":

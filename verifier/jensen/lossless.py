@@ -96,7 +96,8 @@ def exact_product(left: Matrix, right: Matrix) -> Matrix | None:
     row_units, column_units = _lowest_bits(left, axis=1), _lowest_bits(right, axis=0)
     # most products of trained weights fail in their first row already
     for stop in (min(rows, 1), rows):
-        magnitude = abs(left[:stop]) @ abs(right)
+        with np.errstate(over="ignore"):
+            magnitude = abs(left[:stop]) @ abs(right)
         if not _fits(magnitude, row_units[:stop], column_units):
             return None
     product = left @ right

@@ -63,7 +63,8 @@ def simplify(network: ReluNetwork) -> ReluNetwork:
             sketch.merge_duplicates,
             sketch.drop_dead_neurons,
         )
-        if not any([step() for step in steps]):
+        # every step runs: a generator would stop at the first one that changes something
+        if not any([step() for step in steps]):  # noqa: C419
             break
     return sketch.network() if sketch.changed else network
 
@@ -317,7 +318,7 @@ def _duplicate_pairs(draft: _Draft) -> IndexArray:
             equal &= np.asarray(abs(left - right).sum(axis=1)).ravel() == 0
         else:
             equal &= (left == right).all(axis=1)
-    return pairs[equal]
+    return np.asarray(pairs[equal])
 
 
 def _bits(values: FloatArray) -> NDArray[np.uint64]:

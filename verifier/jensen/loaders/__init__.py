@@ -1,22 +1,29 @@
-"""Readers of model files: one module per format, each imported when it is needed."""
+"""Readers and writers of model files: one module per format, imported when needed."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from jensen.errors import ModelFileError
 from jensen.network import ReluNetwork
+from jensen.simplify import simplify as simplified
 
-SUPPORTED = (".npz", ".onnx")
+SUPPORTED = (".npz", ".onnx", ".nnet", ".pt2")
+WRITABLE = (".npz", ".onnx")
+_PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".joblib")
 
 
-def load(path: str | Path) -> ReluNetwork:
+def load(path: str | Path, *, simplify: bool = True) -> ReluNetwork:
     """Read a network from a model file; the ending decides the format.
 
     Parameters
     ----------
     path : str or Path
-        ``.onnx`` or ``.npz`` (docs/npz-format.md).
+        ``.onnx``, ``.npz`` (docs/npz-format.md), ``.nnet``, or ``.pt2`` (torch.export).
+    simplify : bool
+        Drop dead, constant and duplicate neurons and fold affine blocks, where that is
+        exact (:func:`jensen.simplify.simplify`). A ``.npz`` file is taken as it is.
 
     Raises
     ------
@@ -29,6 +36,11 @@ def load(path: str | Path) -> ReluNetwork:
     """
     file = Path(path)
     suffix = file.suffix.lower()
+    if suffix in _PICKLES:
+        raise ModelFileError(
+            f"{file}: pickled models are not read, they may run code; export the model to ONNX, "
+            "or use jensen.from_torch or jensen.from_sklearn on the object"
+        )
     if suffix not in SUPPORTED:
         raise ModelFileError(
             f"{file}: unknown model format {suffix or '(no ending)'!r}; "
@@ -42,6 +54,72 @@ def load(path: str | Path) -> ReluNetwork:
         from jensen.loaders.npz import load_npz  # noqa: PLC0415  (imported on demand)
 
         return load_npz(file)
-    from jensen.loaders.onnx import load_onnx  # noqa: PLC0415  (onnx takes long to import)
+    network = _read(file, suffix)
+    return simplified(network) if simplify else network
 
-    return load_onnx(file)
+
+def _read(file: Path, suffix: str) -> ReluNetwork:
+    if suffix == ".onnx":
+        from jensen.loaders.onnx import load_onnx  # noqa: PLC0415  (onnx takes long to import)
+
+        return load_onnx(file)
+    if suffix == ".nnet":
+        from jensen.loaders.nnet import load_nnet  # noqa: PLC0415
+
+        return load_nnet(file)
+    from jensen.loaders.torch import load_pt2  # noqa: PLC0415  (an optional extra)
+
+    return load_pt2(file)
+
+
+def save(network: ReluNetwork, path: str | Path) -> None:
+    """Write a network; the ending decides the format.
+
+    Parameters
+    ----------
+    network : ReluNetwork
+    path : str or Path
+        ``.npz`` (docs/npz-format.md) or ``.onnx`` (float64, docs/onnx.md).
+
+    Raises
+    ------
+    ModelFileError
+        For another ending, or where the file cannot be written.
+    """
+    file = Path(path)
+    if file.suffix not in WRITABLE:
+        raise ModelFileError(
+            f"{file}: cannot write {file.suffix or '(no ending)'!r}; "
+            f"supported are {', '.join(WRITABLE)}"
+        )
+    if not file.parent.is_dir():
+        raise ModelFileError(f"{file}: no such folder")
+    if file.suffix == ".npz":
+        from jensen.loaders.npz import save_npz  # noqa: PLC0415
+
+        save_npz(network, file)
+        return
+    from jensen.loaders.onnx_export import save_onnx  # noqa: PLC0415
+
+    save_onnx(network, file)
+
+
+def from_torch(module: Any, input_shape: Any) -> ReluNetwork:
+    """Read a network from a PyTorch module (:func:`jensen.loaders.torch.from_torch`)."""
+    from jensen.loaders.torch import from_torch as read  # noqa: PLC0415
+
+    return simplified(read(module, input_shape))
+
+
+def from_sklearn(model: Any) -> ReluNetwork:
+    """Read a scikit-learn MLPRegressor (:func:`jensen.loaders.sklearn.from_sklearn`)."""
+    from jensen.loaders.sklearn import from_sklearn as read  # noqa: PLC0415
+
+    return simplified(read(model))
+
+
+def from_keras(model: Any) -> ReluNetwork:
+    """Read a network from a Keras model (:func:`jensen.loaders.keras.from_keras`)."""
+    from jensen.loaders.keras import from_keras as read  # noqa: PLC0415
+
+    return simplified(read(model))

@@ -1,0 +1,384 @@
+"""Whole ONNX files: batches, external data, refusals, damage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper, numpy_helper
+from onnx_models import NEWEST, assert_same_function, make_model, network_of, save
+
+from jensen.errors import ModelFileError, NetworkError, UnsupportedOperatorError
+from jensen.loaders import load
+
+REAL = Path(__file__).parents[3] / "shared" / "real"
+REFUSED = {
+    "omlt_keras_linear_131_sigmoid": (UnsupportedOperatorError, "Sigmoid"),
+    "omlt_gbt_model": (UnsupportedOperatorError, "TreeEnsembleRegressor"),
+    "omlt_gemm": (UnsupportedOperatorError, "LogSoftmax"),
+    # onnxruntime refuses its kernel_shape too: three sizes for two spatial dimensions
+    "omlt_maxpool_2d": (ModelFileError, "kernel_shape"),
+}
+
+
+def rng():
+    return np.random.default_rng(0)
+
+
+def mlp(sizes=(3, 5, 4, 2), dtype=np.float32, opset=17, batch="batch"):
+    nodes, constants, last = [], {}, "x"
+    draw = rng()
+    for i, (width, size) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        constants[f"w{i}"] = draw.normal(size=(size, width)).astype(dtype)
+        constants[f"b{i}"] = draw.normal(size=size).astype(dtype)
+        nodes.append(
+            helper.make_node("Gemm", [last, f"w{i}", f"b{i}"], [f"z{i}"], f"gemm_{i}", transB=1)
+        )
+        last = f"z{i}"
+        if i < len(sizes) - 2:
+            nodes.append(helper.make_node("Relu", [last], [f"h{i}"]))
+            last = f"h{i}"
+    return make_model(nodes, {"x": [batch, sizes[0]]}, [last], constants, opset=opset, dtype=dtype)
+
+
+@pytest.mark.parametrize("file", sorted(REAL.glob("*.onnx")), ids=lambda f: f.stem)
+def test_files_of_other_projects_equal_onnxruntime_or_are_refused(file):
+    if file.stem in REFUSED:
+        kind, words = REFUSED[file.stem]
+        with pytest.raises(kind, match=words):
+            load(file)
+        return
+    model = onnx.load(file)
+    for simplify in (False, True):
+        assert_same_function(model, load(file, simplify=simplify), points=3)
+
+
+def test_the_files_of_other_projects_are_there():
+    if not REAL.is_dir():
+        pytest.skip("../shared/real is not there")
+    assert list(REAL.glob("*.onnx"))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("opset", [7, 13, 17, NEWEST])
+def test_an_mlp_keeps_its_weights_exactly(dtype, opset, tmp_path):
+    model = mlp(dtype=dtype, opset=opset)
+    network = network_of(model, tmp_path)
+    assert [block.size for block in network.blocks] == [5, 4, 2]
+    stored = {t.name: numpy_helper.to_array(t).astype(float) for t in model.graph.initializer}
+    for i, block in enumerate(network.blocks):
+        (weight,) = block.weights.values()
+        np.testing.assert_array_equal(weight, stored[f"w{i}"])
+        np.testing.assert_array_equal(block.bias, stored[f"b{i}"])
+    assert_same_function(model, network)
+
+
+@pytest.mark.parametrize("batch", ["batch", None, 0, 1])
+def test_any_spelling_of_the_batch_dimension_is_left_out_of_the_shapes(batch, tmp_path):
+    model = mlp()
+    dims = model.graph.input[0].type.tensor_type.shape.dim
+    dims[0].Clear()
+    if isinstance(batch, str):
+        dims[0].dim_param = batch
+    elif batch is not None:
+        dims[0].dim_value = batch
+    network = network_of(model, tmp_path)
+    assert (network.input_shape, network.output_shape) == ((3,), (2,))
+
+
+def test_a_dynamic_batch_computed_by_shape_operators_is_folded(tmp_path):
+    nodes = [
+        helper.make_node("Shape", ["x"], ["shape"]),
+        helper.make_node("Gather", ["shape", "zero"], ["n"], axis=0),
+        helper.make_node("Unsqueeze", ["n", "axes"], ["n1"]),
+        helper.make_node("Concat", ["n1", "rest"], ["target"], axis=0),
+        helper.make_node("Reshape", ["x", "target"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "w"], ["y"]),
+    ]
+    constants = {
+        "zero": np.array(0),
+        "axes": np.array([0]),
+        "rest": np.array([12]),
+        "w": rng().normal(size=(12, 2)).astype(np.float32),
+    }
+    model = make_model(nodes, {"x": ["n", 3, 4]}, ["y"], constants)
+    network = network_of(model, tmp_path)
+    assert network.input_shape == (3, 4)
+    assert_same_function(model, network)
+
+
+def test_constant_subgraphs_are_folded_by_the_reference_evaluator(tmp_path):
+    nodes = [
+        helper.make_node("Transpose", ["w"], ["wt"]),
+        helper.make_node("Sqrt", ["s"], ["root"]),
+        helper.make_node("Div", ["wt", "root"], ["scaled"]),
+        helper.make_node(
+            "ConstantOfShape", ["size"], ["ones"], value=helper.make_tensor("v", 1, [1], [1])
+        ),
+        helper.make_node("MatMul", ["x", "scaled"], ["z"]),
+        helper.make_node("Add", ["z", "ones"], ["y"]),
+    ]
+    constants = {
+        "w": rng().normal(size=(2, 3)).astype(np.float32),
+        "s": np.array(3, np.float32),
+        "size": np.array([2]),
+    }
+    model = make_model(nodes, {"x": ["n", 3]}, ["y"], constants)
+    assert_same_function(model, network_of(model, tmp_path))
+
+
+def test_residual_and_input_skips_become_skip_edges(tmp_path):
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["z"]),
+        helper.make_node("Relu", ["z"], ["h"]),
+        helper.make_node("Add", ["h", "x"], ["r"]),
+        helper.make_node("Relu", ["r"], ["h2"]),
+        helper.make_node("Concat", ["h2", "x"], ["c"], axis=1),
+        helper.make_node("MatMul", ["c", "v"], ["y"]),
+    ]
+    constants = {
+        "w": rng().normal(size=(3, 3)).astype(np.float32),
+        "v": rng().normal(size=(6, 1)).astype(np.float32),
+    }
+    model = make_model(nodes, {"x": ["n", 3]}, ["y"], constants)
+    network = network_of(model, tmp_path)
+    assert set(network["relu_2"].weights) == {"input", "relu_1"}
+    assert set(network.output.weights) == {"input", "relu_2"}
+    assert network.relu_count == 6
+    assert all(block.is_relu for block in network.hidden)
+    assert_same_function(model, network)
+
+
+def test_products_that_would_be_rounded_become_identity_blocks(tmp_path):
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["z"]),
+        helper.make_node("MatMul", ["z", "v"], ["y"]),
+    ]
+    constants = {"w": rng().normal(size=(3, 4)), "v": rng().normal(size=(4, 2))}
+    model = make_model(nodes, {"x": ["n", 3]}, ["y"], constants, dtype=np.float64)
+    network = network_of(model, tmp_path)
+    assert [(b.name, b.is_relu) for b in network.blocks] == [("affine_1", False), ("output", False)]
+    np.testing.assert_array_equal(network["affine_1"].weights["input"], constants["w"].T)
+    assert_same_function(model, network)
+
+
+def test_several_inputs_and_outputs_are_joined_in_order(tmp_path):
+    nodes = [
+        helper.make_node("Gemm", ["p", "w"], ["a"]),
+        helper.make_node("Add", ["a", "x"], ["s"]),
+        helper.make_node("Relu", ["s"], ["y"]),
+        helper.make_node("Neg", ["p"], ["q"]),
+    ]
+    constants = {"w": rng().normal(size=(2, 3)).astype(np.float32)}
+    model = make_model(nodes, {"x": ["n", 3], "p": ["n", 2]}, ["y", "q"], constants, opset=13)
+    network = network_of(model, tmp_path)
+    assert (network.input_size, network.output_size) == (5, 5)
+    assert_same_function(model, network)
+
+
+def test_external_data_are_read_from_beside_the_file(tmp_path):
+    path = tmp_path / "model.onnx"
+    model = mlp()
+    onnx.save(model, path, save_as_external_data=True, location="weights.bin", size_threshold=0)
+    assert (tmp_path / "weights.bin").exists()
+    assert_same_function(mlp(), load(path))
+    (tmp_path / "weights.bin").write_bytes(b"short")
+    with pytest.raises(ModelFileError, match="model.onnx"):
+        load(path)
+    (tmp_path / "weights.bin").unlink()
+    with pytest.raises(ModelFileError, match="external data of 'w0'"):
+        load(path)
+
+
+def test_external_data_outside_the_folder_are_refused(tmp_path):
+    (tmp_path / "secret").write_bytes(bytes(1000))
+    folder = tmp_path / "models"
+    folder.mkdir()
+    onnx.save(mlp(), folder / "m.onnx", save_as_external_data=True, location="w", size_threshold=0)
+    model = onnx.load(folder / "m.onnx", load_external_data=False)
+    for tensor in model.graph.initializer:
+        tensor.external_data[0].value = "../secret"
+    (folder / "m.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(ModelFileError, match="external data"):
+        load(folder / "m.onnx")
+
+
+def test_damaged_files_are_refused_in_one_line(tmp_path):
+    whole = mlp().SerializeToString()
+    contents = {
+        "truncated": whole[: len(whole) // 2],
+        "text": b"this is a text file, not a model\n" * 20,
+        "empty": b"",
+        "zeros": bytes(100),
+        "json": b'{"graph": {}}',
+    }
+    for name, content in contents.items():
+        path = tmp_path / f"{name}.onnx"
+        path.write_bytes(content)
+        with pytest.raises(ModelFileError, match=name) as caught:
+            load(path)
+        assert "\n" not in str(caught.value)
+
+
+def test_missing_files_folders_and_other_endings_are_refused(tmp_path):
+    for name, words in (
+        ("no.onnx", "no such file"),
+        ("a.h5", "supported are"),
+        ("a.pth", "pickled"),
+    ):
+        with pytest.raises(ModelFileError, match=words):
+            load(tmp_path / name)
+    (tmp_path / "folder.onnx").mkdir()
+    with pytest.raises(ModelFileError, match="not a file"):
+        load(tmp_path / "folder.onnx")
+
+
+def single(
+    op, constants=None, *, inputs=("x",), shape=("n", 4), name="the_node", opset=17, **attributes
+):
+    names = [*inputs, *(constants or {})]
+    node = helper.make_node(op, names, ["y"], name, **attributes)
+    return make_model([node], dict.fromkeys(inputs, shape), ["y"], constants, opset=opset)
+
+
+@pytest.mark.parametrize(
+    "op", ["Sigmoid", "Tanh", "Softmax", "Exp", "Sqrt", "Elu", "Erf", "Sign", "Floor", "Softplus"]
+)
+def test_operators_that_are_not_piecewise_linear_are_refused_with_advice(op, tmp_path):
+    with pytest.raises(UnsupportedOperatorError, match=rf"node 'the_node' \({op}\).*before it"):
+        network_of(single(op), tmp_path)
+
+
+@pytest.mark.parametrize("op", ["Mul", "MatMul", "Div", "Gemm"])
+def test_products_of_two_computed_values_are_refused(op, tmp_path):
+    model = single(op, inputs=("x", "x2"), shape=(4, 4))
+    with pytest.raises(UnsupportedOperatorError, match=rf"'the_node' \({op}\): it "):
+        network_of(model, tmp_path)
+
+
+def test_other_domains_are_refused(tmp_path):
+    model = single("Relu")
+    model.graph.node[0].domain = "com.microsoft"
+    with pytest.raises(UnsupportedOperatorError, match=r"com\.microsoft\.Relu"):
+        network_of(model, tmp_path)
+
+
+@pytest.mark.parametrize(("opset", "words"), [(6, "opset 6"), (NEWEST + 1, "supported are 7 to")])
+def test_other_operator_sets_are_refused(opset, words, tmp_path):
+    with pytest.raises(ModelFileError, match=words):
+        network_of(single("Relu", opset=opset), tmp_path)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_no_numbers_are_refused_by_name(value, tmp_path):
+    weight = np.ones((4, 2), np.float32)
+    weight[1, 1] = value
+    with pytest.raises(ModelFileError, match="constant 'weight' holds NaN or infinity"):
+        network_of(single("MatMul", {"weight": weight}), tmp_path)
+    bias = {"w": np.ones((4, 2), np.float32), "bias": np.array([1, value], np.float32)}
+    with pytest.raises(ModelFileError, match="constant 'bias' holds NaN or infinity"):
+        network_of(single("Gemm", bias), tmp_path)
+
+
+MALFORMED = {
+    "MatMul shapes": single("MatMul", {"w": np.ones((3, 2), np.float32)}),
+    "Gemm bias": single("Gemm", {"w": np.ones((4, 2), np.float32), "c": np.ones(3, np.float32)}),
+    "Add shapes": single("Add", {"w": np.ones(3, np.float32)}),
+    "Reshape size": single("Reshape", {"s": np.array([5, 5])}),
+    "Reshape two unknown": single("Reshape", {"s": np.array([-1, -1])}),
+    "Reshape huge": single("Reshape", {"s": np.array([2**40, 2**40])}),
+    "Reshape float": single("Reshape", {"s": np.array([4.0])}),
+    "Concat no axis": single("Concat", {"w": np.ones((1, 3), np.float32)}),
+    "Concat axis": single("Concat", {"w": np.ones((1, 3), np.float32)}, axis=7),
+    "Concat shapes": single("Concat", {"w": np.ones((2, 3), np.float32)}, axis=1),
+    "Transpose": single("Transpose", perm=[0, 0]),
+    "wrong attribute type": single("Flatten", axis=1.5),
+    "unknown attribute": single("Relu", alpha=2.0),
+    "too many inputs": single("Relu", {"a": np.ones(1, np.float32), "b": np.ones(1, np.float32)}),
+    "too few inputs": single("Gemm"),
+    "Gather": single("Gather", {"i": np.array([9])}, axis=1),
+    "Expand huge": single("Expand", {"s": np.array([2**31, 2**31, 1])}),
+    "Tile huge": single("Tile", {"s": np.array([2**40, 1])}),
+    "Pad huge": single("Pad", {"p": np.array([0, 2**40, 0, 0])}),
+    "Conv rank": single("Conv", {"w": np.ones((1, 1, 2, 2), np.float32)}),
+    "Conv stride": single(
+        "Conv", {"w": np.ones((1, 1, 2), np.float32)}, shape=(1, 1, 4), strides=[0]
+    ),
+    "Conv huge pad": single(
+        "Conv", {"w": np.ones((1, 1, 2), np.float32)}, shape=(1, 1, 4), pads=[2**40, 0]
+    ),
+    "MaxPool window": single("MaxPool", shape=(1, 1, 4), kernel_shape=[9]),
+    "Split": single("Split", axis=1, num_outputs=3, opset=18),
+    "Clip bounds": single("Clip", {"a": np.float32([2, 3]), "b": np.array(1, np.float32)}),
+    "Clip order": single("Clip", {"a": np.array(2, np.float32), "b": np.array(1, np.float32)}),
+    "Div by zero": single("Div", {"w": np.zeros(4, np.float32)}),
+    "input without size": single("Relu", shape=("n", "m")),
+    "empty": single("Slice", {"s": np.array([0]), "e": np.array([0]), "a": np.array([1])}),
+}
+
+
+@pytest.mark.parametrize("case", MALFORMED, ids=str)
+def test_nodes_that_make_no_sense_are_refused_in_one_line(case, tmp_path):
+    with pytest.raises((ModelFileError, NetworkError), match=r"model\.onnx") as caught:
+        network_of(MALFORMED[case], tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_names_that_nothing_computes_or_two_nodes_compute_are_refused(tmp_path):
+    model = single("Relu")
+    model.graph.node[0].input[0] = "nowhere"
+    with pytest.raises(ModelFileError, match="'nowhere' is read before anything computes it"):
+        network_of(model, tmp_path)
+    model = single("Relu")
+    model.graph.node.append(helper.make_node("Relu", ["x"], ["y"]))
+    with pytest.raises(ModelFileError, match="'y' is computed twice"):
+        network_of(model, tmp_path)
+
+
+def test_a_huge_constant_is_refused_before_it_is_made(tmp_path):
+    nodes = [
+        helper.make_node("ConstantOfShape", ["size"], ["c"], "big"),
+        helper.make_node("Add", ["x", "c"], ["y"]),
+    ]
+    model = make_model(nodes, {"x": ["n", 4]}, ["y"], {"size": np.array([2**30, 2**30])})
+    with pytest.raises(ModelFileError, match=r"node 'big' \(ConstantOfShape\).*at most"):
+        network_of(model, tmp_path)
+
+
+def test_a_tensor_whose_data_do_not_fill_its_shape_is_refused(tmp_path):
+    for dims in ([2**20, 2**20], [-1, 3], [4, 3, 2]):
+        model = mlp()
+        del model.graph.initializer[0].dims[:]
+        model.graph.initializer[0].dims.extend(dims)
+        with pytest.raises(ModelFileError, match="'w0'"):
+            network_of(model, tmp_path)
+
+
+def test_nodes_that_no_output_needs_are_not_looked_at(tmp_path):
+    model = mlp()
+    model.graph.node.append(helper.make_node("Sigmoid", ["z0"], ["unused"]))
+    assert_same_function(mlp(), network_of(model, tmp_path))
+
+
+def test_an_output_that_does_not_depend_on_the_input_is_a_constant_network(tmp_path):
+    network = network_of(single("Mul", {"w": np.zeros(4, np.float32)}), tmp_path)
+    assert network.relu_count == 0
+    assert network.exact([1, 2, 3, 4]) == (0, 0, 0, 0)
+
+
+def test_max_of_pieces_needs_one_relu_less_than_pieces(tmp_path):
+    nodes = [
+        helper.make_node("Gemm", ["x", "w", "b"], ["z"]),
+        helper.make_node("ReduceMax", ["z"], ["y"], axes=[1]),
+    ]
+    constants = {
+        "w": rng().integers(-8, 9, (3, 7)).astype(np.float32),
+        "b": rng().integers(-8, 9, 7).astype(np.float32),
+    }
+    model = make_model(nodes, {"x": ["n", 3]}, ["y"], constants, opset=13)
+    network = network_of(model, tmp_path)
+    assert network.relu_count == 6
+    assert all(block.is_relu for block in network.hidden)
+    assert_same_function(model, network, integers=True)

@@ -1,0 +1,75 @@
+"""scikit-learn multi-layer perceptrons, read from their coefficients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from jensen.errors import ModelFileError, UnsupportedOperatorError
+from jensen.loaders.lowering import Lowering
+from jensen.loaders.symbolic import LoweringError, constant
+from jensen.network import ReluNetwork
+
+
+def from_sklearn(model: Any) -> ReluNetwork:
+    """Read a fitted ``MLPRegressor``, or a pipeline of scalers that ends in one.
+
+    Parameters
+    ----------
+    model : sklearn.neural_network.MLPRegressor or sklearn.pipeline.Pipeline
+        With the activation ``relu`` or ``identity``. Of the pipeline's steps,
+        ``StandardScaler``, ``MinMaxScaler`` (without clipping) and ``MaxAbsScaler`` are read.
+        Reciprocals of scales are rounded to doubles where they are none.
+
+    Raises
+    ------
+    UnsupportedOperatorError
+        For other steps or activations.
+    ModelFileError
+        If the model is not fitted.
+    """
+    steps = [step for _, step in model.steps] if hasattr(model, "steps") else [model]
+    *scalers, network = [step for step in steps if step not in ("passthrough", None)]
+    if not hasattr(network, "coefs_") or not hasattr(network, "intercepts_"):
+        raise ModelFileError(f"{type(network).__name__}: a fitted MLPRegressor is needed")
+    output = getattr(network, "out_activation_", "identity")
+    if network.activation not in ("relu", "identity") or output != "identity":
+        raise UnsupportedOperatorError(
+            f"{type(network).__name__} with activation {network.activation!r} and output "
+            f"{output!r}: supported are 'relu' or 'identity', and 'identity'"
+        )
+    inputs = int(network.coefs_[0].shape[0])
+    lowering = Lowering(inputs)
+    x = lowering.input()
+    try:
+        for scaler in scalers:
+            factor, shift, after = _scaling(scaler, inputs)
+            x = lowering.add(x, constant(-shift))
+            x = lowering.add(lowering.scale(x, factor), constant(after))
+        last = len(network.coefs_) - 1
+        for i, (weight, bias) in enumerate(zip(network.coefs_, network.intercepts_, strict=True)):
+            matrix = np.asarray(weight, dtype=np.float64).T
+            x = lowering.add(lowering.linear(matrix, x, (matrix.shape[0],)), constant(bias))
+            if i < last and network.activation == "relu":
+                x = lowering.relu(x)
+    except LoweringError as error:
+        raise ModelFileError(f"{type(network).__name__}: {error}") from None
+    return lowering.finish(x, (inputs,), x.shape)
+
+
+def _scaling(scaler: Any, inputs: int) -> tuple[Any, Any, Any]:
+    """Return (factor, shift, after) with ``after + factor * (x - shift)``."""
+    zero, one = np.zeros(inputs), np.ones(inputs)
+    name = type(scaler).__name__
+    if name == "StandardScaler":
+        scale = one if scaler.scale_ is None else scaler.scale_
+        return 1.0 / scale, zero if scaler.mean_ is None else scaler.mean_, zero
+    if name == "MinMaxScaler" and not scaler.clip:
+        return scaler.scale_, zero, scaler.min_
+    if name == "MaxAbsScaler":
+        return 1.0 / scaler.scale_, zero, zero
+    raise UnsupportedOperatorError(
+        f"pipeline step {name}: supported are StandardScaler, MinMaxScaler without clipping "
+        "and MaxAbsScaler"
+    )

@@ -1,0 +1,131 @@
+"""PyTorch modules and exported programs, through torch's own ONNX exporter."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from jensen.errors import MissingExtraError, ModelFileError
+from jensen.loaders.onnx import network_from_model
+from jensen.network import ReluNetwork
+
+_EXTRA = 'PyTorch models need the extra "torch": pip install "jensen[torch]"'
+_FORCE_SAFE_LOADING = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+
+
+def from_torch(
+    module: Any, input_shape: int | Sequence[int] | Sequence[Sequence[int]]
+) -> ReluNetwork:
+    """Read a network from a PyTorch module, in evaluation mode.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The module's mode is restored afterwards.
+    input_shape : int, tuple of int, or list of such tuples
+        Shape of one sample without the batch; one shape per input of ``forward``.
+
+    Raises
+    ------
+    MissingExtraError
+        If torch or its exporter is not installed.
+    ModelFileError
+        If torch cannot export the module.
+    UnsupportedOperatorError
+        If it holds an operation outside piecewise-linear networks.
+
+    Examples
+    --------
+    >>> import torch  # doctest: +SKIP
+    >>> jensen.from_torch(torch.nn.Linear(3, 1), (3,))  # doctest: +SKIP
+    ReluNetwork(3-1, 0 ReLUs)
+    """
+    torch = _import_torch()
+    if not isinstance(module, torch.nn.Module):
+        raise ModelFileError(f"{type(module).__name__} is no torch.nn.Module")
+    tensors = [*module.parameters(), *module.buffers()]
+    dtype = next((t.dtype for t in tensors if t.is_floating_point()), torch.float32)
+    device = tensors[0].device if tensors else "cpu"
+    shapes = _shapes(input_shape)
+    samples = tuple(torch.zeros((1, *shape), dtype=dtype, device=device) for shape in shapes)
+    training = {child: child.training for child in module.modules()}
+    module.eval()
+    try:
+        return _exported(module, samples, Path(type(module).__name__))
+    finally:
+        for child, mode in training.items():
+            child.training = mode
+
+
+def load_pt2(path: Path) -> ReluNetwork:
+    """Read a program saved with ``torch.export.save``; pickled objects in it are refused.
+
+    Raises
+    ------
+    ModelFileError
+        If torch cannot read it without executing code from it.
+    """
+    torch = _import_torch()
+    try:
+        with _only_weights():
+            program = torch.export.load(path)
+    except Exception as error:  # torch raises what its readers happen to raise
+        raise ModelFileError(f"{path}: torch cannot read it ({_line(error)})") from None
+    return _exported(program, None, path)
+
+
+def _exported(model: Any, samples: Any, path: Path) -> ReluNetwork:
+    torch = _import_torch()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(model, samples, dynamo=True, verbose=False)
+    except ImportError as error:
+        raise MissingExtraError(f"{_EXTRA} ({error.name} is missing)") from None
+    except Exception as error:  # any operator of the module may raise anything
+        raise ModelFileError(f"{path}: torch cannot export it ({_line(error)})") from None
+    return network_from_model(program.model_proto, path)
+
+
+@contextlib.contextmanager
+def _only_weights() -> Iterator[None]:
+    """Make torch unpickle tensors only: its reader would fall back to running code."""
+    before = os.environ.get(_FORCE_SAFE_LOADING)
+    os.environ[_FORCE_SAFE_LOADING] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_FORCE_SAFE_LOADING]
+        else:
+            os.environ[_FORCE_SAFE_LOADING] = before
+
+
+def _shapes(given: Any) -> list[tuple[int, ...]]:
+    try:
+        if isinstance(given, int):
+            return [(given,)]
+        if given and all(isinstance(size, int) for size in given):
+            return [tuple(given)]
+        shapes = [(shape,) if isinstance(shape, int) else tuple(shape) for shape in given]
+    except TypeError:
+        shapes = []
+    if not shapes or any(not isinstance(size, int) or size < 1 for s in shapes for size in s):
+        raise ModelFileError(f"input_shape {given!r}: sizes of one sample, such as (3, 32, 32)")
+    return shapes
+
+
+def _import_torch() -> Any:
+    try:
+        return importlib.import_module("torch")
+    except ImportError:
+        raise MissingExtraError(_EXTRA) from None
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
