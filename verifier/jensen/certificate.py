@@ -91,7 +91,7 @@ def export_json(network: ReluNetwork, path: str | Path) -> None:
 
 def _entries(weight: Any) -> Iterable[tuple[int, int, float]]:
     """Yield the non-zeros in row-major order."""
-    csr = sp.csr_array(weight)
+    csr = sp.csr_array(weight, copy=True)  # sorting needs writable arrays
     csr.sum_duplicates()
     for i in range(csr.shape[0]):
         for at in range(csr.indptr[i], csr.indptr[i + 1]):

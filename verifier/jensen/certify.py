@@ -269,18 +269,19 @@ class TreeWriter:
                 if row.unit < len(self._net.extra):
                     entries.append(["domain", row.unit, text_of(y)])
                 continue
-            at = row if row.kind != "group" else None
-            unit, factor = (self._group, self._net_factor()) if at is None else self._names.unit(
-                row.level, row.unit
-            )
+            if row.kind == "group":
+                unit, factor = self._group, self._group_factor()
+            else:
+                unit, factor = self._names.unit(row.level, row.unit)
             if unit == ONE or not y:
                 continue
             entries += self._entry(row.kind, unit, y * factor)
         return entries
 
-    def _net_factor(self) -> Fraction:
-        lead = self._leaves.lead(self._group)
-        return self._net.neurons[lead[0]][lead[1]][1]
+    def _group_factor(self) -> Fraction:
+        block, index = self._leaves.lead(self._group)
+        factor: Fraction = self._net.neurons[block][index][1]
+        return factor
 
     def _entry(self, kind: str, unit: int, y: Fraction) -> list[Entry]:
         """Return the checker's row for one of the prover's; y is in terms of zeta."""

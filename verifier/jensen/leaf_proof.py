@@ -159,9 +159,14 @@ class LeafProver:
         if not result.multipliers.size:
             return None
         infeasible = result.status is LpStatus.INFEASIBLE
-        point = {} if infeasible else {
-            k: float(result.x[i]) * float(s) for i, (k, s) in enumerate(zip(keys, size, strict=True))
-        }
+        point = (
+            {}
+            if infeasible
+            else {
+                k: float(result.x[i]) * float(s)
+                for i, (k, s) in enumerate(zip(keys, size, strict=True))
+            }
+        )
         return Program(
             -1.0 if infeasible else result.objective, point, result.multipliers[: len(rows)]
         )
@@ -214,8 +219,10 @@ class LeafProver:
         keys = sorted({k for form, _ in rows for k in form})
         residual: dict[int, float] = {}
         for k in keys:
-            terms = [_ratio(f.get(k, 0) * self._size(k), s) * y
-                     for (f, s), y in zip(rows, guess, strict=True)]
+            terms = [
+                _ratio(f.get(k, 0) * self._size(k), s) * y
+                for (f, s), y in zip(rows, guess, strict=True)
+            ]
             total = sum(terms)
             residual[k] = 0.0 if abs(total) <= 1e-8 * max(map(abs, terms)) else total
         columns: list[dict[int, Any]] = [
@@ -227,10 +234,17 @@ class LeafProver:
             vectors = [[rational(v) for v in column.values()] for column in columns]
             if with_bound:  # the bound over the box shall vanish as well
                 for vector, (form, s) in zip(vectors, rows, strict=True):
-                    vector.append(rational(sum(
-                        (Fraction(c) / s * self._end(k, residual[k]) for k, c in form.items()),
-                        Fraction(0),
-                    )))
+                    vector.append(
+                        rational(
+                            sum(
+                                (
+                                    Fraction(c) / s * self._end(k, residual[k])
+                                    for k, c in form.items()
+                                ),
+                                Fraction(0),
+                            )
+                        )
+                    )
             solution = project_to_null_space(vectors, guess)
             if solution:
                 results.append([fraction(v) for v in solution])
