@@ -7,13 +7,15 @@ imported only here and only when something is drawn (extra ``plot``).
 from __future__ import annotations
 
 import io
+import itertools
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from jensen.errors import MissingExtraError, OptionError
 from jensen.network import FloatArray, ReluNetwork
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
 # one dark ink, so that a page can replace it by its own text colour
 INK = "#1b2733"
-UP, DOWN, CHORD = "#2f6fb2", "#d43d2a", "#8a6d1f"
+UP, DOWN, CHORD = "#2f6fb2", "#d43d2a", "#a88424"
 FORMATS = (".svg", ".png", ".pdf")
 
 
@@ -213,32 +215,63 @@ def _kink_lines(
     z: dict[str, FloatArray],
     output: int,
 ) -> list[tuple[FloatArray, int]]:
-    """Return short pieces of the kinks, each with the sign of the slope's change across it."""
+    """Return stretches of the kinks, each with the sign of the slope's change across it."""
     from contourpy import contour_generator  # noqa: PLC0415  (comes with matplotlib)
 
     shape = (len(second), len(first))
-    pieces = []
+    lines: list[FloatArray] = []
     for block in network.blocks:
         if block.is_relu:
             for values in z[block.name].T:
                 if values.min() < 0 < values.max():
-                    for line in contour_generator(first, second, values.reshape(shape)).lines(0.0):
-                        pieces += [line[k : k + 2] for k in range(len(line) - 1)]
-    if not pieces:
+                    contours = contour_generator(first, second, values.reshape(shape))
+                    lines += [np.asarray(line) for line in contours.lines(0.0)]
+    lines = [line for line in (_distinct(line) for line in lines) if len(line) > 1]
+    if not lines:
         return []
-    ends = np.array(pieces)
-    along = ends[:, 1] - ends[:, 0]
-    length = np.linalg.norm(along, axis=1)
-    keep = length > 0
-    ends, along, length = ends[keep], along[keep], length[keep]
-    normal = np.column_stack([-along[:, 1], along[:, 0]]) / length[:, None]
-    cell = min(first[1] - first[0], second[1] - second[0])
+    starts, ends = np.vstack([n[:-1] for n in lines]), np.vstack([n[1:] for n in lines])
+    along = ends - starts
+    normal = np.column_stack([-along[:, 1], along[:, 0]])
+    normal /= np.linalg.norm(along, axis=1)[:, None]
+    cell = float(min(first[1] - first[0], second[1] - second[0]))
     change = _second_difference(
-        lambda P: network(P)[:, output], ends.mean(axis=1), normal, 0.25 * cell
+        lambda P: network(P)[:, output], (starts + ends) / 2, normal, 0.25 * cell
     )
-    scale = max(float(np.abs(change).max(initial=0.0)), 1e-300)
+    scale = max(float(np.abs(change).max()), 1e-300)
     signs = np.where(np.abs(change) > 1e-4 * scale, np.sign(change), 0).astype(int)
-    return [(piece, int(sign)) for piece, sign in zip(ends, signs, strict=True) if sign]
+    stretches = []
+    done = 0
+    for line in lines:
+        stretches += _runs(line, signs[done : done + len(line) - 1], 1e-3 * cell)
+        done += len(line) - 1
+    return stretches
+
+
+def _distinct(line: FloatArray) -> FloatArray:
+    """Drop points that equal the one before."""
+    moved = np.any(np.diff(line, axis=0) != 0, axis=1)
+    distinct: FloatArray = line[np.concatenate([[True], moved])]
+    return distinct
+
+
+def _runs(line: FloatArray, signs: NDArray[np.int_], width: float) -> list[tuple[FloatArray, int]]:
+    """Split a line where the sign changes; leave out points that lie on straight stretches."""
+    cuts = [0, *(np.flatnonzero(np.diff(signs)) + 1), len(signs)]
+    return [
+        (_straightened(line[start : stop + 1], width), int(signs[start]))
+        for start, stop in itertools.pairwise(cuts)
+        if signs[start]
+    ]
+
+
+def _straightened(line: FloatArray, width: float) -> FloatArray:
+    """Keep the ends and those points that the line through their neighbours misses."""
+    before, here, after = line[:-2], line[1:-1], line[2:]
+    along, aside = after - before, here - before
+    area = np.abs(along[:, 0] * aside[:, 1] - along[:, 1] * aside[:, 0])
+    bent = area > width * np.maximum(np.linalg.norm(along, axis=1), 1e-300)
+    kept: FloatArray = line[np.concatenate([[True], bent, [True]])]
+    return kept
 
 
 def _second_difference(
@@ -303,15 +336,23 @@ def save(drawn: Figure, path: str | Path) -> None:
     drawn.savefig(file, dpi=160)
 
 
-def to_svg(drawn: Figure) -> str:
-    """Return a figure as an SVG element whose ink is the page's text colour."""
+def to_svg(drawn: Figure, *, salt: str = "jensen") -> str:
+    """Return a figure as an SVG element whose ink is the page's text colour.
+
+    Parameters
+    ----------
+    drawn : matplotlib Figure
+    salt : str
+        Makes the identifiers in the element its own among several on one page.
+    """
     import matplotlib as mpl  # noqa: PLC0415  (an extra)
 
     stream = io.StringIO()
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "jensen"}):
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": salt}):
         drawn.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
     text = stream.getvalue()
-    return text[text.index("<svg") :].replace(INK, "currentColor")
+    text = re.sub(r' id="[A-Za-z]+[0-9A-Za-z]*_[0-9]+"', "", text[text.index("<svg") :])
+    return text.replace(INK, "currentColor")
 
 
 def _plain(axes: Axes) -> None:

@@ -79,3 +79,17 @@ def summary(results: Collection[tuple[Case, Row]]) -> str:
         line += f"; {mismatches} with {len(expected)} expected verdicts"
         line += f", {open_} of them not decided" if open_ else ""
     return line
+
+
+def evidence(row: Row) -> str:
+    """Return in few words what a verdict rests on, or why there is none."""
+    if row.status is RowStatus.ERROR:
+        return row.error
+    if row.status is RowStatus.CONVEX:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in row.reasons.items())
+        within = "" if row.tolerance is None else f" (within {row.tolerance:g})"
+        search = f"; {row.nodes:,} nodes" if row.nodes else ""
+        return f"{reasons or 'no kink'}{within}{search}"
+    if row.counterexample is not None:
+        return f"violation {row.counterexample['violation_float']:.3g}"
+    return row.note or row.summary

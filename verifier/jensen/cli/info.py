@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from jensen.cli.common import stdout_console, to_json
-from jensen.cli.graph import draw_layer_graph
+from jensen.layer_graph import draw_layer_graph
 from jensen.loaders import load
 from jensen.network import ReluNetwork
 from jensen.text import printable

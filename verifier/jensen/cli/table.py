@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from jensen.batch import Case, Kind, Row, RowStatus, outcome
-from jensen.batch.outcome import summary
+from jensen.batch import Case, Kind, Row, outcome
+from jensen.batch.outcome import evidence, summary
 from jensen.cli.common import STYLES
 
 
@@ -42,20 +42,6 @@ def show_table(results: Sequence[tuple[Case, Row]], console: Console) -> None:
             console.print(table)
         click.echo("\n".join(line.rstrip() for line in text.get().strip("\n").splitlines()))
     console.print(summary(results), soft_wrap=True)
-
-
-def evidence(row: Row) -> str:
-    """Return in few words what a verdict rests on, or why there is none."""
-    if row.status is RowStatus.ERROR:
-        return row.error
-    if row.status is RowStatus.CONVEX:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in row.reasons.items())
-        within = "" if row.tolerance is None else f" (within {row.tolerance:g})"
-        search = f"; {row.nodes:,} nodes" if row.nodes else ""
-        return f"{reasons or 'no kink'}{within}{search}"
-    if row.counterexample is not None:
-        return f"violation {row.counterexample['violation_float']:.3g}"
-    return row.note or row.summary
 
 
 def _verdict(case: Case, row: Row) -> Text:

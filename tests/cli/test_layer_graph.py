@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from jensen.cli.graph import draw_layer_graph
+from jensen.layer_graph import draw_layer_graph
 from jensen.network import Activation, Block, ReluNetwork
 
 

@@ -1,0 +1,83 @@
+"""Pictures: what they are drawn from, and that they are drawn."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jensen.cli import main
+from jensen.errors import OptionError
+from jensen.network import ReluNetwork
+from jensen.plot import figure, sample_segment, save, to_svg
+
+pytest.importorskip("matplotlib")
+
+
+def hat() -> ReluNetwork:
+    """f(x) = |x| - 2 relu(x - 1), which falls again behind 1."""
+    return ReluNetwork.from_layers(
+        [[[1.0], [-1.0], [1.0]], [[1.0, 1.0, -2.0]]], [[0.0, 0.0, -1.0], [0.0]]
+    )
+
+
+def plane() -> ReluNetwork:
+    """f(x, y) = |x| - |y|."""
+    return ReluNetwork.from_layers(
+        [
+            [[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]],
+            [[1.0, 1.0, -1.0, -1.0]],
+        ],
+        [[0.0] * 4, [0.0]],
+    )
+
+
+def test_a_segment_knows_its_kinks_and_how_they_bend():
+    line = sample_segment(hat(), [-1.0], [2.0], margin=0.0)
+    np.testing.assert_allclose(-1 + 3 * line.kinks, [0.0, 1.0], atol=1e-6)
+    # slopes per unit of t: the segment is three long
+    np.testing.assert_allclose(line.changes, [6.0, -6.0], rtol=1e-4)
+    np.testing.assert_allclose(line.values, hat()((-1 + 3 * line.t)[:, None])[:, 0])
+
+
+@pytest.mark.parametrize("ending", [".svg", ".png", ".pdf"])
+def test_figures_are_written(tmp_path, ending):
+    save(figure(hat(), [[-1.0], [2.0]], bounds=([-2.0], [3.0])), tmp_path / f"p{ending}")
+    assert (tmp_path / f"p{ending}").stat().st_size > 1000
+
+
+def test_other_endings_are_refused(tmp_path):
+    with pytest.raises(OptionError, match=r"\.svg"):
+        save(figure(hat(), [[-1.0], [2.0]]), tmp_path / "p.bmp")
+
+
+def test_two_inputs_have_kinks_of_both_colours():
+    text = to_svg(figure(plane(), [[0.0, -1.0], [0.0, 1.0]], bounds=([-1.0] * 2, [1.0] * 2)))
+    assert text.startswith("<svg")
+    assert "#2f6fb2" in text
+    assert "#d43d2a" in text
+    assert "currentColor" in text
+
+
+def test_the_same_figure_is_the_same_text():
+    first, second = (to_svg(figure(plane(), [[0.0, -1.0], [0.0, 1.0]])) for _ in range(2))
+    assert first == second
+
+
+def test_a_constant_network_can_be_drawn():
+    flat = ReluNetwork.from_layers([np.zeros((2, 2)), np.zeros((1, 2))], [np.zeros(2), [1.0]])
+    figure(flat, [[0.0, 0.0], [1.0, 1.0]], bounds=([-1.0] * 2, [1.0] * 2))
+
+
+@pytest.mark.parametrize("options", [[], ["--box", "-1", "1"], ["--segment", "0,-1", "0,1"]])
+def test_the_command_draws(tmp_path: Path, capsys, options):
+    plane().save(tmp_path / "plane.npz")
+    out = tmp_path / "plane.svg"
+    assert main(["plot", str(tmp_path / "plane.npz"), *options, "-o", str(out)]) == 0
+    assert out.read_text().startswith("<?xml")
+
+
+def test_a_segment_of_the_wrong_dimension_is_refused(tmp_path, capsys):
+    plane().save(tmp_path / "plane.npz")
+    out = tmp_path / "plane.svg"
+    assert main(["plot", str(tmp_path / "plane.npz"), "--segment", "0", "1", "-o", str(out)]) == 2
+    assert "2 inputs" in capsys.readouterr().err
