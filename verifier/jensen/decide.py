@@ -7,7 +7,6 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
 
 from jensen.bounds import pre_activation_bounds
 from jensen.certificate import certify_convex, certify_nonconvex
@@ -199,7 +198,7 @@ class _Verification:
             return self._midpoint()
         if working.dim == 0:
             return self._convex((), note="the domain is a single point")
-        bounds = self._bounds()
+        bounds = self._bounds(working)
         self._lap("bounds")
         net = group_network(self._network, bounds, working)
         self._lap("groups")
@@ -269,14 +268,9 @@ class _Verification:
             note=f"worst midpoint violation between {found.lower:.3g} and {found.upper:.3g}",
         )
 
-    def _bounds(self) -> Bounds:
-        inputs = self._network.input_size
-        if isinstance(self._domain, Box):
-            return pre_activation_bounds(self._network, *self._domain.bounds(inputs))
-        ones = np.ones(inputs)
-        return pre_activation_bounds(
-            lifted_network(self._network), np.append(-ones, 0.0), np.append(ones, 1.0)
-        )
+    def _bounds(self, working: WorkingSet) -> Bounds:
+        network = lifted_network(self._network) if working.lifted else self._network
+        return pre_activation_bounds(network, *working.box)
 
     # --------------------------------------------------------------------- verdicts
 

@@ -1,13 +1,18 @@
-"""The set the prover works on: a box, or the perspective lift (docs/theory.md, section 5).
+"""The set the prover works on: bounded, or the perspective lift (docs/theory.md, section 5).
 
-On a box the working variables are the inputs that are not fixed by a side of zero
-width. Everywhere and on a polyhedron they parametrise the linear hull of the cone
-``{(x, t) : A x <= b t, t >= 0}``; a bias becomes the weight on ``t``, and the working
-set is the part of the cone inside ``|x_i| <= 1, t <= 1``.
+On a box the working variables are the inputs that are not fixed by a side of zero width.
+On a bounded polyhedron they parametrise its affine hull. Everywhere and on unbounded
+polyhedra they parametrise the linear hull of the cone ``{(x, t) : A x <= b t, t >= 0}``; a
+bias becomes the weight on ``t``, and the working set is the part of the cone inside
+``|x_i| <= 1, t <= 1``.
+
+Very thin or wide bounded sets are moved and scaled, by powers of two, to sides of about 1:
+linear programs in floating point see nothing of a set of width 1e-12.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,10 +25,13 @@ from numpy.typing import NDArray
 from jensen.domain import Box, Domain, Everywhere
 from jensen.errors import DomainError
 from jensen.network import INPUT, Block, FloatArray, ReluNetwork
-from jensen.polyhedron import linear_hull
-from jensen.rational import ONE, ZERO, floats, fraction, null_space, rationals
+from jensen.polyhedron import bounding_box, linear_hull
+from jensen.rational import ONE, ZERO, floats, fraction, null_space, rational, rationals
 
 ObjectArray = NDArray[Any]
+
+THINNEST, WIDEST = 2.0**-10, 2.0**30  # half sides that linear programs cope with as they are
+FARTHEST = 2.0**20  # distance from 0 in half sides
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +44,8 @@ class WorkingSet:
         The last row gives ``tau``: the constant 1 on a box, the lift's t otherwise.
     offset : object array (inputs + 1,)
     rows, limits : object arrays (constraints, dim) and (constraints,)
+    box : (lower, upper)
+        Proved bounds of the inputs, of ``(x, t)`` on a lift.
     lifted : bool
         Whether points have to be divided by ``tau``.
     identity : bool
@@ -47,6 +57,7 @@ class WorkingSet:
     offset: ObjectArray
     rows: ObjectArray
     limits: ObjectArray
+    box: tuple[FloatArray, FloatArray]
     lifted: bool
     identity: bool
 
@@ -114,9 +125,27 @@ def working_set(domain: Domain, inputs: int) -> WorkingSet:
     if isinstance(domain, Box):
         return _box_set(domain, inputs)
     if isinstance(domain, Everywhere):
-        return _cone_set(_zeros(0, inputs + 1), inputs)
-    cone = np.concatenate([rationals(domain.A), -rationals(domain.b)[:, None]], axis=1)
-    return _cone_set(cone, inputs)
+        return _cone_set(_with_positive_t(_zeros(0, inputs + 1)), _identity(inputs + 1))
+    cone = _with_positive_t(
+        np.concatenate([rationals(domain.A), -rationals(domain.b)[:, None]], axis=1)
+    )
+    hull = linear_hull(cone)
+    if hull is None:
+        raise DomainError("the polyhedron is empty")
+    box = bounding_box(domain.A, domain.b)
+    return _cone_set(cone, hull) if box is None else _bounded_set(cone, hull, box)
+
+
+def has_interior(domain: Domain, inputs: int) -> bool:
+    """Return whether a domain is of full dimension.
+
+    Raises
+    ------
+    DomainError
+        If the domain does not fit or is empty.
+    """
+    working = working_set(domain, inputs)
+    return working.dim == inputs + working.lifted
 
 
 def _box_set(box: Box, inputs: int) -> WorkingSet:
@@ -126,38 +155,98 @@ def _box_set(box: Box, inputs: int) -> WorkingSet:
     matrix[free, np.arange(len(free))] = ONE
     offset = rationals(np.append(lower, 1.0))
     offset[free] = ZERO
-    eye = _identity(len(free))
+    rows = _zeros(2 * len(free), inputs)
+    rows[np.arange(len(free)), free] = ONE
+    rows[np.arange(len(free), 2 * len(free)), free] = -ONE
+    limits = np.concatenate([rationals(upper[free]), -rationals(lower[free])])
+    return _scaled_set(matrix, offset, rows, limits, (lower, upper))
+
+
+def _bounded_set(
+    cone: ObjectArray, hull: ObjectArray, box: tuple[FloatArray, FloatArray]
+) -> WorkingSet:
+    """Build the working set of a bounded polyhedron from its cone's rows and hull."""
+    inputs = cone.shape[1] - 1
+    if hull.shape[1] == inputs + 1:
+        offset = _zeros(inputs + 1, 1)[:, 0]
+        matrix = _identity(inputs + 1)[:, :-1]
+    else:
+        column = next(k for k in range(hull.shape[1]) if hull[-1, k] != 0)
+        offset = hull[:, column] / hull[-1, column]
+        vectors = null_space([[v] for v in hull[-1]])
+        matrix = _zeros(inputs + 1, len(vectors))
+        for k, vector in enumerate(vectors):
+            matrix[:, k] = hull @ np.array(vector, dtype=object)
+    offset[-1] = ONE
+    return _scaled_set(matrix, offset, cone[:-1, :-1], -cone[:-1, -1], box)
+
+
+def _scaled_set(
+    matrix: ObjectArray,
+    offset: ObjectArray,
+    rows: ObjectArray,
+    limits: ObjectArray,
+    box: tuple[FloatArray, FloatArray],
+) -> WorkingSet:
+    """Restrict ``rows @ x <= limits`` to ``offset + matrix @ y``, with y of a handy size."""
+    dim = matrix.shape[1]
+    lower, upper = box
+    # each column has an input that no other column moves, at least to start with
+    leading = [_leading_input(matrix, k) for k in range(dim)]
+    identity = dim == len(lower) and all(matrix[k, k] == ONE for k in range(dim))
+    middle = lower / 2 + upper / 2
+    if _is_awkward(lower[leading], upper[leading]):
+        for k, i in enumerate(leading):
+            shift = (rational(float(middle[i])) - offset[i]) / matrix[i, k]
+            offset = offset + shift * matrix[:, k]
+            half = math.ldexp(1.0, math.frexp(upper[i] / 2 - lower[i] / 2)[1])
+            matrix[:, k] = rational(half) / abs(matrix[i, k]) * matrix[:, k]
+        identity = False
+    inside = rows @ matrix[:-1] if dim else _zeros(len(rows), 0)
+    room = limits - rows @ offset[:-1]
+    kept = [k for k, row in enumerate(inside) if any(v != 0 for v in row)]
     return WorkingSet(
-        matrix,
-        offset,
-        np.concatenate([eye, -eye]),
-        np.concatenate([rationals(upper[free]), -rationals(lower[free])]),
-        lifted=False,
-        identity=len(free) == inputs,
+        matrix, offset, inside[kept], room[kept], box, lifted=False, identity=identity
     )
 
 
-def _cone_set(cone: ObjectArray, inputs: int) -> WorkingSet:
-    """Build the set of ``{v : cone @ v <= 0, v[-1] >= 0}`` cut to the unit cube."""
-    positive_t = _zeros(1, inputs + 1)
+def _leading_input(matrix: ObjectArray, k: int) -> int:
+    """Return an input that only this column moves, or else any that it moves."""
+    moved = [i for i in range(len(matrix) - 1) if matrix[i, k] != 0]
+    alone = [i for i in moved if sum(v != 0 for v in matrix[i]) == 1]
+    return (alone or moved)[0]
+
+
+def _is_awkward(lower: FloatArray, upper: FloatArray) -> bool:
+    """Whether sides are too thin, too wide or too far from 0 for linear programs."""
+    half = upper / 2 - lower / 2
+    far = np.maximum(np.abs(lower), np.abs(upper)) / FARTHEST > half
+    return bool(((half < THINNEST) | (half > WIDEST) | far).any())
+
+
+def _with_positive_t(cone: ObjectArray) -> ObjectArray:
+    """Add the row ``-t <= 0``."""
+    positive_t = _zeros(1, cone.shape[1])
     positive_t[0, -1] = -ONE
-    cone = np.concatenate([cone, positive_t])
-    hull = linear_hull(cone) if len(cone) > 1 else _identity(inputs + 1)
-    if hull is None:
-        raise DomainError("the polyhedron is empty")
-    dim = hull.shape[1]
-    identity = dim == inputs + 1
+    return np.concatenate([cone, positive_t])
+
+
+def _cone_set(cone: ObjectArray, hull: ObjectArray) -> WorkingSet:
+    """Build the set of ``{v : cone @ v <= 0}`` in its hull, cut to the unit cube."""
+    size, dim = hull.shape
     rows = cone @ hull
     rows = rows[[any(v != 0 for v in row) for row in rows]]
     cube = np.concatenate([hull, -hull[:-1]])
     limits = np.concatenate([_zeros(len(rows), 1)[:, 0], np.full(len(cube), ONE, dtype=object)])
+    ones = np.ones(size)
     return WorkingSet(
         hull,
-        _zeros(inputs + 1, 1)[:, 0],
+        _zeros(size, 1)[:, 0],
         np.concatenate([rows, cube]),
         limits,
+        (np.append(-ones[:-1], 0.0), ones),
         lifted=True,
-        identity=identity,
+        identity=dim == size,
     )
 
 
