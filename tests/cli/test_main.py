@@ -244,10 +244,39 @@ def test_ctrl_c_exits_with_130_and_no_traceback(tmp_path):
     ReluNetwork.from_layers(
         [rng.normal(size=shape) for shape in shapes], [rng.normal(size=s[0]) for s in shapes]
     ).save(tmp_path / "hard.npz")
+    start = time.monotonic()
+    with process("info", tmp_path / "hard.npz") as run_:
+        run_.communicate(timeout=120)
+    loading = time.monotonic() - start
     with process("violation", tmp_path / "hard.npz", "--box", "-1", "1") as run_:
-        time.sleep(5)
+        time.sleep(2 * loading + 1)
         run_.send_signal(signal.SIGINT)
         out, err = run_.communicate(timeout=60)
     assert "Traceback" not in err
     # the search ends with its best bounds if it was already running
     assert run_.returncode == 130 or "<= worst violation <=" in out
+
+
+@pytest.mark.parametrize("fixture", ["convex_file", "nonconvex_file"])
+def test_a_certificate_is_written_and_checked(capsys, request, tmp_path, fixture):
+    model = request.getfixturevalue(fixture)
+    certificate = tmp_path / "proof.jsonl"
+    code, _, _ = run(capsys, "verify", model, "--certificate", certificate)
+    assert code in {0, 1}
+    assert run(capsys, "check", model, certificate)[:2] >= (0, "accepted")
+    assert run(capsys, "export", model, tmp_path / "model.json")[0] == 0
+    assert run(capsys, "check", tmp_path / "model.json", certificate)[0] == 0
+
+
+def test_a_certificate_for_another_model_is_rejected(capsys, convex_file, nonconvex_file, tmp_path):
+    certificate = tmp_path / "proof.jsonl"
+    run(capsys, "verify", convex_file, "--certificate", certificate)
+    code, out, _ = run(capsys, "check", nonconvex_file, certificate)
+    assert code == 1
+    assert out.startswith("rejected")
+
+
+def test_convert_writes_a_model_with_the_same_verdict(capsys, nonconvex_file, tmp_path):
+    assert run(capsys, "convert", nonconvex_file, tmp_path / "out.onnx")[0] == 0
+    assert run(capsys, "verify", tmp_path / "out.onnx")[0] == 1
+    assert "cannot write" in the_error(capsys, "convert", nonconvex_file, tmp_path / "out.pdf")

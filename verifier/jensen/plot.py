@@ -351,7 +351,7 @@ def to_svg(drawn: Figure, *, salt: str = "jensen") -> str:
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": salt}):
         drawn.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
     text = stream.getvalue()
-    text = re.sub(r' id="[A-Za-z]+[0-9A-Za-z]*_[0-9]+"', "", text[text.index("<svg") :])
+    text = re.sub(r' id="[A-Za-z.]+[0-9A-Za-z]*_[0-9]+"', "", text[text.index("<svg") :])
     return text.replace(INK, "currentColor")
 
 

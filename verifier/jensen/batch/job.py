@@ -18,7 +18,7 @@ from jensen.errors import JensenError
 from jensen.loaders import load
 from jensen.network import ReluNetwork
 from jensen.text import printable
-from jensen.verdict import Status, Verdict
+from jensen.verdict import Verdict
 
 _PACKAGES = ("jensen", "highspy", "pyomo", "numpy", "onnx")
 
@@ -120,7 +120,7 @@ def _verified(job: Job, network: ReluNetwork) -> Row:
     )
     try:
         verdict = verify(network, case.domain, output=case.output, options=options)
-        saved = _save_certificate(job, network, verdict)
+        saved = _save_certificates(job, network, verdict)
     except Exception as error:
         return Row(RowStatus.ERROR, error=describe(error), **facts)
     return replace(_summed_up(verdict, facts), certificate=saved)
@@ -159,12 +159,16 @@ def _summed_up(verdict: Verdict, facts: dict[str, Any]) -> Row:
     )
 
 
-def _save_certificate(job: Job, network: ReluNetwork, verdict: Verdict) -> str | None:
-    if job.certificates is None or verdict.certificate is None:
+def _save_certificates(job: Job, network: ReluNetwork, verdict: Verdict) -> str | None:
+    """Write a certificate per proved output; return their files."""
+    if job.certificates is None:
         return None
-    if verdict.status is Status.UNKNOWN:
-        return None
-    name = f"{job.case.path.stem}-{job.case.job(network.digest)[:12]}.jsonl.gz"
-    target = Path(job.certificates, name)
-    verdict.certificate.save(target)
-    return str(target)
+    files = []
+    for part in verdict.outputs or (verdict,):
+        if part.certificate is not None:
+            case = replace(job.case, output=part.output)
+            name = f"{case.path.stem}-{case.job(network.digest)[:12]}.jsonl.gz"
+            target = Path(job.certificates, name)
+            part.certificate.write(target)
+            files.append(printable(target))
+    return ", ".join(files) or None

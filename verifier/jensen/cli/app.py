@@ -16,6 +16,8 @@ COMMANDS = {
     "info": "Show inputs, outputs, layer graph and size of a model.",
     "plot": "Draw a network along a segment, or over its one or two inputs.",
     "check": "Check a certificate of convexity in exact arithmetic.",
+    "export": "Write the weights of a model for the checker.",
+    "convert": "Write the canonical form of a model as .npz or .onnx.",
 }
 
 

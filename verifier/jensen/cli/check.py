@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
-import importlib
+import tempfile
+from pathlib import Path
 
 import click
 
-from jensen.errors import MissingExtraError
+from jensen import checker
+from jensen.cli.common import stderr_console
+from jensen.loaders import load
+
+# what the checker reads by itself
+_OWN = {".npz", ".json"}
 
 
-@click.command("check", context_settings={"ignore_unknown_options": True, "help_option_names": []})
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="MODEL CERT")
-def command(arguments: tuple[str, ...]) -> int:
-    """Check a certificate; all arguments go to the checker, which stands alone."""
-    try:
-        checker = importlib.import_module("jensen.checker")
-    except ModuleNotFoundError:
-        raise MissingExtraError("this installation has no certificate checker") from None
-    return int(checker.main(list(arguments)))
+@click.command("check")
+@click.argument("model")
+@click.argument("certificate")
+def command(model: str, certificate: str) -> int:
+    """Check CERTIFICATE against MODEL in exact arithmetic.
+
+    The checker reads .npz and .json by itself; any other MODEL is exported first, by the
+    same code that verified it (`jensen export` writes the file to keep).
+    Exit code 0: accepted; 1: rejected; 2: malformed.
+    """
+    if Path(model).suffix in _OWN:
+        return checker.main([model, certificate])
+    network = load(model)
+    note = "jensen: the checker takes the weights from this package's reading of the model"
+    stderr_console().print(note, style="dim", soft_wrap=True)
+    with tempfile.TemporaryDirectory() as folder:
+        export = Path(folder, "model.npz")
+        network.save(export)
+        return checker.main([str(export), certificate])

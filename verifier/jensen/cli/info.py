@@ -18,16 +18,21 @@ from jensen.text import printable
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(model: str, as_json: bool) -> int:
     """Show inputs, outputs, layer graph, parameters and ReLUs of MODEL."""
+    stored = load(model, simplify=False)
     network = load(model)
     console = stdout_console()
+    before = {"relus": stored.relu_count, "parameters": stored.parameter_count}
     if as_json:
-        click.echo(to_json({"model": printable(model), **describe(network)}))
+        record = {"model": printable(model), **describe(network), "before_simplification": before}
+        click.echo(to_json(record))
         return 0
     console.print(printable(model), style="bold")
     facts = describe(network)
     for name in ("inputs", "outputs", "relus", "parameters"):
         shape = facts.get(f"{name[:-1]}_shape", ())
         note = f"  shape {tuple(shape)}" if len(shape) > 1 else ""
+        if before.get(name, facts[name]) != facts[name]:
+            note = f"  ({before[name]:,} before simplification)"
         console.print(f"  {name:<11}{facts[name]:>10,}{note}")
     console.print(f"  {'digest':<11}{facts['digest'][:16]}")
     console.print()

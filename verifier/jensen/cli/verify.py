@@ -11,6 +11,7 @@ from rich.console import Console
 from jensen.cli import common
 from jensen.decide import verify
 from jensen.domain import Everywhere
+from jensen.errors import OptionError
 from jensen.loaders import load
 from jensen.text import printable
 from jensen.verdict import Counterexample, Status, Verdict
@@ -47,6 +48,8 @@ def command(
     start = time.perf_counter()
     network = load(model)
     loading = time.perf_counter() - start
+    if certificate is not None and output is None and network.output_size > 1:
+        raise OptionError("a certificate speaks of one output: give --output K")
     progress = common.stderr_console()
     with progress.status(f"verifying {printable(model)} on {domain}"):
         verdict = verify(network, domain, output=output, options=options)
@@ -106,5 +109,5 @@ def _write_certificate(verdict: Verdict, path: str | None, log: Console) -> str 
     if verdict.certificate is None:
         log.print("jensen: no certificate: the verdict is not proved exactly", style="yellow")
         return None
-    verdict.certificate.save(path)
+    verdict.certificate.write(path)
     return printable(path)

@@ -1,0 +1,20 @@
+"""``jensen convert``: the canonical form of a model, as a model."""
+
+from __future__ import annotations
+
+import click
+
+from jensen.loaders import load, save
+from jensen.text import printable
+
+
+@click.command("convert")
+@click.argument("model")
+@click.argument("out")
+@click.option("--simplify/--as-is", default=True, help="Drop what does not act, or keep it.")
+def command(model: str, out: str, *, simplify: bool) -> int:
+    """Lower MODEL to affine maps and ReLUs and write it as OUT (.npz or .onnx)."""
+    network = load(model, simplify=simplify)
+    save(network, out)
+    click.echo(f"{printable(out)}: {network!r}")
+    return 0
