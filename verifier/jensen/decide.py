@@ -7,7 +7,6 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
-
 from jensen.bounds import pre_activation_bounds
 from jensen.certificate import certify_convex, certify_nonconvex
 from jensen.certify import GroupProof
