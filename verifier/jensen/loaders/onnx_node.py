@@ -77,7 +77,7 @@ class Node:
     def numbers(self, position: int, *, finite: bool = True) -> FloatArray:
         """Return a constant input as float64, which is exact for narrower floats."""
         array = self.array(position)
-        if array.dtype == object:
+        if array.dtype.kind in "cOSU":
             raise LoweringError(f"input {self.proto.input[position]!r} holds no numbers")
         result = array.astype(np.float64)
         if np.isnan(result).any() or (finite and np.isinf(result).any()):

@@ -63,8 +63,8 @@ def _scaling(scaler: Any, inputs: int) -> tuple[Any, Any, Any]:
     zero, one = np.zeros(inputs), np.ones(inputs)
     name = type(scaler).__name__
     if name == "StandardScaler":
-        scale = one if scaler.scale_ is None else scaler.scale_
-        return 1.0 / scale, zero if scaler.mean_ is None else scaler.mean_, zero
+        factor = 1.0 / scaler.scale_ if scaler.with_std else one
+        return factor, scaler.mean_ if scaler.with_mean else zero, zero
     if name == "MinMaxScaler" and not scaler.clip:
         return scaler.scale_, zero, scaler.min_
     if name == "MaxAbsScaler":

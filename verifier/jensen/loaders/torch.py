@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -108,14 +109,14 @@ def _only_weights() -> Iterator[None]:
 
 def _shapes(given: Any) -> list[tuple[int, ...]]:
     try:
-        if isinstance(given, int):
-            return [(given,)]
-        if given and all(isinstance(size, int) for size in given):
-            return [tuple(given)]
-        shapes = [(shape,) if isinstance(shape, int) else tuple(shape) for shape in given]
+        listed = [given] if isinstance(given, int) else list(given)
+        if all(isinstance(size, int) for size in listed):
+            listed = [listed]
+        shapes = [(shape,) if isinstance(shape, int) else tuple(shape) for shape in listed]
+        fine = all(isinstance(size, int) and size > 0 for shape in shapes for size in shape)
     except TypeError:
-        shapes = []
-    if not shapes or any(not isinstance(size, int) or size < 1 for s in shapes for size in s):
+        shapes, fine = [], False
+    if not fine or not all(shapes) or not shapes:
         raise ModelFileError(f"input_shape {given!r}: sizes of one sample, such as (3, 32, 32)")
     return shapes
 
@@ -127,5 +128,8 @@ def _import_torch() -> Any:
         raise MissingExtraError(_EXTRA) from None
 
 
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+def _line(error: BaseException) -> str:
+    """Return the reason in one line, without the exporter's advice and colours."""
+    cause = error.__cause__ or error
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(cause))
+    return " ".join(text.split())[:200] or type(cause).__name__
