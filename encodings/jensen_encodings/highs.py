@@ -309,7 +309,7 @@ def _prepared(program: Program, options: SolveOptions) -> Any:
 
 def _run(highs: Any, began: float, progress: Callable[[Progress], None] | None) -> None:
     """Run in a second thread, so that Ctrl-C reaches this one and ends the search."""
-    stop = threading.Event()
+    stop, over = threading.Event(), threading.Event()
     failures: list[BaseException] = []
     callback = highspy.cb.HighsCallbackType
 
@@ -331,6 +331,8 @@ def _run(highs: Any, began: float, progress: Callable[[Progress], None] | None) 
             highs.run()
         except Exception as error:
             failures.append(error)
+        finally:
+            over.set()
 
     highs.setCallback(on_event, None)
     for kind in (callback.kCallbackMipInterrupt, callback.kCallbackSimplexInterrupt):
@@ -341,11 +343,13 @@ def _run(highs: Any, began: float, progress: Callable[[Progress], None] | None) 
         highs.startCallback(callback.kCallbackMipImprovingSolution)
     worker = threading.Thread(target=work, daemon=True)
     worker.start()
-    while worker.is_alive():
+    # not Thread.join: up to Python 3.12 an interrupted join takes the thread for dead
+    while not over.is_set():
         try:
-            worker.join(0.2)
+            over.wait(0.2)
         except KeyboardInterrupt:
             stop.set()
+    worker.join()
     highs.setCallback(None, None)
     if failures:
         raise failures[0]
