@@ -27,7 +27,7 @@ from jensen.errors import CertificateError
 from jensen.exact import exact_fractions
 from jensen.groups import GroupedNetwork
 from jensen.leaf_proof import text_of
-from jensen.lift import working_set
+from jensen.lift import has_interior
 from jensen.network import ReluNetwork
 from jensen_encodings.lp import LpSolver
 
@@ -133,19 +133,18 @@ def domain_record(domain: Domain, inputs: int, *, interior: bool = True) -> dict
             "upper": [text_of(v) for v in exact_fractions(upper)],
         }
     if isinstance(domain, Polyhedron):
-        point = _interior(domain, inputs) if interior else [Fraction(0)] * inputs
-        return {
+        record = {
             "type": "polyhedron",
             "A": [[text_of(v) for v in exact_fractions(row)] for row in domain.A],
             "b": [text_of(v) for v in exact_fractions(domain.b)],
-            "interior": [text_of(v) for v in point],
         }
+        return record | ({"interior": _interior(domain, inputs)} if interior else {})
     return {"type": "everywhere"}
 
 
-def _interior(domain: Polyhedron, inputs: int) -> list[Fraction]:
+def _interior(domain: Polyhedron, inputs: int) -> list[str]:
     """Find a point strictly inside a polyhedron, with the largest margin up to 1."""
-    if working_set(domain, inputs).dim != inputs + 1:
+    if not has_interior(domain, inputs):
         raise CertificateError("certificates do not cover polyhedra of zero width")
     norms = np.linalg.norm(domain.A, axis=1)
     matrix = np.vstack([np.column_stack([domain.A, norms]), [0.0] * inputs + [1.0]])
@@ -154,7 +153,7 @@ def _interior(domain: Polyhedron, inputs: int) -> list[Fraction]:
     result = LpSolver().maximise(c, matrix, limits, np.zeros(len(limits), dtype=bool))
     if not result.x.size:
         raise CertificateError("no point strictly inside the polyhedron was found")
-    return exact_fractions(result.x[:-1])
+    return [text_of(v) for v in exact_fractions(result.x[:-1])]
 
 
 def _claim(

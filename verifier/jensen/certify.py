@@ -266,8 +266,10 @@ class TreeWriter:
         for row, multiplier in multipliers.items():
             y = fraction(multiplier)
             if row.kind == "domain":
-                if row.unit < len(self._net.extra):
-                    entries.append(["domain", row.unit, text_of(y)])
+                # the prover leaves out rows of zeros; sides of the box need no multiplier here
+                rows = [i for i, form in enumerate(self._net.extra) if form]
+                if row.unit < len(rows):
+                    entries.append(["domain", rows[row.unit], text_of(y)])
                 continue
             if row.kind == "group":
                 unit, factor = self._group, self._group_factor()
@@ -286,7 +288,7 @@ class TreeWriter:
     def _entry(self, kind: str, unit: int, y: Fraction) -> list[Entry]:
         """Return the checker's row for one of the prover's; y is in terms of zeta."""
         if kind == "group":
-            return [["facet", text_of(y)]]
+            return [["facet", text_of(-y)]]  # the prover writes its rows as <= 0
         lead = self._leaves.lead(unit)
         side = self._node.side(unit)
         if kind == "fixed":

@@ -244,11 +244,13 @@ class Claim:
             self.sides = list(zip(lower, upper, strict=True))
             need(all(a <= b for a, b in self.sides), "the box is empty")
         elif domain["type"] == "polyhedron":
-            need(set(domain) == {"type", "A", "b", "interior"}, "bad polyhedron")
+            point = set() if self.kind.startswith("non") else {"interior"}
+            need(set(domain) == {"type", "A", "b"} | point, "bad polyhedron")
             need(isinstance(domain["A"], list), "bad polyhedron")
             matrix = [rationals(a, n) for a in domain["A"]]
             self.rows = list(zip(matrix, rationals(domain["b"], len(matrix)), strict=True))
-            self.check_interior(rationals(domain["interior"], n))
+            if point:
+                self.check_interior(rationals(domain["interior"], n))
         else:
             need(domain == {"type": "everywhere"}, "unknown domain")
         some = "" if self.inputs == set(range(n)) else f" in inputs {sorted(self.inputs)}"

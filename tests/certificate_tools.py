@@ -1,0 +1,212 @@
+"""Shared by the tests of certificates: a lonely checker, provers, mutations."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import importlib.util
+import io
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from jensen.certificate import Certificate
+from jensen.domain import Box, Domain, Everywhere, Polyhedron
+from jensen.network import ReluNetwork
+
+CHECKER = Path(__file__).resolve().parents[1] / "verifier" / "jensen" / "checker.py"
+Lines = list[Any]
+
+
+def lonely_checker() -> ModuleType:
+    """Load a copy of the checker that nothing else in the process holds."""
+    spec = importlib.util.spec_from_file_location("lonely_checker", CHECKER)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["lonely_checker"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+LONELY = lonely_checker()
+
+
+def check(network: ReluNetwork, certificate: Certificate | bytes, folder: Path) -> int:
+    """Write model and certificate, and return the checker's exit code."""
+    model, file = folder / "model.npz", folder / "certificate.jsonl"
+    network.save(model)
+    if isinstance(certificate, bytes):
+        file.write_bytes(certificate)
+    else:
+        certificate.write(file)
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        code = LONELY.main([str(model), str(file)])
+    assert out.getvalue().split(":")[0] == ("accepted", "rejected", "malformed")[code]
+    return int(code)
+
+
+def to_bytes(lines: Lines) -> bytes:
+    return "".join(json.dumps(line) + "\n" for line in lines).encode()
+
+
+def domain_of(claim: dict[str, Any]) -> Domain:
+    """Read a domain back; its numbers are doubles in these tests."""
+    record = claim["domain"]
+
+    def numbers(items: list[str]) -> list[float]:
+        return [float(LONELY.rational(item)) for item in items]
+
+    if record["type"] == "box":
+        return Box(numbers(record["lower"]), numbers(record["upper"]))
+    if record["type"] == "polyhedron":
+        return Polyhedron([numbers(row) for row in record["A"]], numbers(record["b"]))
+    return Everywhere()
+
+
+# ------------------------------------------------------------------------- mutations
+
+Mutation = Callable[[Lines, np.random.Generator], Lines]
+
+
+def _pick(rng: np.random.Generator, items: list[Any]) -> Any:
+    return items[int(rng.integers(len(items)))] if items else None
+
+
+def _where(lines: Lines, *names: str) -> list[int]:
+    return [i for i, line in enumerate(lines) if i and line[0] in names]
+
+
+def drop_line(lines: Lines, rng: np.random.Generator) -> Lines:
+    at = int(rng.integers(len(lines)))
+    return lines[:at] + lines[at + 1 :]
+
+
+def double_line(lines: Lines, rng: np.random.Generator) -> Lines:
+    at = int(rng.integers(len(lines)))
+    return [*lines[: at + 1], *lines[at:]]
+
+
+def truncate(lines: Lines, rng: np.random.Generator) -> Lines:
+    return lines[: int(rng.integers(len(lines)))]
+
+
+def swap_lines(lines: Lines, rng: np.random.Generator) -> Lines:
+    i, j = (int(v) for v in rng.integers(1, len(lines), 2))
+    lines[i], lines[j] = lines[j], lines[i]
+    return lines
+
+
+def swap_trees(lines: Lines, rng: np.random.Generator) -> Lines:
+    """Give two groups each other's tree."""
+    trees = _where(lines, "tree")
+    i, j = _pick(rng, trees), _pick(rng, trees)
+    if i is not None:
+        lines[i], lines[j] = lines[j], lines[i]
+    return lines
+
+
+def other_neuron(lines: Lines, rng: np.random.Generator) -> Lines:
+    at = _pick(rng, _where(lines, "tree", "branch", "bound"))
+    other = _pick(rng, _where(lines, "tree", "branch", "bound"))
+    if at is not None:
+        lines[at][1:3] = lines[other][1:3]
+    return lines
+
+
+def other_leaf(lines: Lines, rng: np.random.Generator) -> Lines:
+    at = _pick(rng, _where(lines, "sign", "flat", "empty", "smooth"))
+    if at is not None:
+        lines[at] = _pick(rng, [["sign"], ["flat"], ["empty", []]])
+    return lines
+
+
+def _multipliers(lines: Lines) -> list[Lines]:
+    return [lines[i][-1] for i in _where(lines, "empty", "bound") if lines[i][-1]]
+
+
+def change_multiplier(lines: Lines, rng: np.random.Generator) -> Lines:
+    entries = _pick(rng, _multipliers(lines))
+    if entries is not None:
+        entry = _pick(rng, entries)
+        value = LONELY.rational(entry[-1])
+        change = _pick(rng, [-value, 2 * value, value + 1, value * 10**40, value / 3])
+        entry[-1] = str(change)
+    return lines
+
+
+def drop_multiplier(lines: Lines, rng: np.random.Generator) -> Lines:
+    entries = _pick(rng, _multipliers(lines))
+    if entries is not None:
+        entries.pop(int(rng.integers(len(entries))))
+    return lines
+
+
+def other_row(lines: Lines, rng: np.random.Generator) -> Lines:
+    entries = _pick(rng, _multipliers(lines))
+    if entries is not None:
+        entry = _pick(rng, entries)
+        entry[0] = _pick(rng, ["facet", "sign", "above", "below", "domain"])
+    return lines
+
+
+def move_point(lines: Lines, rng: np.random.Generator) -> Lines:
+    at = _pick(rng, _where(lines, "smooth", "pair"))
+    if at is not None:
+        point = lines[at][-1]
+        point[int(rng.integers(len(point)))] = _pick(
+            rng, ["0", "1", "1/7", "-1/3", "1" + "0" * 999]
+        )
+    return lines
+
+
+def other_domain(lines: Lines, rng: np.random.Generator) -> Lines:
+    domain = lines[0]["domain"]
+    numbers = domain.get(_pick(rng, ["lower", "upper", "b"]))
+    if numbers:
+        at = int(rng.integers(len(numbers)))
+        numbers[at] = str(LONELY.rational(numbers[at]) * _pick(rng, [0, 2, -1, 8]))
+    else:
+        lines[0]["domain"] = {"type": "everywhere"}
+    return lines
+
+
+def other_claim(lines: Lines, rng: np.random.Generator) -> Lines:
+    lines[0]["claim"] = _pick(rng, ["convex", "concave", "nonconvex", "nonconcave"])
+    return lines
+
+
+def other_inputs(lines: Lines, rng: np.random.Generator) -> Lines:
+    lines[0]["inputs"] = [int(rng.integers(3))]
+    return lines
+
+
+def other_digest(lines: Lines, rng: np.random.Generator) -> Lines:
+    digest = lines[0]["network"]
+    at = int(rng.integers(len(digest)))
+    lines[0]["network"] = digest[:at] + _pick(rng, list("0123456789abcdef")) + digest[at + 1 :]
+    return lines
+
+
+MUTATIONS: tuple[Mutation, ...] = (
+    drop_line, double_line, truncate, swap_lines, swap_trees, other_neuron, other_leaf,
+    change_multiplier, drop_multiplier, other_row, move_point, other_domain, other_claim,
+    other_inputs, other_digest,
+)  # fmt: skip
+
+
+def mutant(lines: Lines, rng: np.random.Generator) -> bytes:
+    """Return the certificate with one seeded change, of its records or of its bytes."""
+    if rng.random() < 0.1:
+        data = bytearray(to_bytes(lines))
+        at = int(rng.integers(len(data)))
+        if rng.random() < 0.5:
+            return bytes(data[:at])
+        data[at] ^= 1 << int(rng.integers(7))
+        return bytes(data)
+    return to_bytes(_pick(rng, list(MUTATIONS))(copy.deepcopy(lines), rng))

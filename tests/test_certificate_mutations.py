@@ -1,0 +1,241 @@
+"""Certificates with one change each, and a prover that lies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import oracle
+import pytest
+from certificate_tools import LONELY, Lines, check, domain_of, mutant, to_bytes
+from fuzz import tiny_network
+
+from jensen import checker
+from jensen.certificate import certify_convex, domain_record
+from jensen.decide import verify
+from jensen.domain import Box, Domain, Everywhere
+from jensen.errors import CertificateError
+from jensen.network import ReluNetwork
+from jensen.verdict import Status
+
+
+@dataclass(frozen=True)
+class Case:
+    """A certificate of a true claim."""
+
+    network: ReluNetwork
+    lines: Lines
+
+
+@cache
+def cases(count: int = 40) -> tuple[Case, ...]:
+    """Return certificates that say more than one line, of all kinds of leaves."""
+    found: list[Case] = []
+    for seed in range(1000):
+        _, network = tiny_network(seed)
+        for domain in (Everywhere(), Box(-1, 1)):
+            verdict = verify(network, domain, certificate=True)
+            assert verdict.certificate is not None
+            lines = json.loads(json.dumps(verdict.certificate.lines))
+            wanted = any(line[0] in ("empty", "smooth", "bound") for line in lines[1:])
+            if wanted or (len(lines) > 2 and seed % 8 == 0):
+                found.append(Case(network, lines))
+            if len(found) == count:
+                return tuple(found)
+    raise AssertionError("too few certificates with interesting leaves")
+
+
+def is_true(network: ReluNetwork, claim: dict[str, Any]) -> bool:
+    """Decide a claim by brute force, without verifier and checker."""
+    if claim["network"] != network.digest:
+        return False
+    subject = network.negated() if claim["claim"].endswith("concave") else network
+    domain = domain_of(claim)
+    inputs = claim.get("inputs", list(range(network.input_size)))
+    if len(set(inputs)) == network.input_size:
+        convex = oracle.is_convex(subject, domain)
+    else:
+        verdict = verify(subject, domain, inputs=tuple(inputs))
+        assert verdict.status is not Status.UNKNOWN
+        convex = verdict.status is Status.CONVEX
+    return convex != claim["claim"].startswith("non")
+
+
+def mutate_and_check(seeds: Iterator[int], folder: Path) -> dict[str, int]:
+    """Check one mutant per seed. What is accepted must be harmless.
+
+    The argument: a certificate is a proof of its first line, whatever lines follow. A
+    mutant is harmless iff its first line is true, and that is decided here by
+    enumeration of all linear regions. (Typical: a multiplier that still contradicts
+    with room to spare, a second copy of a tree, a smaller box.)
+    """
+    tally = {"accepted": 0, "rejected": 0, "malformed": 0}
+    for seed in seeds:
+        rng = np.random.default_rng(seed)
+        case = cases()[seed % len(cases())]
+        data = mutant(case.lines, rng)
+        code = check(case.network, data, folder)
+        if code == 0 and data != to_bytes(case.lines):
+            claim = json.loads(data.split(b"\n")[0])
+            assert is_true(case.network, claim), (seed, data)
+        tally[list(tally)[code]] += 1
+    return tally
+
+
+def test_the_certificates_before_mutation_are_accepted(tmp_path: Path) -> None:
+    rules = set()
+    for case in cases():
+        assert check(case.network, to_bytes(case.lines), tmp_path) == 0
+        assert is_true(case.network, case.lines[0])
+        rules |= {line[0] for line in case.lines[1:]}
+    assert {"pair", "path_signs", "tree", "branch", "sign", "empty", "smooth"} - rules <= {"pair"}
+
+
+def test_mutants_are_rejected_or_harmless(tmp_path: Path) -> None:
+    tally = mutate_and_check(iter(range(300)), tmp_path)
+    assert tally["rejected"] + tally["malformed"] > 150
+
+
+@pytest.mark.slow
+def test_2500_mutants_are_rejected_or_harmless(tmp_path: Path) -> None:
+    tally = mutate_and_check(iter(range(10_000, 12_500)), tmp_path)
+    assert tally["rejected"] + tally["malformed"] > 1250
+
+
+def spoiled(network: ReluNetwork, domain: Domain, rng: np.random.Generator) -> ReluNetwork | None:
+    """Change one weight so that the network is not convex on the domain any more."""
+    for _ in range(20):
+        block = network.blocks[int(rng.integers(len(network.blocks)))]
+        source = list(block.weights)[int(rng.integers(len(block.weights)))]
+        weight = np.array(oracle.dense(block.weights[source]))
+        at = tuple(int(rng.integers(n)) for n in weight.shape)
+        weight[at] = -weight[at] if rng.random() < 0.5 and weight[at] else weight[at] - 0.5
+        changed = [
+            b if b is not block else type(b)(b.name, {**b.weights, source: weight}, b.bias,
+                                             b.activation)
+            for b in network.blocks
+        ]  # fmt: skip
+        other = ReluNetwork(network.input_size, changed)
+        if not oracle.is_convex(other, domain):
+            return other
+    return None
+
+
+def test_a_certificate_moved_to_a_spoiled_network_is_never_accepted(tmp_path: Path) -> None:
+    """The digest is set right, so that every rule has to find the change by itself."""
+    rng = np.random.default_rng(7)
+    tried = 0
+    for case in cases():
+        claim = case.lines[0]
+        if claim["claim"] != "convex":
+            continue
+        other = spoiled(case.network, domain_of(claim), rng)
+        if other is None:
+            continue
+        lines = [claim | {"network": other.digest}, *case.lines[1:]]
+        assert check(other, to_bytes(lines), tmp_path) != 0
+        for _ in range(5):
+            data = mutant(lines, rng)
+            if check(other, data, tmp_path) == 0:
+                assert is_true(other, json.loads(data.split(b"\n")[0]))
+            tried += 1
+    assert tried >= 100
+
+
+# ------------------------------------------------------------------- a lying prover
+
+
+@cache
+def nonconvex_networks() -> tuple[tuple[ReluNetwork, Domain], ...]:
+    found: list[tuple[ReluNetwork, Domain]] = []
+    for seed in range(300):
+        _, network = tiny_network(seed)
+        for domain in (Everywhere(), Box(-1, 1)):
+            if len(found) < 40 and not oracle.is_convex(network, domain):
+                found.append((network, domain))
+    return tuple(found)
+
+
+def claim_for(network: ReluNetwork, domain: Domain) -> dict[str, Any]:
+    return {
+        "format": LONELY.FORMAT,
+        "network": network.digest,
+        "claim": "convex",
+        "output": 0,
+        "domain": domain_record(domain, network.input_size),
+    }
+
+
+LIES: dict[str, list[Lines]] = {
+    "sign": [["sign"]],
+    "flat": [["flat"]],
+    "empty": [
+        ["empty", []],
+        ["empty", [["facet", "1"]]],
+        ["empty", [["facet", "1"], ["facet", "-1"]]],
+    ],
+    "smooth": [["smooth", "middle"], ["smooth", "corner"]],
+}
+
+
+@pytest.mark.parametrize("rule", LIES)
+def test_a_net_of_lies_by_one_rule_is_never_accepted(rule: str, tmp_path: Path) -> None:
+    """Every group gets the same false leaf."""
+    for network, domain in nonconvex_networks():
+        size = network.input_size + isinstance(domain, Everywhere)
+        places = {"middle": ["0"] * size, "corner": ["1/2"] * size}
+        for leaf in LIES[rule]:
+            said = [leaf[0], places[leaf[1]]] if rule == "smooth" else leaf
+            lines: Lines = [claim_for(network, domain)]
+            for block in network.hidden:
+                for index in range(block.size):
+                    lines += [["tree", block.name, index], said]
+            assert check(network, to_bytes(lines), tmp_path) != 0
+
+
+@pytest.mark.parametrize(
+    "rule", ["leaf_sign", "leaf_flat", "leaf_empty", "leaf_smooth", "path_signs", "bound"]
+)
+def test_a_prover_that_takes_one_rule_for_granted_is_never_accepted(
+    rule: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The producer's own copy of the rule says yes to everything; the lonely checker decides."""
+    if rule.startswith("leaf"):
+        monkeypatch.setattr(checker.Node, rule, lambda *arguments: None)
+    elif rule == "path_signs":
+        monkeypatch.setattr(checker, "rule_path_signs", lambda net: set(net.kinks))
+    else:
+        honest = checker.Network.refresh
+
+        def generous(net: checker.Network) -> None:
+            honest(net)
+            for unit in range(net.inputs, len(net.rows) - 1):
+                net.low[unit] = max(net.low[unit], 0)
+
+        monkeypatch.setattr(checker.Network, "refresh", generous)
+    lied = 0
+    for network, domain in nonconvex_networks():
+        try:
+            certificate = certify_convex(network, domain)
+        except CertificateError:
+            continue
+        lied += 1
+        assert check(network, certificate, tmp_path) != 0
+    assert lied or rule == "leaf_flat"
+
+
+def test_a_false_pair_is_never_accepted(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    for case in cases():
+        if case.lines[0]["claim"] != "convex":
+            continue
+        claim = case.lines[0] | {"claim": "nonconvex"}
+        for _ in range(5):
+            points = rng.integers(-9, 10, (2, case.network.input_size)).tolist()
+            pair = ["pair", *([f"{v}/9" for v in point] for point in points)]
+            assert check(case.network, to_bytes([claim, pair]), tmp_path) != 0
