@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-import numpy as np
-
 from jensen.domain import Box, Domain
 from jensen.facets import FacetResult, FacetSearch, facet_data
-from jensen.groups import SOURCE, GroupedNetwork
-from jensen.network import FloatArray, ReluNetwork
+from jensen.groups import GroupedNetwork
+from jensen.network import ReluNetwork
 from jensen.options import Options
+from jensen.tolerance import least_jumps
 from jensen.tree import (
     Allowance,
     Crossing,
@@ -78,7 +78,7 @@ def prove_by_trees(
         Fraction(options.tolerance),
         options.inputs,
     )
-    least = least_jumps(net, options.tolerance)
+    least = least_jumps(net, network, options.tolerance, options.inputs)
     for level, unit in net.groups():
         tree = Tree(net, (level, unit), network, solver, limits, least[level][unit], allowance)
         neurons = neurons_of(net, (level, unit))
@@ -114,7 +114,7 @@ def prove_by_facet_programs(
     lower, upper = (None, None) if lifted else domain.bounds(network.input_size)  # type: ignore[union-attr]
     data = facet_data(network, lower, upper, lifted=lifted)
     solver = LpSolver()
-    least = least_jumps(net, options.tolerance)
+    least = least_jumps(net, network, options.tolerance, options.inputs)
     for level, unit in net.groups():
         neurons = neurons_of(net, (level, unit))
         if deadline is not None and time.monotonic() > deadline:
@@ -127,7 +127,8 @@ def prove_by_facet_programs(
             network,
             solver,
             inputs=options.inputs,
-            least_jump=float(least[level][unit]),
+            least_jump=math.nextafter(float(least[level][unit]), 0.0),
+            tolerance=Fraction(options.tolerance),
             threads=options.threads,
             deadline=deadline,
         )
@@ -157,41 +158,6 @@ def never_crossing(net: GroupedNetwork, network: ReluNetwork) -> list[GroupEvide
         for i in range(block.size)
         if (block.name, i) not in kinking
     ]
-
-
-def least_jumps(net: GroupedNetwork, tolerance: float) -> list[list[Fraction]]:
-    """Return how far below 0 each J_g may be, so that gradient jumps stay >= -tolerance.
-
-    The gradient jump is ``J_g |grad z_g|`` and ``|grad z_g|`` is bounded over all
-    patterns. Kinks of several groups on one hyperplane add up, so each gets its share.
-    """
-    if not tolerance:
-        return [[Fraction(0)] * level.size for level in net.levels]
-    share = Fraction(tolerance) / max(1, len(net.groups()))
-    return [
-        [share / Fraction(size) if size else Fraction(0) for size in sizes.tolist()]
-        for sizes in largest_gradients(net)
-    ]
-
-
-def largest_gradients(net: GroupedNetwork) -> list[FloatArray]:
-    """Bound ``|grad z|`` with respect to the inputs, for every unit and all patterns."""
-    working = net.working_set
-    norms: list[FloatArray] = []
-    for level in net.levels:
-        total = np.zeros(level.size)
-        for source, slopes in level.slopes.items():
-            if source == SOURCE:
-                # of a lift's variables, t moves no input
-                own = slopes.on[:, :-1] if working.lifted and working.identity else slopes.on
-                total += np.linalg.norm(own, axis=1)
-                continue
-            size = np.abs(slopes.on)
-            if slopes.off is not None:
-                size = np.maximum(size, np.abs(slopes.off))
-            total += size @ norms[source]
-        norms.append(total * (1 + 1e-9))
-    return norms
 
 
 def _tree_evidence(neurons: Neurons, result: GroupResult) -> GroupEvidence:

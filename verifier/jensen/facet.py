@@ -31,7 +31,8 @@ class Crossing:
     Attributes
     ----------
     before, after : tuple of Fraction
-        Inputs on both sides, symmetric about ``middle`` on the facet.
+        Inputs on both sides, symmetric about ``middle`` on the facet; the segment is
+        at a right angle to it (in the inputs that may move).
     violation : Fraction
         ``f(middle) - (f(before) + f(after)) / 2``: > 0 if f bends down.
     slope_change : float
@@ -43,6 +44,19 @@ class Crossing:
     after: Point
     violation: Fraction
     slope_change: float
+
+    def bends_down(self, tolerance: Fraction = Fraction(0)) -> bool:
+        """Decide exactly whether the gradient's jump across the facet is < -tolerance.
+
+        Where the facet is the only one on the segment, the slope along it changes by
+        ``-4 violation / length``, and that is the jump.
+        """
+        if self.violation <= 0:
+            return False
+        length = sum(
+            ((b - a) ** 2 for a, b in zip(self.before, self.after, strict=True)), Fraction(0)
+        )
+        return 16 * self.violation**2 > tolerance**2 * length
 
 
 def probe(
@@ -69,8 +83,7 @@ def probe(
     forms = FloatForms(net, group, pattern)
     form = forms.group_form()
     normal = form[1 : 1 + forms.dim]
-    basis = net.working_set.float_directions(inputs)
-    step = basis @ (basis.T @ normal)
+    step = net.working_set.steepest(normal, inputs)
     squared = float(normal @ step)
     if squared <= 0:
         return None
@@ -159,8 +172,7 @@ def cross_facet(
     rows = _strict_rows(net, group, activations, forms, y)
     if rows is None:
         return None
-    basis = net.working_set.directions(inputs)
-    step = basis @ (basis.T @ normal) if basis.shape[1] else np.full(len(y), ZERO, dtype=object)
+    step = net.working_set.steepest(normal, inputs)
     if not any(v != 0 for v in step):
         middle = net.working_set.to_input(y.tolist())
         return None if middle is None else Crossing(middle, middle, middle, Fraction(0), 0.0)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -102,6 +103,8 @@ class FacetSearch:
         Directions to cross facets in (partial convexity).
     least_jump : float
         ``J_g >= -least_jump`` is accepted.
+    tolerance : Fraction
+        Facets whose gradient jump is >= -tolerance are accepted.
     threads : int
     deadline : float or None
         Of ``time.monotonic()``.
@@ -114,6 +117,7 @@ class FacetSearch:
     solver: LpSolver
     inputs: tuple[int, ...] | None = None
     least_jump: float = 0.0
+    tolerance: Fraction = Fraction(0)
     threads: int = 1
     deadline: float | None = None
 
@@ -230,7 +234,7 @@ class FacetSearch:
         )
         if crossing is None:
             return None
-        if crossing.violation > 0 and crossing.slope_change < -self.least_jump:
+        if crossing.bends_down(self.tolerance):
             return crossing
         forms = ExactForms(self.net, self.group, pattern, {})
         units = {unit for unit in self.net.groups() if not forms.is_coincident(*unit)}

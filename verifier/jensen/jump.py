@@ -179,7 +179,7 @@ class JumpProblem:
         """
         low = state.output[0]
         if not self.only_rationals:
-            if low >= 0 or low >= float_below(least):
+            if low >= -float_below(-least):
                 return True
             if not self._rounds or low < -1e-6 * self.magnitude + 2 * float_below(least):
                 return False

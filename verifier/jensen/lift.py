@@ -19,6 +19,7 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
+import flint
 import numpy as np
 from numpy.typing import NDArray
 
@@ -76,17 +77,6 @@ class WorkingSet:
         """The limits, rounded."""
         return floats(self.limits)
 
-    @cached_property
-    def _float_bases(self) -> dict[tuple[int, ...] | None, FloatArray]:
-        return {}
-
-    def float_directions(self, inputs: Sequence[int] | None = None) -> FloatArray:
-        """Return :meth:`directions`, rounded."""
-        key = None if inputs is None else tuple(inputs)
-        if key not in self._float_bases:
-            self._float_bases[key] = floats(self.directions(inputs))
-        return self._float_bases[key]
-
     def to_input(self, y: Sequence[Any]) -> tuple[Fraction, ...] | None:
         """Map a working point to the inputs; None at infinity (``t = 0``)."""
         point = self.matrix @ np.array(y, dtype=object) + self.offset
@@ -94,23 +84,60 @@ class WorkingSet:
             return None
         return tuple(fraction(v / point[-1]) for v in point[:-1])
 
-    def directions(self, inputs: Sequence[int] | None = None) -> ObjectArray:
-        """Return a basis of the working directions that keep tau and all other inputs fixed.
+    def steepest(self, normal: NDArray[Any], inputs: Sequence[int] | None = None) -> NDArray[Any]:
+        """Return the working direction of steepest ascent of a form, at constant tau.
+
+        Steepest per unit length in the space of the inputs, so that a hyperplane of the
+        form is crossed at a right angle there; 0 if the form is constant in these inputs.
 
         Parameters
         ----------
+        normal : array (dim,), doubles or ``fmpq``
+            Gradient of the form in the working variables.
         inputs : sequence of int or None
             Inputs that may move (partial convexity); None for all.
+
+        Returns
+        -------
+        step : array (dim,) of the same kind
         """
-        count = self.matrix.shape[0] - 1
-        fixed = [] if inputs is None else [i for i in range(count) if i not in set(inputs)]
-        keep = [self.matrix[i] for i in (*fixed, count) if any(v != 0 for v in self.matrix[i])]
-        columns = [[row[k] for row in keep] for k in range(self.dim)]
-        basis = null_space(columns)
-        out = _zeros(self.dim, len(basis))
-        for k, vector in enumerate(basis):
-            out[:, k] = vector
-        return out
+        key = None if inputs is None else tuple(inputs)
+        if key not in self._metrics:
+            exact = self._metric(key)
+            self._metrics[key] = exact, floats(exact)
+        metric = self._metrics[key][0 if normal.dtype == object else 1]
+        step: NDArray[Any] = metric * normal if metric.ndim == 1 else metric @ normal
+        return step
+
+    @cached_property
+    def _metrics(self) -> dict[tuple[int, ...] | None, tuple[ObjectArray, FloatArray]]:
+        return {}
+
+    def _metric(self, inputs: tuple[int, ...] | None) -> ObjectArray:
+        """Return ``B (B' M' M B)^-1 B'``, M the inputs' rows, B a basis of the directions.
+
+        Where every row of the matrix has one entry it is diagonal, and its diagonal is
+        returned.
+        """
+        count = len(self.matrix) - 1
+        moving = set(range(count) if inputs is None else inputs)
+        fixed = [i for i in range(count + 1) if i not in moving]
+        filled = np.array([[v != 0 for v in row] for row in self.matrix], dtype=bool)
+        filled = filled.reshape(self.matrix.shape)
+        if (filled.sum(axis=1) <= 1).all():
+            diagonal: ObjectArray = np.full(self.dim, ZERO, dtype=object)
+            for k in np.flatnonzero(~filled[fixed].any(axis=0)):
+                column = self.matrix[filled[:, k], k]
+                diagonal[k] = ONE / (column @ column)
+            return diagonal
+        keep = [i for i in fixed if filled[i].any()]
+        vectors = null_space([[self.matrix[i, k] for i in keep] for k in range(self.dim)])
+        if not vectors:
+            return np.full(self.dim, ZERO, dtype=object)
+        basis = flint.fmpq_mat(vectors).transpose()
+        moved = flint.fmpq_mat(self.matrix[:-1].tolist()) * basis
+        metric = basis * (moved.transpose() * moved).inv() * basis.transpose()
+        return np.array(metric.tolist(), dtype=object)
 
 
 def working_set(domain: Domain, inputs: int) -> WorkingSet:

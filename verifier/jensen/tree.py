@@ -128,8 +128,9 @@ class Tree:
         The scalar network, for exact evaluation.
     solver : LpSolver
     limits : TreeLimits
-    least_jump : float
-        ``J_g >= -least_jump`` is accepted (tolerance divided by the largest gradient).
+    least_jump : Fraction
+        ``J_g >= -least_jump`` is accepted (a share of the tolerance divided by the largest
+        gradient).
     """
 
     net: GroupedNetwork
@@ -259,7 +260,11 @@ class Tree:
         crossing = probe(
             self.net, self.group, pattern, margin.point, self.network, inputs=self.limits.inputs
         )
-        return crossing if crossing is not None and self._bends_down(crossing) else None
+        if crossing is not None and self.limits.tolerance:
+            # the probe may have met several facets, whose jumps must not be added up
+            crossing = self._cross(pattern, margin.point)
+        bends_down = crossing is not None and crossing.bends_down(self.limits.tolerance)
+        return crossing if bends_down else None
 
     def _pattern_at(self, point: NDArray[np.float64]) -> Activations:
         """Return the full pattern at a working point, the group itself free."""
@@ -283,16 +288,13 @@ class Tree:
             values[k] = z
         return tuple(patterns)
 
-    def _bends_down(self, crossing: Crossing) -> bool:
-        return crossing.violation > 0 and crossing.slope_change < -float(self.limits.tolerance)
-
     def _finish_leaf(self, node: Node, margin: Margin) -> Crossing | None:
         """Decide a node whose program is affine: cross its facet, or fix a further unit."""
         unit = self._next_free(node)
         if unit is not None:
             self._branch(node, unit)
             return None
-        crossing = None if margin.point is None else self._cross(node, margin.point)
+        crossing = None if margin.point is None else self._cross(node.activations, margin.point)
         if crossing is None:
             exact = self._program.solve_exactly(node.activations, self.limits.out_of_time)
             if exact is None:
@@ -300,17 +302,17 @@ class Tree:
             if exact.point is None:
                 node.rule, node.proof = Rule.EMPTY, exact.multipliers
                 return None
-            crossing = self._cross(node, exact.point)
+            crossing = self._cross(node.activations, exact.point)
             if crossing is None:
                 raise UndecidedLeafError
-        if self._bends_down(crossing):
+        if crossing.bends_down(self.limits.tolerance):
             return crossing
         node.rule, node.proof = Rule.SMOOTH, crossing.middle
         return None
 
-    def _cross(self, node: Node, point: NDArray[Any]) -> Crossing | None:
+    def _cross(self, activations: Activations, point: NDArray[Any]) -> Crossing | None:
         return cross_facet(
-            self.net, self.group, node.activations, point, self.network, inputs=self.limits.inputs
+            self.net, self.group, activations, point, self.network, inputs=self.limits.inputs
         )
 
     def _next_free(self, node: Node) -> Unit | None:
