@@ -34,17 +34,18 @@ def the_error(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     return err
 
 
-def process(*arguments: object, **settings: object) -> "subprocess.Popen[str]":
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(ROOT / "verifier"), str(ROOT / "encodings")])
-    }
+def environment() -> dict[str, str]:
+    sources = os.pathsep.join([str(ROOT / "verifier"), str(ROOT / "encodings")])
+    return os.environ | {"PYTHONPATH": sources}
+
+
+def process(*arguments: object) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, "-m", "jensen", *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=environment,
-        **settings,  # type: ignore[call-overload]
+        env=environment(),
     )
 
 
@@ -244,12 +245,19 @@ def test_ctrl_c_exits_with_130_and_no_traceback(tmp_path):
     ReluNetwork.from_layers(
         [rng.normal(size=shape) for shape in shapes], [rng.normal(size=s[0]) for s in shapes]
     ).save(tmp_path / "hard.npz")
-    start = time.monotonic()
-    with process("info", tmp_path / "hard.npz") as run_:
-        run_.communicate(timeout=120)
-    loading = time.monotonic() - start
-    with process("violation", tmp_path / "hard.npz", "--box", "-1", "1") as run_:
-        time.sleep(2 * loading + 1)
+    code = (
+        "import sys, jensen.cli.violation\nprint('ready', flush=True)\nsys.exit(jensen.cli.main())"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, "violation", tmp_path / "hard.npz", "--box", "-1", "1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    ) as run_:
+        assert run_.stdout is not None
+        assert run_.stdout.readline() == "ready\n"  # Ctrl-C while modules load is Python's
+        time.sleep(1)
         run_.send_signal(signal.SIGINT)
         out, err = run_.communicate(timeout=60)
     assert "Traceback" not in err
