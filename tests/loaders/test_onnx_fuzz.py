@@ -106,7 +106,8 @@ def mutated_bytes(content: bytes, rng: np.random.Generator) -> bytes:
 NUMBERS = [0, 1, 2, -1, 3, 7, 2**31, -(2**31), 2**40, 2**63 - 1, -(2**63)]
 OPERATORS = [
     "Relu", "Gemm", "Conv", "MaxPool", "Reshape", "Expand", "Tile", "Pad", "Sigmoid", "Split",
-    "Max", "BatchNormalization", "ConstantOfShape", "Range", "Where", "Squeeze", "Loop", "If", "Shape",
+    "Max", "BatchNormalization", "ConstantOfShape", "Range", "Where", "Squeeze", "Loop", "If",
+    "Shape",
 ]  # fmt: skip
 
 

@@ -104,6 +104,24 @@ def exact_product(left: Matrix, right: Matrix) -> Matrix | None:
     return _without_zeros(product) if sp.issparse(product) else product
 
 
+def nonzero_lines(matrix: Matrix, axis: int) -> NDArray[np.bool_]:
+    """Return which rows (axis 1) or columns (axis 0) of a matrix hold a non-zero."""
+    if sp.issparse(matrix):
+        result = np.zeros(matrix.shape[1 - axis], dtype=bool)
+        result[matrix.tocoo().coords[1 - axis][matrix.data != 0]] = True
+        return result
+    # trained weights are hardly ever zero: the first line tells it all
+    first = matrix.take(0, axis=axis) != 0 if matrix.shape[axis] else np.zeros(0, dtype=bool)
+    return first if first.size and first.all() else np.asarray(matrix.any(axis=axis))
+
+
+def is_nonzero(matrix: Matrix) -> bool:
+    """Whether a matrix holds a non-zero."""
+    if sp.issparse(matrix):
+        return bool(matrix.data.any())
+    return bool(matrix.size and (matrix.flat[0] != 0 or matrix.any()))
+
+
 def _exact_products(a: FloatArray, b: FloatArray) -> FloatArray | None:
     """Multiply elementwise (with broadcasting) if no product is rounded."""
     if (np.abs(b) == 1).all() or (np.abs(a) == 1).all():

@@ -15,7 +15,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from jensen.exact import Matrix
-from jensen.lossless import exact_product, exact_sum
+from jensen.lossless import exact_product, exact_sum, is_nonzero, nonzero_lines
 from jensen.network import INPUT, OUTPUT, Activation, Block, ReluNetwork
 
 FloatArray = NDArray[np.float64]
@@ -57,11 +57,11 @@ def simplify(network: ReluNetwork) -> ReluNetwork:
     sketch = _Sketch(network)
     for _ in range(MAX_ROUNDS):
         steps = (
+            sketch.drop_dead_neurons,
             sketch.fold_affine_blocks,
             sketch.merge_blocks,
             sketch.drop_constant_neurons,
             sketch.merge_duplicates,
-            sketch.drop_dead_neurons,
         )
         # every step runs: a generator would stop at the first one that changes something
         if not any([step() for step in steps]):  # noqa: C419
@@ -253,7 +253,7 @@ class _Sketch:
                 self._keep_neurons(name, alive)
                 dropped = True
         for draft in self._drafts.values():
-            empty = [s for s, w in draft.weights.items() if not _stored([w])]
+            empty = [s for s, w in draft.weights.items() if not is_nonzero(w)]
             for source in empty:
                 if len(draft.weights) > 1:
                     self._drop_edge(draft, source)
@@ -292,16 +292,9 @@ def _shifted(bias: FloatArray, weight: Matrix, value: FloatArray) -> FloatArray 
 
 def _duplicate_pairs(draft: _Draft) -> IndexArray:
     """Return disjoint pairs (first, second) of neurons with equal weights and bias."""
-    # hashes modulo 2**64 do not depend on the order of summation; equality is checked below
-    rng = np.random.default_rng(0)
-    keys = _bits(draft.bias) * rng.integers(1, 2**63, dtype=np.uint64)
-    for weight in draft.weights.values():
-        factors = rng.integers(1, 2**63, weight.shape[1], dtype=np.uint64)
-        if sp.issparse(weight):
-            rows = np.repeat(np.arange(weight.shape[0]), np.diff(weight.indptr))
-            np.add.at(keys, rows, _bits(weight.data) * factors[weight.indices])
-        else:
-            keys += (_bits(weight) * factors[None, :]).sum(axis=1, dtype=np.uint64)
+    if len(np.unique(_row_keys(draft, width=4))) == len(draft.bias):
+        return np.zeros((0, 2), dtype=np.int64)
+    keys = _row_keys(draft)
     order = np.argsort(keys, kind="stable")
     same = np.flatnonzero(keys[order][1:] == keys[order][:-1])
     if not same.size:
@@ -319,6 +312,25 @@ def _duplicate_pairs(draft: _Draft) -> IndexArray:
         else:
             equal &= (left == right).all(axis=1)
     return np.asarray(pairs[equal])
+
+
+def _row_keys(draft: _Draft, width: int | None = None) -> NDArray[np.uint64]:
+    """Hash every neuron's bias and weights, or only the first ``width`` of each dense row.
+
+    Sums modulo 2**64 do not depend on their order, so that equal rows have equal keys.
+    """
+    rng = np.random.default_rng(0)
+    keys = _bits(draft.bias) * rng.integers(1, 2**63, dtype=np.uint64)
+    for weight in draft.weights.values():
+        if sp.issparse(weight):
+            factors = rng.integers(1, 2**63, weight.shape[1], dtype=np.uint64)
+            rows = np.repeat(np.arange(weight.shape[0]), np.diff(weight.indptr))
+            np.add.at(keys, rows, _bits(weight.data) * factors[weight.indices])
+        else:
+            part = weight[:, :width]
+            factors = rng.integers(1, 2**63, part.shape[1], dtype=np.uint64)
+            keys += (_bits(part) * factors[None, :]).sum(axis=1, dtype=np.uint64)
+    return keys
 
 
 def _bits(values: FloatArray) -> NDArray[np.uint64]:
@@ -350,10 +362,8 @@ def _any_nonzero(matrices: Iterable[Matrix], *, axis: int, size: int) -> BoolArr
     """Return which rows (axis 1) or columns (axis 0) hold a non-zero in any matrix."""
     result = np.zeros(size, dtype=bool)
     for matrix in matrices:
-        if sp.issparse(matrix):
-            result[matrix.tocoo().coords[1 - axis][matrix.data != 0]] = True
-        else:
-            result |= matrix.any(axis=axis)
+        if not result.all():
+            result |= nonzero_lines(matrix, axis)
     return result
 
 

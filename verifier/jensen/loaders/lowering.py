@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from jensen.exact import Matrix
 from jensen.loaders.symbolic import (
+    MAX_NEURONS,
     LoweringError,
     SymbolicTensor,
     broadcast_together,
@@ -22,10 +23,9 @@ from jensen.loaders.symbolic import (
     check_size,
     constant,
     nonzero_terms,
-    row_counts,
     stack,
 )
-from jensen.lossless import exact_product, exact_row_scaling, exact_sum
+from jensen.lossless import exact_product, exact_row_scaling, exact_sum, nonzero_lines
 from jensen.network import INPUT, OUTPUT, Activation, Block, ReluNetwork
 
 FloatArray = NDArray[np.float64]
@@ -46,6 +46,7 @@ class Lowering:
         check_size(input_size)
         self._blocks: list[Block] = []
         self._sizes = {INPUT: input_size}
+        self._entries = 0
         self._counts = dict.fromkeys(Activation, 0)
 
     def input(self) -> SymbolicTensor:
@@ -138,7 +139,7 @@ class Lowering:
         """Return ``max(x, 0)``; numbers that do not depend on the input stay constants."""
         live = np.zeros(x.size, dtype=bool)
         for matrix in x.terms.values():
-            live |= row_counts(matrix) > 0
+            live |= nonzero_lines(matrix, axis=1)
         if live.all():
             return self._close(x, Activation.RELU)
         fixed = constant(np.maximum(x.bias, 0.0))
@@ -156,13 +157,18 @@ class Lowering:
         prefix = "relu" if activation is Activation.RELU else "affine"
         name = f"{prefix}_{self._counts[activation]}"
         self._sizes[name] = x.size
+        if sum(self._sizes.values()) > MAX_NEURONS:
+            raise LoweringError(f"more than {MAX_NEURONS} neurons are not supported")
         terms = {source: _tidy(matrix) for source, matrix in x.terms.items()}
+        self._entries += sum(_stored(matrix) for matrix in terms.values())
+        check_entries(self._entries)
         self._blocks.append(Block(name, terms, x.bias, activation))
         return self._output_of(name).reshape(x.shape)
 
     def _output_of(self, name: str) -> SymbolicTensor:
         size = self._sizes[name]
-        eye = sp.csr_array(sp.eye_array(size, format="csr"))
+        every = np.arange(size + 1, dtype=np.int32)
+        eye = sp.csr_array((np.ones(size), every[:-1], every), shape=(size, size))
         return SymbolicTensor((size,), {name: eye}, np.zeros(size))
 
     def finish(

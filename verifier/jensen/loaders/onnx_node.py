@@ -80,7 +80,7 @@ class Node:
         if array.dtype.kind in "cOSU":
             raise LoweringError(f"input {self.proto.input[position]!r} holds no numbers")
         result = array.astype(np.float64)
-        if np.isnan(result).any() or (finite and np.isinf(result).any()):
+        if not np.isfinite(array).all() and (finite or np.isnan(result).any()):
             raise LoweringError(f"constant {self.proto.input[position]!r} holds NaN or infinity")
         return result
 

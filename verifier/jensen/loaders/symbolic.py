@@ -16,13 +16,15 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from jensen.exact import Matrix
+from jensen.lossless import is_nonzero
 
 FloatArray = NDArray[np.float64]
 IndexArray = NDArray[np.int64]
 
 # Checked before anything of that size is allocated: a damaged file must not fill the memory.
-MAX_TENSOR_SIZE = 2**24
+MAX_TENSOR_SIZE = 2**22
 MAX_ENTRIES = 2**26
+MAX_NEURONS = 2**21
 
 
 class LoweringError(ValueError):
@@ -137,7 +139,7 @@ def broadcast_together(
 
 def nonzero_terms(terms: Mapping[str, Matrix]) -> Mapping[str, Matrix]:
     """Drop the matrices without a non-zero."""
-    return {s: m for s, m in terms.items() if (m.nnz if sp.issparse(m) else m.any())}
+    return {source: matrix for source, matrix in terms.items() if is_nonzero(matrix)}
 
 
 def row_counts(matrix: Matrix) -> IndexArray:
