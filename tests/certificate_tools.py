@@ -202,6 +202,14 @@ MUTATIONS: tuple[Mutation, ...] = (
 
 def mutant(lines: Lines, rng: np.random.Generator) -> bytes:
     """Return the certificate with one seeded change, of its records or of its bytes."""
+    original = to_bytes(lines)
+    while True:
+        data = _changed(lines, rng)
+        if data != original:
+            return data
+
+
+def _changed(lines: Lines, rng: np.random.Generator) -> bytes:
     if rng.random() < 0.1:
         data = bytearray(to_bytes(lines))
         at = int(rng.integers(len(data)))

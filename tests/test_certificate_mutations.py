@@ -80,7 +80,7 @@ def mutate_and_check(seeds: Iterator[int], folder: Path) -> dict[str, int]:
         case = cases()[seed % len(cases())]
         data = mutant(case.lines, rng)
         code = check(case.network, data, folder)
-        if code == 0 and data != to_bytes(case.lines):
+        if code == 0:
             claim = json.loads(data.split(b"\n")[0])
             assert is_true(case.network, claim), (seed, data)
         tally[list(tally)[code]] += 1
