@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -55,9 +56,16 @@ class QuietHighs(highspy.Highs):
 
 
 class LpSolver:
-    """One silent HiGHS instance, reused for many small programs."""
+    """One silent HiGHS instance, reused for many small programs.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    deadline : float or None
+        On the clock of ``time.monotonic``; a program that runs into it ends as FAILED.
+    """
+
+    def __init__(self, deadline: float | None = None) -> None:
+        self._deadline = deadline
         self._highs = QuietHighs()
         self._highs.setOptionValue("threads", 1)
         # rays of infeasible programs are only there without presolve
@@ -84,6 +92,10 @@ class LpSolver:
         lp.a_matrix_.index_ = column_index.astype(np.int32)
         lp.a_matrix_.value_ = A[row_index, column_index]
         self._highs.passModel(lp)
+        if self._deadline is not None:
+            # HiGHS's clock runs on over all programs of an instance
+            left = max(0.0, self._deadline - time.monotonic())
+            self._highs.setOptionValue("time_limit", self._highs.getRunTime() + left)
         self._highs.run()
         status = self._highs.getModelStatus()
         empty = np.empty(0)

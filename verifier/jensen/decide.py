@@ -155,12 +155,20 @@ class _Verification:
         self._clock = time.perf_counter()
 
     def run(self) -> Verdict:
-        working = working_set(self._domain, self._network.input_size)
-        self._lap("domain")
+        working = None
+        if isinstance(self._domain, Polyhedron):
+            # an empty polyhedron is an error, whatever the cheap screens would say
+            working = working_set(self._domain, self._network.input_size)
+            self._lap("domain")
         verdict = self._sign_of_all_paths() if self._options.engine is not Engine.MIDPOINT else None
         if verdict is None and self._options.tolerance == 0:
             verdict = self._random_lines()
+        if verdict is None and self._options.engine is Engine.MIDPOINT:
+            verdict = self._midpoint()
         if verdict is None:
+            if working is None:
+                working = working_set(self._domain, self._network.input_size)
+                self._lap("domain")
             verdict = self._prove(working)
         return verdict
 
@@ -193,8 +201,6 @@ class _Verification:
 
     def _prove(self, working: WorkingSet) -> Verdict:
         """Look at every hyperplane group with the engine asked for."""
-        if self._options.engine is Engine.MIDPOINT:
-            return self._midpoint()
         if working.dim == 0:
             return self._convex((), note="the domain is a single point")
         bounds = self._bounds(working)
@@ -207,7 +213,7 @@ class _Verification:
             )
             self._lap("facet programs")
         else:
-            outcome = prove_by_trees(net, self._network, self._options, self._deadline)
+            outcome = prove_by_trees(net, bounds, self._network, self._options, self._deadline)
             self._lap("tree")
         return self._conclude(net, outcome)
 

@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from jensen.bounds import stable_pattern
 from jensen.domain import Box, Domain
 from jensen.facets import FacetResult, FacetSearch, facet_data
-from jensen.groups import GroupedNetwork
+from jensen.groups import Bounds, GroupedNetwork
 from jensen.network import ReluNetwork
 from jensen.options import Options
+from jensen.paths import sign_bounds
 from jensen.tolerance import least_jumps
 from jensen.tree import (
     Allowance,
     Crossing,
     GroupResult,
     Node,
+    SearchState,
     Tree,
     TreeLimits,
-    UndecidedLeafError,
 )
 from jensen.verdict import GroupEvidence, Reason
 from jensen_encodings.lp import LpSolver
+
+FIRST_BUDGET = 128  # nodes of a group before the others get their turn
+BUDGET_GROWTH = 4
 
 Unit = tuple[int, int]
 Neurons = tuple[tuple[str, int], ...]
@@ -57,43 +63,76 @@ class Outcome:
 
 
 def prove_by_trees(
-    net: GroupedNetwork, network: ReluNetwork, options: Options, deadline: float | None
+    net: GroupedNetwork,
+    bounds: Bounds,
+    network: ReluNetwork,
+    options: Options,
+    deadline: float | None,
 ) -> Outcome:
     """Search the tree of every group; stop at the first facet that bends down.
+
+    One backward sweep closes the groups whose path products cannot be negative. The
+    others take turns with growing budgets of nodes, so that one hard group keeps neither
+    the easy ones open nor a facet that bends down hidden.
 
     Parameters
     ----------
     net : GroupedNetwork
+    bounds : mapping from block to (lower, upper)
+        Those that the groups were formed with.
     network : ReluNetwork
         The scalar network, for exact evaluation.
     options : Options
     deadline : float or None
         On the clock of ``time.monotonic``.
     """
-    outcome = Outcome()
-    solver, allowance = LpSolver(), Allowance()
+    solver, allowance = LpSolver(deadline), Allowance()
     limits = TreeLimits(
         lambda: deadline is not None and time.monotonic() > deadline,
         options.node_limit,
         Fraction(options.tolerance),
         options.inputs,
     )
+    results = _closed_by_sweep(net, network, bounds)
     least = least_jumps(net, network, options.tolerance, options.inputs)
-    for level, unit in net.groups():
-        tree = Tree(net, (level, unit), network, solver, limits, least[level][unit], allowance)
-        neurons = neurons_of(net, (level, unit))
-        try:
-            result = tree.run()
-        except UndecidedLeafError:
-            outcome.evidence.append(GroupEvidence(neurons, Reason.OPEN, tree.nodes))
-            continue
-        outcome.evidence.append(_tree_evidence(neurons, result))
-        if result.crossing is not None:
-            outcome.crossing, outcome.neurons = result.crossing, neurons
-            return outcome
-        if options.certificate and result.closed:
-            outcome.proofs.append(((level, unit), result.root))
-    return outcome
+    waiting = deque(group for group in net.groups() if group not in results)
+    trees: dict[Unit, Tree] = {}
+    proofs = []
+    budget, turns = FIRST_BUDGET, len(waiting)
+    while waiting:
+        group = waiting.popleft()
+        if group not in trees:
+            level, unit = group
+            trees[group] = Tree(net, group, network, solver, limits, least[level][unit], allowance)
+        result = trees[group].run(budget)
+        if result.state is SearchState.PAUSED:
+            waiting.append(group)
+        else:
+            del trees[group]
+            results[group] = _tree_evidence(neurons_of(net, group), result)
+            if result.crossing is not None:
+                evidence = [results[g] for g in net.groups() if g in results]
+                return Outcome(evidence, result.crossing, neurons_of(net, group))
+            if options.certificate and result.state is SearchState.CLOSED:
+                proofs.append((group, result.root))
+        turns -= 1
+        if not turns:
+            budget, turns = budget * BUDGET_GROWTH, len(waiting)
+    return Outcome([results[g] for g in net.groups()], proofs=proofs)
+
+
+def _closed_by_sweep(
+    net: GroupedNetwork, network: ReluNetwork, bounds: Bounds
+) -> dict[Unit, GroupEvidence]:
+    """Close groups whose members all have J >= 0 under every pattern of the unstable neurons."""
+    signs = sign_bounds(network, stable_pattern(bounds))
+    closed = {}
+    for group in net.groups():
+        neurons = neurons_of(net, group)
+        low = min(float(signs[block][0][index]) for block, index in neurons)
+        if low >= 0:
+            closed[group] = GroupEvidence(neurons, Reason.SIGN, jump_lower_bound=low)
+    return closed
 
 
 def prove_by_facet_programs(
@@ -113,7 +152,7 @@ def prove_by_facet_programs(
     lifted = not isinstance(domain, Box)
     lower, upper = (None, None) if lifted else domain.bounds(network.input_size)  # type: ignore[union-attr]
     data = facet_data(network, lower, upper, lifted=lifted)
-    solver = LpSolver()
+    solver = LpSolver(deadline)
     least = least_jumps(net, network, options.tolerance, options.inputs)
     for level, unit in net.groups():
         neurons = neurons_of(net, (level, unit))
@@ -161,7 +200,7 @@ def never_crossing(net: GroupedNetwork, network: ReluNetwork) -> list[GroupEvide
 
 
 def _tree_evidence(neurons: Neurons, result: GroupResult) -> GroupEvidence:
-    if not result.closed:
+    if result.state is not SearchState.CLOSED:
         reason = Reason.OPEN
     elif result.nodes == 1 and not result.lps:
         reason = Reason.SIGN

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jensen.errors import NetworkError
+from jensen.exact import dyadic_integers
 from jensen.lift import WorkingSet, lifted_network
 from jensen.network import INPUT, OUTPUT, Block, FloatArray, ReluNetwork
 from jensen.rational import ONE, ZERO, floats, rationals
@@ -59,6 +60,37 @@ class Slopes:
         if self.off is None:
             return None
         return rationals(self.off) if self.exact_off is None else self.exact_off
+
+    @cached_property
+    def plus(self) -> FloatArray:
+        """The positive part of the on-slopes."""
+        return np.maximum(self.on, 0)
+
+    @cached_property
+    def minus(self) -> FloatArray:
+        """The negative part of the on-slopes."""
+        return np.minimum(self.on, 0)
+
+    @cached_property
+    def size(self) -> FloatArray:
+        """The larger of the absolute slopes."""
+        size = np.abs(self.on)
+        return size if self.off is None else np.maximum(size, np.abs(self.off))
+
+    @cached_property
+    def two_sided(self) -> NDArray[np.bool_]:
+        """Which columns have off-slopes."""
+        if self.off is None:
+            return np.zeros(self.on.shape[1], dtype=bool)
+        return np.asarray(self.off.any(axis=0), dtype=bool)
+
+    @cached_property
+    def exponent(self) -> int:
+        """All doubles are integers times two to this power."""
+        exponents = [dyadic_integers(self.on)[1]]
+        if self.off is not None:
+            exponents.append(dyadic_integers(self.off)[1])
+        return min(exponents)
 
     @property
     def is_exact(self) -> bool:

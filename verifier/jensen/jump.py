@@ -131,9 +131,7 @@ class JumpProblem:
             for edge in edges:
                 exact &= edge.slopes.is_exact
                 magnitude += 2 * (edge.size @ magnitudes[edge.source])
-                parts = (edge.plus, edge.minus, edge.on, edge.off)
-                base = min(dyadic_integers(part)[1] for part in parts)
-                exponent = min(exponent, base + exponents[edge.source])
+                exponent = min(exponent, edge.slopes.exponent + exponents[edge.source])
             magnitudes.append(magnitude)
             exponents.append(exponent)
             if exponent < UNDERFLOW_EXPONENT:
@@ -262,16 +260,17 @@ def _touched(slopes: Slopes, columns: NDArray[np.intp]) -> NDArray[np.bool_]:
 
 
 def _edge(source: int, slopes: Slopes, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> _Edge:
-    on = slopes.on[np.ix_(rows, columns)]
-    size = np.abs(on)
-    two_sided = np.empty(0, dtype=np.intp)
-    on_two = off_two = np.empty((len(rows), 0))
-    if slopes.off is not None:
-        off = slopes.off[np.ix_(rows, columns)]
-        two_sided = np.flatnonzero(off.any(axis=0))
-        on_two, off_two = on[:, two_sided], off[:, two_sided]
-        size = np.maximum(size, np.abs(off))
-        on[:, two_sided] = 0.0
+    two_sided = np.flatnonzero(slopes.two_sided[columns])
+    if not len(two_sided) and slopes.on.shape == (len(rows), len(columns)):
+        # a dense network: all groups share the parts of the whole matrix
+        none = np.empty((len(rows), 0))
+        parts = (slopes.plus, slopes.minus, slopes.size, two_sided, none, none)
+        return _Edge(source, *parts, slopes, rows, columns)
+    block = np.ix_(rows, columns)
+    on, size = slopes.on[block], slopes.size[block]
+    off = np.empty((len(rows), 0)) if slopes.off is None else slopes.off[block][:, two_sided]
+    on_two = on[:, two_sided]
+    on[:, two_sided] = 0.0
     return _Edge(
         source,
         np.maximum(on, 0),
@@ -279,7 +278,7 @@ def _edge(source: int, slopes: Slopes, rows: NDArray[np.intp], columns: NDArray[
         size,
         two_sided,
         on_two,
-        off_two,
+        off,
         slopes,
         rows,
         columns,

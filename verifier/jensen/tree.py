@@ -82,23 +82,31 @@ class Allowance:
         self.nodes = self.nodes // 2 if closed else min(2 * self.nodes + 1, 4096)
 
 
+class SearchState(StrEnum):
+    """How far a group's search has come."""
+
+    CLOSED = "closed"  # every leaf is closed: proved
+    BENT = "bent"  # a facet bends down
+    PAUSED = "paused"  # the budget of this turn is used up
+    STOPPED = "stopped"  # a limit was hit, or a leaf could not be decided
+
+
 @dataclass(frozen=True, eq=False)
 class GroupResult:
-    """The end of one group's search.
+    """The state of one group's search.
 
     Attributes
     ----------
-    closed : bool
-        Every leaf is closed: proved.
+    state : SearchState
     crossing : Crossing or None
         A facet that bends down.
     root : Node
     nodes, lps : int
     open_nodes : int
-        Left when a limit was hit.
+        Left when the search was paused or stopped.
     """
 
-    closed: bool
+    state: SearchState
     crossing: Crossing | None
     root: Node
     nodes: int
@@ -147,24 +155,44 @@ class Tree:
         self._program = MarginProgram(self.net, self.group, self.solver)
         self._least = rational(-self.least_jump)
         self._pull = self._jump.slopes_behind() if len(self._jump.supports) > 1 else []
-
-    def run(self) -> GroupResult:
-        """Search until every leaf is closed, a facet bends down, or a limit is hit."""
         activations = tuple(
             np.where(level.kink, FREE, ON).astype(np.int8) for level in self.net.levels
         )
-        root = Node(activations, self._jump.bound(activations), _Patience(self.allowance.nodes))
-        stack = [root]
-        while stack:
+        self._root = Node(
+            activations, self._jump.bound(activations), _Patience(self.allowance.nodes)
+        )
+        self._stack = [self._root]
+
+    def run(self, budget: int | None = None) -> GroupResult:
+        """Search, or go on, until all is closed, a facet bends down or a limit is hit.
+
+        Parameters
+        ----------
+        budget : int or None
+            Nodes of this turn; then the search pauses and can be gone on with.
+        """
+        pause = None if budget is None else self.nodes + budget
+        while self._stack:
             if self._limit_reached():
-                return GroupResult(False, None, root, self.nodes, self._program.lps, len(stack))
-            node = stack.pop()
+                return self._result(SearchState.STOPPED)
+            if pause is not None and self.nodes >= pause:
+                return self._result(SearchState.PAUSED)
+            node = self._stack.pop()
             self.nodes += 1
-            crossing = self._process(node)
+            try:
+                crossing = self._process(node)
+            except UndecidedLeafError:
+                self._stack.append(node)
+                return self._result(SearchState.STOPPED)
             if crossing is not None:
-                return GroupResult(False, crossing, root, self.nodes, self._program.lps)
-            stack.extend(node.children)
-        return GroupResult(True, None, root, self.nodes, self._program.lps)
+                return self._result(SearchState.BENT, crossing)
+            self._stack.extend(node.children)
+        return self._result(SearchState.CLOSED)
+
+    def _result(self, state: SearchState, crossing: Crossing | None = None) -> GroupResult:
+        return GroupResult(
+            state, crossing, self._root, self.nodes, self._program.lps, len(self._stack)
+        )
 
     def _limit_reached(self) -> bool:
         limit = self.limits.node_limit
