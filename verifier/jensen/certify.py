@@ -123,7 +123,6 @@ class Producer:
                 line = [*self._leaves.lead(unit), side, entries]
                 checker.rule_bound(net, *line)
                 lines.append(["bound", *line])
-                net.refresh()
         return lines
 
 

@@ -195,7 +195,8 @@ def build_model(head: Any, number: Any) -> Model:
             need(source in sizes and source not in edges, f"{name}: cannot read {source!r}")
             for i, j, text in edge["entries"]:
                 row, weight = rows[natural(i, len(rows))], number(text)
-                need(j not in row and isfinite(weight), f"{name}: repeated or infinite weight")
+                if j in row or not isfinite(weight):
+                    raise Malformed(f"{name}: repeated or infinite weight")
                 row[natural(j, sizes[source])] = weight
             edges[source] = [{j: row[j] for j in sorted(row) if row[j]} for row in rows]
         sizes[name] = len(bias)
@@ -634,6 +635,7 @@ def rule_bound(net: Network, block: Any, index: Any, side: Any, entries: Any) ->
         net.high[unit] = min(net.high[unit], limit)
     else:
         net.low[unit] = max(net.low[unit], limit)
+    net.refresh()
 
 
 def rule_path_signs(net: Network) -> set[int]:
@@ -714,15 +716,12 @@ def check(model: Model, lines: Lines) -> str:
         shape = line[0], len(line)
         if shape == ("bound", 5):
             rule_bound(net, *line[1:])
-            continue
-        net.refresh()
-        if shape == ("path_signs", 1):
+        elif shape == ("path_signs", 1):
             proved |= rule_path_signs(net)
         elif shape == ("tree", 3):
             proved.add(rule_tree(net, lines, *line[1:]))
         else:
             raise Malformed(f"unknown rule {str(line)[:40]}")
-    net.refresh()
     for unit in sorted(net.kinks - proved):
         if net.stable(unit) is None:
             raise Rejected(f"nothing is proved about {net.names[unit]}")
