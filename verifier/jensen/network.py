@@ -6,65 +6,25 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import networkx as nx
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
+from jensen.block import INPUT, OUTPUT, Activation, Block, FloatArray
 from jensen.errors import NetworkError
 from jensen.exact import ExactMatrix, ExactVector, Matrix
+from jensen.network_checks import as_matrix, as_vector, checked_shape, frozen, ordered
 
-FloatArray = NDArray[np.float64]
+__all__ = ["INPUT", "OUTPUT", "Activation", "Block", "BoolArray", "FloatArray", "Pattern"]
+__all__ += ["ReluNetwork"]
+
 BoolArray = NDArray[np.bool_]
 Pattern = Mapping[str, BoolArray]
-
-INPUT = "input"
-OUTPUT = "output"
-
-
-class Activation(StrEnum):
-    """What a block applies to its pre-activation."""
-
-    RELU = "relu"
-    IDENTITY = "identity"
-
-
-@dataclass(frozen=True, eq=False)
-class Block:
-    """A vector of neurons: ``z = sum_j weights[j] @ h_j + bias``, ``h = activation(z)``.
-
-    Attributes
-    ----------
-    name : str
-        Unique; ``"input"`` is reserved for the input, ``"output"`` for the last block.
-    weights : mapping from predecessor name to a matrix of shape (size, predecessor size)
-        Dense ``float64`` arrays or ``scipy.sparse.csr_array``.
-    bias : array of shape (size,)
-    activation : Activation
-        ``RELU``, or ``IDENTITY`` for an affine block that was not merged because the
-        product of the weights would have to be rounded. The output block is affine.
-    """
-
-    name: str
-    weights: Mapping[str, Matrix]
-    bias: FloatArray
-    activation: Activation = Activation.RELU
-
-    @property
-    def size(self) -> int:
-        """Number of neurons."""
-        return int(self.bias.shape[0])
-
-    @property
-    def is_relu(self) -> bool:
-        """Whether the block's neurons can kink."""
-        return self.activation is Activation.RELU
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,19 +64,15 @@ class ReluNetwork:
         input_shape: Sequence[int] | None = None,
         output_shape: Sequence[int] | None = None,
     ) -> None:
-        frozen = [_frozen(block) for block in blocks]
-        ordered = _validated(int(input_size), frozen)
+        checked = ordered(int(input_size), [frozen(block) for block in blocks])
         object.__setattr__(self, "input_size", int(input_size))
-        object.__setattr__(self, "blocks", ordered)
-        object.__setattr__(self, "_by_name", {block.name: block for block in ordered})
+        object.__setattr__(self, "blocks", checked)
+        object.__setattr__(self, "_by_name", {block.name: block for block in checked})
         for name, shape, size in (
             ("input_shape", input_shape, self.input_size),
             ("output_shape", output_shape, self.output_size),
         ):
-            dims = (size,) if shape is None else tuple(int(s) for s in shape)
-            if int(np.prod(dims)) != size:
-                raise NetworkError(f"{name} {dims} does not hold {size} numbers")
-            object.__setattr__(self, name, dims)
+            object.__setattr__(self, name, checked_shape(name, shape, size))
 
     @classmethod
     def from_layers(
@@ -146,8 +102,8 @@ class ReluNetwork:
             last = index == len(weights) - 1
             name = OUTPUT if last else f"relu_{index + 1}"
             activation = Activation.IDENTITY if last else Activation.RELU
-            matrix = _as_matrix(weight, f"weights[{index}]")
-            blocks.append(Block(name, {previous: matrix}, _as_vector(bias, name), activation))
+            matrix = as_matrix(weight, f"weights[{index}]")
+            blocks.append(Block(name, {previous: matrix}, as_vector(bias, name), activation))
             previous = name
         first = blocks[0].weights[INPUT]
         return cls(int(first.shape[1]), blocks)
@@ -367,97 +323,6 @@ class ReluNetwork:
     def __repr__(self) -> str:
         widths = "-".join(str(self.size_of(name)) for name in (INPUT, *self._by_name))
         return f"ReluNetwork({widths}, {self.relu_count} ReLUs)"
-
-
-def _as_matrix(value: ArrayLike | Matrix, where: str) -> Matrix:
-    if sp.issparse(value):
-        return sp.csr_array(value, dtype=np.float64)
-    try:
-        matrix = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise NetworkError(f"{where}: not a matrix of numbers ({error})") from None
-    if matrix.ndim != 2:
-        raise NetworkError(f"{where}: a matrix (out, in) is needed, found shape {matrix.shape}")
-    return matrix
-
-
-def _as_vector(value: ArrayLike, where: str) -> FloatArray:
-    try:
-        vector = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise NetworkError(f"{where}: the bias is not a vector of numbers ({error})") from None
-    if vector.ndim != 1:
-        raise NetworkError(f"{where}: the bias must be a vector, found shape {vector.shape}")
-    return vector
-
-
-def _frozen(block: Block) -> Block:
-    """Return a copy whose arrays nobody else holds and nobody can write to."""
-    weights: dict[str, Matrix] = {}
-    for source, weight in block.weights.items():
-        matrix = _as_matrix(weight, f"block {block.name!r}, weight from {source!r}")
-        data = matrix.data if sp.issparse(matrix) else matrix
-        np.asarray(data).flags.writeable = False
-        weights[source] = matrix
-    bias = _as_vector(block.bias, f"block {block.name!r}")
-    bias.flags.writeable = False
-    return Block(block.name, weights, bias, Activation(block.activation))
-
-
-def _validated(input_size: int, blocks: list[Block]) -> tuple[Block, ...]:
-    if input_size < 1:
-        raise NetworkError(f"the network has {input_size} inputs: at least one is needed")
-    by_name = {block.name: block for block in blocks}
-    if len(by_name) != len(blocks) or INPUT in by_name:
-        raise NetworkError(f"block names must be unique and not {INPUT!r}")
-    if OUTPUT not in by_name or by_name[OUTPUT].is_relu:
-        raise NetworkError(f"one affine block must be called {OUTPUT!r}")
-    sizes = {INPUT: input_size} | {block.name: block.size for block in blocks}
-    for block in blocks:
-        _check_block(block, sizes)
-    graph = nx.DiGraph((source, b.name) for b in blocks for source in b.weights)
-    graph.add_nodes_from(by_name)
-    if not nx.is_directed_acyclic_graph(graph):
-        cycle = " -> ".join(str(edge[0]) for edge in nx.find_cycle(graph))
-        raise NetworkError(f"the layer graph has a cycle: {cycle}")
-    reached = nx.descendants(graph, INPUT) if INPUT in graph else set()
-    for name in by_name:
-        if name not in reached:
-            raise NetworkError(f"block {name!r} is unreachable: no path from the input")
-        if name != OUTPUT and OUTPUT not in nx.descendants(graph, name):
-            raise NetworkError(f"block {name!r} is unreachable: no path to the output")
-    order = [
-        name
-        for name in nx.lexicographical_topological_sort(
-            graph, key={name: f"{i:09d}" for i, name in enumerate([INPUT, *by_name])}.__getitem__
-        )
-        if name != INPUT
-    ]
-    if order[-1] != OUTPUT:
-        raise NetworkError(f"block {OUTPUT!r} must not feed another block")
-    return tuple(by_name[name] for name in order)
-
-
-def _check_block(block: Block, sizes: Mapping[str, int]) -> None:
-    if block.size == 0:
-        raise NetworkError(f"block {block.name!r} has zero neurons")
-    if not block.weights:
-        raise NetworkError(f"block {block.name!r} has no predecessor")
-    if not np.isfinite(block.bias).all():
-        raise NetworkError(f"block {block.name!r}: the bias holds NaN or infinity")
-    for source, weight in block.weights.items():
-        if source not in sizes:
-            raise NetworkError(f"block {block.name!r} reads {source!r}, which does not exist")
-        if tuple(weight.shape) != (block.size, sizes[source]):
-            raise NetworkError(
-                f"block {block.name!r}: weight from {source!r} has shape {tuple(weight.shape)}, "
-                f"needed is ({block.size}, {sizes[source]})"
-            )
-        data: Any = weight.data if sp.issparse(weight) else weight
-        if not np.isfinite(data).all():
-            raise NetworkError(
-                f"block {block.name!r}: the weight from {source!r} holds NaN or infinity"
-            )
 
 
 def _row(weight: Matrix, index: int) -> Matrix:
