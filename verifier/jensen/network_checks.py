@@ -5,11 +5,12 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from math import prod
+from typing import Any
 
 import networkx as nx
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from jensen.block import INPUT, OUTPUT, Activation, Block, FloatArray
 from jensen.errors import NetworkError
@@ -19,15 +20,22 @@ from jensen.exact import Matrix
 def as_matrix(value: ArrayLike | Matrix, where: str) -> Matrix:
     """Return a float64 copy of a matrix; sparse ones as csr with sorted, single entries.
 
+    What nobody can write to is shared, so that networks made of others cost no memory.
+
     Raises
     ------
     NetworkError
         If it is no matrix of numbers; the message starts with ``where``.
     """
     if sp.issparse(value):
-        matrix = sp.csr_array(value, dtype=np.float64, copy=True)
-        if matrix.ndim == 2:
+        matrix = sp.csr_array(value, dtype=np.float64)
+        if matrix.ndim == 2 and not matrix.has_canonical_format:
+            matrix = matrix.copy()
             matrix.sum_duplicates()  # sorts, too
+        elif not all(_is_fixed(part) for part in _parts(matrix)):
+            matrix = matrix.copy()
+    elif isinstance(value, np.ndarray) and value.dtype == np.float64 and _is_fixed(value):
+        matrix = value
     else:
         try:
             matrix = np.array(value, dtype=np.float64)
@@ -60,13 +68,33 @@ def frozen(block: Block) -> Block:
     weights: dict[str, Matrix] = {}
     for source, weight in block.weights.items():
         matrix = as_matrix(weight, f"block {block.name!r}, weight from {source!r}")
-        parts = (matrix.data, matrix.indices, matrix.indptr) if sp.issparse(matrix) else (matrix,)
-        for part in parts:
-            part.flags.writeable = False
+        for part in _parts(matrix):
+            _fix(part)
         weights[source] = matrix
     bias = as_vector(block.bias, f"block {block.name!r}")
-    bias.flags.writeable = False
+    _fix(bias)
     return Block(block.name, weights, bias, Activation(block.activation))
+
+
+def _parts(matrix: Matrix) -> tuple[NDArray[Any], ...]:
+    return (matrix.data, matrix.indices, matrix.indptr) if sp.issparse(matrix) else (matrix,)
+
+
+def _is_fixed(array: NDArray[Any]) -> bool:
+    """Whether an array can be written to neither directly nor through one it is a view of."""
+    holder: Any = array
+    while isinstance(holder, np.ndarray):
+        if holder.flags.writeable:
+            return False
+        holder = holder.base
+    return holder is None
+
+
+def _fix(array: NDArray[Any]) -> None:
+    holder: Any = array
+    while isinstance(holder, np.ndarray):
+        holder.flags.writeable = False
+        holder = holder.base
 
 
 def checked_shape(name: str, shape: Sequence[int] | None, size: int) -> tuple[int, ...]:
