@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import numpy as np
+import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +14,9 @@ from hypothesis.extra.numpy import arrays
 from jensen.lossless import exact_product, exact_row_scaling, exact_sum
 
 entries = st.one_of(
-    st.sampled_from([0.0, 0.0, 1.0, -1.0, 0.5, 3.0, 0.1, 1e-300, 1e300, 5e-324, -(2.0**60)]),
+    st.sampled_from(
+        [0.0, 0.0, 1.0, -1.0, 0.5, 3.0, 0.1, 1e-300, 1e300, 5e-324, 2.0**-540, -(2.0**60)]
+    ),
     st.floats(allow_nan=False, allow_infinity=False),
     st.floats(allow_nan=False, allow_infinity=False, width=32),
     st.integers(-8, 8).map(float),
@@ -90,6 +93,15 @@ def test_float32_weights_times_float32_factors_and_selections_are_given():
     np.testing.assert_array_equal(dense(exact_product(weight, selection)), expected)
     np.testing.assert_array_equal(dense(exact_product(sp.csr_array(weight), selection)), expected)
     assert exact_row_scaling(weight, factors[:4]) is not None
+
+
+@pytest.mark.parametrize("left", [np.array, sp.csr_array])
+@pytest.mark.parametrize("right", [np.array, sp.csr_array])
+def test_products_that_vanish_below_the_smallest_double_are_refused(left, right):
+    tiny = [[2.0**-1074, 0.0], [2.0**-540, 2.0**-540]]
+    assert exact_product(left(tiny), right([[2.0**-1], [0.0]])) is None
+    assert exact_product(left(tiny), right([[0.0], [2.0**-600]])) is None
+    assert exact_row_scaling(left(tiny), np.array([0.5, 1.0])) is None
 
 
 def test_products_of_trained_weights_are_refused():

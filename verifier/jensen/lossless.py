@@ -23,6 +23,7 @@ MAX_PRODUCT_COST = 2**28
 _SAFE_EXPONENT = 400
 _SPLITTER = float(2**27 + 1)
 _NO_BITS = 2**20
+_SMALLEST_BIT = -1074
 
 
 def exact_sum(left: Matrix, right: Matrix) -> Matrix | None:
@@ -94,6 +95,8 @@ def exact_product(left: Matrix, right: Matrix) -> Matrix | None:
     if cost > MAX_PRODUCT_COST:
         return None
     row_units, column_units = _lowest_bits(left, axis=1), _lowest_bits(right, axis=0)
+    if row_units.min(initial=_NO_BITS) + column_units.min(initial=_NO_BITS) < _SMALLEST_BIT:
+        return None  # a product may vanish below the smallest double
     # most products of trained weights fail in their first row already
     for stop in (min(rows, 1), rows):
         with np.errstate(over="ignore"):
@@ -208,7 +211,7 @@ def _fits(magnitude: Matrix, row_units: IntArray, column_units: IntArray) -> boo
         values, units = coo.data, row_units[coo.coords[0]] + column_units[coo.coords[1]]
     else:
         values, units = magnitude, row_units[:, None] + column_units[None, :]
-    fine = (np.frexp(values)[1] <= 52 + units) & (units >= -1074) & np.isfinite(values)
+    fine = (np.frexp(values)[1] <= 52 + units) & np.isfinite(values)
     return bool((fine | (values == 0)).all())
 
 
