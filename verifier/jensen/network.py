@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -16,6 +14,7 @@ import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
 from jensen.block import INPUT, OUTPUT, Activation, Block, FloatArray
+from jensen.digest import network_digest
 from jensen.errors import NetworkError
 from jensen.exact import ExactMatrix, ExactVector, Matrix
 from jensen.network_checks import as_matrix, as_vector, checked_shape, frozen, ordered
@@ -304,15 +303,7 @@ class ReluNetwork:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the exact function description (see docs/npz-format.md)."""
-        sha = hashlib.sha256(b"jensen-network/1\n")
-        sha.update(f"{self.input_size}\n".encode())
-        for block in self.blocks:
-            head = [block.name, str(block.activation), block.size, list(block.weights)]
-            sha.update(json.dumps(head).encode() + b"\n")
-            sha.update((block.bias + 0.0).astype("<f8").tobytes())
-            for weight in block.weights.values():
-                sha.update(_entries(weight))
-        return sha.hexdigest()
+        return network_digest(self.input_size, self.blocks)
 
     def save(self, path: str | Path) -> None:
         """Write the network as ``.npz`` (docs/npz-format.md); never with pickle."""
@@ -331,17 +322,3 @@ def _row(weight: Matrix, index: int) -> Matrix:
 
 def _stored(weight: Matrix) -> int:
     return int(weight.nnz) if sp.issparse(weight) else int(weight.size)
-
-
-def _entries(weight: Matrix) -> bytes:
-    """Count and (row, column, value) of the non-zeros in row-major order, little-endian."""
-    coo = sp.coo_array(weight)
-    coo.sum_duplicates()
-    keep = coo.data != 0
-    rows, columns = coo.coords
-    order = np.lexsort((columns[keep], rows[keep]))
-    table = np.empty(len(order), dtype=[("row", "<u8"), ("column", "<u8"), ("value", "<f8")])
-    table["row"] = rows[keep][order]
-    table["column"] = columns[keep][order]
-    table["value"] = coo.data[keep][order]
-    return len(order).to_bytes(8, "little") + table.tobytes()

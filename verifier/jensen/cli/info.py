@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -10,6 +11,7 @@ from jensen.cli.common import stdout_console, to_json
 from jensen.layer_graph import draw_layer_graph
 from jensen.loaders import load
 from jensen.network import ReluNetwork
+from jensen.simplify import simplify
 from jensen.text import printable
 
 
@@ -19,7 +21,8 @@ from jensen.text import printable
 def command(model: str, as_json: bool) -> int:
     """Show inputs, outputs, layer graph, parameters and ReLUs of MODEL."""
     stored = load(model, simplify=False)
-    network = load(model)
+    # a .npz file is the network that a certificate speaks of: it is shown as it is
+    network = stored if Path(model).suffix.lower() == ".npz" else simplify(stored)
     console = stdout_console()
     before = {"relus": stored.relu_count, "parameters": stored.parameter_count}
     if as_json:
