@@ -77,6 +77,10 @@ class LpSolver:
     ) -> LpResult:
         """Solve ``max c x``, ``A x <= b``, with ``A x = b`` on the ``equality`` rows, x free."""
         rows, columns = A.shape
+        empty = np.empty(0)
+        if not (np.isfinite(A).all() and np.isfinite(c).all() and (b > -INFINITY).all()):
+            # HiGHS neither refuses a NaN nor ends: not even at its time limit
+            return LpResult(LpStatus.FAILED, np.nan, empty, empty)
         lp = highspy.HighsLp()
         lp.num_col_ = columns
         lp.num_row_ = rows
@@ -91,14 +95,14 @@ class LpSolver:
         lp.a_matrix_.start_ = np.searchsorted(row_index, np.arange(rows + 1)).astype(np.int32)
         lp.a_matrix_.index_ = column_index.astype(np.int32)
         lp.a_matrix_.value_ = A[row_index, column_index]
-        self._highs.passModel(lp)
+        if self._highs.passModel(lp) == highspy.HighsStatus.kError:
+            return LpResult(LpStatus.FAILED, np.nan, empty, empty)
         if self._deadline is not None:
             # HiGHS's clock runs on over all programs of an instance
             left = max(0.0, self._deadline - time.monotonic())
             self._highs.setOptionValue("time_limit", self._highs.getRunTime() + left)
         self._highs.run()
         status = self._highs.getModelStatus()
-        empty = np.empty(0)
         if status == highspy.HighsModelStatus.kOptimal:
             solution = self._highs.getSolution()
             return LpResult(

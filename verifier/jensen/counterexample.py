@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from jensen.domain import Domain
+from jensen.exact import root_to_double
 from jensen.network import ReluNetwork
 from jensen.verdict import Counterexample
 
@@ -26,6 +27,18 @@ def exact_violation(network: ReluNetwork, x: Point, y: Point) -> Fraction:
     return fm - (fx + fy) / 2
 
 
+def slope_change(violation: Fraction, x: Point, y: Point) -> float | None:
+    """Return ``-4 violation / |x - y|`` as a finite double; None if the points are equal.
+
+    Where one facet lies between the points, that is how much the slope changes there.
+    """
+    squared = sum(((a - b) ** 2 for a, b in zip(x, y, strict=True)), Fraction(0))
+    if not squared:
+        return None
+    size = root_to_double(16 * violation**2 / squared)
+    return -size if violation > 0 else size
+
+
 def counterexample(
     network: ReluNetwork,
     domain: Domain,
@@ -40,6 +53,5 @@ def counterexample(
     violation = exact_violation(network, x, y)
     if violation <= 0:
         return None
-    length = sum((float(a - b) ** 2 for a, b in zip(x, y, strict=True)), 0.0) ** 0.5
-    change = -4 * float(violation) / length if length > 0 else None
+    change = slope_change(violation, x, y)
     return Counterexample(x, y, violation, neuron, change)

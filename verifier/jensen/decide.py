@@ -7,13 +7,15 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
+
 from jensen.bounds import pre_activation_bounds
 from jensen.certificate import certify_convex, certify_nonconvex
 from jensen.certify import GroupProof
 from jensen.counterexample import counterexample
 from jensen.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.engines import Outcome, never_crossing, prove_by_facet_programs, prove_by_trees
-from jensen.errors import CertificateError, OptionError, UndecidedError
+from jensen.errors import CertificateError, OptionError, SolverError, UndecidedError
 from jensen.groups import Bounds, GroupedNetwork, group_network
 from jensen.lift import WorkingSet, lifted_network, working_set
 from jensen.midpoint import worst_violation
@@ -22,6 +24,7 @@ from jensen.options import Engine, Options
 from jensen.paths import sign_bounds
 from jensen.refute import search_lines
 from jensen.verdict import Counterexample, GroupEvidence, Reason, Status, Verdict, worst
+from jensen_encodings import UnboundedNeuronError
 
 # the midpoint program cannot tell smaller violations from the solver's tolerance
 MIDPOINT_TOLERANCE = 1e-5
@@ -155,6 +158,11 @@ class _Verification:
         self._clock = time.perf_counter()
 
     def run(self) -> Verdict:
+        # floating point proposes and rationals decide: where it overflows it proposes nothing
+        with np.errstate(all="ignore"):
+            return self._run()
+
+    def _run(self) -> Verdict:
         working = None
         if isinstance(self._domain, Polyhedron):
             # an empty polyhedron is an error, whatever the cheap screens would say
@@ -208,10 +216,14 @@ class _Verification:
         net = group_network(self._network, bounds, working)
         self._lap("groups")
         if self._options.engine is Engine.MILP:
-            outcome = prove_by_facet_programs(
-                net, self._network, self._domain, self._options, self._deadline
-            )
-            self._lap("facet programs")
+            try:
+                outcome = prove_by_facet_programs(
+                    net, self._network, self._domain, self._options, self._deadline
+                )
+            except (UnboundedNeuronError, SolverError) as error:
+                return self._verdict(Status.UNKNOWN, note=str(error))
+            finally:
+                self._lap("facet programs")
         else:
             outcome = prove_by_trees(net, bounds, self._network, self._options, self._deadline)
             self._lap("tree")
@@ -244,14 +256,18 @@ class _Verification:
         left = None
         if self._deadline is not None:
             left = max(self._deadline - time.monotonic(), 1e-3)
-        found = worst_violation(
-            self._network,
-            self._domain,
-            time_limit=left,
-            threads=self._options.threads,
-            seed=self._options.seed,
-        )
-        self._lap("midpoint program")
+        try:
+            found = worst_violation(
+                self._network,
+                self._domain,
+                time_limit=left,
+                threads=self._options.threads,
+                seed=self._options.seed,
+            )
+        except (UnboundedNeuronError, SolverError) as error:
+            return self._verdict(Status.UNKNOWN, note=str(error))
+        finally:
+            self._lap("midpoint program")
         accepted = self._options.tolerance + MIDPOINT_TOLERANCE
         bounds = (found.lower, found.upper)
         if found.exact_lower > Fraction(self._options.tolerance):

@@ -8,6 +8,7 @@ arithmetic only and no greatest common divisors in the inner loop.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,6 +21,10 @@ from numpy.typing import NDArray
 # a float64 ndarray or a scipy csr_array; scipy ships no type information
 Matrix: TypeAlias = Any
 ObjectArray: TypeAlias = NDArray[Any]
+
+LARGEST = sys.float_info.max
+SMALLEST = 5e-324
+_ROOT_BITS = 128  # of the integer square root that a double is rounded from
 
 
 def dyadic_integers(values: NDArray[np.float64]) -> tuple[ObjectArray, int]:
@@ -147,3 +152,46 @@ class ExactMatrix:
 def exact_fractions(values: Sequence[float] | NDArray[np.float64]) -> list[Fraction]:
     """Return the exact values of finite doubles."""
     return [Fraction(float(v)) for v in values]
+
+
+def nearest_double(numerator: int, denominator: int = 1) -> float:
+    """Round a rational to the nearest finite double; only 0 becomes 0.
+
+    Parameters
+    ----------
+    numerator, denominator : int
+        The denominator is positive.
+
+    Examples
+    --------
+    >>> nearest_double(-(10**400)), nearest_double(1, 10**400)
+    (-1.7976931348623157e+308, 5e-324)
+    """
+    try:
+        rounded = numerator / denominator
+    except OverflowError:
+        return LARGEST if numerator > 0 else -LARGEST
+    if rounded == 0 and numerator:
+        return SMALLEST if numerator > 0 else -SMALLEST
+    return rounded
+
+
+def to_double(value: Fraction) -> float:
+    """Round a fraction to the nearest finite double; only 0 becomes 0."""
+    return nearest_double(value.numerator, value.denominator)
+
+
+def root_to_double(value: Fraction) -> float:
+    """Return the square root of a fraction >= 0 as a finite double, without under- or overflow.
+
+    Examples
+    --------
+    >>> root_to_double(Fraction(10**500))
+    1e+250
+    """
+    numerator, denominator = value.numerator, value.denominator
+    bits = numerator.bit_length() - denominator.bit_length()
+    shift = (_ROOT_BITS - bits) // 2  # the root is that of value * 4**shift, over 2**shift
+    if shift >= 0:
+        return nearest_double(math.isqrt((numerator << 2 * shift) // denominator), 1 << shift)
+    return nearest_double(math.isqrt(numerator // (denominator << -2 * shift)) << -shift)

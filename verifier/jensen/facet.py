@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jensen.counterexample import Point, exact_violation
+from jensen.counterexample import Point, exact_violation, slope_change
 from jensen.exact import ExactVector
 from jensen.forms import ExactForms, FloatForms
 from jensen.groups import SOURCE, GroupedNetwork
@@ -264,6 +264,5 @@ def _crossing(
         return None
     middle = tuple((a + b) / 2 for a, b in zip(before, after, strict=True))
     violation = exact_violation(network, before, after)
-    length = sum(float(b - a) ** 2 for a, b in zip(before, after, strict=True)) ** 0.5
-    change = -4 * float(violation) / length if length else 0.0
+    change = slope_change(violation, before, after) or 0.0
     return Crossing(before, middle, after, violation, change)

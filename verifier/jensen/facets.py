@@ -26,6 +26,7 @@ from jensen.lift import lifted_network
 from jensen.margin import MarginProgram, Row
 from jensen.midpoint_data import network_data
 from jensen.network import FloatArray, ReluNetwork
+from jensen.rational import rational
 from jensen_encodings import NetworkData, SolveOptions, SolverFailure, SolveStatus
 from jensen_encodings.facet import FacetProgram, facet_program
 from jensen_encodings.highs import Program, compile_model, solve
@@ -131,9 +132,10 @@ class FacetSearch:
         """
         activations = self._free_pattern()
         jump = JumpProblem(self.net, *self.group)
-        low, high = jump.bound(activations).output
-        if low >= -self.least_jump:
-            return FacetResult(True, None, low, 0.0)
+        state = jump.bound(activations)
+        low, high = state.output
+        if jump.is_nonnegative(state, activations, rational(-self.least_jump)):
+            return FacetResult(True, None, max(low, -self.least_jump), 0.0)
         members = self._members()
         program = facet_program(
             self.data,

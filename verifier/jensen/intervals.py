@@ -104,6 +104,21 @@ def absolute(matrix: Matrix) -> Matrix:
     return abs(matrix)
 
 
+def row_norms(matrix: Matrix) -> FloatArray:
+    """Return the lengths of all rows, to a few roundings; squares neither under- nor overflow."""
+    if not sp.issparse(matrix):
+        largest = np.abs(matrix).max(axis=1, initial=0.0)
+        scaled = matrix / np.where(largest > 0, largest, 1.0)[:, None]
+        lengths: FloatArray = largest * np.linalg.norm(scaled, axis=1)
+        return lengths
+    rows = sp.csr_array(matrix)
+    at = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
+    largest = np.zeros(rows.shape[0])
+    np.maximum.at(largest, at, np.abs(rows.data))
+    scaled = rows.data / np.where(largest > 0, largest, 1.0)[at]
+    return largest * np.sqrt(np.bincount(at, scaled * scaled, minlength=rows.shape[0]))
+
+
 def _outward(value: FloatArray, error: FloatArray, towards: float) -> FloatArray:
     sign = 1.0 if towards > 0 else -1.0
     moved = np.where(error > 0, np.nextafter(value + sign * error, towards), value)

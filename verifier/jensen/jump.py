@@ -25,6 +25,7 @@ Activations = Sequence[NDArray[np.int8]]
 FREE, OFF, ON = -1, 0, 1
 UNIT_ROUNDOFF = 2.0**-53
 UNDERFLOW_EXPONENT = -900
+OVERFLOW_SIZE = 2.0**900
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +116,7 @@ class JumpProblem:
     def _doubles_are_exact(self) -> bool:
         """Whether no sum can round: all values are multiples of one unit, below 2**53 of it.
 
-        Also notes whether products could underflow, where only rationals are trusted.
+        Also notes whether products could under- or overflow, where only rationals are trusted.
         """
         magnitudes: list[FloatArray] = []
         exponents: list[int] = []
@@ -134,7 +135,7 @@ class JumpProblem:
                 exponent = min(exponent, edge.slopes.exponent + exponents[edge.source])
             magnitudes.append(magnitude)
             exponents.append(exponent)
-            if exponent < UNDERFLOW_EXPONENT:
+            if exponent < UNDERFLOW_EXPONENT or not magnitude.max(initial=0.0) < OVERFLOW_SIZE:
                 self.only_rationals = True
             exact &= not magnitude.size or magnitude.max() < 2.0 ** (52 + max(exponent, -1000))
         self.magnitude = float(magnitudes[-1].max(initial=0.0))

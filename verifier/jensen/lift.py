@@ -13,6 +13,7 @@ linear programs in floating point see nothing of a set of width 1e-12.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -226,7 +227,8 @@ def _scaled_set(
         for k, i in enumerate(leading):
             shift = (rational(float(middle[i])) - offset[i]) / matrix[i, k]
             offset = offset + shift * matrix[:, k]
-            half = math.ldexp(1.0, math.frexp(upper[i] / 2 - lower[i] / 2)[1])
+            exponent = math.frexp(upper[i] / 2 - lower[i] / 2)[1]
+            half = math.ldexp(1.0, min(exponent, sys.float_info.max_exp - 1))
             matrix[:, k] = rational(half) / abs(matrix[i, k]) * matrix[:, k]
         identity = False
     inside = rows @ matrix[:-1] if dim else _zeros(len(rows), 0)

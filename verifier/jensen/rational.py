@@ -11,10 +11,11 @@ import flint
 import numpy as np
 from numpy.typing import NDArray
 
+from jensen.exact import nearest_double
+
 ObjectArray = NDArray[Any]
 ZERO = flint.fmpq(0)
 ONE = flint.fmpq(1)
-SMALLEST = 5e-324
 
 
 def rational(value: float | int | Fraction) -> Any:
@@ -28,6 +29,11 @@ def fraction(value: Any) -> Fraction:
     return Fraction(int(value.p), int(value.q))
 
 
+def decimal(value: Fraction) -> str:
+    """Write a fraction as ``str`` does, but however long (Python stops at 4,300 digits)."""
+    return str(flint.fmpq(value.numerator, value.denominator))
+
+
 def rationals(values: NDArray[np.float64]) -> ObjectArray:
     """Return the exact values of an array of doubles as an object array of ``fmpq``."""
     out = np.empty(values.shape, dtype=object)
@@ -37,18 +43,14 @@ def rationals(values: NDArray[np.float64]) -> ObjectArray:
 
 
 def floats(values: ObjectArray) -> NDArray[np.float64]:
-    """Round an object array of ``fmpq`` to the nearest doubles; only 0 becomes 0."""
+    """Round an object array of ``fmpq`` to the nearest finite doubles; only 0 becomes 0."""
     out = np.empty(values.shape)
     out.reshape(-1)[:] = [_nearest(v) for v in values.reshape(-1)]
     return out
 
 
 def _nearest(value: Any) -> float:
-    numerator = int(value.p)
-    rounded = numerator / int(value.q)
-    if rounded == 0 and numerator:
-        return math.copysign(SMALLEST, numerator)
-    return rounded
+    return nearest_double(int(value.p), int(value.q))
 
 
 def float_below(value: Any) -> float:

@@ -13,6 +13,7 @@ import numpy as np
 
 from jensen.counterexample import counterexample
 from jensen.domain import Box, Domain, Polyhedron
+from jensen.intervals import row_norms
 from jensen.network import INPUT, OUTPUT, FloatArray, ReluNetwork
 from jensen.polyhedron import inner_ball
 from jensen.verdict import Counterexample
@@ -69,8 +70,9 @@ def _look(
     count, dim = starts.shape
     points = starts[:, None, :] + np.arange(STEPS)[None, :, None] * steps[:, None, :]
     values = network(points.reshape(-1, dim)).reshape(count, STEPS)
-    if not np.isfinite(values).all():
-        return None
+    with np.errstate(over="ignore"):
+        usable = (np.abs(values).sum(axis=1) < np.inf) & np.isfinite(points).all(axis=(1, 2))
+    points, values = points[usable], values[usable]
     drop = values[:, 1:-1] - (values[:, :-2] + values[:, 2:]) / 2
     scale = np.abs(values).max(axis=1, keepdims=True)
     relative = drop - NOISE * scale
@@ -123,14 +125,14 @@ class _Sampler:
 
     def _box_lines(self, box: Box, count: int) -> tuple[FloatArray, FloatArray]:
         lower, upper = box.bounds(self._dim)
-        start = self._rng.uniform(lower, upper, (count, self._dim))
-        end = self._rng.uniform(lower, upper, (count, self._dim))
+        start, end = self._rng.random((2, count, self._dim))
         # half of the segments shorter, so that fine structure is seen too
-        share = np.where(
-            self._rng.random((count, 1)) < 0.5, 1.0, 10.0 ** self._rng.uniform(-3, 0, (count, 1))
-        )
+        short = 10.0 ** self._rng.uniform(-3, 0, (count, 1))
+        share = np.where(self._rng.random((count, 1)) < 0.5, 1.0, short)
         end = start + share * (end - start) * self._moves
-        return start, (end - start) / (STEPS - 1)
+        # no differences of sides: they may overflow
+        start, end = (np.clip(lower * (1 - u) + upper * u, lower, upper) for u in (start, end))
+        return start, end / (STEPS - 1) - start / (STEPS - 1)
 
     def _polyhedron_lines(
         self, domain: Polyhedron, directions: FloatArray, length: FloatArray
@@ -167,13 +169,7 @@ def _kink_distance(network: ReluNetwork) -> float:
     distances: list[float] = []
     for block in network.hidden:
         if INPUT in block.weights and block.name != OUTPUT:
-            weight = block.weights[INPUT]
-            squares = (
-                weight.multiply(weight).sum(axis=1)
-                if hasattr(weight, "multiply")
-                else (weight * weight).sum(axis=1)
-            )
-            norm = np.sqrt(np.asarray(squares, dtype=np.float64).reshape(-1))
+            norm = row_norms(block.weights[INPUT])
             with np.errstate(divide="ignore", invalid="ignore"):
                 ratio = np.abs(block.bias) / norm
             distances.extend(ratio[np.isfinite(ratio) & (ratio > 0)].tolist())

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
-import scipy.sparse as sp
 
-from jensen.exact import Matrix
 from jensen.groups import SOURCE, GroupedNetwork
+from jensen.intervals import row_norms
 from jensen.jump import FREE, ON, JumpProblem
 from jensen.network import INPUT, FloatArray, ReluNetwork
 from jensen.rational import ZERO
@@ -66,7 +65,7 @@ def largest_gradients(
     """
     chosen = slice(None) if inputs is None else list(inputs)
     of_inputs = {
-        block.name: _row_norms(block.weights[INPUT][:, chosen])
+        block.name: row_norms(block.weights[INPUT][:, chosen])
         for block in network.blocks
         if INPUT in block.weights
     }
@@ -87,13 +86,4 @@ def largest_gradients(
                         size = np.maximum(size, np.abs(slopes.off))
                     total += size @ norms[source]
             norms.append(np.nan_to_num(total * (1 + 1e-9) + UNDERFLOW, nan=np.inf, posinf=np.inf))
-    return norms
-
-
-def _row_norms(weight: Matrix) -> FloatArray:
-    """Return the lengths of all rows, without underflow."""
-    rows = weight.toarray() if sp.issparse(weight) else weight
-    largest = np.abs(rows).max(axis=1, initial=0.0)
-    scaled = rows / np.where(largest > 0, largest, 1.0)[:, None]
-    norms: FloatArray = largest * np.linalg.norm(scaled, axis=1)
     return norms

@@ -10,6 +10,8 @@ from fractions import Fraction
 from typing import Any
 
 from jensen.domain import Domain
+from jensen.exact import to_double
+from jensen.rational import decimal
 
 
 class Status(StrEnum):
@@ -97,12 +99,12 @@ class Counterexample:
     def to_json(self) -> dict[str, Any]:
         """Return exact fractions as strings, and doubles for the eye."""
         return {
-            "x": [str(v) for v in self.x],
-            "y": [str(v) for v in self.y],
-            "x_float": [float(v) for v in self.x],
-            "y_float": [float(v) for v in self.y],
-            "violation": str(self.violation),
-            "violation_float": float(self.violation),
+            "x": [decimal(v) for v in self.x],
+            "y": [decimal(v) for v in self.y],
+            "x_float": [to_double(v) for v in self.x],
+            "y_float": [to_double(v) for v in self.y],
+            "violation": decimal(self.violation),
+            "violation_float": to_double(self.violation),
             "neuron": None if self.neuron is None else f"{self.neuron[0]}[{self.neuron[1]}]",
             "slope_change": self.slope_change,
         }
@@ -180,7 +182,7 @@ class Verdict:
                 where = f"; neuron {block}[{index}]: slope falls by {-worst.slope_change:.3g}"
             return (
                 f"not {self.claim} on {self.domain}: midpoint violation "
-                f"{float(worst.violation):.3g}{where}"
+                f"{to_double(worst.violation):.3g}{where}"
             )
         return f"undecided on {self.domain}" + (f": {self.note}" if self.note else "")
 

@@ -12,6 +12,7 @@ from jensen.cli import common
 from jensen.decide import verify
 from jensen.domain import Everywhere
 from jensen.errors import OptionError
+from jensen.exact import to_double
 from jensen.loaders import load
 from jensen.text import printable
 from jensen.verdict import Counterexample, Status, Verdict
@@ -89,8 +90,8 @@ def show(verdict: Verdict, console: Console, *, model: str, evidence: bool = Fal
 
 
 def _show_pair(pair: Counterexample, console: Console) -> None:
-    console.print(f"  x = {common.point(map(float, pair.x))}", soft_wrap=True)
-    console.print(f"  y = {common.point(map(float, pair.y))}", soft_wrap=True)
+    console.print(f"  x = {common.point(map(to_double, pair.x))}", soft_wrap=True)
+    console.print(f"  y = {common.point(map(to_double, pair.y))}", soft_wrap=True)
 
 
 def _show_evidence(verdict: Verdict, console: Console) -> None:

@@ -1,0 +1,205 @@
+"""At the ends of the range of doubles, and on thin domains: never wrong, never a traceback."""
+
+from __future__ import annotations
+
+import json
+import time
+from fractions import Fraction
+
+import numpy as np
+import oracle
+import pytest
+from fuzz import tiny_network
+from test_verify_cases import check_evidence
+
+import jensen
+from jensen.domain import Box, Domain, Everywhere, Polyhedron
+from jensen.errors import DomainError
+from jensen.network import Block, ReluNetwork
+from jensen.verdict import Counterexample, Status
+from jensen_encodings.lp import LpSolver, LpStatus
+
+DOMAINS: list[Domain] = [Everywhere(), Box(-1, 1)]
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+def at_scales(network: ReluNetwork, seed: int, low: float, high: float) -> ReluNetwork:
+    """Every row times its own power of ten."""
+    rng = np.random.default_rng(seed)
+    blocks = []
+    for block in network.blocks:
+        scale = 10.0 ** rng.uniform(low, high, block.size)
+        weights = {s: w * scale[:, None] for s, w in block.weights.items()}
+        blocks.append(Block(block.name, weights, block.bias * scale, block.activation))
+    return ReluNetwork(network.input_size, blocks)
+
+
+@pytest.mark.parametrize(
+    "scales",
+    [(-180, 0), (0, 100), (-100, 100), (-323, -280)],
+    ids=["small", "large", "both", "sub"],
+)
+def test_products_of_weights_beyond_the_doubles_are_never_misjudged(scales):
+    for seed in range(60):
+        network = at_scales(tiny_network(seed, budget=8)[1], seed, *scales)
+        for domain in DOMAINS:
+            verdict = jensen.verify(network, domain, time_limit=20.0)
+            if verdict.status is Status.UNKNOWN:
+                continue
+            convex = oracle.is_convex(network, domain)
+            assert verdict.status is (Status.CONVEX if convex else Status.NONCONVEX), (seed, domain)
+            check_evidence(network, domain, verdict)
+
+
+def with_wild_weights(network: ReluNetwork, seed: int, low: float, high: float) -> ReluNetwork:
+    """Every single weight times its own power of ten, up to the largest doubles."""
+    rng = np.random.default_rng(seed)
+
+    def stretched(array: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore", under="ignore"):
+            return np.clip(array * 10.0 ** rng.uniform(low, high, array.shape), -1e308, 1e308)
+
+    blocks = [
+        Block(
+            b.name, {s: stretched(w) for s, w in b.weights.items()}, stretched(b.bias), b.activation
+        )
+        for b in network.blocks
+    ]
+    return ReluNetwork(network.input_size, blocks)
+
+
+EXTREME_BOXES = {
+    "everywhere": Everywhere(),
+    "unit": Box(-1, 1),
+    "largest": Box(-1.7e308, 1.7e308),
+    "subnormal": Box(0, 5e-324),
+    "far": Box(1e300, np.nextafter(1e300, np.inf)),
+    "mixed": Box(-1e-200, 1e200),
+}
+
+
+@pytest.mark.parametrize("name", EXTREME_BOXES)
+@pytest.mark.parametrize("scales", [(0, 0), (250, 307), (-320, 307)], ids=["plain", "vast", "wild"])
+def test_weights_and_boxes_over_the_whole_range_of_doubles_are_decided(name, scales):
+    domain = EXTREME_BOXES[name]
+    for seed in range(10):
+        network = with_wild_weights(tiny_network(seed, budget=6)[1], seed, *scales)
+        verdict = jensen.verify(network, domain, concave=seed % 2 == 1, time_limit=20.0)
+        function = network.negated() if seed % 2 else network
+        convex = oracle.is_convex(function, domain)
+        assert verdict.status is (Status.CONVEX if convex else Status.NONCONVEX), seed
+        check_evidence(function, domain, verdict)
+        assert json.dumps(verdict.to_json(), allow_nan=False)
+
+
+@pytest.mark.parametrize("engine", ["milp", "midpoint"])
+@pytest.mark.parametrize("name", [name for name in EXTREME_BOXES if name != "everywhere"])
+def test_where_a_big_m_overflows_the_verdict_is_unknown_and_says_why(name, engine):
+    domain = EXTREME_BOXES[name]
+    for seed in range(6):
+        network = with_wild_weights(tiny_network(seed, budget=6)[1], seed, -320, 307)
+        verdict = jensen.verify(network, domain, engine=engine, time_limit=20.0)
+        if verdict.status is Status.UNKNOWN:
+            assert verdict.note
+        elif verdict.tolerance is None:
+            convex = oracle.is_convex(network, domain)
+            assert verdict.status is (Status.CONVEX if convex else Status.NONCONVEX), seed
+
+
+def test_fractions_of_many_thousand_digits_are_written_out():
+    long = Fraction(10**5000 + 1, 3**9000)
+    pair = Counterexample((long,), (-long,), long)
+    record = pair.to_json()
+    assert set(record["x"][0]) <= set("0123456789/")
+    assert len(record["x"][0]) > 9000
+    assert record["x_float"] == [-v for v in record["y_float"]]
+    assert 0 < record["x_float"][0] < np.inf
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_linear_program_with_odd_numbers_fails_at_once(bad):
+    """HiGHS does not end on a NaN in the objective, not even at its time limit."""
+    rows = np.vstack([np.eye(2), -np.eye(2)])
+    fine = np.ones(4), np.zeros(4, dtype=bool)
+    solver = LpSolver(time.monotonic() + 10.0)
+    broken = rows.copy()
+    broken[0, 0] = bad
+    assert solver.maximise(np.ones(2), broken, *fine).status is LpStatus.FAILED
+    assert solver.maximise(np.array([bad, 1.0]), rows, *fine).status is LpStatus.FAILED
+    assert solver.maximise(np.ones(2), rows, *fine).status is LpStatus.OPTIMAL
+
+
+@pytest.mark.parametrize(("a", "b"), [(1e-200, -1e-200), (-1e-200, 1e-200), (1e-170, -1e-170)])
+def test_a_path_product_that_underflows_keeps_its_sign(a, b):
+    chain = ReluNetwork.from_layers(
+        [[[1.0], [1.0]], [[a, 0.0], [0.0, 1.0]], [[b, 1.0]]], [[0.0, -0.5], [1.0, 0.0], [0.0]]
+    )
+    row = ReluNetwork.from_layers([[[a], [1.0]], [[b, 1.0]]], [[0.0, -0.5], [0.0]])
+    for network in (chain, row):
+        for domain in DOMAINS:
+            convex = oracle.is_convex(network, domain)
+            verdict = jensen.verify(network, domain)
+            assert verdict.status is (Status.CONVEX if convex else Status.NONCONVEX)
+
+
+@pytest.mark.parametrize("size", [1e160, 1e300])
+def test_weights_whose_products_overflow_end_in_a_verdict(size):
+    network = ReluNetwork.from_layers(
+        [[[1.0], [1.0]], [[size, 0.0], [0.0, 1.0]], [[-size, 1.0]]], [[0, -0.5], [1.0, 0], [0]]
+    )
+    for domain in DOMAINS:
+        assert jensen.verify(network, domain).status is not Status.CONVEX
+
+
+def test_box_sides_of_zero_width_fix_their_inputs():
+    for seed in range(90):
+        network = tiny_network(seed)[1]
+        if network.input_size == 1:
+            continue
+        rng = np.random.default_rng(seed)
+        lower, upper = -np.ones(network.input_size), np.ones(network.input_size)
+        fixed = rng.integers(network.input_size)
+        lower[fixed] = upper[fixed] = rng.integers(-2, 3) / 4
+        domain = Box(lower, upper)
+        verdict = jensen.verify(network, domain, time_limit=20.0)
+        convex = oracle.is_convex(network, domain)
+        assert verdict.status is (Status.CONVEX if convex else Status.NONCONVEX), seed
+        check_evidence(network, domain, verdict)
+
+
+def test_a_polyhedron_in_a_hyperplane_is_decided_there():
+    """x + y = 1/2, written as two inequalities, in place of y = 1/2 - x."""
+    for seed in range(60):
+        network = tiny_network(seed)[1]
+        if network.input_size != 2:
+            continue
+        plane = Polyhedron([[1.0, 1.0], [-1.0, -1.0]], [0.5, -0.5])
+        blocks = []
+        for block in network.blocks:
+            weights, bias = dict(block.weights), block.bias
+            if "input" in weights:
+                matrix = weights["input"]
+                bias = bias + matrix[:, 1] / 2
+                weights["input"] = (matrix[:, 0] - matrix[:, 1])[:, None]
+                # rounding here would change the function
+                if (bias - matrix[:, 1] / 2 != block.bias).any():
+                    break
+            blocks.append(Block(block.name, weights, bias, block.activation))
+        else:
+            line = ReluNetwork(1, blocks)
+            verdict = jensen.verify(network, plane, time_limit=20.0)
+            check_evidence(network, plane, verdict)
+            if seed % 6 in (1, 2):  # small integers: exact
+                assert verdict.status is jensen.verify(line, Everywhere()).status, seed
+
+
+def test_every_function_is_convex_on_a_single_point():
+    network = tiny_network(4)[1]
+    assert jensen.verify(network.negated(), Box(0.5, 0.5)).status is Status.CONVEX
+    assert jensen.verify(network, Box(0.5, 0.5)).status is Status.CONVEX
+
+
+def test_an_empty_polyhedron_is_an_error():
+    network = ReluNetwork.from_layers([[[1.0]], [[-1.0]]], [[0.0], [0.0]])
+    with pytest.raises(DomainError, match="empty"):
+        jensen.verify(network, Polyhedron([[1.0], [-1.0]], [0.0, -1.0]))
