@@ -35,10 +35,10 @@ def as_matrix(value: ArrayLike | Matrix, where: str) -> Matrix:
         elif not all(_is_fixed(part) for part in _parts(matrix)):
             matrix = matrix.copy()
     elif isinstance(value, np.ndarray) and value.dtype == np.float64 and _is_fixed(value):
-        matrix = value
+        matrix = np.asarray(value, order="C")
     else:
         try:
-            matrix = np.array(value, dtype=np.float64)
+            matrix = np.array(value, dtype=np.float64, order="C")
         except (TypeError, ValueError) as error:
             raise NetworkError(f"{where}: not a matrix of numbers ({error})") from None
     if matrix.ndim != 2:
@@ -68,15 +68,23 @@ def frozen(block: Block) -> Block:
     weights: dict[str, Matrix] = {}
     for source, weight in block.weights.items():
         matrix = as_matrix(weight, f"block {block.name!r}, weight from {source!r}")
-        for part in _parts(matrix):
-            _fix(part)
-        weights[source] = matrix
+        weights[source] = fixed(matrix)
     bias = as_vector(block.bias, f"block {block.name!r}")
-    _fix(bias)
+    fixed(bias)
     return Block(block.name, weights, bias, Activation(block.activation))
 
 
-def _parts(matrix: Matrix) -> tuple[NDArray[Any], ...]:
+def fixed(matrix: Matrix) -> Matrix:
+    """Make the arrays of a matrix, and those they are views of, read-only."""
+    for part in _parts(matrix):
+        holder = part
+        while isinstance(holder, np.ndarray):
+            holder.flags.writeable = False
+            holder = holder.base
+    return matrix
+
+
+def _parts(matrix: Matrix) -> tuple[Any, ...]:
     return (matrix.data, matrix.indices, matrix.indptr) if sp.issparse(matrix) else (matrix,)
 
 
@@ -88,13 +96,6 @@ def _is_fixed(array: NDArray[Any]) -> bool:
             return False
         holder = holder.base
     return holder is None
-
-
-def _fix(array: NDArray[Any]) -> None:
-    holder: Any = array
-    while isinstance(holder, np.ndarray):
-        holder.flags.writeable = False
-        holder = holder.base
 
 
 def checked_shape(name: str, shape: Sequence[int] | None, size: int) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ same predecessors are merged, and dead, constant and duplicate neurons are dropp
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import takewhile
 
 import numpy as np
 import scipy.sparse as sp
@@ -65,8 +66,9 @@ def fold_affine_blocks(sketch: Sketch) -> bool:
         if draft.is_relu:
             continue
         readers = sketch.readers(name)
-        results = [_without_source(reader, name, draft) for _, reader in readers]
-        merged = [result for result in results if result is not None]
+        results = (_without_source(reader, name, draft) for _, reader in readers)
+        # the first reader that refuses ends it
+        merged = [result for result in takewhile(lambda r: r is not None, results) if result]
         if len(merged) < len(readers):
             continue
         before = sum(_stored(d.weights.values()) for d in (draft, *(r for _, r in readers)))

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from jensen.exact import Matrix
 from jensen.loaders.symbolic import (
+    MAX_BLOCKS,
+    MAX_EDGES,
     MAX_NEURONS,
     LoweringError,
     SymbolicTensor,
@@ -27,9 +29,11 @@ from jensen.loaders.symbolic import (
 )
 from jensen.lossless import exact_product, exact_row_scaling, exact_sum, nonzero_lines
 from jensen.network import INPUT, OUTPUT, Activation, Block, ReluNetwork
+from jensen.network_checks import fixed
 
 FloatArray = NDArray[np.float64]
 
+MAX_SUMMANDS = 32
 _SMALL = 4096
 
 
@@ -46,6 +50,8 @@ class Lowering:
         check_size(input_size)
         self._blocks: list[Block] = []
         self._sizes = {INPUT: input_size}
+        self._neurons = input_size
+        self._edges = 0
         self._entries = 0
         self._counts = dict.fromkeys(Activation, 0)
 
@@ -85,6 +91,8 @@ class Lowering:
 
     def scale(self, x: SymbolicTensor, factors: FloatArray) -> SymbolicTensor:
         """Return ``factors * x``; ``factors`` is flat, of x's size."""
+        if x.is_constant:  # constants alone are folded in floating point
+            return constant((factors * x.bias).reshape(x.shape))
         for candidate in (x, self.materialise(x)):
             terms = {s: exact_row_scaling(m, factors) for s, m in candidate.terms.items()}
             bias = exact_row_scaling(candidate.bias, factors)
@@ -99,15 +107,18 @@ class Lowering:
     def add(self, x: SymbolicTensor, y: SymbolicTensor) -> SymbolicTensor:
         """Return ``x + y`` with broadcasting."""
         x, y = broadcast_together(x, y)
-        if (total := self._sum(x, y)) is not None:
-            return total
-        kept, moved = (x, y) if _is_plain(x) else (y, x)
-        total = self._sum(kept, self.materialise(moved))
+        total = self._sum(x, y)
         if total is None:
-            total = self._sum(self.materialise(kept), self.materialise(moved))
+            kept, moved = (x, y) if _is_plain(x) else (y, x)
+            total = self._sum(kept, self.materialise(moved))
+            if total is None:
+                total = self._sum(self.materialise(kept), self.materialise(moved))
         if total is None:
             raise LoweringError("constants whose sum overflows")
-        return total
+        if len(total.terms) <= MAX_SUMMANDS:
+            return total
+        # otherwise the edges of a long residual chain would grow quadratically
+        return self._close(total, Activation.IDENTITY)
 
     def subtract(self, x: SymbolicTensor, y: SymbolicTensor) -> SymbolicTensor:
         """Return ``x - y`` with broadcasting."""
@@ -157,9 +168,16 @@ class Lowering:
         prefix = "relu" if activation is Activation.RELU else "affine"
         name = f"{prefix}_{self._counts[activation]}"
         self._sizes[name] = x.size
-        if sum(self._sizes.values()) > MAX_NEURONS:
+        self._neurons += x.size
+        if self._neurons > MAX_NEURONS:
             raise LoweringError(f"more than {MAX_NEURONS} neurons are not supported")
-        terms = {source: _tidy(matrix) for source, matrix in x.terms.items()}
+        self._edges += len(x.terms)
+        if len(self._blocks) >= MAX_BLOCKS or self._edges > MAX_EDGES:
+            raise LoweringError(
+                f"more than {MAX_BLOCKS} layers, or {MAX_EDGES} edges between them, "
+                "are not supported"
+            )
+        terms = {source: fixed(_tidy(matrix)) for source, matrix in x.terms.items()}
         self._entries += sum(_stored(matrix) for matrix in terms.values())
         check_entries(self._entries)
         self._blocks.append(Block(name, terms, x.bias, activation))

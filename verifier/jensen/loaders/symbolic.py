@@ -25,6 +25,8 @@ IndexArray = NDArray[np.int64]
 MAX_TENSOR_SIZE = 2**22
 MAX_ENTRIES = 2**26
 MAX_NEURONS = 2**21
+MAX_BLOCKS = 10**6
+MAX_EDGES = 2**17
 
 
 class LoweringError(ValueError):
