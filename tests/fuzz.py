@@ -101,3 +101,32 @@ def tiny_network(seed: int, *, max_inputs: int = 3, budget: int = 10) -> tuple[s
         names.append(name)
         sizes[name] = width
     return family, ReluNetwork(inputs, blocks)
+
+
+def varied_network(seed: int) -> tuple[str, ReluNetwork]:
+    """Return a tiny network in which blocks may be affine or leaky, and zeros many."""
+    family, network = tiny_network(seed, budget=8)
+    rng = np.random.default_rng([seed, 2])
+    kinds = {block.name: rng.choice(["relu", "affine", "leaky"]) for block in network.hidden}
+    blocks: list[Block] = []
+    for block in network.blocks:
+        weights = {}
+        for source, dense in block.weights.items():
+            thin = rng.random() < 0.3
+            matrix = np.where(rng.random(dense.shape) < 0.5, 0.0, dense) if thin else dense
+            kind = kinds.get(source)
+            if kind == "leaky":  # s z + (1 - s) relu(z)
+                share = rng.choice([0.25, -0.5, 2.0])
+                weights[source] = (1 - share) * matrix
+                weights[f"{source}_affine"] = share * matrix
+            else:
+                weights[source] = matrix
+        affine = block.name == OUTPUT or kinds[block.name] == "affine"
+        activation = Activation.IDENTITY if affine else Activation.RELU
+        blocks.append(Block(block.name, weights, block.bias, activation))
+        if kinds.get(block.name) == "leaky":
+            name = f"{block.name}_affine"
+            blocks.append(Block(name, weights, block.bias, Activation.IDENTITY))
+    return f"{family}, {'-'.join(map(str, kinds.values()))}", ReluNetwork(
+        network.input_size, blocks
+    )

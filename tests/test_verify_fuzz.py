@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from itertools import product
 
 import numpy as np
 import oracle
 import pytest
-from fuzz import tiny_network
+from fuzz import tiny_network, varied_network
 from hypothesis import given
 from strategies import cases, networks
 from test_verify_cases import check_evidence
@@ -32,10 +33,23 @@ def domains_of(seed: int, network: ReluNetwork) -> list[Domain]:
     return found
 
 
-def disagreement(seed: int) -> list[str]:
-    family, network = tiny_network(seed)
+def odd_domains(seed: int, network: ReluNetwork) -> list[Domain]:
+    """A box with sides of width 0, a thin one, a far one, one whose corner is a kink."""
+    d = network.input_size
+    rng = np.random.default_rng([seed, 3])
+    lower = rng.integers(-2, 2, d) / 2
+    width = rng.choice([0.0, 0.5, 2.0**-30, 1e6], d)
+    return [Everywhere(), Box(-0.5, 2), Box(lower, lower + width)]
+
+
+def disagreement(
+    seed: int,
+    make: Callable[[int], tuple[str, ReluNetwork]] = tiny_network,
+    domains: Callable[[int, ReluNetwork], list[Domain]] = domains_of,
+) -> list[str]:
+    family, network = make(seed)
     failures = []
-    for domain in domains_of(seed, network):
+    for domain in domains(seed, network):
         try:
             convex = oracle.is_convex(network, domain)
         except ValueError:  # a polyhedron without interior is another test's matter
@@ -58,6 +72,22 @@ def test_the_first_seeds_are_all_decided_right():
 def test_thousands_of_seeds_are_all_decided_right(start):
     stop = start + (THOROUGH - QUICK) // 8
     failures = [line for seed in range(start, stop) for line in disagreement(seed)]
+    assert not failures, "\n".join(failures)
+
+
+def test_affine_and_leaky_blocks_on_odd_boxes_are_decided_right():
+    failures = [
+        line for seed in range(QUICK) for line in disagreement(seed, varied_network, odd_domains)
+    ]
+    assert not failures, "\n".join(failures)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("start", range(QUICK, THOROUGH, (THOROUGH - QUICK) // 8))
+def test_thousands_of_affine_and_leaky_blocks_are_decided_right(start):
+    failures = []
+    for seed in range(start, start + (THOROUGH - QUICK) // 8):
+        failures += disagreement(seed, varied_network, odd_domains)
     assert not failures, "\n".join(failures)
 
 

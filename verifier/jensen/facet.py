@@ -93,7 +93,10 @@ def probe(
         return None
     for share in PROBES:
         delta = float(share) * reach * step
-        found = _crossing(net, _rational_vector(y - delta), _rational_vector(y + delta), network)
+        ends = _rational_vector(y - delta), _rational_vector(y + delta)
+        if not all(net.working_set.contains(end) for end in ends):
+            continue  # by rounding alone: a shorter segment may be inside
+        found = _crossing(net, *ends, network)
         if found is not None and found.violation > 0:
             return found
     return None

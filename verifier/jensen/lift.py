@@ -34,6 +34,8 @@ ObjectArray = NDArray[Any]
 
 THINNEST, WIDEST = 2.0**-10, 2.0**30  # half sides that linear programs cope with as they are
 FARTHEST = 2.0**20  # distance from 0 in half sides
+CLOSE = 1e-9  # relative room of a row below which its sign is decided exactly
+CLOSEST = 1e-290
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +79,18 @@ class WorkingSet:
     def float_limits(self) -> FloatArray:
         """The limits, rounded."""
         return floats(self.limits)
+
+    def contains(self, y: ObjectArray) -> bool:
+        """Decide exactly whether a working point of ``fmpq`` satisfies all rows.
+
+        Rows that hold by a wide margin in floating point are not looked at again.
+        """
+        near = floats(y)
+        with np.errstate(all="ignore"):
+            room = self.float_limits - self.float_rows @ near
+            size = np.abs(self.float_limits) + np.abs(self.float_rows) @ np.abs(near)
+            close = np.flatnonzero(~((room > CLOSE * size + CLOSEST) & np.isfinite(size)))
+        return all(self.rows[i] @ y <= self.limits[i] for i in close)
 
     def to_input(self, y: Sequence[Any]) -> tuple[Fraction, ...] | None:
         """Map a working point to the inputs; None at infinity (``t = 0``)."""
