@@ -1,0 +1,163 @@
+"""Exact linear programs against the enumeration of all vertices."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import combinations
+
+import flint
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jensen.exact_lp import maximise
+from jensen.rational import fraction
+
+REACH = 5  # all vertices lie in |v_i| <= REACH
+NUMBERS = st.sampled_from([0, 0, 1, -1, 2, -3, Fraction(1, 3), Fraction(-5, 2)])
+TINY = Fraction(1, 10**40)
+
+
+def solve(c, A, b, equality, **more):
+    def q(value):
+        value = Fraction(value)
+        return flint.fmpq(value.numerator, value.denominator)
+
+    return maximise(
+        [q(v) for v in c], [[q(v) for v in r] for r in A], [q(v) for v in b], equality, **more
+    )
+
+
+def vertices(A, b, n):
+    """Solutions of n independent rows taken as equations."""
+    for rows in combinations(range(len(A)), n):
+        system = [[*map(Fraction, A[i]), Fraction(b[i])] for i in rows]
+        point = gauss(system, n)
+        if point is not None:
+            yield point
+
+
+def gauss(system, n):
+    for k in range(n):
+        pivot = next((r for r in range(k, n) if system[r][k]), None)
+        if pivot is None:
+            return None
+        system[k], system[pivot] = system[pivot], system[k]
+        system[k] = [v / system[k][k] for v in system[k]]
+        for r in range(n):
+            if r != k:
+                system[r] = [
+                    a - system[r][k] * p for a, p in zip(system[r], system[k], strict=True)
+                ]
+    return [row[-1] for row in system]
+
+
+def dot(a, b):
+    return sum((Fraction(x) * Fraction(y) for x, y in zip(a, b, strict=True)), Fraction(0))
+
+
+def holds(A, b, equality, v):
+    return all(
+        dot(row, v) == limit if equal else dot(row, v) <= limit
+        for row, limit, equal in zip(A, b, equality, strict=True)
+    )
+
+
+def check(c, A, b, equality):
+    """Compare with brute force and re-check the evidence; return whether it is feasible."""
+    n = len(c)
+    candidates = [v for v in vertices(A, b, n) if holds(A, b, equality, v)]
+    found = solve(c, A, b, equality)
+    assert found.feasible == bool(candidates)
+    y = [fraction(v) for v in found.multipliers]
+    assert len(y) == len(A)
+    assert all(v >= 0 for v, equal in zip(y, equality, strict=True) if not equal)
+    columns = [
+        sum((w * row[k] for w, row in zip(y, A, strict=True)), Fraction(0)) for k in range(n)
+    ]
+    if not found.feasible:
+        assert found.v is None
+        assert not any(columns)
+        assert dot(b, y) < 0
+        return False
+    v = [fraction(x) for x in found.v]
+    best = max(dot(c, w) for w in candidates)
+    assert holds(A, b, equality, v)
+    assert dot(c, v) == best
+    assert columns == list(c)
+    assert dot(b, y) == best
+    return True
+
+
+def boxed(A, b, equality, n):
+    sides = [[s * (i == k) for i in range(n)] for k in range(n) for s in (1, -1)]
+    return [*A, *sides], [*b, *[REACH] * (2 * n)], [*equality, *[False] * (2 * n)]
+
+
+@st.composite
+def programs(draw):
+    n = draw(st.integers(1, 3))
+    count = draw(st.integers(0, 4))
+    vector = st.lists(NUMBERS, min_size=n, max_size=n)
+    A = [draw(vector) for _ in range(count)]
+    if A and draw(st.booleans()):
+        A[-1] = [draw(st.sampled_from([1, -1, 2])) * v for v in A[0]]  # parallel rows
+    b = [draw(NUMBERS) for _ in A]
+    equality = [draw(st.booleans()) for _ in A]
+    return draw(vector), *boxed(A, b, equality, n)
+
+
+@given(programs())
+def test_optimum_point_and_multipliers_are_those_of_brute_force(program):
+    check(*program)
+
+
+@pytest.mark.parametrize(
+    ("A", "b", "equality", "feasible"),
+    [
+        ([], [], [], True),
+        ([[0, 0]], [0], [False], True),
+        ([[0, 0]], [0], [True], True),
+        ([[0, 0]], [-TINY], [False], False),
+        ([[0, 0]], [TINY], [True], False),
+        ([[1, 1], [-1, -1]], [1, -1], [False, False], True),  # a hyperplane
+        ([[1, 1], [-1, -1]], [1, -1 - TINY], [False, False], False),
+        ([[1, 1], [2, 2]], [1, 2], [True, True], True),  # redundant equalities
+        ([[1, 1], [2, 2]], [1, 2 + TINY], [True, True], False),
+        ([[1, 0], [0, 1], [1, 1], [1, 1]], [0, 0, 0, 0], [False] * 4, True),  # degenerate corner
+        ([[1, 0], [1, 0]], [TINY, 2 * TINY], [False, False], True),
+    ],
+)
+def test_degenerate_programs(A, b, equality, feasible):
+    for c in ([1, 1], [0, 0], [-1, 2], [TINY, -1]):
+        assert check(c, *boxed(A, b, equality, 2)) == feasible
+
+
+def test_a_program_without_variables_only_asks_for_the_signs_of_its_limits():
+    assert solve([], [[], []], [0, 1], [False, False]).feasible
+    found = solve([], [[], []], [1, -1], [False, False])
+    assert not found.feasible
+    assert found.multipliers[1] > 0
+
+
+def test_an_unbounded_objective_is_no_answer():
+    assert solve([1, 0], [[0, 1]], [1], [False]) is None
+    assert solve([1], [[-1]], [0], [False]) is None
+
+
+def test_it_does_not_cycle_on_beales_example():
+    # maximise c x, x >= 0, three rows that all hold with equality at the start
+    A = [
+        [Fraction(1, 4), Fraction(1, 2), 0],
+        [-60, -90, 0],
+        [Fraction(-1, 25), Fraction(-1, 50), 1],
+    ]
+    A += [[9, 3, 0]]
+    c = [Fraction(3, 4), -150, Fraction(1, 50), -6]
+    columns = [[row[k] for row in A] for k in range(3)]
+    rows = columns + [[-int(i == k) for i in range(4)] for k in range(4)]
+    assert check(c, rows, [0, 0, 1, 0, 0, 0, 0], [False] * 7)
+
+
+def test_without_time_there_is_no_answer():
+    assert solve([1], [[1]], [1], [False], out_of_time=lambda: True) is None
