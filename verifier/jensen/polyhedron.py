@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import flint
 import numpy as np
 from numpy.typing import NDArray
 
@@ -175,8 +176,10 @@ def bounding_box(A: FloatArray, b: FloatArray) -> tuple[FloatArray, FloatArray] 
     if n > BOX_INPUTS or not used.any():
         return None
     exponents = np.frexp(np.abs(A[used]).max(axis=1))[1]
-    A, b = np.ldexp(A[used], -exponents[:, None]), np.ldexp(b[used], -exponents)
-    exact_A, exact_b = rationals(A), rationals(b)
+    # rows of size about 1; the doubles may be rounded to 0 or infinity, the rationals not
+    scale = np.array([flint.fmpq(2) ** -int(e) for e in exponents], dtype=object)
+    exact_A, exact_b = rationals(A[used]) * scale[:, None], rationals(b[used]) * scale
+    A, b = floats(exact_A), floats(exact_b)
     solver, equality = LpSolver(), np.zeros(len(b), dtype=bool)
     limits, residuals = [], []
     for i in range(n):
