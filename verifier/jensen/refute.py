@@ -108,7 +108,7 @@ class _Sampler:
             self._moves[list(inputs)] = 1.0
         self._scale = _kink_distance(network)
         if isinstance(domain, Polyhedron):
-            self._ball = inner_ball(domain.A, domain.b)
+            self._ball = _ball_near_kinks(domain, self._scale)
 
     def lines(self, count: int) -> tuple[FloatArray, FloatArray]:
         """Return start points and steps, each of shape (count, dim)."""
@@ -149,6 +149,16 @@ class _Sampler:
         back, forth = _reach(domain, points, directions, length)
         start = points - back * directions
         return start, directions * (back + forth) / (STEPS - 1)
+
+
+def _ball_near_kinks(domain: Polyhedron, scale: float) -> tuple[FloatArray, float]:
+    """Return a ball in the polyhedron, as close to the origin as the kinks if possible."""
+    ball = np.zeros(domain.A.shape[1]), 0.0
+    for reach in (4 * scale, 1e3 * scale, 1e6 * max(scale, 1.0)):
+        ball = inner_ball(domain.A, domain.b, reach)
+        if ball[1] > 0:
+            break
+    return ball
 
 
 def _reach(

@@ -1,0 +1,124 @@
+"""Random lines: what they find is exact and inside, and they keep to their limits."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import oracle
+import pytest
+import scipy.sparse as sp
+from fuzz import tiny_network
+from test_verify_fuzz import domains_of
+
+from jensen.domain import Box, Everywhere, Polyhedron
+from jensen.network import INPUT, OUTPUT, Activation, Block, ReluNetwork
+from jensen.refute import search_lines
+
+TENT = ReluNetwork.from_layers([[[1.0, 0.0]], [[-1.0]]], [[-0.25], [0.0]])  # -relu(x - 1/4)
+
+
+def test_what_is_found_is_a_violation_inside_the_domain():
+    found = missed = 0
+    for seed in range(150):
+        network = tiny_network(seed)[1]
+        for domain in domains_of(seed, network):
+            pair = search_lines(network, domain, seed=seed)
+            try:
+                convex = oracle.is_convex(network, domain)
+            except ValueError:
+                continue
+            if pair is None:
+                missed += not convex
+                continue
+            found += 1
+            assert not convex, (seed, domain)
+            assert domain.contains(pair.x)
+            assert domain.contains(pair.y)
+            ends = network.exact(pair.x)[0] + network.exact(pair.y)[0]
+            assert network.exact(pair.midpoint)[0] - ends / 2 == pair.violation > 0
+    # most random networks need no solver
+    assert found > 20 * missed
+
+
+@pytest.mark.parametrize(
+    "domain",
+    [
+        Everywhere(),
+        Box(-1, 1),
+        Box([0.2, 3.0], [0.3, 3.0]),
+        Box([-1e300, 0.0], [1e300, 1.0]),
+        Box([0.25 - 2.0**-40, 0.0], [0.25 + 2.0**-40, 0.0]),
+        Polyhedron([[1.0, 0.0], [-1.0, 0.0]], [0.3, -0.2]),
+        Polyhedron([[-1.0, 0.0]], [-0.2]),
+        Polyhedron(np.empty((0, 2)), []),
+    ],
+)
+def test_a_kink_that_splits_the_domain_is_met(domain):
+    assert search_lines(TENT, domain) is not None
+
+
+@pytest.mark.parametrize("domain", [Box(0.25, 1), Box(0.25, 0.25), Box([1.0, 0.0], [1.0, 9.0])])
+def test_nothing_is_found_where_nothing_is(domain):
+    assert search_lines(TENT, domain) is None
+    assert search_lines(TENT.negated(), Box(-1, 1)) is None
+
+
+def test_lines_vary_the_chosen_inputs_only():
+    assert search_lines(TENT, Box(-1, 1), inputs=(1,)) is None
+    bowl = ReluNetwork.from_layers([np.eye(2), [[1.0, -1.0]]], [[0.0, 0.0], [0.0]])
+    pair = search_lines(bowl, Box(-1, 1), inputs=(1,))
+    assert pair is not None
+    assert pair.x[0] == pair.y[0]
+    assert search_lines(bowl, Box(-1, 1), inputs=(0,)) is None
+    assert search_lines(bowl, Everywhere(), inputs=(0,)) is None
+
+
+def test_the_same_seed_finds_the_same_pair():
+    first, second = (search_lines(TENT, Everywhere(), seed=3) for _ in range(2))
+    assert first is not None
+    assert second is not None
+    assert first.x == second.x
+    assert first.y == second.y
+
+
+def test_a_deadline_in_the_past_ends_it():
+    assert search_lines(TENT, Box(-1, 1), deadline=time.monotonic() - 1) is None
+    assert search_lines(TENT, Box(-1, 1), deadline=time.monotonic() + 60) is not None
+
+
+def test_no_rounding_error_is_taken_for_a_violation():
+    """Linear functions of large slopes, and convex ones far from the origin."""
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        slope = rng.normal(size=(1, 3)) * 1e9
+        network = ReluNetwork.from_layers(
+            [np.vstack([slope, -slope]), [[1.0, -1.0]]], [[1e9, -1e9], [0.0]]
+        )
+        for domain in (Box(-1, 1), Box(1e6, 1e6 + 1), Everywhere()):
+            assert search_lines(network, domain, seed=seed) is None
+
+
+def test_values_beyond_the_doubles_on_some_lines_do_not_hide_the_others():
+    """f is infinite in doubles on most of the box, and bends down near the origin."""
+    steep = ReluNetwork(
+        1,
+        [
+            Block("a", {INPUT: [[1.0], [1e200]]}, [-0.25, -1e250]),
+            Block("b", {"a": [[0.0, 1e200]]}, [0.0]),
+            Block(OUTPUT, {"a": [[-1.0, 0.0]], "b": [[1.0]]}, [0.0], Activation.IDENTITY),
+        ],
+    )
+    with np.errstate(over="ignore", invalid="ignore"):
+        assert search_lines(steep, Box(-1, 1)) is not None
+
+
+def test_sparse_first_layers_stay_sparse(monkeypatch):
+    dense = np.array([[1.0, 0.0, 2.0], [0.0, 0.0, 0.0], [0.0, 3.0, 0.0]])
+    blocks = [
+        Block("a", {INPUT: sp.csr_array(dense)}, np.array([0.5, 0.5, -0.5])),
+        Block(OUTPUT, {"a": np.array([[1.0, 1.0, -1.0]])}, np.zeros(1), Activation.IDENTITY),
+    ]
+    network = ReluNetwork(3, blocks)
+    monkeypatch.setattr(sp.csr_array, "toarray", lambda self: pytest.fail("made dense"))
+    assert search_lines(network, Everywhere()) is not None
