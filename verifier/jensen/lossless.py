@@ -20,6 +20,7 @@ IntArray = NDArray[np.int64]
 
 # products that would cost more are not tried: they are hardly ever exact
 MAX_PRODUCT_COST = 2**28
+MAX_PRODUCT_SIZE = 2**24
 _SAFE_EXPONENT = 400
 _SPLITTER = float(2**27 + 1)
 _NO_BITS = 2**20
@@ -92,7 +93,8 @@ def exact_product(left: Matrix, right: Matrix) -> Matrix | None:
         return _select_columns(left, *single, width=int(right.shape[1]))
     rows, inner = left.shape
     cost = _stored(left) * _stored(right) / max(1, inner)
-    if cost > MAX_PRODUCT_COST:
+    sparse = sp.issparse(left) and sp.issparse(right)
+    if cost > MAX_PRODUCT_COST or (cost if sparse else rows * right.shape[1]) > MAX_PRODUCT_SIZE:
         return None
     row_units, column_units = _lowest_bits(left, axis=1), _lowest_bits(right, axis=0)
     if row_units.min(initial=_NO_BITS) + column_units.min(initial=_NO_BITS) < _SMALLEST_BIT:

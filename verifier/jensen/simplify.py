@@ -24,6 +24,7 @@ FloatArray = NDArray[np.float64]
 
 MAX_ROUNDS = 10
 _SMALL = 4096
+_FEW = 64
 
 
 def simplify(network: ReluNetwork) -> ReluNetwork:
@@ -66,6 +67,9 @@ def fold_affine_blocks(sketch: Sketch) -> bool:
         if draft.is_relu:
             continue
         readers = sketch.readers(name)
+        edges = len(draft.weights) + sum(len(reader.weights) for _, reader in readers)
+        if sum(len(reader.weights | draft.weights) for _, reader in readers) > 2 * edges + _FEW:
+            continue
         results = (_without_source(reader, name, draft) for _, reader in readers)
         # the first reader that refuses ends it
         merged = [result for result in takewhile(lambda r: r is not None, results) if result]

@@ -26,6 +26,7 @@ from jensen.loaders.symbolic import (
     constant,
     nonzero_terms,
     stack,
+    stored_count,
 )
 from jensen.lossless import exact_product, exact_row_scaling, exact_sum, nonzero_lines
 from jensen.network import INPUT, OUTPUT, Activation, Block, ReluNetwork
@@ -63,7 +64,7 @@ class Lowering:
 
     def linear(self, matrix: Matrix, x: SymbolicTensor, shape: Sequence[int]) -> SymbolicTensor:
         """Return ``matrix @ x`` (of x flattened) as a tensor of the given shape."""
-        check_entries(_stored(matrix))
+        check_entries(stored_count(matrix))
         merged = self._linear_terms(matrix, x)
         if merged is None:
             merged = self._linear_terms(matrix, self.materialise(x))
@@ -178,7 +179,7 @@ class Lowering:
                 "are not supported"
             )
         terms = {source: fixed(_tidy(matrix)) for source, matrix in x.terms.items()}
-        self._entries += sum(_stored(matrix) for matrix in terms.values())
+        self._entries += sum(stored_count(matrix) for matrix in terms.values())
         check_entries(self._entries)
         self._blocks.append(Block(name, terms, x.bias, activation))
         return self._output_of(name).reshape(x.shape)
@@ -232,7 +233,3 @@ def _tidy(matrix: Matrix) -> Matrix:
     if size > 16 * _SMALL and 10 * np.count_nonzero(matrix) < size:
         return sp.csr_array(matrix)
     return matrix
-
-
-def _stored(matrix: Matrix) -> int:
-    return int(matrix.nnz) if sp.issparse(matrix) else int(matrix.size)

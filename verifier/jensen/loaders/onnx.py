@@ -22,7 +22,7 @@ from jensen.loaders import (
 )
 from jensen.loaders.lowering import Lowering
 from jensen.loaders.onnx_file import opset_of, read_model
-from jensen.loaders.onnx_folding import fold, tensor_array
+from jensen.loaders.onnx_folding import can_fold, fold, tensor_array
 from jensen.loaders.onnx_node import OPERATORS, Node, Value
 from jensen.loaders.symbolic import (
     LoweringError,
@@ -31,6 +31,7 @@ from jensen.loaders.symbolic import (
     check_size,
     constant,
     stack,
+    stored_count,
 )
 from jensen.network import ReluNetwork
 
@@ -49,6 +50,11 @@ _FLOATS = {
     onnx.TensorProto.FLOAT16,
     onnx.TensorProto.BFLOAT16,
 }
+# a file of a few kilobytes may ask for any number of large tensors
+MAX_HELD = 2**27
+MAX_WORK = 2**29
+_GRAPHS = {onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS}
+_LONG_NAME = 200
 # what these return is fixed once the batch is, so that it may go through any operator
 _STATIC = {"Shape", "Size"}
 _ADVICE = (
@@ -78,7 +84,7 @@ def network_from_model(model: Any, path: Path) -> ReluNetwork:
     try:
         return _Graph(model, path).lower()
     except LoweringError as error:
-        raise ModelFileError(f"{path}: {error}") from None
+        raise ModelFileError(f"{path}: {_line(error)}") from None
     except NetworkError as error:
         raise NetworkError(f"{path}: {error}") from None
     except MemoryError:
@@ -100,6 +106,8 @@ class _Graph:
             raise ModelFileError(f"{path}: sparse initializers are not supported; store them dense")
         self._readers = _count_readers(model.graph, self._needed)
         self._values: dict[str, Value] = {}
+        self._sizes: dict[str, int] = {}
+        self._held = self._work = 0
 
     def lower(self) -> ReluNetwork:
         """Return the network."""
@@ -130,7 +138,9 @@ class _Graph:
         return value if isinstance(value, SymbolicTensor) else constant(value)
 
     def _refuse_double_names(self) -> None:
-        names = [info.name for info in self._graph.input]
+        stored = [tensor.name for tensor in self._graph.initializer]
+        # older files list every stored tensor as an input, too
+        names = stored + [i.name for i in self._graph.input if i.name not in set(stored)]
         names += [name for proto in self._graph.node for name in proto.output if name]
         if double := [name for name, count in Counter(names).items() if count > 1]:
             raise ModelFileError(f"{self._path}: {double[0]!r} is computed twice")
@@ -140,6 +150,10 @@ class _Graph:
         computed = {i.name for i in self._graph.input}
         computed -= {tensor.name for tensor in self._graph.initializer}
         for proto in self._needed:
+            if any(attribute.type in _GRAPHS for attribute in proto.attribute):
+                raise UnsupportedOperatorError(
+                    self._at(proto, "control flow is not supported; export the model without it")
+                )
             if not computed.isdisjoint(proto.input):
                 if proto.op_type not in _STATIC:
                     computed.update(proto.output)
@@ -151,22 +165,36 @@ class _Graph:
             inputs = tuple(self._read(name) if name else None for name in proto.input)
             _check_schema(proto, self._opset)
             arrays = [value for value in inputs if not isinstance(value, SymbolicTensor)]
-            if len(arrays) == len(inputs):
+            constant_only = len(arrays) == len(inputs)
+            if constant_only and (can_fold(proto.op_type) or proto.op_type not in OPERATORS):
                 results: Value | Sequence[Value] = fold(proto, self._opset, arrays)
             else:
                 results = OPERATORS[proto.op_type](Node(proto, self._opset, inputs, lowering))
         except NotPiecewiseLinearError as error:
-            raise UnsupportedOperatorError(self._at(proto, str(error))) from None
+            raise UnsupportedOperatorError(self._at(proto, _line(error))) from None
         except (LoweringError, ValueError, IndexError, TypeError, OverflowError) as error:
-            raise ModelFileError(self._at(proto, " ".join(str(error).split())[:300])) from None
+            raise ModelFileError(self._at(proto, _line(error))) from None
         listed = [results] if isinstance(results, SymbolicTensor | np.ndarray) else list(results)
-        self._values.update(
-            (name, value) for name, value in zip(proto.output, listed, strict=False) if name
-        )
+        for name, value in zip(proto.output, listed, strict=False):
+            if name:
+                self._keep(proto, name, value)
         for name in proto.input:
             self._readers[name] = self._readers.get(name, 0) - 1
             if self._readers[name] <= 0:
                 self._values.pop(name, None)  # large intermediate maps are freed early
+                self._held -= self._sizes.pop(name, 0)
+
+    def _keep(self, proto: Any, name: str, value: Value) -> None:
+        self._values[name] = value
+        self._sizes[name] = _numbers_in(value)
+        self._held += self._sizes[name]
+        self._work += self._sizes[name]
+        for count, most, what in (
+            (self._held, MAX_HELD, "held at once"),
+            (self._work, MAX_WORK, "computed"),
+        ):
+            if count > most:
+                raise ModelFileError(self._at(proto, f"more than {most} numbers would be {what}"))
 
     def _read(self, name: str) -> Value:
         if name in self._values:
@@ -177,9 +205,31 @@ class _Graph:
         return value
 
     def _at(self, proto: Any, message: str) -> str:
-        named = f"node {proto.name!r}" if proto.name else f"node computing {_first(proto)!r}"
+        named = f"node {_short(proto.name)!r}"
+        if not proto.name:
+            named = f"node computing {_short(_first(proto))!r}"
         kind = f"{proto.domain}.{proto.op_type}" if proto.domain else proto.op_type
-        return f"{self._path}: {named} ({kind}): {message}"
+        return f"{self._path}: {named} ({_plain(kind)}): {message}"
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
+
+
+def _numbers_in(value: Value) -> int:
+    """Return how much memory a value takes, in numbers."""
+    if not isinstance(value, SymbolicTensor):
+        return int(value.size)
+    return value.size + sum(stored_count(matrix) for matrix in value.terms.values())
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LONG_NAME else f"{name[:_LONG_NAME]}..."
+
+
+def _plain(name: str) -> str:
+    """Return a name from a file without line ends and other control characters."""
+    return _short(name) if name.isprintable() else repr(_short(name))
 
 
 def _first(proto: Any) -> str:
@@ -219,7 +269,7 @@ def _input_shape(info: Any) -> tuple[tuple[int, ...], bool]:
         if not fixed and i > 0:
             raise LoweringError(
                 f"input {info.name!r} has no fixed size in dimension {i} "
-                f"({dim.dim_param or 'unnamed'}); only the first one, the batch, may vary"
+                f"({_plain(dim.dim_param) or 'unnamed'}); only the first one, the batch, may vary"
             )
         dynamic = dynamic or not fixed
         shape.append(int(dim.dim_value) if fixed else 1)

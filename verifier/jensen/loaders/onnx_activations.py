@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import inf, prod
+from math import copysign, inf, prod
 
 import numpy as np
 
@@ -48,22 +48,23 @@ def clip_to_bounds(node: Node) -> SymbolicTensor:
     """Return x between constant bounds."""
     if node.opset < 11:
         low, high = node.number("min", -_FLOAT32_MAX), node.number("max", _FLOAT32_MAX)
+        low = -inf if low <= -_FLOAT32_MAX else low
+        high = inf if high >= _FLOAT32_MAX else high
     else:
-        low, high = (
-            _scalar(node, position) if node.has(position) else default
-            for position, default in ((1, -inf), (2, inf))
-        )
-    # a bound at the end of the number range binds nothing
-    low = -inf if low <= -_FLOAT32_MAX else low
-    high = inf if high >= _FLOAT32_MAX else high
+        low = _bound(node, 1) if node.has(1) else -inf
+        high = _bound(node, 2) if node.has(2) else inf
     return clip(node.lowering, node.tensor(0), low, high)
 
 
-def _scalar(node: Node, position: int) -> float:
+def _bound(node: Node, position: int) -> float:
+    """Return a bound; one at the end of its number type's range binds nothing."""
     value = node.numbers(position, finite=False)
     if prod(value.shape) != 1:
         raise LoweringError(f"a bound of shape {value.shape}; a number is needed")
-    return float(value.reshape(()))
+    bound = float(value.reshape(()))
+    dtype = node.array(position).dtype
+    largest = float(np.finfo(dtype).max) if dtype.kind == "f" else inf
+    return copysign(inf, bound) if abs(bound) >= largest else bound
 
 
 @operator("HardSigmoid")

@@ -1,18 +1,23 @@
-"""Reading the ONNX container: protobuf, external data, number of operators."""
+"""Reading the ONNX container: protobuf, local functions, number of operators."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
 import onnx
 import onnx.inliner
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from onnx.external_data_helper import load_external_data_for_tensor, uses_external_data
 
 from jensen.errors import ModelFileError
+from jensen.loaders.onnx_external import load_external_data
 
 OLDEST_OPSET = 7
+# protobuf messages end at 2 GiB
+MAX_BYTES = 2**31
+MAX_NODES = 2**17
 
 
 def read_model(path: Path) -> Any:
@@ -24,48 +29,71 @@ def read_model(path: Path) -> Any:
         If it is no ONNX file, or external data are missing or too short.
     """
     try:
-        data = path.read_bytes()
-        model = onnx.load_model_from_string(data)
+        if (size := path.stat().st_size) >= MAX_BYTES:
+            raise ModelFileError(f"{path}: {size} bytes; ONNX files end at 2 GiB")
+        model = onnx.load_model_from_string(path.read_bytes())
     except OSError as error:
         raise ModelFileError(f"{path}: {error.strerror}") from None
     except DecodeError:
         raise ModelFileError(f"{path}: damaged, or not an ONNX file") from None
     if not model.graph.output:
         raise ModelFileError(f"{path}: not an ONNX model, it holds no graph with an output")
-    for tensor in _tensors(model.graph):
-        if uses_external_data(tensor):
-            _load_external(tensor, path)
     if model.functions:
         model = _inlined(model, path)
+    if len(model.graph.node) > MAX_NODES:
+        raise ModelFileError(f"{path}: {len(model.graph.node)} nodes; at most {MAX_NODES}")
+    load_external_data(model.graph, path)
     return model
 
 
-def _tensors(graph: Any) -> list[Any]:
-    stored = list(graph.initializer)
-    for node in graph.node:
-        stored.extend(a.t for a in node.attribute if a.type == onnx.AttributeProto.TENSOR)
-    return stored
-
-
-def _load_external(tensor: Any, path: Path) -> None:
-    try:
-        load_external_data_for_tensor(tensor, str(path.parent))
-    except OSError as error:
-        reason = error.strerror or error
-        raise ModelFileError(f"{path}: external data of {tensor.name!r}: {reason}") from None
-    except Exception as error:  # onnx checks the entry in C++ and raises its own classes
-        reason = " ".join(str(error).split())[:200]
-        raise ModelFileError(f"{path}: external data of {tensor.name!r}: {reason}") from None
-    tensor.data_location = onnx.TensorProto.DEFAULT
-    del tensor.external_data[:]
-
-
 def _inlined(model: Any, path: Path) -> Any:
+    """Replace the calls of local functions by their bodies."""
+    _check_expansion(model, path)
     try:
         return onnx.inliner.inline_local_functions(model)
-    except Exception as error:  # C++ again
+    except Exception as error:  # the inliner raises C++ errors of its own
         reason = " ".join(str(error).split())[:200]
         raise ModelFileError(f"{path}: its functions cannot be inlined ({reason})") from None
+
+
+def _check_expansion(model: Any, path: Path) -> None:
+    """Refuse functions that call each other until the graph fills the memory."""
+    calls = {
+        (function.domain, function.name, _overload(function)): [
+            _callee(node) for node in _all_nodes(function.node)
+        ]
+        for function in model.functions
+    }
+    try:
+        order = list(TopologicalSorter(calls).static_order())
+    except CycleError:
+        raise ModelFileError(f"{path}: a function in it calls itself") from None
+    sizes: dict[tuple[str, str, str], int] = {}
+    for key in order:
+        # beyond the limit the exact count does not matter, and would get long
+        total = sum(sizes.get(call, 1) for call in calls.get(key, ()))
+        sizes[key] = min(max(1, total), MAX_NODES + 1)
+    used = sum(sizes.get(_callee(node), 1) for node in _all_nodes(model.graph.node))
+    if used > MAX_NODES:
+        raise ModelFileError(f"{path}: more than {MAX_NODES} nodes after inlining its functions")
+
+
+def _callee(node: Any) -> tuple[str, str, str]:
+    return node.domain, node.op_type, _overload(node)
+
+
+def _overload(proto: Any) -> str:
+    return str(getattr(proto, "overload", ""))  # younger than the oldest onnx supported
+
+
+def _all_nodes(nodes: Any) -> Iterator[Any]:
+    """Yield nodes and those of their subgraphs."""
+    waiting = [nodes]
+    while waiting:
+        for node in waiting.pop():
+            yield node
+            for attribute in node.attribute:
+                waiting.extend(graph.node for graph in (attribute.g, *attribute.graphs))
 
 
 def opset_of(model: Any, path: Path) -> int:

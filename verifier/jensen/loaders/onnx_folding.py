@@ -33,7 +33,6 @@ _NOT_GROWING = frozenset(
         "LogSoftmax", "CumSum", "NonZero", "BatchNormalization", "Dropout",
     }
 )
-_MULTIPLYING = frozenset({"MatMul", "Gemm", "Gather", "GatherND", "GatherElements"})
 # fmt: on
 
 
@@ -47,7 +46,7 @@ def fold(node: Any, opset: int, inputs: Sequence[Array | None]) -> list[Array]:
     """
     if node.op_type == "Constant":
         return [constant_value(node)]
-    check_size(_result_size(node.op_type, inputs))
+    check_size(_result_size(node, inputs))
     from onnx.reference import ReferenceEvaluator  # noqa: PLC0415  (slow to import, rarely needed)
 
     given = {name: value for name, value in zip(node.input, inputs, strict=True) if name}
@@ -113,17 +112,23 @@ def tensor_array(tensor: Any) -> Array:
         ) from None
 
 
-def _result_size(operator: str, inputs: Sequence[Array | None]) -> int:
+def can_fold(operator: str) -> bool:
+    """Whether the size of this operator's result is known before it is computed."""
+    return operator == "Constant" or any(
+        operator in known for known in (_BROADCASTING, _NOT_GROWING, _SIZE_OF)
+    )
+
+
+def _result_size(node: Any, inputs: Sequence[Array | None]) -> int:
     """Bound the size of a result before it is computed."""
+    operator = node.op_type
     arrays = [value for value in inputs if value is not None]
     try:
         if operator in _BROADCASTING:
             return prod(np.broadcast_shapes(*(value.shape for value in arrays)))
         if operator in _NOT_GROWING:
             return sum(value.size for value in arrays)
-        if operator in _MULTIPLYING:
-            return prod(value.size for value in arrays)
-        return _SIZE_OF[operator](*arrays)
+        return _SIZE_OF[operator](node, *arrays)
     except KeyError:
         raise LoweringError("this operator on constants is not supported") from None
     except (ValueError, IndexError, TypeError, ZeroDivisionError, OverflowError) as error:
@@ -134,11 +139,33 @@ def _integers(array: Array) -> tuple[int, ...]:
     return tuple(max(0, int(value)) for value in array.ravel())
 
 
+def _matmul_size(_: Any, x: Array, y: Array) -> int:
+    rows = x.shape if x.ndim > 1 else (1, *x.shape)
+    columns = y.shape if y.ndim > 1 else (*y.shape, 1)
+    return int(prod(np.broadcast_shapes(rows[:-2], columns[:-2])) * rows[-2] * columns[-1])
+
+
+def _gemm_size(node: Any, x: Array, y: Array, *_: Array) -> int:
+    flags = {attribute.name: attribute.i for attribute in node.attribute}
+    rows, columns = x.shape[bool(flags.get("transA"))], y.shape[not flags.get("transB")]
+    return int(rows * columns)
+
+
+def _gather_size(node: Any, x: Array, positions: Array) -> int:
+    axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 0)
+    return int(x.size // max(1, x.shape[axis]) * positions.size)
+
+
 _SIZE_OF: dict[str, Callable[..., int]] = {
-    "ConstantOfShape": lambda shape: prod(_integers(shape)),
-    "Expand": lambda x, shape: prod(np.broadcast_shapes(x.shape, _integers(shape))),
-    "Tile": lambda x, repeats: int(x.size) * prod(_integers(repeats)),
-    "Range": lambda start, stop, step: int(abs((float(stop) - float(start)) / float(step))) + 1,
+    "ConstantOfShape": lambda _, shape: prod(_integers(shape)),
+    "Expand": lambda _, x, shape: prod(np.broadcast_shapes(x.shape, _integers(shape))),
+    "Gather": _gather_size,
+    "GatherElements": lambda _, x, positions: positions.size,
+    "GatherND": lambda _, x, positions: x.size * positions.size,
+    "Gemm": _gemm_size,
+    "MatMul": _matmul_size,
+    "Range": lambda _, start, stop, step: int(abs((float(stop) - float(start)) / float(step))) + 1,
+    "Tile": lambda _, x, repeats: int(x.size) * prod(_integers(repeats)),
 }
 
 

@@ -63,6 +63,7 @@ def concat(node: Node) -> SymbolicTensor:
     if not node.has_attribute("axis"):
         raise LoweringError("attribute 'axis' is missing")
     axis = normal_axis(node.integer("axis", 0), len(parts[0].shape))
+    check_size(sum(part.size for part in parts))
     start, indices = 0, []
     for part in parts:
         indices.append(part.indices() + start)

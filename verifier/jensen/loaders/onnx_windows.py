@@ -145,6 +145,7 @@ def _max_along(
 ) -> SymbolicTensor:
     if not (windows >= 0).any(axis=1).all():
         raise LoweringError("a window that covers padding only")
+    check_entries(x.size // max(1, x.shape[axis]) * windows.size)
     # padding never wins: it is replaced by another number of the same window
     filled = np.where(windows >= 0, windows, windows.max(axis=1, keepdims=True))
     moved = np.moveaxis(x.indices(), axis, -1)[..., filled]
@@ -159,7 +160,9 @@ def batch_normalization(node: Node) -> SymbolicTensor:
     The factor is irrational; like runtimes do it is rounded to float32, or to
     float64 where the scale is stored so. The offset is rounded once, to float64.
     """
-    if node.flag("training_mode"):
+    # before opset 14 the statistics among the outputs asked for training mode
+    statistics = node.opset < 14 and any(node.proto.output[1:])
+    if node.flag("training_mode") or statistics:
         raise LoweringError("it is in training mode; export the model in evaluation mode")
     if node.opset < 9 and not node.flag("spatial", True):
         raise LoweringError("spatial=0 is not supported")

@@ -6,6 +6,8 @@ another identity is used that needs none.
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,6 +16,7 @@ from jensen.loaders.symbolic import (
     IndexArray,
     LoweringError,
     SymbolicTensor,
+    check_size,
     constant,
     stack,
 )
@@ -111,6 +114,7 @@ def extremum(lowering: Lowering, tensors: list[SymbolicTensor], *, largest: bool
     except ValueError:
         shapes = ", ".join(str(tensor.shape) for tensor in tensors)
         raise LoweringError(f"shapes {shapes} do not broadcast") from None
+    check_size(len(tensors) * prod(shape))
     joined = stack([tensor.broadcast(shape) for tensor in tensors])
     candidates = joined.indices().reshape((len(tensors), *shape))
     return tournament(lowering, joined, candidates, largest=largest)

@@ -25,7 +25,7 @@ IndexArray = NDArray[np.int64]
 MAX_TENSOR_SIZE = 2**22
 MAX_ENTRIES = 2**26
 MAX_NEURONS = 2**21
-MAX_BLOCKS = 10**6
+MAX_BLOCKS = 2**12
 MAX_EDGES = 2**17
 
 
@@ -142,6 +142,11 @@ def broadcast_together(
 def nonzero_terms(terms: Mapping[str, Matrix]) -> Mapping[str, Matrix]:
     """Drop the matrices without a non-zero."""
     return {source: matrix for source, matrix in terms.items() if is_nonzero(matrix)}
+
+
+def stored_count(matrix: Matrix) -> int:
+    """Return how many entries a matrix stores."""
+    return int(matrix.nnz) if sp.issparse(matrix) else int(matrix.size)
 
 
 def row_counts(matrix: Matrix) -> IndexArray:
