@@ -133,6 +133,8 @@ def _check_combination(domain: Domain, options: Options) -> None:
     engine = options.engine
     if engine is Engine.MILP and isinstance(domain, Polyhedron):
         raise OptionError("engine milp decides on a box or everywhere; use engine tree")
+    if engine is Engine.MIDPOINT and not isinstance(domain, Box):
+        raise OptionError("engine midpoint needs a box: the program's big-M are its bounds")
     if engine is Engine.MIDPOINT and options.inputs is not None:
         raise OptionError("engine midpoint does not decide partial convexity; use engine tree")
     if options.certificate and engine in (Engine.MILP, Engine.MIDPOINT):
@@ -251,8 +253,7 @@ class _Verification:
 
     def _midpoint(self) -> Verdict:
         """Measure the worst midpoint violation (section 6)."""
-        if not isinstance(self._domain, Box):
-            raise OptionError("engine midpoint needs a box: the program's big-M are its bounds")
+        assert isinstance(self._domain, Box)  # others were refused
         left = None
         if self._deadline is not None:
             left = max(self._deadline - time.monotonic(), 1e-3)

@@ -77,6 +77,8 @@ class Options:
             raise OptionError(f"node limit {self.node_limit}: at least 1 is needed")
         if self.threads < 1:
             raise OptionError(f"threads {self.threads}: at least 1 is needed")
+        if self.seed < 0:
+            raise OptionError(f"seed {self.seed}: a number >= 0 is needed")
         if self.inputs is not None:
             object.__setattr__(self, "inputs", tuple(sorted(set(map(int, self.inputs)))))
             if not self.inputs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import click
@@ -46,6 +47,8 @@ def command(
     """  # noqa: D301  (\b keeps click from folding the examples)
     domain = common.chosen_domain(settings) or Everywhere()
     options = common.chosen_options(settings, certificate=certificate is not None)
+    if certificate is not None:
+        _check_place(Path(certificate))
     start = time.perf_counter()
     network = load(model)
     loading = time.perf_counter() - start
@@ -101,6 +104,14 @@ def _show_evidence(verdict: Verdict, console: Console) -> None:
         exact = "" if item.exact else " (up to the solver's tolerance)"
         search = f", {item.nodes} nodes, {item.lps} LPs" if item.nodes else ""
         console.print(f"    {block}[{index}]{twins}: {item.reason}{exact}{search}", soft_wrap=True)
+
+
+def _check_place(path: Path) -> None:
+    """Refuse a file that cannot be written before the work rather than after it."""
+    if path.is_dir():
+        raise OptionError(f"{printable(path)}: a folder, no place for a certificate")
+    if not path.absolute().parent.is_dir():
+        raise OptionError(f"{printable(path)}: no such folder")
 
 
 def _write_certificate(verdict: Verdict, path: str | None, log: Console) -> str | None:
