@@ -229,7 +229,9 @@ def _short(name: str) -> str:
 
 def _plain(name: str) -> str:
     """Return a name from a file without line ends and other control characters."""
-    return _short(name) if name.isprintable() else repr(_short(name))
+    # protobuf returns bytes where a string is no valid UTF-8
+    harmless = isinstance(name, str) and name.isprintable()
+    return _short(name) if harmless else repr(_short(name))
 
 
 def _first(proto: Any) -> str:

@@ -43,7 +43,8 @@ def _tensors(graph: Any) -> list[Any]:
 
 
 def _bytes(tensor: Any, folder: Path) -> bytes:
-    entries = {entry.key: entry.value for entry in tensor.external_data}
+    # protobuf returns bytes where a string is no valid UTF-8
+    entries = {str(entry.key): str(entry.value) for entry in tensor.external_data}
     file = _inside(entries.get("location", ""), folder)
     needed = _size(tensor)
     offset = _number(entries.get("offset") or "0")

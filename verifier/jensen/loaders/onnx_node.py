@@ -114,7 +114,10 @@ class Node:
 
     def flag(self, name: str, default: bool = False) -> bool:
         """Return an integer attribute that stands for yes or no."""
-        return self.integer(name, int(default)) != 0
+        value = self.integer(name, int(default))
+        if value not in (0, 1):  # runtimes differ in what other numbers mean
+            raise LoweringError(f"attribute {name!r} is {value}; 0 or 1 is needed")
+        return value == 1
 
     def number(self, name: str, default: float) -> float:
         """Return a float attribute, which must be finite."""
