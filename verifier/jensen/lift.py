@@ -245,18 +245,28 @@ def _scaled_set(
             half = math.ldexp(1.0, min(exponent, sys.float_info.max_exp - 1))
             matrix[:, k] = rational(half) / abs(matrix[i, k]) * matrix[:, k]
         identity = False
-    inside = rows @ matrix[:-1] if dim else _zeros(len(rows), 0)
-    room = limits - rows @ offset[:-1]
-    kept = [k for k, row in enumerate(inside) if any(v != 0 for v in row)]
+    inside = rows if identity else _sparse_product(rows, matrix[:-1])
+    room = limits - _sparse_product(rows, offset[:-1, None])[:, 0] if offset[:-1].any() else limits
+    kept = [k for k, row in enumerate(inside) if row.any()]
     return WorkingSet(
         matrix, offset, inside[kept], room[kept], box, lifted=False, identity=identity
     )
 
 
+def _sparse_product(left: ObjectArray, right: ObjectArray) -> ObjectArray:
+    """Multiply matrices of few non-zeros: a box in 784 inputs has a billion products of zeros."""
+    product = _zeros(len(left), right.shape[1])
+    filled = [np.flatnonzero(row) for row in right]
+    for i, row in enumerate(left):
+        for k in np.flatnonzero(row):
+            product[i, filled[k]] += row[k] * right[k, filled[k]]
+    return product
+
+
 def _leading_input(matrix: ObjectArray, k: int) -> int:
     """Return an input that only this column moves, or else any that it moves."""
-    moved = [i for i in range(len(matrix) - 1) if matrix[i, k] != 0]
-    alone = [i for i in moved if sum(v != 0 for v in matrix[i]) == 1]
+    moved = np.flatnonzero(matrix[:-1, k]).tolist()
+    alone = [i for i in moved if np.count_nonzero(matrix[i]) == 1]
     return (alone or moved)[0]
 
 

@@ -45,7 +45,7 @@ def rationals(values: NDArray[np.float64]) -> ObjectArray:
 def floats(values: ObjectArray) -> NDArray[np.float64]:
     """Round an object array of ``fmpq`` to the nearest finite doubles; only 0 becomes 0."""
     out = np.empty(values.shape)
-    out.reshape(-1)[:] = [_nearest(v) for v in values.reshape(-1)]
+    out.reshape(-1)[:] = [_nearest(v) if v else 0.0 for v in values.reshape(-1).tolist()]
     return out
 
 
