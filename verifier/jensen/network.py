@@ -41,6 +41,9 @@ class ReluNetwork:
         In any order; exactly one is called ``"output"`` and is affine.
     input_shape, output_shape : tuple of int, optional
         Shapes of the tensors before flattening in C order (without the batch).
+    roundings : tuple of str, optional
+        What a loader had to round because no double holds it, such as a third, one line
+        each. The network is the rounded one.
 
     Raises
     ------
@@ -53,6 +56,7 @@ class ReluNetwork:
     blocks: tuple[Block, ...]
     input_shape: tuple[int, ...] = ()
     output_shape: tuple[int, ...] = ()
+    roundings: tuple[str, ...] = ()
     _by_name: dict[str, Block] = field(init=False, repr=False)
 
     def __init__(
@@ -62,11 +66,13 @@ class ReluNetwork:
         *,
         input_shape: Sequence[int] | None = None,
         output_shape: Sequence[int] | None = None,
+        roundings: Sequence[str] = (),
     ) -> None:
         checked = ordered(int(input_size), [frozen(block) for block in blocks])
         object.__setattr__(self, "input_size", int(input_size))
         object.__setattr__(self, "blocks", checked)
         object.__setattr__(self, "_by_name", {block.name: block for block in checked})
+        object.__setattr__(self, "roundings", tuple(roundings))
         for name, shape, size in (
             ("input_shape", input_shape, self.input_size),
             ("output_shape", output_shape, self.output_size),
@@ -203,6 +209,7 @@ class ReluNetwork:
             self.input_size,
             [block for block in candidates if block.name in keep],
             input_shape=self.input_shape,
+            roundings=self.roundings,
         )
 
     def negated(self) -> ReluNetwork:

@@ -69,6 +69,7 @@ class Sketch:
             blocks,
             input_shape=self._original.input_shape,
             output_shape=self._original.output_shape,
+            roundings=self._original.roundings,
         )
 
     def hidden(self) -> list[tuple[str, Draft]]:

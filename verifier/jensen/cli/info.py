@@ -14,6 +14,8 @@ from jensen.network import ReluNetwork
 from jensen.simplify import simplify
 from jensen.text import printable
 
+_MOST_ROUNDINGS = 10
+
 
 @click.command("info")
 @click.argument("model")
@@ -38,6 +40,12 @@ def command(model: str, as_json: bool) -> int:
             note = f"  ({before[name]:,} before simplification)"
         console.print(f"  {name:<11}{facts[name]:>10,}{note}")
     console.print(f"  {'digest':<11}{facts['digest'][:16]}")
+    if network.roundings:
+        console.print(f"  {'rounded':<11}{len(network.roundings):>10,}  (no double holds them)")
+        for line in network.roundings[:_MOST_ROUNDINGS]:
+            console.print(f"    {line}", soft_wrap=True)
+        if len(network.roundings) > _MOST_ROUNDINGS:
+            console.print("    ...")
     console.print()
     for line in draw_layer_graph(network):
         console.print(f"  {line}", soft_wrap=True)
@@ -54,6 +62,7 @@ def describe(network: ReluNetwork) -> dict[str, Any]:
         "relus": network.relu_count,
         "parameters": network.parameter_count,
         "digest": network.digest,
+        "roundings": list(network.roundings),
         "layer_graph": [
             {
                 "name": block.name,

@@ -45,10 +45,16 @@ class Lowering:
     ----------
     input_size : int
         Number of scalar inputs of the network.
+
+    Attributes
+    ----------
+    roundings : list of str
+        What no double holds and had to be rounded; told to the user.
     """
 
     def __init__(self, input_size: int) -> None:
         check_size(input_size)
+        self.roundings: list[str] = []
         self._blocks: list[Block] = []
         self._sizes = {INPUT: input_size}
         self._neurons = input_size
@@ -204,7 +210,11 @@ class Lowering:
                 kept.append(block)
                 needed.update(block.weights)
         return ReluNetwork(
-            self._sizes[INPUT], kept[::-1], input_shape=input_shape, output_shape=output_shape
+            self._sizes[INPUT],
+            kept[::-1],
+            input_shape=input_shape,
+            output_shape=output_shape,
+            roundings=self.roundings,
         )
 
 

@@ -23,7 +23,7 @@ from jensen.loaders import (
 from jensen.loaders.lowering import Lowering
 from jensen.loaders.onnx_file import opset_of, read_model
 from jensen.loaders.onnx_folding import can_fold, fold, tensor_array
-from jensen.loaders.onnx_node import OPERATORS, Node, Value
+from jensen.loaders.onnx_node import OPERATORS, Node, Value, label, plain
 from jensen.loaders.symbolic import (
     LoweringError,
     NotPiecewiseLinearError,
@@ -54,7 +54,6 @@ _FLOATS = {
 MAX_HELD = 2**27
 MAX_WORK = 2**29
 _GRAPHS = {onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS}
-_LONG_NAME = 200
 # what these return is fixed once the batch is, so that it may go through any operator
 _STATIC = {"Shape", "Size"}
 _ADVICE = (
@@ -205,11 +204,7 @@ class _Graph:
         return value
 
     def _at(self, proto: Any, message: str) -> str:
-        named = f"node {_short(proto.name)!r}"
-        if not proto.name:
-            named = f"node computing {_short(_first(proto))!r}"
-        kind = f"{proto.domain}.{proto.op_type}" if proto.domain else proto.op_type
-        return f"{self._path}: {named} ({_plain(kind)}): {message}"
+        return f"{self._path}: {label(proto)}: {message}"
 
 
 def _line(error: Exception) -> str:
@@ -221,21 +216,6 @@ def _numbers_in(value: Value) -> int:
     if not isinstance(value, SymbolicTensor):
         return int(value.size)
     return value.size + sum(stored_count(matrix) for matrix in value.terms.values())
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= _LONG_NAME else f"{name[:_LONG_NAME]}..."
-
-
-def _plain(name: str) -> str:
-    """Return a name from a file without line ends and other control characters."""
-    # protobuf returns bytes where a string is no valid UTF-8
-    harmless = isinstance(name, str) and name.isprintable()
-    return _short(name) if harmless else repr(_short(name))
-
-
-def _first(proto: Any) -> str:
-    return next((name for name in proto.output if name), "nothing")
 
 
 def _needed_nodes(graph: Any) -> list[Any]:
@@ -271,7 +251,7 @@ def _input_shape(info: Any) -> tuple[tuple[int, ...], bool]:
         if not fixed and i > 0:
             raise LoweringError(
                 f"input {info.name!r} has no fixed size in dimension {i} "
-                f"({_plain(dim.dim_param) or 'unnamed'}); only the first one, the batch, may vary"
+                f"({plain(dim.dim_param) or 'unnamed'}); only the first one, the batch, may vary"
             )
         dynamic = dynamic or not fixed
         shape.append(int(dim.dim_value) if fixed else 1)

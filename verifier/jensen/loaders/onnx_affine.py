@@ -50,6 +50,7 @@ def negate(node: Node) -> SymbolicTensor:
 def mean(node: Node) -> SymbolicTensor:
     """Average the inputs; 1/n is rounded to a double where it is none."""
     total = reduce(node.lowering.add, node.tensors())
+    node.rounds(f"1/{len(node.inputs)} was rounded to a double", len(node.inputs))
     return node.lowering.scale(total, np.full(total.size, 1.0 / len(node.inputs)))
 
 
@@ -72,6 +73,7 @@ def divide(node: Node) -> SymbolicTensor:
         reciprocal = 1.0 / divisor
     if not np.isfinite(reciprocal).all():
         raise LoweringError("it divides by zero")
+    node.rounds("reciprocals of its divisors were rounded to doubles", divisor)
     return scale_broadcast(node.lowering, node.tensor(0), reciprocal)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from jensen.loaders.lowering import Lowering
 from jensen.loaders.symbolic import (
@@ -16,10 +16,13 @@ from jensen.loaders.symbolic import (
     NotPiecewiseLinearError,
     SymbolicTensor,
     constant,
+    powers_of_two,
 )
 
 FloatArray = NDArray[np.float64]
 Value = SymbolicTensor | NDArray[Any]
+
+_LONG_NAME = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +44,16 @@ class Node:
     opset: int
     inputs: tuple[Value | None, ...]
     lowering: Lowering
+
+    @property
+    def label(self) -> str:
+        """The node's name and operator for messages."""
+        return label(self.proto)
+
+    def rounds(self, what: str, divisors: ArrayLike) -> None:
+        """Tell the user that reciprocals are rounded, unless they are exact."""
+        if not powers_of_two(divisors):
+            self.lowering.roundings.append(f"{self.label}: {what}")
 
     # ------------------------------------------------------------------ inputs
 
@@ -141,6 +154,27 @@ class Node:
     def has_attribute(self, name: str) -> bool:
         """Whether an attribute is given, of any type."""
         return any(attribute.name == name for attribute in self.proto.attribute)
+
+
+def label(proto: Any) -> str:
+    """Return the name and operator of a node in one short line."""
+    named = f"node {_short(proto.name)!r}"
+    if not proto.name:
+        first = next((name for name in proto.output if name), "nothing")
+        named = f"node computing {_short(first)!r}"
+    kind = f"{proto.domain}.{proto.op_type}" if proto.domain else proto.op_type
+    return f"{named} ({plain(kind)})"
+
+
+def plain(name: str) -> str:
+    """Return a name from a file without line ends and other control characters."""
+    # protobuf returns bytes where a string is no valid UTF-8
+    harmless = isinstance(name, str) and name.isprintable()
+    return _short(name) if harmless else repr(_short(name))
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LONG_NAME else f"{name[:_LONG_NAME]}..."
 
 
 Operator = Callable[[Node], Value | Sequence[Value]]

@@ -61,6 +61,8 @@ def _weighted(node: Node, *, mean: bool) -> SymbolicTensor:
         return node.tensor(0)
     x, positions, shape = groups
     rows, count = positions.shape
+    if mean:
+        node.rounds(f"1/{count} was rounded to a double", count)
     weights = np.full(positions.size, 1.0 / count if mean else 1.0)
     parts = (weights, positions.ravel(), np.arange(rows + 1) * count)
     return node.lowering.linear(sp.csr_array(parts, shape=(rows, x.size)), x, shape)

@@ -103,7 +103,9 @@ def average_pool(node: Node) -> SymbolicTensor:
     inside = windows >= 0
     if not inside.any(axis=1).all():
         raise LoweringError("a window that covers padding only")
-    weights = np.broadcast_to(1.0 / counted.sum(axis=1, keepdims=True), windows.shape)
+    counts = counted.sum(axis=1, keepdims=True)
+    node.rounds(f"1/{counts.max()} was rounded to a double", counts)
+    weights = np.broadcast_to(1.0 / counts, windows.shape)
     starts = np.concatenate([[0], np.cumsum(inside.sum(axis=1))])
     parts = (weights[inside], windows[inside], starts)
     matrix = sp.csr_array(parts, shape=(len(windows), prod(spatial)))
@@ -116,6 +118,7 @@ def global_average_pool(node: Node) -> SymbolicTensor:
     """Average over all positions of a channel."""
     x = _image(node)
     rows, size = prod(x.shape[:2]), prod(x.shape[2:])
+    node.rounds(f"1/{size} was rounded to a double", size)
     parts = (np.full(x.size, 1.0 / max(1, size)), np.arange(x.size), np.arange(rows + 1) * size)
     shape = (*x.shape[:2], *(1 for _ in x.shape[2:]))
     return node.lowering.linear(sp.csr_array(parts, shape=(rows, x.size)), x, shape)
@@ -158,7 +161,8 @@ def batch_normalization(node: Node) -> SymbolicTensor:
     """Return ``scale (x - mean) / sqrt(var + epsilon) + B`` per channel.
 
     The factor is irrational; like runtimes do it is rounded to float32, or to
-    float64 where the scale is stored so. The offset is rounded once, to float64.
+    float64 where the scale is stored so. What it adds, together with the bias of
+    the layer before it, is rounded to float64.
     """
     # before opset 14 the statistics among the outputs asked for training mode
     statistics = node.opset < 14 and any(node.proto.output[1:])
@@ -178,6 +182,10 @@ def batch_normalization(node: Node) -> SymbolicTensor:
     precision = np.float64 if node.array(1).dtype == np.float64 else np.float32
     factor = (scale / np.sqrt(spread)).astype(precision).astype(np.float64)
     shift = offset - factor * mean
+    node.lowering.roundings.append(
+        f"{node.label}: scale / sqrt(variance + epsilon) was rounded to {precision.__name__}, "
+        "its offset to a double"
+    )
     if not (np.isfinite(factor).all() and np.isfinite(shift).all()):
         raise LoweringError("parameters that overflow")
     per_entry = np.broadcast_to(np.arange(x.shape[1])[:, None], (x.shape[0], x.shape[1], 1))

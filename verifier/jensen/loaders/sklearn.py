@@ -8,8 +8,10 @@ import numpy as np
 
 from jensen.errors import ModelFileError, UnsupportedOperatorError
 from jensen.loaders.lowering import Lowering
-from jensen.loaders.symbolic import LoweringError, constant
+from jensen.loaders.symbolic import LoweringError, constant, powers_of_two
 from jensen.network import ReluNetwork
+
+_DIVIDING = ("StandardScaler", "MaxAbsScaler")
 
 
 def from_sklearn(model: Any) -> ReluNetwork:
@@ -45,6 +47,10 @@ def from_sklearn(model: Any) -> ReluNetwork:
     try:
         for scaler in scalers:
             factor, shift, after = _scaling(scaler, inputs)
+            if type(scaler).__name__ in _DIVIDING and not powers_of_two(factor):
+                lowering.roundings.append(
+                    f"{type(scaler).__name__}: reciprocals of its scales were rounded to doubles"
+                )
             x = lowering.add(x, constant(-shift))
             x = lowering.add(lowering.scale(x, factor), constant(after))
         last = len(network.coefs_) - 1

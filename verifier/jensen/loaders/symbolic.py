@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from jensen.exact import Matrix
 from jensen.lossless import is_nonzero
@@ -142,6 +142,11 @@ def broadcast_together(
 def nonzero_terms(terms: Mapping[str, Matrix]) -> Mapping[str, Matrix]:
     """Drop the matrices without a non-zero."""
     return {source: matrix for source, matrix in terms.items() if is_nonzero(matrix)}
+
+
+def powers_of_two(values: ArrayLike) -> bool:
+    """Whether all numbers are plus or minus powers of two, whose reciprocals are exact."""
+    return bool((np.abs(np.frexp(np.asarray(values, dtype=np.float64))[0]) == 0.5).all())
 
 
 def stored_count(matrix: Matrix) -> int:
