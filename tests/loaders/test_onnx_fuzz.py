@@ -1,18 +1,22 @@
-"""Mutated files: a network, or one line that says what is wrong."""
+"""Mutated files: a verdict, or one line that says what is wrong."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import resource
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
-from onnx import helper
+from onnx import helper, numpy_helper
 from onnx_models import make_model
+from test_onnx_operators import CASES, build
 
-from jensen.errors import JensenError
+from jensen.cli import ExitCode, main
 from jensen.loaders import load
 
 SECONDS = 20
@@ -150,31 +154,41 @@ def mutated_graph(model: onnx.ModelProto, rng: np.random.Generator) -> bytes:
     return copy.SerializeToString()
 
 
-def run(count: int, folder: Path, seed: int) -> dict[str, int]:
+def mutant(index: int, rng: np.random.Generator, models: list[onnx.ModelProto]) -> bytes:
+    """Damage a network of several layers, or one operator with its attributes."""
+    model = models[index % len(models)]
+    if index % 2:
+        case = CASES[int(rng.integers(len(CASES)))]
+        opset = case.opsets[int(rng.integers(len(case.opsets)))]
+        model = build(case, opset, ("input", "affine", "relu")[index % 3], np.float32)
+        if not model.graph.initializer:
+            model.graph.initializer.append(numpy_helper.from_array(np.ones(2), "unused"))
+    if index % 4 < 2:
+        return mutated_bytes(model.SerializeToString(), rng)
+    return mutated_graph(model, rng)
+
+
+def run(count: int, folder: Path, seed: int) -> Counter[int]:
+    """Return how often each exit code came."""
     rng = np.random.default_rng(seed)
     models = seeds()
-    contents = [model.SerializeToString() for model in models]
     path = folder / "mutant.onnx"
-    results: dict[str, int] = {}
-    for i in range(count):
-        which = i % len(models)
-        if i % 2:
-            path.write_bytes(mutated_bytes(contents[which], rng))
-        else:
-            path.write_bytes(mutated_graph(models[which], rng))
+    codes: Counter[int] = Counter()
+    for index in range(count):
+        path.write_bytes(mutant(index, rng, models))
         start = time.perf_counter()
-        message = None
-        try:
-            network = load(path)
-        except JensenError as error:
-            outcome, message = type(error).__name__, str(error)
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = main(["verify", str(path), "--time-limit", "1"])
+        assert time.perf_counter() - start < SECONDS, index
+        if code == ExitCode.ERROR:
+            assert err.getvalue().startswith(f"jensen: error: {path}: "), (index, err.getvalue())
+            assert err.getvalue().count("\n") == 1
+            assert not out.getvalue()
         else:
-            outcome = "network"
-            network(np.zeros((1, network.input_size)))
-        assert message is None or (message.startswith(str(path)) and "\n" not in message)
-        assert time.perf_counter() - start < SECONDS, path
-        results[outcome] = results.get(outcome, 0) + 1
-    return results
+            assert out.getvalue().split()[0] in ("convex", "nonconvex", "unknown"), index
+        codes[code] += 1
+    return codes
 
 
 def test_the_seeds_are_networks(tmp_path):
@@ -183,18 +197,18 @@ def test_the_seeds_are_networks(tmp_path):
         assert load(tmp_path / f"{i}.onnx").relu_count > 0
 
 
-def test_mutated_files_give_a_network_or_one_line(tmp_path):
-    results = run(200, tmp_path, seed=0)
-    assert {"network", "ModelFileError"} <= set(results)
+def test_mutated_files_give_a_verdict_or_one_line(tmp_path):
+    codes = run(200, tmp_path, seed=0)
+    assert set(codes) >= {ExitCode.CONVEX, ExitCode.NONCONVEX, ExitCode.ERROR}
 
 
 @pytest.mark.slow
-def test_two_thousand_mutated_files_give_a_network_or_one_line_in_bounded_memory(tmp_path):
+def test_two_thousand_mutated_files_give_a_verdict_or_one_line_in_bounded_memory(tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + BYTES, hard))
     try:
-        results = run(2000, tmp_path, seed=1)
+        codes = run(2000, tmp_path, seed=1)
     finally:
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
-    assert results["network"] > 50
+    assert codes[ExitCode.CONVEX] + codes[ExitCode.NONCONVEX] > 100
