@@ -157,7 +157,7 @@ def _stacked_matrix(rows: IndexArray, columns: FloatArray, width: int) -> sp.csr
 def gemm(node: Node) -> SymbolicTensor:
     """Return ``alpha A' B' + beta C``."""
     low = node.lowering
-    if len(node.tensor(0).shape) != 2 or len(node.tensor(1).shape) != 2:
+    if node.rank(0) != 2 or node.rank(1) != 2:
         raise LoweringError("A and B must be matrices")
     transpose_a, transpose_b = node.flag("transA"), node.flag("transB")
     if node.is_constant(1):

@@ -66,6 +66,10 @@ class Node:
         value = self._input(position)
         return not isinstance(value, SymbolicTensor) or value.is_constant
 
+    def rank(self, position: int) -> int:
+        """Return the number of dimensions of an input."""
+        return len(self._input(position).shape)
+
     def tensor(self, position: int) -> SymbolicTensor:
         """Return an input as a tensor; constants are lifted."""
         value = self._input(position)
