@@ -19,7 +19,7 @@ from jensen.errors import (
     UndecidedError,
     UnsupportedOperatorError,
 )
-from jensen.loaders import load
+from jensen.loaders import from_keras, from_sklearn, from_torch, load
 from jensen.midpoint import Violation, worst_violation
 from jensen.network import Activation, Block, ReluNetwork
 from jensen.options import Engine, Options
@@ -52,6 +52,9 @@ __all__ = [
     "UnsupportedOperatorError",
     "Verdict",
     "Violation",
+    "from_keras",
+    "from_sklearn",
+    "from_torch",
     "is_convex",
     "load",
     "verify",

@@ -6,14 +6,20 @@ import contextlib
 import io
 import tempfile
 import warnings
+from collections.abc import Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from jensen.errors import ModelFileError, NetworkError
+from jensen.loaders.agreement import check_agreement
 from jensen.loaders.onnx import load_onnx
 from jensen.network import ReluNetwork
+
+FloatArray = NDArray[np.float64]
 
 
 def from_keras(model: Any) -> ReluNetwork:
@@ -27,7 +33,8 @@ def from_keras(model: Any) -> ReluNetwork:
     Raises
     ------
     ModelFileError
-        If Keras cannot export it.
+        If Keras cannot export it, or exports another function: the network is compared
+        with the model on random points.
     UnsupportedOperatorError
         If it holds an operation outside piecewise-linear networks.
     """
@@ -45,10 +52,25 @@ def from_keras(model: Any) -> ReluNetwork:
             reason = " ".join(str(error).split())[:200]
             raise ModelFileError(f"{name}: Keras cannot export it to ONNX ({reason})") from None
         try:
-            return load_onnx(file)
+            network = load_onnx(file)
         except (ModelFileError, NetworkError) as error:
             message = str(error).removeprefix(f"{file}: ")
             raise type(error)(f"{name}: {message}") from None
+    _compare(model, network, name)
+    return network
+
+
+def _compare(model: Any, network: ReluNetwork, name: str) -> None:
+    inputs = getattr(model, "inputs", None) or []
+    shapes = [[int(size) for size in x.shape[1:]] for x in inputs]
+    if sum(prod(shape) for shape in shapes) != network.input_size:
+        return  # a subclassed model does not tell its inputs
+
+    def run(samples: Sequence[FloatArray]) -> Any:
+        given = [sample.astype("float32") for sample in samples]
+        return model.predict(given[0] if len(given) == 1 else given, verbose=0)
+
+    check_agreement(network, run, shapes, precision=2.0**-23, name=name)
 
 
 def _call_once(model: Any) -> None:

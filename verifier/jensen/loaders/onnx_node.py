@@ -155,6 +155,14 @@ class Node:
         found = self._attribute(name, onnx.AttributeProto.INTS)
         return None if found is None else tuple(int(v) for v in found.ints)
 
+    def floats(self, name: str) -> tuple[float, ...]:
+        """Return an attribute that lists finite numbers."""
+        found = self._attribute(name, onnx.AttributeProto.FLOATS)
+        values = () if found is None else tuple(float(v) for v in found.floats)
+        if not np.isfinite(values).all():
+            raise LoweringError(f"attribute {name!r} is {values}")
+        return values
+
     def has_attribute(self, name: str) -> bool:
         """Whether an attribute is given, of any type."""
         return any(attribute.name == name for attribute in self.proto.attribute)

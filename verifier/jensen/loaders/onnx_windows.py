@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -14,6 +15,7 @@ from jensen.loaders.symbolic import (
     LoweringError,
     SymbolicTensor,
     check_entries,
+    check_size,
     constant,
 )
 from jensen.loaders.windows import (
@@ -67,13 +69,17 @@ def convolution(node: Node) -> SymbolicTensor:
     windows = joint_windows(axes, spatial)
     matrix = convolution_matrix(weight.reshape(filters, depth, -1), windows, prod(spatial), groups)
     shape = (batch, filters, *(len(axis) for axis in axes))
-    result = node.lowering.linear(_per_sample(matrix, batch), x, shape)
+    return _with_bias(node, node.lowering.linear(_per_sample(matrix, batch), x, shape))
+
+
+def _with_bias(node: Node, result: SymbolicTensor) -> SymbolicTensor:
+    """Add the third input, one number per channel."""
     if not node.has(2):
         return result
-    bias = node.numbers(2)
+    bias, filters = node.numbers(2), result.shape[1]
     if bias.shape != (filters,):
         raise LoweringError(f"a bias of shape {bias.shape} for {filters} filters")
-    offset = constant(bias.reshape(1, filters, *(1 for _ in spatial)))
+    offset = constant(bias.reshape(1, filters, *(1 for _ in result.shape[2:])))
     return node.lowering.add(result, offset)
 
 
@@ -84,11 +90,79 @@ def _per_sample(matrix: sp.csr_array, copies: int) -> sp.csr_array:
     return sp.csr_array(sp.kron(sp.eye_array(copies), matrix, format="csr"))
 
 
-def _kernel(node: Node, rank: int) -> tuple[int, ...]:
+def _pool_options(node: Node, rank: int) -> WindowOptions:
     kernel = node.sequence("kernel_shape")
     if kernel is None or len(kernel) != rank:
         raise LoweringError(f"kernel_shape {kernel} for {rank} spatial dimensions")
-    return kernel
+    options = _options(node, kernel)
+    wide = any(s > k for s, k in zip(options.strides, kernel, strict=True))
+    if options.auto_pad.startswith("SAME") and (wide or max(options.dilations, default=1) > 1):
+        # the definition and onnxruntime disagree on where the windows lie
+        raise LoweringError(
+            f"auto_pad {options.auto_pad} with dilations or with strides beyond the window; "
+            "export explicit pads"
+        )
+    return options
+
+
+@operator("ConvTranspose")
+def transposed_convolution(node: Node) -> SymbolicTensor:
+    """Apply the transposed matrix of a convolution with constant filters."""
+    x, weight = _image(node), node.numbers(1)
+    batch, channels, *spatial = x.shape
+    groups = node.integer("group", 1)
+    if weight.ndim != len(x.shape) or not weight.size:
+        raise LoweringError(f"filters of shape {weight.shape} for an input of shape {x.shape}")
+    depth, per_group, *kernel = weight.shape
+    if groups < 1 or depth != channels or channels % groups:
+        raise LoweringError(f"filters for {depth} channels in {groups} groups for {channels}")
+    if (given := node.sequence("kernel_shape")) and given != tuple(kernel):
+        raise LoweringError(f"kernel_shape {given}, the filters have {tuple(kernel)}")
+    options, sizes = _transposed_options(node, tuple(kernel), spatial)
+    check_size(batch * groups * per_group * prod(sizes))
+    axes = [axis_windows(options, i, size)[: spatial[i]] for i, size in enumerate(sizes)]
+    if [len(axis) for axis in axes] != spatial:
+        raise LoweringError(f"an output of {sizes} positions for {spatial} of the input")
+    windows = joint_windows(axes, sizes)
+    filters = weight.reshape(channels, per_group, -1)
+    matrix = sp.csr_array(convolution_matrix(filters, windows, prod(sizes), groups).T)
+    shape = (batch, groups * per_group, *sizes)
+    return _with_bias(node, node.lowering.linear(_per_sample(matrix, batch), x, shape))
+
+
+def _transposed_options(
+    node: Node, kernel: tuple[int, ...], spatial: list[int]
+) -> tuple[WindowOptions, list[int]]:
+    """Return the options of the convolution from outputs to inputs, and the output sizes."""
+    rank = len(kernel)
+    options = _options(node, kernel)
+    extra = node.sequence("output_padding") or (0,) * rank
+    given = node.sequence("output_shape")
+    if len(extra) != rank or min(extra) < 0 or (given and len(given) != rank):
+        raise LoweringError(f"output_padding {extra}, output_shape {given} for {rank} dimensions")
+    full = [
+        stride * (size - 1) + more + (width - 1) * dilation + 1
+        for stride, size, more, width, dilation in zip(
+            options.strides, spatial, extra, kernel, options.dilations, strict=True
+        )
+    ]
+    same = options.auto_pad.startswith("SAME")
+    if same and not given:
+        given = tuple(s * stride for s, stride in zip(spatial, options.strides, strict=True))
+    begins, ends = options.pads[:rank], options.pads[rank:]
+    if given:
+        total = [f - g for f, g in zip(full, given, strict=True)]
+        if min(total) < 0:
+            raise LoweringError(f"an output of {given} positions, {full} are computed")
+        half = tuple(t // 2 for t in total)
+        rest = tuple(t - h for t, h in zip(total, half, strict=True))
+        begins, ends = (half, rest) if options.auto_pad == "SAME_UPPER" else (rest, half)
+    elif options.auto_pad == "VALID":
+        begins = ends = (0,) * rank
+    sizes = [f - b - e for f, b, e in zip(full, begins, ends, strict=True)]
+    if min(sizes) < 1:
+        raise LoweringError(f"an output of {sizes} positions")
+    return replace(options, pads=begins + ends, auto_pad="NOTSET"), sizes
 
 
 @operator("AveragePool")
@@ -96,7 +170,7 @@ def average_pool(node: Node) -> SymbolicTensor:
     """Average over windows; 1/n is rounded to a double where it is none."""
     x = _image(node)
     batch, channels, *spatial = x.shape
-    options = _options(node, _kernel(node, len(spatial)))
+    options = _pool_options(node, len(spatial))
     axes = [axis_windows(options, i, size) for i, size in enumerate(spatial)]
     windows = joint_windows(axes, spatial)
     counted = windows > OUTSIDE if node.flag("count_include_pad") else windows >= 0
@@ -128,7 +202,7 @@ def global_average_pool(node: Node) -> SymbolicTensor:
 def max_pool(node: Node) -> SymbolicTensor:
     """Take the maximum over windows, one axis after the other."""
     x = _image(node)
-    options = _options(node, _kernel(node, len(x.shape) - 2))
+    options = _pool_options(node, len(x.shape) - 2)
     for i, size in enumerate(x.shape[2:]):
         x = _max_along(node.lowering, x, i + 2, axis_windows(options, i, size))
     return x
