@@ -20,6 +20,13 @@ IMG = (1, 2, 5, 6)
 NARROW = {"Cast", "ConvTranspose", "Resize", "Upsample"}
 
 
+INTRODUCED: dict[str, int] = {}
+for schema in onnx.defs.get_all_schemas_with_history():
+    if schema.domain == "":
+        version = INTRODUCED.get(schema.name, NEWEST)
+        INTRODUCED[schema.name] = min(version, schema.since_version)
+
+
 @dataclass(frozen=True)
 class Case:
     """One operator with constants; ``rounds`` where the weights are no exact doubles."""
@@ -39,12 +46,7 @@ class Case:
     @property
     def opsets(self) -> list[int]:
         """All operator sets in which the operator takes these arguments."""
-        changed = {
-            schema.since_version
-            for schema in onnx.defs.get_all_schemas_with_history()
-            if schema.name == self.op and schema.domain == ""
-        }
-        first = max(self.since, min(changed), OLDEST)
+        first = max(self.since, INTRODUCED[self.op], OLDEST)
         return list(range(first, min(self.until, NEWEST) + 1))
 
 
