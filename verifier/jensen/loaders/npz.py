@@ -70,6 +70,9 @@ def load_npz(path: Path) -> ReluNetwork:
     NetworkError
         If the network in it is not a valid ReLU DAG.
     """
+    if path.is_file() and not zipfile.is_zipfile(path):
+        # numpy would take it for a pickle, and advise to trust it
+        raise ModelFileError(f"{path}: not a {FORMAT} archive (no zip archive)")
     try:
         with np.load(path, allow_pickle=False) as archive:
             return _network(archive)

@@ -6,7 +6,6 @@ import contextlib
 import importlib
 import os
 import re
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from jensen.errors import MissingExtraError, ModelFileError
 from jensen.loaders.agreement import check_agreement
 from jensen.loaders.onnx import network_from_model
+from jensen.loaders.quiet import quiet
 from jensen.network import ReluNetwork
 
 FloatArray = NDArray[np.float64]
@@ -103,7 +103,7 @@ def load_pt2(path: Path) -> ReluNetwork:
     """
     torch = _import_torch()
     try:
-        with _only_weights():
+        with _only_weights(), quiet("torch"):
             program = torch.export.load(path)
     except Exception as error:  # torch raises what its readers happen to raise
         raise ModelFileError(f"{path}: torch cannot read it ({_line(error)})") from None
@@ -113,8 +113,7 @@ def load_pt2(path: Path) -> ReluNetwork:
 def _exported(model: Any, samples: Any, path: Path) -> ReluNetwork:
     torch = _import_torch()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet("torch"):
             program = torch.onnx.export(model, samples, dynamo=True, verbose=False)
     except ImportError as error:
         raise MissingExtraError(f"{_EXTRA} ({error.name} is missing)") from None
