@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 from onnx import helper
 from onnx_models import NEWEST, assert_same_function, make_model, network_of
 
+import jensen.loaders.onnx  # noqa: F401  (fills the table of operators)
 from jensen.loaders.onnx_node import OPERATORS
 
 OLDEST = 7
@@ -530,3 +533,8 @@ def test_operator_is_lowered_to_the_function_that_onnxruntime_computes(case, ops
 
 def test_every_operator_is_in_the_grid():
     assert set(OPERATORS) - {case.op for case in CASES} == {"Shape", "Size", "CastLike"}
+
+
+def test_every_operator_is_in_the_documentation():
+    text = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
+    assert set(OPERATORS) <= set(re.findall(r"\w+", text))
