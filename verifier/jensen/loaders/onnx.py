@@ -15,6 +15,7 @@ from jensen.errors import ModelFileError, NetworkError, UnsupportedOperatorError
 from jensen.loaders import (
     onnx_activations,
     onnx_affine,
+    onnx_convolutions,
     onnx_einsum,
     onnx_reductions,
     onnx_resize,
@@ -43,6 +44,7 @@ from jensen.network import ReluNetwork
 _OPERATOR_MODULES = (
     onnx_activations,
     onnx_affine,
+    onnx_convolutions,
     onnx_einsum,
     onnx_reductions,
     onnx_resize,
