@@ -63,3 +63,11 @@ def test_another_number_of_outputs_is_refused():
 
 def test_a_point_where_the_original_overflows_tells_nothing():
     compare(lambda _: np.array([np.inf, 0.0]))
+
+
+def test_an_original_that_does_not_run_is_refused():
+    def run(_):
+        raise RuntimeError("not implemented\nfor Half")
+
+    with pytest.raises(ModelFileError, match=r"does not run .* \(not implemented for Half\)"):
+        compare(run)

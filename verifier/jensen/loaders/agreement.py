@@ -47,13 +47,14 @@ def check_agreement(
     Raises
     ------
     ModelFileError
-        If an output differs by more than ``precision ** 0.4`` of the largest number in
-        the network: far more than rounding does, far less than a wrong operator.
+        If the original does not run, or an output differs by more than
+        ``precision ** 0.4`` of the largest number in the network: far more than
+        rounding does, far less than a wrong operator.
     """
     rng = np.random.default_rng(0)
     for _ in range(POINTS):
         inputs = [rng.normal(size=(1, *shape)) for shape in shapes]
-        expected = np.concatenate([part.ravel() for part in _arrays(run(inputs))])
+        expected = _joined(run, inputs, name)
         x = np.concatenate([part.ravel() for part in inputs])
         values = network.pre_activations(x[None, :])
         found = values[OUTPUT][0]
@@ -70,6 +71,15 @@ def check_agreement(
                 f"{name}: the exporter changed the function: at a random point output {worst} "
                 f"is {expected[worst]:g}, of the exported network {found[worst]:g}"
             )
+
+
+def _joined(run: Callable[..., Any], inputs: Sequence[FloatArray], name: str) -> FloatArray:
+    try:
+        parts = _arrays(run(inputs))
+    except Exception as error:  # any operator of the original may raise anything
+        reason = " ".join(str(error).split())[:200]
+        raise ModelFileError(f"{name}: it does not run on a random point ({reason})") from None
+    return np.concatenate([np.zeros(0), *(part.ravel() for part in parts)])
 
 
 def _arrays(result: Any) -> list[FloatArray]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from jensen.loaders.onnx_affine import PRODUCT, times_matrix
@@ -35,7 +37,7 @@ def einsum(node: Node) -> SymbolicTensor:
         raise LoweringError("it sums over subscripts of its constant operand only")
     # what only x names is summed by a matrix of ones
     full = [*batch, *summed, *added]
-    check_entries(int(np.prod([sizes[s] for s in full])))
+    check_entries(prod(sizes[s] for s in full))
     order = [s for s in full if s in w_term]
     spread = weight.transpose([w_term.index(s) for s in order]).reshape(
         [sizes[s] if s in w_term else 1 for s in full]

@@ -108,6 +108,13 @@ class Node:
             raise LoweringError(f"input {self.proto.input[position]!r} must hold integers")
         return tuple(int(v) for v in array.ravel())
 
+    def single_integer(self, position: int) -> int:
+        """Return a constant input that holds one integer."""
+        values = self.integers(position)
+        if len(values) != 1:
+            raise LoweringError(f"input {self.proto.input[position]!r} must hold one integer")
+        return values[0]
+
     def _input(self, position: int) -> Value:
         value = self.inputs[position] if position < len(self.inputs) else None
         if value is None:

@@ -86,11 +86,11 @@ def _extreme(node: Node, *, largest: bool) -> SymbolicTensor:
 def cumulative_sum(node: Node) -> SymbolicTensor:
     """Add everything before and at a position along an axis."""
     x = node.tensor(0)
-    (axis,) = node.integers(1)
-    lines = np.moveaxis(x.indices(), normal_axis(axis, len(x.shape)), -1)
+    axis = normal_axis(node.single_integer(1), len(x.shape))
+    lines = np.moveaxis(x.indices(), axis, -1)
     lines = lines.reshape(-1, lines.shape[-1])
     check_entries(lines.size * lines.shape[-1])
-    read = np.tri(lines.shape[-1], k=-1 if node.flag("exclusive") else 0)
+    read = np.tri(lines.shape[-1], k=-1 if node.flag("exclusive") else 0, dtype=bool)
     outputs, inputs = np.nonzero(read.T if node.flag("reverse") else read)
     places = (lines[:, outputs].ravel(), lines[:, inputs].ravel())
     matrix = sp.csr_array((np.ones(places[0].size), places), shape=(x.size, x.size))
@@ -101,7 +101,7 @@ def cumulative_sum(node: Node) -> SymbolicTensor:
 def largest_or_smallest(node: Node) -> SymbolicTensor:
     """Return the k largest (or smallest) numbers along an axis, sorted; not where they are."""
     x = node.tensor(0)
-    count = node.integer("k", 0) if node.opset < 10 else sum(node.integers(1))
+    count = node.integer("k", 0) if node.opset < 10 else node.single_integer(1)
     axis = normal_axis(node.integer("axis", -1), len(x.shape))
     if not 1 <= count <= x.shape[axis]:
         raise LoweringError(f"k {count} of {x.shape[axis]} numbers")

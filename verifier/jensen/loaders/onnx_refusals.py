@@ -23,7 +23,7 @@ _JUMPING = frozenset(
     {
         "And", "ArgMax", "ArgMin", "Ceil", "DequantizeLinear", "DynamicQuantizeLinear", "Equal",
         "Floor", "Greater", "GreaterOrEqual", "Hardmax", "IsInf", "IsNaN", "Less", "LessOrEqual",
-        "Mod", "NonZero", "Not", "OneHot", "Or", "QuantizeLinear", "Round", "Shrink", "Sign",
+        "Mod", "NonZero", "Not", "OneHot", "Or", "QuantizeLinear", "Round", "Sign",
         "ThresholdedRelu", "TreeEnsemble", "TreeEnsembleClassifier", "TreeEnsembleRegressor", "Xor",
     }
 )

@@ -1,10 +1,14 @@
-"""Resize and Upsample: nearest and linear interpolation, one axis after the other."""
+"""Resize and Upsample: nearest and linear interpolation, one axis after the other.
+
+Where an output lies between the inputs is a fraction n/d, kept as two integers: runtimes
+that compute it in floating point may take the other neighbour.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
-from math import ceil, floor, prod
+from math import floor, prod
 
 import numpy as np
 import scipy.sparse as sp
@@ -12,13 +16,11 @@ import scipy.sparse as sp
 from jensen.loaders.onnx_node import Node, normal_axis, operator
 from jensen.loaders.symbolic import LoweringError, SymbolicTensor, check_entries, check_size
 
-_HALF = Fraction(1, 2)
-
-_ROUND: dict[str, Callable[[Fraction], int]] = {
-    "round_prefer_floor": lambda v: ceil(v - _HALF),
-    "round_prefer_ceil": lambda v: floor(v + _HALF),
-    "floor": floor,
-    "ceil": ceil,
+_ROUND: dict[str, Callable[[int, int], int]] = {
+    "round_prefer_floor": lambda n, d: -((d - 2 * n) // (2 * d)),
+    "round_prefer_ceil": lambda n, d: (2 * n + d) // (2 * d),
+    "floor": lambda n, d: n // d,
+    "ceil": lambda n, d: -(-n // d),
 }
 
 
@@ -34,9 +36,10 @@ def resize(node: Node) -> SymbolicTensor:
     for axis, (size, scale) in enumerate(_targets(node, x.shape)):
         if size == x.shape[axis] and scale == 1:
             continue
-        places = [_place(node, i, x.shape[axis], size, scale) for i in range(size)]
+        step, start, divisor = _places(node, x.shape[axis], size, scale)
+        numerators = [step * i + start for i in range(size)]
         interpolate = _pick if mode == "nearest" else _blend
-        x = interpolate(node, x, axis, places)
+        x = interpolate(node, x, axis, numerators, divisor)
     return x
 
 
@@ -57,7 +60,7 @@ def _targets(node: Node, shape: tuple[int, ...]) -> list[tuple[int, Fraction]]:
         scales = [Fraction(float(number)) for number in numbers]
         pairs = [(floor(s * shape[a]), s) for s, a in zip(scales, axes, strict=False)]
         count = len(scales)
-    if count != len(axes) or min((size for size, _ in pairs), default=1) < 1:
+    if not count == len(axes) == len(set(axes)) or min((size for size, _ in pairs), default=1) < 1:
         raise LoweringError(f"sizes {[size for size, _ in pairs]} of shape {shape}")
     for axis, pair in zip(axes, pairs, strict=True):
         result[axis] = pair
@@ -65,40 +68,46 @@ def _targets(node: Node, shape: tuple[int, ...]) -> list[tuple[int, Fraction]]:
     return result
 
 
-def _place(node: Node, i: int, old: int, new: int, scale: Fraction) -> Fraction:
-    """Return where in the input the i-th output lies."""
+def _places(node: Node, old: int, new: int, scale: Fraction) -> tuple[int, int, int]:
+    """Return integers with which output i lies at ``(step * i + start) / divisor``."""
     usual = "asymmetric" if node.opset < 11 else "half_pixel"
     how = node.text("coordinate_transformation_mode", usual)
-    if how == "asymmetric":
-        return i / scale
+    if how == "asymmetric":  # i / scale
+        return scale.denominator, 0, scale.numerator
     if how == "half_pixel" or (how == "pytorch_half_pixel" and new > 1):
-        return (i + _HALF) / scale - _HALF
-    if how == "pytorch_half_pixel":
-        return Fraction(0)
+        # (i + 1/2) / scale - 1/2
+        half = scale.denominator - scale.numerator
+        return 2 * scale.denominator, half, 2 * scale.numerator
+    if how == "pytorch_half_pixel" or (how == "align_corners" and new == 1):
+        return 0, 0, 1
     if how == "align_corners":
-        return Fraction(i * (old - 1), new - 1) if new > 1 else Fraction(0)
+        return old - 1, 0, new - 1
     raise LoweringError(f"coordinate_transformation_mode {how!r} is not supported")
 
 
-def _pick(node: Node, x: SymbolicTensor, axis: int, places: list[Fraction]) -> SymbolicTensor:
+def _pick(
+    node: Node, x: SymbolicTensor, axis: int, numerators: list[int], divisor: int
+) -> SymbolicTensor:
     how = node.text("nearest_mode", "floor" if node.opset < 11 else "round_prefer_floor")
     if how not in _ROUND:
         raise LoweringError(f"nearest_mode {how!r} is unknown")
-    nearest = np.clip([_ROUND[how](place) for place in places], 0, x.shape[axis] - 1)
+    last = x.shape[axis] - 1
+    nearest = [min(max(_ROUND[how](n, divisor), 0), last) for n in numerators]
     return x.take(np.take(x.indices(), nearest, axis=axis))
 
 
-def _blend(node: Node, x: SymbolicTensor, axis: int, places: list[Fraction]) -> SymbolicTensor:
-    last = Fraction(x.shape[axis] - 1)
-    inside = [min(max(place, Fraction(0)), last) for place in places]
-    left = np.array([floor(place) for place in inside])
-    right = np.minimum(left + 1, x.shape[axis] - 1)
-    exact = [place - floor(place) for place in inside]
-    share = np.array([float(part) for part in exact])
-    if any(Fraction(found) != part for found, part in zip(share.tolist(), exact, strict=True)):
+def _blend(
+    node: Node, x: SymbolicTensor, axis: int, numerators: list[int], divisor: int
+) -> SymbolicTensor:
+    last = x.shape[axis] - 1
+    inside = [min(max(n, 0), last * divisor) for n in numerators]
+    left = np.array([n // divisor for n in inside])
+    right = np.minimum(left + 1, last)
+    share = np.array([n % divisor / divisor for n in inside])
+    if not _is_exact(share, inside, divisor):
         node.lowering.roundings.append(f"{node.label}: its weights were rounded to doubles")
     shape = list(x.shape)
-    shape[axis] = len(places)
+    shape[axis] = len(numerators)
     check_entries(2 * prod(shape))
     positions = [np.take(x.indices(), side, axis=axis).ravel() for side in (left, right)]
     along = np.indices(shape)[axis].ravel()
@@ -109,3 +118,11 @@ def _blend(node: Node, x: SymbolicTensor, axis: int, places: list[Fraction]) -> 
     matrix.sum_duplicates()
     matrix.eliminate_zeros()
     return node.lowering.linear(matrix, x, shape)
+
+
+def _is_exact(share: np.ndarray, numerators: list[int], divisor: int) -> bool:
+    """Whether the weights of both neighbours are what they should be."""
+    if (1.0 - (1.0 - share) != share).any():
+        return False
+    ratios = (value.as_integer_ratio() for value in share.tolist())
+    return all(p * divisor == n % divisor * q for (p, q), n in zip(ratios, numerators, strict=True))

@@ -90,7 +90,7 @@ def _as_arrays(result: Any) -> Any:
         return [_as_arrays(part) for part in result.values()]
     if isinstance(result, list | tuple):
         return [_as_arrays(part) for part in result]
-    return result.double().cpu().numpy()
+    return result.double().cpu().numpy() if hasattr(result, "double") else []
 
 
 def load_pt2(path: Path) -> ReluNetwork:
