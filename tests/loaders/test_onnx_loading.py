@@ -385,6 +385,7 @@ MALFORMED = {
     "Clip order": single(
         "Clip", {"a": np.array(2, np.float32), "b": np.array(1, np.float32)}, opset=12
     ),
+    "Clip to infinity": single("Clip", {"a": np.float32(-np.inf), "b": np.float32(-np.inf)}),
     "Div by zero": single("Div", {"w": np.zeros(4, np.float32)}),
     "input without size": single("Relu", shape=("n", "m")),
     "empty": single("Slice", {"s": np.array([0]), "e": np.array([0]), "a": np.array([1])}),

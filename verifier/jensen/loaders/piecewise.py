@@ -64,6 +64,8 @@ def clip(lowering: Lowering, x: SymbolicTensor, low: float, high: float) -> Symb
     if low > high:
         raise LoweringError(f"the lower bound {low:g} exceeds the upper bound {high:g}")
     if low == high:
+        if np.isinf(low):
+            raise LoweringError(f"both bounds are {low:g}")
         return constant(np.full(x.shape, low))
     if np.isinf(low) and np.isinf(high):
         return x
