@@ -91,7 +91,7 @@ def test_the_ending_decides_and_others_are_refused(results, tmp_path):
     assert (tmp_path / "r.html").read_text().startswith("<!doctype html>")
     with pytest.raises(OptionError, match=r"\.html or \.md"):
         write_report(results, tmp_path / "r.pdf")
-    with pytest.raises(OptionError, match=r"\.csv or \.jsonl"):
+    with pytest.raises(OptionError, match=r"\.csv, \.jsonl, \.parquet"):
         write_export(results, tmp_path / "r.xls")
 
 
@@ -106,6 +106,19 @@ def test_exports_hold_every_row(results, tmp_path):
     assert {row["status"] for row in rows} == {"convex", "nonconvex", "error"}
     down = next(line for line in lines if line["status"] == "nonconvex")
     assert down["counterexample"]["violation"]
+
+
+def test_parquet_holds_the_same_columns_with_the_same_types_whatever_the_rows(results, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    write_export(results, tmp_path / "r.parquet")
+    write_export([], tmp_path / "none.parquet")
+    table = parquet.read_table(tmp_path / "r.parquet")
+    assert table.column_names == list(COLUMNS)
+    assert table.schema.equals(parquet.read_schema(tmp_path / "none.parquet"))
+    assert sorted(table["status"].to_pylist()) == ["convex", "error", "nonconvex"]
+    violations = dict(zip(table["status"].to_pylist(), table["violation"].to_pylist(), strict=True))
+    assert violations["nonconvex"] > 0
+    assert violations["convex"] is None
 
 
 def test_a_report_of_nothing_is_a_report(tmp_path):

@@ -36,12 +36,16 @@ class Job:
         Seconds for the proof.
     certificates : str or None
         Folder for certificates.
+    kill_after : float or None
+        Seconds after which an executor may end the worker: far beyond ``time_limit``,
+        for jobs that their own limit did not end.
     """
 
     number: int
     case: Case
     time_limit: float | None = None
     certificates: str | None = None
+    kill_after: float | None = None
 
 
 def run_job(job: Job) -> Row:

@@ -14,6 +14,8 @@ from jensen.batch.job import Job
 from jensen.batch.store import Store, file_stamp
 
 _POLL = 0.25
+# a job's own limit ends the proof; its worker is ended only when that failed by far
+_GRACE_FACTOR, _GRACE_SECONDS = 2.0, 60.0
 
 
 @dataclass(frozen=True)
@@ -183,7 +185,18 @@ class _Run:
         self.stamps[number] = None if self.store is None else file_stamp(case.path)
         self.running[number] = turn == 0
         self.on_event(Event(EventKind.START, number, case))
-        self.executor.submit(Job(number, case, limit, self.certificates))
+        self.executor.submit(Job(number, case, limit, self.certificates, self._kill_after()))
+
+    def _kill_after(self) -> float | None:
+        """Return when a job that starts now may be killed.
+
+        The short limit of the first turn is no reason to: a large model may take longer
+        to be read, and comes again.
+        """
+        given = [] if self.limits.time_limit is None else [self.limits.time_limit]
+        if self.end is not None:
+            given.append(max(0.0, self.end - time.monotonic()))
+        return _GRACE_FACTOR * min(given) + _GRACE_SECONDS if given else None
 
     def _take(self, number: int, row: Row) -> None:
         quick = self.running.pop(number)
