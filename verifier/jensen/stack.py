@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import overload
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from jensen.block import INPUT, OUTPUT, FloatArray
 from jensen.errors import ModelFileError, NetworkError
@@ -130,7 +130,7 @@ class NetworkStack(Sequence[ReluNetwork]):
     def __iter__(self) -> Iterator[ReluNetwork]:
         return (self[index] for index in range(len(self)))
 
-    def take(self, numbers: np.ndarray[tuple[int], np.dtype[np.int64]]) -> NetworkStack:
+    def take(self, numbers: Sequence[int] | NDArray[np.int64]) -> NetworkStack:
         """Return the stack of some of the networks."""
         part = object.__new__(NetworkStack)
         object.__setattr__(part, "weights", tuple(w[numbers] for w in self.weights))

@@ -140,8 +140,8 @@ class DaskExecutor:
             return unpack(job, answer)
         error = future.exception()
         if type(error).__name__ == "KilledWorker":
-            return error_row(job.case.path, "its Dask workers were lost, one after the other")
-        return error_row(job.case.path, error)
+            return error_row(job.case, "its Dask workers were lost, one after the other")
+        return error_row(job.case, error)
 
     def _check_workers(self) -> None:
         try:

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from jensen.batch.case import Case, Row, RowStatus
+from jensen.batch.networks import network_of
 from jensen.decide import verify
 from jensen.errors import JensenError
-from jensen.loaders import load
 from jensen.network import ReluNetwork
 from jensen.text import printable
 from jensen.verdict import Verdict
@@ -53,18 +53,25 @@ def run_job(job: Job) -> Row:
     start = time.perf_counter()
     case = job.case
     try:
-        network = load(case.path)
+        network = network_of(case)
     except Exception as error:
-        row = error_row(case.path, error)
+        row = error_row(case, error)
     else:
         row = _verified(job, network)
     return replace(row, seconds=time.perf_counter() - start, finished=now(), versions=versions())
 
 
-def error_row(path: Path, error: BaseException | str) -> Row:
+def error_row(case: Case, error: BaseException | str) -> Row:
     """Return the row of a case that gave no verdict."""
-    text = describe(error).removeprefix(f"{printable(path)}: ")
-    return Row(RowStatus.ERROR, file_digest(path), error=text)
+    text = describe(error).removeprefix(f"{printable(case.path)}: ")
+    digest = file_digest(case.path) if case.network is None else case.network.digest
+    return Row(RowStatus.ERROR, digest, error=text)
+
+
+def verdict_row(verdict: Verdict, network: ReluNetwork) -> Row:
+    """Return the row of a verdict."""
+    row = _summed_up(verdict, _facts(network))
+    return replace(row, seconds=sum(verdict.times.values()), finished=now(), versions=versions())
 
 
 def describe(error: BaseException | str) -> str:
@@ -113,12 +120,7 @@ def versions() -> dict[str, str]:
 
 def _verified(job: Job, network: ReluNetwork) -> Row:
     case = job.case
-    facts: dict[str, Any] = {
-        "digest": network.digest,
-        "inputs": network.input_size,
-        "relus": network.relu_count,
-        "parameters": network.parameter_count,
-    }
+    facts = _facts(network)
     options = replace(
         case.options, time_limit=job.time_limit, certificate=job.certificates is not None
     )
@@ -128,6 +130,15 @@ def _verified(job: Job, network: ReluNetwork) -> Row:
     except Exception as error:
         return Row(RowStatus.ERROR, error=describe(error), **facts)
     return replace(_summed_up(verdict, facts), certificate=saved)
+
+
+def _facts(network: ReluNetwork) -> dict[str, Any]:
+    return {
+        "digest": network.digest,
+        "inputs": network.input_size,
+        "relus": network.relu_count,
+        "parameters": network.parameter_count,
+    }
 
 
 def _summed_up(verdict: Verdict, facts: dict[str, Any]) -> Row:

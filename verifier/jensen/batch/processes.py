@@ -151,7 +151,7 @@ def _ready(pipes: list[Connection], timeout: float) -> list[Connection]:
 
 
 def _lost(job: Job, reason: str) -> Row:
-    row = error_row(job.case.path, f"worker {reason}").to_json()
+    row = error_row(job.case, f"worker {reason}").to_json()
     return Row.from_json(row | {"finished": now()})
 
 

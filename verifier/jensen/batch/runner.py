@@ -10,7 +10,8 @@ from enum import StrEnum
 
 from jensen.batch.case import Case, Row, RowStatus
 from jensen.batch.executor import Executor, InlineExecutor
-from jensen.batch.job import Job
+from jensen.batch.job import Job, verdict_row
+from jensen.batch.networks import refuted
 from jensen.batch.store import Store, file_stamp
 
 _POLL = 0.25
@@ -148,6 +149,7 @@ class _Run:
                 self.on_event(Event(EventKind.FOUND, number, case, row))
 
     def go(self) -> list[tuple[Case, Row]]:
+        self._refute_together()
         open_ = [number for number in range(len(self.cases)) if number not in self.rows]
         self.quick = self._quick_limit(len(open_))
         first = 0 if self.quick is not None else 1
@@ -163,6 +165,16 @@ class _Run:
         if not self.stop():
             self._give_up()
         return [(case, self.rows[n]) for n, case in enumerate(self.cases) if n in self.rows]
+
+    def _refute_together(self) -> None:
+        """Close what needs no job: networks in memory that common lines refute."""
+        if self.certificates is not None:
+            return
+        unanswered = [(n, case) for n, case in enumerate(self.cases) if n not in self.rows]
+        for number, network, verdict in refuted(unanswered):
+            if not self._going():
+                return
+            self._finish(number, verdict_row(verdict, network))
 
     def _quick_limit(self, count: int) -> float | None:
         """Return the limit of the first pass, None where one pass serves as well."""
@@ -182,7 +194,8 @@ class _Run:
             if limit is None or left < limit:
                 limit = left
                 self.cut.add(number)
-        self.stamps[number] = None if self.store is None else file_stamp(case.path)
+        if self.store is not None and case.network is None:
+            self.stamps[number] = file_stamp(case.path)
         self.running[number] = turn == 0
         self.on_event(Event(EventKind.START, number, case))
         self.executor.submit(Job(number, case, limit, self.certificates, self._kill_after()))

@@ -39,11 +39,13 @@ class Answer:
 
 
 def pack(job: Job) -> SentJob | None:
-    """Read what a job needs; None where there is no file to read.
+    """Read what a job needs beyond its network; None where there is no file to read.
 
     Such a job fails wherever it runs, so it can just as well be run here.
     """
     path = job.case.path
+    if job.case.network is not None:
+        return SentJob(job, {})
     try:
         if not path.is_file():
             return None

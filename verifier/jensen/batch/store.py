@@ -115,6 +115,8 @@ class Store:
 
     def find(self, case: Case) -> Row | None:
         """Return the stored row of a case if its file is unchanged since."""
+        if case.network is not None:
+            return self.get(case, case.network.digest)
         stamp = file_stamp(case.path)
         if stamp is None:
             return None
@@ -178,7 +180,9 @@ class Store:
 
     def _name(self, case: Case, job: str) -> None:
         expected = None if case.expected is None else str(case.expected)
-        values = (case.name, case.question, _absolute(case.path), job, expected, case.reason)
+        # a network that a program made has no file
+        path = "" if case.network is not None and not case.path.is_file() else _absolute(case.path)
+        values = (case.name, case.question, path, job, expected, case.reason)
         self._db.execute("INSERT OR REPLACE INTO model VALUES (?,?,?,?,?,?)", values)
 
     def rows(self) -> Iterator[tuple[Case, Row]]:

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from jensen.batch.case import Case, Row, RowStatus
+from jensen.batch.networks import network_of
 from jensen.batch.outcome import Kind, evidence, failures, outcome, summary
 from jensen.domain import Box, Domain
 from jensen.errors import JensenError, MissingExtraError
 from jensen.layer_graph import draw_layer_graph
-from jensen.loaders import load
 from jensen.network import FloatArray, ReluNetwork
 
 # more is too slow to look at in a browser
@@ -170,7 +170,7 @@ def _seconds(seconds: float) -> str:
 def _drawn(case: Case, row: Row, *, salt: str) -> tuple[str, str]:
     """Return layer graph and plot of a model, empty where its file is no longer the same."""
     try:
-        network = load(case.path)
+        network = network_of(case)
     except (JensenError, OSError):
         return "", ""
     if network.digest != row.digest:
