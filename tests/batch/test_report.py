@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import subprocess
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -126,6 +127,30 @@ def test_a_report_of_nothing_is_a_report(tmp_path):
     assert "0 models" in to_markdown([])
 
 
+def browse(page: Path, profile: Path, *options: str) -> "subprocess.CompletedProcess[str]":
+    """Open a page in headless Chromium, which fetches nothing by itself; its console goes to
+    standard error."""
+    assert CHROMIUM is not None
+    quiet = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync"
+    silent = "--disable-background-networking --disable-component-update --hide-scrollbars"
+    return subprocess.run(
+        [
+            CHROMIUM,
+            *quiet.split(),
+            *silent.split(),
+            "--enable-logging=stderr",
+            f"--user-data-dir={profile}",
+            "--virtual-time-budget=3000",
+            *options,
+            page.as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 def test_a_browser_sorts_filters_and_shows_model_pages_without_errors(tmp_path):
     rows = [
@@ -160,24 +185,8 @@ def test_a_browser_sorts_filters_and_shows_model_pages_without_errors(tmp_path):
     </script></head>"""
     page = tmp_path / "page.html"
     page.write_text(to_html(rows, pictures=0).replace("</head>", probe, 1))
-    assert CHROMIUM is not None
-    quiet = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync"
-    silent = "--disable-background-networking --disable-component-update"
-    run = subprocess.run(
-        [
-            CHROMIUM,
-            *quiet.split(),
-            *silent.split(),
-            f"--user-data-dir={tmp_path / 'profile'}",
-            "--virtual-time-budget=3000",
-            "--dump-dom",
-            page.as_uri(),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
+    run = browse(page, tmp_path / "profile", "--dump-dom")
+    assert "CONSOLE" not in run.stderr
     found = re.search(r"<body([^>]*)>", run.stdout)
     assert found is not None, run.stderr[-2000:]
     data = dict(re.findall(r'data-(\w+)="([^"]*)"', found[1]))
@@ -192,3 +201,38 @@ def test_a_browser_sorts_filters_and_shows_model_pages_without_errors(tmp_path):
         "before": "",
         "after": "m3",
     }
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+@pytest.mark.parametrize("dark", [False, True])
+def test_pages_fit_a_phone_and_follow_its_colours(tmp_path, make, dark):
+    probe = """
+    <script>
+    window.addEventListener("load", () => {
+      const out = parent.document.body.dataset;
+      const root = document.documentElement;
+      out.width = innerWidth;
+      out.table = root.scrollWidth - root.clientWidth;
+      location.hash = "#m0";
+      setTimeout(() => {
+        const line = document.querySelector("#m0 svg path[style*=currentColor]");
+        out.model = root.scrollWidth - root.clientWidth;
+        out.ink = getComputedStyle(document.body).color;
+        out.line = getComputedStyle(line).stroke;
+      }, 200);
+    });
+    </script></head>"""
+    path = make("a_rather_long_name_without_any_place_to_break.npz", -1)
+    results = run_batch(find_cases([path], domain=Box(-2000, 2000)))
+    page = tmp_path / "page.html"
+    whole = escape(to_html(results).replace("</head>", probe, 1))
+    # no window is as narrow as a phone
+    page.write_text(f'<iframe style="width: 390px; border: 0" srcdoc="{whole}"></iframe>')
+    scheme = f"--blink-settings=preferredColorScheme={int(not dark)}"
+    run = browse(page, tmp_path / "profile", scheme, "--dump-dom")
+    assert "CONSOLE" not in run.stderr
+    found = re.search(r"<body([^>]*)>", run.stdout)
+    assert found is not None, run.stderr[-2000:]
+    data = dict(re.findall(r'data-(\w+)="([^"]*)"', found[1]))
+    assert (data["width"], data["table"], data["model"]) == ("390", "0", "0")
+    assert data["ink"] == data["line"] == ("rgb(228, 233, 237)" if dark else "rgb(27, 39, 51)")
