@@ -63,7 +63,7 @@ def run_job(job: Job) -> Row:
 
 def error_row(case: Case, error: BaseException | str) -> Row:
     """Return the row of a case that gave no verdict."""
-    text = describe(error).removeprefix(f"{printable(case.path)}: ")
+    text = describe(error, case.path)
     digest = file_digest(case.path) if case.network is None else case.network.digest
     return Row(RowStatus.ERROR, digest, error=text)
 
@@ -74,22 +74,35 @@ def verdict_row(verdict: Verdict, network: ReluNetwork) -> Row:
     return replace(row, seconds=sum(verdict.times.values()), finished=now(), versions=versions())
 
 
-def describe(error: BaseException | str) -> str:
-    """Return an error in one line, with its type unless it is one of this package."""
+def describe(error: BaseException | str, path: Path | None = None) -> str:
+    """Return an error in one line, with its type unless it is one of this package.
+
+    Parameters
+    ----------
+    error : exception or str
+    path : Path, optional
+        Of the model, which need not be named again.
+    """
     if isinstance(error, str):
         return error
     if isinstance(error, MemoryError):
         return "out of memory"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}" + (f": {error.filename!r}" if error.filename else "")
-    text = " ".join(str(error).split())
-    text = printable(text)
+    text = str(error)
+    if path is not None:
+        text = text.removeprefix(f"{path}: ").replace(str(path), printable(path))
+    text = printable(" ".join(text.split()))
     return text if isinstance(error, JensenError) else f"{type(error).__name__}: {text}"
 
 
 def file_digest(path: Path) -> str:
-    """Return a digest for a case without a network: of the bytes, else of the name."""
-    sha = hashlib.sha256()
+    """Return a digest for a case without a network: of where it is, and of its bytes if any.
+
+    Two files with the same bytes may fail for different reasons.
+    """
+    where = os.fsencode(path.absolute())
+    sha = hashlib.sha256(where + b"\0")
     try:
         if not path.is_file():  # a pipe would be waited for
             raise OSError
@@ -97,7 +110,7 @@ def file_digest(path: Path) -> str:
             while chunk := stream.read(2**20):
                 sha.update(chunk)
     except OSError:
-        return f"name:{hashlib.sha256(os.fsencode(path)).hexdigest()}"
+        return f"name:{hashlib.sha256(where).hexdigest()}"
     return f"file:{sha.hexdigest()}"
 
 

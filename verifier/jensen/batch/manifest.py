@@ -88,11 +88,14 @@ def _from_folder(
         if (folder / name).is_file():
             return _from_manifest(folder / name, domain, options, output)
     found: list[Path] = []
-    for here, folders, files in os.walk(folder):
+    closed: list[OSError] = []
+    for here, folders, files in os.walk(folder, onerror=closed.append):
         named = [name for name in folders if Path(name).suffix.lower() in SUPPORTED]
         found += [Path(here, name) for name in [*files, *named]]
         folders[:] = sorted(set(folders) - set(named)) if recursive else []
     models = sorted(path for path in found if path.suffix.lower() in SUPPORTED)
+    # a folder that cannot be listed is a case, so that it is reported, not skipped
+    models += [Path(os.fsdecode(error.filename)) for error in closed]
     if not models:
         raise ModelFileError(f"{folder}: no model in it ({', '.join(SUPPORTED)})")
     chosen = domain or Everywhere()

@@ -108,7 +108,20 @@ def network_of(case: Case) -> ReluNetwork:
         if number.isdecimal() and int(number) < len(stack):  # as it was stored
             return stack[int(number)]
         raise ModelFileError(f"{case.path}: a stack of {len(stack)} networks, not one")
+    _check_reachable(case.path)
     return load(case.path)
+
+
+def _check_reachable(path: Path) -> None:
+    """Say why a link or a folder of a batch leads to nothing."""
+    try:
+        if path.is_dir():
+            next(path.iterdir(), None)
+        elif path.is_symlink():
+            path.stat()
+    except OSError as error:
+        what = "a link, " if path.is_symlink() else ""
+        raise ModelFileError(f"{path}: {what}{error.strerror}") from None
 
 
 def holds_stack(path: Path) -> bool:
