@@ -156,8 +156,10 @@ class _Run:
         self.queue = [(first, _size(self.cases[number]), number) for number in open_]
         heapq.heapify(self.queue)
         while self.queue or self.running:
-            while self.queue and len(self.running) < self.executor.slots and self._going():
+            going = self._going()
+            while going and self.queue and len(self.running) < self.executor.slots:
                 self._start(*heapq.heappop(self.queue))
+                going = self._going()
             if not self.running:
                 break
             for job, row in self.executor.wait(_POLL):

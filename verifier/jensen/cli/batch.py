@@ -143,7 +143,7 @@ def _run(
             retry={RowStatus(word) for word in settings["retry"] if word != "none"},
             force=settings["force"],
             on_event=progress.on_event,
-            stop=stopped,
+            stop=progress.stop,
             certificates=settings["certificates"],
         )
 
