@@ -12,7 +12,7 @@ from jensen.batch.case import Case, Row, RowStatus
 from jensen.batch.executor import Executor, InlineExecutor
 from jensen.batch.job import Job, verdict_row
 from jensen.batch.networks import refuted
-from jensen.batch.store import Store, file_stamp
+from jensen.batch.store import Fingerprint, Store, fingerprint
 
 _POLL = 0.25
 # a job's own limit ends the proof; its worker is ended only when that failed by far
@@ -125,7 +125,7 @@ class _Run:
         self.on_event: Callable[[Event], None] = lambda event: None
         self.stop: Callable[[], bool] = lambda: False
         self.rows: dict[int, Row] = {}
-        self.stamps: dict[int, str | None] = {}
+        self.files: dict[int, Fingerprint | None] = {}
         self.first_try: dict[int, Row] = {}
         # (pass, cost, number): a heap pops all of the first pass before the second
         self.queue: list[tuple[int, float, int]] = []
@@ -197,7 +197,7 @@ class _Run:
                 limit = left
                 self.cut.add(number)
         if self.store is not None and case.network is None:
-            self.stamps[number] = file_stamp(case.path)
+            self.files[number] = fingerprint(case.path)
         self.running[number] = turn == 0
         self.on_event(Event(EventKind.START, number, case))
         self.executor.submit(Job(number, case, limit, self.certificates, self._kill_after()))
@@ -247,7 +247,7 @@ class _Run:
         case = self.cases[number]
         self.rows[number] = row
         if self.store is not None:
-            self.store.put(case, row, self.stamps.get(number))
+            self.store.put(case, row, self.files.get(number))
         self.on_event(Event(EventKind.DONE, number, case, row))
 
     def _give_up(self) -> None:
