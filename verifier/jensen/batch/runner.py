@@ -155,15 +155,14 @@ class _Run:
         first = 0 if self.quick is not None else 1
         self.queue = [(first, _size(self.cases[number]), number) for number in open_]
         heapq.heapify(self.queue)
-        while self.queue or self.running:
-            going = self._going()
-            while going and self.queue and len(self.running) < self.executor.slots:
-                self._start(*heapq.heappop(self.queue))
-                going = self._going()
-            if not self.running:
-                break
-            for job, row in self.executor.wait(_POLL):
-                self._take(job.number, row)
+        self._start_some()
+        while self.running:
+            done = self.executor.wait(_POLL)
+            quick = [self.running.pop(job.number) for job, _ in done]
+            self._start_some()  # no worker waits while results are written
+            for (job, row), was_quick in zip(done, quick, strict=True):
+                self._take(job.number, row, was_quick)
+            self._start_some()
         if not self.stop():
             self._give_up()
         return [(case, self.rows[n]) for n, case in enumerate(self.cases) if n in self.rows]
@@ -213,8 +212,13 @@ class _Run:
             given.append(max(0.0, self.end - time.monotonic()))
         return _GRACE_FACTOR * min(given) + _GRACE_SECONDS if given else None
 
-    def _take(self, number: int, row: Row) -> None:
-        quick = self.running.pop(number)
+    def _start_some(self) -> None:
+        going = self._going()
+        while going and self.queue and len(self.running) < self.executor.slots:
+            self._start(*heapq.heappop(self.queue))
+            going = self._going()
+
+    def _take(self, number: int, row: Row, quick: bool) -> None:
         case = self.cases[number]
         if row.status is RowStatus.UNKNOWN and number in self.cut:
             self.first_try[number] = row
