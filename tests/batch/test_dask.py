@@ -18,6 +18,7 @@ from onnx import TensorProto, helper
 from jensen.batch import Limits, RowStatus, Store, find_cases, run_batch
 from jensen.batch import dask as jensen_dask
 from jensen.batch.dask import ClusterError, DaskExecutor
+from jensen.cli import main
 
 distributed = pytest.importorskip("distributed")
 ROOT = Path(__file__).resolve().parents[2]
@@ -109,6 +110,18 @@ def test_where_there_is_no_scheduler_the_error_names_the_address(monkeypatch):
     monkeypatch.setattr(jensen_dask, "_CONNECT_SECONDS", 0.2)
     with pytest.raises(ClusterError, match=r"tcp://127\.0\.0\.1:9: cannot be reached"):
         DaskExecutor("tcp://127.0.0.1:9", quiet=True)
+
+
+def test_the_command_says_in_one_line_what_a_cluster_lacks(make, monkeypatch, capsys):
+    model = str(make("a.npz", 1))
+    monkeypatch.setattr(jensen_dask, "_CONNECT_SECONDS", 0.2)
+    assert main(["batch", model, "--scheduler", "tcp://127.0.0.1:9"]) == 2
+    assert "tcp://127.0.0.1:9: cannot be reached" in capsys.readouterr().err
+    assert main(["batch", model, "--scheduler", "tcp://127.0.0.1:9", "--jobs", "2"]) == 2
+    assert "--scheduler and --jobs exclude each other" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    assert main(["batch", model, "--scheduler", "tcp://127.0.0.1:9"]) == 2
+    assert "pip install 'jensen[dask]'" in capsys.readouterr().err
 
 
 def test_workers_of_another_release_are_refused(cluster, monkeypatch):

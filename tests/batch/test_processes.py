@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jensen.batch import Limits, RowStatus, Store, find_cases, run_batch
+from jensen.batch import Limits, Row, RowStatus, Store, find_cases, run_batch
+from jensen.batch.job import Job
 from jensen.batch.processes import ProcessExecutor
 from jensen.network import ReluNetwork
 
@@ -150,6 +151,18 @@ def test_a_job_that_needs_too_much_memory_is_a_row_and_the_next_one_runs(tmp_pat
     assert rows["large.npz"].status is RowStatus.ERROR
     assert "memory" in rows["large.npz"].error or "worker" in rows["large.npz"].error
     assert rows["small.npz"].status is RowStatus.CONVEX
+
+
+def test_a_job_that_ignores_its_limit_is_killed(tournament, make, executor):
+    (endless,) = find_cases([tournament("endless.npz", 1024, 32)])
+    executor.submit(Job(0, endless, kill_after=3.0))
+    answers: list[tuple[Job, Row]] = []
+    while not answers:
+        answers = executor.wait(0.5)
+    assert answers[0][1].status is RowStatus.ERROR
+    assert "still running long after its limit" in answers[0][1].error
+    ((_, row),) = run_batch(find_cases([make("a.npz", 1)]), executor=executor)
+    assert row.status is RowStatus.CONVEX
 
 
 def test_workers_end_with_their_parent_even_if_it_is_killed(tmp_path, make, hard):

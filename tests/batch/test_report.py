@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from jensen.batch import Case, Row, RowStatus, find_cases, run_batch
 from jensen.batch.export import COLUMNS, write_export
 from jensen.domain import Box, Everywhere
-from jensen.errors import OptionError
+from jensen.errors import MissingExtraError, OptionError
 
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")
@@ -120,6 +121,12 @@ def test_parquet_holds_the_same_columns_with_the_same_types_whatever_the_rows(re
     violations = dict(zip(table["status"].to_pylist(), table["violation"].to_pylist(), strict=True))
     assert violations["nonconvex"] > 0
     assert violations["convex"] is None
+
+
+def test_parquet_without_pyarrow_names_the_extra(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(MissingExtraError, match=r"jensen\[parquet\]"):
+        write_export([], tmp_path / "r.parquet")
 
 
 def test_a_report_of_nothing_is_a_report(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -143,7 +144,26 @@ def check_question(inputs: int, domain: Domain, options: Options) -> None:
         raise OptionError(f"inputs {list(options.inputs)}: the network has {inputs}, from 0 on")
 
 
-def claim_of(options: Options) -> str:
+def refuted(
+    pair: Counterexample,
+    domain: Domain,
+    output: int,
+    options: Options,
+    times: Mapping[str, float],
+) -> Verdict:
+    """Return the verdict that an exact counterexample proves."""
+    return Verdict(
+        Status.NONCONVEX,
+        domain,
+        output,
+        str(options.engine),
+        counterexample=pair,
+        times=times,
+        claim=_claim(options),
+    )
+
+
+def _claim(options: Options) -> str:
     """Return what is claimed, in words: convex or concave, in which inputs."""
     claim = "concave" if options.concave else "convex"
     if options.inputs is not None:
@@ -380,6 +400,6 @@ class _Verification:
             self._output,
             str(self._options.engine),
             times=dict(self._times),
-            claim=claim_of(self._options),
+            claim=_claim(self._options),
             **fields,
         )

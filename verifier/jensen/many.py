@@ -13,14 +13,14 @@ import numpy as np
 
 from jensen.block import FloatArray
 from jensen.counterexample import counterexample, slope_change
-from jensen.decide import check_question, claim_of, merged_options, verify
+from jensen.decide import check_question, merged_options, refuted, verify
 from jensen.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.network import ReluNetwork
 from jensen.options import Options
 from jensen.refute import NOISE, STEPS, LineSampler, middle_distance
 from jensen.stack import NetworkStack, architecture
 from jensen.stack_exact import exact_violations
-from jensen.verdict import Counterexample, Status, Verdict
+from jensen.verdict import Counterexample, Verdict
 
 _CHUNK = 256  # networks at once: what they need stays in the cache
 _READ = 2048  # networks taken from a generator before any is verified
@@ -170,19 +170,11 @@ class _Search:
                 for part in np.array_split(left, -(-left.size // _CHUNK)):
                     pairs = shared.refuted(scalar.take(part))
                     found |= {int(part[k]): pair for k, pair in pairs.items()}
-        each = (time.perf_counter() - start) / max(1, len(stack))
-        return {k: self._verdict(pair, each) for k, pair in found.items()}
-
-    def _verdict(self, pair: Counterexample, seconds: float) -> Verdict:
-        return Verdict(
-            Status.NONCONVEX,
-            self.domain,
-            self.output,
-            str(self.options.engine),
-            counterexample=pair,
-            times={"lines": seconds},
-            claim=claim_of(self.options),
-        )
+        times = {"lines": (time.perf_counter() - start) / max(1, len(stack))}
+        return {
+            k: refuted(pair, self.domain, self.output, self.options, times)
+            for k, pair in found.items()
+        }
 
 
 class _Points:
