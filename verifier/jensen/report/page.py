@@ -61,6 +61,7 @@ def to_html(results: Sequence[tuple[Case, Row]], *, title: str = "", pictures: i
         title=title or "Convexity of ReLU networks",
         summary=summary(results),
         statuses=[(str(status), counts[status]) for status in RowStatus if counts[status]],
+        any_expected=any(case.expected is not None for case, _ in results),
         mismatches=sum(Kind.MISMATCH in outcome(case, row) for case, row in results),
         total=len(results),
         seconds=_seconds(sum(row.seconds for _, row in results)),
