@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from itertools import pairwise
 
 import numpy as np
@@ -107,6 +109,21 @@ def test_files_that_hold_no_stack_are_refused(tmp_path):
             NetworkStack.load(tmp_path / f"{name}.npz")
     with pytest.raises(NetworkError, match=r"flat\.npz: weights"):
         NetworkStack.load(tmp_path / "flat.npz")
+
+
+def test_files_that_declare_too_much_are_refused_before_they_are_read(tmp_path, monkeypatch):
+    header = io.BytesIO()
+    shape = {"descr": "<f8", "fortran_order": False, "shape": (2**50, 1, 1)}
+    np.lib.format.write_array_header_1_0(header, shape)
+    with zipfile.ZipFile(tmp_path / "declared.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("W0", "b0"):
+            archive.writestr(f"{name}.npy", header.getvalue())
+    with pytest.raises(ModelFileError, match=r"declared.*out of memory"):
+        NetworkStack.load(tmp_path / "declared.npz")
+    random_stack(100, 3, 4, 1).save(tmp_path / "large.npz")
+    monkeypatch.setattr("jensen.stack._LARGEST", 10_000)
+    with pytest.raises(ModelFileError, match=r"large.*at most 10,000 are supported"):
+        NetworkStack.load(tmp_path / "large.npz")
 
 
 def one_by_one(stack: NetworkStack, x: np.ndarray, y: np.ndarray) -> list:

@@ -16,6 +16,8 @@ from jensen.block import INPUT, OUTPUT, FloatArray
 from jensen.errors import ModelFileError, NetworkError
 from jensen.network import ReluNetwork
 
+_LARGEST = 2**31  # bytes of a file of stacked arrays
+
 
 @dataclass(frozen=True, eq=False, init=False)
 class NetworkStack(Sequence[ReluNetwork]):
@@ -92,10 +94,16 @@ class NetworkStack(Sequence[ReluNetwork]):
         weights: list[FloatArray] = []
         biases: list[FloatArray] = []
         try:
+            with zipfile.ZipFile(path) as parts:  # a declared size is checked before it is read
+                size = sum(part.file_size for part in parts.infolist())
+            if size > _LARGEST:
+                raise ValueError(f"{size:,} bytes; at most {_LARGEST:,} are supported")
             with np.load(path, allow_pickle=False) as archive:
                 while f"W{len(weights)}" in archive.files:
                     biases.append(archive[f"b{len(weights)}"])
                     weights.append(archive[f"W{len(weights)}"])
+        except MemoryError:
+            raise ModelFileError(f"{path}: not a stack of networks (out of memory)") from None
         except (KeyError, ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
             raise ModelFileError(f"{path}: not a stack of networks ({error})") from None
         if not weights:

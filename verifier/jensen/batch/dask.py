@@ -10,10 +10,11 @@ import time
 import uuid
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from jensen.batch.case import Row
-from jensen.batch.job import Job, error_row, run_job, versions
+from jensen.batch.case import Row, RowStatus
+from jensen.batch.job import Job, describe, error_row, run_job, versions
 from jensen.batch.processes import ProcessExecutor
 from jensen.batch.sent import Answer, SentJob, pack, run_sent, unpack
 from jensen.errors import JensenError, MissingExtraError
@@ -137,7 +138,11 @@ class DaskExecutor:
             )
         if future.status == "finished":
             answer: Answer = future.result()
-            return unpack(job, answer)
+            try:
+                return unpack(job, answer)
+            except OSError as failure:  # its certificates cannot be written
+                text = describe(failure)
+                return replace(answer.row, status=RowStatus.ERROR, error=text, certificate=None)
         error = future.exception()
         if type(error).__name__ == "KilledWorker":
             return error_row(job.case, "its Dask workers were lost, one after the other")
