@@ -116,6 +116,8 @@ def test_parquet_holds_the_same_columns_with_the_same_types_whatever_the_rows(re
     write_export([], tmp_path / "none.parquet")
     table = parquet.read_table(tmp_path / "r.parquet")
     assert table.column_names == list(COLUMNS)
+    types = {name: str(table.schema.field(name).type) for name in ("relus", "seconds", "status")}
+    assert types == {"relus": "int64", "seconds": "double", "status": "string"}
     assert table.schema.equals(parquet.read_schema(tmp_path / "none.parquet"))
     assert sorted(table["status"].to_pylist()) == ["convex", "error", "nonconvex"]
     violations = dict(zip(table["status"].to_pylist(), table["violation"].to_pylist(), strict=True))

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ COLUMNS = (
     "error", "certificate", "digest", "finished",
 )  # fmt: skip
 ENDINGS = (".csv", ".jsonl", ".parquet")
-_FLOATS = {"lower", "upper", "violation", "tolerance", "seconds"}
-_INTEGERS = {"output", "nodes", "lps", "inputs", "relus", "parameters"}
+_TYPES = {item.name: str(item.type) for item in fields(Row)} | {
+    "output": "int",
+    "violation": "float",
+}
 
 
 def write_export(results: Iterable[tuple[Case, Row]], path: Path) -> None:
@@ -84,9 +87,10 @@ def _write_parquet(results: Iterable[tuple[Case, Row]], path: Path) -> None:
         raise MissingExtraError("Parquet needs pyarrow: pip install 'jensen[parquet]'") from None
 
     def kind(column: str) -> Any:
-        if column in _FLOATS:
+        declared = _TYPES.get(column, "str")
+        if declared.startswith("float"):
             return pa.float64()
-        return pa.int64() if column in _INTEGERS else pa.string()
+        return pa.int64() if declared.startswith("int") else pa.string()
 
     schema = pa.schema([(column, kind(column)) for column in COLUMNS])
     rows = [flat(case, row) for case, row in results]
