@@ -56,7 +56,6 @@ class ProcessExecutor:
         self._patience = patience
         self._context = multiprocessing.get_context("spawn")
         self._workers: list[_Worker] = []
-        self._lost: list[tuple[Job, Row]] = []
 
     def submit(self, job: Job) -> None:
         """Hand a job to an idle worker, starting one where there is none."""
