@@ -20,9 +20,11 @@ from jensen.errors import (
     UnsupportedOperatorError,
 )
 from jensen.loaders import from_keras, from_sklearn, from_torch, load
+from jensen.many import verify_many
 from jensen.midpoint import Violation, worst_violation
 from jensen.network import Activation, Block, ReluNetwork
 from jensen.options import Engine, Options
+from jensen.stack import NetworkStack
 from jensen.verdict import Counterexample, GroupEvidence, Reason, Status, Verdict
 
 __version__ = "0.1.0"
@@ -41,6 +43,7 @@ __all__ = [
     "MissingExtraError",
     "ModelFileError",
     "NetworkError",
+    "NetworkStack",
     "OptionError",
     "Options",
     "Polyhedron",
@@ -58,5 +61,6 @@ __all__ = [
     "is_convex",
     "load",
     "verify",
+    "verify_many",
     "worst_violation",
 ]
