@@ -20,10 +20,12 @@ from jensen.errors import (
     UnsupportedOperatorError,
 )
 from jensen.loaders import load
-from jensen.midpoint import Violation, worst_violation
+from jensen.midpoint import Violation
 from jensen.network import Activation, Block, ReluNetwork
 from jensen.options import Engine, Options
 from jensen.verdict import Counterexample, GroupEvidence, Reason, Status, Verdict
+from jensen.violation import worst_violation
+from jensen.worst_jump import JumpViolation, worst_jump
 
 __version__ = "0.1.0"
 
@@ -38,6 +40,7 @@ __all__ = [
     "Everywhere",
     "GroupEvidence",
     "JensenError",
+    "JumpViolation",
     "MissingExtraError",
     "ModelFileError",
     "NetworkError",
@@ -55,5 +58,6 @@ __all__ = [
     "is_convex",
     "load",
     "verify",
+    "worst_jump",
     "worst_violation",
 ]

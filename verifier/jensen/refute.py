@@ -106,7 +106,7 @@ class _Sampler:
         if inputs is not None:
             self._moves = np.zeros(self._dim)
             self._moves[list(inputs)] = 1.0
-        self._scale = _kink_distance(network)
+        self._scale = kink_distance(network)
         if isinstance(domain, Polyhedron):
             self._ball = _ball_near_kinks(domain, self._scale)
 
@@ -174,7 +174,7 @@ def _reach(
     return (np.minimum(back[:, None], length) * shrink, np.minimum(forth[:, None], length) * shrink)
 
 
-def _kink_distance(network: ReluNetwork) -> float:
+def kink_distance(network: ReluNetwork) -> float:
     """Return a typical distance of the first layer's hyperplanes from the origin."""
     distances: list[float] = []
     for block in network.hidden:
