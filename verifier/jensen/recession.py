@@ -30,6 +30,7 @@ from jensen_encodings.highs import Progress
 FIRST_REACH = 4.0  # half side of the first box, in typical distances of kinks from 0
 GROWTH = 4.0
 BOXES = 8
+FIRST_NODES = 64  # per group, before the faces of the cube are looked at one by one
 UNBOUNDED = "unbounded"
 
 
@@ -76,13 +77,59 @@ def recession(network: ReluNetwork, *, time_limit: float | None = None, seed: in
     ----------
     docs/theory.md, section 10.
     """
-    # positively homogeneous: convex on R^n if and only if on a box around 0
     homogeneous = recession_network(network)
-    verdict = verify(homogeneous, Box(-1.0, 1.0), time_limit=time_limit, seed=seed)
-    pair = verdict.counterexample
-    if pair is None:
-        return Recession(verdict.status)
-    return Recession(verdict.status, pair.x, pair.y, pair.violation)
+    count = network.input_size
+    deadline = math.inf if time_limit is None else time.monotonic() + time_limit
+    if count == 1:
+        return _on_both_sides(homogeneous)
+    # positively homogeneous: convex on R^n if and only if on a box around 0
+    verdict = verify(
+        homogeneous, Box(-1.0, 1.0), time_limit=time_limit, node_limit=FIRST_NODES, seed=seed
+    )
+    if verdict.counterexample is not None:
+        return _growth(verdict.counterexample.x, verdict.counterexample.y, homogeneous)
+    if verdict.status is Status.CONVEX:
+        return Recession(Status.CONVEX)
+    for index, sign in itertools.product(range(count), (1.0, -1.0)):
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return Recession(Status.UNKNOWN)
+        verdict = verify(
+            _face(homogeneous, index, sign),
+            Box(-2.0, 2.0),
+            time_limit=None if math.isinf(left) else left,
+            seed=seed,
+        )
+        if verdict.counterexample is not None:
+            ends = (verdict.counterexample.x, verdict.counterexample.y)
+            x, y = ((*p[:index], Fraction(sign), *p[index:]) for p in ends)
+            return _growth(x, y, homogeneous)
+        if verdict.status is not Status.CONVEX:
+            return Recession(Status.UNKNOWN)
+    return Recession(Status.CONVEX)
+
+
+def _growth(x: Point, y: Point, homogeneous: ReluNetwork) -> Recession:
+    return Recession(Status.NONCONVEX, x, y, exact_violation(homogeneous, x, y))
+
+
+def _on_both_sides(homogeneous: ReluNetwork) -> Recession:
+    """Decide for one input: the function is convex if its slopes at 0 do not fall."""
+    found = _growth((Fraction(-1),), (Fraction(1),), homogeneous)
+    return found if found.rate > 0 else Recession(Status.CONVEX)
+
+
+def _face(homogeneous: ReluNetwork, index: int, sign: float) -> ReluNetwork:
+    """Return the network with one input set to +-1: its column becomes the bias."""
+    blocks = []
+    for block in homogeneous.blocks:
+        weights, bias = dict(block.weights), block.bias
+        if INPUT in weights:
+            matrix = weights[INPUT]
+            dense = matrix.toarray() if hasattr(matrix, "toarray") else np.asarray(matrix)
+            weights[INPUT], bias = np.delete(dense, index, axis=1), sign * dense[:, index]
+        blocks.append(Block(block.name, weights, bias, block.activation))
+    return ReluNetwork(homogeneous.input_size - 1, blocks)
 
 
 def unbounded_direction(
@@ -100,6 +147,14 @@ def unbounded_direction(
     """
     found = recession(network, time_limit=time_limit, seed=seed)
     return None if found.x is None or found.y is None else (found.x, found.y)
+
+
+def growth_rate(network: ReluNetwork, x: Point, y: Point) -> Fraction:
+    """Return ``f_inf((x+y)/2) - (f_inf(x)+f_inf(y))/2`` exactly, for a scalar network.
+
+    The pair ``(s x, s y)`` violates convexity of f by s times as much, up to a constant.
+    """
+    return exact_violation(recession_network(network), x, y)
 
 
 def bias_bound(network: ReluNetwork) -> float:

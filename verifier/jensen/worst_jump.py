@@ -16,9 +16,9 @@ from jensen.counterexample import Point
 from jensen.domain import Domain, Everywhere
 from jensen.engines import neurons_of
 from jensen.errors import OptionError
-from jensen.exact import to_double
+from jensen.exact import root_to_double, to_double
 from jensen.groups import group_network
-from jensen.jump_search import JumpSearch, root_below
+from jensen.jump_search import JumpSearch
 from jensen.lift import lifted_network, working_set
 from jensen.network import ReluNetwork
 from jensen.options import Options
@@ -47,6 +47,8 @@ class JumpViolation:
         facet is the only one between them.
     exact_violation : Fraction
         ``f(point) - (f(x) + f(y)) / 2``, so ``exact_squared = (4 v)**2 / |x - y|**2``.
+    slopes : (float, float) or None
+        Of f along the normal, before and behind the facet, rounded.
     neurons : tuple of (block name, index)
         Neurons that kink on the facet, the lead of the group first.
     status : str
@@ -65,6 +67,7 @@ class JumpViolation:
     x: Point
     y: Point
     exact_violation: Fraction
+    slopes: tuple[float, float] | None
     neurons: tuple[tuple[str, int], ...]
     status: str
     nodes: int = 0
@@ -90,6 +93,7 @@ class JumpViolation:
             "x": [decimal(v) for v in self.x],
             "y": [decimal(v) for v in self.y],
             "exact_violation": decimal(self.exact_violation),
+            "slopes": None if self.slopes is None else list(self.slopes),
             "neurons": [f"{block}[{index}]" for block, index in self.neurons],
             "status": self.status,
             "tolerance": self.tolerance,
@@ -210,6 +214,7 @@ class _Measurement:
             x=crossing.before,
             y=crossing.after,
             exact_violation=crossing.violation,
+            slopes=_slopes(self._network, crossing.before, crossing.middle, crossing.after),
             neurons=neurons_of(net, search.worst.group),
             status=status,
             nodes=search.nodes,
@@ -227,7 +232,7 @@ class _Measurement:
     ) -> JumpViolation:
         zero = Fraction(0)
         return JumpViolation(
-            0.0, upper, None, (), zero, (), (), zero, (), status, nodes, lps, times or {}
+            0.0, upper, None, (), zero, (), (), zero, None, (), status, nodes, lps, times or {}
         )
 
 
@@ -261,6 +266,13 @@ def _unit(start: Point, end: Point) -> tuple[float, ...]:
     """Return the unit vector of ``end - start``, each component rounded."""
     steps = [b - a for a, b in zip(start, end, strict=True)]
     squared = sum((v * v for v in steps), Fraction(0))
-    return tuple(
-        math.copysign(root_below(v * v / squared), v) if v else 0.0 for v in steps
-    )
+    return tuple(math.copysign(root_to_double(v * v / squared), v) if v else 0.0 for v in steps)
+
+
+def _slopes(network: ReluNetwork, x: Point, middle: Point, y: Point) -> tuple[float, float]:
+    """Return the slopes of f per unit of length from x to the middle, and from there to y."""
+    (at_x,), (at_middle,), (at_y,) = network.exact(x), network.exact(middle), network.exact(y)
+    squared = sum(((b - a) ** 2 for a, b in zip(x, y, strict=True)), Fraction(0)) / 4
+    rises = at_middle - at_x, at_y - at_middle
+    before, after = (math.copysign(root_to_double(r * r / squared), r) for r in rises)
+    return before, after
