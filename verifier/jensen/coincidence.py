@@ -64,9 +64,7 @@ class Dependence:
                 if source == group[0]:
                     reads[:, group[1]] = False
                 depends |= reads @ passed[source]
-                inner = self._nested[source] | (
-                    (act == FREE) & self._depends[source].any(axis=1)
-                )
+                inner = self._nested[source] | ((act == FREE) & self._depends[source].any(axis=1))
                 nested |= reads @ inner
             self._depends.append(depends)
             self._nested.append(nested)
@@ -112,7 +110,9 @@ def may_coincide(
         # more unknowns than equations: some combination is there as a rule
         if not depends.is_nested(other) and len(units) <= dim:
             asked[other] = units
-    variables = {unit: dim + i for i, unit in enumerate(sorted({u for f in asked.values() for u in f}))}
+    variables = {
+        unit: dim + i for i, unit in enumerate(sorted({u for f in asked.values() for u in f}))
+    }
     forms = ExactForms(net, group, activations, variables)
     return [
         other

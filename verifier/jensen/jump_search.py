@@ -215,9 +215,7 @@ class JumpSearch:
         for entry in entries:
             others = [group for group in self._shares if group != entry.group]
             depends = Dependence(self._net, entry.group, entry.node.activations)
-            kept = may_coincide(
-                self._net, entry.group, entry.node.activations, others, depends
-            )
+            kept = may_coincide(self._net, entry.group, entry.node.activations, others, depends)
             full = self._bounded(replace(entry, others=tuple(kept)))
             heapq.heappush(self._heap, (-full.bound, next(self._counter), full))
 
@@ -292,9 +290,7 @@ class JumpSearch:
         if not entry.others or entry.bound <= self._floor():
             return entry
         depends = Dependence(self._net, entry.group, entry.node.activations)
-        kept = may_coincide(
-            self._net, entry.group, entry.node.activations, entry.others, depends
-        )
+        kept = may_coincide(self._net, entry.group, entry.node.activations, entry.others, depends)
         return self._bounded(replace(entry, others=tuple(kept)))
 
     def _unit_of_others(self, entry: _Entry, point: FloatArray | None) -> Unit | None:

@@ -158,9 +158,7 @@ class Tree:
         activations = tuple(
             np.where(level.kink, FREE, ON).astype(np.int8) for level in self.net.levels
         )
-        self.root = Node(
-            activations, self.jump.bound(activations), _Patience(self.allowance.nodes)
-        )
+        self.root = Node(activations, self.jump.bound(activations), _Patience(self.allowance.nodes))
         self._stack = [self.root]
 
     def run(self, budget: int | None = None) -> GroupResult:
@@ -190,9 +188,7 @@ class Tree:
         return self._result(SearchState.CLOSED)
 
     def _result(self, state: SearchState, crossing: Crossing | None = None) -> GroupResult:
-        return GroupResult(
-            state, crossing, self.root, self.nodes, self.lps, len(self._stack)
-        )
+        return GroupResult(state, crossing, self.root, self.nodes, self.lps, len(self._stack))
 
     def _limit_reached(self) -> bool:
         limit = self.limits.node_limit

@@ -106,9 +106,7 @@ def _report_midpoint(
     *,
     as_json: bool,
 ) -> int:
-    scale = magnitude(
-        network, domain, found.x, found.y, (found.lower, found.upper), output=output
-    )
+    scale = magnitude(network, domain, found.x, found.y, (found.lower, found.upper), output=output)
     rate = None
     if found.status == UNBOUNDED:
         rate = to_double(growth_rate(network.select_output(output), found.x, found.y))
@@ -201,9 +199,7 @@ def _report_jump(model: str, found: JumpViolation, *, as_json: bool) -> int:
 
 
 def _show_jump(found: JumpViolation, console: Console) -> None:
-    console.print(
-        f"{found.lower:.6g} <= worst gradient jump <= {found.upper:.6g}", style="bold"
-    )
+    console.print(f"{found.lower:.6g} <= worst gradient jump <= {found.upper:.6g}", style="bold")
     console.print(f"  {_trust(found)}")
     if found.point is not None and found.slopes is not None:
         before, after = found.slopes
