@@ -11,6 +11,7 @@ import math
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from jensen.groups import SOURCE, GroupedNetwork, Slopes
 from jensen.jump import FREE, OFF, ON, UNIT_ROUNDOFF, Activations
@@ -30,7 +31,9 @@ class GradientBounds:
         Inputs that vary on the domain; the others are constants there.
     """
 
-    def __init__(self, net: GroupedNetwork, network: ReluNetwork, moving: FloatArray) -> None:
+    def __init__(
+        self, net: GroupedNetwork, network: ReluNetwork, moving: NDArray[np.bool_]
+    ) -> None:
         self._net = net
         count = int(np.count_nonzero(moving))
         of_inputs = {
@@ -73,13 +76,13 @@ class GradientBounds:
             if source == SOURCE:
                 continue
             act, below, above = activations[source], lower[source], upper[source]
-            size += slopes.size[rows] @ np.maximum(np.abs(below), np.abs(above))
             terms += 2 * len(act) + 2
             two_sided = np.flatnonzero(slopes.two_sided)
             for column in two_sided:
                 ends = _two_sided(slopes, rows, int(column), int(act[column]), below, above)
                 low += ends[0]
                 high += ends[1]
+                size += np.maximum(np.abs(ends[0]), np.abs(ends[1]))
             passes = act[:, None].copy()
             passes[two_sided] = OFF
             below = np.where(passes == FREE, np.minimum(below, 0), np.where(passes, below, 0))
@@ -104,7 +107,7 @@ def _two_sided(
     return np.minimum.reduce(products), np.maximum.reduce(products)
 
 
-def _columns(weight: object, moving: FloatArray) -> FloatArray:
+def _columns(weight: object, moving: NDArray[np.bool_]) -> FloatArray:
     dense = weight.toarray() if sp.issparse(weight) else np.asarray(weight)  # type: ignore[attr-defined]
     chosen: FloatArray = dense[:, moving]
     return chosen

@@ -25,10 +25,9 @@ from jensen.exact import root_to_double
 from jensen.facet import Crossing
 from jensen.gradients import GradientBounds
 from jensen.groups import Bounds, GroupedNetwork
-from jensen.jump import Activations
 from jensen.network import FloatArray, ReluNetwork
 from jensen.rational import ZERO, float_below
-from jensen.tree import Node, Tree, TreeLimits, UndecidedLeafError
+from jensen.tree import Activations, Node, Tree, TreeLimits, UndecidedLeafError
 from jensen_encodings.lp import LpSolver
 
 CHORDS, STEPS = 24, 33  # of the first look along lines

@@ -35,20 +35,16 @@ class Range:
     Attributes
     ----------
     attained : (lower, upper)
-        Exact values of f at points of the box, rounded inward: the range contains both.
+        Exact values of f at points of the box, rounded to the nearest doubles.
     proved : (lower, upper)
-        Proved bounds of f: the range lies between them.
+        Proved bounds of f on the box.
+    widths : (least, most)
+        Proved bounds of the range's width: between attained values, between bounds.
     """
 
     attained: tuple[float, float]
     proved: tuple[float, float]
-
-    @property
-    def widths(self) -> tuple[float, float]:
-        """The range is at least and at most this wide."""
-        low = round_down(Fraction(self.attained[1]) - Fraction(self.attained[0]))
-        high = math.nextafter(self.proved[1] - self.proved[0], math.inf)
-        return max(low, 0.0), high
+    widths: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -67,7 +63,8 @@ class Magnitude:
         Of f on the box; None on unbounded domains.
     share : (lower, upper) or None
         The worst violation as a share of the range's width lies in this interval: the proved
-        lower bound over the largest width, the proved upper one over the smallest.
+        lower bound over the largest width, the proved upper one over the smallest; never
+        more than 1.
     """
 
     at_x: float
@@ -130,7 +127,7 @@ def magnitude(
         if narrow > 0 and math.isfinite(wide):
             share = (
                 math.nextafter(bounds[0] / wide, 0.0),
-                math.nextafter(bounds[1] / narrow, math.inf),
+                min(1.0, math.nextafter(bounds[1] / narrow, math.inf)),
             )
     return Magnitude(
         to_double(at_x),
@@ -161,8 +158,11 @@ def value_range(
     ends = [network.exact(point.tolist())[0] for point in _extremes(network, lower, upper, seed)]
     values = [*ends, *extra]
     below, above = pre_activation_bounds(network, lower, upper)["output"]
+    least, most = min(values), max(values)
     return Range(
-        (-round_down(-min(values)), round_down(max(values))), (float(below[0]), float(above[0]))
+        (to_double(least), to_double(most)),
+        (float(below[0]), float(above[0])),
+        (round_down(most - least), math.nextafter(float(above[0] - below[0]), math.inf)),
     )
 
 

@@ -315,8 +315,17 @@ def _draw_contours(
     axes.set_xlim(low[0], high[0])
     axes.set_ylim(low[1], high[1])
     if pair is not None:
-        style = {"color": CHORD, "markersize": 5, "zorder": 5, "markeredgecolor": INK}
-        axes.plot(pair[:, 0], pair[:, 1], "--o", linewidth=2, label="chord from x to y", **style)
+        axes.plot(
+            pair[:, 0],
+            pair[:, 1],
+            "--o",
+            color=CHORD,
+            markeredgecolor=INK,
+            markersize=5,
+            linewidth=2,
+            zorder=5,
+            label="chord from x to y",
+        )
         _name_ends(axes, pair)
     axes.set_xlabel("input 0")
     axes.set_ylabel("input 1")

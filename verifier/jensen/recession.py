@@ -31,7 +31,7 @@ FIRST_REACH = 4.0  # half side of the first box, in typical distances of kinks f
 GROWTH = 4.0
 BOXES = 8
 FIRST_NODES = 64  # per group, before the faces of the cube are looked at one by one
-UNBOUNDED = "unbounded"
+UNBOUNDED, ON_BOXES = "unbounded", "optimal on boxes"
 
 
 def recession_network(network: ReluNetwork) -> ReluNetwork:
@@ -78,10 +78,9 @@ def recession(network: ReluNetwork, *, time_limit: float | None = None, seed: in
     docs/theory.md, section 10.
     """
     homogeneous = recession_network(network)
-    count = network.input_size
-    deadline = math.inf if time_limit is None else time.monotonic() + time_limit
-    if count == 1:
+    if network.input_size == 1:
         return _on_both_sides(homogeneous)
+    deadline = math.inf if time_limit is None else time.monotonic() + time_limit
     # positively homogeneous: convex on R^n if and only if on a box around 0
     verdict = verify(
         homogeneous, Box(-1.0, 1.0), time_limit=time_limit, node_limit=FIRST_NODES, seed=seed
@@ -90,7 +89,12 @@ def recession(network: ReluNetwork, *, time_limit: float | None = None, seed: in
         return _growth(verdict.counterexample.x, verdict.counterexample.y, homogeneous)
     if verdict.status is Status.CONVEX:
         return Recession(Status.CONVEX)
-    for index, sign in itertools.product(range(count), (1.0, -1.0)):
+    return _face_by_face(homogeneous, deadline, seed)
+
+
+def _face_by_face(homogeneous: ReluNetwork, deadline: float, seed: int) -> Recession:
+    """Decide on the faces of a cube around 0, where the origin is not in the way."""
+    for index, sign in itertools.product(range(homogeneous.input_size), (1.0, -1.0)):
         left = deadline - time.monotonic()
         if left <= 0:
             return Recession(Status.UNKNOWN)
@@ -284,7 +288,7 @@ class _Everywhere:
         if math.isinf(cap):
             status = "undecided at infinity"
         elif status == "optimal" and cap > best.lower * (1 + self._gap):
-            status = "optimal on boxes"
+            status = ON_BOXES
         times = spent | {"boxes": sum(best.times.values())}
         return replace(best, upper=cap, tolerance=None, status=status, nodes=nodes, times=times)
 

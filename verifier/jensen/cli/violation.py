@@ -16,7 +16,7 @@ from jensen.loaders import load
 from jensen.magnitude import Magnitude, magnitude
 from jensen.midpoint import Violation
 from jensen.network import ReluNetwork
-from jensen.recession import UNBOUNDED, growth_rate
+from jensen.recession import ON_BOXES, UNBOUNDED, growth_rate
 from jensen.text import printable
 from jensen.violation import check_supported, worst_violation
 from jensen.worst_jump import JumpViolation, worst_jump
@@ -111,7 +111,8 @@ def _report_midpoint(
     if found.status == UNBOUNDED:
         rate = to_double(growth_rate(network.select_output(output), found.x, found.y))
     if as_json:
-        record = {"model": printable(model), "measure": "midpoint", "domain": domain.to_json()}
+        record: dict[str, Any] = {"model": printable(model), "measure": "midpoint"}
+        record["domain"] = domain.to_json()
         record |= found.to_json() | scale.to_json()
         record["unbounded"] = found.status == UNBOUNDED
         record["growth_rate"] = rate
@@ -128,6 +129,12 @@ def _show_midpoint(
         bounds = f"{found.lower:.6g} <= worst midpoint violation <= {found.upper:.6g}"
         console.print(bounds, style="bold")
         console.print(f"  {_trust(found)}")
+        if found.status == ON_BOXES:
+            console.print(
+                "  the pair is the worst one of growing boxes; the upper bound holds on all "
+                "of R^n, and is what the biases can do at most",
+                soft_wrap=True,
+            )
     else:
         console.print("the midpoint violation is unbounded", style="bold")
         console.print(
