@@ -9,7 +9,7 @@ import pytest
 from fuzz import tiny_network, varied_network
 from grouped import completions, free_pattern, grouped, neuron_forms, random_partial
 
-from jensen.coincidence import Dependence, may_coincide
+from jensen.coincidence import may_coincide
 from jensen.domain import Box, Everywhere
 from jensen.gradients import GradientBounds
 
@@ -39,8 +39,7 @@ def test_groups_left_out_coincide_under_no_completion(make):
     left_out = kept = 0
     for seed, net, bounded, group, pattern in cases(make, 70):
         others = [g for g in net.groups() if g != group]
-        depends = Dependence(net, group, pattern)
-        candidates = may_coincide(net, group, pattern, others, depends)
+        candidates = may_coincide(net, group, pattern, others)
         gone = set(others) - set(candidates)
         left_out, kept = left_out + len(gone), kept + len(candidates)
         for full in completions(net, group, pattern):
@@ -58,7 +57,7 @@ def test_under_a_full_pattern_the_answer_is_exact():
             forms = neuron_forms(net, bounded, group, full)
             if not any(forms[group][1:]):
                 continue
-            kept = may_coincide(net, group, full, others, Dependence(net, group, full))
+            kept = may_coincide(net, group, full, others)
             assert set(kept) == {o for o in others if parallel(forms[o], forms[group])}, seed
 
 

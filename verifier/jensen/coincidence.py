@@ -9,19 +9,23 @@ if the only combination that gives it needs an a_i that is neither 0 nor 1.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import flint
 import numpy as np
 from numpy.typing import NDArray
 
 from jensen.forms import ExactForms
+from jensen.general_position import enumeration_work, never_parallel
 from jensen.groups import SOURCE, GroupedNetwork
 from jensen.jump import FREE, OFF, ON, Activations
 from jensen.rational import ONE, ZERO
 
 Unit = tuple[int, int]
 BoolArray = NDArray[np.bool_]
+
+# multiply-adds for trying all states of the units in front: once at the start, and in a node
+ROOT_WORK, NODE_WORK = 4e9, 2e6
 
 
 class Dependence:
@@ -30,7 +34,7 @@ class Dependence:
     Parameters
     ----------
     net : GroupedNetwork
-    group : (level, unit)
+    group : (level, unit) or None
         It passes nothing on: its pre-activation is 0.
     activations : sequence of int8 arrays
 
@@ -40,7 +44,7 @@ class Dependence:
         The free units, in layer order.
     """
 
-    def __init__(self, net: GroupedNetwork, group: Unit, activations: Activations) -> None:
+    def __init__(self, net: GroupedNetwork, group: Unit | None, activations: Activations) -> None:
         self.free: list[Unit] = [
             (k, int(u))
             for k, level in enumerate(net.levels)
@@ -61,7 +65,7 @@ class Dependence:
                 reads = (slopes.on != 0) & (act != OFF)
                 if slopes.off is not None:
                     reads |= (slopes.off != 0) & (act != ON)
-                if source == group[0]:
+                if group is not None and source == group[0]:
                     reads[:, group[1]] = False
                 depends |= reads @ passed[source]
                 inner = self._nested[source] | ((act == FREE) & self._depends[source].any(axis=1))
@@ -88,7 +92,6 @@ def may_coincide(
     group: Unit,
     activations: Activations,
     others: Iterable[Unit],
-    depends: Dependence,
 ) -> list[Unit]:
     """Return those of other groups that could not be shown not to coincide with a group.
 
@@ -97,28 +100,81 @@ def may_coincide(
     activations : sequence of int8 arrays
         A partial pattern; the answer holds for all its completions.
     others : iterable of (level, unit)
-    depends : Dependence
-        Of the same pattern.
     """
-    others = list(others)
+    depends = Dependence(net, group, activations)
+    left = _not_enumerated(net, group, activations, list(others), depends)
     if depends.of(group):
-        return others
+        return left
     dim = net.working_set.dim
     asked = {}
-    for other in others:
+    for other in left:
         units = depends.of(other)
         # more unknowns than equations: some combination is there as a rule
         if not depends.is_nested(other) and len(units) <= dim:
             asked[other] = units
-    variables = {
-        unit: dim + i for i, unit in enumerate(sorted({u for f in asked.values() for u in f}))
-    }
+    free = sorted({unit for units in asked.values() for unit in units})
+    variables = {unit: dim + i for i, unit in enumerate(free)}
     forms = ExactForms(net, group, activations, variables)
     return [
         other
-        for other in others
+        for other in left
         if other not in asked or _combines(forms, dim, group, other, asked[other])
     ]
+
+
+def _not_enumerated(
+    net: GroupedNetwork,
+    group: Unit,
+    activations: Activations,
+    others: list[Unit],
+    depends: Dependence,
+) -> list[Unit]:
+    """Leave out others that coincide under no state of the few units that matter."""
+    chosen: set[Unit] = set(depends.of(group))
+    asked = []
+    # those that need few units first: each may share the units of the ones before
+    for other in sorted(others, key=lambda unit: len(depends.of(unit))):
+        union = chosen.union(depends.of(other))
+        if enumeration_work(net, len(union), max(other, group)[0]) <= NODE_WORK:
+            asked.append(other)
+            chosen = union
+    pairs = [(group, other) for other in asked]
+    proved = never_parallel(net, activations, sorted(chosen), pairs)
+    gone = {other for other, alone in zip(asked, proved, strict=True) if alone}
+    return [other for other in others if other not in gone]
+
+
+def coinciding_pairs(
+    net: GroupedNetwork,
+    activations: Activations,
+    groups: Sequence[Unit],
+    out_of_time: Callable[[], bool] = lambda: False,
+) -> dict[Unit, list[Unit]]:
+    """Return, for every group, the others that it may share a hyperplane with.
+
+    Level by level all states of the units in front are tried where they are few enough.
+
+    Parameters
+    ----------
+    activations : sequence of int8 arrays
+        The pattern in which everything that may kink is free.
+    groups : sequence of (level, unit)
+    out_of_time : callable
+    """
+    depends = Dependence(net, None, activations)
+    found: dict[Unit, list[Unit]] = {group: [] for group in groups}
+    for level in sorted({group[0] for group in groups}):
+        here = [group for group in groups if group[0] == level]
+        before = [group for group in groups if group[0] < level]
+        pairs = [(a, b) for i, a in enumerate(here) for b in (*here[:i], *before)]
+        free = sorted({unit for group in (*here, *before) for unit in depends.of(group)})
+        if enumeration_work(net, len(free), level) * (1 + len(here)) <= ROOT_WORK:
+            proved = never_parallel(net, activations, free, pairs, out_of_time)
+            pairs = [pair for pair, apart in zip(pairs, proved, strict=True) if not apart]
+        for one, two in pairs:
+            found[one].append(two)
+            found[two].append(one)
+    return found
 
 
 def _combines(forms: ExactForms, dim: int, group: Unit, other: Unit, units: list[Unit]) -> bool:

@@ -19,7 +19,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from jensen.coincidence import Dependence, Unit, may_coincide
+from jensen.coincidence import Dependence, Unit, coinciding_pairs, may_coincide
 from jensen.engines import closed_by_sweep
 from jensen.exact import root_to_double
 from jensen.facet import Crossing
@@ -32,6 +32,7 @@ from jensen_encodings.lp import LpSolver
 
 CHORDS, STEPS = 24, 33  # of the first look along lines
 CROSSINGS = 400  # kinks on these lines that are looked at more closely
+FIRST_SHARE = 0.2  # of the time, for excluding coincidences before the search
 SUM_ROUNDING = 1 + 1e-12
 
 
@@ -211,12 +212,25 @@ class JumpSearch:
                 self._trees[group] = tree
                 entries.append(_Entry(group, tree.root, share, gradient, (), share))
         self._shares = {entry.group: entry.share for entry in entries}
+        if not entries:
+            return
+        others = coinciding_pairs(
+            self._net,
+            entries[0].node.activations,
+            list(self._shares),
+            self._share_of_time_is_over(FIRST_SHARE),
+        )
         for entry in entries:
-            others = [group for group in self._shares if group != entry.group]
-            depends = Dependence(self._net, entry.group, entry.node.activations)
-            kept = may_coincide(self._net, entry.group, entry.node.activations, others, depends)
-            full = self._bounded(replace(entry, others=tuple(kept)))
+            full = self._bounded(replace(entry, others=tuple(others[entry.group])))
             heapq.heappush(self._heap, (-full.bound, next(self._counter), full))
+
+    def _share_of_time_is_over(self, share: float) -> Callable[[], bool]:
+        """Return a clock that rings when a share of the time that is left is over."""
+        if self._deadline is None:
+            return lambda: False
+        now = time.monotonic()
+        end = now + share * (self._deadline - now)
+        return lambda: time.monotonic() > end
 
     def _share(self, tree: Tree, node: Node, gradient: float) -> float:
         """Bound ``-J_g |grad z_g|`` from above; exactly 0 where J_g >= 0 is proved."""
@@ -288,8 +302,7 @@ class JumpSearch:
         """Leave out groups that cannot share the hyperplane under the pattern."""
         if not entry.others or entry.bound <= self._floor():
             return entry
-        depends = Dependence(self._net, entry.group, entry.node.activations)
-        kept = may_coincide(self._net, entry.group, entry.node.activations, entry.others, depends)
+        kept = may_coincide(self._net, entry.group, entry.node.activations, entry.others)
         return self._bounded(replace(entry, others=tuple(kept)))
 
     def _unit_of_others(self, entry: _Entry, point: FloatArray | None) -> Unit | None:
