@@ -32,7 +32,7 @@ from jensen_encodings.lp import LpSolver
 
 CHORDS, STEPS = 24, 33  # of the first look along lines
 CROSSINGS = 400  # kinks on these lines that are looked at more closely
-FIRST_SHARE = 0.2  # of the time, for excluding coincidences before the search
+FIRST_SHARE = 0.4  # of the time, for excluding coincidences before the search
 SUM_ROUNDING = 1 + 1e-12
 
 
