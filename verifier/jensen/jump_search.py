@@ -188,7 +188,9 @@ class JumpSearch:
         """
         self._look_along_chords()
         while self._heap and not self.upper <= self._floor() and not self._out_of_time():
-            self._current = heapq.heappop(self._heap)[2]
+            # first noted, then taken: an interruption in between must not lose it
+            self._current = self._heap[0][2]
+            heapq.heappop(self._heap)
             self.nodes += 1
             children = self._process(self._current)
             for child in children:
@@ -275,6 +277,8 @@ class JumpSearch:
         try:
             crossing = tree.cross_leaf(node, margin)
         except UndecidedLeafError:
+            if self._out_of_time():
+                return [entry]
             self._undecided = max(self._undecided, entry.bound)
         else:
             if crossing is not None:
@@ -344,7 +348,7 @@ class JumpSearch:
             self.worst = Facet(crossing, group, squared)
 
     def _look_along_chords(self) -> None:
-        """Look at kinks on random lines through the working set, those that fall most first."""
+        """Look at kinks on random lines through the working set."""
         start = self._start()
         if start is None:
             return
@@ -400,6 +404,3 @@ def squared_jump(crossing: Crossing) -> Fraction:
         ((b - a) ** 2 for a, b in zip(crossing.before, crossing.after, strict=True)), Fraction(0)
     )
     return 16 * crossing.violation**2 / length
-
-
-__all__ = ["Facet", "JumpSearch", "root_above", "root_below", "squared_jump"]
