@@ -66,3 +66,8 @@ def test_equal_points_and_constants_divide_by_nothing():
 def test_a_share_never_exceeds_the_whole():
     scale = magnitude(hat(), Box(-2, 2), (Fraction(0),), (Fraction(2),), (1.0, 50.0))
     assert scale.share[1] == 1.0
+
+
+def test_no_violation_is_no_share():
+    scale = magnitude(hat(), Box(-2, 0.5), (Fraction(0),), (Fraction(0),), (0.0, 0.0))
+    assert scale.share == (0.0, 0.0)

@@ -126,8 +126,8 @@ def magnitude(
         narrow, wide = found.widths
         if narrow > 0 and math.isfinite(wide):
             share = (
-                math.nextafter(bounds[0] / wide, 0.0),
-                min(1.0, math.nextafter(bounds[1] / narrow, math.inf)),
+                max(0.0, math.nextafter(bounds[0] / wide, -math.inf)),
+                min(1.0, _above(bounds[1], narrow)),
             )
     return Magnitude(
         to_double(at_x),
@@ -190,6 +190,11 @@ def _extremes(
             best = moved[int(np.argmin(sign * network(moved)[:, 0]))]
         found.append(best)
     return found
+
+
+def _above(part: float, whole: float) -> float:
+    """Return a double that ``part / whole`` is not above; 0 of anything is 0."""
+    return math.nextafter(part / whole, math.inf) if part else 0.0
 
 
 def _signed_root(violation: Fraction, squared: Fraction) -> float:

@@ -64,12 +64,22 @@ def command(
         chosen.ends,
         bounds=_bounds(domain, chosen.ends),
         mark_pair=chosen.marked,
-        title="\n".join(filter(None, (f"{printable(Path(model).stem)} on {domain}", chosen.text))),
+        title="\n".join(
+            filter(None, (f"{printable(Path(model).stem)} on {_named(domain)}", chosen.text))
+        ),
         inside=isinstance(domain, Box),
     )
     save(drawn, out)
     click.echo(f"{printable(out)}: {chosen.what}")
     return 0
+
+
+def _named(domain: Domain) -> str:
+    """Return a domain for a title: the sides of a box of two or three inputs."""
+    if isinstance(domain, Box) and 1 < domain.lower.size == domain.upper.size <= 3:
+        sides = zip(domain.lower.tolist(), domain.upper.tolist(), strict=True)
+        return " \u00d7 ".join(f"[{low:g}, {high:g}]" for low, high in sides)
+    return str(domain)
 
 
 @dataclass(frozen=True)
