@@ -343,7 +343,7 @@ class JumpSearch:
             self._keep(tree.group, crossing)
 
     def _keep(self, group: Unit, crossing: Crossing) -> None:
-        squared = squared_jump(crossing)
+        squared = crossing.squared_jump
         if squared and (self.worst is None or squared > self.worst.squared):
             self.worst = Facet(crossing, group, squared)
 
@@ -391,16 +391,3 @@ class JumpSearch:
                     share = z[s, u] / (z[s, u] - z[s + 1, u])
                     found.append(((k, u), line[s] + share * (line[s + 1] - line[s])))
         return found
-
-
-def squared_jump(crossing: Crossing) -> Fraction:
-    """Return the square of the gradient's jump if f bends down there, else 0.
-
-    The facet is the only one on the segment, so the slope changes by ``-4 v / length``.
-    """
-    if crossing.violation <= 0:
-        return Fraction(0)
-    length = sum(
-        ((b - a) ** 2 for a, b in zip(crossing.before, crossing.after, strict=True)), Fraction(0)
-    )
-    return 16 * crossing.violation**2 / length
