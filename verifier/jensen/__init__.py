@@ -21,11 +21,13 @@ from jensen.errors import (
 )
 from jensen.loaders import from_keras, from_sklearn, from_torch, load
 from jensen.many import verify_many
-from jensen.midpoint import Violation, worst_violation
+from jensen.midpoint import Violation
 from jensen.network import Activation, Block, ReluNetwork
 from jensen.options import Engine, Options
 from jensen.stack import NetworkStack
 from jensen.verdict import Counterexample, GroupEvidence, Reason, Status, Verdict
+from jensen.violation import worst_violation
+from jensen.worst_jump import JumpViolation, worst_jump
 
 __version__ = "0.1.0"
 
@@ -40,6 +42,7 @@ __all__ = [
     "Everywhere",
     "GroupEvidence",
     "JensenError",
+    "JumpViolation",
     "MissingExtraError",
     "ModelFileError",
     "NetworkError",
@@ -62,5 +65,6 @@ __all__ = [
     "load",
     "verify",
     "verify_many",
+    "worst_jump",
     "worst_violation",
 ]
