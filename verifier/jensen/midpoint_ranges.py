@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,8 +20,6 @@ from jensen.midpoint_tree import SignTree, TreeOptions
 from jensen.network import INPUT, FloatArray
 from jensen_encodings import LayerData, NetworkData
 
-NODES = 24  # per neuron and side
-GAP = 0.02  # of the width that a range had
 LP_NEURONS = 250  # free neurons in front of a layer beyond which it is left as it is
 
 
@@ -33,16 +31,31 @@ class _Best:
         self.value = -np.inf
 
     def offer(self, base: FloatArray) -> None:
+        """Look at a point."""
         self.value = max(self.value, self._evaluate(base))
 
 
-def tightened(data: NetworkData, deadline: float | None = None) -> NetworkData:
+@dataclass(frozen=True)
+class Effort:
+    """How hard to try: nodes per neuron and side, and the share of its range to aim at."""
+
+    nodes: int
+    gap: float
+
+
+QUICK, THOROUGH = Effort(24, 0.02), Effort(400, 0.002)
+
+
+def tightened(
+    data: NetworkData, effort: Effort = QUICK, deadline: float | None = None
+) -> NetworkData:
     """Return the same network with tighter bounds behind its first layer.
 
     Parameters
     ----------
     data : NetworkData
         With rigorous bounds.
+    effort : Effort
     deadline : float or None
         On the clock of ``time.monotonic``; layers that are not reached keep their bounds.
     """
@@ -50,7 +63,7 @@ def tightened(data: NetworkData, deadline: float | None = None) -> NetworkData:
     for position, layer in enumerate(layers):
         if set(layer.weights) <= {INPUT} or not (layer.is_relu or position == len(layers) - 1):
             continue
-        search = _RangeSearch(data, layers[:position], layer, deadline)
+        search = _RangeSearch(data, layers[:position], layer, effort, deadline)
         if not search.worthwhile:
             continue
         lower, upper = layer.lower.copy(), layer.upper.copy()
@@ -73,9 +86,11 @@ class _RangeSearch:
         data: NetworkData,
         front: list[LayerData],
         layer: LayerData,
+        effort: Effort,
         deadline: float | None,
     ) -> None:
-        self._data, self._front, self._layer, self._deadline = data, front, layer, deadline
+        self._data, self._front, self._layer = data, front, layer
+        self._effort, self._deadline = effort, deadline
         self._linked = LinkedNetwork(data.input_lower, data.input_upper, front, SINGLE)
         self.worthwhile = 0 < len(self._linked.free) <= LP_NEURONS
         if not self.worthwhile:
@@ -83,8 +98,6 @@ class _RangeSearch:
         self._columns = single_columns(self._linked)
         nothing = Objective({}, 0.0)
         self._relaxation = LinearRelaxation(self._linked, self._columns, nothing)
-        # evaluates this layer's z, in floating point
-        self._evaluate = NetworkData.evaluate_layers
 
     def largest(self, index: int, sign: float) -> float:
         """Return a proved upper bound of ``sign * z``."""
@@ -93,7 +106,10 @@ class _RangeSearch:
         self._relaxation.change_objective(objective)
         width = float(layer.upper[index] - layer.lower[index])
         options = TreeOptions(
-            deadline=self._deadline, relative_gap=0.0, absolute_gap=GAP * width, node_limit=NODES
+            deadline=self._deadline,
+            relative_gap=0.0,
+            absolute_gap=self._effort.gap * width,
+            node_limit=self._effort.nodes,
         )
         best = _Best(lambda base: sign * self._value(base[0], index))
         dual = SafeDual(self._linked, self._columns, objective)

@@ -77,6 +77,8 @@ class LinearRelaxation:
         self._linked, self._columns = linked, columns
         self._inputs = len(linked.input_lower)
         self._shape = (len(linked.free), linked.points)
+        self._both = np.concatenate([columns.z, columns.h], axis=1)
+        self._starts = np.searchsorted(columns.own, np.arange(len(linked.free)))
         self._forms = _Forms(linked)
         form = self._forms
         # rows: the equations of z by point, then one convexity row per neuron
@@ -138,9 +140,8 @@ class LinearRelaxation:
                 value = np.inf
             return Relaxed(value, np.array(candidates))
         weights = found.x[self._free :, None]
-        z, h = np.zeros(self._shape), np.zeros(self._shape)
-        np.add.at(z, self._columns.own, weights * self._columns.z)
-        np.add.at(h, self._columns.own, weights * self._columns.h)
+        sums = np.add.reduceat(weights * self._both, self._starts, axis=0)
+        z, h = sums[:, : self._linked.points], sums[:, self._linked.points :]
         return Relaxed(
             value,
             np.array(candidates),

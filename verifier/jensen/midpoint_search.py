@@ -23,7 +23,7 @@ from jensen.midpoint_linked import (
     Objective,
     SafeDual,
 )
-from jensen.midpoint_ranges import tightened
+from jensen.midpoint_ranges import QUICK, THOROUGH, tightened
 from jensen.midpoint_relaxation import LinearRelaxation, Relaxation, SubgradientRelaxation
 from jensen.midpoint_tree import SignTree, TreeOptions
 from jensen.network import FloatArray, ReluNetwork
@@ -36,6 +36,7 @@ Judge = Callable[[FloatArray, FloatArray], Fraction]
 FIRST_PAIRS, FIRST_STEPS, FIRST_CLIMBS = 256, 60, 12
 LP_NEURONS = 250  # free neurons beyond which a linear program per node takes too long
 ROUNDING_SHARE = 1e-9  # of the range of f: below it, bounds are taken for 0
+QUICK_NEURONS = 24  # free neurons up to which the tree is small and ranges need to be quick
 FIRST_SHARE = 0.2  # of the time, for ranges
 
 
@@ -142,11 +143,12 @@ def search_pairs(
                 incumbent.take(*start)
             incumbent.start(seed, deadline)
             clock.lap("search")
-            data = tightened(data, _share(deadline))
+            effort = QUICK if _free(data) <= QUICK_NEURONS else THOROUGH
+            data = tightened(data, effort, _share(deadline))
             upper = min(upper, width_bound(data), jump_bound(network, data))
             clock.lap("bounds")
-            absolute = ROUNDING_SHARE * width_bound(data)
-            tree = _tree(data, incumbent, TreeOptions(deadline, gap, absolute), upper, progress)
+            options = TreeOptions(deadline, gap, ROUNDING_SHARE * width_bound(data))
+            tree = _tree(data, incumbent, options, upper, progress)
             try:
                 status = tree.run()
             finally:
@@ -208,6 +210,10 @@ def jump_bound(network: ReluNetwork, data: NetworkData) -> float:
             total += float(np.maximum(-signs[layer.name][0], 0.0) @ reach)
             terms += 2 * layer.size
     return total * (1 + terms * EPS)
+
+
+def _free(data: NetworkData) -> int:
+    return sum(len(layer.unstable()) for layer in data.layers)
 
 
 def _share(deadline: float | None) -> float | None:

@@ -30,6 +30,8 @@ Signs = NDArray[np.int8]
 
 BATCH = 32  # nodes whose bounds are computed at once
 REPORT_SECONDS = 0.2
+PRIOR = 2.0  # observations that the mean of all counts for, in pseudo-costs
+LEAST_GAIN = 1e-6  # per unit of score
 CUT_SHARE = 0.5  # of the gap that is allowed: programs are cut off there
 
 
@@ -71,6 +73,7 @@ class _Node:
     key: float
     bound: float
     signs: Signs
+    allowed: BoolArray
     multipliers: Any  # float32 (free neurons, points)
     candidates: FloatArray | None
     score: Any = None
@@ -107,9 +110,12 @@ class SignTree:
     ) -> None:
         self._dual, self._relaxation, self._incumbent = dual, relaxation, incumbent
         self._options, self._symmetric, self._progress = options, symmetric, progress
-        z = dual.columns.z
-        # columns that a sign (-1, 0, +1) of their neuron at a point leaves
-        self._left = np.stack([z <= 0, np.ones(z.shape, dtype=bool), z >= 0])
+        z, own = dual.columns.z, dual.columns.own
+        # columns that a sign of their neuron at a point leaves, and those that need it
+        self._left = {1: z >= 0, -1: z <= 0}
+        self._strict = np.concatenate([z > 0, z < 0], axis=1)
+        self._starts = np.searchsorted(own, np.arange(len(dual.linked.free) + 1))
+        self._gains = _Gains((len(dual.linked.free), dual.linked.points))
         self._began = self._reported = time.perf_counter()
         self._heap: list[tuple[float, int, _Node]] = []
         self._pending: list[_Node] = []
@@ -150,7 +156,8 @@ class SignTree:
     def _search(self) -> str:
         shape = (len(self._dual.linked.free), self._dual.linked.points)
         self._expanding = self._first_bound
-        self._solve(np.zeros(shape, dtype=np.int8), np.zeros(shape), self._first_bound, None)
+        signs, everything = np.zeros(shape, dtype=np.int8), np.ones(len(self._strict), dtype=bool)
+        self._solve(signs, everything, np.zeros(shape), self._first_bound, None)
         self._certify()
         self._expanding = -np.inf
         while True:
@@ -176,26 +183,45 @@ class SignTree:
             return
         node.expanded = True
         self._expanding = node.bound
-        branch = _branching(node, self._dual.columns.z, self._allowed(node.signs), self._dual)
+        if node.score is None:
+            self._relax_fully(node)
+        branch = self._branching(node)
         if branch is None:
             self._closed = max(self._closed, node.bound)
         else:
-            for signs in self._children(node.signs, *branch):
-                multipliers = node.multipliers.astype(np.float64)
-                self._solve(signs, multipliers, node.bound, node.basis)
+            multipliers = node.multipliers.astype(np.float64)
+            keys = [
+                self._solve(signs, allowed, multipliers, node.bound, node.basis)
+                for signs, allowed in self._children(node, *branch)
+            ]
+            self._gains.learn(node, branch, keys, self.threshold)
         self._expanding = -np.inf
 
-    def _solve(self, signs: Signs, parent: FloatArray, bound: float, basis: Any) -> None:
+    def _solve(
+        self, signs: Signs, allowed: BoolArray, parent: FloatArray, bound: float, basis: Any
+    ) -> float:
         """Relax a node and put it on the heap; its bound is computed later."""
         self.nodes += 1
         value = self._incumbent.value
         target = value + CUT_SHARE * (self.threshold - value)
         deadline = self._options.deadline
         seconds = None if deadline is None else deadline - time.monotonic()
-        found = self._relaxation.relax(self._allowed(signs), parent, target, basis, seconds)
+        found = self._relaxation.relax(allowed, parent, target, basis, seconds)
         if found.base is not None:
             self._incumbent.offer(found.base)
-        self._push(_node(signs, bound, found))
+        node = _node(signs, allowed, bound, found)
+        self._push(node)
+        return node.key
+
+    def _relax_fully(self, node: _Node) -> None:
+        """Find out where to branch below a node that was cut off but is not closed."""
+        deadline = self._options.deadline
+        seconds = None if deadline is None else deadline - time.monotonic()
+        parent = node.multipliers.astype(np.float64)
+        found = self._relaxation.relax(node.allowed, parent, -np.inf, None, seconds)
+        if found.score is not None:
+            node.score, node.basis = found.score.astype(np.float32), found.basis
+            node.multipliers = found.candidates[-1].astype(np.float32)
 
     def _push(self, node: _Node) -> None:
         if node.candidates is not None:
@@ -212,7 +238,7 @@ class SignTree:
         counts = [0 if node.candidates is None else len(node.candidates) for node in pending]
         owner = np.repeat(np.arange(len(pending)), counts)
         many = np.concatenate([n.candidates for n in pending if n.candidates is not None])
-        allowed = np.array([self._allowed(node.signs) for node in pending])
+        allowed = np.array([node.allowed for node in pending])
         bounds = self._dual.evaluate(many, allowed[owner]).bound
         starts = np.concatenate([[0], np.cumsum(counts)]).astype(int)
         waiting = {id(node) for _, _, node in self._heap}
@@ -239,21 +265,36 @@ class SignTree:
                 node.key = max(node.key, node.bound) if node.key <= self.threshold else node.key
                 self._push(node)
 
-    def _allowed(self, signs: Signs) -> BoolArray:
-        own = self._dual.columns.own
-        columns, points = np.indices(self._left.shape[1:], sparse=True)
-        return np.asarray(self._left[signs[own] + 1, columns, points].all(axis=1))
+    def _branching(self, node: _Node) -> tuple[int, int] | None:
+        """Return the neuron and point that promise most; None if all are fixed."""
+        if not len(node.signs):
+            return None
+        strict = self._strict & node.allowed[:, None]
+        sides = np.logical_or.reduceat(strict, self._starts[:-1], axis=0)
+        points = node.signs.shape[1]
+        undecided = sides[:, :points] & sides[:, points:]
+        if not undecided.any():
+            return None
+        score = np.zeros(node.signs.shape) if node.score is None else node.score
+        promise = np.where(undecided, self._gains.expected(score), -1.0)
+        neuron, point = np.unravel_index(np.argmax(promise), promise.shape)
+        return int(neuron), int(point)
 
-    def _children(self, signs: Signs, neuron: int, point: int) -> Iterable[Signs]:
+    def _children(
+        self, node: _Node, neuron: int, point: int
+    ) -> Iterable[tuple[Signs, BoolArray]]:
         """Yield the children; while x and y are fixed alike, of two mixed signs one will do."""
         choices: list[dict[int, int]] = [{point: 1}, {point: -1}]
-        if self._symmetric and point < 2 and np.array_equal(signs[:, 0], signs[:, 1]):
+        same = self._symmetric and point < 2
+        if same and np.array_equal(node.signs[:, 0], node.signs[:, 1]):
             choices = [{0: 1, 1: 1}, {0: -1, 1: -1}, {0: -1, 1: 1}]
+        mine = slice(self._starts[neuron], self._starts[neuron + 1])
         for choice in choices:
-            child = signs.copy()
+            signs, allowed = node.signs.copy(), node.allowed.copy()
             for which, sign in choice.items():
-                child[neuron, which] = sign
-            yield child
+                signs[neuron, which] = sign
+                allowed[mine] &= self._left[sign][mine, which]
+            yield signs, allowed
 
     def _report(self) -> None:
         now = time.perf_counter()
@@ -263,25 +304,38 @@ class SignTree:
             self._progress(Progress(value, self.upper, self.nodes, now - self._began))
 
 
-def _node(signs: Signs, bound: float, found: Relaxed) -> _Node:
+class _Gains:
+    """What branching has brought, per unit of score: pseudo-costs.
+
+    References
+    ----------
+    Achterberg, Koch, Martin, "Branching rules revisited", Operations Research Letters 33,
+    2005.
+    """
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self._sum, self._count = np.zeros(shape), np.zeros(shape)
+
+    def expected(self, score: FloatArray) -> FloatArray:
+        """Return the gains that scores promise, up to a factor."""
+        count = self._count.sum()
+        mean = self._sum.sum() / count if count else 1.0
+        return np.asarray(score * (self._sum + PRIOR * mean) / (self._count + PRIOR))
+
+    def learn(
+        self, node: _Node, branch: tuple[int, int], keys: list[float], threshold: float
+    ) -> None:
+        """Note what the children's relaxations gained, by the geometric mean."""
+        score = 0.0 if node.score is None else float(node.score[branch])
+        if score > 0 and np.isfinite(node.key):
+            gains = [max(node.key - max(key, threshold), LEAST_GAIN * score) for key in keys]
+            self._sum[branch] += np.exp(np.mean(np.log(gains))) / score
+            self._count[branch] += 1
+
+
+def _node(signs: Signs, allowed: BoolArray, bound: float, found: Relaxed) -> _Node:
     multipliers = found.candidates[-1].astype(np.float32)
     score = None if found.score is None else found.score.astype(np.float32)
-    key = min(found.value, bound)
-    return _Node(key, bound, signs, multipliers, found.candidates, score, found.basis)
-
-
-def _branching(
-    node: _Node, z: FloatArray, allowed: BoolArray, dual: SafeDual
-) -> tuple[int, int] | None:
-    """Return the neuron and point where the relaxation gains most; None if all are fixed."""
-    own, shape = dual.columns.own, node.signs.shape
-    both = np.zeros((2, *shape), dtype=bool)
-    np.logical_or.at(both[0], own[allowed], z[allowed] > 0)
-    np.logical_or.at(both[1], own[allowed], z[allowed] < 0)
-    undecided = both[0] & both[1]
-    if not undecided.any():
-        return None
-    score = np.zeros(shape) if node.score is None else node.score
-    where = np.argmax(np.where(undecided, score, -1.0))
-    neuron, point = np.unravel_index(where, shape)
-    return int(neuron), int(point)
+    # a bound that was known before says nothing of where to go on
+    key = found.value if found.value < np.inf else bound
+    return _Node(key, bound, signs, allowed, multipliers, found.candidates, score, found.basis)
