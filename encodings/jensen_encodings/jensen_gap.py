@@ -94,8 +94,7 @@ def gap_bounds(data: NetworkData) -> GapBounds:
             high += plus @ b + minus @ a
             terms += 2 * weight.shape[1]
         size = sum(
-            abs(w) @ np.maximum(np.abs(gap[s][0]), np.abs(gap[s][1]))
-            for s, w in layer.csr.items()
+            abs(w) @ np.maximum(np.abs(gap[s][0]), np.abs(gap[s][1])) for s, w in layer.csr.items()
         )
         low, high = low - terms * EPS * size, high + terms * EPS * size
         width = (layer.upper - layer.lower) * (1 + 4 * EPS)
@@ -193,9 +192,7 @@ class _NeuronRows:
         low, high = self._s
         slope, intercept = _chord_below_min(low, high)
         # 2 e - slope * 2 s >= 2 * intercept, with 2 s = z_x + z_y - 2 z_m
-        self._model.jensen.add(
-            self._row((1, 1, -2), (-slope, -slope, 2 * slope)) >= 2 * intercept
-        )
+        self._model.jensen.add(self._row((1, 1, -2), (-slope, -slope, 2 * slope)) >= 2 * intercept)
 
     def add_upper(self) -> None:
         """``2 e <= |p| + 2 chord(s)``, the sign of p given by a binary."""
@@ -226,8 +223,8 @@ class _NeuronRows:
             (0, 2): (low - self._p, high + self._p),
             (1, 2): (low - self._p, high + self._p),
         }
-        for (v, w), (least, most) in reach.items():
-            least, most = max(least * (1 + EPS), -width), min(most * (1 + EPS), width)
+        for (v, w), (low, high) in reach.items():
+            least, most = max(low * (1 + EPS), -width), min(high * (1 + EPS), width)
             h, z = [0.0] * 3, [0.0] * 3
             h[v], h[w] = 1.0, -1.0
             # max(0, t) <= chord and min(0, t) >= chord on [least, most]

@@ -305,6 +305,7 @@ class _Verification:
                 self._network,
                 self._domain,
                 time_limit=left,
+                engine="milp",
                 threads=self._options.threads,
                 seed=self._options.seed,
             )

@@ -129,8 +129,7 @@ def worst_violation(
     ----------
     docs/theory.md, section 6.
     """
-    if not gap > 0:
-        raise OptionError(f"gap {gap}: a number > 0 is needed")
+    check_gap(gap)
     if engine not in ENGINES:
         raise OptionError(f"engine {engine!r}: supported are {', '.join(ENGINES)}")
     began = time.perf_counter()
@@ -169,6 +168,12 @@ def worst_violation(
         nodes=found.nodes,
         times={"prepare": prepared - began, **found.times},
     )
+
+
+def check_gap(gap: float) -> None:
+    """Raise :class:`OptionError` for a relative gap that no search reaches."""
+    if not gap > 0:
+        raise OptionError(f"gap {gap}: a number > 0 is needed")
 
 
 def round_down(value: Fraction) -> float:

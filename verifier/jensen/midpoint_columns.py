@@ -116,12 +116,11 @@ def vertices(
         parts += [(first, second, np.broadcast_to(side[:, k, None], shape)) for k in range(3)]
     z = np.stack([np.concatenate([part[k] for part in parts], axis=1) for k in range(3)], axis=1)
     room = ROOM * slack[:, None]
-    valid = ((z >= lower[:, None, None] - room[:, None]) & (
-        z <= upper[:, None, None] + room[:, None]
-    )).all(axis=1)
+    inside = (z >= (lower[:, None] - room)[:, None]) & (z <= (upper[:, None] + room)[:, None])
+    valid = np.asarray(inside.all(axis=1))
     if loss is not None:
         s = (z[:, 0] + z[:, 1]) / 2 - z[:, 2]
-        valid &= (s >= loss[0][:, None] - room) & (s <= loss[1][:, None] + room)
+        valid = valid & (s >= loss[0][:, None] - room) & (s <= loss[1][:, None] + room)
     return z, valid
 
 

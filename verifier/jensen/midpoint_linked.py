@@ -136,7 +136,8 @@ class LinkedNetwork:
         self.neurons = start
         self.lower = np.concatenate([layer.lower for layer in layers] or [np.zeros(0)])
         self.upper = np.concatenate([layer.upper for layer in layers] or [np.zeros(0)])
-        relu = np.concatenate([np.full(la.size, la.is_relu) for la in layers] or [np.zeros(0, bool)])
+        kinds = [np.full(layer.size, layer.is_relu) for layer in layers]
+        relu = np.concatenate(kinds or [np.zeros(0, dtype=bool)])
         self.is_on = ~relu | (self.lower >= 0)
         self.is_off = relu & (self.upper <= 0) & ~self.is_on
         self.free: NDArray[np.intp] = np.flatnonzero(~self.is_on & ~self.is_off)
@@ -213,7 +214,13 @@ class SafeDual:
         self._magnitude[linked.free] = np.maximum(self._magnitude[linked.free], reach)
 
     def evaluate(self, multipliers: FloatArray, allowed: BoolArray) -> Evaluation:
-        """Return D(v) for multipliers (nodes, free, points) and allowed columns (nodes, columns)."""
+        """Return D(v) for a batch of nodes.
+
+        Parameters
+        ----------
+        multipliers : array (nodes, free neurons, points)
+        allowed : bool array (nodes, columns)
+        """
         net, count = self.linked, len(multipliers)
         v, c = net.complete(multipliers, self.objective)
         value = np.einsum("bnc,n->b", v, net.bias) + self.objective.constant

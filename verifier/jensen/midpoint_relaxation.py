@@ -159,7 +159,7 @@ class LinearRelaxation:
         return out
 
     def _all_prices(self, multipliers: FloatArray) -> FloatArray:
-        """What all readers, substituted ones too, pay for each h."""
+        """Return what all readers, substituted ones too, pay for each h."""
         return self._prices + self._forms.hidden.T @ multipliers
 
 
@@ -193,7 +193,8 @@ class _Forms:
         hidden: Any = np.zeros((len(constant), self.inputs.shape[0]))
         for source, weight in rows.items():
             a, b, c = self._passed[source]
-            inputs, hidden, constant = inputs + weight @ a, hidden + weight @ b, constant + weight @ c
+            inputs, hidden = inputs + weight @ a, hidden + weight @ b
+            constant = constant + weight @ c
         return inputs, hidden, constant
 
     def needed(self, k: int) -> Any:
@@ -241,8 +242,8 @@ class SubgradientRelaxation:
         allowed: BoolArray,
         parent: FloatArray,
         target: float,
-        basis: Any = None,  # noqa: ARG002  (has none)
-        seconds: float | None = None,  # noqa: ARG002  (short)
+        basis: Any = None,
+        seconds: float | None = None,
     ) -> Relaxed:
         """Improve the parent's multipliers; see :class:`Relaxation`."""
         v, best, best_v = parent[None].copy(), np.inf, parent

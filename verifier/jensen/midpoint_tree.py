@@ -144,7 +144,8 @@ class SignTree:
         Returns
         -------
         str
-            ``"optimal"``, ``"time limit"``, ``"node limit"`` or ``"interrupted"``.
+            ``"optimal"``, ``"time limit"``, ``"node limit"``, ``"interrupted"``, or
+            ``"precision limit"`` if the relaxation leaves a gap where all signs are fixed.
         """
         try:
             ended = self._search()
@@ -165,7 +166,8 @@ class SignTree:
                 self._certify()
                 self._close()
                 if not self._heap:
-                    return "optimal"
+                    # nodes without a sign left are closed with the bound that they have
+                    return "optimal" if self.upper <= self.threshold else "precision limit"
             if self._options.deadline is not None and time.monotonic() > self._options.deadline:
                 return "time limit"
             if self._options.node_limit is not None and self.nodes >= self._options.node_limit:
@@ -280,9 +282,7 @@ class SignTree:
         neuron, point = np.unravel_index(np.argmax(promise), promise.shape)
         return int(neuron), int(point)
 
-    def _children(
-        self, node: _Node, neuron: int, point: int
-    ) -> Iterable[tuple[Signs, BoolArray]]:
+    def _children(self, node: _Node, neuron: int, point: int) -> Iterable[tuple[Signs, BoolArray]]:
         """Yield the children; while x and y are fixed alike, of two mixed signs one will do."""
         choices: list[dict[int, int]] = [{point: 1}, {point: -1}]
         same = self._symmetric and point < 2

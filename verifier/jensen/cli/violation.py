@@ -14,7 +14,7 @@ from jensen.domain import Domain, Everywhere
 from jensen.exact import to_double
 from jensen.loaders import load
 from jensen.magnitude import Magnitude, magnitude
-from jensen.midpoint import Violation
+from jensen.midpoint import ENGINES, Violation
 from jensen.network import ReluNetwork
 from jensen.recession import ON_BOXES, UNBOUNDED, growth_rate
 from jensen.text import printable
@@ -35,15 +35,23 @@ NAMES = {"midpoint": "worst midpoint violation", "jump": "worst gradient jump"}
     show_default=True,
     help="f((x+y)/2) - (f(x)+f(y))/2 of a pair, or how much the gradient falls at a kink.",
 )
+@click.option(
+    "--engine",
+    type=click.Choice(ENGINES),
+    default="tree",
+    show_default=True,
+    help="Of the measure midpoint: tree is exact, milp holds up to HiGHS's tolerance.",
+)
 @click.option("--output", type=int, default=0, metavar="K", help="Which output; the first.")
 @click.option("--time-limit", type=float, metavar="SECONDS", help="Stop with the best bounds.")
 @click.option("--gap", type=float, default=1e-4, show_default=True, help="Relative gap to reach.")
-@click.option("--threads", type=int, default=1, show_default=True, help="Solver threads.")
+@click.option("--threads", type=int, default=1, show_default=True, help="Threads of engine milp.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
     model: str,
     *,
     measure: str,
+    engine: str,
     output: int,
     time_limit: float | None,
     gap: float,
@@ -75,7 +83,7 @@ def command(
         }
         if measure == "jump":
             return _report_jump(model, worst_jump(network, domain, **limits), as_json=as_json)
-        found = worst_violation(network, domain, threads=threads, **limits)
+        found = worst_violation(network, domain, engine=engine, threads=threads, **limits)
     return _report_midpoint(model, network, domain, output, found, as_json=as_json)
 
 
