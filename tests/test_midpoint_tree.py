@@ -20,7 +20,7 @@ from jensen.midpoint_linked import (
     SafeDual,
 )
 from jensen.midpoint_ranges import QUICK, THOROUGH, tightened
-from jensen.midpoint_relaxation import LinearRelaxation, SubgradientRelaxation
+from jensen.midpoint_relaxation import LinearRelaxation, Relaxed, SubgradientRelaxation
 from jensen.midpoint_search import PairIncumbent, jump_bound, width_bound
 from jensen.midpoint_tree import SignTree, TreeOptions
 from jensen.network import ReluNetwork
@@ -142,9 +142,9 @@ def test_both_relaxations_end_at_the_same_optimum(kind):
         tree = SignTree(dual, relaxation, incumbent, options, symmetric=True)
         status = tree.run()
         worst = worst_in_one_dimension(network, -1, 2)
-        assert incumbent.exact <= worst <= Fraction(tree.upper)
+        assert incumbent.best[0] <= worst <= Fraction(tree.upper)
         if status == "optimal":
-            assert tree.upper <= float(incumbent.exact) * 1.001 + 1.01e-4
+            assert tree.upper <= float(incumbent.best[0]) * 1.001 + 1.01e-4
 
 
 def test_wrong_multipliers_never_close_a_node():
@@ -152,8 +152,6 @@ def test_wrong_multipliers_never_close_a_node():
         """Says that every node is closed, with random multipliers."""
 
         def relax(self, allowed, parent, target, basis=None, seconds=None):
-            from jensen.midpoint_relaxation import Relaxed
-
             v = np.random.default_rng(len(allowed)).normal(size=(1, *parent.shape))
             return Relaxed(-np.inf, v)
 
@@ -171,3 +169,30 @@ def test_columns_of_a_single_point_are_the_triangle():
     columns = single_columns(linked)
     low, high = linked.lower[linked.free], linked.upper[linked.free]
     assert columns.z.reshape(-1, 3).tolist() == np.stack([low, 0 * low, high], axis=1).tolist()
+
+
+def test_an_interrupted_search_keeps_a_true_bound():
+    class Interrupted:
+        """Ctrl-C while the n-th node is solved."""
+
+        def __init__(self, relaxation, count):
+            self._relaxation, self._left = relaxation, count
+
+        def relax(self, *arguments):
+            self._left -= 1
+            if self._left < 0:
+                raise KeyboardInterrupt
+            return self._relaxation.relax(*arguments)
+
+    network, data, dual = prepared(8, 1, [4, 4])
+    worst = worst_in_one_dimension(network, -1, 2)
+    for count in range(12):
+        incumbent = PairIncumbent(data, lambda x, y: exact(network, x, y))
+        relaxation = LinearRelaxation(dual.linked, dual.columns, dual.objective)
+        tree = SignTree(
+            dual, Interrupted(relaxation, count), incumbent, TreeOptions(), symmetric=True
+        )
+        try:
+            tree.run()
+        except KeyboardInterrupt:
+            assert tree.upper == np.inf or Fraction(tree.upper) >= worst

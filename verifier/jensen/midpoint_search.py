@@ -66,13 +66,18 @@ class PairIncumbent:
     def __init__(self, data: NetworkData, judge: Judge) -> None:
         self._lower, self._upper, self._judge = data.input_lower, data.input_upper, judge
         self._search = PairSearch(data)
-        self.exact, self._value = Fraction(0), 0.0
-        self.x = self.y = data.input_lower.copy()
+        # in one piece, as Ctrl-C may come between any two steps
+        self.best: tuple[Fraction, float, FloatArray, FloatArray] = (
+            Fraction(0),
+            0.0,
+            data.input_lower.copy(),
+            data.input_lower.copy(),
+        )
 
     @property
     def value(self) -> float:
         """The violation, rounded."""
-        return self._value
+        return self.best[1]
 
     def start(self, seed: int, deadline: float | None) -> None:
         """Ascend from random pairs, and climb from the best ones."""
@@ -86,7 +91,7 @@ class PairIncumbent:
     def offer(self, base: FloatArray) -> None:
         """Climb from a primal estimate that promises something."""
         x, y = np.clip(base, self._lower, self._upper)
-        if float(self._search.violation(x[None], y[None])[0]) > self._value:
+        if float(self._search.violation(x[None], y[None])[0]) > self.value:
             self._keep(*self._search.climb(x, y))
 
     def take(self, x: Sequence[Fraction], y: Sequence[Fraction]) -> None:
@@ -96,13 +101,12 @@ class PairIncumbent:
         self._keep(*self._search.climb(x0, y0))
 
     def _keep(self, x: FloatArray, y: FloatArray, value: float) -> None:
-        if not value > self._value:
+        if not value > self.value:
             return
         x, y = (np.clip(p, self._lower, self._upper) for p in (x, y))
         exact = self._judge(x, y)
-        if exact > self.exact:
-            self.exact, self._value = exact, float(exact)
-            self.x, self.y = x, y
+        if exact > self.best[0]:
+            self.best = exact, float(exact), x, y
 
 
 def search_pairs(
@@ -156,8 +160,9 @@ def search_pairs(
             clock.lap("tree")
     except KeyboardInterrupt:
         status = "interrupted"
-    upper = max(upper, float(np.nextafter(incumbent.value, np.inf)) if incumbent.exact else 0.0)
-    return Found(status, incumbent.exact, incumbent.x, incumbent.y, upper, nodes, clock.times)
+    exact, value, x, y = incumbent.best
+    upper = max(upper, float(np.nextafter(value, np.inf)) if exact else 0.0)
+    return Found(status, exact, x, y, upper, nodes, clock.times)
 
 
 def _tree(

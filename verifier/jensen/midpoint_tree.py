@@ -121,16 +121,13 @@ class SignTree:
         self._pending: list[_Node] = []
         self._count = itertools.count()
         self._closed = -np.inf
-        self._first_bound = first_bound
-        self._expanding = -np.inf  # bound of the node whose children are not yet there
+        self._proved = first_bound
         self.nodes = 0
 
     @property
     def upper(self) -> float:
-        """The proved bound so far."""
-        waiting = [node.bound for _, _, node in self._heap]
-        waiting += [node.bound for node in self._pending]
-        return max(self._closed, self._expanding, self._incumbent.value, *waiting)
+        """The proved bound so far; that of the last safe moment if the search was interrupted."""
+        return max(self._proved, self._incumbent.value)
 
     @property
     def threshold(self) -> float:
@@ -139,34 +136,36 @@ class SignTree:
         return value + max(self._options.relative_gap * abs(value), self._options.absolute_gap)
 
     def run(self) -> str:
-        """Search until the gap is closed or a limit is met; Ctrl-C stops it.
+        """Search until the gap is closed or a limit is met.
 
         Returns
         -------
         str
-            ``"optimal"``, ``"time limit"``, ``"node limit"``, ``"interrupted"``, or
-            ``"precision limit"`` if the relaxation leaves a gap where all signs are fixed.
+            ``"optimal"``, ``"time limit"``, ``"node limit"``, or ``"precision limit"`` if the
+            relaxation leaves a gap where all signs are fixed.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            On Ctrl-C, which may come between any two steps; ``upper`` stays true.
         """
-        try:
-            ended = self._search()
-        except KeyboardInterrupt:
-            ended = "interrupted"
+        ended = self._search()
         self._certify()
+        self._note_bound()
         return ended
 
     def _search(self) -> str:
         shape = (len(self._dual.linked.free), self._dual.linked.points)
-        self._expanding = self._first_bound
         signs, everything = np.zeros(shape, dtype=np.int8), np.ones(len(self._strict), dtype=bool)
-        self._solve(signs, everything, np.zeros(shape), self._first_bound, None)
+        self._solve(signs, everything, np.zeros(shape), self._proved, None)
         self._certify()
-        self._expanding = -np.inf
         while True:
             if not self._heap or -self._heap[0][0] <= self.threshold:
                 self._certify()
                 self._close()
                 if not self._heap:
                     # nodes without a sign left are closed with the bound that they have
+                    self._note_bound()
                     return "optimal" if self.upper <= self.threshold else "precision limit"
             if self._options.deadline is not None and time.monotonic() > self._options.deadline:
                 return "time limit"
@@ -184,7 +183,6 @@ class SignTree:
             self._closed = max(self._closed, node.bound)
             return
         node.expanded = True
-        self._expanding = node.bound
         if node.score is None:
             self._relax_fully(node)
         branch = self._branching(node)
@@ -197,7 +195,6 @@ class SignTree:
                 for signs, allowed in self._children(node, *branch)
             ]
             self._gains.learn(node, branch, keys, self.threshold)
-        self._expanding = -np.inf
 
     def _solve(
         self, signs: Signs, allowed: BoolArray, parent: FloatArray, bound: float, basis: Any
@@ -296,12 +293,20 @@ class SignTree:
                 allowed[mine] &= self._left[sign][mine, which]
             yield signs, allowed
 
+    def _note_bound(self) -> None:
+        """Take down what is proved; every open node is on the heap or pending now."""
+        waiting = [node.bound for _, _, node in self._heap]
+        waiting += [node.bound for node in self._pending]
+        self._proved = min(self._proved, max(self._closed, self._incumbent.value, *waiting))
+
     def _report(self) -> None:
         now = time.perf_counter()
-        if self._progress is not None and now - self._reported >= REPORT_SECONDS:
+        if now - self._reported >= REPORT_SECONDS:
             self._reported = now
-            value = self._incumbent.value
-            self._progress(Progress(value, self.upper, self.nodes, now - self._began))
+            self._note_bound()
+            if self._progress is not None:
+                value = self._incumbent.value
+                self._progress(Progress(value, self.upper, self.nodes, now - self._began))
 
 
 class _Gains:

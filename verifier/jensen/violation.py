@@ -87,9 +87,7 @@ def worst_violation(
     if engine == "tree":
         limit = PROVER_SECONDS if time_limit is None else min(PROVER_SECONDS, time_limit / 4)
         try:
-            verdict = verify(
-                network, domain, output=output, time_limit=max(limit, 1e-3), seed=seed
-            )
+            verdict = verify(network, domain, output=output, time_limit=max(limit, 1e-3), seed=seed)
         except KeyboardInterrupt:
             time_limit = 0.0  # what is known at once
         else:
