@@ -8,6 +8,7 @@ evaluates pairs exactly.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,14 +48,16 @@ class PairSearch:
     Parameters
     ----------
     data : NetworkData
+    deadline : float or None
+        On the clock of ``time.monotonic``.
     """
 
-    def __init__(self, data: NetworkData) -> None:
-        self._data = data
+    def __init__(self, data: NetworkData, deadline: float | None = None) -> None:
+        self._data, self._deadline = data, deadline
         self._linked = LinkedNetwork(data.input_lower, data.input_upper, data.layers[:-1], PAIR)
         self._objective = Objective.of_row(data.output, 0, PAIR_WEIGHTS)
         self._is_relu = {layer.name: layer.is_relu for layer in data.layers}
-        self._solver = LpSolver()
+        self._solver = LpSolver(deadline)
         self._lower = np.tile(data.input_lower, 2)
         self._upper = np.tile(data.input_upper, 2)
 
@@ -63,8 +66,10 @@ class PairSearch:
         x, y, m = self._data.evaluate(np.concatenate([X, Y, (X + Y) / 2])).reshape(3, -1)
         return np.asarray(m - (x + y) / 2)
 
-    def random_ascent(self, pairs: int, steps: int, rng: np.random.Generator) -> Pair:
-        """Return pairs after a projected subgradient ascent from random ones."""
+    def random_ascent(
+        self, pairs: int, steps: int, rng: np.random.Generator, deadline: float | None = None
+    ) -> Pair:
+        """Return pairs after a projected subgradient ascent from random ones, best first."""
         low, high = self._data.input_lower, self._data.input_upper
         P = rng.uniform(self._lower, self._upper, (pairs, len(self._lower)))
         # half of the pairs start at corners, where the worst ones often are
@@ -74,6 +79,8 @@ class PairSearch:
         best, best_value = P.copy(), self.violation(P[:, :n], P[:, n:])
         width = np.tile(high - low, 2)
         for step in range(steps):
+            if deadline is not None and time.monotonic() > deadline:
+                break
             gradient = self._gradient(P)
             size = np.abs(gradient * width).max(axis=1, keepdims=True)
             move = gradient * width**2 / np.maximum(size, 1e-300)
@@ -84,13 +91,18 @@ class PairSearch:
         order = np.argsort(-best_value)
         return best[order, :n], best[order, n:]
 
-    def climb(self, x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray, float]:
+    def climb(
+        self, x: FloatArray, y: FloatArray, deadline: float | None = None
+    ) -> tuple[FloatArray, FloatArray, float]:
         """Follow linear programs from cell to cell; return the best pair and its value."""
+        deadline = self._deadline if deadline is None else deadline
         n = self._data.input_size
         here = np.concatenate([x, y])
         best, best_value = here, float(self.violation(x[None], y[None])[0])
         ahead = here
         for _ in range(MAX_CELLS):
+            if deadline is not None and time.monotonic() > deadline:
+                break
             cell = self.cell(self.pattern(ahead))
             found = self.solve(cell)
             if found.status is not LpStatus.OPTIMAL:

@@ -61,11 +61,13 @@ class PairIncumbent:
     data : NetworkData
     judge : callable
         The exact violation of a pair of doubles.
+    deadline : float or None
+        On the clock of ``time.monotonic``.
     """
 
-    def __init__(self, data: NetworkData, judge: Judge) -> None:
+    def __init__(self, data: NetworkData, judge: Judge, deadline: float | None = None) -> None:
         self._lower, self._upper, self._judge = data.input_lower, data.input_upper, judge
-        self._search = PairSearch(data)
+        self._search = PairSearch(data, deadline)
         # in one piece, as Ctrl-C may come between any two steps
         self.best: tuple[Fraction, float, FloatArray, FloatArray] = (
             Fraction(0),
@@ -82,11 +84,11 @@ class PairIncumbent:
     def start(self, seed: int, deadline: float | None) -> None:
         """Ascend from random pairs, and climb from the best ones."""
         rng = np.random.default_rng(seed)
-        X, Y = self._search.random_ascent(FIRST_PAIRS, FIRST_STEPS, rng)
+        X, Y = self._search.random_ascent(FIRST_PAIRS, FIRST_STEPS, rng, deadline)
         for x, y in zip(X[:FIRST_CLIMBS], Y[:FIRST_CLIMBS], strict=True):
             if deadline is not None and time.monotonic() > deadline:
                 return
-            self._keep(*self._search.climb(x, y))
+            self._keep(*self._search.climb(x, y, deadline))
 
     def offer(self, base: FloatArray) -> None:
         """Climb from a primal estimate that promises something."""
@@ -138,14 +140,14 @@ def search_pairs(
     progress : callable, optional
     """
     clock = _Clock()
-    incumbent = PairIncumbent(data, judge)
+    incumbent = PairIncumbent(data, judge, deadline)
     upper = min(width_bound(data), jump_bound(network, data))
     status, nodes = "optimal", 0
     try:
         if upper > 0:
             if start is not None:
                 incumbent.take(*start)
-            incumbent.start(seed, deadline)
+            incumbent.start(seed, _share(deadline))
             clock.lap("search")
             effort = QUICK if _free(data) <= QUICK_NEURONS else THOROUGH
             data = tightened(data, effort, _share(deadline))
