@@ -28,7 +28,16 @@ from jensen.domain import Box, Domain, Everywhere
 from jensen.errors import DomainError
 from jensen.network import INPUT, Block, FloatArray, ReluNetwork
 from jensen.polyhedron import bounding_box, linear_hull
-from jensen.rational import ONE, ZERO, floats, fraction, null_space, rational, rationals
+from jensen.rational import (
+    ONE,
+    ZERO,
+    SparseRows,
+    floats,
+    fraction,
+    null_space,
+    rational,
+    rationals,
+)
 
 ObjectArray = NDArray[Any]
 
@@ -92,9 +101,26 @@ class WorkingSet:
             close = np.flatnonzero(~((room > CLOSE * size + CLOSEST) & np.isfinite(size)))
         return all(self.rows[i] @ y <= self.limits[i] for i in close)
 
+    def room(self, y: ObjectArray) -> ObjectArray:
+        """Return by how much a working point of ``fmpq`` satisfies each row."""
+        room: ObjectArray = self.limits - self._rows @ y
+        return room
+
+    def speed(self, step: ObjectArray) -> ObjectArray:
+        """Return by how much the room of each row shrinks along a step of ``fmpq``."""
+        return self._rows @ step
+
+    @cached_property
+    def _rows(self) -> SparseRows:
+        return SparseRows(self.rows)
+
+    @cached_property
+    def _matrix(self) -> SparseRows:
+        return SparseRows(self.matrix)
+
     def to_input(self, y: Sequence[Any]) -> tuple[Fraction, ...] | None:
         """Map a working point to the inputs; None at infinity (``t = 0``)."""
-        point = self.matrix @ np.array(y, dtype=object) + self.offset
+        point = self._matrix @ np.array(y, dtype=object) + self.offset
         if point[-1] <= 0:
             return None
         return tuple(fraction(v / point[-1]) for v in point[:-1])
