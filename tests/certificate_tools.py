@@ -112,22 +112,24 @@ def swap_trees(lines: Lines, rng: np.random.Generator) -> Lines:
 
 
 def other_neuron(lines: Lines, rng: np.random.Generator) -> Lines:
-    at = _pick(rng, _where(lines, "tree", "branch", "bound"))
-    other = _pick(rng, _where(lines, "tree", "branch", "bound"))
+    at = _pick(rng, _where(lines, "tree", "branch"))
+    other = _pick(rng, _where(lines, "tree", "branch"))
     if at is not None:
         lines[at][1:3] = lines[other][1:3]
     return lines
 
 
 def other_leaf(lines: Lines, rng: np.random.Generator) -> Lines:
-    at = _pick(rng, _where(lines, "sign", "flat", "empty", "smooth"))
+    at = _pick(rng, _where(lines, "sign", "empty", "smooth"))
     if at is not None:
-        lines[at] = _pick(rng, [["sign"], ["flat"], ["empty", []]])
+        lines[at] = _pick(rng, [["sign"], ["empty", []]])
     return lines
 
 
 def _multipliers(lines: Lines) -> list[Lines]:
-    return [lines[i][-1] for i in _where(lines, "empty", "bound") if lines[i][-1]]
+    found = [lines[i][-1] for i in _where(lines, "empty")]
+    found += [entry[-1] for i in _where(lines, "bounds") for entry in lines[i][-1]]
+    return [entries for entries in found if entries]
 
 
 def change_multiplier(lines: Lines, rng: np.random.Generator) -> Lines:

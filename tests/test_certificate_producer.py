@@ -14,7 +14,7 @@ from fuzz import tiny_network
 from jensen.certificate import certify_convex, export_json
 from jensen.decide import verify
 from jensen.domain import Box, Domain, Everywhere, Polyhedron
-from jensen.errors import CertificateError
+from jensen.errors import CertificateError, OptionError
 from jensen.network import ReluNetwork
 from jensen.verdict import Status
 from jensen_encodings.lp import LpResult, LpSolver
@@ -60,6 +60,32 @@ def test_concave_and_partial_claims_are_certified(seed: int, tmp_path: Path) -> 
     for domain in domains(network, seed):
         certified(network, domain, tmp_path, concave=True)
         certified(network, domain, tmp_path, inputs=(0,))
+
+
+def flat_polyhedra(n: int) -> list[Polyhedron]:
+    """A simplex, a line whose second equation shows on the first one only, a half-space of it."""
+    eye, ones = np.eye(n), np.ones((1, n))
+    plane = np.vstack([ones, -ones])
+    narrow = np.vstack([plane, eye[:1] + ones / 2, -eye[:1] + ones / 3, -eye[-1:]])
+    return [
+        Polyhedron(np.vstack([plane, -eye]), np.array([1.0, -1.0, *np.zeros(n)])),
+        Polyhedron(narrow, np.array([0.0, 0.0, 0.5, -0.5, 4.0])),
+        Polyhedron(np.vstack([plane, -eye[:1]]), np.array([0.5, -0.5, 1.0])),
+    ]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_polyhedra_without_interior_are_certified(seed: int, tmp_path: Path) -> None:
+    _, network = tiny_network(seed)
+    for domain in flat_polyhedra(network.input_size):
+        certified(network, domain, tmp_path)
+        certified(network, domain, tmp_path, concave=True)
+
+
+def test_partial_claims_need_an_interior(tmp_path: Path) -> None:
+    _, network = tiny_network(1)
+    with pytest.raises(OptionError, match="certificate of partial convexity needs a polyhedron"):
+        verify(network, flat_polyhedra(network.input_size)[0], certificate=True, inputs=(0,))
 
 
 def test_the_cases_with_known_truth_are_certified(shared_cases: Path, tmp_path: Path) -> None:

@@ -16,20 +16,20 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import scipy.sparse as sp
 
 from jensen import checker
-from jensen.certify import GroupProof, Producer
-from jensen.checker import Claim, Model, Network, Rejected
+from jensen.certify import BoundedNetwork, GroupProof, Producer
+from jensen.checker import Claim, Model, Rejected
 from jensen.domain import Box, Domain, Polyhedron
-from jensen.errors import CertificateError
+from jensen.errors import CertificateError, DomainError
 from jensen.exact import exact_fractions
 from jensen.groups import GroupedNetwork
 from jensen.leaf_proof import text_of
-from jensen.lift import has_interior
+from jensen.lift import cone_of
 from jensen.network import ReluNetwork
-from jensen_encodings.lp import LpSolver
+from jensen.polyhedron import relative_interior
+from jensen.rational import fraction
 
 
 @dataclass(frozen=True)
@@ -117,14 +117,8 @@ def checker_model(network: ReluNetwork) -> Model:
 # --------------------------------------------------------------------------- claims
 
 
-def domain_record(domain: Domain, inputs: int, *, interior: bool = True) -> dict[str, Any]:
-    """Describe a domain in exact numbers.
-
-    Raises
-    ------
-    CertificateError
-        For a polyhedron of zero width, which the format does not cover.
-    """
+def domain_record(domain: Domain, inputs: int) -> dict[str, Any]:
+    """Describe a domain in exact numbers."""
     if isinstance(domain, Box):
         lower, upper = domain.bounds(inputs)
         return {
@@ -133,27 +127,28 @@ def domain_record(domain: Domain, inputs: int, *, interior: bool = True) -> dict
             "upper": [text_of(v) for v in exact_fractions(upper)],
         }
     if isinstance(domain, Polyhedron):
-        record = {
+        return {
             "type": "polyhedron",
             "A": [[text_of(v) for v in exact_fractions(row)] for row in domain.A],
             "b": [text_of(v) for v in exact_fractions(domain.b)],
         }
-        return record | ({"interior": _interior(domain, inputs)} if interior else {})
     return {"type": "everywhere"}
 
 
-def _interior(domain: Polyhedron, inputs: int) -> list[str]:
-    """Find a point strictly inside a polyhedron, with the largest margin up to 1."""
-    if not has_interior(domain, inputs):
-        raise CertificateError("certificates do not cover polyhedra of zero width")
-    norms = np.linalg.norm(domain.A, axis=1)
-    matrix = np.vstack([np.column_stack([domain.A, norms]), [0.0] * inputs + [1.0]])
-    limits = np.append(domain.b, 1.0)
-    c = np.append(np.zeros(inputs), 1.0)
-    result = LpSolver().maximise(c, matrix, limits, np.zeros(len(limits), dtype=bool))
-    if not result.x.size:
-        raise CertificateError("no point strictly inside the polyhedron was found")
-    return [text_of(v) for v in exact_fractions(result.x[:-1])]
+def interior_rule(domain: Polyhedron) -> list[Any]:
+    """Return a point inside a polyhedron, and multipliers that show which rows are equations.
+
+    Raises
+    ------
+    DomainError
+        If the polyhedron is empty.
+    """
+    found = relative_interior(cone_of(domain))
+    if found is None:
+        raise DomainError("the polyhedron is empty")
+    point = [fraction(v / found.point[-1]) for v in found.point[:-1]]
+    multipliers = [fraction(y) for y in found.multipliers[:-1]]
+    return ["interior", [text_of(v) for v in point], [text_of(y) for y in multipliers]]
 
 
 def _claim(
@@ -168,7 +163,7 @@ def _claim(
         "network": network.digest,
         "claim": kind,
         "output": output,
-        "domain": domain_record(domain, network.input_size, interior=not kind.startswith("non")),
+        "domain": domain_record(domain, network.input_size),
     }
     if inputs is not None:
         claim["inputs"] = list(inputs)
@@ -235,8 +230,13 @@ def certify_convex(
     """
     claim = _claim(network, domain, output, "concave" if concave else "convex", inputs)
     model = checker_model(network)
+    lines: list[Any] = [claim]
     try:
-        net = Network(model, Claim(claim, model))
+        read = Claim(claim, model)
+        if isinstance(domain, Polyhedron) and read.rows:
+            lines.append(interior_rule(domain))
+            checker.rule_interior(read, *(list(map(checker.rational, v)) for v in lines[-1][1:]))
+        net = BoundedNetwork(model, read, grouped)
     except (checker.Malformed, Rejected) as error:
         raise CertificateError(f"no certificate: {error}") from None
-    return Certificate((claim, *Producer(net, grouped, proofs).lines()))
+    return Certificate((*lines, *Producer(net, grouped, proofs).lines()))

@@ -13,7 +13,7 @@ from fractions import Fraction
 from typing import Any
 
 from jensen import checker
-from jensen.checker import ONE, Form, Malformed, Network, Rejected
+from jensen.checker import ONE, Claim, Form, Malformed, Model, Network, Rejected, rule_bound
 from jensen.errors import CertificateError
 from jensen.groups import GroupedNetwork
 from jensen.leaf_proof import Entry, LeafProver, Program, accepted, text_of
@@ -39,6 +39,51 @@ class GroupProof:
     root: Node
 
 
+class BoundedNetwork(Network):
+    """The checker's network, with the bounds that settle what the prover knows to be settled.
+
+    Attributes
+    ----------
+    bounds : list
+        The entries of the certificate's rule.
+    """
+
+    def __init__(self, model: Model, claim: Claim, grouped: GroupedNetwork | None) -> None:
+        self.bounds: list[list[Any]] = []
+        self._leaves = LeafProver(self, LpSolver())
+        self._settled = {} if grouped is None else _settled(grouped, model)
+        super().__init__(model, claim, {})
+
+    def tighten(self, block: str, index: int, bounds: Any) -> None:
+        """Prove again that a neuron is settled, where interval arithmetic does not see it."""
+        unit, factor = self.neurons[block][index]
+        on = self._settled.get((block, index))
+        if on is None or unit == ONE or self.low[unit] >= 0 or self.high[unit] <= 0:
+            return
+        side = "lower" if on == (factor > 0) else "upper"
+        entries = self._leaves.bound(unit, side)
+        if entries is not None:
+            rule_bound(self, unit, side, entries)
+            self.bounds.append([block, index, side, entries])
+
+
+def _settled(grouped: GroupedNetwork, model: Model) -> dict[tuple[str, int], bool]:
+    """Return the ReLUs that the prover's bounds settle, and whether they are on.
+
+    The prover keeps no unit for those that are off, and one without kink for those on.
+    """
+    kinks = {
+        (member.block, member.index): bool(kink)
+        for level in grouped.levels
+        for members, kink in zip(level.units, level.kink, strict=True)
+        for member in members
+    }
+    relus = [
+        (block.name, i) for block in model.blocks if block.relu for i in range(len(block.bias))
+    ]
+    return {relu: relu in kinks for relu in relus if not kinks.get(relu, False)}
+
+
 class Names:
     """From the prover's units to the checker's: ``z_prover = factor * zeta``."""
 
@@ -53,36 +98,20 @@ class Names:
         lead = self._grouped.levels[level].units[index][0]
         return self._net.neurons[lead.block][lead.index]
 
-    def settled(self) -> dict[int, bool]:
-        """Return the units that the prover's bounds settle, and on which side."""
-        if self._grouped is None:
-            return {}
-        kinks: dict[tuple[str, int], bool] = {}
-        for level in self._grouped.levels:
-            for members, kink in zip(level.units, level.kink, strict=True):
-                kinks.update({(member.block, member.index): bool(kink) for member in members})
-        found: dict[int, bool] = {}
-        for block, neurons in self._net.neurons.items():
-            for index, (unit, factor) in enumerate(neurons):
-                if block != "input" and not kinks.get((block, index), False):
-                    found[unit] = ((block, index) in kinks) == (factor > 0)
-        return found
-
 
 class Producer:
     """Builds the lines that follow the claim.
 
     Parameters
     ----------
-    net : Network
-        The checker's network; its bounds are tightened by what is written.
+    net : BoundedNetwork
     grouped : GroupedNetwork or None
         The prover's groups.
     proofs : sequence of GroupProof
     """
 
     def __init__(
-        self, net: Network, grouped: GroupedNetwork | None, proofs: Sequence[GroupProof]
+        self, net: BoundedNetwork, grouped: GroupedNetwork | None, proofs: Sequence[GroupProof]
     ) -> None:
         self._net = net
         self._names = Names(net, grouped)
@@ -98,31 +127,14 @@ class Producer:
             If a leaf cannot be certified.
         """
         net = self._net
-        lines: list[Any] = []
+        lines: list[Any] = [["bounds", net.bounds]]
         proved = checker.rule_path_signs(net)
-        if any(net.stable(unit) is None for unit in net.kinks & proved):
+        if net.kinks & proved:
             lines.append(["path_signs"])
-        if net.kinks - proved:
-            lines += self._bounds()
         for unit in sorted(net.kinks - proved):
-            if net.stable(unit) is None:
-                lines.append(["tree", *self._leaves.lead(unit)])
-                writer = TreeWriter(net, unit, self._leaves, self._names)
-                lines += writer.run(self._roots.get(unit))
-        return lines
-
-    def _bounds(self) -> list[Any]:
-        """Prove again the stability that the prover knows from tighter bounds."""
-        net, lines = self._net, []
-        for unit, on in sorted(self._names.settled().items()):
-            if unit not in net.kinks or net.stable(unit) is not None:
-                continue
-            side = "lower" if on else "upper"
-            entries = self._leaves.bound(unit, side)
-            if entries is not None:
-                line = [*self._leaves.lead(unit), side, entries]
-                checker.rule_bound(net, *line)
-                lines.append(["bound", *line])
+            lines.append(["tree", *self._leaves.lead(unit)])
+            writer = TreeWriter(net, unit, self._leaves, self._names)
+            lines += writer.run(self._roots.get(unit))
         return lines
 
 
@@ -152,7 +164,7 @@ class TreeWriter:
         return self._lines
 
     def _enter(self, proof: Node | None) -> None:
-        if self._try(["sign"]):
+        if self._try("sign"):
             return
         while proof is not None and proof.unit is not None:
             unit, factor = self._names.unit(*proof.unit)
@@ -160,11 +172,11 @@ class TreeWriter:
             on, off = proof.children
             if (on.activations[level][index] == ON) != (factor > 0):
                 on, off = off, on
-            side = True if unit in (ONE, self._group) else self._node.side(unit)
-            if side is None:
+            if unit in self._net.kinks and unit != self._group and unit not in self._node.fixed:
                 self._branch(unit, on, off)
                 return
-            proof = on if side else off
+            # a unit that is settled, or does not bend: one of its sides is as good as both
+            proof = on if self._side(unit) else off
         self._leaf(proof)
 
     def _branch(self, unit: int, on: Node | None, off: Node | None) -> None:
@@ -173,7 +185,7 @@ class TreeWriter:
 
     def _leaf(self, proof: Node | None) -> None:
         """Close a leaf, or branch it further."""
-        if self._try(["flat"]):
+        if self._try("empty", []):
             return
         if proof is not None and proof.rule is Rule.EMPTY:
             hint = self._translated(proof.proof or {})
@@ -206,13 +218,18 @@ class TreeWriter:
             if far:
                 return min(far)
         in_front = [-key for key in node.form(self._group) if key < 0]
-        behind = [k for k, _, _ in node.behind if k in net.kinks and node.side(k) is None]
-        rest = [k for k in sorted(net.kinks) if k != self._group and node.side(k) is None]
-        return next(iter([*sorted(in_front), *behind, *rest]), None)
+        open_units = net.kinks - node.fixed.keys() - {self._group}
+        behind = [k for k in node.behind if k in open_units]
+        return next(iter([*sorted(in_front), *behind, *sorted(open_units)]), None)
 
     def _value(self, unit: int, point: Mapping[int, float]) -> float:
         form = self._node.form(unit)
         return sum(float(c) * (1.0 if k == ONE else point.get(k, 0.0)) for k, c in form.items())
+
+    def _side(self, unit: int) -> bool:
+        if unit in self._node.fixed:
+            return self._node.fixed[unit]
+        return bool(self._net.high[unit] > 0)
 
     # ------------------------------------------------------------------------ smooth
 
@@ -223,7 +240,7 @@ class TreeWriter:
         if program is not None and program.point:
             points.append([Fraction(program.point.get(k, 0.0)) for k in range(self._net.inputs)])
         for point in points:
-            if self._try(["smooth", [text_of(v) for v in self._projected(point)[1:]]]):
+            if self._try("smooth", [text_of(v) for v in self._projected(point)[1:]]):
                 return
         self._fail("neither empty nor crossed")
 
@@ -235,7 +252,7 @@ class TreeWriter:
             z[self._net.bias_unit] = t
             x = [v * t for v in x]
         for value, (unit, factor) in zip(x, self._net.neurons["input"], strict=True):
-            if unit != ONE:
+            if ONE < unit < self._net.inputs:
                 z[unit] = value / factor
         return z
 
@@ -250,13 +267,18 @@ class TreeWriter:
 
     # ----------------------------------------------------------------------- helpers
 
-    def _try(self, line: list[Any]) -> bool:
+    def _try(self, name: str, *arguments: Any) -> bool:
         """Write a leaf if the checker's rule accepts it."""
+        rules: dict[str, Any] = {
+            "sign": checker.rule_sign,
+            "empty": checker.rule_empty,
+            "smooth": checker.rule_smooth,
+        }
         try:
-            getattr(self._node, f"leaf_{line[0]}")(*line[1:])
+            rules[name](self._node, *arguments)
         except (Rejected, Malformed):
             return False
-        self._lines.append(line)
+        self._lines.append([name, *arguments])
         return True
 
     def _translated(self, multipliers: Mapping[Any, Any]) -> list[Entry]:
@@ -289,10 +311,9 @@ class TreeWriter:
         if kind == "group":
             return [["facet", text_of(-y)]]  # the prover writes its rows as <= 0
         lead = self._leaves.lead(unit)
-        side = self._node.side(unit)
         if kind == "fixed":
-            return [] if side is None else [["sign", *lead, text_of(abs(y))]]
-        if side is not None or unit == self._group:
+            return [["sign", *lead, text_of(abs(y))]] if unit in self._node.fixed else []
+        if unit in self._node.fixed or unit == self._group:
             return []
         if kind == "below":
             low, high = self._net.low[unit], self._net.high[unit]

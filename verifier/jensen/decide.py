@@ -170,6 +170,7 @@ class _Verification:
             # an empty polyhedron is an error, whatever the cheap screens would say
             working = working_set(self._domain, self._network.input_size)
             self._lap("domain")
+            self._check_certifiable(working)
         verdict = self._sign_of_all_paths() if self._options.engine is not Engine.MIDPOINT else None
         if verdict is None and self._options.tolerance == 0:
             verdict = self._random_lines()
@@ -181,6 +182,12 @@ class _Verification:
                 self._lap("domain")
             verdict = self._prove(working)
         return verdict
+
+    def _check_certifiable(self, working: WorkingSet) -> None:
+        """Refuse before the work what no certificate can say after it."""
+        flat = working.dim < self._network.input_size + working.lifted
+        if self._options.certificate and self._options.inputs is not None and flat:
+            raise OptionError("a certificate of partial convexity needs a polyhedron with interior")
 
     # ----------------------------------------------------------------------- stages
 

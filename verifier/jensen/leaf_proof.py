@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from jensen.checker import ONE, Form, Network, Node, Rejected, add
+from jensen.checker import ONE, Form, Network, Node, Rejected, add, rule_empty
 from jensen.network import FloatArray
 from jensen.rational import fraction, project_to_null_space, rational
 from jensen_encodings.lp import LpSolver, LpStatus
@@ -68,51 +68,31 @@ class LeafProver:
     def __init__(self, net: Network, solver: LpSolver) -> None:
         self._net = net
         self._solver = solver
-        self._lead = {
-            unit: [block, index]
-            for block, neurons in reversed(net.neurons.items())
-            if block != "input"
-            for index, (unit, _) in reversed(list(enumerate(neurons)))
-        }
         self.lps = 0
 
     def lead(self, unit: int) -> list[Any]:
         """Return ``[block, index]`` of the first neuron of a unit."""
-        return self._lead[unit]
+        block, _, index = self._net.names[unit][:-1].rpartition("[")
+        return [block, int(index)]
 
     # ------------------------------------------------------------------------ rows
 
     def rows(self, node: Node, targets: Sequence[int]) -> list[Row]:
         """Return the rows that bear on some units: fixed units, relaxations, the domain."""
-        net = self._net
-        rows = []
-        if node.group:
-            rows.append(Row(("facet",), node.form(node.group), free=True))
+        keys: list[Key] = [("facet",)] if node.group else []
         wanted = [*targets, *node.fixed]
         seen: set[int] = set()
         while wanted:
-            unit = wanted.pop()
-            for key in node.form(unit):
+            for key in node.form(wanted.pop()):
                 if key < 0 and -key not in seen:
                     seen.add(-key)
                     wanted.append(-key)
-        for unit in sorted(node.fixed):
-            form: Form = {}
-            add(form, 1 if node.fixed[unit] else -1, node.form(unit))
-            strict = bool(node.genuine(unit))
-            if form:
-                rows.append(Row(("sign", *self.lead(unit)), form, strict))
-        for unit in sorted(seen):
-            above: Form = {-unit: 1}
-            add(above, -1, node.form(unit))
-            low, high = net.low[unit], net.high[unit]
-            below: Form = {}
-            add(below, high, node.form(unit))
-            add(below, -1, {-unit: high - low, ONE: high * low})
-            lead = self.lead(unit)
-            rows += [Row(("above", *lead), above), Row(("below", *lead), below)]
-        rows += [Row(("domain", i), row, strict=True) for i, row in enumerate(net.extra) if row]
-        return rows
+        keys += [("sign", *self.lead(unit)) for unit in sorted(node.fixed)]
+        for unit in sorted(u for u in seen if self._net.low[u] < 0 < self._net.high[u]):
+            keys += [("above", *self.lead(unit)), ("below", *self.lead(unit))]
+        keys += [("domain", i) for i in range(len(self._net.extra))]
+        rows = [Row(key, *node.row(*key), free=key[0] == "facet") for key in keys]
+        return [row for row in rows if row.form]
 
     # --------------------------------------------------------------------- programs
 
@@ -178,7 +158,7 @@ class LeafProver:
     # -------------------------------------------------------------- exact multipliers
 
     def candidates(
-        self, node: Node, rows: list[Row], guess: FloatArray, objective: Form | None = None
+        self, rows: list[Row], guess: FloatArray, objective: Form | None = None
     ) -> list[list[Entry]]:
         """Return multipliers next to a guess: rounded, and exact for what seems to cancel."""
         scales = [
@@ -272,14 +252,14 @@ class LeafProver:
         program = self.solve(rows)
         if program is None or program.margin > MARGIN:
             return None, program
-        for entries in self.candidates(node, rows, program.multipliers):
+        for entries in self.candidates(rows, program.multipliers):
             if accepted(node, entries):
                 return entries, program
         return None, program
 
     def bound(self, unit: int, side: str) -> list[Entry] | None:
         """Return multipliers that bound a unit over the whole domain."""
-        node = Node(self._net)
+        node = self._net.domain
         sign = 1 if side == "upper" else -1
         objective: Form = {}
         add(objective, sign, node.form(unit))
@@ -288,7 +268,7 @@ class LeafProver:
         if program is None:
             return None
         best: tuple[Any, list[Entry]] | None = None
-        for entries in self.candidates(node, rows, program.multipliers, objective):
+        for entries in self.candidates(rows, program.multipliers, objective):
             total, _ = node.combine(entries)
             add(total, sign, node.form(unit))
             limit = node.largest(total)
@@ -300,7 +280,7 @@ class LeafProver:
 def accepted(node: Node, entries: list[Entry]) -> bool:
     """Ask the checker's rule."""
     try:
-        node.leaf_empty(entries)
+        rule_empty(node, entries)
     except Rejected:
         return False
     return True

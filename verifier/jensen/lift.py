@@ -24,7 +24,7 @@ import flint
 import numpy as np
 from numpy.typing import NDArray
 
-from jensen.domain import Box, Domain, Everywhere
+from jensen.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.errors import DomainError
 from jensen.network import INPUT, Block, FloatArray, ReluNetwork
 from jensen.polyhedron import bounding_box, linear_hull
@@ -194,9 +194,7 @@ def working_set(domain: Domain, inputs: int) -> WorkingSet:
         return _box_set(domain, inputs)
     if isinstance(domain, Everywhere):
         return _cone_set(_with_positive_t(_zeros(0, inputs + 1)), _identity(inputs + 1))
-    cone = _with_positive_t(
-        np.concatenate([rationals(domain.A), -rationals(domain.b)[:, None]], axis=1)
-    )
+    cone = cone_of(domain)
     hull = linear_hull(cone)
     if hull is None:
         raise DomainError("the polyhedron is empty")
@@ -204,16 +202,11 @@ def working_set(domain: Domain, inputs: int) -> WorkingSet:
     return _cone_set(cone, hull) if box is None else _bounded_set(cone, hull, box)
 
 
-def has_interior(domain: Domain, inputs: int) -> bool:
-    """Return whether a domain is of full dimension.
-
-    Raises
-    ------
-    DomainError
-        If the domain does not fit or is empty.
-    """
-    working = working_set(domain, inputs)
-    return working.dim == inputs + working.lifted
+def cone_of(domain: Polyhedron) -> ObjectArray:
+    """Return the rows of ``A x - b t <= 0``, ``-t <= 0`` in (x, t)."""
+    return _with_positive_t(
+        np.concatenate([rationals(domain.A), -rationals(domain.b)[:, None]], axis=1)
+    )
 
 
 def _box_set(box: Box, inputs: int) -> WorkingSet:
