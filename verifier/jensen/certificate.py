@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from jensen.polyhedron import relative_interior
 from jensen.rational import fraction
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Certificate:
     """A claim with its proof, line by line.
 
@@ -44,12 +45,22 @@ class Certificate:
 
     lines: tuple[Any, ...]
 
+    @cached_property
+    def data(self) -> bytes:
+        """The lines as JSON Lines."""
+        text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in self.lines)
+        return text.encode()
+
+    @property
+    def size(self) -> int:
+        """Bytes, not compressed."""
+        return len(self.data)
+
     def write(self, path: str | Path) -> None:
         """Write JSON Lines, gzipped if the name ends in ``.gz``; the same bytes every time."""
-        text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in self.lines)
-        data = text.encode()
         file = Path(path)
-        file.write_bytes(gzip.compress(data, mtime=0) if file.suffix == ".gz" else data)
+        zipped = file.suffix == ".gz"
+        file.write_bytes(gzip.compress(self.data, mtime=0) if zipped else self.data)
 
 
 # -------------------------------------------------------------------------- export

@@ -222,6 +222,8 @@ class Claim:
         keys = {"format", "network", "claim", "output", "domain", "inputs"}
         need(isinstance(head, dict) and {*head, "inputs"} == keys, "this is no claim")
         need(head["format"] == FORMAT, f"the format is not {FORMAT}")
+        if head["network"] != model_digest(model):
+            raise Rejected("the certificate is about another network")
         kind, domain, n = head["claim"], head["domain"], model.inputs
         need(kind in ("convex", "concave", "nonconvex", "nonconcave"), "unknown claim")
         self.refutes, self.sign = kind.startswith("non"), -1 if kind.endswith("concave") else 1
@@ -243,8 +245,6 @@ class Claim:
             need(domain == {"type": "everywhere"}, "unknown domain")
         some = "" if len(self.inputs) == n else f" in inputs {sorted(self.inputs)}"
         self.text = f"output {self.output} is {kind}{some}, domain {json.dumps(domain)[:300]}"
-        if head["network"] != model_digest(model):
-            raise Rejected("the certificate is about another network")
 
     def contains(self, x: list[Fraction]) -> bool:
         """Decide whether a point lies in the domain."""
@@ -711,13 +711,15 @@ def main(argv: list[str] | None = None) -> int:
     place, lines = arguments[0], None
     try:
         model = read_model(arguments[0])
-        place, lines = arguments[1], Lines(arguments[1])
+        place = arguments[1]
+        lines = Lines(place)
         answer, code = f"accepted: {check(model, lines)}", 0
     except Rejected as error:
         answer, code = f"rejected: line {lines.number if lines else 0}: {error}", 1
     except Exception as error:  # no file may end in a traceback
         at = f" line {lines.number}" if lines else ""
         what = str(error) if isinstance(error, Malformed) else f"{type(error).__name__} {error}"
+        what = getattr(error, "strerror", None) or what
         answer, code = f"malformed: {place}{at}: {what[:200]}", 2
     sys.stdout.write(answer + "\n")
     return code

@@ -137,10 +137,6 @@ def _check_combination(domain: Domain, options: Options) -> None:
         raise OptionError("engine midpoint needs a box: the program's big-M are its bounds")
     if engine is Engine.MIDPOINT and options.inputs is not None:
         raise OptionError("engine midpoint does not decide partial convexity; use engine tree")
-    if options.certificate and engine in (Engine.MILP, Engine.MIDPOINT):
-        raise OptionError(f"engine {engine} proves up to a tolerance: certificates need the tree")
-    if options.certificate and options.tolerance:
-        raise OptionError("a certificate claims exact convexity: leave out the tolerance")
 
 
 class _Verification:

@@ -15,7 +15,7 @@ from jensen.errors import OptionError
 COLUMNS = (
     "model", "status", "expected", "domain", "output", "lower", "upper", "violation", "tolerance",
     "seconds", "engine", "nodes", "lps", "inputs", "relus", "parameters", "summary", "note",
-    "error", "certificate", "digest", "finished",
+    "error", "certificate", "certificate_bytes", "digest", "finished",
 )  # fmt: skip
 
 
