@@ -134,7 +134,7 @@ def test_the_integer_form_equals_the_network() -> None:
         for x in rng.uniform(-1, 1, (20, 2)).tolist():
             point = [Fraction(0)] * net.inputs
             point[0] = point[net.bias_unit] = Fraction(1)
-            for value, (unit, factor) in zip(x, net.neurons["input"], strict=True):
+            for value, ((unit, factor),) in zip(x, net.places, strict=True):
                 point[unit] = Fraction(value) / factor
             z = [value for value, _ in net.along(point, {})]
             exact = network.exact_pre_activations(x)
@@ -225,3 +225,31 @@ def test_a_network_can_claim_a_huge_input_only_in_vain(
     model["input_size"] = 10**15
     (tmp_path / "m.json").write_text(json.dumps(model))
     assert answer(tmp_path / "m.json", files("accepted")[0], capsys)[0] == 2
+
+
+def test_bounds_of_a_twin_that_was_read_before_leave_its_relaxation_valid() -> None:
+    """The second twin's bound comes too late for what reads the first one: its kink stays."""
+    falling = {"relu_1": np.array([[-1.0]]), "input": np.array([[1.0]])}  # x - relu(x) - 1 < 0
+    blocks = [
+        Block("relu_1", {"input": np.ones((1, 1))}, np.zeros(1)),
+        Block("relu_2", falling, -np.ones(1)),
+        Block("relu_3", {"relu_2": np.ones((1, 1))}, np.zeros(1)),
+        Block("relu_4", falling, -np.ones(1)),
+        Block("output", {"relu_3": np.ones((1, 1)), "relu_4": -np.ones((1, 1))}, np.zeros(1),
+              Activation.IDENTITY),
+    ]  # fmt: skip
+    network = ReluNetwork(1, blocks)
+    model = checker_model(network)
+    head = {"format": checker.FORMAT, "network": network.digest, "claim": "convex", "output": 0,
+            "domain": {"type": "box", "lower": ["-2"], "upper": ["2"]}}  # fmt: skip
+    bounds = {("relu_4", 0): [["upper", [["above", "relu_1", 0, "1"]]]]}
+    net = checker.Network(model, checker.Claim(head, model), bounds)
+    unit, _ = net.neurons["relu_2"][0]
+    assert net.neurons["relu_4"][0][0] == unit
+    assert net.high[unit] == -1
+    assert unit in net.kinks
+    node = checker.Node(net, net.neurons["relu_1"][0][0])
+    assert node.largest({-unit: 1}) == node.largest({-unit: -1}) == 0
+    for kind in ("above", "below"):
+        with pytest.raises(checker.Rejected, match="no such row"):
+            node.row(kind, "relu_2", 0)

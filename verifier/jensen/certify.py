@@ -251,8 +251,9 @@ class TreeWriter:
             t = 1 / (2 * max(Fraction(1), *map(abs, x)))
             z[self._net.bias_unit] = t
             x = [v * t for v in x]
-        for value, (unit, factor) in zip(x, self._net.neurons["input"], strict=True):
-            if ONE < unit < self._net.inputs:
+        for value, place in zip(x, self._net.places, strict=True):
+            if len(place) == 1 and place[0][0] != ONE:
+                ((unit, factor),) = place
                 z[unit] = value / factor
         return z
 

@@ -30,6 +30,7 @@ ONE = 0  # the unit that is constantly 1
 Number = int | Fraction
 Form = dict[int, Any]  # linear form; key u: the unit u, key -u: max(zeta_u, 0)
 Term = tuple[int, int, int, Fraction, bool]  # top, bottom, unit, factor; whether linear
+Place = list[tuple[int, Fraction]]  # units and the factors that they are multiplied with
 Row = tuple[tuple[int, int, int], ...]  # (unit, slope where it is on, slope where it is off)
 
 
@@ -300,20 +301,24 @@ class Network:
         self.names: list[str] = []
         self.low: list[Any] = []
         self.high: list[Any] = []
+        self.neurons: dict[str, Place] = {}  # z = factor * zeta_unit of every neuron
         self._units: dict[Row, int] = {(): ONE}
         self._add_inputs(model.inputs, claim)
         self.domain = Node(self, ONE)
-        linear = {"input"} | {block.name for block in model.blocks if not block.relu}
+        relus = {block.name for block in model.blocks if block.relu}
         for block in model.blocks:
-            self.neurons[block.name] = units = []
+            self.neurons[block.name] = []
             for i, bias in enumerate(block.bias):
-                terms = [(*bias.as_integer_ratio(), self.bias_unit, Fraction(1), True)]
-                for source, rows in block.edges.items():
-                    for j, weight in rows[i].items():
-                        place = self.neurons[source][j]
-                        terms.append((*weight.as_integer_ratio(), *place, source in linear))
+                terms: list[Term] = [
+                    (*bias.as_integer_ratio(), self.bias_unit, Fraction(1), True),
+                    *(
+                        term
+                        for edge in block.edges.items()
+                        for term in self._terms(*edge, i, relus)
+                    ),
+                ]
                 if block is not model.blocks[-1]:
-                    units.append(self._unit(terms, f"{block.name}[{i}]"))
+                    self.neurons[block.name].append(self._unit(terms, f"{block.name}[{i}]"))
                     self.tighten(block.name, i, bounds)
                 elif i == claim.output:
                     row, _ = self._primitive(terms)
@@ -332,29 +337,34 @@ class Network:
         sides = None if claim.refutes else claim.sides
         self._append((), "1", 1, 1)
         self.bias_unit = self._append((), "t", 0, 1) if sides is None else ONE
-        found = [(ONE, Fraction(0))] * count
-        self.neurons = {"input": found}  # z = factor * zeta_unit of every neuron
         rows = list(zip(claim.rows, claim.equal, strict=False))
         solved = eliminate([{0: -b} | dict(enumerate(a, 1)) for (a, b), equal in rows if equal])
+        self.places: list[Place] = [[(ONE, Fraction(0))]] * count  # sums of factor * zeta_unit
         for i, (low, high) in enumerate(sides or [(Fraction(-1), Fraction(1))] * count):
             scale = lcm(low.denominator, high.denominator)
             if low == high:
-                found[i] = ONE, low
+                self.places[i] = [(ONE, low)]
             elif i + 1 not in solved:
                 unit = self._append((), f"input[{i}]", int(low * scale), int(high * scale))
-                found[i] = unit, Fraction(1, scale)
+                self.places[i] = [(unit, Fraction(1, scale))]
         self.inputs = len(self.rows)
-        self.moving = {found[i][0] for i in claim.inputs} - {ONE}
-        places = [(self.bias_unit, Fraction(1)), *found]
+        units = [self.bias_unit, *(place[0][0] for place in self.places)]
+        self.moving = {units[i + 1] for i in claim.inputs} - {ONE}
         for key, form in solved.items():
-            terms = [(*c.as_integer_ratio(), *places[k], True) for k, c in form.items()]
-            found[key - 1] = self._unit(terms, f"input[{key - 1}]")
+            self.places[key - 1] = [(units[k], factor) for k, factor in form.items()]
         self.extra: list[Form] = []
         for (a, b), equal in rows:
-            form = {} if equal or not b else {self.bias_unit: b}
-            for (unit, factor), value in zip(found, a, strict=True):
-                add(form, 0 if equal else -value * factor, {unit: 1})
-            self.extra.append(form)
+            self.extra.append({} if equal or not b else {self.bias_unit: b})
+            for place, value in zip(self.places, a, strict=True):
+                for unit, factor in () if equal else place:
+                    add(self.extra[-1], -value * factor, {unit: 1})
+
+    def _terms(self, source: str, rows: list[Any], index: int, relus: set[str]) -> Iterator[Term]:
+        """Yield the terms of what a neuron reads from one source."""
+        for j, weight in rows[index].items():
+            place = self.places[j] if source == "input" else [self.neurons[source][j]]
+            for unit, factor in place:
+                yield *weight.as_integer_ratio(), unit, factor, source not in relus
 
     def _append(self, row: Row, name: str, low: int = 0, high: int = 0) -> int:
         """Add a unit, with bounds by interval arithmetic over its row."""
@@ -403,7 +413,7 @@ class Network:
 
     def unit(self, block: Any, index: Any) -> int:
         """Return the unit of a neuron."""
-        need(block in self.neurons and block != "input", f"no block {str(block)[:40]!r}")
+        need(block in self.neurons, f"no block {str(block)[:40]!r}")
         unit, _ = self.neurons[block][natural(index, len(self.neurons[block]))]
         need(unit != ONE, f"{block}[{index}] is constantly 0")
         return unit
@@ -498,8 +508,7 @@ class Node:
             return self.form(self.group), False
         if kind == "domain":
             (index,) = where
-            for unit, factor in self.net.extra[natural(index, len(self.net.extra))].items():
-                add(form, factor, self.form(unit))
+            form = self.net.extra[natural(index, len(self.net.extra))]
             return form, bool(form)
         need(kind in ("sign", "above", "below"), f"unknown row {kind!r:.40}")
         unit = self.net.unit(*where)
