@@ -101,23 +101,6 @@ def test_the_cases_with_known_truth_are_certified(shared_cases: Path, tmp_path: 
                     assert (status is Status.CONVEX) == truth
 
 
-@pytest.mark.slow
-def test_all_cases_with_known_truth_are_certified(shared_cases: Path, tmp_path: Path) -> None:
-    for name in ("handmade", "degenerate"):
-        for case in json.loads((shared_cases / f"{name}.json").read_text()):
-            network = ReluNetwork.from_layers(case["weights"], case["biases"])
-            certified(network, Box(*case["box"]), tmp_path)
-            certified(network, Everywhere(), tmp_path)
-    for file in shared_cases.glob("cell_*.npz"):
-        cell = np.load(file)
-        for i in range(200):
-            network = ReluNetwork.from_layers(
-                [cell[f"W{k}"][i] for k in range(3)], [cell[f"b{k}"][i] for k in range(3)]
-            )
-            certified(network, Box(-100, 100), tmp_path)
-            certified(network, Everywhere(), tmp_path)
-
-
 def tournament(pieces: int, inputs: int, seed: int = 0) -> ReluNetwork:
     """Maximum of random affine pieces: ``max(a, b) = relu(a - b) + relu(b) - relu(-b)``."""
     rng = np.random.default_rng(seed)
@@ -181,9 +164,10 @@ def test_corrupted_solver_numbers_leave_certificates_right(
         monkeypatch.setattr(LpSolver, "maximise", corrupt)
         verdict = verify(network, domain, certificate=True)
         monkeypatch.setattr(LpSolver, "maximise", honest)
+        if verdict.status is not Status.UNKNOWN:
+            assert (verdict.status is Status.CONVEX) == truth
         if verdict.certificate is not None:
             assert check(network, verdict.certificate, tmp_path) == 0
-            assert (verdict.status is Status.CONVEX) == truth
 
 
 def test_certificates_of_the_same_proof_are_the_same_bytes(tmp_path: Path) -> None:
