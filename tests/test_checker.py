@@ -183,7 +183,7 @@ def test_damaged_models_are_malformed_or_other_networks(
 def test_an_archive_that_unpacks_to_gigabytes_is_refused_unread(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checker, "MAX_FILE", 1 << 20)
+    monkeypatch.setattr(checker, "MAX_MODEL", 1 << 20)
     with zipfile.ZipFile(tmp_path / "m.npz", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("header.npy", bytes(1 << 21))
     code, text = answer(tmp_path / "m.npz", files("accepted")[0], capsys)

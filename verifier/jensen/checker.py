@@ -22,8 +22,8 @@ from math import ceil, gcd, isfinite, lcm
 from typing import Any, NamedTuple
 
 FORMAT, MODEL_FORMAT = "jensen-certificate/1", "jensen-network/1"
-MAX_LINE, MAX_FILE, MAX_SIZE = 1 << 24, 1 << 30, 1 << 24  # bytes, bytes, inputs or neurons
-MAX_NUMBER, MAX_SCALE = 200_000, 1 << 17  # characters of a number, bits of a denominator
+MAX_MODEL, MAX_LINE, MAX_FILE = 1 << 28, 1 << 24, 1 << 30  # bytes, a certificate's unpacked
+MAX_INPUTS, MAX_NUMBER, MAX_SCALE = 1 << 20, 200_000, 1 << 17  # characters; bits to scale with
 NPY = rb"\x93NUMPY\x01\0[\0-\xff]{2}\{'descr': '<(f8|i8|U\d+)', 'fortran_order': False, .*\} *\n"
 ONE = 0  # the unit that is constantly 1
 
@@ -79,14 +79,15 @@ def parse(text: str) -> Any:
 
 def natural(value: Any, limit: int) -> int:
     """Return an integer in ``range(limit)``."""
-    need(type(value) is int and 0 <= value < limit, f"{str(value)[:20]}: need 0 <= n < {limit}")
-    return int(value)
+    if type(value) is int and 0 <= value < limit:
+        return value
+    raise Malformed(f"{str(value)[:20]} is no index: 0 <= n < {limit} is needed")
 
 
 def double(value: Any) -> float:
     """Return a finite double, from an archive or as ``float.hex`` writes it."""
     number = float.fromhex(value) if isinstance(value, str) else float(value)
-    need(isfinite(number), f"the weight {number} is not finite")
+    need(isfinite(number), "a weight is not finite")
     return number + 0.0  # no negative zero
 
 
@@ -99,7 +100,17 @@ def rational(text: Any) -> Fraction:
 def rationals(items: Any, count: int) -> list[Fraction]:
     """Read a list of so many numbers."""
     need(isinstance(items, list) and len(items) == count, f"a list of {count} numbers is needed")
-    return [rational(item) for item in items]
+    numbers = [rational(item) for item in items]
+    check_size(numbers)
+    return numbers
+
+
+def check_size(numbers: Iterable[Fraction]) -> None:
+    """Refuse numbers with a huge common denominator: sums of them take hours."""
+    scale = 1
+    for number in numbers:
+        scale = lcm(scale, number.denominator)
+        need(scale.bit_length() <= MAX_SCALE, "the numbers have too many digits")
 
 
 def read_array(archive: zipfile.ZipFile, name: str) -> Any:
@@ -131,13 +142,13 @@ def read_model(path: str) -> Model:
     """Read the ``.npz`` or the ``.json`` form of a network."""
     if path.endswith(".json"):
         with open(path, "rb") as file:
-            raw = file.read(MAX_FILE + 1)
-        need(len(raw) <= MAX_FILE, "the file is too large")
+            raw = file.read(MAX_MODEL + 1)
+        need(len(raw) <= MAX_MODEL, "the file is too large")
         return build_model(parse(raw.decode()))
     need(path.endswith(".npz"), "the model must be .npz or .json: use `jensen export`")
     with zipfile.ZipFile(path) as archive:
         total = sum(info.file_size for info in archive.infolist())
-        need(total <= MAX_FILE, f"the archive unpacks to {total} bytes")
+        need(total <= MAX_MODEL, f"the archive unpacks to {total} bytes")
         head = parse(read_array(archive, "header"))
         sizes = {"input": head["input_size"]} | {b["name"]: b["size"] for b in head["blocks"]}
         for i, block in enumerate(head["blocks"]):
@@ -151,7 +162,7 @@ def read_model(path: str) -> Model:
 def build_model(head: Any) -> Model:
     """Build the network from its description and check it."""
     need(head["format"] == MODEL_FORMAT, f"the format is not {MODEL_FORMAT}")
-    model = Model(natural(head["input_size"], MAX_SIZE), [])
+    model = Model(natural(head["input_size"], MAX_INPUTS), [])
     sizes = {"input": model.inputs}
     for entry in head["blocks"]:
         name, bias, edges = entry["name"], [double(b) for b in entry["bias"]], {}
@@ -163,7 +174,7 @@ def build_model(head: Any) -> Model:
             need(source in sizes and source not in edges, f"{name}: cannot read {source!r}")
             for i, j, weight in edge["entries"]:
                 row = rows[natural(i, len(rows))]
-                need(j not in row, f"{name}: weight {i}, {j} is repeated")
+                need(j not in row, "a weight is repeated")
                 row[natural(j, sizes[source])] = double(weight)
             edges[source] = [{j: row[j] for j in sorted(row) if row[j]} for row in rows]
         sizes[name] = len(bias)
@@ -391,7 +402,6 @@ class Network:
     def _primitive(self, terms: list[Term]) -> tuple[Row, Fraction]:
         """Add up top / bottom * factor * zeta_unit: coprime integers, and what multiplies them."""
         scale = lcm(*(bottom * factor.denominator for _, bottom, _, factor, _ in terms))
-        need(scale.bit_length() <= MAX_SCALE, "the network needs numbers of too many digits")
         total: dict[int, tuple[int, int]] = {}
         for top, bottom, unit, factor, linear in terms:
             value = top * factor.numerator * (scale // (bottom * factor.denominator))
@@ -404,6 +414,8 @@ class Network:
             total[unit] = (p + value if on else p, m + value if off else m)
         row = [(unit, p, m) for unit, (p, m) in sorted(total.items()) if p or m]
         content = gcd(*(slope for _, p, m in row for slope in (p, m)))
+        digits = max(content, scale).bit_length()
+        need(digits <= MAX_SCALE, "the network needs numbers of too many digits")
         return tuple((h, p // content, m // content) for h, p, m in row), Fraction(content, scale)
 
     def tighten(self, block: str, index: int, bounds: Any) -> None:
@@ -533,9 +545,9 @@ class Node:
         need(isinstance(entries, list), "the multipliers must be a list")
         total: Form = {}
         strict = False
-        for *words, text in entries:
+        multipliers = rationals([entry[-1] for entry in entries], len(entries))
+        for (*words, _), y in zip(entries, multipliers, strict=True):
             form, sharp = self.row(*words)
-            y = rational(text)
             if y <= 0 and words != ["facet"]:
                 raise Rejected(f"the multiplier of {words} is not positive")
             add(total, y, form)
