@@ -100,17 +100,11 @@ def rational(text: Any) -> Fraction:
 def rationals(items: Any, count: int) -> list[Fraction]:
     """Read a list of so many numbers."""
     need(isinstance(items, list) and len(items) == count, f"a list of {count} numbers is needed")
-    numbers = [rational(item) for item in items]
-    check_size(numbers)
-    return numbers
-
-
-def check_size(numbers: Iterable[Fraction]) -> None:
-    """Refuse numbers with a huge common denominator: sums of them take hours."""
-    scale = 1
-    for number in numbers:
+    numbers, scale = [rational(item) for item in items], 1
+    for number in numbers:  # with a huge common denominator, sums would take hours
         scale = lcm(scale, number.denominator)
         need(scale.bit_length() <= MAX_SCALE, "the numbers have too many digits")
+    return numbers
 
 
 def read_array(archive: zipfile.ZipFile, name: str) -> Any:
@@ -319,15 +313,8 @@ class Network:
         relus = {block.name for block in model.blocks if block.relu}
         for block in model.blocks:
             self.neurons[block.name] = []
-            for i, bias in enumerate(block.bias):
-                terms: list[Term] = [
-                    (*bias.as_integer_ratio(), self.bias_unit, Fraction(1), True),
-                    *(
-                        term
-                        for edge in block.edges.items()
-                        for term in self._terms(*edge, i, relus)
-                    ),
-                ]
+            for i in range(len(block.bias)):
+                terms = list(self._terms(block, i, relus))
                 if block is not model.blocks[-1]:
                     self.neurons[block.name].append(self._unit(terms, f"{block.name}[{i}]"))
                     self.tighten(block.name, i, bounds)
@@ -370,12 +357,14 @@ class Network:
                 for unit, factor in () if equal else place:
                     add(self.extra[-1], -value * factor, {unit: 1})
 
-    def _terms(self, source: str, rows: list[Any], index: int, relus: set[str]) -> Iterator[Term]:
-        """Yield the terms of what a neuron reads from one source."""
-        for j, weight in rows[index].items():
-            place = self.places[j] if source == "input" else [self.neurons[source][j]]
-            for unit, factor in place:
-                yield *weight.as_integer_ratio(), unit, factor, source not in relus
+    def _terms(self, block: Block, index: int, relus: set[str]) -> Iterator[Term]:
+        """Yield what a neuron reads."""
+        yield *block.bias[index].as_integer_ratio(), self.bias_unit, Fraction(1), True
+        for source, rows in block.edges.items():
+            for j, weight in rows[index].items():
+                place = self.places[j] if source == "input" else [self.neurons[source][j]]
+                for unit, factor in place:
+                    yield *weight.as_integer_ratio(), unit, factor, source not in relus
 
     def _append(self, row: Row, name: str, low: int = 0, high: int = 0) -> int:
         """Add a unit, with bounds by interval arithmetic over its row."""
@@ -449,14 +438,6 @@ def span(terms: Iterable[tuple[tuple[int, ...], tuple[int, int]]]) -> tuple[int,
     return sum(map(min, products)), sum(map(max, products))
 
 
-def multiple(b: Form, a: Form) -> bool:
-    """Decide whether b = c * a for a number c, zero included."""
-    if not b:
-        return True
-    key = next(iter(b))
-    return set(a) == set(b) and all(b[k] * a[key] == a[k] * b[key] for k in b)
-
-
 class Node:
     """A node of the tree of a group, or the whole domain (group ONE)."""
 
@@ -489,28 +470,28 @@ class Node:
             self._forms.append(form)
         return self._forms[unit]
 
-    def settled(self, unit: int) -> bool:
+    def affine(self, unit: int) -> bool:
         """Whether a unit's form holds inputs only."""
         return min(self.form(unit), default=ONE) >= ONE
 
     def genuine(self, unit: int) -> bool:
-        """Whether a decided unit cannot vanish inside a facet below this node."""
-        if not (self.settled(self.group) and self.settled(unit)):
+        """Whether a unit cannot vanish inside a facet: affine, and no multiple of the group."""
+        a, b = self.form(self.group), self.form(unit)
+        if not (b and self.affine(self.group) and self.affine(unit)):
             return False
-        return not multiple(self.form(unit), self.form(self.group))
+        key = min(b)
+        return a.keys() != b.keys() or any(b[k] * a[key] != a[k] * b[key] for k in b)
 
     def jump(self) -> int:
         """Lower bound of the gradient jump over all patterns below this node."""
         spans = {self.group: (1, 1)}
         for k, row in self.behind.items():
-            if row:
-                spans[k] = span((self._slopes(*entry), spans[entry[0]]) for entry in row)
+            terms = []
+            for h, p, m in row:
+                slopes = (p, m) if h not in self.fixed else (p,) if self.fixed[h] else (m,)
+                terms.append(((p - m,) if h == self.group else slopes, spans[h]))
+            spans[k] = span(terms) if row else spans[k]
         return spans.get(self.net.output, (0, 0))[0]
-
-    def _slopes(self, unit: int, p: int, m: int) -> tuple[int, ...]:
-        """Return what a unit may pass on: the group its kink, others a slope."""
-        side = self.fixed.get(unit)
-        return (p - m,) if unit == self.group else (p, m) if side is None else (p if side else m,)
 
     def row(self, kind: str, *where: Any) -> tuple[Form, bool]:
         """Return a row ``form >= 0`` of section 5, and whether it is strict on facets."""
@@ -641,7 +622,7 @@ def rule_empty(node: Node, entries: Any) -> None:
     Its hyperplane does not cut the claimed inputs, or a combination of rows that are
     valid on facets is negative.
     """
-    if node.settled(node.group) and not node.net.moving & node.form(node.group).keys():
+    if node.affine(node.group) and not node.net.moving & node.form(node.group).keys():
         return
     total, strict = node.combine(entries)
     bound, (low, high) = node.largest(total), (node.net.low, node.net.high)
@@ -663,11 +644,11 @@ def rule_smooth(node: Node, point: Any) -> None:
         raise Rejected("the point is not inside the domain and on the hyperplane")
     for unit in net.kinks - {node.group}:
         side = node.fixed.get(unit)
-        if side is None or not node.settled(unit):
+        if side is None or not node.affine(unit):
             raise Rejected(f"{net.names[unit]} is still open")
         if (z[unit] > 0) != side if z[unit] else node.genuine(unit):
             raise Rejected(f"the point is not inside the facet of {net.names[unit]}")
-    if not normal or not node.settled(node.group) or ahead[-1][1] + back[-1][1] < 0:
+    if not normal or not node.affine(node.group) or ahead[-1][1] + back[-1][1] < 0:
         raise Rejected("the function does not bend upwards at this point")
 
 
