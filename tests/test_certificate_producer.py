@@ -183,3 +183,21 @@ def test_certificates_of_the_same_proof_are_the_same_bytes(tmp_path: Path) -> No
 def test_an_export_needs_its_ending(tmp_path: Path) -> None:
     with pytest.raises(CertificateError, match=r"must end in \.json"):
         export_json(tournament(2, 1), tmp_path / "model.txt")
+
+
+def test_producing_a_certificate_keeps_to_the_time_limit() -> None:
+    network = tournament(8, 2)
+    with pytest.raises(CertificateError, match="time limit"):
+        certify_convex(network, Everywhere(), out_of_time=lambda: True)
+
+
+def test_every_output_has_its_own_certificate(tmp_path: Path) -> None:
+    network = ReluNetwork.from_layers(
+        [[[1.0], [-1.0]], [[1.0, 1.0], [1.0, -2.0]]], [[0, 0], [0, 0]]
+    )
+    verdict = verify(network, certificate=True)
+    assert [part.status for part in verdict.outputs] == [Status.CONVEX, Status.NONCONVEX]
+    for k, part in enumerate(verdict.outputs):
+        assert part.certificate is not None
+        assert part.certificate.lines[0]["output"] == k
+        assert check(network, part.certificate, tmp_path) == 0

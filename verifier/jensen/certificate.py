@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -217,6 +217,7 @@ def certify_convex(
     inputs: Sequence[int] | None = None,
     grouped: GroupedNetwork | None = None,
     proofs: Sequence[GroupProof] = (),
+    out_of_time: Callable[[], bool] = lambda: False,
 ) -> Certificate:
     """Turn a proof of convexity into a certificate.
 
@@ -233,11 +234,13 @@ def certify_convex(
         The prover's groups and bounds.
     proofs : sequence of GroupProof
         The prover's closed trees. Groups without one are searched from scratch.
+    out_of_time : callable
+        Asked now and then whether to give up.
 
     Raises
     ------
     CertificateError
-        If a leaf could not be certified; the message names it.
+        If a leaf could not be certified, which the message names, or time is up.
     """
     claim = _claim(network, domain, output, "concave" if concave else "convex", inputs)
     model = checker_model(network)
@@ -247,7 +250,7 @@ def certify_convex(
         if isinstance(domain, Polyhedron) and read.rows:
             lines.append(interior_rule(domain))
             checker.rule_interior(read, *(list(map(checker.rational, v)) for v in lines[-1][1:]))
-        net = BoundedNetwork(model, read, grouped)
+        net = BoundedNetwork(model, read, grouped, out_of_time)
     except (checker.Malformed, Rejected) as error:
         raise CertificateError(f"no certificate: {error}") from None
     return Certificate((*lines, *Producer(net, grouped, proofs).lines()))

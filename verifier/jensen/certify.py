@@ -7,7 +7,7 @@ because the prover knew tighter bounds. What comes out was checked once already.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -48,8 +48,15 @@ class BoundedNetwork(Network):
         The entries of the certificate's rule.
     """
 
-    def __init__(self, model: Model, claim: Claim, grouped: GroupedNetwork | None) -> None:
+    def __init__(
+        self,
+        model: Model,
+        claim: Claim,
+        grouped: GroupedNetwork | None,
+        out_of_time: Callable[[], bool],
+    ) -> None:
         self.bounds: list[list[Any]] = []
+        self.out_of_time = out_of_time
         self._leaves = LeafProver(self, LpSolver())
         self._settled = {} if grouped is None else _settled(grouped, model)
         super().__init__(model, claim, {})
@@ -60,11 +67,17 @@ class BoundedNetwork(Network):
         on = self._settled.get((block, index))
         if on is None or unit == ONE or self.low[unit] >= 0 or self.high[unit] <= 0:
             return
+        _check_time(self)
         side = "lower" if on == (factor > 0) else "upper"
         entries = self._leaves.bound(unit, side)
         if entries is not None:
             rule_bound(self, unit, side, entries)
             self.bounds.append([block, index, side, entries])
+
+
+def _check_time(net: BoundedNetwork) -> None:
+    if net.out_of_time():
+        raise CertificateError("the time limit was reached while the certificate was produced")
 
 
 def _settled(grouped: GroupedNetwork, model: Model) -> dict[tuple[str, int], bool]:
@@ -141,7 +154,7 @@ class Producer:
 class TreeWriter:
     """Writes the tree of one group, along the prover's tree where there is one."""
 
-    def __init__(self, net: Network, group: int, leaves: LeafProver, names: Names) -> None:
+    def __init__(self, net: BoundedNetwork, group: int, leaves: LeafProver, names: Names) -> None:
         self._net = net
         self._group = group
         self._node = checker.Node(net, group)
@@ -164,6 +177,7 @@ class TreeWriter:
         return self._lines
 
     def _enter(self, proof: Node | None) -> None:
+        _check_time(self._net)
         if self._try("sign"):
             return
         while proof is not None and proof.unit is not None:

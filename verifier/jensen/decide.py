@@ -336,6 +336,7 @@ class _Verification:
                     inputs=self._options.inputs,
                     grouped=net,
                     proofs=proofs,
+                    out_of_time=self._out_of_time,
                 )
             except CertificateError as error:
                 note = str(error)
@@ -347,6 +348,9 @@ class _Verification:
             certificate=certificate,
             note=note,
         )
+
+    def _out_of_time(self) -> bool:
+        return self._deadline is not None and time.monotonic() > self._deadline
 
     def _lap(self, stage: str) -> None:
         now = time.perf_counter()

@@ -192,7 +192,7 @@ class _Run:
         if row.status is RowStatus.UNKNOWN and number in self.cut:
             self.first_try[number] = row
             return
-        if quick and row.status is RowStatus.UNKNOWN:
+        if quick and (row.status is RowStatus.UNKNOWN or not self._serves(row)):
             self._defer(number, row)
             return
         self._finish(number, row)
