@@ -82,6 +82,14 @@ def test_polyhedra_without_interior_are_certified(seed: int, tmp_path: Path) -> 
         certified(network, domain, tmp_path, concave=True)
 
 
+def test_slabs_thinner_than_the_solver_sees_are_certified(tmp_path: Path) -> None:
+    """A third is no double: what looks like an equation leaves a width of 3e-17."""
+    _, network = tiny_network(15)
+    assert network.input_size == 3
+    A = [[1, 1, 1], [-1, -1, -1], [1.5, 0.5, 0.5], [1 / 3 - 1, 1 / 3, 1 / 3], [0, 0, -1]]
+    certified(network, Polyhedron(A, [0, 0, 0.5, -0.5, 4]), tmp_path)
+
+
 def test_partial_claims_need_an_interior(tmp_path: Path) -> None:
     _, network = tiny_network(1)
     with pytest.raises(OptionError, match="certificate of partial convexity needs a polyhedron"):

@@ -252,10 +252,15 @@ class TreeWriter:
         if proof is not None and proof.rule is Rule.SMOOTH:
             points.append(self._from_inputs(proof.proof))
         if program is not None and program.point:
-            points.append([Fraction(program.point.get(k, 0.0)) for k in range(self._net.inputs)])
+            points.append(self._leaves.whole({k: Fraction(v) for k, v in program.point.items()}))
         for point in points:
             if self._try("smooth", [text_of(v) for v in self._projected(point)[1:]]):
                 return
+        entries, exact = self._leaves.exactly(self._node, self._net.out_of_time)
+        if entries is not None and self._try("empty", entries):
+            return
+        if exact is not None and self._try("smooth", [text_of(v) for v in exact[1:]]):
+            return
         self._fail("neither empty nor crossed")
 
     def _from_inputs(self, x: Sequence[Fraction]) -> list[Fraction]:

@@ -8,7 +8,7 @@ rule accepts it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 
 from jensen.checker import ONE, Form, Network, Node, Rejected, add, rule_empty
+from jensen.exact_lp import maximise
 from jensen.network import FloatArray
-from jensen.rational import fraction, project_to_null_space, rational
+from jensen.rational import ONE as ONE_EXACT
+from jensen.rational import ZERO, fraction, project_to_null_space, rational
 from jensen_encodings.lp import LpSolver, LpStatus
 
 Key = tuple[Any, ...]
@@ -256,6 +258,44 @@ class LeafProver:
             if accepted(node, entries):
                 return entries, program
         return None, program
+
+    def whole(self, values: Mapping[int, Fraction]) -> list[Fraction]:
+        """Return all input units of a point; those that no row speaks of are in the middle."""
+        low, high = self._net.low, self._net.high
+        return [values.get(k, Fraction(low[k] + high[k]) / 2) for k in range(self._net.inputs)]
+
+    def exactly(
+        self, node: Node, out_of_time: Callable[[], bool]
+    ) -> tuple[list[Entry] | None, list[Fraction] | None]:
+        """Solve a leaf's program in rational arithmetic: multipliers, or a point inside.
+
+        For leaves that floating point cannot decide, as in sets of width 1e-17. Neither is
+        returned where time is up.
+        """
+        rows = self.rows(node, [node.group])
+        keys = sorted({k for row in rows for k in row.form} - {ONE})
+        A: list[list[Any]] = []
+        b: list[Any] = []
+        for row in rows:
+            A.append([rational(Fraction(-row.form.get(k, 0))) for k in keys])
+            A[-1].append(max(map(abs, A[-1]), default=ZERO) if row.strict else ZERO)
+            b.append(rational(Fraction(row.form.get(ONE, 0))))
+        for k in keys:
+            low, high = (self._net.low[k], self._net.high[k]) if k > 0 else (0, self._net.high[-k])
+            for sign, limit in ((1, high), (-1, -low)):
+                margin = rational(Fraction(self._size(k) if k > 0 else 0))
+                A.append([*(rational(sign * int(k == other)) for other in keys), margin])
+                b.append(rational(limit))
+        cap = [*([ZERO] * len(keys)), ONE_EXACT]
+        equality = [row.free for row in rows] + [False] * (2 * len(keys) + 1)
+        solution = maximise(cap, [*A, cap], [*b, ONE_EXACT], equality, out_of_time)
+        if solution is None:
+            return None, None
+        if solution.v is not None and solution.v[-1] > 0:
+            values = zip(keys, solution.v, strict=False)
+            return None, self.whole({k: fraction(v) for k, v in values})
+        found = [fraction(y) for y in solution.multipliers[: len(rows)]]
+        return self._entries(rows, dict(enumerate(found))), None
 
     def bound(self, unit: int, side: str) -> list[Entry] | None:
         """Return multipliers that bound a unit over the whole domain."""
