@@ -25,7 +25,7 @@ from certificate_tools import (
 )
 from fuzz import tiny_network
 
-from jensen import certify, checker, leaf_proof
+from jensen import bounded_network, checker, leaf_proof
 from jensen.certificate import certify_convex, domain_record
 from jensen.decide import verify
 from jensen.domain import Box, Domain, Everywhere
@@ -260,7 +260,7 @@ def test_a_prover_that_takes_one_rule_for_granted_is_never_accepted(
         monkeypatch.setattr(checker, rule, lambda net: set(net.kinks))
     elif rule == "rule_bound":
         monkeypatch.setattr(checker.Network, "tighten", settle_everything)
-        monkeypatch.setattr(certify.BoundedNetwork, "tighten", settle_everything)
+        monkeypatch.setattr(bounded_network.BoundedNetwork, "tighten", settle_everything)
     else:
         for module in (checker, leaf_proof):
             monkeypatch.setattr(module, rule, lambda *arguments: None, raising=False)

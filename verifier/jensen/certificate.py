@@ -20,7 +20,8 @@ from typing import Any
 import scipy.sparse as sp
 
 from jensen import checker
-from jensen.certify import BoundedNetwork, GroupProof, Producer
+from jensen.bounded_network import BoundedNetwork
+from jensen.certify import GroupProof, Producer
 from jensen.checker import Claim, Model, Rejected
 from jensen.domain import Box, Domain, Polyhedron
 from jensen.errors import CertificateError, DomainError
