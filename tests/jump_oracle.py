@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from itertools import combinations
 
+import flint
 import numpy as np
 import oracle
 from scipy.optimize import linprog
@@ -54,7 +55,8 @@ def _bends_down(difference: oracle.Form, one: oracle.Cone, two: oracle.Cone) -> 
 
 
 def _rank(rays: list[oracle.Ray]) -> int:
-    return int(np.linalg.matrix_rank(_unit(rays))) if rays else 0
+    # exact: facets may be thinner than any tolerance
+    return int(flint.fmpz_mat([list(ray) for ray in rays]).rank()) if rays else 0
 
 
 def _overlap(one: list[oracle.Ray], two: list[oracle.Ray]) -> bool:

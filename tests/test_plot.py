@@ -8,7 +8,7 @@ import pytest
 from jensen.cli import main
 from jensen.errors import OptionError
 from jensen.network import ReluNetwork
-from jensen.plot import figure, sample_segment, save, to_svg
+from jensen.plot import DOWN, UP, figure, sample_segment, save, to_svg
 
 pytest.importorskip("matplotlib")
 
@@ -32,7 +32,7 @@ def plane() -> ReluNetwork:
 
 
 def test_a_segment_knows_its_kinks_and_how_they_bend():
-    line = sample_segment(hat(), [-1.0], [2.0], margin=0.0)
+    line = sample_segment(hat(), [-1.0], [2.0], before=0.0, beyond=0.0)
     np.testing.assert_allclose(-1 + 3 * line.kinks, [0.0, 1.0], atol=1e-6)
     # slopes per unit of t: the segment is three long
     np.testing.assert_allclose(line.changes, [6.0, -6.0], rtol=1e-4)
@@ -53,8 +53,8 @@ def test_other_endings_are_refused(tmp_path):
 def test_two_inputs_have_kinks_of_both_colours():
     text = to_svg(figure(plane(), [[0.0, -1.0], [0.0, 1.0]], bounds=([-1.0] * 2, [1.0] * 2)))
     assert text.startswith("<svg")
-    assert "#2f6fb2" in text
-    assert "#d43d2a" in text
+    assert UP in text
+    assert DOWN in text
     assert "currentColor" in text
 
 

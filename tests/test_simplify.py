@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -11,7 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jensen.network import Activation, Block, ReluNetwork
-from jensen.simplify import simplify
+from jensen.simplify import (
+    drop_constant_neurons,
+    drop_dead_neurons,
+    fold_affine_blocks,
+    merge_blocks,
+    simplify,
+)
+from jensen.simplify_duplicates import merge_duplicates
+from jensen.simplify_sketch import Sketch
 
 IDENTITY, RELU = Activation.IDENTITY, Activation.RELU
 
@@ -24,11 +33,46 @@ def block(name, activation=RELU, bias=None, **weights):
     )
 
 
-def assert_equal_functions(first, second, points=20, seed=0):
+def grid_around(kinks):
+    places = sorted(kinks) or [Fraction(0)]
+    return [places[0] - 1, *places, places[-1] + 1]
+
+
+def kinks_on(network, point_at):
+    """Return every t where a neuron of the network may kink on a line, exactly."""
+    kinks = set()
+    for block in network.blocks:
+        if not block.is_relu:
+            continue
+        # between the kinks of the blocks before it the block's z are affine
+        grid = grid_around(kinks)
+        values = [
+            network.exact_pre_activations(point_at(t))[block.name].to_fractions() for t in grid
+        ]
+        for i, (t, u) in enumerate(pairwise(grid)):
+            for z, w in zip(values[i], values[i + 1], strict=True):
+                if z == w:
+                    continue
+                zero = t - z * (u - t) / (w - z)
+                before = i > 0 and zero < t
+                after = i < len(grid) - 2 and zero > u
+                if not before and not after:
+                    kinks.add(zero)
+    return kinks
+
+
+def assert_equal_functions(first, second, lines=3, seed=0):
+    """Prove equality on random lines: two functions that are affine between the same
+    points, and beyond them, are equal if they are equal there and at one point further."""
     rng = np.random.default_rng(seed)
-    for _ in range(points):
-        x = [Fraction(int(v), 7) for v in rng.integers(-30, 31, first.input_size)]
-        assert first.exact(x) == second.exact(x)
+    for _ in range(lines):
+        ends = rng.integers(-30, 31, (2, first.input_size))
+
+        def point_at(t, ends=ends):
+            return [Fraction(int(p), 7) + t * int(q) for p, q in ends.T]
+
+        for t in grid_around(kinks_on(first, point_at) | kinks_on(second, point_at)):
+            assert first.exact(point_at(t)) == second.exact(point_at(t))
 
 
 @st.composite
@@ -68,9 +112,27 @@ def networks(draw):
 @settings(max_examples=150, deadline=None)
 def test_simplification_keeps_every_value_and_adds_no_neuron(network):
     smaller = simplify(network)
-    assert_equal_functions(network, smaller, points=5)
+    assert_equal_functions(network, smaller, lines=1)
     assert smaller.relu_count <= network.relu_count
     assert len(smaller.blocks) <= len(network.blocks)
+
+
+STEPS = (
+    drop_dead_neurons,
+    fold_affine_blocks,
+    merge_blocks,
+    drop_constant_neurons,
+    merge_duplicates,
+)
+
+
+@pytest.mark.parametrize("step", STEPS)
+@given(network=networks())
+@settings(max_examples=40, deadline=None)
+def test_every_step_alone_keeps_the_function(step, network):
+    sketch = Sketch(network)
+    step(sketch)
+    assert_equal_functions(network, sketch.network(), lines=1)
 
 
 @given(networks())

@@ -1,3 +1,4 @@
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,7 @@ def make(tmp_path: Path) -> Maker:
     """Write ``sign * (|x| + 2 |y - shift|)``, the shift taken from the name."""
 
     def write(name: str, sign: float) -> Path:
-        shift = float(sum(name.encode()))
+        shift = zlib.crc32(name.encode()) / 2**22
         network = ReluNetwork.from_layers(
             [
                 [[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]],
@@ -31,28 +32,35 @@ def make(tmp_path: Path) -> Maker:
 
 
 @pytest.fixture
-def hard(tmp_path: Path) -> Path:
-    """Write a network that takes the provers some time: a maximum of random affine pieces."""
-    return write_tournament(tmp_path / "hard.npz", 64, 12)
-
-
-def write_tournament(path: Path, pieces: int, inputs: int, seed: int = 0) -> Path:
+def tournament(tmp_path: Path) -> Callable[..., Path]:
     """Write max_k (a_k x + b_k) as a tournament ``max(u, v) = relu(u-v) + relu(v) - relu(-v)``."""
-    rng = np.random.default_rng(seed)
-    weights: list[np.ndarray] = []
-    biases: list[np.ndarray] = []
-    value = rng.normal(size=(pieces, inputs))
-    offset = rng.normal(size=pieces)
-    while len(value) > 1:
-        half = len(value) // 2
-        rows = np.zeros((3 * half, len(value)))
-        merge = np.zeros((half, 3 * half))
-        for k in range(half):
-            rows[3 * k, [2 * k, 2 * k + 1]] = 1.0, -1.0
-            rows[3 * k + 1, 2 * k + 1], rows[3 * k + 2, 2 * k + 1] = 1.0, -1.0
-            merge[k, 3 * k : 3 * k + 3] = 1.0, 1.0, -1.0
-        weights.append(rows @ value)
-        biases.append(rows @ offset)
-        value, offset = merge, np.zeros(half)
-    ReluNetwork.from_layers([*weights, value], [*biases, offset]).save(path)
-    return path
+
+    def write(name: str, pieces: int, inputs: int, seed: int = 0) -> Path:
+        rng = np.random.default_rng(seed)
+        weights: list[np.ndarray] = []
+        biases: list[np.ndarray] = []
+        value = rng.normal(size=(pieces, inputs))
+        offset = rng.normal(size=pieces)
+        while len(value) > 1:
+            half = len(value) // 2
+            rows = np.zeros((3 * half, len(value)))
+            merge = np.zeros((half, 3 * half))
+            for k in range(half):
+                rows[3 * k, [2 * k, 2 * k + 1]] = 1.0, -1.0
+                rows[3 * k + 1, 2 * k + 1], rows[3 * k + 2, 2 * k + 1] = 1.0, -1.0
+                merge[k, 3 * k : 3 * k + 3] = 1.0, 1.0, -1.0
+            weights.append(rows @ value)
+            biases.append(rows @ offset)
+            value, offset = merge, np.zeros(half)
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        ReluNetwork.from_layers([*weights, value], [*biases, offset]).save(path)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def hard(tournament: Callable[..., Path]) -> Path:
+    """Write a network that takes the provers some time: a maximum of random affine pieces."""
+    return tournament("hard.npz", 64, 12)

@@ -1,5 +1,6 @@
 """Worker processes: limits, deaths, interruptions and resumed runs."""
 
+import contextlib
 import json
 import os
 import random
@@ -8,13 +9,14 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from jensen.batch import Limits, RowStatus, Store, find_cases, run_batch
+from jensen.batch import Limits, Row, RowStatus, Store, find_cases, run_batch
+from jensen.batch.job import Job
 from jensen.batch.processes import ProcessExecutor
 from jensen.network import ReluNetwork
 
@@ -151,6 +153,18 @@ def test_a_job_that_needs_too_much_memory_is_a_row_and_the_next_one_runs(tmp_pat
     assert rows["small.npz"].status is RowStatus.CONVEX
 
 
+def test_a_job_that_ignores_its_limit_is_killed(tournament, make, executor):
+    (endless,) = find_cases([tournament("endless.npz", 1024, 32)])
+    executor.submit(Job(0, endless, kill_after=3.0))
+    answers: list[tuple[Job, Row]] = []
+    while not answers:
+        answers = executor.wait(0.5)
+    assert answers[0][1].status is RowStatus.ERROR
+    assert "still running long after its limit" in answers[0][1].error
+    ((_, row),) = run_batch(find_cases([make("a.npz", 1)]), executor=executor)
+    assert row.status is RowStatus.CONVEX
+
+
 def test_workers_end_with_their_parent_even_if_it_is_killed(tmp_path, make, hard):
     if not Path("/proc/self/task").exists():
         pytest.skip("reads /proc")
@@ -175,51 +189,58 @@ def state(pid: int) -> str:
         return "Z"
 
 
-def crash_and_resume(folder: Path, store: Path, moments: list[float], seed: int) -> list[dict]:
-    """Kill a run (or a worker of it) at each moment, then let it finish; return its rows."""
-    rng = random.Random(seed)
-    for moment in moments:
-        with command(folder, "--store", store, "--jobs", "2") as run:
-            time.sleep(moment)
-            victims = [run.pid] if rng.random() < 0.6 else (workers(run.pid) or [run.pid])
-            for victim in victims[:1]:
-                try:
-                    os.kill(victim, signal.SIGKILL)
-                except ProcessLookupError:
-                    continue
-            run.communicate(timeout=120)
+def crash(folder: Path, store: Path, moment: Callable[["subprocess.Popen[str]"], None]) -> None:
+    """Kill a run, or one of its workers, once ``moment`` has come."""
+    with command(folder, "--store", store, "--jobs", "2") as run:
+        moment(run)
+        victims = [run.pid] if random.random() < 0.5 else workers(run.pid)
+        with contextlib.suppress(ProcessLookupError, IndexError):
+            os.kill(victims[0], signal.SIGKILL)
+        run.communicate(timeout=120)
+
+
+def check_resumed(folder: Path, store: Path, count: int) -> None:
+    """Let a run finish: every model must have exactly one row, and the right one."""
     with command(folder, "--store", store, "--jobs", "2", "--json") as run:
         out, err = run.communicate(timeout=240)
-    assert run.returncode in {0, 1}, err
-    return json.loads(out)
-
-
-def check_resumed(folder: Path, store: Path, rows: list[dict], count: int) -> None:
+    assert run.returncode == 1, err
     right = {f"{k:03}.npz": "convex" if k % 3 else "nonconvex" for k in range(count)}
-    assert {Path(r["model"]).name: r["status"] for r in rows} == right
+    rows = json.loads(out)
+    assert len(rows) == count
+    assert {Path(row["model"]).name: row["status"] for row in rows} == right
     with Store(store) as stored:
-        names = [case.name for case, _ in stored.rows()]
-    assert sorted(names) == sorted(str(folder / name) for name in right)
+        kept = list(stored.rows())
+    assert sorted(case.name for case, _ in kept) == sorted(str(folder / name) for name in right)
+    assert {case.path.name: str(row.status) for case, row in kept} == right
+    assert len({row.digest for _, row in kept}) == count
 
 
-def test_a_killed_run_is_resumed_without_loss(tmp_path, make):
+def test_a_killed_run_is_resumed_without_loss(tmp_path, make, monkeypatch):
     for k in range(60):
         make(f"models/{k:03}.npz", 1 if k % 3 else -1)
     folder, store = tmp_path / "models", tmp_path / "s.db"
-    rows = crash_and_resume(folder, store, [3.0, 3.4], seed=1)
-    check_resumed(folder, store, rows, 60)
+    for whom in (0.0, 0.9):  # the run, a worker
+        monkeypatch.setattr(random, "random", lambda whom=whom: whom)
+        crash(folder, store, lambda run: [run.stderr.readline() for _ in range(10)])
+    check_resumed(folder, store, 60)
 
 
 @pytest.mark.slow
 def test_a_run_killed_at_20_moments_is_resumed_without_loss(tmp_path, make):
     for k in range(300):
         make(f"models/{k:03}.npz", 1 if k % 3 else -1)
-    folder = tmp_path / "models"
-    rng = random.Random(0)
+    with command(tmp_path / "models", "--jobs", "2") as run:
+        start = time.monotonic()
+        assert run.stderr is not None
+        run.stderr.readline()
+        first = time.monotonic() - start
+        run.communicate(timeout=240)
+        whole = time.monotonic() - start
     for attempt in range(20):
         store = tmp_path / f"{attempt}.db"
-        rows = crash_and_resume(folder, store, [rng.uniform(1.5, 6.0)], seed=attempt)
-        check_resumed(folder, store, rows, 300)
+        moment = random.uniform(0.8 * first, whole)
+        crash(tmp_path / "models", store, lambda _, moment=moment: time.sleep(moment))
+        check_resumed(tmp_path / "models", store, 300)
 
 
 def test_ctrl_c_stops_with_130_and_keeps_what_was_done(tmp_path, make):
@@ -234,10 +255,29 @@ def test_ctrl_c_stops_with_130_and_keeps_what_was_done(tmp_path, make):
     assert run.returncode == 130
     assert "Traceback" not in err
     assert "jensen: interrupted" in err
+    assert "stopping when the running models are done" in err
     with Store(store) as stored:
         kept = len(list(stored.rows()))
     assert 0 < kept < 400
-    assert f"{kept} models" in out
+    assert f"{kept} model" in out
+
+
+def test_ctrl_c_twice_stops_at_once_and_leaves_no_worker(tmp_path, tournament):
+    if not Path("/proc/self/task").exists():
+        pytest.skip("reads /proc")
+    tournament("endless.npz", 2048, 32)
+    with command(tmp_path, "--jobs", "1", "--json") as run:
+        assert run.stderr is not None
+        assert json.loads(run.stderr.readline())["event"] == "start"
+        mine = workers(run.pid)
+        run.send_signal(signal.SIGINT)
+        assert json.loads(run.stderr.readline())["event"] == "stopping"
+        pressed = time.monotonic()
+        run.send_signal(signal.SIGINT)
+        run.communicate(timeout=30)
+    assert run.returncode == 130
+    assert time.monotonic() - pressed < 10
+    assert all(state(pid) == "Z" for pid in mine)
 
 
 def test_total_time_leaves_the_rest_unknown_and_unstored(tmp_path, make):

@@ -5,6 +5,8 @@ import json
 import re
 import shutil
 import subprocess
+import sys
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import pytest
 from jensen.batch import Case, Row, RowStatus, find_cases, run_batch
 from jensen.batch.export import COLUMNS, write_export
 from jensen.domain import Box, Everywhere
-from jensen.errors import OptionError
+from jensen.errors import MissingExtraError, OptionError
 
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")
@@ -91,7 +93,7 @@ def test_the_ending_decides_and_others_are_refused(results, tmp_path):
     assert (tmp_path / "r.html").read_text().startswith("<!doctype html>")
     with pytest.raises(OptionError, match=r"\.html or \.md"):
         write_report(results, tmp_path / "r.pdf")
-    with pytest.raises(OptionError, match=r"\.csv or \.jsonl"):
+    with pytest.raises(OptionError, match=r"\.csv, \.jsonl, \.parquet"):
         write_export(results, tmp_path / "r.xls")
 
 
@@ -108,9 +110,54 @@ def test_exports_hold_every_row(results, tmp_path):
     assert down["counterexample"]["violation"]
 
 
+def test_parquet_holds_the_same_columns_with_the_same_types_whatever_the_rows(results, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    write_export(results, tmp_path / "r.parquet")
+    write_export([], tmp_path / "none.parquet")
+    table = parquet.read_table(tmp_path / "r.parquet")
+    assert table.column_names == list(COLUMNS)
+    types = {name: str(table.schema.field(name).type) for name in ("relus", "seconds", "status")}
+    assert types == {"relus": "int64", "seconds": "double", "status": "string"}
+    assert table.schema.equals(parquet.read_schema(tmp_path / "none.parquet"))
+    assert sorted(table["status"].to_pylist()) == ["convex", "error", "nonconvex"]
+    violations = dict(zip(table["status"].to_pylist(), table["violation"].to_pylist(), strict=True))
+    assert violations["nonconvex"] > 0
+    assert violations["convex"] is None
+
+
+def test_parquet_without_pyarrow_names_the_extra(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(MissingExtraError, match=r"jensen\[parquet\]"):
+        write_export([], tmp_path / "r.parquet")
+
+
 def test_a_report_of_nothing_is_a_report(tmp_path):
     assert "0 models" in to_html([])
     assert "0 models" in to_markdown([])
+
+
+def browse(page: Path, profile: Path, *options: str) -> "subprocess.CompletedProcess[str]":
+    """Open a page in headless Chromium, which fetches nothing by itself; its console goes to
+    standard error."""
+    assert CHROMIUM is not None
+    quiet = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync"
+    silent = "--disable-background-networking --disable-component-update --hide-scrollbars"
+    return subprocess.run(
+        [
+            CHROMIUM,
+            *quiet.split(),
+            *silent.split(),
+            "--enable-logging=stderr",
+            f"--user-data-dir={profile}",
+            "--virtual-time-budget=3000",
+            *options,
+            page.as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
@@ -147,24 +194,8 @@ def test_a_browser_sorts_filters_and_shows_model_pages_without_errors(tmp_path):
     </script></head>"""
     page = tmp_path / "page.html"
     page.write_text(to_html(rows, pictures=0).replace("</head>", probe, 1))
-    assert CHROMIUM is not None
-    quiet = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync"
-    silent = "--disable-background-networking --disable-component-update"
-    run = subprocess.run(
-        [
-            CHROMIUM,
-            *quiet.split(),
-            *silent.split(),
-            f"--user-data-dir={tmp_path / 'profile'}",
-            "--virtual-time-budget=3000",
-            "--dump-dom",
-            page.as_uri(),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
+    run = browse(page, tmp_path / "profile", "--dump-dom")
+    assert "CONSOLE" not in run.stderr
     found = re.search(r"<body([^>]*)>", run.stdout)
     assert found is not None, run.stderr[-2000:]
     data = dict(re.findall(r'data-(\w+)="([^"]*)"', found[1]))
@@ -179,3 +210,38 @@ def test_a_browser_sorts_filters_and_shows_model_pages_without_errors(tmp_path):
         "before": "",
         "after": "m3",
     }
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+@pytest.mark.parametrize("dark", [False, True])
+def test_pages_fit_a_phone_and_follow_its_colours(tmp_path, make, dark):
+    probe = """
+    <script>
+    window.addEventListener("load", () => {
+      const out = parent.document.body.dataset;
+      const root = document.documentElement;
+      out.width = innerWidth;
+      out.table = root.scrollWidth - root.clientWidth;
+      location.hash = "#m0";
+      setTimeout(() => {
+        const line = document.querySelector("#m0 svg path[style*=currentColor]");
+        out.model = root.scrollWidth - root.clientWidth;
+        out.ink = getComputedStyle(document.body).color;
+        out.line = getComputedStyle(line).stroke;
+      }, 200);
+    });
+    </script></head>"""
+    path = make("a_rather_long_name_without_any_place_to_break.npz", -1)
+    results = run_batch(find_cases([path], domain=Box(-2000, 2000)))
+    page = tmp_path / "page.html"
+    whole = escape(to_html(results).replace("</head>", probe, 1))
+    # no window is as narrow as a phone
+    page.write_text(f'<iframe style="width: 390px; border: 0" srcdoc="{whole}"></iframe>')
+    scheme = f"--blink-settings=preferredColorScheme={int(not dark)}"
+    run = browse(page, tmp_path / "profile", scheme, "--dump-dom")
+    assert "CONSOLE" not in run.stderr
+    found = re.search(r"<body([^>]*)>", run.stdout)
+    assert found is not None, run.stderr[-2000:]
+    data = dict(re.findall(r'data-(\w+)="([^"]*)"', found[1]))
+    assert (data["width"], data["table"], data["model"]) == ("390", "0", "0")
+    assert data["ink"] == data["line"] == ("rgb(228, 233, 237)" if dark else "rgb(27, 39, 51)")

@@ -1,6 +1,7 @@
 """The store of results."""
 
 import gzip
+import os
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jensen.batch import Case, Row, RowStatus, Store, find_cases, run_batch
-from jensen.batch.store import StoreError, file_stamp
+from jensen.batch.store import StoreError, fingerprint
 from jensen.domain import Box, Everywhere
 
 
@@ -97,6 +98,48 @@ def test_a_rerun_finds_everything_and_a_changed_file_is_done_again(tmp_path, mak
         assert [str(r.status) for _, r in store.rows()] == ["convex", "nonconvex", "convex"]
 
 
+def test_the_content_of_a_file_is_known_wherever_and_whenever_it_appears(tmp_path, make):
+    path = make("a.npz", 1)
+    broken = tmp_path / "broken.npz"
+    broken.write_bytes(b"broken")
+    with Store(tmp_path / "s.db") as store:
+        run_batch(find_cases([path, broken]), store=store)
+        os.utime(path, (1, 1))
+        (tmp_path / "copy.npz").write_bytes(path.read_bytes())
+        (tmp_path / "copy_of_broken.npz").write_bytes(broken.read_bytes())
+        (tmp_path / "other.onnx").write_bytes(path.read_bytes())
+        kinds: dict[str, str] = {}
+        run_batch(
+            find_cases([tmp_path]),
+            store=store,
+            retry=(),
+            on_event=lambda e: kinds.update({e.case.path.name: str(e.kind)}),
+        )
+    assert kinds == {
+        "a.npz": "found",
+        "copy.npz": "found",
+        "broken.npz": "found",
+        "copy_of_broken.npz": "done",
+        "other.onnx": "done",
+    }
+
+
+def test_a_store_of_version_1_is_brought_up_to_date(tmp_path, make):
+    cases = find_cases([make("a.npz", 1)])
+    with Store(tmp_path / "s.db") as store:
+        run_batch(cases, store=store)
+    with sqlite3.connect(tmp_path / "s.db") as db:
+        db.execute("DROP TABLE content")
+        db.execute("PRAGMA user_version = 1")
+    db.close()
+    kinds: list[str] = []
+    for _ in range(2):
+        with Store(tmp_path / "s.db") as store:
+            run_batch(cases, store=store, on_event=lambda e: kinds.append(str(e.kind)))
+            run_batch(cases, store=store, force=True)
+    assert kinds == ["found", "found"]
+
+
 def test_errors_are_done_again_and_unknowns_when_asked(tmp_path, make, monkeypatch):
     path = make("a.npz", 1)
     (case,) = find_cases([path])
@@ -114,7 +157,7 @@ def test_errors_are_done_again_and_unknowns_when_asked(tmp_path, make, monkeypat
     with Store(tmp_path / "s.db") as store:
         run()
         (_, whole) = next(store.rows())
-        store.put(case, replace(whole, status=RowStatus.UNKNOWN), file_stamp(path))
+        store.put(case, replace(whole, status=RowStatus.UNKNOWN), fingerprint(path))
         run()
         assert not started
         run(retry={RowStatus.UNKNOWN})
@@ -123,7 +166,7 @@ def test_errors_are_done_again_and_unknowns_when_asked(tmp_path, make, monkeypat
         assert not started
         run(force=True)
         assert started
-        store.put(case, replace(whole, status=RowStatus.ERROR), file_stamp(path))
+        store.put(case, replace(whole, status=RowStatus.ERROR), fingerprint(path))
         run()
         assert started
 
@@ -132,10 +175,10 @@ def test_an_onnx_file_with_weights_elsewhere_is_read_every_time(tmp_path):
     inside, outside = tmp_path / "in.onnx", tmp_path / "out.onnx"
     inside.write_bytes(b"weights")
     outside.write_bytes(b"..location..weights.bin")
-    assert file_stamp(inside) is not None
-    assert file_stamp(outside) is None
-    assert file_stamp(tmp_path) is None
-    assert file_stamp(Path(tmp_path / "nothing.onnx")) is None
+    assert fingerprint(inside) is not None
+    assert fingerprint(outside) is None
+    assert fingerprint(tmp_path) is None
+    assert fingerprint(Path(tmp_path / "nothing.onnx")) is None
 
 
 def test_a_stored_verdict_without_its_certificate_is_proved_again(tmp_path, make):

@@ -15,14 +15,14 @@ from jensen.errors import ModelFileError, UnsupportedOperatorError
 from jensen.loaders import load, symbolic
 
 node = helper.make_node
-SECONDS = 20
+SECONDS = 20  # of processor time: other programs may be busy
 
 
 def refused(model, folder, words, kind=ModelFileError):
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(kind, match=words) as caught:
         network_of(model, folder)
-    assert time.perf_counter() - start < SECONDS
+    assert time.process_time() - start < SECONDS
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 1000 + len(str(folder))
     return str(caught.value)
@@ -83,9 +83,9 @@ def residual(x, y, i):
 
 
 def test_deep_networks_load_at_once_and_deeper_ones_are_refused(tmp_path):
-    start = time.perf_counter()
+    start = time.process_time()
     assert network_of(chain(1500, step), tmp_path).relu_count == 3000
-    assert time.perf_counter() - start < SECONDS
+    assert time.process_time() - start < SECONDS
     refused(chain(50_000, step), tmp_path, f"more than {symbolic.MAX_BLOCKS} layers")
     long = chain(100_000, lambda x, y, i: [node("Add", [x, "b"], [y])])
     assert len(network_of(long, tmp_path).blocks) == 1
@@ -101,9 +101,9 @@ def test_edges_of_a_long_residual_chain_grow_linearly(tmp_path):
 
 
 def load_quickly(model, folder):
-    start = time.perf_counter()
+    start = time.process_time()
     network = network_of(model, folder)
-    assert time.perf_counter() - start < SECONDS
+    assert time.process_time() - start < SECONDS
     return network
 
 
@@ -172,12 +172,12 @@ def test_names_from_the_file_cannot_break_the_line(tmp_path):
         [node("Relu", ["x"], ["y"], "a\nb\x1b[31m" + "z" * 10**5)], {"x": [1]}, ["y"]
     )
     model.graph.node[0].op_type = "No\nsuch\x1b[31m"
-    message = refused(model, tmp_path, "not piecewise linear", UnsupportedOperatorError)
+    message = refused(model, tmp_path, "not among the supported", UnsupportedOperatorError)
     assert message.isprintable()
     # protobuf hands out bytes where a string is no text
     path = tmp_path / "bytes.onnx"
     path.write_bytes(model.SerializeToString().replace(b"No\nsuch", b"No\xffsuch"))
-    with pytest.raises(UnsupportedOperatorError, match="not piecewise linear"):
+    with pytest.raises(UnsupportedOperatorError, match="not among the supported"):
         load(path)
 
 

@@ -226,7 +226,7 @@ def test_damaged_files_are_refused_in_one_line(tmp_path):
 def test_missing_files_folders_and_other_endings_are_refused(tmp_path):
     for name, words in (
         ("no.onnx", "no such file"),
-        ("a.h5", "supported are"),
+        ("a.tflite", "supported are"),
         ("a.pth", "pickled"),
     ):
         with pytest.raises(ModelFileError, match=words):
@@ -241,7 +241,8 @@ def single(
 ):
     names = [*inputs, *(constants or {})]
     node = helper.make_node(op, names, ["y"], name, **attributes)
-    return make_model([node], dict.fromkeys(inputs, shape), ["y"], constants, opset=opset)
+    given = dict.fromkeys(filter(None, inputs), shape)
+    return make_model([node], given, ["y"], constants, opset=opset)
 
 
 @pytest.mark.parametrize(
@@ -250,6 +251,42 @@ def single(
 def test_operators_that_are_not_piecewise_linear_are_refused_with_advice(op, tmp_path):
     with pytest.raises(UnsupportedOperatorError, match=rf"node 'the_node' \({op}\).*before it"):
         network_of(single(op), tmp_path)
+
+
+def after_a_gemm(op, **attributes):
+    nodes = [
+        helper.make_node("Gemm", ["x", "w"], ["logits"]),
+        helper.make_node(op, ["logits"], ["y"], "last", **attributes),
+    ]
+    return make_model(nodes, {"x": ["n", 3]}, ["y"], {"w": np.ones((3, 2), np.float32)})
+
+
+@pytest.mark.parametrize(
+    ("op", "words"),
+    [
+        ("Sigmoid", "it is not piecewise linear"),
+        ("LogSoftmax", "it is not piecewise linear"),
+        ("Sign", "its values jump"),
+        ("Multinomial", "it is not among the supported operators"),
+    ],
+)
+def test_a_refusal_names_the_tensor_in_which_the_network_before_ends(op, words, tmp_path):
+    with pytest.raises(UnsupportedOperatorError) as caught:
+        network_of(after_a_gemm(op), tmp_path)
+    message = str(caught.value)
+    assert f"node 'last' ({op}): {words}" in message
+    assert message.endswith("the network before it, which ends in 'logits' (how: docs/models.md)")
+
+
+def test_an_output_that_only_runtimes_compute_is_refused_where_it_is_read(tmp_path):
+    nodes = [
+        helper.make_node("TopK", ["x", "k"], ["values", "places"], "best"),
+        helper.make_node("Gather", ["c", "places"], ["y"]),
+    ]
+    constants = {"k": np.array([2]), "c": np.float32([1, 2, 3, 4])}
+    model = make_model(nodes, {"x": ["n", 4]}, ["y"], constants)
+    with pytest.raises(ModelFileError, match=r"node 'best' \(TopK\): its output 'places'"):
+        network_of(model, tmp_path)
 
 
 @pytest.mark.parametrize("op", ["Mul", "MatMul", "Div", "Gemm"])
@@ -312,8 +349,43 @@ MALFORMED = {
     ),
     "MaxPool window": single("MaxPool", shape=(1, 1, 4), kernel_shape=[9]),
     "Split": single("Split", axis=1, num_outputs=3, opset=18),
+    "MaxPool same dilated": single(
+        "MaxPool", shape=(1, 1, 4), kernel_shape=[2], dilations=[2], auto_pad="SAME_UPPER"
+    ),
+    "AveragePool same far": single(
+        "AveragePool", shape=(1, 1, 4), kernel_shape=[1], strides=[2], auto_pad="SAME_LOWER"
+    ),
+    "ConvTranspose channels": single(
+        "ConvTranspose", {"w": np.ones((2, 1, 2), np.float32)}, shape=(1, 1, 4)
+    ),
+    "ConvTranspose output": single(
+        "ConvTranspose", {"w": np.ones((1, 1, 2), np.float32)}, shape=(1, 1, 4), output_shape=[9]
+    ),
+    "ConvTranspose huge": single(
+        "ConvTranspose", {"w": np.ones((1, 1, 2), np.float32)}, shape=(1, 1, 4), strides=[2**40]
+    ),
+    "GatherElements": single("GatherElements", {"i": np.array([[0, 9]])}, axis=1),
+    "GatherElements shape": single("GatherElements", {"i": np.array([0])}, axis=1),
+    "GatherND": single("GatherND", {"i": np.array([[0, 9]])}),
+    "DepthToSpace": single("DepthToSpace", shape=(1, 3, 2, 2), blocksize=2),
+    "ScatterND": single("ScatterND", {"i": np.array([[9, 9]]), "u": np.float32([1])}),
+    "Scatter adds": single(
+        "ScatterElements", {"i": np.array([[1]]), "u": np.float32([[1]])}, reduction="add"
+    ),
+    "TopK": single("TopK", {"k": np.array([9])}),
+    "CumSum axis": single("CumSum", {"a": np.array(7)}),
+    "Resize cubic": single("Resize", {"s": np.float32([1, 2])}, inputs=("x", ""), mode="cubic"),
+    "Resize huge": single("Resize", {"s": np.float32([1, 1e9])}, inputs=("x", "")),
+    "Resize NaN": single("Resize", {"s": np.float32([1, np.nan])}, inputs=("x", "")),
+    "Resize zero": single("Resize", {"s": np.float32([1, 0])}, inputs=("x", "")),
+    "Einsum": single("Einsum", {"w": np.ones((3, 2), np.float32)}, equation="ab,bc->ac"),
+    "Einsum diagonal": single("Einsum", shape=(4, 4), equation="aa->a"),
+    "Einsum nonsense": single("Einsum", equation="->->"),
     "Clip bounds": single("Clip", {"a": np.float32([2, 3]), "b": np.array(1, np.float32)}),
-    "Clip order": single("Clip", {"a": np.array(2, np.float32), "b": np.array(1, np.float32)}),
+    "Clip order": single(
+        "Clip", {"a": np.array(2, np.float32), "b": np.array(1, np.float32)}, opset=12
+    ),
+    "Clip to infinity": single("Clip", {"a": np.float32(-np.inf), "b": np.float32(-np.inf)}),
     "Div by zero": single("Div", {"w": np.zeros(4, np.float32)}),
     "input without size": single("Relu", shape=("n", "m")),
     "empty": single("Slice", {"s": np.array([0]), "e": np.array([0]), "a": np.array([1])}),

@@ -19,11 +19,15 @@ from jensen.errors import (
     UndecidedError,
     UnsupportedOperatorError,
 )
-from jensen.loaders import load
-from jensen.midpoint import Violation, worst_violation
+from jensen.loaders import from_keras, from_sklearn, from_torch, load
+from jensen.many import verify_many
+from jensen.midpoint import Violation
 from jensen.network import Activation, Block, ReluNetwork
 from jensen.options import Engine, Options
+from jensen.stack import NetworkStack
 from jensen.verdict import Counterexample, GroupEvidence, Reason, Status, Verdict
+from jensen.violation import worst_violation
+from jensen.worst_jump import JumpViolation, worst_jump
 
 __version__ = "0.1.0"
 
@@ -38,9 +42,11 @@ __all__ = [
     "Everywhere",
     "GroupEvidence",
     "JensenError",
+    "JumpViolation",
     "MissingExtraError",
     "ModelFileError",
     "NetworkError",
+    "NetworkStack",
     "OptionError",
     "Options",
     "Polyhedron",
@@ -52,8 +58,13 @@ __all__ = [
     "UnsupportedOperatorError",
     "Verdict",
     "Violation",
+    "from_keras",
+    "from_sklearn",
+    "from_torch",
     "is_convex",
     "load",
     "verify",
+    "verify_many",
+    "worst_jump",
     "worst_violation",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -78,13 +79,8 @@ def verify(
     <Status.CONVEX: 'convex'>
     """
     domain = Everywhere() if domain is None else domain
-    options = _options(options, keywords)
-    domain.check(network.input_size)
-    _check_combination(domain, options)
-    if options.inputs is not None and not all(0 <= i < network.input_size for i in options.inputs):
-        raise OptionError(
-            f"inputs {list(options.inputs)}: the network has {network.input_size}, from 0 on"
-        )
+    options = merged_options(options, keywords)
+    check_question(network.input_size, domain, options)
     if output is not None or network.output_size == 1:
         return _Verification(network, domain, 0 if output is None else output, options).run()
     start = time.monotonic()
@@ -119,13 +115,60 @@ def is_convex(network: ReluNetwork, domain: Domain | None = None, **keywords: An
     return verdict.status is Status.CONVEX
 
 
-def _options(options: Options | None, keywords: dict[str, Any]) -> Options:
+def merged_options(options: Options | None, keywords: dict[str, Any]) -> Options:
+    """Return options with some fields given by name.
+
+    Raises
+    ------
+    OptionError
+        For a field that does not exist, or a value out of range.
+    """
     base = Options() if options is None else options
     unknown = set(keywords) - set(Options.__dataclass_fields__)
     if unknown:
         known = ", ".join(Options.__dataclass_fields__)
         raise OptionError(f"unknown option {', '.join(sorted(unknown))}; there are {known}")
     return replace(base, **keywords)
+
+
+def check_question(inputs: int, domain: Domain, options: Options) -> None:
+    """Raise unless the domain and the options fit each other and networks of so many inputs.
+
+    Raises
+    ------
+    DomainError, OptionError
+    """
+    domain.check(inputs)
+    _check_combination(domain, options)
+    if options.inputs is not None and not all(0 <= i < inputs for i in options.inputs):
+        raise OptionError(f"inputs {list(options.inputs)}: the network has {inputs}, from 0 on")
+
+
+def refuted(
+    pair: Counterexample,
+    domain: Domain,
+    output: int,
+    options: Options,
+    times: Mapping[str, float],
+) -> Verdict:
+    """Return the verdict that an exact counterexample proves."""
+    return Verdict(
+        Status.NONCONVEX,
+        domain,
+        output,
+        str(options.engine),
+        counterexample=pair,
+        times=times,
+        claim=_claim(options),
+    )
+
+
+def _claim(options: Options) -> str:
+    """Return what is claimed, in words: convex or concave, in which inputs."""
+    claim = "concave" if options.concave else "convex"
+    if options.inputs is not None:
+        claim += f" in inputs {','.join(map(str, options.inputs))}"
+    return claim
 
 
 def _check_combination(domain: Domain, options: Options) -> None:
@@ -358,15 +401,12 @@ class _Verification:
         self._clock = now
 
     def _verdict(self, status: Status, **fields: Any) -> Verdict:
-        claim = "concave" if self._options.concave else "convex"
-        if self._options.inputs is not None:
-            claim += f" in inputs {','.join(map(str, self._options.inputs))}"
         return Verdict(
             status,
             self._domain,
             self._output,
             str(self._options.engine),
             times=dict(self._times),
-            claim=claim,
+            claim=_claim(self._options),
             **fields,
         )

@@ -93,7 +93,7 @@ def prove_by_trees(
         Fraction(options.tolerance),
         options.inputs,
     )
-    results = _closed_by_sweep(net, network, bounds)
+    results = closed_by_sweep(net, network, bounds)
     least = least_jumps(net, network, options.tolerance, options.inputs)
     waiting = deque(group for group in net.groups() if group not in results)
     trees: dict[Unit, Tree] = {}
@@ -121,7 +121,7 @@ def prove_by_trees(
     return Outcome([results[g] for g in net.groups()], proofs=proofs)
 
 
-def _closed_by_sweep(
+def closed_by_sweep(
     net: GroupedNetwork, network: ReluNetwork, bounds: Bounds
 ) -> dict[Unit, GroupEvidence]:
     """Close groups whose members all have J >= 0 under every pattern of the unstable neurons."""

@@ -45,18 +45,23 @@ class Crossing:
     violation: Fraction
     slope_change: float
 
-    def bends_down(self, tolerance: Fraction = Fraction(0)) -> bool:
-        """Decide exactly whether the gradient's jump across the facet is < -tolerance.
+    @property
+    def squared_jump(self) -> Fraction:
+        """The square of how much the gradient falls across the facet; 0 if it does not.
 
         Where the facet is the only one on the segment, the slope along it changes by
         ``-4 violation / length``, and that is the jump.
         """
         if self.violation <= 0:
-            return False
+            return Fraction(0)
         length = sum(
             ((b - a) ** 2 for a, b in zip(self.before, self.after, strict=True)), Fraction(0)
         )
-        return 16 * self.violation**2 > tolerance**2 * length
+        return 16 * self.violation**2 / length
+
+    def bends_down(self, tolerance: Fraction = Fraction(0)) -> bool:
+        """Decide exactly whether the gradient's jump across the facet is < -tolerance."""
+        return self.squared_jump > tolerance**2
 
 
 def probe(

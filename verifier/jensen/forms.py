@@ -138,7 +138,7 @@ class ExactForms:
         self._net = net
         self._group = group
         self._activations = activations
-        self._variables = variables
+        self.variables = variables
         self._dim = net.working_set.dim
         self._width = 1 + self._dim + len(variables)
         self._cache: dict[Unit, ObjectArray] = {}
@@ -173,7 +173,7 @@ class ExactForms:
         if passed != 0:
             total += passed * self.form(source, unit)
         if act == FREE:
-            total[1 + self._variables[source, unit]] += on - off
+            total[1 + self.variables[source, unit]] += on - off
 
     def is_affine(self, level: int, unit: int) -> bool:
         """Whether no free unit takes part in a unit's z."""
@@ -216,7 +216,7 @@ class ExactForms:
         return self._relaxation(row, form)
 
     def _relaxation(self, row: Row, form: ObjectArray) -> list[Any]:
-        column = 1 + self._variables[row.level, row.unit]
+        column = 1 + self.variables[row.level, row.unit]
         if row.kind == "nonnegative":
             out = [ZERO] * self._width
             out[column] = -ONE

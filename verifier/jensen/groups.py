@@ -161,6 +161,32 @@ class GroupedNetwork:
                     found[source].append(index)
         return tuple(tuple(r) for r in found)
 
+    def pre_activations(self, points: FloatArray) -> list[FloatArray]:
+        """Return z of every level's units at working points, in floating point.
+
+        Parameters
+        ----------
+        points : array (..., dim)
+
+        Returns
+        -------
+        z : list of arrays (..., units)
+        """
+        found: list[FloatArray] = []
+        for level in self.levels:
+            z = np.broadcast_to(level.bias, (*points.shape[:-1], level.size)).copy()
+            for source, slopes in level.slopes.items():
+                if source == SOURCE:
+                    z += points @ slopes.on.T
+                    continue
+                reads = self.levels[source]
+                h = np.where(reads.kink, np.maximum(found[source], 0.0), found[source])
+                z += h @ slopes.on.T
+                if slopes.off is not None:
+                    z += np.where(reads.kink, np.minimum(found[source], 0.0), 0.0) @ slopes.off.T
+            found.append(z)
+        return found
+
     def groups(self) -> list[tuple[int, int]]:
         """Return (level, unit) of every unit that may kink."""
         return [

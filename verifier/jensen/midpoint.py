@@ -9,16 +9,17 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
-
 from jensen.domain import Box
-from jensen.errors import OptionError, SolverError
+from jensen.errors import OptionError
 from jensen.midpoint_data import network_data
+from jensen.midpoint_milp import MILP_TOLERANCE, solve_midpoint_program
+from jensen.midpoint_search import search_pairs
 from jensen.network import FloatArray, ReluNetwork
-from jensen_encodings import SolverFailure, midpoint_program
-from jensen_encodings.highs import Progress, SolveOptions, compile_model, solve
+from jensen_encodings.highs import Progress
 
 Point = tuple[Fraction, ...]
+
+ENGINES = ("tree", "milp")
 
 
 @dataclass(frozen=True)
@@ -88,9 +89,11 @@ def worst_violation(
     output: int = 0,
     time_limit: float | None = None,
     gap: float = 1e-4,
+    engine: str = "tree",
     threads: int = 1,
     progress: Callable[[Progress], None] | None = None,
     seed: int = 0,
+    start: tuple[Point, Point] | None = None,
 ) -> Violation:
     """Bound ``max f((x + y) / 2) - (f(x) + f(y)) / 2`` over pairs of a box.
 
@@ -104,11 +107,16 @@ def worst_violation(
         Seconds; the best bounds so far are returned. So they are on Ctrl-C.
     gap : float
         Stop when ``upper - lower <= gap * lower``, or both are 0 within rounding.
+    engine : str
+        ``"tree"`` branches on signs of pre-activations, and its ``upper`` holds in real
+        arithmetic; ``"milp"`` solves the midpoint program by HiGHS, up to its tolerance.
     threads : int
-        Threads of HiGHS.
+        Threads of HiGHS, for engine milp.
     progress : callable, optional
         Gets a :class:`~jensen_encodings.highs.Progress` now and then.
     seed : int
+    start : pair of points, optional
+        Where to look first, for instance the counterexample of a verdict.
 
     Raises
     ------
@@ -123,46 +131,43 @@ def worst_violation(
     """
     if not gap > 0:
         raise OptionError(f"gap {gap}: a number > 0 is needed")
+    if engine not in ENGINES:
+        raise OptionError(f"engine {engine!r}: supported are {', '.join(ENGINES)}")
     began = time.perf_counter()
+    deadline = None if time_limit is None else time.monotonic() + time_limit
     network = network.select_output(output)
     lower, upper = box.bounds(network.input_size)
     data = network_data(network, lower, upper)
-    program = midpoint_program(data)
-    compiled = compile_model(program.model)
-    built = time.perf_counter()
-    options = SolveOptions(
-        time_limit=None if time_limit is None else max(0.0, time_limit - (built - began)),
-        threads=threads,
-        relative_gap=gap,
-        absolute_gap=1e-6,
-        seed=seed,
-    )
-    try:
-        result = solve(compiled, options, progress=progress)
-    except SolverFailure as error:
-        raise SolverError(str(error)) from error
-    x = y = _dyadic(lower, lower, upper)
-    exact = Fraction(0)
-    if result.values is not None:
-        column = {id(v): i for i, v in enumerate(compiled.columns)}
-        pair = [
-            _dyadic(result.values[[column[id(v)] for v in copy.inputs]], lower, upper)
-            for copy in (program.at_x, program.at_y)
-        ]
-        found = exact_violation(network, *pair)
-        if found > 0:
-            (x, y), exact = pair, found
-    trivial = float(np.nextafter(data.output.upper[0] - data.output.lower[0], math.inf))
+
+    def judge(x: FloatArray, y: FloatArray) -> Fraction:
+        return exact_violation(network, _fractions(x), _fractions(y))
+
+    prepared = time.perf_counter()
+    if engine == "milp":
+        found = solve_midpoint_program(
+            data, judge, gap=gap, deadline=deadline, threads=threads, seed=seed, progress=progress
+        )
+    else:
+        found = search_pairs(
+            network,
+            data,
+            judge,
+            gap=gap,
+            deadline=deadline,
+            seed=seed,
+            start=start,
+            progress=progress,
+        )
     return Violation(
-        lower=round_down(exact),
-        upper=min(trivial, max(result.bound, 0.0, math.nextafter(float(exact), math.inf))),
-        x=x,
-        y=y,
-        exact_lower=exact,
-        status=str(result.status),
-        tolerance=1e-6,
-        nodes=result.nodes,
-        times={"build": built - began, "solve": result.seconds},
+        lower=round_down(found.exact),
+        upper=found.upper,
+        x=_fractions(found.x),
+        y=_fractions(found.y),
+        exact_lower=found.exact,
+        status=found.status,
+        tolerance=MILP_TOLERANCE if engine == "milp" else None,
+        nodes=found.nodes,
+        times={"prepare": prepared - began, **found.times},
     )
 
 
@@ -172,6 +177,6 @@ def round_down(value: Fraction) -> float:
     return nearest if Fraction(nearest) <= value else math.nextafter(nearest, -math.inf)
 
 
-def _dyadic(values: FloatArray, lower: FloatArray, upper: FloatArray) -> Point:
-    """Return doubles inside the box, as fractions."""
-    return tuple(Fraction(float(v)) for v in np.clip(values, lower, upper))
+def _fractions(values: FloatArray) -> Point:
+    """Return doubles as fractions."""
+    return tuple(Fraction(float(v)) for v in values)

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 
 # one dark ink, so that a page can replace it by its own text colour
 INK = "#1b2733"
-UP, DOWN, CHORD = "#2f6fb2", "#d43d2a", "#a88424"
+# blue, vermilion and green of Okabe and Ito, which all kinds of colour vision tell apart;
+# kinks that bend down are also thicker, and their marks point down
+UP, DOWN, CHORD = "#0072b2", "#d55e00", "#009e73"
+KINDS = ((1, UP, "^", "bends up"), (-1, DOWN, "v", "bends down"))
+BEYOND = 0.35  # how far the line goes on beyond the pair, in units of its length
 FORMATS = (".svg", ".png", ".pdf")
 
 
@@ -57,7 +61,8 @@ def sample_segment(
     y: ArrayLike,
     *,
     output: int = 0,
-    margin: float = 0.5,
+    before: float = 0.5,
+    beyond: float = 0.5,
     points: int = 2001,
 ) -> Segment:
     """Evaluate an output on the line through x and y, with its kinks.
@@ -67,13 +72,13 @@ def sample_segment(
     network : ReluNetwork
     x, y : array of shape (inputs,)
     output : int
-    margin : float
-        How far beyond the points, in units of their distance.
+    before, beyond : float
+        How far the line goes on beyond x and y, in units of their distance.
     points : int
         Evenly spaced positions; between two of them at most one kink per neuron is seen.
     """
     start, end = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    t = np.linspace(-margin, 1 + margin, points)
+    t = np.linspace(-before, 1 + beyond, points)
 
     def at(positions: FloatArray) -> dict[str, FloatArray]:
         return network.pre_activations(start + positions[:, None] * (end - start))
@@ -86,7 +91,7 @@ def sample_segment(
             rows, neurons = np.nonzero((left < 0) != (right < 0))
             a, b = left[rows, neurons], right[rows, neurons]
             found.append(t[rows] + (t[rows + 1] - t[rows]) * a / (a - b))
-    positions = _apart(np.concatenate(found), 1e-9 * (1 + 2 * margin))
+    positions = _apart(np.concatenate(found), 1e-9 * (1 + before + beyond))
     values = at(positions)["output"][:, output]
     slopes = np.diff(values) / np.diff(positions)
     changes = np.diff(slopes)
@@ -96,25 +101,94 @@ def sample_segment(
 
 
 def draw_segment(
-    axes: Axes, network: ReluNetwork, x: ArrayLike, y: ArrayLike, *, output: int = 0
+    axes: Axes,
+    network: ReluNetwork,
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    output: int = 0,
+    bounds: tuple[ArrayLike, ArrayLike] | None = None,
 ) -> None:
-    """Draw f along the segment through x and y, its kinks, and the chord between them."""
-    line = sample_segment(network, x, y, output=output)
+    """Draw f along the segment through x and y, its kinks, and the chord between them.
+
+    Parameters
+    ----------
+    axes : matplotlib Axes
+    network : ReluNetwork
+    x, y : array of shape (inputs,)
+    output : int
+    bounds : (lower, upper), optional
+        A box that the line does not leave.
+    """
     ends = np.asarray([x, y], dtype=np.float64)
+    before, beyond = _room(ends, bounds)
+    line = sample_segment(network, x, y, output=output, before=before, beyond=beyond)
     at_ends = network(ends)[:, output]
     middle = float(network(ends.mean(axis=0)[None])[0, output])
     chord = float(at_ends.mean())
-    axes.plot(line.t, line.values, color=INK, linewidth=1.6, zorder=2)
+    axes.plot(line.t, line.values, color=INK, linewidth=1.6, zorder=2, label="f")
     heights = np.interp(line.kinks, line.t, line.values)
-    for sign, colour in ((1, UP), (-1, DOWN)):
-        chosen = np.sign(line.changes) == sign
-        axes.plot(line.kinks[chosen], heights[chosen], "o", color=colour, markersize=3.5, zorder=3)
-    axes.plot([0, 1], at_ends, color=CHORD, linestyle="--", marker="o", markersize=4, zorder=4)
+    _draw_kinks(axes, line, line.kinks, heights)
+    axes.plot(
+        [0, 1], at_ends, "--o", color=CHORD, markersize=5, zorder=4, label="chord from x to y"
+    )
     gap = middle - chord
-    axes.plot([0.5, 0.5], [chord, middle], color=DOWN if gap > 0 else UP, linewidth=2, zorder=4)
+    axes.plot(
+        [0.5, 0.5], [chord, middle], color=DOWN if gap > 0 else UP, linewidth=3, zorder=4, alpha=0.8
+    )
     axes.set_xticks([0, 0.5, 1], ["x", "(x+y)/2", "y"])
+    length = float(np.linalg.norm(ends[1] - ends[0]))
+    axes.set_xlabel(f"along the segment, |x - y| = {length:.3g}")
     axes.set_ylabel("f")
     axes.set_title(f"f((x+y)/2) - (f(x)+f(y))/2 = {gap:.3g}", fontsize=10)
+
+
+def _room(ends: FloatArray, bounds: tuple[ArrayLike, ArrayLike] | None) -> tuple[float, float]:
+    """Return how far the line may go on before x and beyond y without leaving a box."""
+    if bounds is None:
+        return BEYOND, BEYOND
+    lower, upper = (np.asarray(side, dtype=np.float64) for side in bounds)
+    step = ends[1] - ends[0]
+    room = []
+    for point, direction in ((ends[0], -step), (ends[1], step)):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            wall = np.where(direction > 0, upper - point, point - lower) / np.abs(direction)
+        free = np.where(direction == 0, np.inf, wall).min(initial=np.inf)
+        room.append(float(np.clip(free, 0.0, BEYOND)))
+    return room[0], room[1]
+
+
+def _draw_kinks(axes: Axes, line: Segment, at: FloatArray, heights: FloatArray) -> None:
+    for sign, colour, marker, label in KINDS:
+        chosen = np.sign(line.changes) == sign
+        if chosen.any():
+            axes.plot(
+                at[chosen],
+                heights[chosen],
+                marker,
+                color=colour,
+                markersize=5,
+                zorder=3,
+                label=f"kink that {label}",
+            )
+
+
+def _legend(drawn: Figure) -> None:
+    """Put one legend for all panels below them, where it hides nothing."""
+    entries: dict[str, Any] = {}
+    for axes in drawn.axes:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            # a line of kinks says more about both panels than a mark does
+            entries.setdefault(label, handle)
+    drawn.legend(
+        entries.values(),
+        entries.keys(),
+        loc="outside lower center",
+        ncols=len(entries) if len(drawn.axes) > 1 else 2,
+        frameon=False,
+        fontsize=9,
+        labelcolor=INK,
+    )
 
 
 def draw_function(
@@ -150,7 +224,6 @@ def draw_function(
         _draw_contours(axes, network, low, high, output, marked)
     else:
         raise OptionError(f"a function of {network.input_size} inputs: 1 or 2 can be drawn")
-    axes.set_title("blue kinks bend up, red ones down", fontsize=10)
 
 
 def _draw_curve(
@@ -161,18 +234,53 @@ def _draw_curve(
     output: int,
     pair: FloatArray | None,
 ) -> None:
-    line = sample_segment(network, low, high, output=output, margin=0.0)
+    line = sample_segment(network, low, high, output=output, before=0.0, beyond=0.0)
     x = low[0] + line.t * (high[0] - low[0])
-    axes.plot(x, line.values, color=INK, linewidth=1.6)
+    axes.plot(x, line.values, color=INK, linewidth=1.6, label="f")
     heights = np.interp(line.kinks, line.t, line.values)
-    for sign, colour in ((1, UP), (-1, DOWN)):
-        chosen = np.sign(line.changes) == sign
-        at = low[0] + line.kinks[chosen] * (high[0] - low[0])
-        axes.plot(at, heights[chosen], "o", color=colour, markersize=4)
+    _draw_kinks(axes, line, low[0] + line.kinks * (high[0] - low[0]), heights)
     if pair is not None:
-        axes.plot(pair[:, 0], network(pair)[:, output], "--s", color=CHORD, markersize=5)
+        values = network(pair)[:, output]
+        axes.plot(
+            pair[:, 0],
+            values,
+            "--o",
+            color=CHORD,
+            markersize=5,
+            zorder=4,
+            label="chord from x to y",
+        )
+        _name_ends(axes, np.column_stack([pair[:, 0], values]))
     axes.set_xlabel("input 0")
     axes.set_ylabel("f")
+
+
+def _name_ends(axes: Axes, ends: FloatArray) -> None:
+    """Write x and y beside two points, on the sides where they are away from each other."""
+    apart = ends[1] - ends[0]
+    size = np.array([np.diff(axes.get_xlim())[0], np.diff(axes.get_ylim())[0]])
+    direction = apart / np.where(size > 0, size, 1.0)
+    direction /= max(float(np.linalg.norm(direction)), 1e-300)
+    for name, point, sign in (("x", ends[0], -1.0), ("y", ends[1], 1.0)):
+        axes.annotate(
+            name,
+            point,
+            xytext=tuple(sign * 11 * direction),
+            textcoords="offset points",
+            ha="center",
+            va="center",
+            color=INK,
+            fontsize=10,
+            fontstyle="italic",
+            fontweight="bold",
+            zorder=7,
+            bbox={
+                "boxstyle": "round,pad=0.1",
+                "facecolor": "white",
+                "edgecolor": "none",
+                "alpha": 0.75,
+            },
+        )
 
 
 def _draw_contours(
@@ -196,14 +304,29 @@ def _draw_contours(
     colourbar = axes.figure.colorbar(filled, ax=axes, shrink=0.85)
     colourbar.outline.set_visible(False)
     colourbar.ax.tick_params(colors=INK, labelsize=9)
+    colourbar.set_label("f", color=INK)
     lines = _kink_lines(network, first, second, z, output)
-    for sign, colour, width in ((1, UP, 0.9), (-1, DOWN, 1.7)):
+    for (sign, colour, _, label), width in zip(KINDS, (0.8, 2.2), strict=True):
         chosen = [piece for piece, bend in lines if bend == sign]
-        axes.add_collection(LineCollection(chosen, colors=colour, linewidths=width))
-    if pair is not None:
-        axes.plot(pair[:, 0], pair[:, 1], "--s", color=INK, markerfacecolor="white", markersize=5)
+        if chosen:
+            axes.add_collection(
+                LineCollection(chosen, colors=colour, linewidths=width, label=f"kink that {label}")
+            )
     axes.set_xlim(low[0], high[0])
     axes.set_ylim(low[1], high[1])
+    if pair is not None:
+        axes.plot(
+            pair[:, 0],
+            pair[:, 1],
+            "--o",
+            color=CHORD,
+            markeredgecolor=INK,
+            markersize=5,
+            linewidth=2,
+            zorder=5,
+            label="chord from x to y",
+        )
+        _name_ends(axes, pair)
     axes.set_xlabel("input 0")
     axes.set_ylabel("input 1")
 
@@ -287,6 +410,8 @@ def figure(
     bounds: tuple[ArrayLike, ArrayLike] | None = None,
     output: int = 0,
     mark_pair: bool = True,
+    title: str = "",
+    inside: bool = False,
 ) -> Figure:
     """Return a figure: the function where it has one or two inputs, and the segment.
 
@@ -300,6 +425,10 @@ def figure(
     output : int
     mark_pair : bool
         Whether the pair stands for something, and is marked in the function's picture.
+    title : str
+        Heading of the whole figure.
+    inside : bool
+        Whether the bounds are the domain, which the segment's line then does not leave.
 
     Raises
     ------
@@ -311,14 +440,17 @@ def figure(
     except ImportError:
         raise MissingExtraError("pictures need matplotlib: pip install 'jensen[plot]'") from None
     both = bounds is not None and network.input_size <= 2
-    drawn = Figure(figsize=(9.6, 3.9) if both else (5.4, 3.6), layout="constrained")
+    drawn = Figure(figsize=(9.6, 4.3) if both else (5.4, 4.0), layout="constrained")
     panels = drawn.subplots(1, 2 if both else 1, squeeze=False)[0]
     if both and bounds is not None:
         draw_function(panels[0], network, *bounds, output=output, pair=pair if mark_pair else None)
     x, y = np.asarray(pair, dtype=np.float64)
-    draw_segment(panels[-1], network, x, y, output=output)
+    draw_segment(panels[-1], network, x, y, output=output, bounds=bounds if inside else None)
     for axes in panels:
         _plain(axes)
+    _legend(drawn)
+    if title:
+        drawn.suptitle(title, color=INK, fontsize=11)
     return drawn
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from jensen.counterexample import counterexample
 from jensen.domain import Box, Domain, Polyhedron
 from jensen.intervals import row_norms
-from jensen.network import INPUT, OUTPUT, FloatArray, ReluNetwork
+from jensen.network import INPUT, FloatArray, ReluNetwork
 from jensen.polyhedron import inner_ball
 from jensen.verdict import Counterexample
 
@@ -51,7 +51,7 @@ def search_lines(
         On the clock of ``time.monotonic``.
     """
     rng = np.random.default_rng(seed)
-    sampler = _Sampler(network, domain, inputs, rng)
+    sampler = LineSampler(domain, network.input_size, kink_distance(network), rng, inputs)
     cost = max(1, network.parameter_count)
     lines = int(np.clip(WORK / (cost * STEPS), 4, LINES))
     for count in (min(lines, FIRST_LINES), *[lines] * rounds):
@@ -89,26 +89,39 @@ def _look(
     return None
 
 
-class _Sampler:
-    """Random segments inside a domain, of widely different lengths."""
+class LineSampler:
+    """Random segments inside a domain, of widely different lengths.
+
+    Parameters
+    ----------
+    domain : Domain
+    dim : int
+        Inputs.
+    scale : float
+        Distance of the kinks from the origin, in the middle (:func:`kink_distance`).
+    rng : numpy.random.Generator
+    inputs : tuple of int or None
+        Segments vary these inputs only.
+    """
 
     def __init__(
         self,
-        network: ReluNetwork,
         domain: Domain,
-        inputs: tuple[int, ...] | None,
+        dim: int,
+        scale: float,
         rng: np.random.Generator,
+        inputs: tuple[int, ...] | None = None,
     ) -> None:
         self._rng = rng
-        self._dim = network.input_size
+        self._dim = dim
         self._domain = domain
-        self._moves = np.ones(self._dim)
+        self._moves = np.ones(dim)
         if inputs is not None:
-            self._moves = np.zeros(self._dim)
+            self._moves = np.zeros(dim)
             self._moves[list(inputs)] = 1.0
-        self._scale = _kink_distance(network)
+        self._scale = scale
         if isinstance(domain, Polyhedron):
-            self._ball = _ball_near_kinks(domain, self._scale)
+            self._ball = _ball_near_kinks(domain, scale)
 
     def lines(self, count: int) -> tuple[FloatArray, FloatArray]:
         """Return start points and steps, each of shape (count, dim)."""
@@ -174,13 +187,19 @@ def _reach(
     return (np.minimum(back[:, None], length) * shrink, np.minimum(forth[:, None], length) * shrink)
 
 
-def _kink_distance(network: ReluNetwork) -> float:
+def kink_distance(network: ReluNetwork) -> float:
     """Return a typical distance of the first layer's hyperplanes from the origin."""
-    distances: list[float] = []
-    for block in network.hidden:
-        if INPUT in block.weights and block.name != OUTPUT:
-            norm = row_norms(block.weights[INPUT])
-            with np.errstate(divide="ignore", invalid="ignore"):
-                ratio = np.abs(block.bias) / norm
-            distances.extend(ratio[np.isfinite(ratio) & (ratio > 0)].tolist())
-    return float(np.median(distances)) if distances else 1.0
+    first = [block for block in network.hidden if INPUT in block.weights]
+    norms = [row_norms(block.weights[INPUT]) for block in first]
+    return middle_distance(
+        np.concatenate([np.abs(block.bias) for block in first] or [np.empty(0)]),
+        np.concatenate(norms or [np.empty(0)]),
+    )
+
+
+def middle_distance(offsets: FloatArray, norms: FloatArray) -> float:
+    """Return the median of ``offsets / norms`` where it is a number > 0; 1 if it never is."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = offsets / norms
+    ratio = ratio[np.isfinite(ratio) & (ratio > 0)]
+    return float(np.median(ratio)) if ratio.size else 1.0

@@ -7,11 +7,14 @@ from pathlib import Path
 
 
 def printable(path: str | Path) -> str:
-    r"""Return a path as valid text, bytes that are none escaped.
+    r"""Return a path as one line of text, everything escaped that cannot be printed.
 
     Examples
     --------
-    >>> printable(b"caf\xe9.onnx".decode("utf-8", "surrogateescape"))
-    'caf\\xe9.onnx'
+    >>> print(printable(b"caf\xe9\n.onnx".decode("utf-8", "surrogateescape")))
+    caf\xe9\n.onnx
     """
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

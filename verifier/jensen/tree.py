@@ -151,17 +151,15 @@ class Tree:
     nodes: int = 0
 
     def __post_init__(self) -> None:
-        self._jump = JumpProblem(self.net, *self.group)
+        self.jump = JumpProblem(self.net, *self.group)
         self._program = MarginProgram(self.net, self.group, self.solver)
         self._least = rational(-self.least_jump)
-        self._pull = self._jump.slopes_behind() if len(self._jump.supports) > 1 else []
+        self._pull = self.jump.slopes_behind() if len(self.jump.supports) > 1 else []
         activations = tuple(
             np.where(level.kink, FREE, ON).astype(np.int8) for level in self.net.levels
         )
-        self._root = Node(
-            activations, self._jump.bound(activations), _Patience(self.allowance.nodes)
-        )
-        self._stack = [self._root]
+        self.root = Node(activations, self.jump.bound(activations), _Patience(self.allowance.nodes))
+        self._stack = [self.root]
 
     def run(self, budget: int | None = None) -> GroupResult:
         """Search, or go on, until all is closed, a facet bends down or a limit is hit.
@@ -190,56 +188,66 @@ class Tree:
         return self._result(SearchState.CLOSED)
 
     def _result(self, state: SearchState, crossing: Crossing | None = None) -> GroupResult:
-        return GroupResult(
-            state, crossing, self._root, self.nodes, self._program.lps, len(self._stack)
-        )
+        return GroupResult(state, crossing, self.root, self.nodes, self.lps, len(self._stack))
 
     def _limit_reached(self) -> bool:
         limit = self.limits.node_limit
         return (limit is not None and self.nodes >= limit) or self.limits.out_of_time()
 
+    @property
+    def lps(self) -> int:
+        """Linear programs solved so far."""
+        return self._program.lps
+
     # ------------------------------------------------------------------- one node
 
     def _process(self, node: Node) -> Crossing | None:
         """Close a node, or give it children; return a facet that bends down if one is met."""
-        if self._jump.is_nonnegative(node.state, node.activations, self._least):
+        if self.jump.is_nonnegative(node.state, node.activations, self._least):
             node.rule = Rule.SIGN
             return None
-        unit = self._unit_behind(node)
-        if unit is not None and not self._wants_program(node):
-            self._branch(node, unit)
+        unit = self.unit_behind(node)
+        if unit is not None and not self.wants_program(node):
+            self.branch(node, unit)
             return None
-        margin = self._program.solve(node.activations)
-        self.allowance.learn(margin.empty)
-        node.patience = _Patience(self.allowance.nodes)
+        margin = self.solve(node)
         if margin.empty:
-            node.rule, node.proof = Rule.EMPTY, margin.multipliers
             return None
         if margin.point is not None:
             crossing = self._cross_where_the_network_is(node, margin)
             if crossing is not None:
                 return crossing
-        unit = unit if unit is not None else self._unit_in_front(node, margin)
+        unit = unit if unit is not None else self.unit_in_front(margin)
         if unit is None:
             return self._finish_leaf(node, margin)
-        self._branch(node, unit)
+        self.branch(node, unit)
         return None
 
-    def _wants_program(self, node: Node) -> bool:
+    def solve(self, node: Node) -> Margin:
+        """Solve the margin program of a node; close the node if it has no facet."""
+        margin = self._program.solve(node.activations)
+        self.allowance.learn(margin.empty)
+        node.patience = _Patience(self.allowance.nodes)
+        if margin.empty:
+            node.rule, node.proof = Rule.EMPTY, margin.multipliers
+        return margin
+
+    def wants_program(self, node: Node) -> bool:
         """Whether the sign alone has had its chance here."""
         if node.state.output[1] < 0:
             return True
         node.patience.nodes -= 1
         return node.patience.nodes < 0
 
-    def _branch(self, node: Node, unit: Unit) -> None:
+    def branch(self, node: Node, unit: Unit) -> None:
+        """Give a node the two children in which a unit is on and off."""
         children = []
         for value in (ON, OFF):
             level, index = unit
             changed = node.activations[level].copy()
             changed[index] = value
             activations = (*node.activations[:level], changed, *node.activations[level + 1 :])
-            state = self._jump.bound(activations, node.state, level)
+            state = self.jump.bound(activations, node.state, level)
             children.append(Node(activations, state, node.patience))
         node.unit = unit
         # the stack pops the last child first: search where the jump can be worst
@@ -249,13 +257,13 @@ class Tree:
 
     # ----------------------------------------------------------- choice of the unit
 
-    def _unit_behind(self, node: Node) -> Unit | None:
+    def unit_behind(self, node: Node) -> Unit | None:
         """Return a free unit that matters to the jump, in the earliest layer that has one.
 
         Layer order keeps the jump exact up to the branched layer. Within a layer, the unit
         that can pull the jump down most goes first, then the one that can move it most.
         """
-        for index, (level, units) in enumerate(self._jump.supports[:-1]):
+        for index, (level, units) in enumerate(self.jump.supports[:-1]):
             free = node.activations[level][units] == FREE
             if not free.any():
                 continue
@@ -269,7 +277,7 @@ class Tree:
                 return level, int(units[best])
         return None
 
-    def _unit_in_front(self, node: Node, margin: Margin) -> Unit | None:
+    def unit_in_front(self, margin: Margin) -> Unit | None:
         """Return the unit whose relaxation is furthest off, those in the first layers first."""
         if not margin.gaps:
             return None
@@ -282,47 +290,48 @@ class Tree:
     def _cross_where_the_network_is(self, node: Node, margin: Margin) -> Crossing | None:
         """Look at the network's own pattern at the program's point: a cheap chance to refute."""
         assert margin.point is not None
-        pattern = self._pattern_at(margin.point)
-        if self._jump.bound(pattern).output[0] >= 0:
+        pattern = self.pattern_at(margin.point)
+        if self.jump.bound(pattern).output[0] >= 0:
             return None
         crossing = probe(
             self.net, self.group, pattern, margin.point, self.network, inputs=self.limits.inputs
         )
         if crossing is not None and self.limits.tolerance:
             # the probe may have met several facets, whose jumps must not be added up
-            crossing = self._cross(pattern, margin.point)
+            crossing = self.cross(pattern, margin.point)
         bends_down = crossing is not None and crossing.bends_down(self.limits.tolerance)
         return crossing if bends_down else None
 
-    def _pattern_at(self, point: NDArray[np.float64]) -> Activations:
+    def pattern_at(self, point: NDArray[np.float64]) -> Activations:
         """Return the full pattern at a working point, the group itself free."""
-        values: dict[int, NDArray[np.float64]] = {-1: point}
-        patterns: list[NDArray[np.int8]] = []
-        for k, level in enumerate(self.net.levels):
-            z = level.bias.copy()
-            for source, slopes in level.slopes.items():
-                if source == -1:
-                    z += slopes.on @ point
-                    continue
-                value = values[source]
-                act = patterns[source]
-                z += slopes.on @ np.where(act == ON, value, 0.0)
-                if slopes.off is not None:
-                    z += slopes.off @ np.where(act == OFF, value, 0.0)
-            act = np.where(level.kink, np.where(z > 0, ON, OFF), ON).astype(np.int8)
-            if k == self.group[0]:
-                act[self.group[1]] = FREE
-            patterns.append(act)
-            values[k] = z
+        patterns = [
+            np.where(level.kink, np.where(z > 0, ON, OFF), ON).astype(np.int8)
+            for level, z in zip(self.net.levels, self.net.pre_activations(point), strict=True)
+        ]
+        patterns[self.group[0]][self.group[1]] = FREE
         return tuple(patterns)
 
     def _finish_leaf(self, node: Node, margin: Margin) -> Crossing | None:
         """Decide a node whose program is affine: cross its facet, or fix a further unit."""
-        unit = self._next_free(node)
+        unit = self.next_free(node)
         if unit is not None:
-            self._branch(node, unit)
+            self.branch(node, unit)
             return None
-        crossing = None if margin.point is None else self._cross(node.activations, margin.point)
+        crossing = self.cross_leaf(node, margin)
+        if crossing is None or crossing.bends_down(self.limits.tolerance):
+            return crossing
+        node.rule, node.proof = Rule.SMOOTH, crossing.middle
+        return None
+
+    def cross_leaf(self, node: Node, margin: Margin) -> Crossing | None:
+        """Cross the facet of a full pattern; None, and the node is closed, if there is none.
+
+        Raises
+        ------
+        UndecidedLeafError
+            If neither could be shown.
+        """
+        crossing = None if margin.point is None else self.cross(node.activations, margin.point)
         if crossing is None:
             exact = self._program.solve_exactly(node.activations, self.limits.out_of_time)
             if exact is None:
@@ -330,20 +339,18 @@ class Tree:
             if exact.point is None:
                 node.rule, node.proof = Rule.EMPTY, exact.multipliers
                 return None
-            crossing = self._cross(node.activations, exact.point)
+            crossing = self.cross(node.activations, exact.point)
             if crossing is None:
                 raise UndecidedLeafError
-        if crossing.bends_down(self.limits.tolerance):
-            return crossing
-        node.rule, node.proof = Rule.SMOOTH, crossing.middle
-        return None
+        return crossing
 
-    def _cross(self, activations: Activations, point: NDArray[Any]) -> Crossing | None:
+    def cross(self, activations: Activations, point: NDArray[Any]) -> Crossing | None:
+        """Cross the group's facet of a full pattern near a working point, if it is there."""
         return cross_facet(
             self.net, self.group, activations, point, self.network, inputs=self.limits.inputs
         )
 
-    def _next_free(self, node: Node) -> Unit | None:
+    def next_free(self, node: Node) -> Unit | None:
         """Return any free unit, in layer order; None at a full pattern."""
         for level, act in enumerate(node.activations):
             for index in np.flatnonzero(act == FREE):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from jensen.batch.case import Case, Row, RowStatus
 from jensen.batch.manifest import find_cases
+from jensen.batch.networks import cases_of
 from jensen.batch.outcome import Kind, exit_code, outcome
 from jensen.batch.runner import Limits, run_batch
 from jensen.batch.store import Store
@@ -15,6 +16,7 @@ __all__ = [
     "Row",
     "RowStatus",
     "Store",
+    "cases_of",
     "exit_code",
     "find_cases",
     "outcome",

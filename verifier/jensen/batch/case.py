@@ -8,10 +8,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jensen.domain import Domain
+from jensen.network import ReluNetwork
 from jensen.options import Options
+
+if TYPE_CHECKING:
+    from jensen.batch.networks import Member
 
 
 class RowStatus(StrEnum):
@@ -42,6 +46,8 @@ class Case:
         What the manifest expects; ``error`` stands for a refused file.
     reason : str
         Why it is expected.
+    network : ReluNetwork or jensen.batch.networks.Member, optional
+        Verified instead of the file, where the network is no file of its own.
     """
 
     path: Path
@@ -51,6 +57,7 @@ class Case:
     output: int | None = None
     expected: RowStatus | None = None
     reason: str = ""
+    network: ReluNetwork | Member | None = None
 
     @property
     def question(self) -> str:

@@ -30,21 +30,21 @@ class Executor(Protocol):
 
 
 class InlineExecutor:
-    """Runs every job in the calling process when it is submitted."""
+    """Runs every job in the calling process when it is waited for."""
 
     slots = 1
 
     def __init__(self) -> None:
-        self._done: list[tuple[Job, Row]] = []
+        self._jobs: list[Job] = []
 
     def submit(self, job: Job) -> None:
-        """Run a job to its end."""
-        self._done.append((job, run_job(job)))
+        """Take a job."""
+        self._jobs.append(job)
 
     def wait(self, timeout: float) -> list[tuple[Job, Row]]:
-        """Return what has run since the last call."""
-        done, self._done = self._done, []
-        return done
+        """Run what was submitted to its end."""
+        jobs, self._jobs = self._jobs, []
+        return [(job, run_job(job)) for job in jobs]
 
     def close(self) -> None:
         """Do nothing: nothing is held."""

@@ -1,4 +1,4 @@
-"""Results as CSV or JSON Lines."""
+"""Results as CSV, JSON Lines or Parquet."""
 
 from __future__ import annotations
 
@@ -6,34 +6,44 @@ import csv
 import io
 import json
 from collections.abc import Iterable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from jensen.batch.case import Case, Row, canonical
-from jensen.errors import OptionError
+from jensen.errors import MissingExtraError, OptionError
 
 COLUMNS = (
     "model", "status", "expected", "domain", "output", "lower", "upper", "violation", "tolerance",
     "seconds", "engine", "nodes", "lps", "inputs", "relus", "parameters", "summary", "note",
     "error", "certificate", "certificate_bytes", "digest", "finished",
 )  # fmt: skip
+ENDINGS = (".csv", ".jsonl", ".parquet")
+_TYPES = {item.name: str(item.type) for item in fields(Row)} | {
+    "output": "int",
+    "violation": "float",
+}
 
 
 def write_export(results: Iterable[tuple[Case, Row]], path: Path) -> None:
-    """Write results; the ending decides between ``.csv`` and ``.jsonl``.
+    """Write results; the ending decides between ``.csv``, ``.jsonl`` and ``.parquet``.
 
     Raises
     ------
     OptionError
         For another ending.
+    MissingExtraError
+        For Parquet without pyarrow.
     """
-    if path.suffix == ".csv":
-        text = to_csv(results)
+    if path.suffix == ".parquet":
+        _write_parquet(results, path)
+    elif path.suffix == ".csv":
+        path.write_text(to_csv(results), encoding="utf-8")
     elif path.suffix == ".jsonl":
-        text = "".join(json.dumps(record(case, row)) + "\n" for case, row in results)
+        lines = "".join(json.dumps(record(case, row)) + "\n" for case, row in results)
+        path.write_text(lines, encoding="utf-8")
     else:
-        raise OptionError(f"{path}: results are exported as .csv or .jsonl")
-    path.write_text(text, encoding="utf-8")
+        raise OptionError(f"{path}: results are exported as {', '.join(ENDINGS)}")
 
 
 def record(case: Case, row: Row) -> dict[str, Any]:
@@ -48,16 +58,40 @@ def record(case: Case, row: Row) -> dict[str, Any]:
     }
 
 
+def flat(case: Case, row: Row) -> dict[str, Any]:
+    """Return what fits into the columns of a table: :data:`COLUMNS`."""
+    pair = row.counterexample or {}
+    whole = record(case, row) | {
+        "status": str(row.status),
+        "domain": canonical(case.domain.to_json()),
+        "violation": pair.get("violation_float"),
+    }
+    return {column: whole[column] for column in COLUMNS}
+
+
 def to_csv(results: Iterable[tuple[Case, Row]]) -> str:
     """Return the flat columns as CSV; an empty field stands for nothing."""
     stream = io.StringIO()
-    writer = csv.DictWriter(stream, COLUMNS, extrasaction="ignore", lineterminator="\n")
+    writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    for case, row in results:
-        pair = row.counterexample or {}
-        flat = record(case, row) | {
-            "domain": canonical(case.domain.to_json()),
-            "violation": pair.get("violation_float"),
-        }
-        writer.writerow(flat)
+    writer.writerows(flat(case, row) for case, row in results)
     return stream.getvalue()
+
+
+def _write_parquet(results: Iterable[tuple[Case, Row]], path: Path) -> None:
+    """Write the flat columns with their types, the same ones whatever the rows hold."""
+    try:
+        import pyarrow as pa  # noqa: PLC0415  (an extra)
+        from pyarrow import parquet  # noqa: PLC0415
+    except ImportError:
+        raise MissingExtraError("Parquet needs pyarrow: pip install 'jensen[parquet]'") from None
+
+    def kind(column: str) -> Any:
+        declared = _TYPES.get(column, "str")
+        if declared.startswith("float"):
+            return pa.float64()
+        return pa.int64() if declared.startswith("int") else pa.string()
+
+    schema = pa.schema([(column, kind(column)) for column in COLUMNS])
+    rows = [flat(case, row) for case, row in results]
+    parquet.write_table(pa.Table.from_pylist(rows, schema=schema), path)

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from jensen.batch.case import Case, Row, RowStatus
+from jensen.batch.networks import network_of
 from jensen.decide import verify
 from jensen.errors import JensenError
-from jensen.loaders import load
 from jensen.network import ReluNetwork
 from jensen.text import printable
 from jensen.verdict import Verdict
@@ -36,12 +36,16 @@ class Job:
         Seconds for the proof.
     certificates : str or None
         Folder for certificates.
+    kill_after : float or None
+        Seconds after which an executor may end the worker: far beyond ``time_limit``,
+        for jobs that their own limit did not end.
     """
 
     number: int
     case: Case
     time_limit: float | None = None
     certificates: str | None = None
+    kill_after: float | None = None
 
 
 def run_job(job: Job) -> Row:
@@ -49,36 +53,56 @@ def run_job(job: Job) -> Row:
     start = time.perf_counter()
     case = job.case
     try:
-        network = load(case.path)
+        network = network_of(case)
     except Exception as error:
-        row = error_row(case.path, error)
+        row = error_row(case, error)
     else:
         row = _verified(job, network)
     return replace(row, seconds=time.perf_counter() - start, finished=now(), versions=versions())
 
 
-def error_row(path: Path, error: BaseException | str) -> Row:
+def error_row(case: Case, error: BaseException | str) -> Row:
     """Return the row of a case that gave no verdict."""
-    text = describe(error).removeprefix(f"{printable(path)}: ")
-    return Row(RowStatus.ERROR, file_digest(path), error=text)
+    text = describe(error, case.path)
+    digest = file_digest(case.path) if case.network is None else case.network.digest
+    return Row(RowStatus.ERROR, digest, error=text)
 
 
-def describe(error: BaseException | str) -> str:
-    """Return an error in one line, with its type unless it is one of this package."""
+def verdict_row(verdict: Verdict, network: ReluNetwork) -> Row:
+    """Return the row of a verdict."""
+    row = _summed_up(verdict, _facts(network))
+    return replace(row, seconds=sum(verdict.times.values()), finished=now(), versions=versions())
+
+
+def describe(error: BaseException | str, path: Path | None = None) -> str:
+    """Return an error in one line, with its type unless it is one of this package.
+
+    Parameters
+    ----------
+    error : exception or str
+    path : Path, optional
+        Of the model, which need not be named again.
+    """
     if isinstance(error, str):
         return error
     if isinstance(error, MemoryError):
         return "out of memory"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}" + (f": {error.filename!r}" if error.filename else "")
-    text = " ".join(str(error).split())
-    text = printable(text)
+    text = str(error)
+    if path is not None:
+        text = text.removeprefix(f"{path}: ").replace(str(path), printable(path))
+    text = printable(" ".join(text.split()))
     return text if isinstance(error, JensenError) else f"{type(error).__name__}: {text}"
 
 
 def file_digest(path: Path) -> str:
-    """Return a digest for a case without a network: of the bytes, else of the name."""
-    sha = hashlib.sha256()
+    """Return a digest for a case without a network: of where it is, and of its bytes if any.
+
+    Two files with the same bytes may fail for different reasons.
+    """
+    where = os.fsencode(path.absolute())
+    sha = hashlib.sha256(where + b"\0")
     try:
         if not path.is_file():  # a pipe would be waited for
             raise OSError
@@ -86,7 +110,7 @@ def file_digest(path: Path) -> str:
             while chunk := stream.read(2**20):
                 sha.update(chunk)
     except OSError:
-        return f"name:{hashlib.sha256(os.fsencode(path)).hexdigest()}"
+        return f"name:{hashlib.sha256(where).hexdigest()}"
     return f"file:{sha.hexdigest()}"
 
 
@@ -109,12 +133,7 @@ def versions() -> dict[str, str]:
 
 def _verified(job: Job, network: ReluNetwork) -> Row:
     case = job.case
-    facts: dict[str, Any] = {
-        "digest": network.digest,
-        "inputs": network.input_size,
-        "relus": network.relu_count,
-        "parameters": network.parameter_count,
-    }
+    facts = _facts(network)
     try:
         options = replace(
             case.options, time_limit=job.time_limit, certificate=job.certificates is not None
@@ -126,6 +145,15 @@ def _verified(job: Job, network: ReluNetwork) -> Row:
     sizes = [p.certificate.size for p in verdict.outputs or (verdict,) if p.certificate is not None]
     row = _summed_up(verdict, facts)
     return replace(row, certificate=saved, certificate_bytes=sum(sizes) if sizes else None)
+
+
+def _facts(network: ReluNetwork) -> dict[str, Any]:
+    return {
+        "digest": network.digest,
+        "inputs": network.input_size,
+        "relus": network.relu_count,
+        "parameters": network.parameter_count,
+    }
 
 
 def _summed_up(verdict: Verdict, facts: dict[str, Any]) -> Row:

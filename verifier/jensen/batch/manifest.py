@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from jensen.batch.case import Case, RowStatus
+from jensen.batch.networks import expanded
 from jensen.domain import Box, Domain, Everywhere, domain_from_json
 from jensen.domain_file import load_domain
 from jensen.errors import JensenError, ModelFileError
@@ -70,14 +71,14 @@ def find_cases(
         elif target.is_dir() and target.suffix.lower() not in SUPPORTED:
             cases += _from_folder(target, domain, base, output, recursive)
         elif os.path.lexists(target):
-            cases.append(_case(target, domain or Everywhere(), base, output))
+            cases += _cases(target, domain or Everywhere(), base, output)
         else:
             raise ModelFileError(f"{target}: no such file or folder")
     return cases
 
 
-def _case(path: Path, domain: Domain, options: Options, output: int | None) -> Case:
-    return Case(path, printable(path), domain, options, output)
+def _cases(path: Path, domain: Domain, options: Options, output: int | None) -> list[Case]:
+    return expanded(Case(path, printable(path), domain, options, output))
 
 
 def _from_folder(
@@ -87,14 +88,18 @@ def _from_folder(
         if (folder / name).is_file():
             return _from_manifest(folder / name, domain, options, output)
     found: list[Path] = []
-    for here, folders, files in os.walk(folder):
+    closed: list[OSError] = []
+    for here, folders, files in os.walk(folder, onerror=closed.append):
         named = [name for name in folders if Path(name).suffix.lower() in SUPPORTED]
         found += [Path(here, name) for name in [*files, *named]]
         folders[:] = sorted(set(folders) - set(named)) if recursive else []
     models = sorted(path for path in found if path.suffix.lower() in SUPPORTED)
+    # a folder that cannot be listed is a case, so that it is reported, not skipped
+    models += [Path(os.fsdecode(error.filename)) for error in closed]
     if not models:
         raise ModelFileError(f"{folder}: no model in it ({', '.join(SUPPORTED)})")
-    return [_case(path, domain or Everywhere(), options, output) for path in models]
+    chosen = domain or Everywhere()
+    return [case for path in models for case in _cases(path, chosen, options, output)]
 
 
 def _from_manifest(
@@ -111,7 +116,7 @@ def _from_manifest(
             case = replace(case, expected=None, reason="")
             case = case if domain is None else replace(case, domain=domain)
             case = case if output is None else replace(case, output=output)
-        cases.append(case)
+        cases += expanded(case)
     if not cases:
         raise ModelFileError(f"{file}: lists no model")
     return cases

@@ -69,14 +69,16 @@ def exit_code(results: Iterable[tuple[Case, Row]], fail_on: Collection[Kind] | N
 def summary(results: Collection[tuple[Case, Row]]) -> str:
     """Return one line: how many models, what they are, how many are not as expected."""
     counts = Counter(str(row.status) for _, row in results)
-    parts = [f"{counts[status]} {status}" for status in RowStatus if counts[status]]
-    line = f"{len(results)} models: {', '.join(parts) or 'none'}"
+    parts = [f"{counts[status]:,} {status}" for status in RowStatus if counts[status]]
+    models = "1 model" if len(results) == 1 else f"{len(results):,} models"
+    line = f"{models}: {', '.join(parts) or 'none'}"
     expected = [(case, row) for case, row in results if case.expected is not None]
     if expected:
         wrong = sum(Kind.MISMATCH in outcome(case, row) for case, row in expected)
         open_ = sum(row.status is not case.expected for case, row in expected) - wrong
         mismatches = "1 mismatch" if wrong == 1 else f"{wrong or 'no'} mismatches"
-        line += f"; {mismatches} with {len(expected)} expected verdicts"
+        verdicts = "verdict" if len(expected) == 1 else "verdicts"
+        line += f"; {mismatches} with {len(expected):,} expected {verdicts}"
         line += f", {open_} of them not decided" if open_ else ""
     return line
 

@@ -18,8 +18,8 @@ from jensen.batch.case import Row
 from jensen.batch.job import Job, error_row, now, run_job
 
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-# a job's own limit ends the proof; the process is killed only when that failed by far
-_GRACE_FACTOR, _GRACE_SECONDS = 2.0, 60.0
+_LEFT_IDLE = 75  # exit code of a worker that had nothing to do for too long
+_starting = threading.Lock()  # a start changes the environment for a moment
 
 
 @dataclass
@@ -44,14 +44,18 @@ class ProcessExecutor:
     memory_limit : int or None
         Bytes of address space per worker; a job that needs more becomes an ``error`` row.
         Needs an operating system with ``setrlimit``.
+    patience : float or None
+        Seconds after which a worker without a job leaves; the next job starts another.
     """
 
-    def __init__(self, slots: int, *, memory_limit: int | None = None) -> None:
+    def __init__(
+        self, slots: int, *, memory_limit: int | None = None, patience: float | None = None
+    ) -> None:
         self.slots = slots
         self._memory_limit = memory_limit
+        self._patience = patience
         self._context = multiprocessing.get_context("spawn")
         self._workers: list[_Worker] = []
-        self._lost: list[tuple[Job, Row]] = []
 
     def submit(self, job: Job) -> None:
         """Hand a job to an idle worker, starting one where there is none."""
@@ -63,7 +67,7 @@ class ProcessExecutor:
             worker = self._start()
             worker.pipe.send(job)
         worker.job = job
-        worker.deadline = _deadline(job)
+        worker.deadline = None if job.kill_after is None else time.monotonic() + job.kill_after
 
     def wait(self, timeout: float) -> list[tuple[Job, Row]]:
         """Return finished jobs, and error rows for jobs whose worker is gone."""
@@ -72,11 +76,16 @@ class ProcessExecutor:
         nearest = min((w.deadline for w in busy.values() if w.deadline is not None), default=None)
         if nearest is not None:
             timeout = min(timeout, max(0.0, nearest - now_))
-        done = [self._receive(busy[pipe]) for pipe in _ready(list(busy), timeout)]
+        answers = [self._receive(busy[pipe]) for pipe in _ready(list(busy), timeout)]
         for worker in busy.values():
             if worker.job is not None and worker.deadline is not None:
                 self._kill_if_late(worker)
-        return done
+        return [answer for answer in answers if answer is not None]
+
+    def kill(self) -> None:
+        """End what runs; :meth:`wait` returns it as error rows."""
+        for worker in list(self._workers):
+            worker.process.kill()
 
     def close(self) -> None:
         """End all workers."""
@@ -88,16 +97,19 @@ class ProcessExecutor:
     def _start(self) -> _Worker:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(
-            target=_work, args=(theirs, self._memory_limit), daemon=True, name="jensen-worker"
+            target=_work,
+            args=(theirs, self._memory_limit, self._patience),
+            daemon=True,
+            name="jensen-worker",
         )
-        with _one_thread_each():
+        with _starting, _one_thread_each(), _no_daemon():
             process.start()
         theirs.close()
         worker = _Worker(process, ours)
         self._workers.append(worker)
         return worker
 
-    def _receive(self, worker: _Worker) -> tuple[Job, Row]:
+    def _receive(self, worker: _Worker) -> tuple[Job, Row] | None:
         job = worker.job
         if job is None:
             raise RuntimeError("a worker without a job has answered")
@@ -106,15 +118,20 @@ class ProcessExecutor:
         except (EOFError, OSError):
             worker.process.join(5)
             reason = worker.killed_for or _cause_of_death(worker.process.exitcode)
+            left_idle = worker.process.exitcode == _LEFT_IDLE
             self._discard(worker)
+            if left_idle:  # just when the job was handed over: another worker does it
+                self.submit(job)
+                return None
             return job, _lost(job, reason)
         worker.job = worker.deadline = None
         return job, row
 
     def _kill_if_late(self, worker: _Worker) -> None:
         if worker.deadline is not None and time.monotonic() > worker.deadline:
-            limit = 0.0 if worker.job is None else worker.job.time_limit
-            worker.killed_for = f"stopped: still running long after its limit of {limit:g} s"
+            limit = None if worker.job is None else worker.job.time_limit
+            after = "" if limit is None else f" of {limit:g} s"
+            worker.killed_for = f"stopped: still running long after its limit{after}"
             worker.deadline = None
             worker.process.kill()
 
@@ -126,12 +143,6 @@ class ProcessExecutor:
             self._workers.remove(worker)
 
 
-def _deadline(job: Job) -> float | None:
-    if job.time_limit is None:
-        return None
-    return time.monotonic() + _GRACE_FACTOR * job.time_limit + _GRACE_SECONDS
-
-
 def _ready(pipes: list[Connection], timeout: float) -> list[Connection]:
     if not pipes:
         return []
@@ -139,7 +150,7 @@ def _ready(pipes: list[Connection], timeout: float) -> list[Connection]:
 
 
 def _lost(job: Job, reason: str) -> Row:
-    row = error_row(job.case.path, f"worker {reason}").to_json()
+    row = error_row(job.case, f"worker {reason}").to_json()
     return Row.from_json(row | {"finished": now()})
 
 
@@ -170,7 +181,23 @@ def _one_thread_each() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _work(pipe: Connection, memory_limit: int | None) -> None:
+@contextmanager
+def _no_daemon() -> Iterator[None]:
+    """Let a process that is a daemon, as Dask's workers are, have children all the same.
+
+    The rule that it must not is there because a killed daemon would leave them behind;
+    these end with their parent however it dies.
+    """
+    me = multiprocessing.current_process()
+    daemon = me.daemon
+    me.daemon = False
+    try:
+        yield
+    finally:
+        me.daemon = daemon
+
+
+def _work(pipe: Connection, memory_limit: int | None, patience: float | None) -> None:
     """Answer jobs until the parent hangs up (runs in the worker)."""
     # Ctrl-C reaches the whole process group; only the parent decides what it means
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -180,6 +207,8 @@ def _work(pipe: Connection, memory_limit: int | None) -> None:
         _limit_memory(memory_limit)
     while True:
         try:
+            if not pipe.poll(patience):
+                os._exit(_LEFT_IDLE)
             job = pipe.recv()
         except (EOFError, OSError):
             return

@@ -11,10 +11,13 @@ from pathlib import Path
 
 from jensen.batch.case import Case, Row, RowStatus
 from jensen.batch.executor import Executor, InlineExecutor
-from jensen.batch.job import Job
-from jensen.batch.store import Store, file_stamp
+from jensen.batch.job import Job, verdict_row
+from jensen.batch.networks import refuted
+from jensen.batch.store import Fingerprint, Store, fingerprint
 
 _POLL = 0.25
+# a job's own limit ends the proof; its worker is ended only when that failed by far
+_GRACE_FACTOR, _GRACE_SECONDS = 2.0, 60.0
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,7 @@ class _Run:
         self.on_event: Callable[[Event], None] = lambda event: None
         self.stop: Callable[[], bool] = lambda: False
         self.rows: dict[int, Row] = {}
-        self.stamps: dict[int, str | None] = {}
+        self.files: dict[int, Fingerprint | None] = {}
         self.first_try: dict[int, Row] = {}
         # (pass, cost, number): a heap pops all of the first pass before the second
         self.queue: list[tuple[int, float, int]] = []
@@ -147,21 +150,33 @@ class _Run:
                 self.on_event(Event(EventKind.FOUND, number, case, row))
 
     def go(self) -> list[tuple[Case, Row]]:
+        self._refute_together()
         open_ = [number for number in range(len(self.cases)) if number not in self.rows]
         self.quick = self._quick_limit(len(open_))
         first = 0 if self.quick is not None else 1
         self.queue = [(first, _size(self.cases[number]), number) for number in open_]
         heapq.heapify(self.queue)
-        while self.queue or self.running:
-            while self.queue and len(self.running) < self.executor.slots and self._going():
-                self._start(*heapq.heappop(self.queue))
-            if not self.running:
-                break
-            for job, row in self.executor.wait(_POLL):
-                self._take(job.number, row)
+        self._start_some()
+        while self.running:
+            done = self.executor.wait(_POLL)
+            quick = [self.running.pop(job.number) for job, _ in done]
+            self._start_some()  # no worker waits while results are written
+            for (job, row), was_quick in zip(done, quick, strict=True):
+                self._take(job.number, row, was_quick)
+            self._start_some()
         if not self.stop():
             self._give_up()
         return [(case, self.rows[n]) for n, case in enumerate(self.cases) if n in self.rows]
+
+    def _refute_together(self) -> None:
+        """Close what needs no job: networks in memory that common lines refute."""
+        if self.certificates is not None:
+            return
+        unanswered = [(n, case) for n, case in enumerate(self.cases) if n not in self.rows]
+        for number, network, verdict in refuted(unanswered):
+            if not self._going():
+                return
+            self._finish(number, verdict_row(verdict, network))
 
     def _quick_limit(self, count: int) -> float | None:
         """Return the limit of the first pass, None where one pass serves as well."""
@@ -181,13 +196,30 @@ class _Run:
             if limit is None or left < limit:
                 limit = left
                 self.cut.add(number)
-        self.stamps[number] = None if self.store is None else file_stamp(case.path)
+        if self.store is not None and case.network is None:
+            self.files[number] = fingerprint(case.path)
         self.running[number] = turn == 0
         self.on_event(Event(EventKind.START, number, case))
-        self.executor.submit(Job(number, case, limit, self.certificates))
+        self.executor.submit(Job(number, case, limit, self.certificates, self._kill_after()))
 
-    def _take(self, number: int, row: Row) -> None:
-        quick = self.running.pop(number)
+    def _kill_after(self) -> float | None:
+        """Return when a job that starts now may be killed.
+
+        The short limit of the first turn is no reason to: a large model may take longer
+        to be read, and comes again.
+        """
+        given = [] if self.limits.time_limit is None else [self.limits.time_limit]
+        if self.end is not None:
+            given.append(max(0.0, self.end - time.monotonic()))
+        return _GRACE_FACTOR * min(given) + _GRACE_SECONDS if given else None
+
+    def _start_some(self) -> None:
+        going = self._going()
+        while going and self.queue and len(self.running) < self.executor.slots:
+            self._start(*heapq.heappop(self.queue))
+            going = self._going()
+
+    def _take(self, number: int, row: Row, quick: bool) -> None:
         case = self.cases[number]
         if row.status is RowStatus.UNKNOWN and number in self.cut:
             self.first_try[number] = row
@@ -228,7 +260,7 @@ class _Run:
         case = self.cases[number]
         self.rows[number] = row
         if self.store is not None:
-            self.store.put(case, row, self.stamps.get(number))
+            self.store.put(case, row, self.files.get(number))
         self.on_event(Event(EventKind.DONE, number, case, row))
 
     def _give_up(self) -> None:

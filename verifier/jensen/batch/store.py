@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,7 +17,7 @@ from jensen.errors import JensenError
 from jensen.options import Options
 from jensen.text import printable
 
-VERSION = 1
+VERSION = 2
 # "jens" in ASCII: tells such a file from any other SQLite file
 APPLICATION_ID = 0x6A656E73
 
@@ -48,16 +50,38 @@ CREATE TABLE file (
   stamp    TEXT NOT NULL,
   digest   TEXT NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE content (
+  content  TEXT PRIMARY KEY,
+  digest   TEXT NOT NULL
+) WITHOUT ROWID;
 CREATE INDEX model_job ON model (job);
 CREATE VIEW verdict AS
   SELECT name, status, expected, domain, output, options, lower, upper, error, seconds,
          finished, digest
   FROM model JOIN result USING (job);
 """
+# what makes a store of the version before into one of this version
+_UPGRADES = {
+    1: "CREATE TABLE content (content TEXT PRIMARY KEY, digest TEXT NOT NULL) WITHOUT ROWID"
+}
+
+
+_ELSEWHERE = b"location"
 
 
 class StoreError(JensenError, ValueError):
     """A file that is no store of results, or one of another version."""
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What tells a file from another: where it stands at a glance, and what it holds.
+
+    ``stamp``: size, time of change, inode; ``content``: SHA-256 of its ending and its bytes.
+    """
+
+    stamp: str
+    content: str
 
 
 class Store:
@@ -102,24 +126,41 @@ class Store:
             for statement in _SCHEMA.split(";\n"):
                 db.execute(statement)
             db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            db.execute(f"PRAGMA user_version = {VERSION}")
+        else:
+            for version in range(self._version(), VERSION):
+                db.execute(_UPGRADES[version])
+        db.execute(f"PRAGMA user_version = {VERSION}")
         db.execute("COMMIT")
 
     def _check_version(self) -> None:
         application = self._db.execute("PRAGMA application_id").fetchone()[0]
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        version = self._version()
         if application != APPLICATION_ID:
             raise StoreError(f"{self.path}: an SQLite file, but no store of results")
-        if version != VERSION:
+        if not 1 <= version <= VERSION:
             raise StoreError(f"{self.path}: store of version {version}, supported is {VERSION}")
 
+    def _version(self) -> int:
+        return int(self._db.execute("PRAGMA user_version").fetchone()[0])
+
     def find(self, case: Case) -> Row | None:
-        """Return the stored row of a case if its file is unchanged since."""
-        stamp = file_stamp(case.path)
-        if stamp is None:
+        """Return the stored row of a case if a file with its content was verified before."""
+        if case.network is not None:
+            return self.get(case, case.network.digest)
+        found = self._db.execute(
+            "SELECT digest FROM file WHERE path = ? AND stamp = ?",
+            (_absolute(case.path), _stamp(case.path)),
+        ).fetchone()
+        if found is not None:
+            return self.get(case, found[0])
+        # touched, moved or checked out anew: the content decides
+        if self._db.execute("SELECT 1 FROM content LIMIT 1").fetchone() is None:
+            return None
+        file = fingerprint(case.path)
+        if file is None:
             return None
         found = self._db.execute(
-            "SELECT digest FROM file WHERE path = ? AND stamp = ?", (_absolute(case.path), stamp)
+            "SELECT digest FROM content WHERE content = ?", (file.content,)
         ).fetchone()
         return None if found is None else self.get(case, found[0])
 
@@ -130,15 +171,15 @@ class Store:
         ).fetchone()
         return None if found is None else Row.from_json(json.loads(found[0]))
 
-    def put(self, case: Case, row: Row, stamp: str | None = None) -> None:
+    def put(self, case: Case, row: Row, file: Fingerprint | None = None) -> None:
         """Write one row, in place of an older one of the same job.
 
         Parameters
         ----------
         case : Case
         row : Row
-        stamp : str, optional
-            The file's stamp when it was read; without it the file is read again next time.
+        file : Fingerprint, optional
+            The file when it was read; without it the file is read again next time.
         """
         job = case.job(row.digest)
         db = self._db
@@ -162,11 +203,14 @@ class Store:
                 ),
             )
             self._name(case, job)
-            if stamp is not None:
+            if file is not None:
                 db.execute(
                     "INSERT OR REPLACE INTO file VALUES (?,?,?)",
-                    (_absolute(case.path), stamp, row.digest),
+                    (_absolute(case.path), file.stamp, row.digest),
                 )
+                if row.relus is not None:  # the digest is a network's, not a broken file's
+                    values = (file.content, row.digest)
+                    db.execute("INSERT OR REPLACE INTO content VALUES (?,?)", values)
             db.execute("COMMIT")
         except BaseException:
             db.execute("ROLLBACK")
@@ -178,7 +222,9 @@ class Store:
 
     def _name(self, case: Case, job: str) -> None:
         expected = None if case.expected is None else str(case.expected)
-        values = (case.name, case.question, _absolute(case.path), job, expected, case.reason)
+        # a network that a program made has no file
+        path = "" if case.network is not None and not case.path.is_file() else _absolute(case.path)
+        values = (case.name, case.question, path, job, expected, case.reason)
         self._db.execute("INSERT OR REPLACE INTO model VALUES (?,?,?,?,?,?)", values)
 
     def rows(self) -> Iterator[tuple[Case, Row]]:
@@ -217,18 +263,35 @@ class Store:
         self.close()
 
 
-def file_stamp(path: Path) -> str | None:
-    """Return what tells whether a file changed; None where that cannot be told.
+def fingerprint(path: Path) -> Fingerprint | None:
+    """Return what tells whether a file has changed; None where that cannot be told.
 
     An ONNX file may keep its weights in other files, whose names follow the key
-    ``location``; such a file has no stamp and is read every time.
+    ``location``; such a file is read every time.
     """
+    stamp = _stamp(path)
+    if stamp is None:
+        return None
+    onnx = path.suffix.lower() == ".onnx"
+    sha = hashlib.sha256(path.suffix.lower().encode("utf-8", "surrogateescape"))
+    tail = b""
+    try:
+        with path.open("rb") as stream:
+            while part := stream.read(2**20):
+                sha.update(part)
+                if onnx and _ELSEWHERE in tail + part:
+                    return None
+                tail = part[-len(_ELSEWHERE) :]
+    except OSError:
+        return None
+    return Fingerprint(stamp, sha.hexdigest())
+
+
+def _stamp(path: Path) -> str | None:
     try:
         if not path.is_file():
             return None
         status = path.stat()
-        if path.suffix.lower() == ".onnx" and b"location" in path.read_bytes():
-            return None
     except OSError:
         return None
     return f"{status.st_size}:{status.st_mtime_ns}:{status.st_ino}"

@@ -25,6 +25,7 @@ from jensen.batch import (
     outcome,
     run_batch,
 )
+from jensen.batch.dask import DaskExecutor
 from jensen.batch.executor import Executor, InlineExecutor
 from jensen.batch.export import write_export
 from jensen.batch.junit import write_junit
@@ -71,6 +72,7 @@ class _Choices(common.ParamType):
 )
 @click.option("--force", is_flag=True, help="Compute everything again.")
 @click.option("--jobs", type=click.IntRange(0), metavar="N", help="Workers; 0: in this process.")
+@click.option("--scheduler", metavar="ADDRESS", help="Run on the Dask cluster of this scheduler.")
 @click.option("--memory-limit", type=click.IntRange(64), metavar="MIB", help="Per worker.")
 @click.option("--total-time", type=float, metavar="SECONDS", help="For the whole batch.")
 @click.option(
@@ -80,7 +82,7 @@ class _Choices(common.ParamType):
     help="What makes the exit code non-zero: error, mismatch, nonconvex, unknown.",
 )
 @click.option("--junit", metavar="FILE", help="Write the results as JUnit XML.")
-@click.option("--export", metavar="FILE", help="Write the results as .csv or .jsonl.")
+@click.option("--export", metavar="FILE", help="Write the results: .csv, .jsonl, .parquet.")
 @click.option("--report", metavar="FILE", help="Write a report (.html or .md).")
 @click.option("--certificates", metavar="DIR", help="Write a certificate per proof.")
 @click.option("--json", "as_json", is_flag=True, help="JSON: rows on stdout, events on stderr.")
@@ -142,20 +144,21 @@ def _run(
             retry={RowStatus(word) for word in settings["retry"] if word != "none"},
             force=settings["force"],
             on_event=progress.on_event,
-            stop=stopped,
+            stop=progress.stop,
             certificates=settings["certificates"],
         )
 
 
 def _executor(settings: dict[str, Any], count: int) -> Executor:
-    jobs = settings["jobs"]
+    jobs, scheduler = settings["jobs"], settings["scheduler"]
+    limit = None if settings["memory_limit"] is None else settings["memory_limit"] * 2**20
+    if scheduler is not None:
+        if jobs is not None:
+            raise click.UsageError("--scheduler and --jobs exclude each other")
+        return DaskExecutor(scheduler, memory_limit=limit, quiet=True)
     if jobs == 0:
         return InlineExecutor()
-    limit = settings["memory_limit"]
-    return ProcessExecutor(
-        min(jobs or _cores(), max(1, count)),
-        memory_limit=None if limit is None else limit * 2**20,
-    )
+    return ProcessExecutor(min(jobs or _cores(), max(1, count)), memory_limit=limit)
 
 
 def _cores() -> int:

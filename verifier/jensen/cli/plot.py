@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 
 from jensen.cli import common
+from jensen.counterexample import Point
 from jensen.decide import verify
 from jensen.domain import Box, Domain, Everywhere
+from jensen.exact import to_double
 from jensen.loaders import load
 from jensen.network import FloatArray, ReluNetwork
 from jensen.options import Options
 from jensen.plot import figure, save
+from jensen.text import printable
+from jensen.violation import worst_violation
+
+GAP = 0.01  # between the bounds of the worst pair: pictures need no more
 
 
 @click.command("plot")
@@ -26,7 +34,7 @@ from jensen.plot import figure, save
     type=common.Numbers(),
     nargs=2,
     metavar="X Y",
-    help="Points such as 0,1 1,0; by default those of the counterexample.",
+    help="Points such as 0,1 1,0; by default the worst pair.",
 )
 @click.option("--time-limit", type=float, default=10.0, show_default=True, metavar="SECONDS")
 def command(
@@ -40,23 +48,53 @@ def command(
 ) -> int:
     """Draw f along a segment with its chord, and f itself if it has 1 or 2 inputs.
 
-    Without --segment the network is verified first, and the segment is that of the pair
-    which breaks convexity; of a convex network it is a diagonal of the domain.
+    Without --segment it is that of the worst pair found on a box within the time limit,
+    elsewhere that of a pair which breaks convexity; of a convex network it is a diagonal
+    of the domain.
     """
     network = load(model)
     domain = common.chosen_domain(settings) or Everywhere()
     domain.check(network.input_size)
+    common.checked_time_limit(time_limit)
     network = network.select_output(output)
-    pair, broken = _pair(network, domain, segment, time_limit)
-    save(figure(network, pair, bounds=_bounds(domain, pair), mark_pair=broken), out)
-    click.echo(f"{out}: {'a pair that breaks convexity' if broken else 'the segment'}")
+    with common.stderr_console().status(f"looking for a pair of {printable(model)}"):
+        chosen = _pair(network, domain, segment, time_limit)
+    drawn = figure(
+        network,
+        chosen.ends,
+        bounds=_bounds(domain, chosen.ends),
+        mark_pair=chosen.marked,
+        title="\n".join(
+            filter(None, (f"{printable(Path(model).stem)} on {_named(domain)}", chosen.text))
+        ),
+        inside=isinstance(domain, Box),
+    )
+    save(drawn, out)
+    click.echo(f"{printable(out)}: {chosen.what}")
     return 0
+
+
+def _named(domain: Domain) -> str:
+    """Return a domain for a title: the sides of a box of two or three inputs."""
+    if isinstance(domain, Box) and 1 < domain.lower.size == domain.upper.size <= 3:
+        sides = zip(domain.lower.tolist(), domain.upper.tolist(), strict=True)
+        return " \u00d7 ".join(f"[{low:g}, {high:g}]" for low, high in sides)
+    return str(domain)
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """Two points as rows, what they are, and whether they are worth marking."""
+
+    ends: FloatArray
+    what: str
+    text: str = ""
+    marked: bool = True
 
 
 def _pair(
     network: ReluNetwork, domain: Domain, segment: tuple[Any, Any] | None, time_limit: float
-) -> tuple[FloatArray, bool]:
-    """Return two points as rows, and whether they break midpoint convexity."""
+) -> _Pair:
     if segment is not None:
         points = [np.atleast_1d(np.array(end, dtype=np.float64)) for end in segment]
         for end in points:
@@ -65,15 +103,28 @@ def _pair(
                     f"--segment: a point of {end.size} numbers, the model has "
                     f"{network.input_size} inputs"
                 )
-        return np.stack(points), True
+        return _Pair(np.stack(points), "the segment asked for")
     verdict = verify(network, domain, options=Options(time_limit=time_limit))
-    if verdict.counterexample is not None:
-        ends = (verdict.counterexample.x, verdict.counterexample.y)
-        return np.array([[float(v) for v in end] for end in ends]), True
+    pair = verdict.counterexample
+    if pair is not None and isinstance(domain, Box):
+        found = worst_violation(network, domain, time_limit=time_limit, gap=GAP)
+        if found.exact_lower >= pair.violation:
+            text = f"{found.lower:.4g} <= worst midpoint violation <= {found.upper:.4g}"
+            ends = _doubles(found.x, found.y)
+            return _Pair(ends, f"the worst pair found, {text}", text.replace("<=", "\u2264"))
+    if pair is not None:
+        return _Pair(_doubles(pair.x, pair.y), "a pair that breaks convexity", "nonconvex")
+    text = str(verdict.status)
     if isinstance(domain, Box):
-        return np.stack(domain.bounds(network.input_size)), False
+        ends = np.stack(domain.bounds(network.input_size))
+        return _Pair(ends, f"{text}, a diagonal", text, marked=False)
     ones = np.ones(network.input_size)
-    return np.stack([-2 * ones, 2 * ones]), False
+    return _Pair(np.stack([-2 * ones, 2 * ones]), f"{text}, a segment", text, marked=False)
+
+
+def _doubles(x: Point, y: Point) -> FloatArray:
+    """Return a pair as doubles, the one further left first."""
+    return np.array([[to_double(v) for v in end] for end in sorted((x, y))])
 
 
 def _bounds(domain: Domain, pair: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -27,11 +27,20 @@ class Plain:
         self.over = 0
         self.said = False
 
+    def stop(self) -> bool:
+        """Return whether to stop, and say so the first time."""
+        stopping = self.stopped()
+        if stopping and not self.said:
+            self.said = True
+            self.say_stopping()
+        return stopping
+
+    def say_stopping(self) -> None:
+        """Say what Ctrl-C has begun."""
+        self.write("stopping when the running models are done; Ctrl-C again stops at once")
+
     def on_event(self, event: Event) -> None:
         """Say what happened."""
-        if self.stopped() and not self.said:
-            self.said = True
-            self.write("stopping: waiting for the models that are running")
         if event.kind not in _OVER or event.row is None:
             return
         self.over += 1
@@ -62,6 +71,10 @@ class Events(Plain):
     def __init__(self, total: int, stopped: Callable[[], bool]) -> None:
         super().__init__(total, stopped)
         self.start = time.monotonic()
+
+    def say_stopping(self) -> None:
+        """Write an event of its own."""
+        self.write(json.dumps({"event": "stopping", "done": self.over, "total": self.total}))
 
     def on_event(self, event: Event) -> None:
         """Write the event."""
@@ -104,6 +117,10 @@ class Live(Plain):
         )
         self.task = self.bar.add_task("", total=total, counts="", working="", left="")
 
+    def say_stopping(self) -> None:
+        """Show it in place of the models at work."""
+        self._update()
+
     def on_event(self, event: Event) -> None:
         """Update the bar."""
         if event.kind is EventKind.START:
@@ -114,12 +131,15 @@ class Live(Plain):
             self.counts[str(event.row.status)] += 1
             self.over += 1
             self.computed += event.kind is EventKind.DONE
+        self._update()
+
+    def _update(self) -> None:
         self.bar.update(
             self.task,
             completed=self.over,
             counts=", ".join(f"{n} {status}" for status, n in self.counts.items()),
-            working="stopping" if self.stopped() else self._at_work(),
-            left=self._left(),
+            working="stopping; Ctrl-C again stops at once" if self.said else self._at_work(),
+            left="" if self.said else self._left(),
         )
 
     def _at_work(self) -> str:

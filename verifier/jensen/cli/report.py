@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from jensen.batch.export import write_export
+from jensen.batch.export import ENDINGS, write_export
 from jensen.batch.store import Store
 from jensen.report import write_report
 from jensen.text import printable
@@ -18,7 +18,7 @@ from jensen.text import printable
 @click.option("--title", default="", help="Heading of the report.")
 @click.option("--pictures", type=click.IntRange(0), default=60, show_default=True, metavar="N")
 def command(store: str, out: str, title: str, pictures: int) -> int:
-    """Write the results of STORE as .html, .md, .csv or .jsonl.
+    """Write the results of STORE as .html, .md, .csv, .jsonl or .parquet.
 
     The page holds everything it needs. Plots are drawn for the first --pictures models,
     nonconvex ones first, if their files are still there and unchanged.
@@ -26,7 +26,7 @@ def command(store: str, out: str, title: str, pictures: int) -> int:
     with Store(store, create=False) as stored:
         results = list(stored.rows())
     path = Path(out)
-    if path.suffix in {".csv", ".jsonl"}:
+    if path.suffix in ENDINGS:
         write_export(results, path)
     else:
         write_report(results, path, title=title or printable(store), pictures=pictures)

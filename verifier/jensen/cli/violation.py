@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import click
 from rich.console import Console
+from rich.status import Status
 
 from jensen.cli import common
-from jensen.domain import Box
-from jensen.errors import DomainError
+from jensen.domain import Domain, Everywhere
+from jensen.exact import to_double
 from jensen.loaders import load
-from jensen.midpoint import Violation, worst_violation
+from jensen.magnitude import Magnitude, magnitude
+from jensen.midpoint import Violation
+from jensen.network import ReluNetwork
+from jensen.recession import ON_BOXES, UNBOUNDED, growth_rate
 from jensen.text import printable
+from jensen.violation import check_supported, worst_violation
+from jensen.worst_jump import JumpViolation, worst_jump
 from jensen_encodings.highs import Progress
+
+NAMES = {"midpoint": "worst midpoint violation", "jump": "worst gradient jump"}
 
 
 @click.command("violation")
 @click.argument("model")
 @common.domain_options
+@click.option(
+    "--measure",
+    type=click.Choice(list(NAMES)),
+    default="midpoint",
+    show_default=True,
+    help="f((x+y)/2) - (f(x)+f(y))/2 of a pair, or how much the gradient falls at a kink.",
+)
 @click.option("--output", type=int, default=0, metavar="K", help="Which output; the first.")
 @click.option("--time-limit", type=float, metavar="SECONDS", help="Stop with the best bounds.")
 @click.option("--gap", type=float, default=1e-4, show_default=True, help="Relative gap to reach.")
@@ -27,6 +43,7 @@ from jensen_encodings.highs import Progress
 def command(
     model: str,
     *,
+    measure: str,
     output: int,
     time_limit: float | None,
     gap: float,
@@ -34,49 +51,173 @@ def command(
     as_json: bool,
     **settings: Any,
 ) -> int:
-    """Maximise f((x+y)/2) - (f(x)+f(y))/2 over pairs x, y of a box.
+    """Bound the worst violation of convexity on a domain, and show it.
 
-    Exit code 1: a violation, and the pair that shows it; 0: none above the solver's
-    tolerance; 3: stopped before either was shown. Ctrl-C stops with the best bounds.
+    The measure midpoint is the maximum of f((x+y)/2) - (f(x)+f(y))/2 over pairs x, y of a box
+    or of all of R^n, where it may be unbounded; the measure jump the largest fall of the
+    gradient across a kink, on any domain.
+
+    Exit code 1: a violation, and what shows it; 0: none above the tolerance that is
+    printed; 3: stopped before either was shown. Ctrl-C stops with the best bounds.
     """
-    domain = common.chosen_domain(settings)
-    if not isinstance(domain, Box):
-        raise DomainError("the worst violation is sought on a box: give --box LO HI")
+    domain = common.chosen_domain(settings) or Everywhere()
     common.checked_time_limit(time_limit)
+    if measure == "midpoint":
+        check_supported(domain)
     network = load(model)
     text = f"{printable(model)} on {domain}"
     with common.stderr_console().status(text) as status:
+        limits: dict[str, Any] = {
+            "output": output,
+            "time_limit": time_limit,
+            "gap": gap,
+            "progress": _reporter(status, text, NAMES[measure]),
+        }
+        if measure == "jump":
+            return _report_jump(model, worst_jump(network, domain, **limits), as_json=as_json)
+        found = worst_violation(network, domain, threads=threads, **limits)
+    return _report_midpoint(model, network, domain, output, found, as_json=as_json)
 
-        def progress(state: Progress) -> None:
-            lower = 0.0 if state.objective is None else state.objective
-            bounds = f"{lower:.4g} <= worst violation <= {state.bound:.4g}"
-            status.update(f"{text}: {bounds}, {state.nodes:,} nodes, {state.seconds:.0f} s")
 
-        found = worst_violation(
-            network,
-            domain,
-            output=output,
-            time_limit=time_limit,
-            gap=gap,
-            threads=threads,
-            progress=progress,
-        )
-    if as_json:
-        click.echo(common.to_json({"model": printable(model), **found.to_json()}))
-    else:
-        _show(found, common.stdout_console())
+def _reporter(status: Status, text: str, name: str) -> Callable[[Progress], None]:
+    def progress(state: Progress) -> None:
+        lower = 0.0 if state.objective is None else state.objective
+        bounds = f"{lower:.4g} <= {name} <= {state.bound:.4g}"
+        status.update(f"{text}: {bounds}, {state.nodes:,} nodes, {state.seconds:.0f} s")
+
+    return progress
+
+
+def _code(found: Violation | JumpViolation) -> int:
     if found.lower > 0:
         return 1
     return 0 if found.upper <= (found.tolerance or 0.0) else 3
 
 
-def _show(found: Violation, console: Console) -> None:
-    upper = f"{found.upper:.6g}"
-    console.print(f"{found.lower:.6g} <= worst violation <= {upper}", style="bold")
-    if found.tolerance is not None:
-        console.print(f"  the lower bound is exact, the upper one up to {found.tolerance:g}")
+# --------------------------------------------------------------------------- midpoint
+
+
+def _report_midpoint(
+    model: str,
+    network: ReluNetwork,
+    domain: Domain,
+    output: int,
+    found: Violation,
+    *,
+    as_json: bool,
+) -> int:
+    scale = magnitude(network, domain, found.x, found.y, (found.lower, found.upper), output=output)
+    rate = None
+    if found.status == UNBOUNDED:
+        rate = to_double(growth_rate(network.select_output(output), found.x, found.y))
+    if as_json:
+        record: dict[str, Any] = {"model": printable(model), "measure": "midpoint"}
+        record["domain"] = domain.to_json()
+        record |= found.to_json() | scale.to_json()
+        record["unbounded"] = found.status == UNBOUNDED
+        record["growth_rate"] = rate
+        click.echo(common.to_json(record))
+    else:
+        _show_midpoint(found, scale, rate, common.stdout_console())
+    return _code(found)
+
+
+def _show_midpoint(
+    found: Violation, scale: Magnitude, rate: float | None, console: Console
+) -> None:
+    if rate is None:
+        bounds = f"{found.lower:.6g} <= worst midpoint violation <= {found.upper:.6g}"
+        console.print(bounds, style="bold")
+        console.print(f"  {_trust(found)}")
+        if found.status == ON_BOXES:
+            console.print(
+                "  the pair is the worst one of growing boxes; the upper bound holds on all "
+                "of R^n, and is what the biases can do at most",
+                soft_wrap=True,
+            )
+    else:
+        console.print("the midpoint violation is unbounded", style="bold")
+        console.print(
+            f"  exact: the pair (s x, s y) violates convexity by {rate:.6g} s less a constant"
+        )
     if found.lower > 0:
-        console.print(f"  x = {common.point(map(float, found.x))}", soft_wrap=True)
-        console.print(f"  y = {common.point(map(float, found.y))}", soft_wrap=True)
+        _show_pair(found, scale, console)
+    if scale.range is not None:
+        _show_range(scale, console)
     seconds = ", ".join(f"{stage} {spent:.2f} s" for stage, spent in found.times.items())
     console.print(f"  {found.status}; {found.nodes:,} nodes; {seconds}", style="dim")
+
+
+def _trust(found: Violation | JumpViolation) -> str:
+    if found.tolerance is None:
+        return "both bounds hold in real arithmetic"
+    return f"the lower bound is exact, the upper one up to {found.tolerance:g}"
+
+
+def _show_pair(found: Violation, scale: Magnitude, console: Console) -> None:
+    middle = [(a + b) / 2 for a, b in zip(found.x, found.y, strict=True)]
+    points = (("x", found.x), ("y", found.y), ("m", middle))
+    texts = {name: common.point(map(to_double, point)) for name, point in points}
+    width = max(map(len, texts.values()))
+    values = {"x": scale.at_x, "y": scale.at_y, "m": scale.at_middle}
+    for name, text in texts.items():
+        label = "m = (x+y)/2" if name == "m" else name
+        console.print(
+            f"  {label:<11} = {text:<{width}}   f({name}) = {values[name]:.6g}", soft_wrap=True
+        )
+    console.print(
+        f"  f(m) - (f(x)+f(y))/2 = {to_double(found.exact_lower):.6g} at |x-y| = "
+        f"{scale.distance:.6g}: {scale.per_distance or 0.0:.4g} per unit of length"
+    )
+
+
+def _show_range(scale: Magnitude, console: Console) -> None:
+    assert scale.range is not None
+    low, high = scale.range.attained
+    below, above = scale.range.proved
+    console.print(
+        f"  f takes values from {low:.6g} to {high:.6g}, and none outside "
+        f"[{below:.6g}, {above:.6g}]",
+        soft_wrap=True,
+    )
+    if scale.share is not None:
+        least, most = scale.share
+        console.print(f"  the worst violation is {_percent(least, most)} of the range of f")
+
+
+def _percent(least: float, most: float) -> str:
+    if most <= 0:
+        return "0 %"
+    if least <= 0:
+        return f"at most {100 * most:.3g} %"
+    texts = f"{100 * least:.3g}", f"{100 * most:.3g}"
+    return f"{texts[0]} %" if texts[0] == texts[1] else f"between {texts[0]} % and {texts[1]} %"
+
+
+# ------------------------------------------------------------------------------- jump
+
+
+def _report_jump(model: str, found: JumpViolation, *, as_json: bool) -> int:
+    if as_json:
+        click.echo(common.to_json({"model": printable(model), **found.to_json()}))
+    else:
+        _show_jump(found, common.stdout_console())
+    return _code(found)
+
+
+def _show_jump(found: JumpViolation, console: Console) -> None:
+    console.print(f"{found.lower:.6g} <= worst gradient jump <= {found.upper:.6g}", style="bold")
+    console.print(f"  {_trust(found)}")
+    if found.point is not None and found.slopes is not None:
+        before, after = found.slopes
+        console.print(
+            f"  at {common.point(map(to_double, found.point))}, across the facet with unit "
+            f"normal {common.point(found.normal)}",
+            soft_wrap=True,
+        )
+        console.print(f"  the slope along the normal falls from {before:.6g} to {after:.6g} there")
+        names = ", ".join(f"{block}[{index}]" for block, index in found.neurons)
+        console.print(f"  kink of {names}", soft_wrap=True)
+    seconds = ", ".join(f"{stage} {spent:.2f} s" for stage, spent in found.times.items())
+    search = f"{found.nodes:,} nodes, {found.lps:,} LPs"
+    console.print(f"  {found.status}; {search}; {seconds}", style="dim")

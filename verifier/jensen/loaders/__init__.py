@@ -11,7 +11,21 @@ from jensen.simplify import simplify as simplified
 
 SUPPORTED = (".npz", ".onnx", ".nnet", ".pt2")
 WRITABLE = (".npz", ".onnx")
-_PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".joblib")
+_TORCH = (
+    "may run code when it is unpickled; load its weights into the module by "
+    "torch.load(..., weights_only=True) and use jensen.from_torch, or export it to ONNX"
+)
+_SKLEARN = "may run code when it is unpickled; use jensen.from_sklearn on the object"
+_KERAS = "is read by Keras only; load it there and use jensen.from_keras on the model"
+_ELSEWHERE = {
+    ".pt": _TORCH,
+    ".pth": _TORCH,
+    ".pkl": _SKLEARN,
+    ".pickle": _SKLEARN,
+    ".joblib": _SKLEARN,
+    ".h5": _KERAS,
+    ".keras": _KERAS,
+}
 
 
 def load(path: str | Path, *, simplify: bool = True) -> ReluNetwork:
@@ -36,11 +50,8 @@ def load(path: str | Path, *, simplify: bool = True) -> ReluNetwork:
     """
     file = Path(path)
     suffix = file.suffix.lower()
-    if suffix in _PICKLES:
-        raise ModelFileError(
-            f"{file}: pickled models are not read, they may run code; export the model to ONNX, "
-            "or use jensen.from_torch or jensen.from_sklearn on the object"
-        )
+    if suffix in _ELSEWHERE:
+        raise ModelFileError(f"{file}: a {suffix} file {_ELSEWHERE[suffix]}")
     if suffix not in SUPPORTED:
         raise ModelFileError(
             f"{file}: unknown model format {suffix or '(no ending)'!r}; "
@@ -79,7 +90,7 @@ def save(network: ReluNetwork, path: str | Path) -> None:
     ----------
     network : ReluNetwork
     path : str or Path
-        ``.npz`` (docs/npz-format.md) or ``.onnx`` (float64, docs/onnx.md).
+        ``.npz`` (docs/npz-format.md) or ``.onnx`` (float64, docs/models.md).
 
     Raises
     ------

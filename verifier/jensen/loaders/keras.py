@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import tempfile
-import warnings
+from collections.abc import Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from jensen.errors import ModelFileError, NetworkError
+from jensen.errors import MissingExtraError, ModelFileError, NetworkError
+from jensen.loaders.agreement import check_agreement
 from jensen.loaders.onnx import load_onnx
+from jensen.loaders.quiet import quiet
 from jensen.network import ReluNetwork
+
+FloatArray = NDArray[np.float64]
+
+_EXTRA = 'Keras models need the extra "keras": pip install "jensen[keras]"'
 
 
 def from_keras(model: Any) -> ReluNetwork:
@@ -27,7 +33,10 @@ def from_keras(model: Any) -> ReluNetwork:
     Raises
     ------
     ModelFileError
-        If Keras cannot export it.
+        If Keras cannot export it, or exports another function: the network is compared
+        with the model on random points.
+    MissingExtraError
+        If the exporter needs a package that is not installed.
     UnsupportedOperatorError
         If it holds an operation outside piecewise-linear networks.
     """
@@ -37,18 +46,35 @@ def from_keras(model: Any) -> ReluNetwork:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.onnx"
         try:
-            with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-                warnings.simplefilter("ignore")
+            with quiet("torch"):
                 _call_once(model)
                 model.export(str(file), format="onnx", verbose=False)
+        except ImportError as error:
+            raise MissingExtraError(f"{_EXTRA} ({error.name} is missing)") from None
         except Exception as error:  # the backends' exporters raise their own classes
             reason = " ".join(str(error).split())[:200]
             raise ModelFileError(f"{name}: Keras cannot export it to ONNX ({reason})") from None
         try:
-            return load_onnx(file)
+            network = load_onnx(file)
         except (ModelFileError, NetworkError) as error:
             message = str(error).removeprefix(f"{file}: ")
             raise type(error)(f"{name}: {message}") from None
+    _compare(model, network, name)
+    return network
+
+
+def _compare(model: Any, network: ReluNetwork, name: str) -> None:
+    inputs = getattr(model, "inputs", None) or []
+    shapes = [[int(size or 0) for size in x.shape[1:]] for x in inputs]
+    if sum(prod(shape) for shape in shapes) != network.input_size:
+        return  # a subclassed model does not tell its inputs
+
+    def run(samples: Sequence[FloatArray]) -> Any:
+        given = [sample.astype("float32") for sample in samples]
+        with quiet("torch"):
+            return model.predict(given[0] if len(given) == 1 else given, verbose=0)
+
+    check_agreement(network, run, shapes, precision=2.0**-23, name=name)
 
 
 def _call_once(model: Any) -> None:

@@ -240,6 +240,8 @@ def _tidy(matrix: Matrix) -> Matrix:
     size = int(matrix.shape[0]) * int(matrix.shape[1])
     if sp.issparse(matrix):
         return matrix.toarray() if size <= _SMALL or 2 * matrix.nnz > size else matrix
-    if size > 16 * _SMALL and 10 * np.count_nonzero(matrix) < size:
-        return sp.csr_array(matrix)
+    if size > 16 * _SMALL:
+        sample = matrix.ravel(order="K")[:: size // _SMALL | 1]  # counting all of them takes long
+        if 5 * np.count_nonzero(sample) < sample.size and 10 * np.count_nonzero(matrix) < size:
+            return sp.csr_array(matrix)
     return matrix

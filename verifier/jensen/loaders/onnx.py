@@ -1,10 +1,9 @@
-"""ONNX models, lowered node by node to a ReLU DAG (docs/onnx.md)."""
+"""ONNX models, lowered node by node to a ReLU DAG (docs/models.md)."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from functools import lru_cache
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,11 @@ from jensen.errors import ModelFileError, NetworkError, UnsupportedOperatorError
 from jensen.loaders import (
     onnx_activations,
     onnx_affine,
+    onnx_convolutions,
+    onnx_einsum,
     onnx_reductions,
+    onnx_resize,
+    onnx_selecting,
     onnx_shaping,
     onnx_windows,
 )
@@ -24,6 +27,8 @@ from jensen.loaders.lowering import Lowering
 from jensen.loaders.onnx_file import opset_of, read_model
 from jensen.loaders.onnx_folding import can_fold, fold, tensor_array
 from jensen.loaders.onnx_node import OPERATORS, Node, Value, label, plain
+from jensen.loaders.onnx_refusals import advice, refusal
+from jensen.loaders.onnx_schema import check_schema
 from jensen.loaders.symbolic import (
     LoweringError,
     NotPiecewiseLinearError,
@@ -39,7 +44,11 @@ from jensen.network import ReluNetwork
 _OPERATOR_MODULES = (
     onnx_activations,
     onnx_affine,
+    onnx_convolutions,
+    onnx_einsum,
     onnx_reductions,
+    onnx_resize,
+    onnx_selecting,
     onnx_shaping,
     onnx_windows,
 )
@@ -56,10 +65,6 @@ MAX_WORK = 2**29
 _GRAPHS = {onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS}
 # what these return is fixed once the batch is, so that it may go through any operator
 _STATIC = {"Shape", "Size"}
-_ADVICE = (
-    "it is not piecewise linear; supported are affine operators, Relu and its kin and max pooling "
-    "(docs/onnx.md): verify the network that ends before it"
-)
 
 
 def load_onnx(path: Path) -> ReluNetwork:
@@ -97,10 +102,12 @@ class _Graph:
         self._path = path
         self._graph = model.graph
         self._needed = _needed_nodes(model.graph)
+        self._stored = {tensor.name: tensor for tensor in model.graph.initializer}
+        # older files list every stored tensor as an input, too
+        self._inputs = {i.name for i in model.graph.input} - set(self._stored)
         self._refuse_double_names()
         self._refuse_unknown_operators()
         self._opset = opset_of(model, path)
-        self._stored = {tensor.name: tensor for tensor in model.graph.initializer}
         if model.graph.sparse_initializer:
             raise ModelFileError(f"{path}: sparse initializers are not supported; store them dense")
         self._readers = _count_readers(model.graph, self._needed)
@@ -110,7 +117,7 @@ class _Graph:
 
     def lower(self) -> ReluNetwork:
         """Return the network."""
-        inputs = [i for i in self._graph.input if i.name not in self._stored]
+        inputs = [i for i in self._graph.input if i.name in self._inputs]
         if not inputs:
             raise ModelFileError(f"{self._path}: the graph has no input")
         shapes = [_input_shape(info) for info in inputs]
@@ -138,16 +145,14 @@ class _Graph:
 
     def _refuse_double_names(self) -> None:
         stored = [tensor.name for tensor in self._graph.initializer]
-        # older files list every stored tensor as an input, too
-        names = stored + [i.name for i in self._graph.input if i.name not in set(stored)]
+        names = stored + [i.name for i in self._graph.input if i.name in self._inputs]
         names += [name for proto in self._graph.node for name in proto.output if name]
         if double := [name for name, count in Counter(names).items() if count > 1]:
             raise ModelFileError(f"{self._path}: {double[0]!r} is computed twice")
 
     def _refuse_unknown_operators(self) -> None:
         """Name the first node that no version of this loader could lower."""
-        computed = {i.name for i in self._graph.input}
-        computed -= {tensor.name for tensor in self._graph.initializer}
+        computed = set(self._inputs)
         for proto in self._needed:
             if any(attribute.type in _GRAPHS for attribute in proto.attribute):
                 raise UnsupportedOperatorError(
@@ -157,23 +162,26 @@ class _Graph:
                 if proto.op_type not in _STATIC:
                     computed.update(proto.output)
                 if proto.domain not in ("", "ai.onnx") or proto.op_type not in OPERATORS:
-                    raise UnsupportedOperatorError(self._at(proto, _ADVICE))
+                    reason = refusal(proto, computed, self._inputs)
+                    raise UnsupportedOperatorError(self._at(proto, reason))
 
     def _evaluate(self, proto: Any, lowering: Lowering) -> None:
         try:
             inputs = tuple(self._read(name) if name else None for name in proto.input)
-            _check_schema(proto, self._opset)
+            check_schema(proto, self._opset)
             arrays = [value for value in inputs if not isinstance(value, SymbolicTensor)]
             constant_only = len(arrays) == len(inputs)
             if constant_only and (can_fold(proto.op_type) or proto.op_type not in OPERATORS):
                 results: Value | Sequence[Value] = fold(proto, self._opset, arrays)
             else:
                 results = OPERATORS[proto.op_type](Node(proto, self._opset, inputs, lowering))
+            listed = [results] if isinstance(results, SymbolicTensor | np.ndarray) else results
+            self._refuse_missing_outputs(proto, len(listed))
         except NotPiecewiseLinearError as error:
-            raise UnsupportedOperatorError(self._at(proto, _line(error))) from None
+            message = f"{_line(error)}; {advice(proto, self._computed(proto), self._inputs)}"
+            raise UnsupportedOperatorError(self._at(proto, message)) from None
         except (LoweringError, ValueError, IndexError, TypeError, OverflowError) as error:
             raise ModelFileError(self._at(proto, _line(error))) from None
-        listed = [results] if isinstance(results, SymbolicTensor | np.ndarray) else list(results)
         for name, value in zip(proto.output, listed, strict=False):
             if name:
                 self._keep(proto, name, value)
@@ -182,6 +190,17 @@ class _Graph:
             if self._readers[name] <= 0:
                 self._values.pop(name, None)  # large intermediate maps are freed early
                 self._held -= self._sizes.pop(name, 0)
+
+    def _refuse_missing_outputs(self, proto: Any, count: int) -> None:
+        """Refuse a node of which an output is read that only runtimes compute."""
+        for name in proto.output[count:]:
+            if name and self._readers.get(name):
+                raise LoweringError(f"its output {plain(name)!r} is not supported")
+
+    def _computed(self, proto: Any) -> list[str]:
+        """Return the inputs of a node that depend on the network's input."""
+        values = {name: self._values.get(name) for name in proto.input}
+        return [n for n, v in values.items() if isinstance(v, SymbolicTensor) and not v.is_constant]
 
     def _keep(self, proto: Any, name: str, value: Value) -> None:
         self._values[name] = value
@@ -264,29 +283,3 @@ def _sample_shape(shape: tuple[int, ...], dynamic: bool) -> tuple[int, ...]:
     if len(shape) > 1 and (dynamic or shape[0] == 1):
         return shape[1:]
     return shape or (1,)
-
-
-@lru_cache(maxsize=512)
-def _schema(operator: str, opset: int) -> tuple[frozenset[str], frozenset[str], int, int] | None:
-    try:
-        schema = onnx.defs.get_schema(operator, opset, "")
-    except onnx.defs.SchemaError:
-        return None
-    attributes = schema.attributes
-    required = frozenset(name for name, entry in attributes.items() if entry.required)
-    return frozenset(attributes), required, schema.min_input, schema.max_input
-
-
-def _check_schema(proto: Any, opset: int) -> None:
-    """Refuse what the operator's definition does not know: it may change the meaning."""
-    schema = _schema(proto.op_type, opset)
-    if schema is None:
-        raise LoweringError(f"opset {opset} has no such operator")
-    known, required, least, most = schema
-    given = {attribute.name for attribute in proto.attribute}
-    if given - known:
-        raise LoweringError(f"opset {opset} knows no attribute {sorted(given - known)[0]!r}")
-    if required - given:
-        raise LoweringError(f"attribute {sorted(required - given)[0]!r} is missing")
-    if not least <= len(proto.input) <= most:
-        raise LoweringError(f"{len(proto.input)} inputs; opset {opset} allows {least} to {most}")

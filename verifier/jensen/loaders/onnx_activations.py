@@ -53,6 +53,8 @@ def clip_to_bounds(node: Node) -> SymbolicTensor:
     else:
         low = _bound(node, 1) if node.has(1) else -inf
         high = _bound(node, 2) if node.has(2) else inf
+    if low > high and node.opset >= 13:
+        low = high  # that the upper bound wins is defined since then
     return clip(node.lowering, node.tensor(0), low, high)
 
 

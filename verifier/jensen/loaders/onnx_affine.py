@@ -21,6 +21,8 @@ from jensen.loaders.symbolic import (
 
 FloatArray = NDArray[np.float64]
 
+PRODUCT = "it multiplies two values computed from the input, one must be a constant"
+
 
 @operator("Identity")
 def identity(node: Node) -> SymbolicTensor:
@@ -60,7 +62,7 @@ def multiply(node: Node) -> SymbolicTensor:
     for x, factors in ((0, 1), (1, 0)):
         if node.is_constant(factors):
             return scale_broadcast(node.lowering, node.tensor(x), node.numbers(factors))
-    raise NotPiecewiseLinearError("it multiplies two values computed from the input")
+    raise NotPiecewiseLinearError(PRODUCT)
 
 
 @operator("Div")
@@ -93,7 +95,7 @@ def matmul(node: Node) -> SymbolicTensor:
     if node.is_constant(1):
         return times_matrix(node.lowering, node.tensor(0), node.numbers(1))
     if not node.is_constant(0):
-        raise NotPiecewiseLinearError("it multiplies two values computed from the input")
+        raise NotPiecewiseLinearError(PRODUCT)
     weight, x = node.numbers(0), node.tensor(1)
     # A @ x = (x^T @ A^T)^T; a vector has no other side
     weight = weight if weight.ndim == 1 else np.swapaxes(weight, -1, -2)
@@ -157,7 +159,7 @@ def _stacked_matrix(rows: IndexArray, columns: FloatArray, width: int) -> sp.csr
 def gemm(node: Node) -> SymbolicTensor:
     """Return ``alpha A' B' + beta C``."""
     low = node.lowering
-    if len(node.tensor(0).shape) != 2 or len(node.tensor(1).shape) != 2:
+    if node.rank(0) != 2 or node.rank(1) != 2:
         raise LoweringError("A and B must be matrices")
     transpose_a, transpose_b = node.flag("transA"), node.flag("transB")
     if node.is_constant(1):
@@ -169,7 +171,7 @@ def gemm(node: Node) -> SymbolicTensor:
         x = x if transpose_b else _transposed(x)
         product = _transposed(times_matrix(low, x, weight if transpose_a else weight.T))
     else:
-        raise NotPiecewiseLinearError("it multiplies two values computed from the input")
+        raise NotPiecewiseLinearError(PRODUCT)
     product = _times_number(low, product, node.number("alpha", 1.0))
     if not node.has(2):
         return product

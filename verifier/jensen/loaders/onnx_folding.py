@@ -30,7 +30,8 @@ _NOT_GROWING = frozenset(
         "Identity", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Slice", "Split",
         "Concat", "Shape", "Size", "ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin",
         "ReduceProd", "ReduceL1", "ReduceL2", "ReduceSumSquare", "ArgMax", "ArgMin", "Softmax",
-        "LogSoftmax", "CumSum", "NonZero", "BatchNormalization", "Dropout",
+        "LogSoftmax", "CumSum", "NonZero", "BatchNormalization", "Dropout", "DepthToSpace",
+        "SpaceToDepth", "Trilu", "ScatterElements", "ScatterND",
     }
 )
 # fmt: on
@@ -156,12 +157,18 @@ def _gather_size(node: Any, x: Array, positions: Array) -> int:
     return int(x.size // max(1, x.shape[axis]) * positions.size)
 
 
+def _gather_nd_size(node: Any, x: Array, positions: Array) -> int:
+    batch = next((attribute.i for attribute in node.attribute if attribute.name == "batch_dims"), 0)
+    depth = positions.shape[-1]
+    return int(positions.size // max(1, depth) * prod(x.shape[batch + depth :]))
+
+
 _SIZE_OF: dict[str, Callable[..., int]] = {
     "ConstantOfShape": lambda _, shape: prod(_integers(shape)),
     "Expand": lambda _, x, shape: prod(np.broadcast_shapes(x.shape, _integers(shape))),
     "Gather": _gather_size,
     "GatherElements": lambda _, x, positions: positions.size,
-    "GatherND": lambda _, x, positions: x.size * positions.size,
+    "GatherND": _gather_nd_size,
     "Gemm": _gemm_size,
     "MatMul": _matmul_size,
     "Range": lambda _, start, stop, step: int(abs((float(stop) - float(start)) / float(step))) + 1,

@@ -66,6 +66,10 @@ class Node:
         value = self._input(position)
         return not isinstance(value, SymbolicTensor) or value.is_constant
 
+    def rank(self, position: int) -> int:
+        """Return the number of dimensions of an input."""
+        return len(self._input(position).shape)
+
     def tensor(self, position: int) -> SymbolicTensor:
         """Return an input as a tensor; constants are lifted."""
         value = self._input(position)
@@ -103,6 +107,13 @@ class Node:
         if array.dtype.kind not in "iu":
             raise LoweringError(f"input {self.proto.input[position]!r} must hold integers")
         return tuple(int(v) for v in array.ravel())
+
+    def single_integer(self, position: int) -> int:
+        """Return a constant input that holds one integer."""
+        values = self.integers(position)
+        if len(values) != 1:
+            raise LoweringError(f"input {self.proto.input[position]!r} must hold one integer")
+        return values[0]
 
     def _input(self, position: int) -> Value:
         value = self.inputs[position] if position < len(self.inputs) else None
@@ -150,6 +161,14 @@ class Node:
         """Return an attribute that lists integers, None where it is left out."""
         found = self._attribute(name, onnx.AttributeProto.INTS)
         return None if found is None else tuple(int(v) for v in found.ints)
+
+    def floats(self, name: str) -> tuple[float, ...]:
+        """Return an attribute that lists finite numbers."""
+        found = self._attribute(name, onnx.AttributeProto.FLOATS)
+        values = () if found is None else tuple(float(v) for v in found.floats)
+        if not np.isfinite(values).all():
+            raise LoweringError(f"attribute {name!r} is {values}")
+        return values
 
     def has_attribute(self, name: str) -> bool:
         """Whether an attribute is given, of any type."""

@@ -189,7 +189,7 @@ def split(node: Node) -> list[SymbolicTensor]:
         if node.integer("num_outputs", count) != count or (node.opset < 18 and size % count):
             raise LoweringError(f"{size} entries do not split into {count} parts")
         part = -(-size // count)
-        sizes = tuple(max(0, min(part, size - i * part)) for i in range(count))
+        sizes = (part,) * (count - 1) + (size - (count - 1) * part,)
     if sum(sizes) != size or min(sizes, default=0) < 0 or len(sizes) != count:
         raise LoweringError(f"{size} entries do not split into parts of {sizes}")
     ends = np.cumsum(sizes)[:-1]

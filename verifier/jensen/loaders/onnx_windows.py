@@ -1,4 +1,4 @@
-"""ONNX convolutions, poolings and batch normalization."""
+"""ONNX poolings and batch normalization."""
 
 from __future__ import annotations
 
@@ -10,22 +10,12 @@ import scipy.sparse as sp
 from jensen.loaders.lowering import Lowering
 from jensen.loaders.onnx_node import Node, operator
 from jensen.loaders.piecewise import tournament
-from jensen.loaders.symbolic import (
-    LoweringError,
-    SymbolicTensor,
-    check_entries,
-    constant,
-)
-from jensen.loaders.windows import (
-    OUTSIDE,
-    WindowOptions,
-    axis_windows,
-    convolution_matrix,
-    joint_windows,
-)
+from jensen.loaders.symbolic import LoweringError, SymbolicTensor, check_entries
+from jensen.loaders.windows import OUTSIDE, WindowOptions, axis_windows, joint_windows
 
 
-def _options(node: Node, kernel: tuple[int, ...]) -> WindowOptions:
+def window_options(node: Node, kernel: tuple[int, ...]) -> WindowOptions:
+    """Return the attributes that convolutions and poolings share."""
     rank = len(kernel)
     options = WindowOptions(
         kernel=kernel,
@@ -39,7 +29,7 @@ def _options(node: Node, kernel: tuple[int, ...]) -> WindowOptions:
     return options
 
 
-def _image(node: Node) -> SymbolicTensor:
+def image_input(node: Node) -> SymbolicTensor:
     """Return the first input, which needs batch, channel and spatial dimensions."""
     x = node.tensor(0)
     if len(x.shape) < 3:
@@ -47,56 +37,35 @@ def _image(node: Node) -> SymbolicTensor:
     return x
 
 
-@operator("Conv")
-def convolution(node: Node) -> SymbolicTensor:
-    """Convolve with constant filters, in any number of spatial dimensions."""
-    x, weight = _image(node), node.numbers(1)
-    batch, channels, *spatial = x.shape
-    groups = node.integer("group", 1)
-    if weight.ndim != len(x.shape) or not weight.size:
-        raise LoweringError(f"filters of shape {weight.shape} for an input of shape {x.shape}")
-    filters, depth, *kernel = weight.shape
-    if groups < 1 or depth * groups != channels or filters % groups:
-        raise LoweringError(
-            f"{filters} filters of {depth} channels in {groups} groups for {channels} channels"
-        )
-    if (given := node.sequence("kernel_shape")) and given != tuple(kernel):
-        raise LoweringError(f"kernel_shape {given}, the filters have {tuple(kernel)}")
-    options = _options(node, tuple(kernel))
-    axes = [axis_windows(options, i, size) for i, size in enumerate(spatial)]
-    windows = joint_windows(axes, spatial)
-    matrix = convolution_matrix(weight.reshape(filters, depth, -1), windows, prod(spatial), groups)
-    shape = (batch, filters, *(len(axis) for axis in axes))
-    result = node.lowering.linear(_per_sample(matrix, batch), x, shape)
-    if not node.has(2):
-        return result
-    bias = node.numbers(2)
-    if bias.shape != (filters,):
-        raise LoweringError(f"a bias of shape {bias.shape} for {filters} filters")
-    offset = constant(bias.reshape(1, filters, *(1 for _ in spatial)))
-    return node.lowering.add(result, offset)
-
-
-def _per_sample(matrix: sp.csr_array, copies: int) -> sp.csr_array:
+def per_sample(matrix: sp.csr_array, copies: int) -> sp.csr_array:
+    """Return a matrix for one sample repeated on the diagonal."""
     if copies == 1:
         return matrix
     check_entries(matrix.nnz * copies)
     return sp.csr_array(sp.kron(sp.eye_array(copies), matrix, format="csr"))
 
 
-def _kernel(node: Node, rank: int) -> tuple[int, ...]:
+def _pool_options(node: Node, rank: int) -> WindowOptions:
     kernel = node.sequence("kernel_shape")
     if kernel is None or len(kernel) != rank:
         raise LoweringError(f"kernel_shape {kernel} for {rank} spatial dimensions")
-    return kernel
+    options = window_options(node, kernel)
+    wide = any(s > k for s, k in zip(options.strides, kernel, strict=True))
+    if options.auto_pad.startswith("SAME") and (wide or max(options.dilations, default=1) > 1):
+        # the definition and onnxruntime disagree on where the windows lie
+        raise LoweringError(
+            f"auto_pad {options.auto_pad} with dilations or with strides beyond the window; "
+            "export explicit pads"
+        )
+    return options
 
 
 @operator("AveragePool")
 def average_pool(node: Node) -> SymbolicTensor:
     """Average over windows; 1/n is rounded to a double where it is none."""
-    x = _image(node)
+    x = image_input(node)
     batch, channels, *spatial = x.shape
-    options = _options(node, _kernel(node, len(spatial)))
+    options = _pool_options(node, len(spatial))
     axes = [axis_windows(options, i, size) for i, size in enumerate(spatial)]
     windows = joint_windows(axes, spatial)
     counted = windows > OUTSIDE if node.flag("count_include_pad") else windows >= 0
@@ -110,13 +79,13 @@ def average_pool(node: Node) -> SymbolicTensor:
     parts = (weights[inside], windows[inside], starts)
     matrix = sp.csr_array(parts, shape=(len(windows), prod(spatial)))
     shape = (batch, channels, *(len(axis) for axis in axes))
-    return node.lowering.linear(_per_sample(matrix, batch * channels), x, shape)
+    return node.lowering.linear(per_sample(matrix, batch * channels), x, shape)
 
 
 @operator("GlobalAveragePool")
 def global_average_pool(node: Node) -> SymbolicTensor:
     """Average over all positions of a channel."""
-    x = _image(node)
+    x = image_input(node)
     rows, size = prod(x.shape[:2]), prod(x.shape[2:])
     node.rounds(f"1/{size} was rounded to a double", size)
     parts = (np.full(x.size, 1.0 / max(1, size)), np.arange(x.size), np.arange(rows + 1) * size)
@@ -127,8 +96,8 @@ def global_average_pool(node: Node) -> SymbolicTensor:
 @operator("MaxPool")
 def max_pool(node: Node) -> SymbolicTensor:
     """Take the maximum over windows, one axis after the other."""
-    x = _image(node)
-    options = _options(node, _kernel(node, len(x.shape) - 2))
+    x = image_input(node)
+    options = _pool_options(node, len(x.shape) - 2)
     for i, size in enumerate(x.shape[2:]):
         x = _max_along(node.lowering, x, i + 2, axis_windows(options, i, size))
     return x
@@ -137,7 +106,7 @@ def max_pool(node: Node) -> SymbolicTensor:
 @operator("GlobalMaxPool")
 def global_max_pool(node: Node) -> SymbolicTensor:
     """Take the maximum over all positions of a channel."""
-    x = _image(node)
+    x = image_input(node)
     candidates = np.moveaxis(x.indices().reshape(*x.shape[:2], -1), -1, 0)
     shape = (*x.shape[:2], *(1 for _ in x.shape[2:]))
     return tournament(node.lowering, x, candidates).reshape(shape)

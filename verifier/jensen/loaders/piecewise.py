@@ -6,6 +6,7 @@ another identity is used that needs none.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import prod
 
 import numpy as np
@@ -63,6 +64,8 @@ def clip(lowering: Lowering, x: SymbolicTensor, low: float, high: float) -> Symb
     if low > high:
         raise LoweringError(f"the lower bound {low:g} exceeds the upper bound {high:g}")
     if low == high:
+        if np.isinf(low):
+            raise LoweringError(f"both bounds are {low:g}")
         return constant(np.full(x.shape, low))
     if np.isinf(low) and np.isinf(high):
         return x
@@ -105,6 +108,59 @@ def tournament(
         left_over = half + len(positions) % 2
         field = stack([winners, rest]).reshape((left_over, *field.shape[1:]))
     return field.reshape(field.shape[1:])
+
+
+def ranking(
+    lowering: Lowering, x: SymbolicTensor, candidates: IndexArray, *, largest: bool = True
+) -> SymbolicTensor:
+    """Return several numbers of x in order, the largest (or smallest) first.
+
+    Parameters
+    ----------
+    candidates : array of shape (k, ...)
+        Flat positions in x; they are sorted along the first axis.
+
+    Notes
+    -----
+    Every comparison of a sorting network takes one ReLU: ``g = relu(a - b)`` gives the
+    larger one, ``b + g``, and the smaller one, ``a - g``.
+    """
+    ranked = lowering.materialise(x).take(candidates)
+    for pairs in _sorting_network(len(candidates)):
+        positions = ranked.indices()
+        first, second = (ranked.take(positions[list(side)]) for side in zip(*pairs, strict=True))
+        gain = lowering.relu(lowering.subtract(first, second))
+        larger, smaller = lowering.add(second, gain), lowering.subtract(first, gain)
+        winners, losers = (larger, smaller) if largest else (smaller, larger)
+        rows = np.arange(ranked.size).reshape(positions.shape)
+        for side, offset in ((0, ranked.size), (1, ranked.size + winners.size)):
+            rows[[pair[side] for pair in pairs]] = winners.indices() + offset
+        ranked = stack([ranked, winners, losers]).take(rows)
+    return ranked
+
+
+def _sorting_network(count: int) -> Iterator[list[tuple[int, int]]]:
+    """Yield rounds of comparisons that can be made at the same time.
+
+    References
+    ----------
+    K. E. Batcher, "Sorting networks and their applications", AFIPS 1968: the odd-even
+    merge sort. Comparisons with places beyond the last one change nothing.
+    """
+    block = 1
+    while block < count:
+        step = block
+        while step:
+            pairs = [
+                (i + j, i + j + step)
+                for i in range(step % block, count - step, 2 * step)
+                for j in range(min(step, count - i - step))
+                if (i + j) // (2 * block) == (i + j + step) // (2 * block)
+            ]
+            if pairs:
+                yield pairs
+            step //= 2
+        block *= 2
 
 
 def extremum(lowering: Lowering, tensors: list[SymbolicTensor], *, largest: bool) -> SymbolicTensor:

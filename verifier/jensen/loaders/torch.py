@@ -6,14 +6,20 @@ import contextlib
 import importlib
 import os
 import re
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from jensen.errors import MissingExtraError, ModelFileError
+from jensen.loaders.agreement import check_agreement
 from jensen.loaders.onnx import network_from_model
+from jensen.loaders.quiet import quiet
 from jensen.network import ReluNetwork
+
+FloatArray = NDArray[np.float64]
 
 _EXTRA = 'PyTorch models need the extra "torch": pip install "jensen[torch]"'
 _FORCE_SAFE_LOADING = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
@@ -36,7 +42,8 @@ def from_torch(
     MissingExtraError
         If torch or its exporter is not installed.
     ModelFileError
-        If torch cannot export the module.
+        If torch cannot export the module, or exports another function: the network is
+        compared with the module on random points.
     UnsupportedOperatorError
         If it holds an operation outside piecewise-linear networks.
 
@@ -57,10 +64,33 @@ def from_torch(
     training = {child: child.training for child in module.modules()}
     module.eval()
     try:
-        return _exported(module, samples, Path(type(module).__name__))
+        network = _exported(module, samples, Path(type(module).__name__))
+        _compare(module, network, shapes, samples[0])
+        return network
     finally:
         for child, mode in training.items():
             child.training = mode
+
+
+def _compare(module: Any, network: ReluNetwork, shapes: Any, sample: Any) -> None:
+    torch = _import_torch()
+
+    def run(inputs: Sequence[FloatArray]) -> Any:
+        with torch.no_grad():
+            result = module(*(torch.from_numpy(x).to(sample) for x in inputs))
+        return _as_arrays(result)
+
+    precision = float(torch.finfo(sample.dtype).eps)
+    check_agreement(network, run, shapes, precision=precision, name=type(module).__name__)
+
+
+def _as_arrays(result: Any) -> Any:
+    """Turn the tensors in nested outputs of a module into arrays."""
+    if isinstance(result, Mapping):
+        return [_as_arrays(part) for part in result.values()]
+    if isinstance(result, list | tuple):
+        return [_as_arrays(part) for part in result]
+    return result.double().cpu().numpy() if hasattr(result, "double") else []
 
 
 def load_pt2(path: Path) -> ReluNetwork:
@@ -73,7 +103,7 @@ def load_pt2(path: Path) -> ReluNetwork:
     """
     torch = _import_torch()
     try:
-        with _only_weights():
+        with _only_weights(), quiet("torch"):
             program = torch.export.load(path)
     except Exception as error:  # torch raises what its readers happen to raise
         raise ModelFileError(f"{path}: torch cannot read it ({_line(error)})") from None
@@ -83,8 +113,7 @@ def load_pt2(path: Path) -> ReluNetwork:
 def _exported(model: Any, samples: Any, path: Path) -> ReluNetwork:
     torch = _import_torch()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet("torch"):
             program = torch.onnx.export(model, samples, dynamo=True, verbose=False)
     except ImportError as error:
         raise MissingExtraError(f"{_EXTRA} ({error.name} is missing)") from None

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from jensen.batch.case import Case, Row, RowStatus
+from jensen.batch.networks import network_of
 from jensen.batch.outcome import Kind, evidence, failures, outcome, summary
 from jensen.domain import Box, Domain
 from jensen.errors import JensenError, MissingExtraError
 from jensen.layer_graph import draw_layer_graph
-from jensen.loaders import load
 from jensen.network import FloatArray, ReluNetwork
 
 # more is too slow to look at in a browser
@@ -61,6 +61,7 @@ def to_html(results: Sequence[tuple[Case, Row]], *, title: str = "", pictures: i
         title=title or "Convexity of ReLU networks",
         summary=summary(results),
         statuses=[(str(status), counts[status]) for status in RowStatus if counts[status]],
+        any_expected=any(case.expected is not None for case, _ in results),
         mismatches=sum(Kind.MISMATCH in outcome(case, row) for case, row in results),
         total=len(results),
         seconds=_seconds(sum(row.seconds for _, row in results)),
@@ -91,7 +92,7 @@ def _model(number: int, case: Case, row: Row) -> dict[str, Any]:
         "name": case.name,
         "short": case.name.rpartition("/")[2],
         "domain": str(case.domain),
-        "domain_json": case.domain.to_json(),
+        "sides": _sides(case.domain),
         "output": case.output,
         "options": _asked(case),
         "status": str(row.status),
@@ -136,6 +137,15 @@ def _asked(case: Case) -> str:
     return ", ".join(part for part in parts if part)
 
 
+def _sides(domain: Domain) -> str:
+    """Return the sides of a small box that are not all the same."""
+    if not isinstance(domain, Box) or domain.lower.ndim == domain.upper.ndim == 0:
+        return ""
+    sides = list(zip(*np.broadcast_arrays(domain.lower, domain.upper), strict=True))
+    shown = " × ".join(f"[{low:g}, {high:g}]" for low, high in sides[:8])
+    return shown + (" × …" if len(sides) > 8 else "")
+
+
 def _bounds(row: Row) -> str:
     if row.lower is None or row.upper is None:
         return ""
@@ -170,7 +180,7 @@ def _seconds(seconds: float) -> str:
 def _drawn(case: Case, row: Row, *, salt: str) -> tuple[str, str]:
     """Return layer graph and plot of a model, empty where its file is no longer the same."""
     try:
-        network = load(case.path)
+        network = network_of(case)
     except (JensenError, OSError):
         return "", ""
     if network.digest != row.digest:

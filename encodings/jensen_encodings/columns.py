@@ -1,0 +1,161 @@
+"""Linear programs by columns that are switched on and off, solved from the last basis.
+
+For searches that solve thousands of programs which differ in few columns. What HiGHS
+returns is a hint: multipliers of any status are worth trying, none is a proof.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import highspy
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from jensen_encodings.lp import QuietHighs
+
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+
+
+class ColumnStatus(StrEnum):
+    """How a solve ended."""
+
+    OPTIMAL = "optimal"
+    CUTOFF = "cutoff"  # the dual objective fell below the target
+    INFEASIBLE = "infeasible"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, eq=False)
+class ColumnSolution:
+    """What a solve left.
+
+    Attributes
+    ----------
+    status : ColumnStatus
+    value : float
+        The objective at the end: of the optimum, or of the dual where it was cut off.
+    x : array (columns,)
+        Empty unless optimal.
+    duals : array (rows,)
+        The objective's derivative by the right side of each row; may be empty.
+    ray : array (rows,)
+        If infeasible a ray of the dual, up to its sign; may be empty.
+    """
+
+    status: ColumnStatus
+    value: float
+    x: FloatArray
+    duals: FloatArray
+    ray: FloatArray
+
+
+class ColumnProgram:
+    """``max cost x, A x = b, lower <= x <= upper``, the last columns ``>= 0`` or switched off.
+
+    Parameters
+    ----------
+    cost : array (columns,)
+    columns : scipy.sparse array (columns, rows)
+        The transpose of A.
+    right : array (rows,)
+        b.
+    lower, upper : arrays (free,)
+        Bounds of the first columns; all others are >= 0 and can be switched off.
+
+    Examples
+    --------
+    >>> A = sp.csr_array(np.array([[-1.0, 0.0], [0.0, 1.0], [2.0, 1.0]]))
+    >>> program = ColumnProgram(np.array([1.0, 0.0, 0.0]), A, np.array([0.0, 1.0]),
+    ...                         np.array([-5.0]), np.array([5.0]))
+    >>> program.solve(-np.inf).value
+    2.0
+    >>> program.switch(np.array([True, False]))
+    >>> program.solve(-np.inf).value
+    0.0
+    """
+
+    def __init__(
+        self,
+        cost: FloatArray,
+        columns: Any,
+        right: FloatArray,
+        lower: FloatArray,
+        upper: FloatArray,
+    ) -> None:
+        count, rows = columns.shape
+        self._fixed = len(lower)
+        self._switched = np.ones(count - self._fixed, dtype=bool)
+        self._indices = np.arange(count, dtype=np.int32)
+        self._highs = QuietHighs()
+        for option, value in (("threads", 1), ("presolve", "off"), ("solver", "simplex")):
+            self._highs.setOptionValue(option, value)
+        lp = highspy.HighsLp()
+        lp.num_col_, lp.num_row_ = count, rows
+        # HiGHS cuts off at its objective bound when it minimises
+        lp.sense_ = highspy.ObjSense.kMinimize
+        lp.col_cost_ = -cost
+        lp.col_lower_ = np.concatenate([lower, np.zeros(count - self._fixed)])
+        lp.col_upper_ = np.concatenate([upper, np.full(count - self._fixed, highspy.kHighsInf)])
+        lp.row_lower_ = lp.row_upper_ = right
+        columns = sp.csr_array(columns)
+        lp.a_matrix_.format_ = highspy.MatrixFormat.kColwise
+        lp.a_matrix_.start_ = columns.indptr.astype(np.int32)
+        lp.a_matrix_.index_ = columns.indices.astype(np.int32)
+        lp.a_matrix_.value_ = columns.data.astype(np.float64)
+        self._accepted = self._highs.passModel(lp) != highspy.HighsStatus.kError
+
+    def set_cost(self, cost: FloatArray) -> None:
+        """Change the objective."""
+        self._highs.changeColsCost(len(cost), self._indices, -cost)
+
+    def switch(self, on: BoolArray) -> None:
+        """Allow the given columns of those that can be switched, and no others."""
+        changed = np.flatnonzero(on != self._switched)
+        if changed.size:
+            self._highs.changeColsBounds(
+                len(changed),
+                self._indices[changed + self._fixed],
+                np.zeros(len(changed)),
+                np.where(on[changed], highspy.kHighsInf, 0.0),
+            )
+            self._switched = on
+
+    @property
+    def basis(self) -> Any:
+        """The basis of the last solve; to be given back to :meth:`solve`."""
+        return self._highs.getBasis()
+
+    def solve(
+        self, target: float, basis: Any = None, seconds: float | None = None
+    ) -> ColumnSolution:
+        """Solve from a basis, the last one by default; stop once the optimum is below target."""
+        empty = np.empty(0)
+        if not self._accepted:
+            return ColumnSolution(ColumnStatus.FAILED, np.inf, empty, empty, empty)
+        if basis is not None:
+            self._highs.setBasis(basis)
+        highs = self._highs
+        highs.setOptionValue("objective_bound", float(-target))
+        if seconds is not None:
+            # HiGHS's clock runs on from solve to solve
+            highs.setOptionValue("time_limit", highs.getRunTime() + max(seconds, 0.0))
+        highs.run()
+        status = highs.getModelStatus()
+        value = -float(highs.getInfo().objective_function_value)
+        solution = highs.getSolution()
+        duals = -np.array(solution.row_dual) if solution.dual_valid else empty
+        if status == highspy.HighsModelStatus.kOptimal:
+            x = np.array(solution.col_value)
+            return ColumnSolution(ColumnStatus.OPTIMAL, value, x, duals, empty)
+        if status == highspy.HighsModelStatus.kObjectiveBound:
+            return ColumnSolution(ColumnStatus.CUTOFF, value, empty, duals, empty)
+        if status == highspy.HighsModelStatus.kInfeasible:
+            _, found, ray = highs.getDualRay()  # type: ignore[attr-defined]
+            ray = np.array(ray) if found else empty
+            return ColumnSolution(ColumnStatus.INFEASIBLE, -np.inf, empty, duals, ray)
+        return ColumnSolution(ColumnStatus.FAILED, np.inf, empty, duals, empty)

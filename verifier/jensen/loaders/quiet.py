@@ -1,0 +1,35 @@
+"""Keeping other packages from writing to the user's terminal while they export."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def quiet(package: str) -> Iterator[None]:
+    """Drop warnings, prints and log lines of a package; its errors are raised all the same.
+
+    Parameters
+    ----------
+    package : str
+        Whose loggers are meant, with those below it.
+    """
+    names = [n for n in logging.root.manager.loggerDict if f"{n}.".startswith(f"{package}.")]
+    handlers = {handler for name in names for handler in logging.getLogger(name).handlers}
+    for handler in handlers:
+        handler.addFilter(_drop)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for handler in handlers:
+            handler.removeFilter(_drop)
+
+
+def _drop(_: logging.LogRecord) -> bool:
+    return False

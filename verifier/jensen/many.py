@@ -1,0 +1,271 @@
+"""Many small networks: whole stacks are refuted at once, the rest is verified one by one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from jensen.block import FloatArray
+from jensen.counterexample import counterexample, slope_change
+from jensen.decide import check_question, merged_options, refuted, verify
+from jensen.domain import Box, Domain, Everywhere, Polyhedron
+from jensen.network import ReluNetwork
+from jensen.options import Options
+from jensen.refute import NOISE, STEPS, LineSampler, middle_distance
+from jensen.stack import NetworkStack, architecture
+from jensen.stack_exact import exact_violations
+from jensen.verdict import Counterexample, Verdict
+
+_CHUNK = 256  # networks at once: what they need stays in the cache
+_READ = 2048  # networks taken from a generator before any is verified
+# lines and points on each, per round; what is still convex then goes to verify
+_ROUNDS = ((1, 17), (4, 33), (16, 33))
+_WORK = 2e8  # multiply-adds per round and chunk
+_GRID = 2.0**-10  # of a step: points with few digits make short integers
+_EXACT = 2.0**52
+
+
+def verify_many(
+    networks: Iterable[ReluNetwork] | NetworkStack,
+    domain: Domain | None = None,
+    *,
+    output: int | None = None,
+    options: Options | None = None,
+    **keywords: Any,
+) -> list[Verdict]:
+    """Decide for many networks whether they are convex on a domain.
+
+    Networks of one architecture are looked at together: their functions are evaluated along
+    common lines, and suspicions are confirmed in exact arithmetic, for all of them at once.
+    Most random networks are refuted so, many times faster than by :func:`jensen.verify`,
+    which decides the rest. The verdicts are the same; pairs and times may differ.
+
+    Parameters
+    ----------
+    networks : iterable of ReluNetwork, or NetworkStack
+        A generator is read piece by piece. From stacked arrays, a network is only built
+        when its lines show nothing.
+    domain : Box, Polyhedron or Everywhere
+        Default: ``Everywhere()``. It holds for all of them.
+    output, options, **keywords
+        As for :func:`jensen.verify`; a time limit is one per network.
+
+    Returns
+    -------
+    list of Verdict
+        In the order of the networks.
+
+    Raises
+    ------
+    DomainError, OptionError, NetworkError
+        As :func:`jensen.verify`.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> weights = [rng.normal(size=(100, 8, 3)), rng.normal(size=(100, 1, 8))]
+    >>> biases = [rng.normal(size=(100, 8)), np.zeros((100, 1))]
+    >>> verdicts = verify_many(NetworkStack(weights, biases), Box(-1, 1))
+    >>> sum(verdict.status == "nonconvex" for verdict in verdicts)
+    97
+    """
+    domain = Everywhere() if domain is None else domain
+    chosen = merged_options(options, keywords)
+    if isinstance(networks, NetworkStack):
+        return _decide(networks, domain, output, chosen)
+    verdicts: list[Verdict] = []
+    unread = iter(networks)
+    while part := list(islice(unread, _READ)):
+        verdicts += _decide(part, domain, output, chosen)
+    return verdicts
+
+
+def refute_many(
+    networks: Sequence[ReluNetwork] | NetworkStack,
+    domain: Domain,
+    *,
+    output: int | None = None,
+    options: Options | None = None,
+) -> dict[int, Verdict]:
+    """Return the verdicts of the networks that common lines refute, by number.
+
+    Parameters
+    ----------
+    networks, domain, output, options
+        As for :func:`verify_many`. Nothing is refuted where a tolerance or a certificate is
+        asked for, nor among networks of several outputs unless one is picked.
+    """
+    options = Options() if options is None else options
+    if options.tolerance or options.certificate:
+        return {}
+    found: dict[int, Verdict] = {}
+    for numbers, stack in _stacks(networks):
+        if output is None and stack.output_size > 1:
+            continue
+        check_question(stack.input_size, domain, options)
+        search = _Search(domain, 0 if output is None else output, options)
+        found |= {int(numbers[k]): verdict for k, verdict in search.run(stack).items()}
+    return found
+
+
+def _decide(
+    networks: Sequence[ReluNetwork] | NetworkStack,
+    domain: Domain,
+    output: int | None,
+    options: Options,
+) -> list[Verdict]:
+    found = refute_many(networks, domain, output=output, options=options)
+    return [
+        found[k] if k in found else verify(networks[k], domain, output=output, options=options)
+        for k in range(len(networks))
+    ]
+
+
+def _stacks(
+    networks: Sequence[ReluNetwork] | NetworkStack,
+) -> Iterator[tuple[Sequence[int], NetworkStack]]:
+    """Yield networks of the same architecture, with their numbers."""
+    if isinstance(networks, NetworkStack):
+        yield range(len(networks)), networks
+        return
+    kinds: dict[tuple[int, ...], list[int]] = {}
+    for number, network in enumerate(networks):
+        kind = architecture(network)
+        if kind is not None:
+            kinds.setdefault(kind, []).append(number)
+    for numbers in kinds.values():
+        yield numbers, NetworkStack.from_networks([networks[k] for k in numbers])
+
+
+@dataclass(frozen=True)
+class _Search:
+    """Looks at the networks of a stack along the same random lines."""
+
+    domain: Domain
+    output: int
+    options: Options
+
+    def run(self, stack: NetworkStack) -> dict[int, Verdict]:
+        """Return the verdicts of the networks that were refuted."""
+        start = time.perf_counter()
+        scalar = stack.scalar(self.output, negated=self.options.concave)
+        norms = np.sqrt((scalar.weights[0] ** 2).sum(axis=2))
+        scale = middle_distance(np.abs(scalar.biases[0]).ravel(), norms.ravel())
+        rng = np.random.default_rng(self.options.seed)
+        sampler = LineSampler(self.domain, stack.input_size, scale, rng, self.options.inputs)
+        parameters = sum(w[0].size for w in scalar.weights)
+        found: dict[int, Counterexample] = {}
+        with np.errstate(all="ignore"):
+            for lines, points in _ROUNDS:
+                left = np.array([k for k in range(len(stack)) if k not in found], dtype=np.int64)
+                if not left.size or parameters * lines * points > _WORK:
+                    break
+                shared = _Points.along(self.domain, *sampler.lines(lines), points)
+                for part in np.array_split(left, -(-left.size // _CHUNK)):
+                    pairs = shared.refuted(scalar.take(part))
+                    found |= {int(part[k]): pair for k, pair in pairs.items()}
+        times = {"lines": (time.perf_counter() - start) / max(1, len(stack))}
+        return {
+            k: refuted(pair, self.domain, self.output, self.options, times)
+            for k, pair in found.items()
+        }
+
+
+class _Points:
+    """Equally spaced points on lines, the same for many networks."""
+
+    def __init__(self, domain: Domain, points: FloatArray) -> None:
+        self._domain = domain
+        self._lines, self._steps, dim = points.shape
+        self._points = points.reshape(-1, dim)
+        self._exact: dict[int, tuple[Fraction, ...] | None] = {}
+
+    @classmethod
+    def along(cls, domain: Domain, starts: FloatArray, steps: FloatArray, count: int) -> _Points:
+        """Put ``count`` points on each line, on a grid much finer than their distance."""
+        steps = steps * ((STEPS - 1) / (count - 1))
+        _, exponent = np.frexp(steps)
+        grid = np.ldexp(_GRID, exponent)
+        near = np.round(starts / grid)
+        usable = (steps != 0) & (np.abs(near) < _EXACT) & (grid > 0)
+        starts = np.where(usable, near * grid, starts)
+        steps = np.where(usable, np.trunc(steps / grid) * grid, steps)
+        points = starts[:, None, :] + np.arange(count)[None, :, None] * steps[:, None, :]
+        if isinstance(domain, Box):
+            points = np.clip(points, *domain.bounds(points.shape[2]))
+        return cls(domain, points)
+
+    def refuted(self, stack: NetworkStack) -> dict[int, Counterexample]:
+        """Take the worst drop of slope that each network shows, and confirm it exactly."""
+        values = _values(stack, self._points).reshape(len(stack), self._lines, self._steps)
+        drop = values[..., 1:-1] - (values[..., :-2] + values[..., 2:]) / 2
+        relative = drop - NOISE * np.abs(values).max(axis=2, keepdims=True)
+        relative = np.where(np.isfinite(relative), relative, -1.0).reshape(len(stack), -1)
+        best = relative.argmax(axis=1)
+        suspects = np.flatnonzero(relative[np.arange(len(stack)), best] > 0)
+        line, step = np.divmod(best[suspects], self._steps - 2)
+        before = line * self._steps + step
+        x, y = self._points[before], self._points[before + 2]
+        violations = exact_violations(stack.take(suspects), x, y)
+        lengths = np.sqrt(((x - y) ** 2).sum(axis=1)).tolist()
+        found = {}
+        for number, violation, length, first in zip(
+            suspects.tolist(), violations, lengths, before.tolist(), strict=True
+        ):
+            ends = self._point(first), self._point(first + 2)
+            if ends[0] is None or ends[1] is None:
+                continue
+            pair = _pair(stack, number, self._domain, ends[0], ends[1], violation, length)
+            if pair is not None:
+                found[number] = pair
+        return found
+
+    def _point(self, index: int) -> tuple[Fraction, ...] | None:
+        """Return a point exactly, None if it lies outside the domain."""
+        if index not in self._exact:
+            point = tuple(map(Fraction, self._points[index].tolist()))
+            # those for a box were cut to it
+            inside = not isinstance(self._domain, Polyhedron) or self._domain.contains(point)
+            self._exact[index] = point if inside else None
+        return self._exact[index]
+
+
+def _pair(
+    stack: NetworkStack,
+    number: int,
+    domain: Domain,
+    x: tuple[Fraction, ...],
+    y: tuple[Fraction, ...],
+    violation: Fraction | None,
+    length: float,
+) -> Counterexample | None:
+    if violation is None:  # not to be told from floating point: one by one, then
+        return counterexample(stack[number], domain, x, y)
+    if violation <= 0:
+        return None
+    try:
+        change: float | None = -4 * float(violation) / length
+    except (OverflowError, ZeroDivisionError):
+        change = None
+    if not change or not 1e-300 < -change < 1e300:
+        change = slope_change(violation, x, y)
+    return Counterexample(x, y, violation, None, change)
+
+
+def _values(stack: NetworkStack, points: FloatArray) -> FloatArray:
+    """Evaluate every network at the same points: (networks, points)."""
+    values = np.broadcast_to(points.T, (len(stack), *points.T.shape))
+    for layer, (w, b) in enumerate(zip(stack.weights, stack.biases, strict=True)):
+        if layer:
+            values = w @ np.maximum(values, 0.0)
+        else:
+            rows = w.reshape(-1, w.shape[2]) @ points.T
+            values = rows.reshape(len(stack), w.shape[1], len(points))
+        values = values + b[..., None]
+    return values[:, 0]

@@ -1,0 +1,295 @@
+"""Where the multipliers come from: linear programs, or a subgradient method in wide networks.
+
+The program has a weight per column (Dantzig-Wolfe): each free neuron is a convex
+combination of its columns, stable ones are substituted. A node of the search only switches
+columns off, so that its parent's basis stays dual feasible. Its optimum is the best bound
+the dual can reach; the bound itself is computed by :class:`~jensen.midpoint_linked.SafeDual`,
+rounding errors included.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import scipy.sparse as sp
+
+from jensen.midpoint_linked import BoolArray, Columns, LinkedNetwork, Objective, SafeDual
+from jensen.network import INPUT, FloatArray
+from jensen_encodings.columns import ColumnProgram, ColumnStatus
+
+RAY_LENGTHS = (1.0, 1e1, 1e2, 1e3, 1e5)
+MOMENTUM = 0.4
+AVERAGING = 0.15
+
+
+@dataclass(frozen=True, eq=False)
+class Relaxed:
+    """What a relaxation knows of a node.
+
+    Attributes
+    ----------
+    value : float
+        Its bound, up to rounding: a hint.
+    candidates : array (candidates, free neurons, points)
+        Multipliers; one of them should give the bound.
+    score : array (free neurons, points), or None
+        What the relaxation gains at each pre-activation; None if it is cut off.
+    base : array (free points, inputs), or None
+        Its primal estimate.
+    basis : object
+        To start the children from.
+    """
+
+    value: float
+    candidates: FloatArray
+    score: FloatArray | None = None
+    base: FloatArray | None = None
+    basis: Any = None
+
+
+class Relaxation(Protocol):
+    """A way to bound a node."""
+
+    def relax(
+        self,
+        allowed: BoolArray,
+        parent: FloatArray,
+        target: float,
+        basis: Any = None,
+        seconds: float | None = None,
+    ) -> Relaxed:
+        """Bound the node with the given columns; parent are multipliers to start from."""
+
+
+class LinearRelaxation:
+    """Linear programs over columns, for one linked network and an objective.
+
+    Parameters
+    ----------
+    linked : LinkedNetwork
+    columns : Columns
+    objective : Objective
+    """
+
+    def __init__(self, linked: LinkedNetwork, columns: Columns, objective: Objective) -> None:
+        self._linked, self._columns = linked, columns
+        self._inputs = len(linked.input_lower)
+        self._shape = (len(linked.free), linked.points)
+        self._both = np.concatenate([columns.z, columns.h], axis=1)
+        self._starts = np.searchsorted(columns.own, np.arange(len(linked.free)))
+        self._forms = _Forms(linked)
+        form = self._forms
+        # rows: the equations of z by point, then one convexity row per neuron
+        self._rows = [(k, form.needed(k)) for k in range(linked.points)]
+        count = len(columns.own)
+        blocks, right = [], []
+        for k, rows in self._rows:
+            hidden = -form.hidden[rows][:, columns.own] * columns.h[:, k]
+            hidden += np.where(rows[:, None] == columns.own, columns.z[:, k], 0.0)
+            inputs = [-linked.links[k, p] * form.inputs[rows] for p in range(linked.links.shape[1])]
+            blocks.append(np.hstack([*inputs, hidden]))
+            right.append(form.constant[rows])
+        free = linked.links.shape[1] * self._inputs
+        convexity = np.zeros((len(linked.free), free + count))
+        convexity[columns.own, free + np.arange(count)] = 1.0
+        matrix = sp.csr_array(np.vstack([*blocks, convexity]).T)
+        right.append(np.ones(len(linked.free)))
+        self._free = free
+        cost = self._set_objective(objective)
+        self._program = ColumnProgram(
+            cost,
+            matrix,
+            np.concatenate(right),
+            np.tile(linked.input_lower, linked.links.shape[1]),
+            np.tile(linked.input_upper, linked.links.shape[1]),
+        )
+
+    def change_objective(self, objective: Objective) -> None:
+        """Use another objective from now on."""
+        self._program.set_cost(self._set_objective(objective))
+
+    def _set_objective(self, objective: Objective) -> FloatArray:
+        inputs, self._prices, self._constant = self._forms.objective(objective)
+        base = (self._linked.links.T @ inputs.T).reshape(-1)
+        hidden = (self._prices[self._columns.own] * self._columns.h).sum(axis=1)
+        return np.concatenate([base, hidden])
+
+    def relax(
+        self,
+        allowed: BoolArray,
+        parent: FloatArray,
+        target: float,
+        basis: Any = None,
+        seconds: float | None = None,
+    ) -> Relaxed:
+        """Solve the program of a node; see :class:`Relaxation`."""
+        self._program.switch(allowed)
+        found = self._program.solve(target - self._constant, basis, seconds)
+        value = found.value + self._constant
+        candidates = [parent]
+        if found.duals.size:
+            candidates.append(self._multipliers(found.duals))
+        if found.status is not ColumnStatus.OPTIMAL:
+            if found.ray.size:
+                ray = self._multipliers(found.ray)
+                ray = ray / max(float(np.abs(ray).max(initial=0.0)), 1e-300)
+                candidates += [candidates[-1] + s * t * ray for t in RAY_LENGTHS for s in (1, -1)]
+            if found.status is ColumnStatus.FAILED:
+                value = np.inf
+            return Relaxed(value, np.array(candidates))
+        weights = found.x[self._free :, None]
+        sums = np.add.reduceat(weights * self._both, self._starts, axis=0)
+        z, h = sums[:, : self._linked.points], sums[:, self._linked.points :]
+        return Relaxed(
+            value,
+            np.array(candidates),
+            np.abs((h - np.maximum(z, 0)) * self._all_prices(candidates[-1])),
+            found.x[: self._free].reshape(-1, self._inputs),
+            self._program.basis,
+        )
+
+    def _multipliers(self, duals: FloatArray) -> FloatArray:
+        out = np.zeros(self._shape)
+        start = 0
+        for k, rows in self._rows:
+            out[rows, k] = duals[start : start + len(rows)]
+            start += len(rows)
+        return out
+
+    def _all_prices(self, multipliers: FloatArray) -> FloatArray:
+        """What all readers, substituted ones too, pay for each h."""
+        return self._prices + self._forms.hidden.T @ multipliers
+
+
+class _Forms:
+    """z of the free neurons by the inputs and the h of free neurons in front.
+
+    ``z = inputs x + hidden h + constant`` at every point; in floating point, for hints.
+    """
+
+    def __init__(self, linked: LinkedNetwork) -> None:
+        size, free = len(linked.input_lower), len(linked.free)
+        place = np.full(linked.neurons, -1)
+        place[linked.free] = np.arange(free)
+        self._passed = {INPUT: (np.eye(size), np.zeros((size, free)), np.zeros(size))}
+        self.inputs, self.hidden = np.zeros((free, size)), np.zeros((free, free))
+        self.constant = np.zeros(free)
+        self._links = linked.links
+        for layer in linked.layers:
+            form = self._sum(layer.weights, layer.bias)
+            at = place[layer.span]
+            mine = at >= 0
+            self.inputs[at[mine]], self.hidden[at[mine]] = form[0][mine], form[1][mine]
+            self.constant[at[mine]] = form[2][mine]
+            on = linked.is_on[layer.span]
+            inputs, hidden = form[0] * on[:, None], form[1] * on[:, None]
+            hidden[mine, at[mine]] = 1.0
+            self._passed[layer.name] = inputs, hidden, form[2] * on
+
+    def _sum(self, rows: Any, constant: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        inputs: Any = np.zeros((len(constant), self.inputs.shape[1]))
+        hidden: Any = np.zeros((len(constant), self.inputs.shape[0]))
+        for source, weight in rows.items():
+            a, b, c = self._passed[source]
+            inputs, hidden, constant = inputs + weight @ a, hidden + weight @ b, constant + weight @ c
+        return inputs, hidden, constant
+
+    def needed(self, k: int) -> Any:
+        """Return the neurons whose equation at point k does not follow from other points'.
+
+        At a convex combination of earlier points the columns of neurons that are affine
+        in x are that combination already.
+        """
+        if k < self._links.shape[1]:
+            return np.arange(len(self.hidden))
+        return np.flatnonzero(self.hidden.any(axis=1))
+
+    def objective(self, objective: Objective) -> tuple[FloatArray, FloatArray, float]:
+        """Return prices of the inputs and of the free h, (…, points), and the constant."""
+        points = len(self._links)
+        inputs = np.zeros((self.inputs.shape[1], points))
+        hidden = np.zeros((self.inputs.shape[0], points))
+        constant = objective.constant
+        for source, prices in objective.prices.items():
+            a, b, c = self._passed[source]
+            inputs, hidden = inputs + a.T @ prices, hidden + b.T @ prices
+            constant += float((c @ prices).sum())
+        return inputs, hidden, constant
+
+
+class SubgradientRelaxation:
+    """Multipliers by a subgradient method: a weaker bound, at a cost linear in the weights.
+
+    Parameters
+    ----------
+    dual : SafeDual
+    first, later : int
+        Iterations for the first node and for all others.
+    """
+
+    def __init__(self, dual: SafeDual, first: int = 200, later: int = 40) -> None:
+        self._dual = dual
+        self._iterations, self._later = first, later
+        linked = dual.linked
+        width = np.maximum(linked.upper - linked.lower, 1e-12)[linked.free]
+        self._scale = 1.0 / width[:, None]
+
+    def relax(
+        self,
+        allowed: BoolArray,
+        parent: FloatArray,
+        target: float,
+        basis: Any = None,  # noqa: ARG002  (has none)
+        seconds: float | None = None,  # noqa: ARG002  (short)
+    ) -> Relaxed:
+        """Improve the parent's multipliers; see :class:`Relaxation`."""
+        v, best, best_v = parent[None].copy(), np.inf, parent
+        z_mean = h_mean = base_mean = None
+        direction: Any = 0.0
+        relax, stall = 1.0, 0
+        for step in range(self._iterations):
+            found = self._dual.evaluate(v, allowed[None])
+            value = float(found.bound[0])
+            if value < best - 1e-12:
+                best, best_v, stall = value, v[0], 0
+            else:
+                stall += 1
+            weight = max(AVERAGING, 1.0 / (step + 1))
+            if z_mean is None or h_mean is None or base_mean is None:
+                z_mean, h_mean, base_mean = found.z[0], found.h[0], found.base[0]
+            z_mean = z_mean + weight * (found.z[0] - z_mean)
+            h_mean = h_mean + weight * (found.h[0] - h_mean)
+            base_mean = base_mean + weight * (found.base[0] - base_mean)
+            if best <= target or not np.isfinite(value):
+                break
+            if stall >= 4:
+                relax, stall = relax * 0.6, 0
+            direction = self._residual(found) + MOMENTUM * direction
+            scaled = direction * self._scale
+            size = relax * max(value - target, 0.0) / max(float((scaled**2).sum()), 1e-300)
+            v = v - size * scaled * self._scale
+        self._iterations = self._later
+        if best <= target or z_mean is None or h_mean is None:
+            return Relaxed(best, best_v[None])
+        linked = self._dual.linked
+        prices = linked.complete(best_v[None], self._dual.objective)[1][0, linked.free]
+        score = np.abs((h_mean - np.maximum(z_mean, 0)) * prices)
+        return Relaxed(best, best_v[None], score, base_mean)
+
+    def _residual(self, found: Any) -> FloatArray:
+        """Return ``W h + b - z``, a subgradient: (nodes, free neurons, points)."""
+        linked = self._dual.linked
+        h = np.zeros((len(found.h), linked.neurons, linked.points))
+        z = np.zeros_like(h)
+        h[:, linked.free] = found.h
+        inputs = np.einsum("bpi,kp->bik", found.base, linked.links)
+        for layer in linked.layers:
+            total = np.zeros((len(h), len(layer.bias), linked.points)) + layer.bias[:, None]
+            for source, weight in layer.weights.items():
+                total += weight @ (inputs if source == INPUT else h[:, linked.spans[source]])
+            z[:, layer.span] = total
+            on = np.flatnonzero(linked.is_on[layer.span]) + layer.span.start
+            h[:, on] = z[:, on]
+        return np.asarray(z[:, linked.free] - found.z)

@@ -1,0 +1,235 @@
+"""The search for the worst pair of a box, from both sides and exact on both.
+
+First pairs come from a subgradient ascent and from the piecewise-linear structure
+(:mod:`jensen.midpoint_climb`), upper bounds from a closed form, and then from the tree.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from jensen.midpoint_climb import PairSearch
+from jensen.midpoint_columns import pair_columns
+from jensen.midpoint_linked import (
+    EPS,
+    PAIR,
+    PAIR_WEIGHTS,
+    LinkedNetwork,
+    Objective,
+    SafeDual,
+)
+from jensen.midpoint_ranges import QUICK, THOROUGH, tightened
+from jensen.midpoint_relaxation import LinearRelaxation, Relaxation, SubgradientRelaxation
+from jensen.midpoint_tree import SignTree, TreeOptions
+from jensen.network import FloatArray, ReluNetwork
+from jensen.paths import sign_bounds
+from jensen_encodings import NetworkData
+from jensen_encodings.highs import Progress
+
+Judge = Callable[[FloatArray, FloatArray], Fraction]
+
+FIRST_PAIRS, FIRST_STEPS, FIRST_CLIMBS = 256, 60, 12
+LP_NEURONS = 250  # free neurons beyond which a linear program per node takes too long
+ROUNDING_SHARE = 1e-9  # of the range of f: below it, bounds are taken for 0
+QUICK_NEURONS = 24  # free neurons up to which the tree is small and ranges need to be quick
+FIRST_SHARE = 0.2  # of the time, for ranges
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """How a search ended: the exact violation of the best pair, and a true upper bound."""
+
+    status: str
+    exact: Fraction
+    x: FloatArray
+    y: FloatArray
+    upper: float
+    nodes: int
+    times: dict[str, float]
+
+
+class PairIncumbent:
+    """The best pair so far; every improvement is judged in rational arithmetic.
+
+    Parameters
+    ----------
+    data : NetworkData
+    judge : callable
+        The exact violation of a pair of doubles.
+    """
+
+    def __init__(self, data: NetworkData, judge: Judge) -> None:
+        self._lower, self._upper, self._judge = data.input_lower, data.input_upper, judge
+        self._search = PairSearch(data)
+        self.exact, self._value = Fraction(0), 0.0
+        self.x = self.y = data.input_lower.copy()
+
+    @property
+    def value(self) -> float:
+        """The violation, rounded."""
+        return self._value
+
+    def start(self, seed: int, deadline: float | None) -> None:
+        """Ascend from random pairs, and climb from the best ones."""
+        rng = np.random.default_rng(seed)
+        X, Y = self._search.random_ascent(FIRST_PAIRS, FIRST_STEPS, rng)
+        for x, y in zip(X[:FIRST_CLIMBS], Y[:FIRST_CLIMBS], strict=True):
+            if deadline is not None and time.monotonic() > deadline:
+                return
+            self._keep(*self._search.climb(x, y))
+
+    def offer(self, base: FloatArray) -> None:
+        """Climb from a primal estimate that promises something."""
+        x, y = np.clip(base, self._lower, self._upper)
+        if float(self._search.violation(x[None], y[None])[0]) > self._value:
+            self._keep(*self._search.climb(x, y))
+
+    def take(self, x: Sequence[Fraction], y: Sequence[Fraction]) -> None:
+        """Start from a given pair."""
+        pair = np.array([[float(v) for v in x], [float(v) for v in y]])
+        x0, y0 = np.clip(pair, self._lower, self._upper)
+        self._keep(*self._search.climb(x0, y0))
+
+    def _keep(self, x: FloatArray, y: FloatArray, value: float) -> None:
+        if not value > self._value:
+            return
+        x, y = (np.clip(p, self._lower, self._upper) for p in (x, y))
+        exact = self._judge(x, y)
+        if exact > self.exact:
+            self.exact, self._value = exact, float(exact)
+            self.x, self.y = x, y
+
+
+def search_pairs(
+    network: ReluNetwork,
+    data: NetworkData,
+    judge: Judge,
+    *,
+    gap: float,
+    deadline: float | None,
+    seed: int,
+    start: tuple[Sequence[Fraction], Sequence[Fraction]] | None,
+    progress: Callable[[Progress], None] | None,
+) -> Found:
+    """Bound the worst violation of a network with one output.
+
+    Parameters
+    ----------
+    network : ReluNetwork
+    data : NetworkData
+        The network on its box, with rigorous bounds.
+    judge : callable
+        The exact violation of a pair of doubles.
+    gap : float
+        Relative gap at which to stop.
+    deadline : float or None
+        On the clock of ``time.monotonic``.
+    seed : int
+    start : pair of points, optional
+    progress : callable, optional
+    """
+    clock = _Clock()
+    incumbent = PairIncumbent(data, judge)
+    upper = min(width_bound(data), jump_bound(network, data))
+    status, nodes = "optimal", 0
+    try:
+        if upper > 0:
+            if start is not None:
+                incumbent.take(*start)
+            incumbent.start(seed, deadline)
+            clock.lap("search")
+            effort = QUICK if _free(data) <= QUICK_NEURONS else THOROUGH
+            data = tightened(data, effort, _share(deadline))
+            upper = min(upper, width_bound(data), jump_bound(network, data))
+            clock.lap("bounds")
+            options = TreeOptions(deadline, gap, ROUNDING_SHARE * width_bound(data))
+            tree = _tree(data, incumbent, options, upper, progress)
+            try:
+                status = tree.run()
+            finally:
+                nodes, upper = tree.nodes, min(upper, tree.upper)
+            clock.lap("tree")
+    except KeyboardInterrupt:
+        status = "interrupted"
+    upper = max(upper, float(np.nextafter(incumbent.value, np.inf)) if incumbent.exact else 0.0)
+    return Found(status, incumbent.exact, incumbent.x, incumbent.y, upper, nodes, clock.times)
+
+
+def _tree(
+    data: NetworkData,
+    incumbent: PairIncumbent,
+    options: TreeOptions,
+    upper: float,
+    progress: Callable[[Progress], None] | None,
+) -> SignTree:
+    linked = LinkedNetwork(data.input_lower, data.input_upper, data.layers[:-1], PAIR)
+    columns = pair_columns(linked)
+    objective = Objective.of_row(data.output, 0, PAIR_WEIGHTS)
+    dual = SafeDual(linked, columns, objective)
+    relaxation: Relaxation = (
+        LinearRelaxation(linked, columns, objective)
+        if len(linked.free) <= LP_NEURONS
+        else SubgradientRelaxation(dual)
+    )
+    return SignTree(
+        dual, relaxation, incumbent, options, symmetric=True, first_bound=upper, progress=progress
+    )
+
+
+def width_bound(data: NetworkData) -> float:
+    """Return ``max f - min f``, which no violation exceeds."""
+    return float(np.nextafter(data.output.upper[0] - data.output.lower[0], np.inf))
+
+
+def jump_bound(network: ReluNetwork, data: NetworkData) -> float:
+    """Bound the worst violation by what each neuron can bend down: no search, no solver.
+
+    The violation is ``- sum of J(a) g`` over the neurons, with the Jensen gap
+    ``g = (relu(z_x) + relu(z_y)) / 2 - relu((z_x + z_y) / 2)`` of each, at most
+    ``min(-l, u) / 2``, and averaged activations a in [0, 1]; 0 for input-convex networks.
+
+    References
+    ----------
+    docs/theory.md, section 6.
+    """
+    on_off = {
+        layer.name: (layer.lower >= 0, layer.upper <= 0)
+        for layer in data.layers[:-1]
+        if layer.is_relu
+    }
+    signs = sign_bounds(network, on_off)
+    total, terms = 0.0, 8
+    for layer in data.layers[:-1]:
+        if layer.is_relu:
+            reach = np.clip(np.minimum(layer.upper, -layer.lower), 0.0, None) / 2
+            total += float(np.maximum(-signs[layer.name][0], 0.0) @ reach)
+            terms += 2 * layer.size
+    return total * (1 + terms * EPS)
+
+
+def _free(data: NetworkData) -> int:
+    return sum(len(layer.unstable()) for layer in data.layers)
+
+
+def _share(deadline: float | None) -> float | None:
+    """Return when the bounds have had their share of the time."""
+    if deadline is None:
+        return None
+    now = time.monotonic()
+    return now + FIRST_SHARE * max(deadline - now, 0.0)
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.times: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.times[stage] = now - self._last
+        self._last = now

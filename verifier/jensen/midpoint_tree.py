@@ -1,0 +1,341 @@
+"""Branch and bound over the signs of pre-activations, with bounds that hold exactly.
+
+A node fixes the signs of free neurons at some of the linked points, that is, it switches
+columns off. A relaxation proposes multipliers, and :class:`SafeDual` turns them into a
+bound that is true in real arithmetic: the solver decides nothing.
+
+References
+----------
+docs/theory.md, section 6.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jensen.midpoint_linked import BoolArray, SafeDual
+from jensen.midpoint_relaxation import Relaxation, Relaxed
+from jensen.network import FloatArray
+from jensen_encodings.highs import Progress
+
+Signs = NDArray[np.int8]
+
+BATCH = 32  # nodes whose bounds are computed at once
+REPORT_SECONDS = 0.2
+PRIOR = 2.0  # observations that the mean of all counts for, in pseudo-costs
+LEAST_GAIN = 1e-6  # per unit of score
+CUT_SHARE = 0.5  # of the gap that is allowed: programs are cut off there
+
+
+@dataclass(frozen=True)
+class TreeOptions:
+    """When to stop: a time on the clock of ``time.monotonic``, gaps, nodes."""
+
+    deadline: float | None = None
+    relative_gap: float = 1e-4
+    absolute_gap: float = 1e-9
+    node_limit: int | None = None
+
+
+class Incumbent(Protocol):
+    """The best point so far."""
+
+    @property
+    def value(self) -> float:
+        """Its objective; a true lower bound of the maximum."""
+
+    def offer(self, base: FloatArray) -> None:
+        """Look at a primal estimate (free points, inputs) of a relaxation."""
+
+
+@dataclass(eq=False)
+class _Node:
+    """An open node.
+
+    Attributes
+    ----------
+    key : float
+        What the relaxation says, to choose the next node.
+    bound : float
+        What is proved.
+    candidates : array or None
+        Multipliers that are still to be evaluated.
+    """
+
+    key: float
+    bound: float
+    signs: Signs
+    allowed: BoolArray
+    multipliers: Any  # float32 (free neurons, points)
+    candidates: FloatArray | None
+    score: Any = None
+    basis: Any = None
+    expanded: bool = False
+
+
+class SignTree:
+    """Maximise an objective over a linked network.
+
+    Parameters
+    ----------
+    dual : SafeDual
+    relaxation : Relaxation
+    incumbent : Incumbent
+    options : TreeOptions
+    symmetric : bool
+        The first two points may be exchanged.
+    first_bound : float
+        A true upper bound that is already known.
+    progress : callable, optional
+    """
+
+    def __init__(
+        self,
+        dual: SafeDual,
+        relaxation: Relaxation,
+        incumbent: Incumbent,
+        options: TreeOptions,
+        *,
+        symmetric: bool = False,
+        first_bound: float = np.inf,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> None:
+        self._dual, self._relaxation, self._incumbent = dual, relaxation, incumbent
+        self._options, self._symmetric, self._progress = options, symmetric, progress
+        z, own = dual.columns.z, dual.columns.own
+        # columns that a sign of their neuron at a point leaves, and those that need it
+        self._left = {1: z >= 0, -1: z <= 0}
+        self._strict = np.concatenate([z > 0, z < 0], axis=1)
+        self._starts = np.searchsorted(own, np.arange(len(dual.linked.free) + 1))
+        self._gains = _Gains((len(dual.linked.free), dual.linked.points))
+        self._began = self._reported = time.perf_counter()
+        self._heap: list[tuple[float, int, _Node]] = []
+        self._pending: list[_Node] = []
+        self._count = itertools.count()
+        self._closed = -np.inf
+        self._first_bound = first_bound
+        self._expanding = -np.inf  # bound of the node whose children are not yet there
+        self.nodes = 0
+
+    @property
+    def upper(self) -> float:
+        """The proved bound so far."""
+        waiting = [node.bound for _, _, node in self._heap]
+        waiting += [node.bound for node in self._pending]
+        return max(self._closed, self._expanding, self._incumbent.value, *waiting)
+
+    @property
+    def threshold(self) -> float:
+        """Nodes with a bound up to this are closed."""
+        value = self._incumbent.value
+        return value + max(self._options.relative_gap * abs(value), self._options.absolute_gap)
+
+    def run(self) -> str:
+        """Search until the gap is closed or a limit is met; Ctrl-C stops it.
+
+        Returns
+        -------
+        str
+            ``"optimal"``, ``"time limit"``, ``"node limit"`` or ``"interrupted"``.
+        """
+        try:
+            ended = self._search()
+        except KeyboardInterrupt:
+            ended = "interrupted"
+        self._certify()
+        return ended
+
+    def _search(self) -> str:
+        shape = (len(self._dual.linked.free), self._dual.linked.points)
+        self._expanding = self._first_bound
+        signs, everything = np.zeros(shape, dtype=np.int8), np.ones(len(self._strict), dtype=bool)
+        self._solve(signs, everything, np.zeros(shape), self._first_bound, None)
+        self._certify()
+        self._expanding = -np.inf
+        while True:
+            if not self._heap or -self._heap[0][0] <= self.threshold:
+                self._certify()
+                self._close()
+                if not self._heap:
+                    return "optimal"
+            if self._options.deadline is not None and time.monotonic() > self._options.deadline:
+                return "time limit"
+            if self._options.node_limit is not None and self.nodes >= self._options.node_limit:
+                return "node limit"
+            self._expand(heapq.heappop(self._heap)[2])
+            if len(self._pending) >= BATCH:
+                self._certify()
+            self._report()
+
+    # ------------------------------------------------------------------------- nodes
+
+    def _expand(self, node: _Node) -> None:
+        if node.bound <= self.threshold:
+            self._closed = max(self._closed, node.bound)
+            return
+        node.expanded = True
+        self._expanding = node.bound
+        if node.score is None:
+            self._relax_fully(node)
+        branch = self._branching(node)
+        if branch is None:
+            self._closed = max(self._closed, node.bound)
+        else:
+            multipliers = node.multipliers.astype(np.float64)
+            keys = [
+                self._solve(signs, allowed, multipliers, node.bound, node.basis)
+                for signs, allowed in self._children(node, *branch)
+            ]
+            self._gains.learn(node, branch, keys, self.threshold)
+        self._expanding = -np.inf
+
+    def _solve(
+        self, signs: Signs, allowed: BoolArray, parent: FloatArray, bound: float, basis: Any
+    ) -> float:
+        """Relax a node and put it on the heap; its bound is computed later."""
+        self.nodes += 1
+        value = self._incumbent.value
+        target = value + CUT_SHARE * (self.threshold - value)
+        deadline = self._options.deadline
+        seconds = None if deadline is None else deadline - time.monotonic()
+        found = self._relaxation.relax(allowed, parent, target, basis, seconds)
+        if found.base is not None:
+            self._incumbent.offer(found.base)
+        node = _node(signs, allowed, bound, found)
+        self._push(node)
+        return node.key
+
+    def _relax_fully(self, node: _Node) -> None:
+        """Find out where to branch below a node that was cut off but is not closed."""
+        deadline = self._options.deadline
+        seconds = None if deadline is None else deadline - time.monotonic()
+        parent = node.multipliers.astype(np.float64)
+        found = self._relaxation.relax(node.allowed, parent, -np.inf, None, seconds)
+        if found.score is not None:
+            node.score, node.basis = found.score.astype(np.float32), found.basis
+            node.multipliers = found.candidates[-1].astype(np.float32)
+
+    def _push(self, node: _Node) -> None:
+        if node.candidates is not None:
+            self._pending.append(node)
+            if node.key <= self.threshold:
+                return  # comes back if its bound does not close it
+        heapq.heappush(self._heap, (-node.key, next(self._count), node))
+
+    def _certify(self) -> None:
+        """Compute the bounds of all nodes that were solved since the last time."""
+        pending, self._pending = self._pending, []
+        if not pending:
+            return
+        counts = [0 if node.candidates is None else len(node.candidates) for node in pending]
+        owner = np.repeat(np.arange(len(pending)), counts)
+        many = np.concatenate([n.candidates for n in pending if n.candidates is not None])
+        allowed = np.array([node.allowed for node in pending])
+        bounds = self._dual.evaluate(many, allowed[owner]).bound
+        starts = np.concatenate([[0], np.cumsum(counts)]).astype(int)
+        waiting = {id(node) for _, _, node in self._heap}
+        for node, start, stop in zip(pending, starts[:-1], starts[1:], strict=True):
+            best = start + int(np.argmin(bounds[start:stop]))
+            node.bound = min(node.bound, float(bounds[best]))
+            node.multipliers = many[best].astype(np.float32)
+            node.candidates = None
+            if id(node) not in waiting and not node.expanded:
+                node.key = node.bound
+                if node.bound <= self.threshold:
+                    self._closed = max(self._closed, node.bound)
+                else:
+                    self._push(node)
+
+    def _close(self) -> None:
+        """Drop the nodes that are proved to be below the threshold; the others go on."""
+        nodes = [node for _, _, node in self._heap]
+        self._heap = []
+        for node in nodes:
+            if node.bound <= self.threshold:
+                self._closed = max(self._closed, node.bound)
+            else:
+                node.key = max(node.key, node.bound) if node.key <= self.threshold else node.key
+                self._push(node)
+
+    def _branching(self, node: _Node) -> tuple[int, int] | None:
+        """Return the neuron and point that promise most; None if all are fixed."""
+        if not len(node.signs):
+            return None
+        strict = self._strict & node.allowed[:, None]
+        sides = np.logical_or.reduceat(strict, self._starts[:-1], axis=0)
+        points = node.signs.shape[1]
+        undecided = sides[:, :points] & sides[:, points:]
+        if not undecided.any():
+            return None
+        score = np.zeros(node.signs.shape) if node.score is None else node.score
+        promise = np.where(undecided, self._gains.expected(score), -1.0)
+        neuron, point = np.unravel_index(np.argmax(promise), promise.shape)
+        return int(neuron), int(point)
+
+    def _children(
+        self, node: _Node, neuron: int, point: int
+    ) -> Iterable[tuple[Signs, BoolArray]]:
+        """Yield the children; while x and y are fixed alike, of two mixed signs one will do."""
+        choices: list[dict[int, int]] = [{point: 1}, {point: -1}]
+        same = self._symmetric and point < 2
+        if same and np.array_equal(node.signs[:, 0], node.signs[:, 1]):
+            choices = [{0: 1, 1: 1}, {0: -1, 1: -1}, {0: -1, 1: 1}]
+        mine = slice(self._starts[neuron], self._starts[neuron + 1])
+        for choice in choices:
+            signs, allowed = node.signs.copy(), node.allowed.copy()
+            for which, sign in choice.items():
+                signs[neuron, which] = sign
+                allowed[mine] &= self._left[sign][mine, which]
+            yield signs, allowed
+
+    def _report(self) -> None:
+        now = time.perf_counter()
+        if self._progress is not None and now - self._reported >= REPORT_SECONDS:
+            self._reported = now
+            value = self._incumbent.value
+            self._progress(Progress(value, self.upper, self.nodes, now - self._began))
+
+
+class _Gains:
+    """What branching has brought, per unit of score: pseudo-costs.
+
+    References
+    ----------
+    Achterberg, Koch, Martin, "Branching rules revisited", Operations Research Letters 33,
+    2005.
+    """
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self._sum, self._count = np.zeros(shape), np.zeros(shape)
+
+    def expected(self, score: FloatArray) -> FloatArray:
+        """Return the gains that scores promise, up to a factor."""
+        count = self._count.sum()
+        mean = self._sum.sum() / count if count else 1.0
+        return np.asarray(score * (self._sum + PRIOR * mean) / (self._count + PRIOR))
+
+    def learn(
+        self, node: _Node, branch: tuple[int, int], keys: list[float], threshold: float
+    ) -> None:
+        """Note what the children's relaxations gained, by the geometric mean."""
+        score = 0.0 if node.score is None else float(node.score[branch])
+        if score > 0 and np.isfinite(node.key):
+            gains = [max(node.key - max(key, threshold), LEAST_GAIN * score) for key in keys]
+            self._sum[branch] += np.exp(np.mean(np.log(gains))) / score
+            self._count[branch] += 1
+
+
+def _node(signs: Signs, allowed: BoolArray, bound: float, found: Relaxed) -> _Node:
+    multipliers = found.candidates[-1].astype(np.float32)
+    score = None if found.score is None else found.score.astype(np.float32)
+    # a bound that was known before says nothing of where to go on
+    key = found.value if found.value < np.inf else bound
+    return _Node(key, bound, signs, allowed, multipliers, found.candidates, score, found.basis)
