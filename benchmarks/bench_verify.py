@@ -159,11 +159,25 @@ def needles() -> Iterator[Case]:
             )
 
 
+def top_twos() -> Iterator[Case]:
+    for pieces, inputs, quick in ((6, 10, True), (6, 30, True), (5, 400, True), (8, 30, False)):
+        yield Case(
+            "top-two",
+            f"{pieces} pieces d={inputs}",
+            lambda seed, k=pieces, d=inputs: families.top_two(k, d, seed),
+            UNIT,
+            1,
+            expected="convex",
+            quick=quick,
+        )
+
+
 SUITES: dict[str, Callable[[], Iterator[Case]]] = {
     "tournament": tournaments,
     "default-init": cells,
     "icnn": icnns,
     "needle": needles,
+    "top-two": top_twos,
 }
 
 

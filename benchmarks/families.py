@@ -66,6 +66,42 @@ def tournament(
     return ReluNetwork(inputs, blocks)
 
 
+def top_two(pieces: int, inputs: int, seed: int = 0) -> ReluNetwork:
+    """Sum of the two largest of some random affine functions: convex everywhere.
+
+    The pieces are inserted one after the other into the two largest so far, by
+    ``max(a, b) = b + relu(a - b)`` and ``min(a, b) = a - relu(a - b)`` with skips from the
+    input. The kinks interact in every block, so that many linear programs are solved.
+    """
+    rng = np.random.default_rng(seed)
+    # a form: (coefficients of the inputs and of the ReLUs so far, constant)
+    width = inputs + 2 * pieces - 3
+    forms = np.zeros((pieces, width + 1))
+    forms[:, :inputs] = np.round(rng.normal(size=(pieces, inputs)) * 64) / 64
+    forms[:, -1] = np.round(rng.normal(size=pieces) * 64) / 64
+    blocks: list[Block] = []
+
+    def weights(form: Array) -> dict[str, Array]:
+        parts = {INPUT: form[None, :inputs]}
+        parts |= {f"relu_{i + 1}": form[None, inputs + i : inputs + i + 1]
+                  for i in range(len(blocks)) if form[inputs + i]}  # fmt: skip
+        return parts
+
+    def relu(form: Array) -> Array:
+        blocks.append(Block(f"relu_{len(blocks) + 1}", weights(form), form[-1:]))
+        return np.eye(1, width + 1, inputs + len(blocks) - 1)[0]
+
+    gap = relu(forms[0] - forms[1])
+    first, second = forms[1] + gap, forms[0] - gap
+    for piece in forms[2:]:
+        gap = relu(piece - first)
+        first, loser = first + gap, piece - gap
+        second = second + relu(loser - second)
+    total = first + second
+    blocks.append(Block(OUTPUT, weights(total), total[-1:], Activation.IDENTITY))
+    return ReluNetwork(inputs, blocks)
+
+
 def with_idle_negatives(network: ReluNetwork, seed: int = 0, *, share: float = 0.2) -> ReluNetwork:
     """Add neurons that are never on, with random sparse negative outgoing weights.
 

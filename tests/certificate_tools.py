@@ -21,6 +21,7 @@ from jensen.network import ReluNetwork
 
 CHECKER = Path(__file__).resolve().parents[1] / "verifier" / "jensen" / "checker.py"
 Lines = list[Any]
+FARTHEST = 2**40
 
 
 def lonely_checker() -> ModuleType:
@@ -56,11 +57,16 @@ def to_bytes(lines: Lines) -> bytes:
 
 
 def domain_of(claim: dict[str, Any]) -> Domain:
-    """Read a domain back; its numbers are doubles in these tests."""
+    """Read a domain back; its numbers are doubles in these tests, or absurdly large.
+
+    The kinks of the tiny networks meet each other far inside of ``FARTHEST``, beyond which
+    all regions are cones: convexity is the same on a box that is cut there.
+    """
     record = claim["domain"]
 
     def numbers(items: list[str]) -> list[float]:
-        return [float(LONELY.rational(item)) for item in items]
+        exact = [LONELY.rational(item) for item in items]
+        return [float(max(-FARTHEST, min(value, FARTHEST))) for value in exact]
 
     if record["type"] == "box":
         return Box(numbers(record["lower"]), numbers(record["upper"]))
@@ -92,6 +98,39 @@ def double_line(lines: Lines, rng: np.random.Generator) -> Lines:
     return [*lines[: at + 1], *lines[at:]]
 
 
+def drop_leaf(lines: Lines, rng: np.random.Generator) -> Lines:
+    at = _pick(rng, _where(lines, "sign", "empty", "smooth"))
+    return lines if at is None else lines[:at] + lines[at + 1 :]
+
+
+def drop_child(lines: Lines, rng: np.random.Generator) -> Lines:
+    """Take a branch away and leave one of its two subtrees."""
+    at = _pick(rng, _where(lines, "branch"))
+    if at is None:
+        return lines
+    middle = _end_of_subtree(lines, at + 1)
+    end = _end_of_subtree(lines, middle)
+    kept = _pick(rng, [lines[at + 1 : middle], lines[middle:end]])
+    return lines[:at] + kept + lines[end:]
+
+
+def _end_of_subtree(lines: Lines, start: int) -> int:
+    left, at = 1, start
+    while left:
+        left += 1 if lines[at][0] == "branch" else -1
+        at += 1
+    return at
+
+
+def swap_children(lines: Lines, rng: np.random.Generator) -> Lines:
+    at = _pick(rng, _where(lines, "branch"))
+    if at is None:
+        return lines
+    middle = _end_of_subtree(lines, at + 1)
+    end = _end_of_subtree(lines, middle)
+    return lines[: at + 1] + lines[middle:end] + lines[at + 1 : middle] + lines[end:]
+
+
 def truncate(lines: Lines, rng: np.random.Generator) -> Lines:
     return lines[: int(rng.integers(len(lines)))]
 
@@ -112,22 +151,24 @@ def swap_trees(lines: Lines, rng: np.random.Generator) -> Lines:
 
 
 def other_neuron(lines: Lines, rng: np.random.Generator) -> Lines:
-    at = _pick(rng, _where(lines, "tree", "branch", "bound"))
-    other = _pick(rng, _where(lines, "tree", "branch", "bound"))
+    at = _pick(rng, _where(lines, "tree", "branch"))
+    other = _pick(rng, _where(lines, "tree", "branch"))
     if at is not None:
         lines[at][1:3] = lines[other][1:3]
     return lines
 
 
 def other_leaf(lines: Lines, rng: np.random.Generator) -> Lines:
-    at = _pick(rng, _where(lines, "sign", "flat", "empty", "smooth"))
+    at = _pick(rng, _where(lines, "sign", "empty", "smooth"))
     if at is not None:
-        lines[at] = _pick(rng, [["sign"], ["flat"], ["empty", []]])
+        lines[at] = _pick(rng, [["sign"], ["empty", []]])
     return lines
 
 
 def _multipliers(lines: Lines) -> list[Lines]:
-    return [lines[i][-1] for i in _where(lines, "empty", "bound") if lines[i][-1]]
+    found = [lines[i][-1] for i in _where(lines, "empty")]
+    found += [entry[-1] for i in _where(lines, "bounds") for entry in lines[i][-1]]
+    return [entries for entries in found if entries]
 
 
 def change_multiplier(lines: Lines, rng: np.random.Generator) -> Lines:
@@ -138,6 +179,33 @@ def change_multiplier(lines: Lines, rng: np.random.Generator) -> Lines:
         change = _pick(rng, [-value, 2 * value, value + 1, value * 10**40, value / 3])
         entry[-1] = str(change)
     return lines
+
+
+def flip_sign(lines: Lines, rng: np.random.Generator) -> Lines:
+    numbers = _numbers(lines)
+    if numbers:
+        place, at = _pick(rng, numbers)
+        place[at] = str(-LONELY.rational(place[at]))
+    return lines
+
+
+def huge_number(lines: Lines, rng: np.random.Generator) -> Lines:
+    numbers = _numbers(lines)
+    if numbers:
+        place, at = _pick(rng, numbers)
+        huge = ["9" * 4000, "0x" + "f" * 50_000, "1/0x1" + "0" * 50_000, "9" * 300_000]
+        place[at] = _pick(rng, huge)
+    return lines
+
+
+def _numbers(lines: Lines) -> list[tuple[list[str], int]]:
+    """Return where exact numbers are: multipliers, points, sides and rows of the domain."""
+    found = [(entry, len(entry) - 1) for entries in _multipliers(lines) for entry in entries]
+    lists = [part for i in _where(lines, "smooth", "pair", "interior") for part in lines[i][1:]]
+    domain = lines[0]["domain"]
+    lists += [domain[side] for side in ("lower", "upper", "b") if side in domain]
+    lists += domain.get("A", [])
+    return found + [(part, at) for part in lists for at in range(len(part))]
 
 
 def drop_multiplier(lines: Lines, rng: np.random.Generator) -> Lines:
@@ -194,27 +262,31 @@ def other_digest(lines: Lines, rng: np.random.Generator) -> Lines:
 
 
 MUTATIONS: tuple[Mutation, ...] = (
-    drop_line, double_line, truncate, swap_lines, swap_trees, other_neuron, other_leaf,
-    change_multiplier, drop_multiplier, other_row, move_point, other_domain, other_claim,
-    other_inputs, other_digest,
+    drop_line, double_line, drop_leaf, drop_child, swap_children, truncate, swap_lines,
+    swap_trees, other_neuron, other_leaf, flip_sign, huge_number, change_multiplier,
+    drop_multiplier, other_row, move_point, other_domain, other_claim, other_inputs,
+    other_digest,
 )  # fmt: skip
+BYTES = "bytes"  # the change of a bit, or an end in the middle of a line
 
 
-def mutant(lines: Lines, rng: np.random.Generator) -> bytes:
-    """Return the certificate with one seeded change, of its records or of its bytes."""
+def mutant(lines: Lines, rng: np.random.Generator) -> tuple[str, bytes]:
+    """Return the certificate with one seeded change, of its records or bytes, and its name."""
     original = to_bytes(lines)
     while True:
-        data = _changed(lines, rng)
+        if rng.random() < 0.1:
+            name, data = BYTES, _changed_bytes(original, rng)
+        else:
+            mutation = _pick(rng, list(MUTATIONS))
+            name, data = mutation.__name__, to_bytes(mutation(copy.deepcopy(lines), rng))
         if data != original:
-            return data
+            return name, data
 
 
-def _changed(lines: Lines, rng: np.random.Generator) -> bytes:
-    if rng.random() < 0.1:
-        data = bytearray(to_bytes(lines))
-        at = int(rng.integers(len(data)))
-        if rng.random() < 0.5:
-            return bytes(data[:at])
-        data[at] ^= 1 << int(rng.integers(7))
-        return bytes(data)
-    return to_bytes(_pick(rng, list(MUTATIONS))(copy.deepcopy(lines), rng))
+def _changed_bytes(original: bytes, rng: np.random.Generator) -> bytes:
+    data = bytearray(original)
+    at = int(rng.integers(len(data)))
+    if rng.random() < 0.5:
+        return bytes(data[:at])
+    data[at] ^= 1 << int(rng.integers(7))
+    return bytes(data)

@@ -14,7 +14,7 @@ from fuzz import tiny_network
 from jensen.certificate import certify_convex, export_json
 from jensen.decide import verify
 from jensen.domain import Box, Domain, Everywhere, Polyhedron
-from jensen.errors import CertificateError
+from jensen.errors import CertificateError, OptionError
 from jensen.network import ReluNetwork
 from jensen.verdict import Status
 from jensen_encodings.lp import LpResult, LpSolver
@@ -62,6 +62,40 @@ def test_concave_and_partial_claims_are_certified(seed: int, tmp_path: Path) -> 
         certified(network, domain, tmp_path, inputs=(0,))
 
 
+def flat_polyhedra(n: int) -> list[Polyhedron]:
+    """A simplex, a line whose second equation shows on the first one only, a half-space of it."""
+    eye, ones = np.eye(n), np.ones((1, n))
+    plane = np.vstack([ones, -ones])
+    narrow = np.vstack([plane, eye[:1] + ones / 2, -eye[:1] + ones / 4, -eye[-1:]])
+    return [
+        Polyhedron(np.vstack([plane, -eye]), np.array([1.0, -1.0, *np.zeros(n)])),
+        Polyhedron(narrow, np.array([0.0, 0.0, 0.5, -0.5, 4.0])),
+        Polyhedron(np.vstack([plane, -eye[:1]]), np.array([0.5, -0.5, 1.0])),
+    ]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_polyhedra_without_interior_are_certified(seed: int, tmp_path: Path) -> None:
+    _, network = tiny_network(seed)
+    for domain in flat_polyhedra(network.input_size)[: 3 if network.input_size > 1 else 1]:
+        certified(network, domain, tmp_path)
+        certified(network, domain, tmp_path, concave=True)
+
+
+def test_slabs_thinner_than_the_solver_sees_are_certified(tmp_path: Path) -> None:
+    """A third is no double: what looks like an equation leaves a width of 3e-17."""
+    _, network = tiny_network(15)
+    assert network.input_size == 3
+    A = [[1, 1, 1], [-1, -1, -1], [1.5, 0.5, 0.5], [1 / 3 - 1, 1 / 3, 1 / 3], [0, 0, -1]]
+    certified(network, Polyhedron(A, [0, 0, 0.5, -0.5, 4]), tmp_path)
+
+
+def test_partial_claims_need_an_interior(tmp_path: Path) -> None:
+    _, network = tiny_network(1)
+    with pytest.raises(OptionError, match="certificate of partial convexity needs a polyhedron"):
+        verify(network, flat_polyhedra(network.input_size)[0], certificate=True, inputs=(0,))
+
+
 def test_the_cases_with_known_truth_are_certified(shared_cases: Path, tmp_path: Path) -> None:
     for name in ("handmade", "degenerate"):
         for case in json.loads((shared_cases / f"{name}.json").read_text())[::4]:
@@ -73,23 +107,6 @@ def test_the_cases_with_known_truth_are_certified(shared_cases: Path, tmp_path: 
                 if truth is not None:
                     status = certified(network, domain, tmp_path)
                     assert (status is Status.CONVEX) == truth
-
-
-@pytest.mark.slow
-def test_all_cases_with_known_truth_are_certified(shared_cases: Path, tmp_path: Path) -> None:
-    for name in ("handmade", "degenerate"):
-        for case in json.loads((shared_cases / f"{name}.json").read_text()):
-            network = ReluNetwork.from_layers(case["weights"], case["biases"])
-            certified(network, Box(*case["box"]), tmp_path)
-            certified(network, Everywhere(), tmp_path)
-    for file in shared_cases.glob("cell_*.npz"):
-        cell = np.load(file)
-        for i in range(200):
-            network = ReluNetwork.from_layers(
-                [cell[f"W{k}"][i] for k in range(3)], [cell[f"b{k}"][i] for k in range(3)]
-            )
-            certified(network, Box(-100, 100), tmp_path)
-            certified(network, Everywhere(), tmp_path)
 
 
 def tournament(pieces: int, inputs: int, seed: int = 0) -> ReluNetwork:
@@ -155,9 +172,10 @@ def test_corrupted_solver_numbers_leave_certificates_right(
         monkeypatch.setattr(LpSolver, "maximise", corrupt)
         verdict = verify(network, domain, certificate=True)
         monkeypatch.setattr(LpSolver, "maximise", honest)
+        if verdict.status is not Status.UNKNOWN:
+            assert (verdict.status is Status.CONVEX) == truth
         if verdict.certificate is not None:
             assert check(network, verdict.certificate, tmp_path) == 0
-            assert (verdict.status is Status.CONVEX) == truth
 
 
 def test_certificates_of_the_same_proof_are_the_same_bytes(tmp_path: Path) -> None:
@@ -173,3 +191,21 @@ def test_certificates_of_the_same_proof_are_the_same_bytes(tmp_path: Path) -> No
 def test_an_export_needs_its_ending(tmp_path: Path) -> None:
     with pytest.raises(CertificateError, match=r"must end in \.json"):
         export_json(tournament(2, 1), tmp_path / "model.txt")
+
+
+def test_producing_a_certificate_keeps_to_the_time_limit() -> None:
+    network = tournament(8, 2)
+    with pytest.raises(CertificateError, match="time limit"):
+        certify_convex(network, Everywhere(), out_of_time=lambda: True)
+
+
+def test_every_output_has_its_own_certificate(tmp_path: Path) -> None:
+    network = ReluNetwork.from_layers(
+        [[[1.0], [-1.0]], [[1.0, 1.0], [1.0, -2.0]]], [[0, 0], [0, 0]]
+    )
+    verdict = verify(network, certificate=True)
+    assert [part.status for part in verdict.outputs] == [Status.CONVEX, Status.NONCONVEX]
+    for k, part in enumerate(verdict.outputs):
+        assert part.certificate is not None
+        assert part.certificate.lines[0]["output"] == k
+        assert check(network, part.certificate, tmp_path) == 0

@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from test_exact_lp import holds, vertices
 
 from jensen.domain import Polyhedron
-from jensen.polyhedron import BOX_INPUTS, bounding_box, inner_ball, linear_hull, strict_point
+from jensen.polyhedron import (
+    BOX_INPUTS,
+    bounding_box,
+    inner_ball,
+    linear_hull,
+    relative_interior,
+    strict_point,
+)
 from jensen.rational import ZERO, rationals
 
 ENTRIES = st.sampled_from([0.0, 1.0, -1.0, 2.0, 0.1])
@@ -177,3 +184,19 @@ def test_rows_of_any_size_give_the_same_box():
     assert box is not None
     assert box[0] == pytest.approx([-1.0, -2.0])
     assert box[1] == pytest.approx([1.0, 2.0])
+
+
+@given(polytopes())
+def test_a_point_is_inside_and_multipliers_show_what_is_an_equation(polytope):
+    A, b = polytope
+    cone = cone_of(A, b)
+    found = relative_interior(cone)
+    if found is None:
+        assert not corners(A, b)
+        return
+    multipliers = np.array(found.multipliers, dtype=object)
+    assert not any(multipliers @ cone)
+    for row, y in zip(cone, found.multipliers, strict=True):
+        assert y >= 0
+        value = row @ found.point
+        assert value == 0 if y > 0 or not any(row) else value < 0

@@ -17,6 +17,7 @@ from jensen.exact import nearest_double, root_to_double, to_double
 from jensen.rational import (
     ONE,
     ZERO,
+    SparseRows,
     decimal,
     float_below,
     floats,
@@ -166,3 +167,10 @@ def test_a_single_solution_points_the_way_of_the_guess():
 def test_without_columns_everything_is_a_solution():
     assert null_space([[], []]) == [[ONE, ZERO], [ZERO, ONE]]
     assert null_space([]) == []
+
+
+def test_sparse_rows_multiply_like_the_dense_matrix() -> None:
+    matrix = rationals(np.array([[0.0, 0.5, 0.0], [0.0, 0.0, 0.0], [-3.0, 0.1, 2.0]]))
+    vector = rationals(np.array([7.0, -0.3, 1e-300]))
+    assert (SparseRows(matrix) @ vector).tolist() == (matrix @ vector).tolist()
+    assert (SparseRows(matrix[:0]) @ vector).tolist() == []

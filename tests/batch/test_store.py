@@ -1,5 +1,6 @@
 """The store of results."""
 
+import gzip
 import os
 import sqlite3
 from dataclasses import replace
@@ -178,3 +179,19 @@ def test_an_onnx_file_with_weights_elsewhere_is_read_every_time(tmp_path):
     assert fingerprint(outside) is None
     assert fingerprint(tmp_path) is None
     assert fingerprint(Path(tmp_path / "nothing.onnx")) is None
+
+
+def test_a_stored_verdict_without_its_certificate_is_proved_again(tmp_path, make):
+    cases = find_cases([make("a.npz", 1.0)])
+    folder = tmp_path / "certificates"
+    folder.mkdir()
+    with Store(tmp_path / "s.db") as store:
+        run_batch(cases, store=store)
+        ((_, row),) = run_batch(cases, store=store, certificates=str(folder))
+        (file,) = folder.iterdir()
+        assert row.certificate == str(file)
+        assert row.certificate_bytes == len(gzip.decompress(file.read_bytes()))
+        assert run_batch(cases, store=store, certificates=str(folder))[0][1] == row
+        file.unlink()
+        run_batch(cases, store=store, certificates=str(folder))
+        assert file.exists()

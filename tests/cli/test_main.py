@@ -271,3 +271,9 @@ def test_convert_writes_a_model_with_the_same_verdict(capsys, nonconvex_file, tm
     assert run(capsys, "convert", nonconvex_file, tmp_path / "out.onnx")[0] == 0
     assert run(capsys, "verify", tmp_path / "out.onnx")[0] == 1
     assert "cannot write" in the_error(capsys, "convert", nonconvex_file, tmp_path / "out.pdf")
+
+
+def test_an_export_needs_its_ending(capsys, convex_file, tmp_path):
+    code, _, err = run(capsys, "export", convex_file, tmp_path / "model.txt")
+    assert code == 2
+    assert "must end in .npz or .json" in err

@@ -10,29 +10,31 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import scipy.sparse as sp
 
 from jensen import checker
+from jensen.bounded_network import BoundedNetwork
 from jensen.certify import GroupProof, Producer
-from jensen.checker import Claim, Model, Network, Rejected
+from jensen.checker import Claim, Model, Rejected
 from jensen.domain import Box, Domain, Polyhedron
-from jensen.errors import CertificateError
+from jensen.errors import CertificateError, DomainError
 from jensen.exact import exact_fractions
 from jensen.groups import GroupedNetwork
 from jensen.leaf_proof import text_of
-from jensen.lift import has_interior
+from jensen.lift import cone_of
 from jensen.network import ReluNetwork
-from jensen_encodings.lp import LpSolver
+from jensen.polyhedron import relative_interior
+from jensen.rational import fraction
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Certificate:
     """A claim with its proof, line by line.
 
@@ -44,12 +46,22 @@ class Certificate:
 
     lines: tuple[Any, ...]
 
+    @cached_property
+    def data(self) -> bytes:
+        """The lines as JSON Lines."""
+        text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in self.lines)
+        return text.encode()
+
+    @property
+    def size(self) -> int:
+        """Bytes, not compressed."""
+        return len(self.data)
+
     def write(self, path: str | Path) -> None:
         """Write JSON Lines, gzipped if the name ends in ``.gz``; the same bytes every time."""
-        text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in self.lines)
-        data = text.encode()
         file = Path(path)
-        file.write_bytes(gzip.compress(data, mtime=0) if file.suffix == ".gz" else data)
+        zipped = file.suffix == ".gz"
+        file.write_bytes(gzip.compress(self.data, mtime=0) if zipped else self.data)
 
 
 # -------------------------------------------------------------------------- export
@@ -117,14 +129,8 @@ def checker_model(network: ReluNetwork) -> Model:
 # --------------------------------------------------------------------------- claims
 
 
-def domain_record(domain: Domain, inputs: int, *, interior: bool = True) -> dict[str, Any]:
-    """Describe a domain in exact numbers.
-
-    Raises
-    ------
-    CertificateError
-        For a polyhedron of zero width, which the format does not cover.
-    """
+def domain_record(domain: Domain, inputs: int) -> dict[str, Any]:
+    """Describe a domain in exact numbers."""
     if isinstance(domain, Box):
         lower, upper = domain.bounds(inputs)
         return {
@@ -133,27 +139,28 @@ def domain_record(domain: Domain, inputs: int, *, interior: bool = True) -> dict
             "upper": [text_of(v) for v in exact_fractions(upper)],
         }
     if isinstance(domain, Polyhedron):
-        record = {
+        return {
             "type": "polyhedron",
             "A": [[text_of(v) for v in exact_fractions(row)] for row in domain.A],
             "b": [text_of(v) for v in exact_fractions(domain.b)],
         }
-        return record | ({"interior": _interior(domain, inputs)} if interior else {})
     return {"type": "everywhere"}
 
 
-def _interior(domain: Polyhedron, inputs: int) -> list[str]:
-    """Find a point strictly inside a polyhedron, with the largest margin up to 1."""
-    if not has_interior(domain, inputs):
-        raise CertificateError("certificates do not cover polyhedra of zero width")
-    norms = np.linalg.norm(domain.A, axis=1)
-    matrix = np.vstack([np.column_stack([domain.A, norms]), [0.0] * inputs + [1.0]])
-    limits = np.append(domain.b, 1.0)
-    c = np.append(np.zeros(inputs), 1.0)
-    result = LpSolver().maximise(c, matrix, limits, np.zeros(len(limits), dtype=bool))
-    if not result.x.size:
-        raise CertificateError("no point strictly inside the polyhedron was found")
-    return [text_of(v) for v in exact_fractions(result.x[:-1])]
+def interior_rule(domain: Polyhedron) -> list[Any]:
+    """Return a point inside a polyhedron, and multipliers that show which rows are equations.
+
+    Raises
+    ------
+    DomainError
+        If the polyhedron is empty.
+    """
+    found = relative_interior(cone_of(domain))
+    if found is None:
+        raise DomainError("the polyhedron is empty")
+    point = [fraction(v / found.point[-1]) for v in found.point[:-1]]
+    multipliers = [fraction(y) for y in found.multipliers[:-1]]
+    return ["interior", [text_of(v) for v in point], [text_of(y) for y in multipliers]]
 
 
 def _claim(
@@ -168,7 +175,7 @@ def _claim(
         "network": network.digest,
         "claim": kind,
         "output": output,
-        "domain": domain_record(domain, network.input_size, interior=not kind.startswith("non")),
+        "domain": domain_record(domain, network.input_size),
     }
     if inputs is not None:
         claim["inputs"] = list(inputs)
@@ -211,6 +218,7 @@ def certify_convex(
     inputs: Sequence[int] | None = None,
     grouped: GroupedNetwork | None = None,
     proofs: Sequence[GroupProof] = (),
+    out_of_time: Callable[[], bool] = lambda: False,
 ) -> Certificate:
     """Turn a proof of convexity into a certificate.
 
@@ -227,16 +235,23 @@ def certify_convex(
         The prover's groups and bounds.
     proofs : sequence of GroupProof
         The prover's closed trees. Groups without one are searched from scratch.
+    out_of_time : callable
+        Asked now and then whether to give up.
 
     Raises
     ------
     CertificateError
-        If a leaf could not be certified; the message names it.
+        If a leaf could not be certified, which the message names, or time is up.
     """
     claim = _claim(network, domain, output, "concave" if concave else "convex", inputs)
     model = checker_model(network)
+    lines: list[Any] = [claim]
     try:
-        net = Network(model, Claim(claim, model))
+        read = Claim(claim, model)
+        if isinstance(domain, Polyhedron) and read.rows:
+            lines.append(interior_rule(domain))
+            checker.rule_interior(read, *(list(map(checker.rational, v)) for v in lines[-1][1:]))
+        net = BoundedNetwork(model, read, grouped, out_of_time)
     except (checker.Malformed, Rejected) as error:
         raise CertificateError(f"no certificate: {error}") from None
-    return Certificate((claim, *Producer(net, grouped, proofs).lines()))
+    return Certificate((*lines, *Producer(net, grouped, proofs).lines()))

@@ -7,22 +7,17 @@ because the prover knew tighter bounds. What comes out was checked once already.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 from jensen import checker
-from jensen.checker import ONE, Form, Malformed, Network, Rejected
-from jensen.errors import CertificateError
+from jensen.bounded_network import BoundedNetwork, Names
 from jensen.groups import GroupedNetwork
-from jensen.leaf_proof import Entry, LeafProver, Program, accepted, text_of
-from jensen.rational import fraction
-from jensen.tree import Node, Rule
+from jensen.leaf_proof import LeafProver
+from jensen.tree import Node
+from jensen.tree_writer import TreeWriter
 from jensen_encodings.lp import LpSolver
-
-EXTRA_NODES = 20_000  # nodes that may be added to the prover's tree of one group
-ON = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,50 +34,19 @@ class GroupProof:
     root: Node
 
 
-class Names:
-    """From the prover's units to the checker's: ``z_prover = factor * zeta``."""
-
-    def __init__(self, net: Network, grouped: GroupedNetwork | None) -> None:
-        self._net = net
-        self._grouped = grouped
-
-    def unit(self, level: int, index: int) -> tuple[int, Fraction]:
-        """Return the checker's unit and the factor of a unit of the prover."""
-        if self._grouped is None:
-            return ONE, Fraction(0)
-        lead = self._grouped.levels[level].units[index][0]
-        return self._net.neurons[lead.block][lead.index]
-
-    def settled(self) -> dict[int, bool]:
-        """Return the units that the prover's bounds settle, and on which side."""
-        if self._grouped is None:
-            return {}
-        kinks: dict[tuple[str, int], bool] = {}
-        for level in self._grouped.levels:
-            for members, kink in zip(level.units, level.kink, strict=True):
-                kinks.update({(member.block, member.index): bool(kink) for member in members})
-        found: dict[int, bool] = {}
-        for block, neurons in self._net.neurons.items():
-            for index, (unit, factor) in enumerate(neurons):
-                if block != "input" and not kinks.get((block, index), False):
-                    found[unit] = ((block, index) in kinks) == (factor > 0)
-        return found
-
-
 class Producer:
     """Builds the lines that follow the claim.
 
     Parameters
     ----------
-    net : Network
-        The checker's network; its bounds are tightened by what is written.
+    net : BoundedNetwork
     grouped : GroupedNetwork or None
         The prover's groups.
     proofs : sequence of GroupProof
     """
 
     def __init__(
-        self, net: Network, grouped: GroupedNetwork | None, proofs: Sequence[GroupProof]
+        self, net: BoundedNetwork, grouped: GroupedNetwork | None, proofs: Sequence[GroupProof]
     ) -> None:
         self._net = net
         self._names = Names(net, grouped)
@@ -98,211 +62,12 @@ class Producer:
             If a leaf cannot be certified.
         """
         net = self._net
-        lines: list[Any] = []
+        lines: list[Any] = [["bounds", net.bounds]]
         proved = checker.rule_path_signs(net)
-        if any(net.stable(unit) is None for unit in net.kinks & proved):
+        if net.kinks & proved:
             lines.append(["path_signs"])
-        if net.kinks - proved:
-            lines += self._bounds()
         for unit in sorted(net.kinks - proved):
-            if net.stable(unit) is None:
-                lines.append(["tree", *self._leaves.lead(unit)])
-                writer = TreeWriter(net, unit, self._leaves, self._names)
-                lines += writer.run(self._roots.get(unit))
+            lines.append(["tree", *self._leaves.lead(unit)])
+            writer = TreeWriter(net, unit, self._leaves, self._names)
+            lines += writer.run(self._roots.get(unit))
         return lines
-
-    def _bounds(self) -> list[Any]:
-        """Prove again the stability that the prover knows from tighter bounds."""
-        net, lines = self._net, []
-        for unit, on in sorted(self._names.settled().items()):
-            if unit not in net.kinks or net.stable(unit) is not None:
-                continue
-            side = "lower" if on else "upper"
-            entries = self._leaves.bound(unit, side)
-            if entries is not None:
-                line = [*self._leaves.lead(unit), side, entries]
-                checker.rule_bound(net, *line)
-                lines.append(["bound", *line])
-        return lines
-
-
-class TreeWriter:
-    """Writes the tree of one group, along the prover's tree where there is one."""
-
-    def __init__(self, net: Network, group: int, leaves: LeafProver, names: Names) -> None:
-        self._net = net
-        self._group = group
-        self._node = checker.Node(net, group)
-        self._leaves = leaves
-        self._names = names
-        self._lines: list[Any] = []
-        self._extra = 0
-        # what is left to do, last first: (node of the prover to enter,) or (unit, side)
-        self._todo: list[tuple[Any, ...]] = []
-
-    def run(self, root: Node | None) -> list[Any]:
-        """Return the lines in preorder, on-child first."""
-        self._todo = [(root,)]
-        while self._todo:
-            step = self._todo.pop()
-            if len(step) == 2:
-                self._node.fix(*step)
-            else:
-                self._enter(step[0])
-        return self._lines
-
-    def _enter(self, proof: Node | None) -> None:
-        if self._try(["sign"]):
-            return
-        while proof is not None and proof.unit is not None:
-            unit, factor = self._names.unit(*proof.unit)
-            level, index = proof.unit
-            on, off = proof.children
-            if (on.activations[level][index] == ON) != (factor > 0):
-                on, off = off, on
-            side = True if unit in (ONE, self._group) else self._node.side(unit)
-            if side is None:
-                self._branch(unit, on, off)
-                return
-            proof = on if side else off
-        self._leaf(proof)
-
-    def _branch(self, unit: int, on: Node | None, off: Node | None) -> None:
-        self._lines.append(["branch", *self._leaves.lead(unit)])
-        self._todo += [(unit, None), (off,), (unit, False), (on,), (unit, True)]
-
-    def _leaf(self, proof: Node | None) -> None:
-        """Close a leaf, or branch it further."""
-        if self._try(["flat"]):
-            return
-        if proof is not None and proof.rule is Rule.EMPTY:
-            hint = self._translated(proof.proof or {})
-            if accepted(self._node, hint):
-                self._lines.append(["empty", hint])
-                return
-        entries, program = self._leaves.empty(self._node)
-        if entries is not None:
-            self._lines.append(["empty", entries])
-            return
-        unit = self._next(program)
-        if unit is None:
-            self._smooth(proof, program)
-            return
-        self._extra += 2
-        if self._extra > EXTRA_NODES:
-            self._fail("more branching than expected")
-        self._branch(unit, None, None)
-
-    def _next(self, program: Program | None) -> int | None:
-        """Return an open unit: one in front whose relaxation is far off, else any that counts."""
-        node, net = self._node, self._net
-        if program is not None and program.point:
-            gaps = {
-                -key: abs(value - max(self._value(-key, program.point), 0.0))
-                for key, value in program.point.items()
-                if key < 0
-            }
-            far = [unit for unit, gap in gaps.items() if gap >= 0.1 * max(gaps.values())]
-            if far:
-                return min(far)
-        in_front = [-key for key in node.form(self._group) if key < 0]
-        behind = [k for k, _, _ in node.behind if k in net.kinks and node.side(k) is None]
-        rest = [k for k in sorted(net.kinks) if k != self._group and node.side(k) is None]
-        return next(iter([*sorted(in_front), *behind, *rest]), None)
-
-    def _value(self, unit: int, point: Mapping[int, float]) -> float:
-        form = self._node.form(unit)
-        return sum(float(c) * (1.0 if k == ONE else point.get(k, 0.0)) for k, c in form.items())
-
-    # ------------------------------------------------------------------------ smooth
-
-    def _smooth(self, proof: Node | None, program: Program | None) -> None:
-        points = []
-        if proof is not None and proof.rule is Rule.SMOOTH:
-            points.append(self._from_inputs(proof.proof))
-        if program is not None and program.point:
-            points.append([Fraction(program.point.get(k, 0.0)) for k in range(self._net.inputs)])
-        for point in points:
-            if self._try(["smooth", [text_of(v) for v in self._projected(point)[1:]]]):
-                return
-        self._fail("neither empty nor crossed")
-
-    def _from_inputs(self, x: Sequence[Fraction]) -> list[Fraction]:
-        """Return the input units at a point of the original inputs."""
-        z = [Fraction(1)] * self._net.inputs
-        if self._net.bias_unit != ONE:
-            t = 1 / (2 * max(Fraction(1), *map(abs, x)))
-            z[self._net.bias_unit] = t
-            x = [v * t for v in x]
-        for value, (unit, factor) in zip(x, self._net.neurons["input"], strict=True):
-            if unit != ONE:
-                z[unit] = value / factor
-        return z
-
-    def _projected(self, point: list[Fraction]) -> list[Fraction]:
-        """Move a point onto the hyperplane exactly."""
-        form: Form = {k: c for k, c in self._node.form(self._group).items() if k >= 0}
-        value = sum((c * (point[k] if k else 1) for k, c in form.items()), Fraction(0))
-        squares = sum(c * c for k, c in form.items() if k)
-        if not value or not squares:
-            return point
-        return [v - value / squares * form.get(k, 0) if k else v for k, v in enumerate(point)]
-
-    # ----------------------------------------------------------------------- helpers
-
-    def _try(self, line: list[Any]) -> bool:
-        """Write a leaf if the checker's rule accepts it."""
-        try:
-            getattr(self._node, f"leaf_{line[0]}")(*line[1:])
-        except (Rejected, Malformed):
-            return False
-        self._lines.append(line)
-        return True
-
-    def _translated(self, multipliers: Mapping[Any, Any]) -> list[Entry]:
-        """Write the prover's multipliers in the checker's units, where they have a row."""
-        entries: list[Entry] = []
-        for row, multiplier in multipliers.items():
-            y = fraction(multiplier)
-            if row.kind == "domain":
-                # the prover leaves out rows of zeros; sides of the box need no multiplier here
-                rows = [i for i, form in enumerate(self._net.extra) if form]
-                if row.unit < len(rows):
-                    entries.append(["domain", rows[row.unit], text_of(y)])
-                continue
-            if row.kind == "group":
-                unit, factor = self._group, self._group_factor()
-            else:
-                unit, factor = self._names.unit(row.level, row.unit)
-            if unit == ONE or not y:
-                continue
-            entries += self._entry(row.kind, unit, y * factor)
-        return entries
-
-    def _group_factor(self) -> Fraction:
-        block, index = self._leaves.lead(self._group)
-        factor: Fraction = self._net.neurons[block][index][1]
-        return factor
-
-    def _entry(self, kind: str, unit: int, y: Fraction) -> list[Entry]:
-        """Return the checker's row for one of the prover's; y is in terms of zeta."""
-        if kind == "group":
-            return [["facet", text_of(-y)]]  # the prover writes its rows as <= 0
-        lead = self._leaves.lead(unit)
-        side = self._node.side(unit)
-        if kind == "fixed":
-            return [] if side is None else [["sign", *lead, text_of(abs(y))]]
-        if side is not None or unit == self._group:
-            return []
-        if kind == "below":
-            low, high = self._net.low[unit], self._net.high[unit]
-            return [["below", *lead, text_of(abs(y) / Fraction(high - low))]]
-        wants_above = (kind == "above") == (y > 0)
-        return [["above", *lead, text_of(abs(y))]] if wants_above else []
-
-    def _fail(self, why: str) -> None:
-        fixed = {self._net.names[unit]: side for unit, side in self._node.fixed.items()}
-        raise CertificateError(
-            f"the tree of {self._net.names[self._group]} has a leaf that cannot be certified "
-            f"({why}); {len(fixed)} units are fixed there"
-        )

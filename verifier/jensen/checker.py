@@ -1,4 +1,4 @@
-"""Check a ``jensen-certificate/1`` against a model: standard library and integers only.
+"""Check a ``jensen-certificate/1`` against a model: standard library and exact numbers only.
 
 Run as ``python checker.py MODEL CERTIFICATE``. Exit code 0: accepted, the claim is proved;
 1: rejected, with the first wrong line; 2: the model or the certificate is malformed.
@@ -8,7 +8,6 @@ the section numbers refer. This file shares no code with the prover, on purpose.
 
 from __future__ import annotations
 
-import ast
 import gzip
 import hashlib
 import json
@@ -16,26 +15,27 @@ import re
 import struct
 import sys
 import zipfile
-from array import array
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
-from math import gcd, isfinite, lcm
+from itertools import pairwise
+from math import ceil, gcd, isfinite, lcm
 from typing import Any, NamedTuple
 
 FORMAT, MODEL_FORMAT = "jensen-certificate/1", "jensen-network/1"
-MAX_LINE, MAX_LINES, MAX_FILE, MAX_SIZE = 1 << 24, 20_000_000, 1 << 30, 1 << 24
-MAX_NUMBER, MAX_SCALE = 200_000, 1 << 20  # characters of a number, bits of a common denominator
-RATIONAL = re.compile(r"(-?)(0x[0-9a-f]+|[0-9]{1,4000})(?:/(0x[0-9a-f]+|[0-9]{1,4000}))?")
-HEX_FLOAT = re.compile(r"-?0x[01]\.[0-9a-f]{1,13}p[+-][0-9]{1,4}")
+MAX_MODEL, MAX_LINE, MAX_FILE = 1 << 28, 1 << 24, 1 << 30  # bytes, a certificate's unpacked
+MAX_INPUTS, MAX_NUMBER, MAX_SCALE = 1 << 20, 200_000, 1 << 17  # characters; bits to scale with
+NPY = rb"\x93NUMPY\x01\0[\0-\xff]{2}\{'descr': '<(f8|i8|U\d+)', 'fortran_order': False, .*\} *\n"
 ONE = 0  # the unit that is constantly 1
 
 Number = int | Fraction
-Form = dict[int, Any]  # linear form; key u: the input unit u, key -u: max(zeta_u, 0)
-Row = dict[int, tuple[int, int]]  # unit -> (slope where it is on, slope where it is off)
+Form = dict[int, Any]  # linear form; key u: the unit u, key -u: max(zeta_u, 0)
+Term = tuple[int, int, int, Fraction, bool]  # top, bottom, unit, factor; whether linear
+Place = list[tuple[int, Fraction]]  # units and the factors that they are multiplied with
+Row = tuple[tuple[int, int, int], ...]  # (unit, slope where it is on, slope where it is off)
 
 
 class Malformed(Exception):  # noqa: N818  (it is an answer, like Rejected)
-    """The file is not of the documented format."""
+    """The file is not of the documented format; as is any file that raises another error."""
 
 
 class Rejected(Exception):  # noqa: N818
@@ -43,7 +43,7 @@ class Rejected(Exception):  # noqa: N818
 
 
 class Block(NamedTuple):
-    """A block of the model; an edge is a source and per row its (column, weight) pairs."""
+    """A block of the model; an edge is a source and per row its {column: weight}."""
 
     name: str
     relu: bool
@@ -67,137 +67,109 @@ def need(condition: object, message: str) -> None:
         raise Malformed(message)
 
 
-def refuse(value: str) -> None:
-    """Refuse a JSON number that is not an integer."""
-    raise Malformed(f"{value[:20]} must be written as an exact string")
+def parse(text: str) -> Any:
+    """Read JSON without repeated keys."""
 
+    def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        need(len(dict(pairs)) == len(pairs), "a key is repeated")
+        return dict(pairs)
 
-def distinct(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
-    """Build a dictionary whose keys are not repeated."""
-    result = dict(pairs)
-    need(len(result) == len(pairs), "a key is repeated")
-    return result
-
-
-def parse(text: str | bytes) -> Any:
-    """Read JSON without floats, NaN or repeated keys."""
-    try:
-        text = text.decode() if isinstance(text, bytes) else text
-        return json.loads(
-            text, parse_float=refuse, parse_constant=refuse, object_pairs_hook=distinct
-        )
-    except (ValueError, RecursionError) as error:
-        raise Malformed(f"not JSON ({str(error)[:80]})") from None
+    return json.loads(text, object_pairs_hook=distinct)
 
 
 def natural(value: Any, limit: int) -> int:
     """Return an integer in ``range(limit)``."""
-    need(type(value) is int and 0 <= value < limit, f"{str(value)[:20]}: need 0 <= n < {limit}")
-    return int(value)
+    if type(value) is int and 0 <= value < limit:
+        return value
+    raise Malformed(f"{str(value)[:20]} is no index: 0 <= n < {limit} is needed")
 
 
-def double(text: Any) -> float:
-    """Read a finite double as ``float.hex`` writes it."""
-    need(isinstance(text, str) and HEX_FLOAT.fullmatch(text), f"{str(text)[:40]!r} is no number")
-    return float.fromhex(text)
+def double(value: Any) -> float:
+    """Return a finite double, from an archive or as ``float.hex`` writes it."""
+    number = float.fromhex(value) if isinstance(value, str) else float(value)
+    need(isfinite(number), "a weight is not finite")
+    return number + 0.0  # no negative zero
 
 
 def rational(text: Any) -> Fraction:
-    """Read "-3", "2/7", "-0x1f/0x2b" or a double "0x1.8p+1"."""
+    """Read "-3", "2/7" or "-0x1f/0x2b"."""
     need(isinstance(text, str) and len(text) <= MAX_NUMBER, "a number must be a short string")
-    match = RATIONAL.fullmatch(text)
-    if match is None:
-        return Fraction(double(text))
-    top, bottom = (int(part, 16 if "x" in part else 10) for part in (match[2], match[3] or "1"))
-    need(bottom > 0, f"the denominator of {text[:40]} is 0")
-    return Fraction(-top if match[1] else top, bottom)
+    return Fraction(*(int(part, 0) for part in text.split("/")))
 
 
 def rationals(items: Any, count: int) -> list[Fraction]:
     """Read a list of so many numbers."""
     need(isinstance(items, list) and len(items) == count, f"a list of {count} numbers is needed")
-    return [rational(item) for item in items]
+    numbers, scale = [rational(item) for item in items], 1
+    for number in numbers:  # with a huge common denominator, sums would take hours
+        scale = lcm(scale, number.denominator)
+        need(scale.bit_length() <= MAX_SCALE, "the numbers have too many digits")
+    return numbers
 
 
-def read_array(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], Any]:
-    """Return shape and C-ordered values of one array, without pickle."""
+def read_array(archive: zipfile.ZipFile, name: str) -> Any:
+    """Return the values of an array of an archive in C order, or its text."""
     raw = archive.read(name + ".npy")
-    need(raw[:6] == b"\x93NUMPY" and raw[6] in (1, 2, 3), f"{name} has no npy header")
-    start = 10 if raw[6] == 1 else 12
-    end = start + int.from_bytes(raw[8:start], "little")
-    need(end < 10_000, f"{name} has an oversized header")
-    head, data = ast.literal_eval(raw[start:end].decode("latin1").strip()), raw[end:]
-    if re.fullmatch("<U[0-9]{1,9}", head["descr"]):
-        return (), data.decode("utf-32-le").rstrip("\0")
-    values = array({"<f8": "d", "<i8": "q", "<i4": "i"}[head["descr"]], data)
-    if sys.byteorder == "big":
-        values.byteswap()
-    if head["fortran_order"] and len(head["shape"]) == 2:
-        height = head["shape"][0]
-        values = array(values.typecode, (v for r in range(height) for v in values[r::height]))
-    return head["shape"], values
+    head = re.match(NPY, raw)
+    if head is None:
+        raise Malformed(f"{name}: stored in a way that `jensen export` does not use")
+    data = raw[head.end() :]
+    if head[1].startswith(b"U"):
+        return data.decode("utf-32-le")
+    return memoryview(data).cast("d" if head[1] == b"f8" else "q")
 
 
-def npz_entries(archive: zipfile.ZipFile, name: str, storage: str, width: int) -> Iterator[Any]:
+def read_entries(archive: zipfile.ZipFile, name: str, storage: str, width: int) -> Iterator[Any]:
     """Yield (row, column, weight) of one stored matrix."""
     if storage == "csr":
-        data, columns, ends = (
-            read_array(archive, f"{name}_{part}")[1] for part in ("data", "indices", "indptr")
-        )
-        need(len(data) == len(columns) == ends[-1] and ends[0] == 0, f"{name}: bad row ends")
-        for row in range(len(ends) - 1):
-            need(0 <= ends[row] <= ends[row + 1] <= len(data), f"{name}: bad row ends")
-            for at in range(ends[row], ends[row + 1]):
-                yield row, columns[at], data[at]
+        parts = (read_array(archive, f"{name}_{part}") for part in ("data", "indices", "indptr"))
+        data, columns, ends = parts
+        for i, (start, end) in enumerate(pairwise(ends)):
+            for at in range(start, end):
+                yield i, columns[at], data[at]
     else:
-        shape, values = read_array(archive, name)
-        need(len(shape) == 2 and shape[1] == width, f"{name} has shape {shape}")
-        for at, weight in enumerate(values):
+        for at, weight in enumerate(read_array(archive, name)):
             yield at // width, at % width, weight
 
 
-def read_npz(path: str) -> Model:
-    """Read the ``.npz`` form of a network."""
+def read_model(path: str) -> Model:
+    """Read the ``.npz`` or the ``.json`` form of a network."""
+    if path.endswith(".json"):
+        with open(path, "rb") as file:
+            raw = file.read(MAX_MODEL + 1)
+        need(len(raw) <= MAX_MODEL, "the file is too large")
+        return build_model(parse(raw.decode()))
+    need(path.endswith(".npz"), "the model must be .npz or .json: use `jensen export`")
     with zipfile.ZipFile(path) as archive:
         total = sum(info.file_size for info in archive.infolist())
-        need(total <= MAX_FILE, f"the archive unpacks to {total} bytes")
-        head = parse(read_array(archive, "header")[1])
+        need(total <= MAX_MODEL, f"the archive unpacks to {total} bytes")
+        head = parse(read_array(archive, "header"))
         sizes = {"input": head["input_size"]} | {b["name"]: b["size"] for b in head["blocks"]}
         for i, block in enumerate(head["blocks"]):
-            block["bias"] = read_array(archive, f"b{i}")[1]
+            block["bias"] = read_array(archive, f"b{i}")
             for j, edge in enumerate(block["inputs"]):
-                parts = (archive, f"w{i}_{j}", edge["storage"], sizes[edge["from"]])
-                edge["entries"] = npz_entries(*parts)
-        return build_model(head, float)
+                place = (archive, f"w{i}_{j}", edge["storage"], sizes[edge["from"]])
+                edge["entries"] = read_entries(*place)
+        return build_model(head)
 
 
-def read_json(path: str) -> Model:
-    """Read the JSON form, with doubles as hexadecimal strings."""
-    with open(path, "rb") as file:
-        raw = file.read(MAX_FILE + 1)
-    need(len(raw) <= MAX_FILE, "the file is too large")
-    return build_model(parse(raw), double)
-
-
-def build_model(head: Any, number: Any) -> Model:
+def build_model(head: Any) -> Model:
     """Build the network from its description and check it."""
     need(head["format"] == MODEL_FORMAT, f"the format is not {MODEL_FORMAT}")
-    model = Model(natural(head["input_size"], MAX_SIZE), [])
+    model = Model(natural(head["input_size"], MAX_INPUTS), [])
     sizes = {"input": model.inputs}
     for entry in head["blocks"]:
-        name, bias, edges = entry["name"], [number(b) + 0.0 for b in entry["bias"]], {}
+        name, bias, edges = entry["name"], [double(b) for b in entry["bias"]], {}
         need(isinstance(name, str) and name not in sizes, f"block {name!r} is repeated")
         need(entry["activation"] in ("relu", "identity"), f"{name}: unknown activation")
         need(len(bias) == entry["size"] > 0, f"{name}: {len(bias)} biases")
-        need(all(map(isfinite, bias)), f"{name}: the bias is not finite")
         for edge in entry["inputs"]:
             source, rows = edge["from"], [dict[int, float]() for _ in bias]
             need(source in sizes and source not in edges, f"{name}: cannot read {source!r}")
-            for i, j, text in edge["entries"]:
-                row, weight = rows[natural(i, len(rows))], number(text)
-                if j in row or not isfinite(weight):
-                    raise Malformed(f"{name}: repeated or infinite weight")
-                row[natural(j, sizes[source])] = weight
+            for i, j, weight in edge["entries"]:
+                row = rows[natural(i, len(rows))]
+                need(j not in row, "a weight is repeated")
+                row[natural(j, sizes[source])] = double(weight)
             edges[source] = [{j: row[j] for j in sorted(row) if row[j]} for row in rows]
         sizes[name] = len(bias)
         model.blocks.append(Block(name, entry["activation"] == "relu", bias, edges))
@@ -218,7 +190,35 @@ def model_digest(model: Model) -> str:
     return sha.hexdigest()
 
 
-# ----------------------------------------------------------------------- claims (section 3)
+class Lines:
+    """The lines of a certificate, gzipped or not, within limits; ``number`` is the last."""
+
+    def __init__(self, path: str) -> None:
+        with open(path, "rb") as probe:
+            opened: Any = gzip.open if probe.read(2) == b"\x1f\x8b" else open
+        self.file, self.number, self.left = opened(path, "rb"), 0, MAX_FILE
+
+    def __iter__(self) -> Lines:
+        return self
+
+    def __next__(self) -> Any:
+        line = self.file.readline(MAX_LINE + 1)
+        if not line:
+            raise StopIteration
+        self.number += 1
+        self.left -= len(line)
+        need(len(line) <= MAX_LINE and self.left >= 0, "the line or the certificate is too long")
+        return parse(line.decode())
+
+    def expect(self, name: str, count: int) -> list[Any]:
+        """Read a line that must be there, and return its arguments."""
+        line: Any = next(self, [])
+        need(line and line[0] == name, f"a line {name!r} is needed here")
+        need(len(line) == count + 1, f"{name} needs {count} arguments")
+        return list(line[1:])
+
+
+# -------------------------------------------------------------- claims (sections 1 and 3)
 
 
 class Claim:
@@ -226,193 +226,41 @@ class Claim:
 
     def __init__(self, head: Any, model: Model) -> None:
         keys = {"format", "network", "claim", "output", "domain", "inputs"}
-        need(isinstance(head, dict) and keys - {"inputs"} <= set(head) <= keys, "bad claim line")
+        need(isinstance(head, dict) and {*head, "inputs"} == keys, "this is no claim")
         need(head["format"] == FORMAT, f"the format is not {FORMAT}")
-        self.kind, domain, n = head["claim"], head["domain"], model.inputs
-        need(self.kind in ("convex", "concave", "nonconvex", "nonconcave"), "unknown claim")
-        self.sign = -1 if self.kind.endswith("concave") else 1
+        if head["network"] != model_digest(model):
+            raise Rejected("the certificate is about another network")
+        kind, domain, n = head["claim"], head["domain"], model.inputs
+        need(kind in ("convex", "concave", "nonconvex", "nonconcave"), "unknown claim")
+        self.refutes, self.sign = kind.startswith("non"), -1 if kind.endswith("concave") else 1
         self.output = natural(head["output"], len(model.blocks[-1].bias))
-        chosen = head.get("inputs", list(range(n)))
-        need(isinstance(chosen, list), "inputs must be a list")
-        self.inputs = {natural(i, n) for i in chosen}
-        need(isinstance(domain, dict) and isinstance(domain.get("type"), str), "bad domain")
-        self.box = domain["type"] == "box"
-        self.sides = [(Fraction(-1), Fraction(1))] * n
-        self.rows: list[tuple[list[Fraction], Fraction]] = []
-        if self.box:
+        self.inputs = {natural(i, n) for i in head.get("inputs", range(n))}
+        self.sides: list[tuple[Fraction, Fraction]] | None = None  # of a box
+        self.rows: list[tuple[list[Fraction], Fraction]] = []  # a x <= b of a polyhedron
+        self.equal: list[bool] = []  # whether a row is an equation
+        if domain["type"] == "box":
             need(set(domain) == {"type", "lower", "upper"}, "bad box")
-            lower, upper = rationals(domain["lower"], n), rationals(domain["upper"], n)
+            lower, upper = (rationals(domain[side], n) for side in ("lower", "upper"))
             self.sides = list(zip(lower, upper, strict=True))
             need(all(a <= b for a, b in self.sides), "the box is empty")
         elif domain["type"] == "polyhedron":
-            point = set() if self.kind.startswith("non") else {"interior"}
-            need(set(domain) == {"type", "A", "b"} | point, "bad polyhedron")
-            need(isinstance(domain["A"], list), "bad polyhedron")
-            matrix = [rationals(a, n) for a in domain["A"]]
-            self.rows = list(zip(matrix, rationals(domain["b"], len(matrix)), strict=True))
-            if point:
-                self.check_interior(rationals(domain["interior"], n))
+            need(set(domain) == {"type", "A", "b"}, "bad polyhedron")
+            limits = rationals(domain["b"], len(domain["A"]))
+            self.rows = [(rationals(a, n), b) for a, b in zip(domain["A"], limits, strict=True)]
         else:
             need(domain == {"type": "everywhere"}, "unknown domain")
-        some = "" if self.inputs == set(range(n)) else f" in inputs {sorted(self.inputs)}"
-        self.text = f"output {self.output} is {self.kind}{some}, domain {domain['type']}"
-        if head["network"] != model_digest(model):
-            raise Rejected("the certificate is about another network")
-
-    def check_interior(self, x: list[Fraction]) -> None:
-        """Without an interior every facet would be empty, whatever the network."""
-        for a, b in self.rows:
-            if not (dot(a, x) < b or (not any(a) and b == 0)):
-                raise Rejected("the interior point does not lie inside the polyhedron")
+        some = "" if len(self.inputs) == n else f" in inputs {sorted(self.inputs)}"
+        self.text = f"output {self.output} is {kind}{some}, domain {json.dumps(domain)[:300]}"
 
     def contains(self, x: list[Fraction]) -> bool:
         """Decide whether a point lies in the domain."""
-        if self.box:
-            return all(a <= v <= b for v, (a, b) in zip(x, self.sides, strict=True))
-        return all(dot(a, x) <= b for a, b in self.rows)
+        within = all(a <= v <= b for v, (a, b) in zip(x, self.sides or [], strict=False))
+        return within and all(dot(a, x) <= b for a, b in self.rows)
 
 
-def dot(a: list[Fraction], x: list[Fraction]) -> Fraction:
+def dot(a: Iterable[Any], x: Iterable[Any]) -> Fraction:
     """Return the scalar product."""
     return sum((p * q for p, q in zip(a, x, strict=True)), Fraction(0))
-
-
-# --------------------------------------------------- the two-slope integer form (section 4)
-
-
-class Network:
-    """One output as ``zeta_k = sum_h (on or off slope of h into k) * zeta_h``, in integers.
-
-    Unit 0 is constantly 1, then come the free inputs (with t, if lifted), then the
-    groups of neurons in topological order, last the output. ``low`` and ``high`` bound
-    every unit on the work domain; ``extra`` are the further rows ``form >= 0`` of it.
-    """
-
-    def __init__(self, model: Model, claim: Claim) -> None:
-        self.rows: list[Row] = []
-        self.names: list[str] = []
-        self.low: list[Any] = []
-        self.high: list[Any] = []
-        self._append({}, "1", (1, 1))
-        self.bias_unit = ONE if claim.box else self._append({}, "t", (0, 1))
-        scaled: list[tuple[int, Fraction]] = []
-        for i, (a, b) in enumerate(claim.sides):
-            if a == b:
-                scaled.append((ONE, a))
-            else:
-                scale = lcm(a.denominator, b.denominator)
-                unit = self._append({}, f"input[{i}]", (int(a * scale), int(b * scale)))
-                scaled.append((unit, Fraction(1, scale)))
-        self.neurons = {"input": scaled}  # z = factor * zeta_unit of every neuron
-        self.inputs = len(self.rows)
-        self.moving = {scaled[i][0] for i in claim.inputs} - {ONE}
-        self._twins: dict[int, list[int]] = {}
-        self._linear = {"input"} | {block.name for block in model.blocks if not block.relu}
-        for block in model.blocks[:-1]:
-            self.neurons[block.name] = [self._neuron(block, i) for i in range(len(block.bias))]
-        row, _ = self._row(model.blocks[-1], claim.output)
-        row = {u: (claim.sign * p, claim.sign * m) for u, (p, m) in row.items()}
-        self.output = self._append(row, "output")
-        self.extra: list[Form] = []
-        for normal, limit in claim.rows:
-            form: Form = {self.bias_unit: limit} if limit else {}
-            for (unit, factor), value in zip(scaled, normal, strict=True):
-                add(form, -value * factor, {unit: 1})
-            self.extra.append(form)
-        self.refresh()
-        self.readers: list[list[int]] = [[] for _ in self.rows]
-        self.kinks: set[int] = set()
-        alive = {self.output}
-        for k in range(self.output, self.inputs - 1, -1):
-            for h, (p, m) in self.rows[k].items() if k in alive else ():
-                alive.add(h)
-                self.readers[h].append(k)
-                if p != m and h >= self.inputs and self.moving:
-                    self.kinks.add(h)
-
-    def _append(self, row: Row, name: str, bounds: tuple[Any, Any] = (None, None)) -> int:
-        self.rows.append(row)
-        self.names.append(name)
-        self.low.append(bounds[0])
-        self.high.append(bounds[1])
-        return len(self.rows) - 1
-
-    def _row(self, block: Block, index: int) -> tuple[Row, Fraction]:
-        """Return a neuron's primitive integer row and its positive content."""
-        terms = [(*block.bias[index].as_integer_ratio(), self.bias_unit, 1, 1, True)]
-        for source, rows in block.edges.items():
-            linear = source in self._linear
-            for j, weight in rows[index].items():
-                unit, factor = self.neurons[source][j]
-                top, bottom = factor.numerator, factor.denominator
-                terms.append((*weight.as_integer_ratio(), unit, top, bottom, linear))
-        scale = lcm(*(term[1] * term[4] for term in terms))
-        need(scale.bit_length() <= MAX_SCALE, f"{block.name}[{index}] needs too many digits")
-        row: Row = {}
-        for w, below, unit, top, bottom, linear in terms:
-            value = w * top * (scale // (below * bottom))
-            p, m = row.get(unit, (0, 0))
-            on, off = linear or top > 0, linear or top < 0
-            row[unit] = (p + value if on else p, m + value if off else m)
-        row = {unit: row[unit] for unit in sorted(row) if row[unit] != (0, 0)}
-        content = gcd(*(slope for pair in row.values() for slope in pair)) or 1
-        reduced = {unit: (p // content, m // content) for unit, (p, m) in row.items()}
-        return reduced, Fraction(content, scale)
-
-    def _neuron(self, block: Block, index: int) -> tuple[int, Fraction]:
-        """Return (unit, factor); neurons with proportional rows share a unit."""
-        row, content = self._row(block, index)
-        if not row:
-            return ONE, Fraction(0)
-        negative = {unit: (-p, -m) for unit, (p, m) in row.items()}
-        for candidate, factor in ((row, content), (negative, -content)):
-            for unit in self._twins.get(hash(tuple(candidate.items())), ()):
-                if self.rows[unit] == candidate:
-                    return unit, factor
-        self._twins.setdefault(hash(tuple(row.items())), []).append(len(self.rows))
-        return self._append(row, f"{block.name}[{index}]"), content
-
-    def refresh(self) -> None:
-        """Tighten all bounds by interval arithmetic, front to back."""
-        for k in range(self.inputs, len(self.rows)):
-            low: Any = 0
-            high: Any = 0
-            for h, (p, m) in self.rows[k].items():
-                a, b = self.low[h], self.high[h]
-                ends = [(p if a > 0 else m) * a, (p if b > 0 else m) * b]
-                ends += [0] if a < 0 < b else []
-                low, high = low + min(ends), high + max(ends)
-            self.low[k] = low if self.low[k] is None else max(low, self.low[k])
-            self.high[k] = high if self.high[k] is None else min(high, self.high[k])
-
-    def stable(self, unit: int) -> bool | None:
-        """Return the side on which a unit stays on the whole domain, or None."""
-        if self.low[unit] >= 0:
-            return True
-        return False if self.high[unit] <= 0 else None
-
-    def unit(self, block: Any, index: Any) -> int:
-        """Return the unit of a neuron."""
-        known = isinstance(block, str) and block != "input" and block in self.neurons
-        need(known, f"there is no block {str(block)[:40]!r}")
-        unit, _ = self.neurons[block][natural(index, len(self.neurons[block]))]
-        need(unit != ONE, f"{block}[{index}] is constantly 0")
-        return unit
-
-    def values(self, inputs: list[Fraction]) -> list[Fraction]:
-        """Evaluate every unit where the units before ``self.inputs`` have these values."""
-        z = list(inputs)
-        for row in self.rows[self.inputs :]:
-            z.append(sum(((p if z[h] > 0 else m) * z[h] for h, (p, m) in row.items()), Fraction(0)))
-        return z
-
-    def slope(self, z: list[Fraction], direction: Form) -> Number:
-        """One-sided directional derivative of the output at a point, by the chain rule."""
-        d: list[Any] = [direction.get(unit, 0) for unit in range(self.inputs)]
-        for row in self.rows[self.inputs :]:
-            d.append(sum((p if (z[h] or d[h]) > 0 else m) * d[h] for h, (p, m) in row.items()))
-        bend: Number = d[self.output]
-        return bend
 
 
 def add(form: Form, factor: Number, other: Form) -> None:
@@ -425,265 +273,279 @@ def add(form: Form, factor: Number, other: Form) -> None:
             form.pop(key, None)
 
 
-def multiple(b: Form, a: Form) -> bool:
-    """Decide whether b = c * a for a number c, zero included."""
-    if not b:
-        return True
-    key = next(iter(b))
-    return set(a) == set(b) and all(b[k] * a[key] == a[k] * b[key] for k in b)
+def eliminate(equations: list[Form]) -> dict[int, Form]:
+    """Solve equations ``form = 0`` for some variables, in terms of the others."""
+    solved: dict[int, Form] = {}
+    for equation in equations:
+        form: Form = {}
+        add(form, 1, equation)
+        for key in solved.keys() & form.keys():
+            add(form, form.pop(key), solved[key])
+        if form:
+            pivot = max(form)
+            value = form.pop(pivot)
+            solved[pivot] = {key: -v / value for key, v in form.items()}
+            for other in solved.values():
+                add(other, other.pop(pivot, 0), solved[pivot])
+    return solved
 
 
-# ------------------------------------------------------------------------ rules (section 5)
+# --------------------------------------------------- the two-slope integer form (section 4)
+
+
+class Network:
+    """One output as ``zeta_k = sum_h (on or off slope of h into k) * zeta_h``, in integers.
+
+    Unit 0 is constantly 1, then come t, if lifted, and the free inputs, then the groups
+    of neurons in topological order, last the output. ``low`` and ``high`` bound every
+    unit on the work domain; ``extra`` are the further rows ``form >= 0`` of it.
+    """
+
+    def __init__(self, model: Model, claim: Claim, bounds: dict[Any, Any]) -> None:
+        self.rows: list[Row] = []
+        self.names: list[str] = []
+        self.low: list[Any] = []
+        self.high: list[Any] = []
+        self.neurons: dict[str, Place] = {}  # z = factor * zeta_unit of every neuron
+        self._units: dict[Row, int] = {(): ONE}
+        self._add_inputs(model.inputs, claim)
+        self.domain = Node(self, ONE)
+        relus = {block.name for block in model.blocks if block.relu}
+        for block in model.blocks:
+            self.neurons[block.name] = []
+            for i in range(len(block.bias)):
+                terms = list(self._terms(block, i, relus))
+                if block is not model.blocks[-1]:
+                    self.neurons[block.name].append(self._unit(terms, f"{block.name}[{i}]"))
+                    self.tighten(block.name, i, bounds)
+                elif i == claim.output:
+                    row, _ = self._primitive(terms)
+        row = tuple((h, claim.sign * p, claim.sign * m) for h, p, m in row)
+        self.output = self._append(row, "output")
+        self.kinks: set[int] = set()  # units on which the output depends, and that may bend it
+        alive = {self.output}
+        for k in range(self.output, self.inputs - 1, -1):
+            for h, p, m in self.rows[k] if k in alive and self.moving else ():
+                alive.add(h)
+                if p != m:
+                    self.kinks.add(h)
+
+    def _add_inputs(self, count: int, claim: Claim) -> None:
+        """Add t, the free inputs, and those that equations or sides of zero width determine."""
+        sides = None if claim.refutes else claim.sides
+        self._append((), "1", 1, 1)
+        self.bias_unit = self._append((), "t", 0, 1) if sides is None else ONE
+        rows = list(zip(claim.rows, claim.equal, strict=False))
+        solved = eliminate([{0: -b} | dict(enumerate(a, 1)) for (a, b), equal in rows if equal])
+        self.places: list[Place] = [[(ONE, Fraction(0))]] * count  # sums of factor * zeta_unit
+        for i, (low, high) in enumerate(sides or [(Fraction(-1), Fraction(1))] * count):
+            scale = lcm(low.denominator, high.denominator)
+            if low == high:
+                self.places[i] = [(ONE, low)]
+            elif i + 1 not in solved:
+                unit = self._append((), f"input[{i}]", int(low * scale), int(high * scale))
+                self.places[i] = [(unit, Fraction(1, scale))]
+        self.inputs = len(self.rows)
+        units = [self.bias_unit, *(place[0][0] for place in self.places)]
+        self.moving = {units[i + 1] for i in claim.inputs} - {ONE}
+        for key, form in solved.items():
+            self.places[key - 1] = [(units[k], factor) for k, factor in form.items()]
+        self.extra: list[Form] = []
+        for (a, b), equal in rows:
+            self.extra.append({} if equal or not b else {self.bias_unit: b})
+            for place, value in zip(self.places, a, strict=True):
+                for unit, factor in () if equal else place:
+                    add(self.extra[-1], -value * factor, {unit: 1})
+
+    def _terms(self, block: Block, index: int, relus: set[str]) -> Iterator[Term]:
+        """Yield what a neuron reads."""
+        yield *block.bias[index].as_integer_ratio(), self.bias_unit, Fraction(1), True
+        for source, rows in block.edges.items():
+            for j, weight in rows[index].items():
+                place = self.places[j] if source == "input" else [self.neurons[source][j]]
+                for unit, factor in place:
+                    yield *weight.as_integer_ratio(), unit, factor, source not in relus
+
+    def _append(self, row: Row, name: str, low: int = 0, high: int = 0) -> int:
+        """Add a unit, with bounds by interval arithmetic over its row."""
+        for h, p, m in row:
+            a, b = self.low[h], self.high[h]
+            ends = [(p if z > 0 else m) * z for z in (a, max(a, min(b, 0)), b)]
+            low, high = low + min(ends), high + max(ends)
+        self.rows.append(row)
+        self.names.append(name)
+        self.low.append(low)
+        self.high.append(high)
+        return len(self.rows) - 1
+
+    def _unit(self, terms: list[Term], name: str) -> tuple[int, Fraction]:
+        """Return (unit, factor) of a neuron; those with proportional rows share a unit."""
+        row, content = self._primitive(terms)
+        negative = tuple((h, -p, -m) for h, p, m in row)
+        if negative in self._units:
+            return self._units[negative], -content
+        if row not in self._units:
+            self._units[row] = self._append(row, name)
+        return self._units[row], content
+
+    def _primitive(self, terms: list[Term]) -> tuple[Row, Fraction]:
+        """Add up top / bottom * factor * zeta_unit: coprime integers, and what multiplies them."""
+        scale = lcm(*(bottom * factor.denominator for _, bottom, _, factor, _ in terms))
+        total: dict[int, tuple[int, int]] = {}
+        for top, bottom, unit, factor, linear in terms:
+            value = top * factor.numerator * (scale // (bottom * factor.denominator))
+            p, m = total.get(unit, (0, 0))
+            on, off = linear or factor > 0, linear or factor < 0
+            if self.low[unit] >= 0:
+                off = on
+            elif self.high[unit] <= 0:
+                on = off
+            total[unit] = (p + value if on else p, m + value if off else m)
+        row = [(unit, p, m) for unit, (p, m) in sorted(total.items()) if p or m]
+        content = gcd(*(slope for _, p, m in row for slope in (p, m)))
+        digits = max(content, scale).bit_length()
+        need(digits <= MAX_SCALE, "the network needs numbers of too many digits")
+        return tuple((h, p // content, m // content) for h, p, m in row), Fraction(content, scale)
+
+    def tighten(self, block: str, index: int, bounds: Any) -> None:
+        """Apply what the certificate says about the bounds of a unit, before it is read."""
+        for side, entries in bounds.get((block, index), ()):
+            rule_bound(self, self.unit(block, index), side, entries)
+
+    def unit(self, block: Any, index: Any) -> int:
+        """Return the unit of a neuron."""
+        need(block in self.neurons, f"no block {str(block)[:40]!r}")
+        unit, _ = self.neurons[block][natural(index, len(self.neurons[block]))]
+        need(unit != ONE, f"{block}[{index}] is constantly 0")
+        return unit
+
+    def along(self, point: list[Fraction], direction: Form) -> list[tuple[Fraction, Fraction]]:
+        """Return (value, one-sided slope) of every unit at a point of the input units."""
+        found = [(v, Fraction(direction.get(unit, 0))) for unit, v in enumerate(point)]
+        for row in self.rows[self.inputs :]:
+            value = slope = Fraction(0)
+            for h, p, m in row:
+                z, d = found[h]
+                weight = p if (z or d) > 0 else m
+                value, slope = value + weight * z, slope + weight * d
+            found.append((value, slope))
+        return found
+
+
+def span(terms: Iterable[tuple[tuple[int, ...], tuple[int, int]]]) -> tuple[int, int]:
+    """Return the interval of a sum of products: any of some weights, a number of an interval."""
+    products = [[w * end for w in weights for end in ends] for weights, ends in terms]
+    return sum(map(min, products)), sum(map(max, products))
 
 
 class Node:
-    """A node of a tree: the units fixed so far and what follows, kept up to date."""
+    """A node of the tree of a group, or the whole domain (group ONE)."""
 
-    def __init__(self, net: Network, group: int = ONE) -> None:
-        self.net, self.group = net, group  # ONE: no group, the whole domain
+    def __init__(self, net: Network, group: int) -> None:
+        self.net, self.group = net, group
         self.fixed: dict[int, bool] = {}
-        self.forms: dict[int, Form] = {unit: {unit: 1} for unit in range(net.inputs)}
-        self.slopes: dict[int, tuple[int, int]] = {}
-        self.fresh = 0  # so many of ``behind`` have slopes that are up to date
-        reached, stack = {group}, [group] if group else []
-        while stack:
-            new = [k for k in net.readers[stack.pop()] if k not in reached]
-            reached.update(new)
-            stack += new
-        self.behind = []
-        for k in sorted(reached - {group}):
-            p, m = net.rows[k].get(group, (0, 0))
-            pull = [(h, *s) for h, s in net.rows[k].items() if h in reached and h != group]
-            self.behind.append((k, p - m, pull))
-        self.place = {k: i + 1 for i, (k, _, _) in enumerate(self.behind)}
-
-    def side(self, unit: int) -> bool | None:
-        """Return whether a unit is on or off here; None if it is open."""
-        return self.fixed[unit] if unit in self.fixed else self.net.stable(unit)
+        self._forms: list[Form] = [{unit: 1} for unit in range(net.inputs)]
+        self.behind: dict[int, Row] = {group: ()}  # the units behind, and what reaches them
+        for k in range(group + 1, len(net.rows) if group else 0):
+            row = tuple(entry for entry in net.rows[k] if entry[0] in self.behind)
+            if row:
+                self.behind[k] = row
 
     def fix(self, unit: int, side: bool | None) -> None:
         """Fix or free a unit and forget what depended on it."""
         self.fixed.pop(unit, None)
         if side is not None:
             self.fixed[unit] = side
-        self.forms = {k: form for k, form in self.forms.items() if k <= unit}
-        self.fresh = min(self.fresh, self.place.get(unit, self.fresh))
-
-    def jump(self) -> Number:
-        """Lower bound of the gradient jump over all patterns below this node."""
-        for k, start, pull in self.behind[self.fresh :]:
-            low = high = start
-            for h, p, m in pull:
-                a, b = self.slopes[h]
-                side = self.side(h)
-                ends = [p * a, p * b] if side is not False else []
-                if side is not True:
-                    ends += [m * a, m * b]
-                low, high = low + min(ends), high + max(ends)
-            self.slopes[k] = low, high
-        self.fresh = len(self.behind)
-        return self.slopes[self.net.output][0] if self.net.output in self.slopes else 0
+        del self._forms[unit + 1 :]
 
     def form(self, unit: int) -> Form:
         """Return a unit as a linear form that holds on the hyperplane of the group."""
-        stack = [unit]
-        while stack:
-            k = stack.pop()
-            missing = [h for h in self.net.rows[k] if h not in self.forms and h != self.group]
-            if missing:
-                stack += [k, *missing]
-            elif k not in self.forms:
-                form: Form = {}
-                for h, (p, m) in self.net.rows[k].items():
-                    side = True if h < self.net.inputs or p == m else self.side(h)
-                    if h != self.group or h == ONE:
-                        add(form, p if side else m, self.forms[h])
-                        add(form, p - m if side is None else 0, {-h: 1})
-                self.forms[k] = form
-        return self.forms[unit]
+        while len(self._forms) <= unit:
+            form: Form = {}
+            for h, p, m in self.net.rows[len(self._forms)]:
+                side = self.fixed.get(h, p == m or None)
+                if h != self.group or h == ONE:
+                    add(form, p if side else m, self._forms[h])
+                    add(form, p - m if side is None else 0, {-h: 1})
+            self._forms.append(form)
+        return self._forms[unit]
 
-    def settled(self, unit: int) -> bool:
+    def affine(self, unit: int) -> bool:
         """Whether a unit's form holds inputs only."""
         return min(self.form(unit), default=ONE) >= ONE
 
+    def genuine(self, unit: int) -> bool:
+        """Whether a unit cannot vanish inside a facet: affine, and no multiple of the group."""
+        a, b = self.form(self.group), self.form(unit)
+        if not (b and self.affine(self.group) and self.affine(unit)):
+            return False
+        key = min(b)
+        return a.keys() != b.keys() or any(b[k] * a[key] != a[k] * b[key] for k in b)
+
+    def jump(self) -> int:
+        """Lower bound of the gradient jump over all patterns below this node."""
+        spans = {self.group: (1, 1)}
+        for k, row in self.behind.items():
+            terms = []
+            for h, p, m in row:
+                slopes = (p, m) if h not in self.fixed else (p,) if self.fixed[h] else (m,)
+                terms.append(((p - m,) if h == self.group else slopes, spans[h]))
+            spans[k] = span(terms) if row else spans[k]
+        return spans.get(self.net.output, (0, 0))[0]
+
+    def row(self, kind: str, *where: Any) -> tuple[Form, bool]:
+        """Return a row ``form >= 0`` of section 5, and whether it is strict on facets."""
+        form: Form = {}
+        if kind == "facet":
+            need(self.group and not where, "there is no such facet")
+            return self.form(self.group), False
+        if kind == "domain":
+            (index,) = where
+            form = self.net.extra[natural(index, len(self.net.extra))]
+            return form, bool(form)
+        need(kind in ("sign", "above", "below"), f"unknown row {kind!r:.40}")
+        unit = self.net.unit(*where)
+        side, z = self.fixed.get(unit), self.form(unit)
+        low, high = self.net.low[unit], self.net.high[unit]
+        fits = side is not None if kind == "sign" else side is None and low < 0 < high
+        if unit == self.group or not fits:
+            raise Rejected(f"{kind} {where}: there is no such row here")
+        if kind == "sign":
+            add(form, 1 if side else -1, z)
+            return form, self.genuine(unit)
+        if kind == "above":
+            add(form, -1, z)
+            add(form, 1, {-unit: 1})
+        else:
+            add(form, high, z)
+            add(form, -1, {-unit: high - low, ONE: high * low})
+        return form, False
+
     def combine(self, entries: Any) -> tuple[Form, bool]:
-        """Add up multiples of rows ``form >= 0``; say whether one is strict on a facet."""
+        """Add up multiples of rows; say whether the sum is strict on facets."""
         need(isinstance(entries, list), "the multipliers must be a list")
         total: Form = {}
         strict = False
-        for entry in entries:
-            need(isinstance(entry, list) and len(entry) in (2, 3, 4), "bad multiplier")
-            kind, where, y = entry[0], entry[1:-1], rational(entry[-1])
-            if kind == "facet":
-                need(not where and self.group, "there is no facet here")
-                add(total, y, self.form(self.group))
-                continue
-            if y <= 0:
-                raise Rejected(f"the multiplier of {kind} {where} is not positive")
-            if kind == "domain":
-                need(len(where) == 1, "bad multiplier")
-                row = self.net.extra[natural(where[0], len(self.net.extra))]
-                add(total, y, row)
-                strict = strict or bool(row)
-                continue
-            need(kind in ("sign", "above", "below") and len(where) == 2, "bad multiplier")
-            unit = self.net.unit(*where)
-            side, z = self.side(unit), self.form(unit)
-            if unit == self.group or (side is None) == (kind == "sign"):
-                raise Rejected(f"{kind} {where}: there is no such row here")
-            if kind == "sign":
-                add(total, y if side else -y, z)
-                strict = strict or self.genuine(unit)
-            elif kind == "above":
-                add(total, y, {-unit: 1})
-                add(total, -y, z)
-            else:
-                low, high = self.net.low[unit], self.net.high[unit]
-                add(total, y * high, z)
-                add(total, -y, {-unit: high - low, ONE: high * low})
+        multipliers = rationals([entry[-1] for entry in entries], len(entries))
+        for (*words, _), y in zip(entries, multipliers, strict=True):
+            form, sharp = self.row(*words)
+            if y <= 0 and words != ["facet"]:
+                raise Rejected(f"the multiplier of {words} is not positive")
+            add(total, y, form)
+            strict = strict or sharp
         return total, strict
-
-    def genuine(self, unit: int) -> bool:
-        """Whether a decided unit cannot vanish inside a facet below this node."""
-        if not (self.group and self.settled(self.group) and self.settled(unit)):
-            return False
-        return not multiple(self.form(unit), self.form(self.group))
 
     def largest(self, form: Form) -> Number:
         """Upper bound of a form over the ranges of its variables."""
         bound: Number = 0
         for key, value in form.items():
-            low = self.net.low[key] if key >= 0 else 0
-            bound += value * (self.net.high[abs(key)] if value > 0 else low)
+            low, high = self.net.low[abs(key)], self.net.high[abs(key)]
+            low, high = (low, high) if key >= 0 else (max(low, 0), max(high, 0))
+            bound += value * (high if value > 0 else low)
         return bound
 
-    # -------------------------------------------------------- leaves: raise or return
 
-    def leaf_sign(self) -> None:
-        """No pattern below this node bends the function downwards."""
-        if self.jump() < 0:
-            raise Rejected("the gradient jump may be negative")
-
-    def leaf_flat(self) -> None:
-        """Find that the group's form does not change with the claimed inputs: no facet to cross."""
-        if not self.settled(self.group) or self.net.moving & set(self.form(self.group)):
-            raise Rejected("the group's hyperplane is not flat here")
-
-    def leaf_empty(self, entries: Any) -> None:
-        """Find a combination of valid rows that is negative inside every facet: none is there."""
-        total, strict = self.combine(entries)
-        bound = self.largest(total)
-        free = any(k >= 0 and self.net.low[k] < self.net.high[k] for k in total)
-        if bound > 0 or (bound == 0 and not (strict or free)):
-            raise Rejected("the combination is no contradiction")
-
-    def leaf_smooth(self, point: Any) -> None:
-        """At an exact point inside the facet, the true function bends upwards."""
-        net, x = self.net, rationals(point, self.net.inputs - 1)
-        z = net.values([Fraction(1), *x])
-        inside = all(a < v < b for v, a, b in zip(x, net.low[1:], net.high[1:], strict=False))
-        inside = inside and all(
-            sum((c * z[k] for k, c in row.items()), Fraction(0)) > 0 for row in net.extra if row
-        )
-        if not (inside and z[self.group] == 0):
-            raise Rejected("the point is not inside the domain and on the hyperplane")
-        for unit in net.kinks - {self.group}:
-            side = self.side(unit)
-            if side is None:
-                raise Rejected(f"{net.names[unit]} is still open")
-            wrong = (z[unit] > 0) != side if z[unit] else self.genuine(unit)
-            if wrong or not self.settled(unit):
-                raise Rejected(f"the point is not inside the facet of {net.names[unit]}")
-        normal = {k: v for k, v in self.form(self.group).items() if k in net.moving}
-        back = {k: -v for k, v in normal.items()}
-        bend = net.slope(z, normal) + net.slope(z, back)
-        if not normal or not self.settled(self.group) or bend < 0:
-            raise Rejected("the function does not bend upwards at this point")
-
-
-class Lines:
-    """The lines of a certificate, gzipped or not, within limits; ``number`` is the last."""
-
-    def __init__(self, path: str) -> None:
-        with open(path, "rb") as probe:
-            zipped = probe.read(2) == b"\x1f\x8b"
-        self.file: Any = gzip.open(path) if zipped else open(path, "rb")  # noqa: SIM115
-        self.number = self.total = 0
-
-    def __iter__(self) -> Lines:
-        return self
-
-    def __next__(self) -> Any:
-        line = self.file.readline(MAX_LINE + 1)
-        if not line:
-            raise StopIteration
-        self.number += 1
-        self.total += len(line)
-        need(len(line) <= MAX_LINE, "the line is too long")
-        need(self.number <= MAX_LINES and self.total <= MAX_FILE, "the certificate is too long")
-        return parse(line)
-
-
-def rule_bound(net: Network, block: Any, index: Any, side: Any, entries: Any) -> None:
-    """Tighten a bound by multipliers of rows that hold on the whole domain."""
-    need(side in ("lower", "upper"), "the side must be lower or upper")
-    unit, node, sign = net.unit(block, index), Node(net), 1 if side == "upper" else -1
-    total, _ = node.combine(entries)
-    add(total, sign, node.form(unit))
-    limit = sign * node.largest(total)
-    if side == "upper":
-        net.high[unit] = min(net.high[unit], limit)
-    else:
-        net.low[unit] = max(net.low[unit], limit)
-    net.refresh()
-
-
-def rule_path_signs(net: Network) -> set[int]:
-    """One backward sweep: the groups whose gradient jump is non-negative in any pattern."""
-    reach: dict[int, list[Number]] = {net.output: [1, 1, 1, 1, 0]}  # on, off: low, high; jump: low
-    for k in range(net.output, net.inputs - 1, -1):
-        on_low, on_high, off_low, off_high, _ = reach.get(k, [0] * 5)
-        side = True if k == net.output else net.stable(k)
-        low, high = (off_low, off_high) if side is False else (on_low, on_high)
-        if side is None:
-            low, high = min(low, off_low), max(high, off_high)
-        for h, (p, m) in net.rows[k].items() if low or high else ():
-            sums = reach.setdefault(h, [0] * 5)
-            for at, weight in ((0, p), (2, m), (4, p - m)):
-                if weight:
-                    ends = (weight * low, weight * high)
-                    sums[at] += min(ends)
-                    if at < 4:
-                        sums[at + 1] += max(ends)
-    return {k for k in net.kinks if reach.get(k, [0] * 5)[4] >= 0}
-
-
-def rule_tree(net: Network, lines: Iterable[Any], block: Any, index: Any) -> int:
-    """Read the tree of one group in preorder, on-child first; return the group."""
-    group = net.unit(block, index)
-    node = Node(net, group)
-    path: list[int] = []  # the units fixed above the node
-    for line in lines:
-        need(isinstance(line, list) and line, "a rule must be a list")
-        name, *arguments = line
-        if name == "branch":
-            need(len(arguments) == 2, "branch needs a neuron")
-            unit = net.unit(*arguments)
-            if unit == group or node.side(unit) is not None:
-                raise Rejected(f"{net.names[unit]} is already decided")
-            path.append(unit)
-            node.fix(unit, True)
-            continue
-        leaves = {"sign": 0, "flat": 0, "empty": 1, "smooth": 1}
-        need(isinstance(name, str) and name in leaves, f"unknown leaf {str(name)[:20]!r}")
-        need(len(arguments) == leaves[name], f"{name} needs {leaves[name]} arguments")
-        getattr(node, f"leaf_{name}")(*arguments)
-        while path and not node.fixed[path[-1]]:
-            node.fix(path.pop(), None)
-        if not path:
-            return group
-        node.fix(path[-1], False)
-    raise Rejected(f"the tree of {net.names[group]} is not finished")
+# --------------------------------------- rules (section 5): they raise, or what they say holds
 
 
 def rule_pair(model: Model, claim: Claim, x: list[Fraction], y: list[Fraction]) -> None:
@@ -692,39 +554,153 @@ def rule_pair(model: Model, claim: Claim, x: list[Fraction], y: list[Fraction]) 
         raise Rejected("a point lies outside the domain")
     if any(a != b for i, (a, b) in enumerate(zip(x, y, strict=True)) if i not in claim.inputs):
         raise Rejected("the points differ in an input that the claim keeps fixed")
-    claim.box, claim.sides, claim.rows = False, [(Fraction(-1), Fraction(1))] * len(x), []
-    net = Network(model, claim)  # evaluated at t = 1
+    net = Network(model, claim, {})  # evaluated at t = 1
     middle = [(a + b) / 2 for a, b in zip(x, y, strict=True)]
-    fx, fy, fm = (net.values([Fraction(1)] * 2 + point)[-1] for point in (x, y, middle))
+    fx, fy, fm = (net.along([Fraction(1)] * 2 + point, {})[-1][0] for point in (x, y, middle))
     if not 2 * fm > fx + fy:
         raise Rejected("the pair does not violate midpoint convexity")
 
 
+def rule_interior(claim: Claim, x: list[Fraction], y: list[Fraction]) -> None:
+    """Find a point strictly inside all rows but those that are shown to be equations.
+
+    If multipliers >= 0 of the slacks b - a x >= 0 add up to 0, those that they use are 0.
+    """
+    total: Form = {}
+    for (a, b), v in zip(claim.rows, y, strict=True):
+        add(total, v, dict(enumerate([b, *a])))
+    if total or any(v < 0 for v in y):
+        raise Rejected("the multipliers do not show that rows are equations")
+    claim.equal = [v > 0 for v in y]
+    need(not any(y) or len(claim.inputs) == len(x), "a partial claim needs a domain with interior")
+    for (a, b), equal in zip(claim.rows, claim.equal, strict=True):
+        slack = b - dot(a, x)
+        if slack < 0 or (slack == 0 and any(a) and not equal):
+            raise Rejected("the point does not lie inside the polyhedron")
+
+
+def rule_bound(net: Network, unit: int, side: Any, entries: Any) -> None:
+    """Tighten a bound by multipliers of rows that hold on the whole domain."""
+    need(side in ("lower", "upper"), "the side must be lower or upper")
+    sign = 1 if side == "upper" else -1
+    total, _ = net.domain.combine(entries)
+    add(total, sign, net.domain.form(unit))
+    limit = ceil(net.domain.largest(total))
+    if side == "upper":
+        net.high[unit] = min(net.high[unit], limit)
+    else:
+        net.low[unit] = max(net.low[unit], -limit)
+
+
+def rule_path_signs(net: Network) -> set[int]:
+    """One backward sweep: the groups whose gradient jump is non-negative in any pattern."""
+    readers: list[Any] = [[] for _ in net.rows]
+    for k, row in enumerate(net.rows):
+        for h, p, m in row:
+            readers[h].append((k, p, m))
+    spans = {net.output: (1, 1)}  # of the output's slope per unit of zeta
+    proved = set()
+    for h in range(net.output - 1, net.inputs - 1, -1):
+        on = span(((p,), spans[k]) for k, p, _ in readers[h])
+        off = span(((m,), spans[k]) for k, _, m in readers[h])
+        jump, _ = span(((p - m,), spans[k]) for k, p, m in readers[h])
+        if jump >= 0:
+            proved.add(h)
+        spans[h] = min(on[0], off[0]), max(on[1], off[1])
+    return proved
+
+
+def rule_sign(node: Node) -> None:
+    """No pattern below this node bends the function downwards."""
+    if node.jump() < 0:
+        raise Rejected("the gradient jump may be negative")
+
+
+def rule_empty(node: Node, entries: Any) -> None:
+    """No facet of the group lies below this node.
+
+    Its hyperplane does not cut the claimed inputs, or a combination of rows that are
+    valid on facets is negative.
+    """
+    if node.affine(node.group) and not node.net.moving & node.form(node.group).keys():
+        return
+    total, strict = node.combine(entries)
+    bound, (low, high) = node.largest(total), (node.net.low, node.net.high)
+    free = any(k >= 0 and low[k] < high[k] for k in total)
+    if bound > 0 or (bound == 0 and not (strict or free)):
+        raise Rejected("the combination is no contradiction")
+
+
+def rule_smooth(node: Node, point: Any) -> None:
+    """At an exact point inside the facet, the true function bends upwards."""
+    net, x = node.net, rationals(point, node.net.inputs - 1)
+    normal = {k: v for k, v in node.form(node.group).items() if k in net.moving}
+    ahead = net.along([Fraction(1), *x], normal)
+    back = net.along([Fraction(1), *x], {k: -v for k, v in normal.items()})
+    z = [value for value, _ in ahead]
+    inside = all(net.low[unit] < v < net.high[unit] for unit, v in enumerate(x, 1))
+    inside = inside and all(sum(c * z[k] for k, c in row.items()) > 0 for row in net.extra if row)
+    if not (inside and z[node.group] == 0):
+        raise Rejected("the point is not inside the domain and on the hyperplane")
+    for unit in net.kinks - {node.group}:
+        side = node.fixed.get(unit)
+        if side is None or not node.affine(unit):
+            raise Rejected(f"{net.names[unit]} is still open")
+        if (z[unit] > 0) != side if z[unit] else node.genuine(unit):
+            raise Rejected(f"the point is not inside the facet of {net.names[unit]}")
+    if not normal or not node.affine(node.group) or ahead[-1][1] + back[-1][1] < 0:
+        raise Rejected("the function does not bend upwards at this point")
+
+
+def rule_tree(net: Network, lines: Iterable[Any], block: Any, index: Any) -> int:
+    """Read the tree of one group in preorder, on-child first; return the group."""
+    group = net.unit(block, index)
+    node = Node(net, group)
+    leaves: dict[str, Any] = {"sign": rule_sign, "empty": rule_empty, "smooth": rule_smooth}
+    path: list[int] = []  # the units fixed above the node
+    for name, *arguments in lines:
+        if name == "branch":
+            unit = net.unit(*arguments)
+            if unit == group or unit in node.fixed:
+                raise Rejected(f"{net.names[unit]} is already decided")
+            path.append(unit)
+            node.fix(unit, True)
+            continue
+        need(name in leaves, f"unknown leaf {name!r:.40}")
+        leaves[name](node, *arguments)
+        while path and not node.fixed[path[-1]]:
+            node.fix(path.pop(), None)
+        if not path:
+            return group
+        node.fix(path[-1], False)
+    raise Rejected(f"the tree of {net.names[group]} is not finished")
+
+
 def check(model: Model, lines: Lines) -> str:
     """Check all lines and return what is proved."""
-    claim = Claim(next(lines, None), model)
-    if claim.kind.startswith("non"):
-        line: Any = next(lines, None)
-        need(isinstance(line, list) and len(line) == 3 and line[0] == "pair", "need one pair")
-        rule_pair(model, claim, *(rationals(point, model.inputs) for point in line[1:]))
+    claim, n = Claim(next(lines, None), model), model.inputs
+    if claim.refutes:
+        x, y = lines.expect("pair", 2)
+        rule_pair(model, claim, rationals(x, n), rationals(y, n))
         need(next(lines, None) is None, "nothing may follow the pair")
         return claim.text
-    net = Network(model, claim)
+    if claim.rows:
+        x, y = lines.expect("interior", 2)
+        rule_interior(claim, rationals(x, n), rationals(y, len(claim.rows)))
+    bounds: dict[Any, list[Any]] = {}
+    for block, index, *bound in lines.expect("bounds", 1)[0]:
+        bounds.setdefault((block, index), []).append(bound)
+    net = Network(model, claim, bounds)
     proved: set[int] = set()
-    for line in lines:
-        need(isinstance(line, list) and line, "a rule must be a list")
-        shape = line[0], len(line)
-        if shape == ("bound", 5):
-            rule_bound(net, *line[1:])
-        elif shape == ("path_signs", 1):
-            proved |= rule_path_signs(net)
-        elif shape == ("tree", 3):
-            proved.add(rule_tree(net, lines, *line[1:]))
+    for name, *arguments in lines:
+        if name == "path_signs":
+            proved |= rule_path_signs(net, *arguments)
+        elif name == "tree":
+            proved.add(rule_tree(net, lines, *arguments))
         else:
-            raise Malformed(f"unknown rule {str(line)[:40]}")
-    for unit in sorted(net.kinks - proved):
-        if net.stable(unit) is None:
-            raise Rejected(f"nothing is proved about {net.names[unit]}")
+            raise Malformed(f"unknown rule {name!r:.40}")
+    if net.kinks - proved:
+        raise Rejected(f"nothing is proved about {net.names[min(net.kinks - proved)]}")
     return claim.text
 
 
@@ -736,16 +712,16 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     place, lines = arguments[0], None
     try:
-        kind = arguments[0].rpartition(".")[2]
-        need(kind in ("npz", "json"), "the model must be .npz or .json: export it as such")
-        model = read_json(arguments[0]) if kind == "json" else read_npz(arguments[0])
-        place, lines = arguments[1], Lines(arguments[1])
+        model = read_model(arguments[0])
+        place = arguments[1]
+        lines = Lines(place)
         answer, code = f"accepted: {check(model, lines)}", 0
     except Rejected as error:
         answer, code = f"rejected: line {lines.number if lines else 0}: {error}", 1
     except Exception as error:  # no file may end in a traceback
         at = f" line {lines.number}" if lines else ""
         what = str(error) if isinstance(error, Malformed) else f"{type(error).__name__} {error}"
+        what = getattr(error, "strerror", None) or what
         answer, code = f"malformed: {place}{at}: {what[:200]}", 2
     sys.stdout.write(answer + "\n")
     return code

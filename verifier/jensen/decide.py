@@ -180,10 +180,6 @@ def _check_combination(domain: Domain, options: Options) -> None:
         raise OptionError("engine midpoint needs a box: the program's big-M are its bounds")
     if engine is Engine.MIDPOINT and options.inputs is not None:
         raise OptionError("engine midpoint does not decide partial convexity; use engine tree")
-    if options.certificate and engine in (Engine.MILP, Engine.MIDPOINT):
-        raise OptionError(f"engine {engine} proves up to a tolerance: certificates need the tree")
-    if options.certificate and options.tolerance:
-        raise OptionError("a certificate claims exact convexity: leave out the tolerance")
 
 
 class _Verification:
@@ -213,6 +209,7 @@ class _Verification:
             # an empty polyhedron is an error, whatever the cheap screens would say
             working = working_set(self._domain, self._network.input_size)
             self._lap("domain")
+            self._check_certifiable(working)
         verdict = self._sign_of_all_paths() if self._options.engine is not Engine.MIDPOINT else None
         if verdict is None and self._options.tolerance == 0:
             verdict = self._random_lines()
@@ -224,6 +221,12 @@ class _Verification:
                 self._lap("domain")
             verdict = self._prove(working)
         return verdict
+
+    def _check_certifiable(self, working: WorkingSet) -> None:
+        """Refuse before the work what no certificate can say after it."""
+        flat = working.dim < self._network.input_size + working.lifted
+        if self._options.certificate and self._options.inputs is not None and flat:
+            raise OptionError("a certificate of partial convexity needs a polyhedron with interior")
 
     # ----------------------------------------------------------------------- stages
 
@@ -377,6 +380,7 @@ class _Verification:
                     inputs=self._options.inputs,
                     grouped=net,
                     proofs=proofs,
+                    out_of_time=self._out_of_time,
                 )
             except CertificateError as error:
                 note = str(error)
@@ -388,6 +392,9 @@ class _Verification:
             certificate=certificate,
             note=note,
         )
+
+    def _out_of_time(self) -> bool:
+        return self._deadline is not None and time.monotonic() > self._deadline
 
     def _lap(self, stage: str) -> None:
         now = time.perf_counter()

@@ -177,15 +177,17 @@ def cross_facet(
         return None
     y = point if point.dtype == object else _rational_vector(point)
     y = y - (form[0] + normal @ y) / squared * normal
-    rows = _strict_rows(net, group, activations, forms, y)
-    if rows is None:
+    rows = _strict_rows(net, group, activations, forms)
+    values = [row[0] + row[1:] @ y for row in rows] + net.working_set.room(y).tolist()
+    if any(value <= 0 for value in values):
         return None
     step = net.working_set.steepest(normal, inputs)
     if not any(v != 0 for v in step):
         middle = net.working_set.to_input(y.tolist())
         return None if middle is None else Crossing(middle, middle, middle, Fraction(0), 0.0)
+    speeds = [row[1:] @ step for row in rows] + net.working_set.speed(step).tolist()
     reach = min(
-        ((row[0] + row[1:] @ y) / abs(row[1:] @ step) for row in rows if row[1:] @ step != 0),
+        (value / abs(speed) for value, speed in zip(values, speeds, strict=True) if speed != 0),
         default=rational(1),
     )
     fixed = [
@@ -244,9 +246,9 @@ def _share_kept(
 
 
 def _strict_rows(
-    net: GroupedNetwork, group: Unit, activations: Activations, forms: ExactForms, y: ObjectArray
-) -> list[ObjectArray] | None:
-    """Return the rows (value, gradient) that must stay positive; None if one is not."""
+    net: GroupedNetwork, group: Unit, activations: Activations, forms: ExactForms
+) -> list[ObjectArray]:
+    """Return the forms (value, gradient) that are positive inside the facet."""
     rows = []
     for k, level in enumerate(net.levels):
         for u in np.flatnonzero(level.kink):
@@ -255,11 +257,6 @@ def _strict_rows(
                 continue
             form = forms.form(*unit)
             rows.append(form if activations[k][u] == ON else -form)
-    for limit, row in zip(net.working_set.limits, net.working_set.rows, strict=True):
-        rows.append(np.concatenate([[limit], -row]))
-    values = [row[0] + row[1:] @ y for row in rows]
-    if any(value <= 0 for value in values):
-        return None
     return rows
 
 

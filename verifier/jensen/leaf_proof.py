@@ -8,16 +8,18 @@ rule accepts it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
-from jensen.checker import ONE, Form, Network, Node, Rejected, add
+from jensen.checker import ONE, Form, Network, Node, Rejected, add, rule_empty
+from jensen.exact_lp import maximise
 from jensen.network import FloatArray
-from jensen.rational import fraction, project_to_null_space, rational
+from jensen.rational import ONE as ONE_EXACT
+from jensen.rational import ZERO, fraction, project_to_null_space, rational
 from jensen_encodings.lp import LpSolver, LpStatus
 
 Key = tuple[Any, ...]
@@ -68,51 +70,31 @@ class LeafProver:
     def __init__(self, net: Network, solver: LpSolver) -> None:
         self._net = net
         self._solver = solver
-        self._lead = {
-            unit: [block, index]
-            for block, neurons in reversed(net.neurons.items())
-            if block != "input"
-            for index, (unit, _) in reversed(list(enumerate(neurons)))
-        }
         self.lps = 0
 
     def lead(self, unit: int) -> list[Any]:
         """Return ``[block, index]`` of the first neuron of a unit."""
-        return self._lead[unit]
+        block, _, index = self._net.names[unit][:-1].rpartition("[")
+        return [block, int(index)]
 
     # ------------------------------------------------------------------------ rows
 
     def rows(self, node: Node, targets: Sequence[int]) -> list[Row]:
         """Return the rows that bear on some units: fixed units, relaxations, the domain."""
-        net = self._net
-        rows = []
-        if node.group:
-            rows.append(Row(("facet",), node.form(node.group), free=True))
+        keys: list[Key] = [("facet",)] if node.group else []
         wanted = [*targets, *node.fixed]
         seen: set[int] = set()
         while wanted:
-            unit = wanted.pop()
-            for key in node.form(unit):
+            for key in node.form(wanted.pop()):
                 if key < 0 and -key not in seen:
                     seen.add(-key)
                     wanted.append(-key)
-        for unit in sorted(node.fixed):
-            form: Form = {}
-            add(form, 1 if node.fixed[unit] else -1, node.form(unit))
-            strict = bool(node.genuine(unit))
-            if form:
-                rows.append(Row(("sign", *self.lead(unit)), form, strict))
-        for unit in sorted(seen):
-            above: Form = {-unit: 1}
-            add(above, -1, node.form(unit))
-            low, high = net.low[unit], net.high[unit]
-            below: Form = {}
-            add(below, high, node.form(unit))
-            add(below, -1, {-unit: high - low, ONE: high * low})
-            lead = self.lead(unit)
-            rows += [Row(("above", *lead), above), Row(("below", *lead), below)]
-        rows += [Row(("domain", i), row, strict=True) for i, row in enumerate(net.extra) if row]
-        return rows
+        keys += [("sign", *self.lead(unit)) for unit in sorted(node.fixed)]
+        for unit in sorted(u for u in seen if self._net.low[u] < 0 < self._net.high[u]):
+            keys += [("above", *self.lead(unit)), ("below", *self.lead(unit))]
+        keys += [("domain", i) for i in range(len(self._net.extra))]
+        rows = [Row(key, *node.row(*key), free=key[0] == "facet") for key in keys]
+        return [row for row in rows if row.form]
 
     # --------------------------------------------------------------------- programs
 
@@ -178,7 +160,7 @@ class LeafProver:
     # -------------------------------------------------------------- exact multipliers
 
     def candidates(
-        self, node: Node, rows: list[Row], guess: FloatArray, objective: Form | None = None
+        self, rows: list[Row], guess: FloatArray, objective: Form | None = None
     ) -> list[list[Entry]]:
         """Return multipliers next to a guess: rounded, and exact for what seems to cancel."""
         scales = [
@@ -272,14 +254,52 @@ class LeafProver:
         program = self.solve(rows)
         if program is None or program.margin > MARGIN:
             return None, program
-        for entries in self.candidates(node, rows, program.multipliers):
+        for entries in self.candidates(rows, program.multipliers):
             if accepted(node, entries):
                 return entries, program
         return None, program
 
+    def whole(self, values: Mapping[int, Fraction]) -> list[Fraction]:
+        """Return all input units of a point; those that no row speaks of are in the middle."""
+        low, high = self._net.low, self._net.high
+        return [values.get(k, Fraction(low[k] + high[k]) / 2) for k in range(self._net.inputs)]
+
+    def exactly(
+        self, node: Node, out_of_time: Callable[[], bool]
+    ) -> tuple[list[Entry] | None, list[Fraction] | None]:
+        """Solve a leaf's program in rational arithmetic: multipliers, or a point inside.
+
+        For leaves that floating point cannot decide, as in sets of width 1e-17. Neither is
+        returned where time is up.
+        """
+        rows = self.rows(node, [node.group])
+        keys = sorted({k for row in rows for k in row.form} - {ONE})
+        A: list[list[Any]] = []
+        b: list[Any] = []
+        for row in rows:
+            A.append([rational(Fraction(-row.form.get(k, 0))) for k in keys])
+            A[-1].append(max(map(abs, A[-1]), default=ZERO) if row.strict else ZERO)
+            b.append(rational(Fraction(row.form.get(ONE, 0))))
+        for k in keys:
+            low, high = (self._net.low[k], self._net.high[k]) if k > 0 else (0, self._net.high[-k])
+            for sign, limit in ((1, high), (-1, -low)):
+                margin = rational(Fraction(self._size(k) if k > 0 else 0))
+                A.append([*(rational(sign * int(k == other)) for other in keys), margin])
+                b.append(rational(limit))
+        cap = [*([ZERO] * len(keys)), ONE_EXACT]
+        equality = [row.free for row in rows] + [False] * (2 * len(keys) + 1)
+        solution = maximise(cap, [*A, cap], [*b, ONE_EXACT], equality, out_of_time)
+        if solution is None:
+            return None, None
+        if solution.v is not None and solution.v[-1] > 0:
+            values = zip(keys, solution.v, strict=False)
+            return None, self.whole({k: fraction(v) for k, v in values})
+        found = [fraction(y) for y in solution.multipliers[: len(rows)]]
+        return self._entries(rows, dict(enumerate(found))), None
+
     def bound(self, unit: int, side: str) -> list[Entry] | None:
         """Return multipliers that bound a unit over the whole domain."""
-        node = Node(self._net)
+        node = self._net.domain
         sign = 1 if side == "upper" else -1
         objective: Form = {}
         add(objective, sign, node.form(unit))
@@ -288,7 +308,7 @@ class LeafProver:
         if program is None:
             return None
         best: tuple[Any, list[Entry]] | None = None
-        for entries in self.candidates(node, rows, program.multipliers, objective):
+        for entries in self.candidates(rows, program.multipliers, objective):
             total, _ = node.combine(entries)
             add(total, sign, node.form(unit))
             limit = node.largest(total)
@@ -300,7 +320,7 @@ class LeafProver:
 def accepted(node: Node, entries: list[Entry]) -> bool:
     """Ask the checker's rule."""
     try:
-        node.leaf_empty(entries)
+        rule_empty(node, entries)
     except Rejected:
         return False
     return True

@@ -24,11 +24,20 @@ import flint
 import numpy as np
 from numpy.typing import NDArray
 
-from jensen.domain import Box, Domain, Everywhere
+from jensen.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.errors import DomainError
 from jensen.network import INPUT, Block, FloatArray, ReluNetwork
 from jensen.polyhedron import bounding_box, linear_hull
-from jensen.rational import ONE, ZERO, floats, fraction, null_space, rational, rationals
+from jensen.rational import (
+    ONE,
+    ZERO,
+    SparseRows,
+    floats,
+    fraction,
+    null_space,
+    rational,
+    rationals,
+)
 
 ObjectArray = NDArray[Any]
 
@@ -92,9 +101,26 @@ class WorkingSet:
             close = np.flatnonzero(~((room > CLOSE * size + CLOSEST) & np.isfinite(size)))
         return all(self.rows[i] @ y <= self.limits[i] for i in close)
 
+    def room(self, y: ObjectArray) -> ObjectArray:
+        """Return by how much a working point of ``fmpq`` satisfies each row."""
+        room: ObjectArray = self.limits - self._rows @ y
+        return room
+
+    def speed(self, step: ObjectArray) -> ObjectArray:
+        """Return by how much the room of each row shrinks along a step of ``fmpq``."""
+        return self._rows @ step
+
+    @cached_property
+    def _rows(self) -> SparseRows:
+        return SparseRows(self.rows)
+
+    @cached_property
+    def _matrix(self) -> SparseRows:
+        return SparseRows(self.matrix)
+
     def to_input(self, y: Sequence[Any]) -> tuple[Fraction, ...] | None:
         """Map a working point to the inputs; None at infinity (``t = 0``)."""
-        point = self.matrix @ np.array(y, dtype=object) + self.offset
+        point = self._matrix @ np.array(y, dtype=object) + self.offset
         if point[-1] <= 0:
             return None
         return tuple(fraction(v / point[-1]) for v in point[:-1])
@@ -168,9 +194,7 @@ def working_set(domain: Domain, inputs: int) -> WorkingSet:
         return _box_set(domain, inputs)
     if isinstance(domain, Everywhere):
         return _cone_set(_with_positive_t(_zeros(0, inputs + 1)), _identity(inputs + 1))
-    cone = _with_positive_t(
-        np.concatenate([rationals(domain.A), -rationals(domain.b)[:, None]], axis=1)
-    )
+    cone = cone_of(domain)
     hull = linear_hull(cone)
     if hull is None:
         raise DomainError("the polyhedron is empty")
@@ -178,16 +202,11 @@ def working_set(domain: Domain, inputs: int) -> WorkingSet:
     return _cone_set(cone, hull) if box is None else _bounded_set(cone, hull, box)
 
 
-def has_interior(domain: Domain, inputs: int) -> bool:
-    """Return whether a domain is of full dimension.
-
-    Raises
-    ------
-    DomainError
-        If the domain does not fit or is empty.
-    """
-    working = working_set(domain, inputs)
-    return working.dim == inputs + working.lifted
+def cone_of(domain: Polyhedron) -> ObjectArray:
+    """Return the rows of ``A x - b t <= 0``, ``-t <= 0`` in (x, t)."""
+    return _with_positive_t(
+        np.concatenate([rationals(domain.A), -rationals(domain.b)[:, None]], axis=1)
+    )
 
 
 def _box_set(box: Box, inputs: int) -> WorkingSet:

@@ -50,7 +50,7 @@ class Options:
     Raises
     ------
     OptionError
-        For values out of range.
+        For values out of range, or for a certificate of what holds up to a tolerance.
     """
 
     engine: Engine = Engine.AUTO
@@ -79,6 +79,12 @@ class Options:
             raise OptionError(f"threads {self.threads}: at least 1 is needed")
         if self.seed < 0:
             raise OptionError(f"seed {self.seed}: a number >= 0 is needed")
+        if self.certificate and self.engine in {Engine.MILP, Engine.MIDPOINT}:
+            raise OptionError(
+                f"engine {self.engine} proves up to a tolerance: certificates need the tree"
+            )
+        if self.certificate and self.tolerance:
+            raise OptionError("a certificate claims exact convexity: leave out the tolerance")
         if self.inputs is not None:
             object.__setattr__(self, "inputs", tuple(sorted(set(map(int, self.inputs)))))
             if not self.inputs:

@@ -34,6 +34,41 @@ MULTIPLIER_CUT = 1e-9  # smaller multipliers are taken for zero before the exact
 def linear_hull(cone: ObjectArray) -> ObjectArray | None:
     """Return a basis of the linear hull of ``{v : cone @ v <= 0}``, last row ``-t <= 0``.
 
+    Parameters
+    ----------
+    cone : object array (rows, n) of ``fmpq``
+
+    Returns
+    -------
+    basis : object array (n, dim) of integers as ``fmpq``, the identity if dim = n;
+        None if ``t = 0`` on the whole cone, that is, if the polyhedron is empty.
+    """
+    found = relative_interior(cone)
+    return None if found is None else found.basis
+
+
+@dataclass(frozen=True, eq=False)
+class RelativeInterior:
+    """The hull of a cone, a point inside it, and why the hull is not larger.
+
+    Attributes
+    ----------
+    basis : object array (n, dim) of integers as ``fmpq``
+    point : object array (n,)
+        In the cone; rows that do not vanish on the hull are ``< 0``.
+    multipliers : list of ``fmpq``
+        One per row, ``>= 0``; their sum of the rows is 0, and they are positive on the
+        rows that vanish on the hull. These hold with equality, a sum of what is ``<= 0``.
+    """
+
+    basis: ObjectArray
+    point: ObjectArray
+    multipliers: list[Any]
+
+
+def relative_interior(cone: ObjectArray) -> RelativeInterior | None:
+    """Return the hull of ``{v : cone @ v <= 0}``, last row ``-t <= 0``, and a point inside.
+
     Either all rows that are not zero hold strictly somewhere, or multipliers ``y >= 0``
     with ``y cone = 0`` show that the rows they use hold with equality on the whole cone.
     Then these are solved for, and the rest is looked at again.
@@ -44,10 +79,11 @@ def linear_hull(cone: ObjectArray) -> ObjectArray | None:
 
     Returns
     -------
-    basis : object array (n, dim) of integers as ``fmpq``, the identity if dim = n;
+    RelativeInterior or None
         None if ``t = 0`` on the whole cone, that is, if the polyhedron is empty.
     """
     basis = _identity(cone.shape[1])
+    multipliers = [ZERO] * len(cone)
     while True:
         rows = cone @ basis
         binding = [i for i, row in enumerate(rows) if any(v != 0 for v in row)]
@@ -55,9 +91,34 @@ def linear_hull(cone: ObjectArray) -> ObjectArray | None:
             return None
         solution = strict_point(rows[binding])
         if solution.point is not None:
-            return basis
-        equalities = [rows[i] for i, y in zip(binding, solution.multipliers, strict=True) if y > 0]
+            # rows that are multiples of what is known have to be shown as well
+            for i in sorted(set(range(len(cone))) - set(binding)):
+                if any(cone[i]) and multipliers[i] == 0:
+                    multipliers = _joined(cone, multipliers, {i: ONE})
+            return RelativeInterior(basis, basis @ solution.point, multipliers)
+        further = dict(zip(binding, solution.multipliers, strict=True))
+        multipliers = _joined(cone, multipliers, further)
+        equalities = [rows[i] for i, y in further.items() if y > 0]
         basis = _integer_columns(basis @ _null_columns(equalities))
+
+
+def _joined(cone: ObjectArray, known: list[Any], further: dict[int, Any]) -> list[Any]:
+    """Add multipliers whose sum of rows vanishes only where the known ones hold with equality.
+
+    There that sum is a combination of the rows that are known, of any signs; enough of
+    the known multipliers makes up for these.
+    """
+    old = [i for i, y in enumerate(known) if y > 0]
+    total = sum((y * cone[i] for i, y in further.items()), np.full(cone.shape[1], ZERO))
+    vectors = null_space([list(total), *(list(cone[i]) for i in old)])
+    vector = next(v for v in vectors if v[0] != 0)
+    change = {i: y / vector[0] for i, y in zip(old, vector[1:], strict=True)}
+    share = max((-change[i] / known[i] for i in old), default=ZERO)
+    joined = [(max(share, ZERO) + 1) * y for y in known]
+    for part in (change, further):
+        for i, y in part.items():
+            joined[i] += y
+    return joined
 
 
 @dataclass(frozen=True, eq=False)

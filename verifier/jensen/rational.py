@@ -121,3 +121,24 @@ def _echelon_null_space(rows: Sequence[Sequence[Any]]) -> tuple[list[list[Any]],
             vector[pivot] = -reduced[row, position]
         basis.append(vector)
     return basis, free
+
+
+class SparseRows:
+    """The non-zeros of an exact matrix, for products with exact vectors.
+
+    Parameters
+    ----------
+    matrix : object array (rows, columns) of ``fmpq``
+    """
+
+    def __init__(self, matrix: ObjectArray) -> None:
+        self._rows = [
+            [(j, value) for j, value in enumerate(row) if value != 0] for row in matrix.tolist()
+        ]
+
+    def __matmul__(self, vector: ObjectArray) -> ObjectArray:
+        entries = vector.tolist()
+        product = np.empty(len(self._rows), dtype=object)
+        for i, row in enumerate(self._rows):
+            product[i] = sum((value * entries[j] for j, value in row), ZERO)
+        return product

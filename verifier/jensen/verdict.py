@@ -203,6 +203,7 @@ class Verdict:
             "lps": self.lps,
             "times": dict(self.times),
             "note": self.note,
+            "certificate_bytes": None if self.certificate is None else self.certificate.size,
             "evidence": [item.to_json() for item in self.evidence],
         }
         if self.outputs:

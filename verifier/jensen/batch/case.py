@@ -104,6 +104,7 @@ class Row:
     relus: int | None = None
     parameters: int | None = None
     certificate: str | None = None
+    certificate_bytes: int | None = None
     seconds: float = 0.0
     times: dict[str, float] = field(default_factory=dict)
     finished: str = ""

@@ -142,7 +142,8 @@ class DaskExecutor:
                 return unpack(job, answer)
             except OSError as failure:  # its certificates cannot be written
                 text = describe(failure)
-                return replace(answer.row, status=RowStatus.ERROR, error=text, certificate=None)
+                row = replace(answer.row, certificate=None, certificate_bytes=None)
+                return replace(row, status=RowStatus.ERROR, error=text)
         error = future.exception()
         if type(error).__name__ == "KilledWorker":
             return error_row(job.case, "its Dask workers were lost, one after the other")

@@ -16,7 +16,7 @@ from jensen.errors import MissingExtraError, OptionError
 COLUMNS = (
     "model", "status", "expected", "domain", "output", "lower", "upper", "violation", "tolerance",
     "seconds", "engine", "nodes", "lps", "inputs", "relus", "parameters", "summary", "note",
-    "error", "certificate", "digest", "finished",
+    "error", "certificate", "certificate_bytes", "digest", "finished",
 )  # fmt: skip
 ENDINGS = (".csv", ".jsonl", ".parquet")
 _TYPES = {item.name: str(item.type) for item in fields(Row)} | {

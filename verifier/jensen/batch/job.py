@@ -134,15 +134,17 @@ def versions() -> dict[str, str]:
 def _verified(job: Job, network: ReluNetwork) -> Row:
     case = job.case
     facts = _facts(network)
-    options = replace(
-        case.options, time_limit=job.time_limit, certificate=job.certificates is not None
-    )
     try:
+        options = replace(
+            case.options, time_limit=job.time_limit, certificate=job.certificates is not None
+        )
         verdict = verify(network, case.domain, output=case.output, options=options)
         saved = _save_certificates(job, network, verdict)
     except Exception as error:
         return Row(RowStatus.ERROR, error=describe(error), **facts)
-    return replace(_summed_up(verdict, facts), certificate=saved)
+    sizes = [p.certificate.size for p in verdict.outputs or (verdict,) if p.certificate is not None]
+    row = _summed_up(verdict, facts)
+    return replace(row, certificate=saved, certificate_bytes=sum(sizes) if sizes else None)
 
 
 def _facts(network: ReluNetwork) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from pathlib import Path
 
 from jensen.batch.case import Case, Row, RowStatus
 from jensen.batch.executor import Executor, InlineExecutor
@@ -143,7 +144,7 @@ class _Run:
             return
         for number, case in enumerate(self.cases):
             row = self.store.find(case)
-            if row is not None and row.status not in retry:
+            if row is not None and row.status not in retry and self._serves(row):
                 self.rows[number] = row
                 self.store.name(case, row.digest)
                 self.on_event(Event(EventKind.FOUND, number, case, row))
@@ -223,7 +224,7 @@ class _Run:
         if row.status is RowStatus.UNKNOWN and number in self.cut:
             self.first_try[number] = row
             return
-        if quick and row.status is RowStatus.UNKNOWN:
+        if quick and (row.status is RowStatus.UNKNOWN or not self._serves(row)):
             self._defer(number, row)
             return
         self._finish(number, row)
@@ -236,7 +237,8 @@ class _Run:
         """Queue a case for its second turn, behind its twin where the same job waits already."""
         case = self.cases[number]
         stored = None if self.store is None or self.force else self.store.get(case, row.digest)
-        if stored is not None and stored.status in {RowStatus.CONVEX, RowStatus.NONCONVEX}:
+        decided = stored is not None and stored.status in {RowStatus.CONVEX, RowStatus.NONCONVEX}
+        if stored is not None and decided and self._serves(stored):
             self._finish(number, stored)
             return
         self.first_try[number] = row
@@ -246,6 +248,13 @@ class _Run:
             self.followers.setdefault(leader, []).append(number)
         else:
             heapq.heappush(self.queue, (1, float(row.relus or 0), number))
+
+    def _serves(self, row: Row) -> bool:
+        """Whether a stored row has the certificates that are asked for, if any are."""
+        if self.certificates is None or row.status not in {RowStatus.CONVEX, RowStatus.NONCONVEX}:
+            return True
+        files = [Path(file) for file in (row.certificate or "").split(", ")]
+        return all(Path(self.certificates, file.name).is_file() for file in files)
 
     def _finish(self, number: int, row: Row) -> None:
         case = self.cases[number]

@@ -98,8 +98,9 @@ def command(targets: tuple[str, ...], **settings: Any) -> int:
     or unknown that the manifest expects does not count. --fail-on picks what counts.
     """
     domain = common.chosen_domain(settings)
-    # the limit is no part of what is asked, and is handed to the runner instead
-    options = replace(common.chosen_options(settings), time_limit=None)
+    # limit and certificates are no part of what is asked, and are handed to the runner instead
+    options = common.chosen_options(settings, certificate=settings["certificates"] is not None)
+    options = replace(options, time_limit=None, certificate=False)
     common.checked_time_limit(settings["total_time"])
     cases = find_cases(
         targets,

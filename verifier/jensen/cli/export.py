@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from jensen.certificate import export_json
+from jensen.errors import OptionError
 from jensen.loaders import load
 from jensen.text import printable
 
@@ -19,6 +20,8 @@ def command(model: str, out: str) -> int:
 
     A JSON export holds every number as an exact hexadecimal string (docs/FORMAT.md).
     """
+    if Path(out).suffix not in {".npz", ".json"}:
+        raise OptionError(f"{printable(out)}: the name of an export must end in .npz or .json")
     network = load(model)
     if Path(out).suffix == ".json":
         export_json(network, out)

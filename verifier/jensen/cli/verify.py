@@ -63,7 +63,12 @@ def command(
         record |= verdict.to_json() | {"certificate": written, "loading_seconds": loading}
         click.echo(common.to_json(record))
     else:
-        show(verdict, common.stdout_console(), model=printable(model), evidence=evidence)
+        console = common.stdout_console()
+        show(verdict, console, model=printable(model), evidence=evidence)
+        if written is not None:
+            lines, size = len(verdict.certificate.lines), verdict.certificate.size
+            text = f"  certificate of {lines:,} lines, {size:,} bytes: {written}"
+            console.print(text, style="dim", soft_wrap=True, markup=False)
     return CODES[verdict.status]
 
 
@@ -119,7 +124,11 @@ def _write_certificate(verdict: Verdict, path: str | None, log: Console) -> str 
     if path is None:
         return None
     if verdict.certificate is None:
-        log.print("jensen: no certificate: the verdict is not proved exactly", style="yellow")
+        why = verdict.note or "the verdict is unknown"
+        log.print(f"jensen: no certificate: {why}", style="yellow", soft_wrap=True, markup=False)
         return None
-    verdict.certificate.write(path)
+    try:
+        verdict.certificate.write(path)
+    except OSError as error:
+        raise OptionError(f"{printable(path)}: {error.strerror}") from None
     return printable(path)

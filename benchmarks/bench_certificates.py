@@ -1,0 +1,181 @@
+"""Time certificates: plain proof, proof with certificate, check; one table, ratios in one run.
+
+    python benchmarks/bench_certificates.py            all rows (a few minutes)
+    python benchmarks/bench_certificates.py --quick    small ones only
+
+Seconds are processor time; production includes the proof and the file, checking the
+reading of both files by the checker. Exit code 1 if a certificate is missing or rejected.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import families
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+import jensen
+from jensen import checker
+from jensen.domain import Box, Domain, Everywhere
+from jensen.network import ReluNetwork
+
+EVERYWHERE, UNIT = Everywhere(), Box(-1, 1)
+
+
+@dataclass(frozen=True)
+class Case:
+    """Networks of one row, made from a seed each."""
+
+    label: str
+    make: Callable[[int], tuple[ReluNetwork, Domain]]
+    networks: int = 3
+    quick: bool = True
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Processor seconds and sizes of one network."""
+
+    plain: float
+    produced: float
+    checked: float
+    lines: int
+    size: int
+    answer: str
+
+
+def tournament(pieces: int, inputs: int, domain: Domain, *, idle: bool = False) -> Case:
+    def make(seed: int) -> tuple[ReluNetwork, Domain]:
+        network = families.tournament(pieces, inputs, seed)
+        return families.with_idle_negatives(network, seed) if idle else network, domain
+
+    words = " idle negatives" if idle else ""
+    return Case(f"tournament K={pieces} d={inputs}{words}, {domain}", make)
+
+
+def small_box(inputs: int, widths: Sequence[int], half: float) -> Case:
+    """Networks at default initialisation, on the first boxes on which they are convex."""
+
+    def make(seed: int) -> tuple[ReluNetwork, Domain]:
+        rng = np.random.default_rng(seed)
+        while True:
+            network = families.default_init(inputs, widths, int(rng.integers(10**6)))
+            centre = rng.uniform(-1, 1, inputs)
+            box = Box(centre - half, centre + half)
+            if jensen.verify(network, box, time_limit=60).status == "convex":
+                return network, box
+
+    shape = "-".join(map(str, widths))
+    return Case(f"default init {inputs}-{shape}-1, boxes of half side {half:g}", make)
+
+
+def cases() -> Iterator[Case]:
+    yield tournament(32, 5, EVERYWHERE)
+    yield tournament(32, 5, UNIT)
+    yield tournament(64, 20, EVERYWHERE)
+    yield tournament(64, 20, UNIT)
+    yield tournament(32, 5, EVERYWHERE, idle=True)
+    yield Case(
+        "two largest of 6, d=10, all of R^n", lambda s: (families.top_two(6, 10, s), EVERYWHERE)
+    )
+    yield Case("two largest of 5, d=100, box", lambda s: (families.top_two(5, 100, s), UNIT), 1)
+    yield small_box(4, (20, 20, 20), 0.05)
+    yield small_box(30, (60, 60, 60, 60), 0.01)
+    yield Case(
+        "input-convex 784-512-512-1", lambda s: (families.icnn(784, (512, 512), s), EVERYWHERE), 1
+    )
+    yield Case(
+        "tournament K=256 d=20, all of R^n",
+        lambda seed: (families.tournament(256, 20, seed), EVERYWHERE),
+        networks=1,
+        quick=False,
+    )
+    yield Case(
+        "two largest of 8, d=30, box",
+        lambda seed: (families.top_two(8, 30, seed), UNIT),
+        networks=1,
+        quick=False,
+    )
+
+
+def measure(case: Case, seed: int, folder: Path) -> Measured:
+    network, domain = case.make(seed)
+    model, file = folder / "model.npz", folder / "certificate.jsonl"
+    network.save(model)
+    start = time.process_time()
+    jensen.verify(network, domain)
+    plain = time.process_time()
+    certificate = jensen.verify(network, domain, certificate=True).certificate
+    if certificate is None:
+        return Measured(plain - start, time.process_time() - plain, 0.0, 0, 0, "no certificate")
+    certificate.write(file)
+    produced = time.process_time()
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        checker.main([str(model), str(file)])
+    checked = time.process_time()
+    return Measured(
+        plain - start,
+        produced - plain,
+        checked - produced,
+        len(certificate.lines),
+        certificate.size,
+        said.getvalue().split(":")[0],
+    )
+
+
+def row_of(case: Case, found: Sequence[Measured]) -> list[str]:
+    plain = statistics.median(item.plain for item in found)
+    produced = statistics.median(item.produced for item in found)
+    checked = statistics.median(item.checked for item in found)
+    return [
+        case.label,
+        ", ".join(sorted({item.answer for item in found})),
+        f"{plain:.3f}",
+        f"{produced:.3f}",
+        f"{produced / plain:.1f}x",
+        f"{checked:.3f}",
+        f"{checked / plain:.2f}x",
+        f"{statistics.median(item.lines for item in found):,.0f}",
+        f"{statistics.median(item.size for item in found):,.0f}",
+    ]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="small ones only")
+    arguments = parser.parse_args(argv)
+    log = Console(stderr=True)
+    table = Table(title="certificates, medians")
+    for column in ("network", "answer"):
+        table.add_column(column)
+    for column in ("plain s", "produced s", "ratio", "checked s", "ratio", "lines", "bytes"):
+        table.add_column(column, justify="right", no_wrap=True)
+    good = True
+    with tempfile.TemporaryDirectory() as folder:
+        measure(next(cases()), 0, Path(folder))  # imports and the solver's start
+        for case in cases():
+            if arguments.quick and not case.quick:
+                continue
+            log.print(case.label)
+            found = [measure(case, seed, Path(folder)) for seed in range(case.networks)]
+            good = good and all(item.answer == "accepted" for item in found)
+            table.add_row(*row_of(case, found))
+    Console(width=140).print(table)
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""The checker's network as the producer of certificates sees it (docs/FORMAT.md, section 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+from jensen.checker import ONE, Claim, Model, Network, rule_bound
+from jensen.errors import CertificateError
+from jensen.groups import GroupedNetwork
+from jensen.leaf_proof import LeafProver
+from jensen_encodings.lp import LpSolver
+
+
+class BoundedNetwork(Network):
+    """The checker's network, with the bounds that settle what the prover knows to be settled.
+
+    Attributes
+    ----------
+    bounds : list
+        The entries of the certificate's rule.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        claim: Claim,
+        grouped: GroupedNetwork | None,
+        out_of_time: Callable[[], bool],
+    ) -> None:
+        self.bounds: list[list[Any]] = []
+        self.out_of_time = out_of_time
+        self._leaves = LeafProver(self, LpSolver())
+        self._settled = {} if grouped is None else _settled(grouped, model)
+        super().__init__(model, claim, {})
+
+    def tighten(self, block: str, index: int, bounds: Any) -> None:
+        """Prove again that a neuron is settled, where interval arithmetic does not see it."""
+        unit, factor = self.neurons[block][index]
+        on = self._settled.get((block, index))
+        if on is None or unit == ONE or self.low[unit] >= 0 or self.high[unit] <= 0:
+            return
+        check_time(self)
+        side = "lower" if on == (factor > 0) else "upper"
+        entries = self._leaves.bound(unit, side)
+        if entries is not None:
+            rule_bound(self, unit, side, entries)
+            self.bounds.append([block, index, side, entries])
+
+
+def check_time(net: BoundedNetwork) -> None:
+    """Give up where time is up."""
+    if net.out_of_time():
+        raise CertificateError("the time limit was reached while the certificate was produced")
+
+
+def _settled(grouped: GroupedNetwork, model: Model) -> dict[tuple[str, int], bool]:
+    """Return the ReLUs that the prover's bounds settle, and whether they are on.
+
+    The prover keeps no unit for those that are off, and one without kink for those on.
+    """
+    kinks = {
+        (member.block, member.index): bool(kink)
+        for level in grouped.levels
+        for members, kink in zip(level.units, level.kink, strict=True)
+        for member in members
+    }
+    relus = [
+        (block.name, i) for block in model.blocks if block.relu for i in range(len(block.bias))
+    ]
+    return {relu: relu in kinks for relu in relus if not kinks.get(relu, False)}
+
+
+class Names:
+    """From the prover's units to the checker's: ``z_prover = factor * zeta``."""
+
+    def __init__(self, net: Network, grouped: GroupedNetwork | None) -> None:
+        self._net = net
+        self._grouped = grouped
+
+    def unit(self, level: int, index: int) -> tuple[int, Fraction]:
+        """Return the checker's unit and the factor of a unit of the prover."""
+        if self._grouped is None:
+            return ONE, Fraction(0)
+        lead = self._grouped.levels[level].units[index][0]
+        return self._net.neurons[lead.block][lead.index]
