@@ -90,6 +90,7 @@ def milp(case: Case, data: NetworkData, network: ReluNetwork, rows: Strengthenin
         seed=0,
         progress=None,
         rows=rows,
+        search=rows is not None,
     )
 
 
@@ -121,7 +122,7 @@ def engines(case: Case) -> list[tuple[str, Callable[[], tuple[float, float, int]
         default = Strengthening(gap_lower=True, gap_upper=False, differences=False, symmetry=True)
         return [
             ("plain program", by_milp(None)),
-            ("with gap rows", by_milp(default)),
+            ("gap rows and start", by_milp(default)),
             ("tree", by_tree),
         ]
     names = ("gap_lower", "gap_upper", "differences", "symmetry")
