@@ -168,5 +168,5 @@ def _rounded(value: float, rounding: str) -> str:
     """Write a number with few digits, on the side where it stays a bound."""
     if not math.isfinite(value):
         return "∞"
-    bound = Context(prec=DIGITS, rounding=rounding).create_decimal(Decimal(value))
-    return f"{bound.normalize():g}"
+    bound = Context(prec=DIGITS, rounding=rounding).create_decimal(Decimal(value)).normalize()
+    return f"{bound:f}" if value == 0 or 1e-4 <= value < 10**DIGITS else f"{bound:g}"
