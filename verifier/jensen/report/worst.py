@@ -132,19 +132,17 @@ def _unbounded(found: Violation, rate: Fraction, claim: str) -> ShownPair:
 def _facet(found: JumpViolation, refuting: FloatArray, claim: str) -> ShownPair:
     _pass_on_interrupt(found)
     fall, falls = ("fall", "falls") if claim == "convexity" else ("rise", "rises")
-    low, high = _down(found.lower), _up(found.upper)
-    bounds = f"{low} ≤ worst gradient jump ≤ {high}"
+    low = _down(found.lower)
+    others, bounds = "how much it does across others is not known.", f"{low} ≤ worst gradient jump"
+    if math.isfinite(found.upper):
+        high = _up(found.upper)
+        others = f"across no facet of the polyhedron does it {fall} by more than {high}."
+        bounds += f" ≤ {high}"
     if found.point is None:
-        text = (
-            f"The pair that refutes {claim}; across no facet of the polyhedron does the "
-            f"gradient {fall} by more than {high}."
-        )
+        text = f"The pair that refutes {claim}: the gradient {falls} between x and y; {others}"
         return ShownPair(REFUTING, refuting, text, bounds)
-    text = (
-        f"Across the worst facet found, between x and y, the gradient {falls} by at least {low}; "
-        f"across no facet of the polyhedron does it {fall} by more than {high}."
-    )
-    return ShownPair("Worst facet", _ends(found.x, found.y), text, bounds)
+    text = f"Across the worst facet found, between x and y, the gradient {falls} by at least {low}; "
+    return ShownPair("Worst facet", _ends(found.x, found.y), text + others, bounds)
 
 
 def _ends(x: Point, y: Point) -> FloatArray:
@@ -166,7 +164,5 @@ def _up(value: float) -> str:
 
 def _rounded(value: float, rounding: str) -> str:
     """Write a number with few digits, on the side where it stays a bound."""
-    if not math.isfinite(value):
-        return "∞"
     bound = Context(prec=DIGITS, rounding=rounding).create_decimal(Decimal(value)).normalize()
     return f"{bound:f}" if value == 0 or 1e-4 <= value < 10**DIGITS else f"{bound:g}"
