@@ -8,7 +8,8 @@ from midpoint_oracle import tiny_network, worst_in_one_dimension, worst_over_reg
 
 from jensen.domain import Box
 from jensen.errors import NetworkError, OptionError
-from jensen.midpoint import exact_violation, round_down, worst_violation
+from jensen.midpoint import ENGINES, exact_violation, round_down, worst_violation
+from jensen.midpoint_data import network_data, twin_groups
 from jensen.network import Block, ReluNetwork
 
 
@@ -33,6 +34,34 @@ def test_the_optimum_equals_brute_force_in_one_dimension(block):
         assert found.upper >= float(expected) - slack, seed
         assert found.upper <= float(expected) + slack, seed
         assert found.lower <= float(expected) <= found.lower + slack, seed
+
+
+@pytest.mark.parametrize("seed", range(0, 64, 3))
+def test_the_tree_and_the_program_agree(seed):
+    network = tiny_network(seed, 2)
+    tree, milp = (worst_violation(network, Box(-1, 2), engine=e, gap=1e-5) for e in ENGINES)
+    slack = 2e-5 * (1 + milp.upper)
+    assert tree.tolerance is None
+    assert milp.tolerance is not None
+    assert tree.lower <= milp.upper + slack
+    assert milp.lower <= tree.upper
+    assert tree.upper - milp.lower <= slack
+
+
+def test_twins_share_their_branches():
+    # |u| twice, passed through a signed signal: eight neurons, one hyperplane
+    rows = np.array([[1.0, 2.0], [-1.0, -2.0], [2.0, 4.0], [-0.5, -1.0]])
+    network = ReluNetwork.from_layers(
+        [rows, [[1.0, 1.0, 0.0, 1.0], [0.0, 1.0, -1.0, 0.0]], [[-1.0, 1.0]]],
+        [np.zeros(4), [0.1, 0.2], [0.0]],
+    )
+    data = network_data(network, -np.ones(2), np.ones(2))
+    groups = twin_groups(network, data)
+    assert [len(group) for group in groups] == [4]
+    found = worst_violation(network, Box(-1, 1), gap=1e-6)
+    expected = worst_over_regions(network, [-1, -1], [1, 1])
+    assert found.lower == pytest.approx(expected, abs=1e-6)
+    assert found.upper == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -11,7 +11,7 @@ from typing import Any
 
 from jensen.domain import Box
 from jensen.errors import OptionError
-from jensen.midpoint_data import network_data
+from jensen.midpoint_data import network_data, twin_groups
 from jensen.midpoint_milp import MILP_TOLERANCE, solve_midpoint_program
 from jensen.midpoint_search import search_pairs
 from jensen.network import FloatArray, ReluNetwork
@@ -144,7 +144,14 @@ def worst_violation(
     prepared = time.perf_counter()
     if engine == "milp":
         found = solve_midpoint_program(
-            data, judge, gap=gap, deadline=deadline, threads=threads, seed=seed, progress=progress
+            data,
+            judge,
+            twins=twin_groups(network, data),
+            gap=gap,
+            deadline=deadline,
+            threads=threads,
+            seed=seed,
+            progress=progress,
         )
     else:
         found = search_pairs(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 import numpy as np
 
 from jensen.errors import SolverError
+from jensen.midpoint_data import Twins
 from jensen.midpoint_search import Found, Judge, width_bound
 from jensen_encodings import NetworkData, SolverFailure, midpoint_program
 from jensen_encodings.highs import Progress, SolveOptions, compile_model, solve
@@ -22,6 +23,7 @@ def solve_midpoint_program(
     data: NetworkData,
     judge: Judge,
     *,
+    twins: Sequence[Twins] = (),
     gap: float,
     deadline: float | None,
     threads: int,
@@ -33,6 +35,8 @@ def solve_midpoint_program(
 
     Parameters
     ----------
+    twins : sequence of groups
+        Whose members share a binary in each copy.
     rows : Strengthening or None
         Rows that are added to the plain program.
 
@@ -42,7 +46,7 @@ def solve_midpoint_program(
         If HiGHS fails.
     """
     began = time.perf_counter()
-    program = midpoint_program(data)
+    program = midpoint_program(data, groups=twins)
     if rows is not None:
         strengthen(program, rows)
     compiled = compile_model(program.model)

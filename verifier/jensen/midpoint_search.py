@@ -15,6 +15,7 @@ import numpy as np
 
 from jensen.midpoint_climb import PairSearch
 from jensen.midpoint_columns import pair_columns
+from jensen.midpoint_data import Twins, twin_groups
 from jensen.midpoint_linked import (
     EPS,
     PAIR,
@@ -149,12 +150,13 @@ def search_pairs(
                 incumbent.take(*start)
             incumbent.start(seed, _share(deadline))
             clock.lap("search")
+            twins = twin_groups(network, data)
             effort = QUICK if _free(data) <= QUICK_NEURONS else THOROUGH
             data = tightened(data, effort, _share(deadline))
             upper = min(upper, width_bound(data), jump_bound(network, data))
             clock.lap("bounds")
             options = TreeOptions(deadline, gap, ROUNDING_SHARE * width_bound(data))
-            tree = _tree(data, incumbent, options, upper, progress)
+            tree = _tree(data, incumbent, options, twins, upper, progress)
             try:
                 status = tree.run()
             finally:
@@ -171,6 +173,7 @@ def _tree(
     data: NetworkData,
     incumbent: PairIncumbent,
     options: TreeOptions,
+    twins: Sequence[Twins],
     upper: float,
     progress: Callable[[Progress], None] | None,
 ) -> SignTree:
@@ -184,8 +187,25 @@ def _tree(
         else SubgradientRelaxation(dual)
     )
     return SignTree(
-        dual, relaxation, incumbent, options, symmetric=True, first_bound=upper, progress=progress
+        dual,
+        relaxation,
+        incumbent,
+        options,
+        symmetric=True,
+        twins=[_free_twins(linked, group) for group in twins],
+        first_bound=upper,
+        progress=progress,
     )
+
+
+def _free_twins(linked: LinkedNetwork, group: Twins) -> list[tuple[int, int]]:
+    """Return a group's free neurons, with the sign of their factor."""
+    found = []
+    for name, index, factor in group:
+        place = int(np.searchsorted(linked.free, linked.spans[name].start + index))
+        if place < len(linked.free) and linked.free[place] == linked.spans[name].start + index:
+            found.append((place, 1 if factor > 0 else -1))
+    return found
 
 
 def width_bound(data: NetworkData) -> float:

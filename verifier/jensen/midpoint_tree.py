@@ -14,7 +14,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -92,6 +92,8 @@ class SignTree:
     options : TreeOptions
     symmetric : bool
         The first two points may be exchanged.
+    twins : sequence of groups of (free neuron, +1 or -1)
+        Neurons whose signs are the same, or opposite, at every point.
     first_bound : float
         A true upper bound that is already known.
     progress : callable, optional
@@ -105,16 +107,23 @@ class SignTree:
         options: TreeOptions,
         *,
         symmetric: bool = False,
+        twins: Sequence[Sequence[tuple[int, int]]] = (),
         first_bound: float = np.inf,
         progress: Callable[[Progress], None] | None = None,
     ) -> None:
         self._dual, self._relaxation, self._incumbent = dual, relaxation, incumbent
         self._options, self._symmetric, self._progress = options, symmetric, progress
-        z, own = dual.columns.z, dual.columns.own
+        z = dual.columns.z
         # columns that a sign of their neuron at a point leaves, and those that need it
         self._left = {1: z >= 0, -1: z <= 0}
         self._strict = np.concatenate([z > 0, z < 0], axis=1)
-        self._starts = np.searchsorted(own, np.arange(len(dual.linked.free) + 1))
+        self._starts = np.searchsorted(dual.columns.own, np.arange(len(dual.linked.free) + 1))
+        alone = {neuron: ((neuron, 1),) for neuron in range(len(dual.linked.free))}
+        self._twins: dict[int, Sequence[tuple[int, int]]] = alone | {
+            neuron: [(other, own * sign) for other, sign in group]
+            for group in twins
+            for neuron, own in group
+        }
         self._gains = _Gains((len(dual.linked.free), dual.linked.points))
         self._began = self._reported = time.perf_counter()
         self._heap: list[tuple[float, int, _Node]] = []
@@ -285,12 +294,13 @@ class SignTree:
         same = self._symmetric and point < 2
         if same and np.array_equal(node.signs[:, 0], node.signs[:, 1]):
             choices = [{0: 1, 1: 1}, {0: -1, 1: -1}, {0: -1, 1: 1}]
-        mine = slice(self._starts[neuron], self._starts[neuron + 1])
         for choice in choices:
             signs, allowed = node.signs.copy(), node.allowed.copy()
             for which, sign in choice.items():
-                signs[neuron, which] = sign
-                allowed[mine] &= self._left[sign][mine, which]
+                for twin, relative in self._twins[neuron]:
+                    signs[twin, which] = sign * relative
+                    mine = slice(self._starts[twin], self._starts[twin + 1])
+                    allowed[mine] &= self._left[sign * relative][mine, which]
             yield signs, allowed
 
     def _note_bound(self) -> None:

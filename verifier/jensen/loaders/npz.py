@@ -74,7 +74,13 @@ def load_npz(path: Path) -> ReluNetwork:
     NetworkError
         If the network in it is not a valid ReLU DAG.
     """
-    if path.is_file() and not zipfile.is_zipfile(path):
+    try:
+        # an open file: asked about a path, zipfile calls what it may not read no archive
+        with path.open("rb") as stream:
+            is_archive = zipfile.is_zipfile(stream)
+    except OSError as error:
+        raise ModelFileError(f"{path}: {error.strerror or error}") from None
+    if not is_archive:
         raise ModelFileError(f"{path}: not a {FORMAT} archive (no zip archive)")
     try:
         with zipfile.ZipFile(path) as archive:
