@@ -138,6 +138,22 @@ def test_without_time_and_after_a_failure_the_refuting_pair_is_drawn(monkeypatch
     assert found.caption.endswith("the search for a worse one failed: HiGHS: out of luck")
 
 
+@pytest.mark.parametrize(
+    "domain", [Box(-1.0, 2.0), Polyhedron(np.array([[1.0, 0.0]]), np.ones(1)), Everywhere()]
+)
+@pytest.mark.parametrize("scale", [1e-300, 1e-160, 1e150, 1e200])
+def test_values_beyond_the_doubles_break_no_report(scale, domain):
+    network = ReluNetwork.from_layers(
+        [[[scale, 0.0], [scale, scale]], [[scale, -scale]]], [[0.0, -scale], [0.0]]
+    )
+    with np.errstate(over="ignore"):
+        results = [judged(network, domain)]
+    text = to_html(results)
+    caption = re.search(r"<figcaption>(.*?)</figcaption>", text, re.S)
+    assert caption is not None
+    assert not re.search(r"more than 0\b(?!\.)", caption[1])
+
+
 def test_ctrl_c_in_a_search_ends_the_report(monkeypatch):
     zero = (Fraction(0),)
     stopped = Violation(0.0, 1.0, zero, zero, Fraction(0), "interrupted")

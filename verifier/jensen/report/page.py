@@ -66,7 +66,9 @@ def to_html(
     for done, number in enumerate(chosen):
         if progress is not None:
             progress(done, len(chosen))
-        models[number] |= _shown(drawn(*results[number], salt=f"m{number}", time_limit=time_limit))
+        with np.errstate(all="ignore"):  # networks whose values leave the doubles, too
+            picture = drawn(*results[number], salt=f"m{number}", time_limit=time_limit)
+        models[number] |= _shown(picture)
         models[number]["picture"] = Markup(models[number]["picture"])
     counts = Counter(str(row.status) for _, row in results)
     return template.render(

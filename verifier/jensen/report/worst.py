@@ -22,6 +22,7 @@ from jensen.midpoint import Violation
 from jensen.network import FloatArray, ReluNetwork
 from jensen.recession import UNBOUNDED, everywhere_violation, growth_rate
 from jensen.worst_jump import JumpViolation, worst_jump
+from jensen_encodings import EncodingError
 
 SECONDS = 1.0  # per model
 GAP = 0.01  # between the bounds: pictures need no more
@@ -84,8 +85,9 @@ def shown_pair(
             found = midpoint.worst_violation(measured, case.domain, start=start, **limits)
         else:
             found = everywhere_violation(measured, **limits)
-    except JensenError as error:
-        text = f"The pair that refutes {claim}; the search for a worse one failed: {error}"
+    except (JensenError, EncodingError, OverflowError) as error:
+        cause = "values beyond the doubles" if isinstance(error, OverflowError) else error
+        text = f"The pair that refutes {claim}; the search for a worse one failed: {cause}"
         return ShownPair(REFUTING, ends, text)
     _pass_on_interrupt(found)
     if found.status == UNBOUNDED:
@@ -107,8 +109,9 @@ def _worst(
     others, bounds = UNKNOWN_ELSEWHERE, f"{low} ≤ worst violation"
     if math.isfinite(found.upper):
         place = "the box" if isinstance(domain, Box) else "R^n"
-        others = f"no pair of {place} violates it by more than {_up(found.upper)}."
-        bounds += f" ≤ {_up(found.upper)}"
+        high = _up(max(found.upper, math.nextafter(violation, math.inf)))
+        others = f"no pair of {place} violates it by more than {high}."
+        bounds += f" ≤ {high}"
     if to_double(found.exact_lower) > violation:
         text = f"The worst pair found violates {claim} by at least {low}; {others}"
         return ShownPair("Worst pair", _ends(found.x, found.y), text, bounds)
@@ -133,7 +136,8 @@ def _facet(found: JumpViolation, refuting: FloatArray, claim: str) -> ShownPair:
     _pass_on_interrupt(found)
     fall, falls = ("fall", "falls") if claim == "convexity" else ("rise", "rises")
     low = _down(found.lower)
-    others, bounds = "how much it does across others is not known.", f"{low} ≤ worst gradient jump"
+    others = f"how much it {falls} across others is not known."
+    bounds = f"{low} ≤ worst gradient jump"
     if math.isfinite(found.upper):
         high = _up(found.upper)
         others = f"across no facet of the polyhedron does it {fall} by more than {high}."
@@ -141,8 +145,8 @@ def _facet(found: JumpViolation, refuting: FloatArray, claim: str) -> ShownPair:
     if found.point is None:
         text = f"The pair that refutes {claim}: the gradient {falls} between x and y; {others}"
         return ShownPair(REFUTING, refuting, text, bounds)
-    text = f"Across the worst facet found, between x and y, the gradient {falls} by at least {low}; "
-    return ShownPair("Worst facet", _ends(found.x, found.y), text + others, bounds)
+    text = f"Across the worst facet found, between x and y, the gradient {falls} by at least {low}"
+    return ShownPair("Worst facet", _ends(found.x, found.y), f"{text}; {others}", bounds)
 
 
 def _ends(x: Point, y: Point) -> FloatArray:
