@@ -68,6 +68,7 @@ class PairIncumbent:
 
     def __init__(self, data: NetworkData, judge: Judge, deadline: float | None = None) -> None:
         self._lower, self._upper, self._judge = data.input_lower, data.input_upper, judge
+        self._deadline = deadline
         self._search = PairSearch(data, deadline)
         # in one piece, as Ctrl-C may come between any two steps
         self.best: tuple[Fraction, float, FloatArray, FloatArray] = (
@@ -95,13 +96,13 @@ class PairIncumbent:
         """Climb from a primal estimate that promises something."""
         x, y = np.clip(base, self._lower, self._upper)
         if float(self._search.violation(x[None], y[None])[0]) > self.value:
-            self._keep(*self._search.climb(x, y))
+            self._keep(*self._search.climb(x, y, _share(self._deadline)))
 
     def take(self, x: Sequence[Fraction], y: Sequence[Fraction]) -> None:
         """Start from a given pair."""
         pair = np.array([[float(v) for v in x], [float(v) for v in y]])
         x0, y0 = np.clip(pair, self._lower, self._upper)
-        self._keep(*self._search.climb(x0, y0))
+        self._keep(*self._search.climb(x0, y0, _share(self._deadline)))
 
     def _keep(self, x: FloatArray, y: FloatArray, value: float) -> None:
         if not value > self.value:
