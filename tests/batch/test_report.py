@@ -228,6 +228,11 @@ def test_pages_fit_a_phone_and_follow_its_colours(tmp_path, make, dark):
         out.model = root.scrollWidth - root.clientWidth;
         out.ink = getComputedStyle(document.body).color;
         out.line = getComputedStyle(line).stroke;
+        const behind = document.querySelector("#m0 svg [style*='fill: #ffffff']");
+        out.paper = getComputedStyle(document.body).backgroundColor;
+        out.behind = getComputedStyle(behind).fill;
+        const right = (what) => document.querySelector(what).getBoundingClientRect().right;
+        out.hidden = Math.round(right("#m0 .plot svg") - right("#m0 .plot"));
       }, 200);
     });
     </script></head>"""
@@ -244,4 +249,7 @@ def test_pages_fit_a_phone_and_follow_its_colours(tmp_path, make, dark):
     assert found is not None, run.stderr[-2000:]
     data = dict(re.findall(r'data-(\w+)="([^"]*)"', found[1]))
     assert (data["width"], data["table"], data["model"]) == ("390", "0", "0")
+    assert data["hidden"] == "0"  # the segment, which is the right part of a wide plot
+    # the letters of the pair are written in the page's ink on its paper
+    assert data["behind"] == data["paper"] == ("rgb(20, 25, 30)" if dark else "rgb(252, 251, 248)")
     assert data["ink"] == data["line"] == ("rgb(228, 233, 237)" if dark else "rgb(27, 39, 51)")

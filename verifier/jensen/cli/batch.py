@@ -111,7 +111,7 @@ def command(targets: tuple[str, ...], **settings: Any) -> int:
     )
     with _stop_on_interrupt() as stopped:
         results = _run(cases, settings, stopped)
-    _write_files(results, settings)
+    _write_files(results, settings, stopped=stopped())
     if settings["as_json"]:
         click.echo(common.to_json([_record(case, row) for case, row in results]))
     else:
@@ -188,15 +188,19 @@ def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, before)
 
 
-def _write_files(results: list[tuple[Case, Row]], settings: dict[str, Any]) -> None:
+def _write_files(
+    results: list[tuple[Case, Row]], settings: dict[str, Any], *, stopped: bool
+) -> None:
     if settings["junit"] is not None:
         write_junit(results, Path(settings["junit"]))
     if settings["export"] is not None:
         write_export(results, Path(settings["export"]))
     if settings["report"] is not None:
-        from jensen.report import write_report  # noqa: PLC0415  (draws: an extra)
+        from jensen.cli.report import draw  # noqa: PLC0415  (draws: an extra)
+        from jensen.report.worst import SECONDS  # noqa: PLC0415
 
-        write_report(results, Path(settings["report"]))
+        # after Ctrl-C nothing more is sought
+        draw(results, Path(settings["report"]), time_limit=0.0 if stopped else SECONDS)
 
 
 def _record(case: Case, row: Row) -> dict[str, Any]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
+from jensen.batch.case import Case, Row
 from jensen.batch.export import ENDINGS, write_export
 from jensen.batch.store import Store
+from jensen.cli import common
 from jensen.report import write_report
+from jensen.report.worst import SECONDS
 from jensen.text import printable
 
 
@@ -17,11 +21,20 @@ from jensen.text import printable
 @click.option("-o", "--out", default="report.html", show_default=True, metavar="FILE")
 @click.option("--title", default="", help="Heading of the report.")
 @click.option("--pictures", type=click.IntRange(0), default=60, show_default=True, metavar="N")
-def command(store: str, out: str, title: str, pictures: int) -> int:
+@click.option(
+    "--time-limit",
+    type=click.FloatRange(0),
+    default=SECONDS,
+    show_default=True,
+    metavar="SECONDS",
+    help="Per nonconvex model, for its worst pair; 0 draws the pair that refuted it.",
+)
+def command(store: str, out: str, title: str, pictures: int, time_limit: float) -> int:
     """Write the results of STORE as .html, .md, .csv, .jsonl or .parquet.
 
     The page holds everything it needs. Plots are drawn for the first --pictures models,
-    nonconvex ones first, if their files are still there and unchanged.
+    nonconvex ones first, if their files are still there and unchanged. The segment of a
+    nonconvex model is that of the worst pair which is found in --time-limit.
     """
     with Store(store, create=False) as stored:
         results = list(stored.rows())
@@ -29,6 +42,28 @@ def command(store: str, out: str, title: str, pictures: int) -> int:
     if path.suffix in ENDINGS:
         write_export(results, path)
     else:
-        write_report(results, path, title=title or printable(store), pictures=pictures)
+        draw(
+            results, path, title=title or printable(store), pictures=pictures, time_limit=time_limit
+        )
     click.echo(f"{printable(path)}: {len(results)} models")
     return 0
+
+
+def draw(
+    results: Sequence[tuple[Case, Row]],
+    path: Path,
+    *,
+    title: str = "",
+    pictures: int = 60,
+    time_limit: float = SECONDS,
+) -> None:
+    """Write a report, and say on standard error how far it is."""
+    text = f"writing {printable(path)}"
+    with common.stderr_console().status(text) as status:
+
+        def progress(done: int, total: int) -> None:
+            status.update(f"{text}: {done} of {total} pictures")
+
+        write_report(
+            results, path, title=title, pictures=pictures, time_limit=time_limit, progress=progress
+        )

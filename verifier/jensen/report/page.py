@@ -4,32 +4,37 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from typing import Any
 
 import numpy as np
 
 from jensen.batch.case import Case, Row, RowStatus
-from jensen.batch.networks import network_of
 from jensen.batch.outcome import Kind, evidence, failures, outcome, summary
 from jensen.domain import Box, Domain
-from jensen.errors import JensenError, MissingExtraError
-from jensen.layer_graph import draw_layer_graph
-from jensen.network import FloatArray, ReluNetwork
+from jensen.errors import MissingExtraError
+from jensen.network import FloatArray
+from jensen.report.pictures import Picture, drawn
+from jensen.report.worst import REFUTING, SECONDS
 
-# more is too slow to look at in a browser
-_GRAPH_LINES = 120
 _WORDS = {
-    RowStatus.CONVEX: "Convex: every kink of the function on the domain bends upwards.",
-    RowStatus.NONCONVEX: "Not convex: between the points x and y the function lies above its "
+    RowStatus.CONVEX: "{Convex}: every kink of the function on the domain bends {up}wards.",
+    RowStatus.NONCONVEX: "Not {convex}: between the points x and y the function lies {above} its "
     "chord, shown in rational arithmetic.",
     RowStatus.UNKNOWN: "Unknown: neither proved nor refuted within the limits.",
     RowStatus.ERROR: "No verdict: the model could not be verified.",
 }
 
 
-def to_html(results: Sequence[tuple[Case, Row]], *, title: str = "", pictures: int = 60) -> str:
+def to_html(
+    results: Sequence[tuple[Case, Row]],
+    *,
+    title: str = "",
+    pictures: int = 60,
+    time_limit: float = SECONDS,
+    progress: Callable[[int, int], None] | None = None,
+) -> str:
     """Return the page.
 
     Parameters
@@ -38,6 +43,10 @@ def to_html(results: Sequence[tuple[Case, Row]], *, title: str = "", pictures: i
     title : str
     pictures : int
         For how many models plots and layer graphs are drawn, nonconvex ones first.
+    time_limit : float
+        Seconds per nonconvex model to seek its worst pair; 0 draws the pair that refuted it.
+    progress : callable, optional
+        Gets how many of how many models are drawn, before each.
 
     Raises
     ------
@@ -53,9 +62,14 @@ def to_html(results: Sequence[tuple[Case, Row]], *, title: str = "", pictures: i
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string((here / "page.html").read_text(encoding="utf-8"))
     models = [_model(number, case, row) for number, (case, row) in enumerate(results)]
-    for number in _chosen(results, pictures):
-        graph, picture = _drawn(*results[number], salt=f"m{number}")
-        models[number] |= {"graph": graph, "picture": Markup(picture)}
+    chosen = _chosen(results, pictures)
+    for done, number in enumerate(chosen):
+        if progress is not None:
+            progress(done, len(chosen))
+        with np.errstate(all="ignore"):  # networks whose values leave the doubles, too
+            picture = drawn(*results[number], salt=f"m{number}", time_limit=time_limit)
+        models[number] |= _shown(picture)
+        models[number]["picture"] = Markup(models[number]["picture"])
     counts = Counter(str(row.status) for _, row in results)
     return template.render(
         title=title or "Convexity of ReLU networks",
@@ -96,7 +110,7 @@ def _model(number: int, case: Case, row: Row) -> dict[str, Any]:
         "output": case.output,
         "options": _asked(case),
         "status": str(row.status),
-        "words": _WORDS[row.status],
+        "words": _words(case, row),
         "summary": row.summary or row.error,
         "note": "" if row.note in row.summary else row.note,
         "expected": "" if case.expected is None else str(case.expected),
@@ -122,9 +136,32 @@ def _model(number: int, case: Case, row: Row) -> dict[str, Any]:
         "digest": row.digest,
         "finished": row.finished,
         "certificate": row.certificate,
-        "graph": "",
-        "picture": "",
+        **_shown(Picture()),
     }
+
+
+def _shown(picture: Picture) -> dict[str, Any]:
+    """Return what the page says of a picture; what it proved may say more than the row."""
+    pair = picture.pair
+    found: dict[str, Any] = {
+        "graph": picture.graph,
+        "picture": picture.svg,
+        "caption": picture.caption if pair is None else pair.caption,
+        "shown": "" if pair is None else pair.name,
+        "ends": None,
+    }
+    if pair is not None and pair.name != REFUTING:
+        found["ends"] = {"x": _point(pair.ends[0]), "y": _point(pair.ends[1])}
+    if pair is not None and pair.bounds:
+        found["bounds"] = pair.bounds
+    return found
+
+
+def _words(case: Case, row: Row) -> str:
+    words = _WORDS[row.status]
+    if case.options.concave:
+        return words.format(Convex="Concave", convex="concave", up="down", above="below")
+    return words.format(Convex="Convex", convex="convex", up="up", above="above")
 
 
 def _asked(case: Case) -> str:
@@ -167,65 +204,10 @@ def _layers(row: Row) -> list[dict[str, Any]]:
     return found
 
 
-def _point(values: Sequence[float]) -> str:
+def _point(values: Sequence[float] | FloatArray) -> str:
     shown = ", ".join(f"{value:.6g}" for value in values[:12])
-    more = f", … ({len(values)} numbers)" if len(values) > 12 else ""
-    return f"({shown}{more})"
+    return f"({shown})" if len(values) <= 12 else f"({shown}, …), {len(values)} numbers"
 
 
 def _seconds(seconds: float) -> str:
     return f"{seconds / 60:.1f} min" if seconds >= 120 else f"{seconds:.2f} s"
-
-
-def _drawn(case: Case, row: Row, *, salt: str) -> tuple[str, str]:
-    """Return layer graph and plot of a model, empty where its file is no longer the same."""
-    try:
-        network = network_of(case)
-    except (JensenError, OSError):
-        return "", ""
-    if network.digest != row.digest:
-        return "", ""
-    lines = draw_layer_graph(network)
-    graph = "\n".join(lines) if len(lines) <= _GRAPH_LINES else ""
-    return graph, _picture(network, case, row, salt)
-
-
-def _picture(network: ReluNetwork, case: Case, row: Row, salt: str) -> str:
-    from jensen.plot import figure, to_svg  # noqa: PLC0415  (draws: an extra)
-
-    output = _decisive_output(case, row)
-    pair = _pair(row)
-    bounds = _where(case.domain, network.input_size, pair)
-    if pair is None and (bounds is None or network.input_size > 2):
-        return ""
-    segment = np.stack(bounds) if pair is None and bounds is not None else pair
-    if segment is None:
-        return ""
-    network = network.select_output(output)
-    drawn = figure(network, segment, bounds=bounds, mark_pair=pair is not None)
-    return to_svg(drawn, salt=salt)
-
-
-def _decisive_output(case: Case, row: Row) -> int:
-    if case.output is not None:
-        return case.output
-    status = str(row.status)
-    return next((int(o["output"]) for o in row.outputs if o["status"] == status), 0)
-
-
-def _pair(row: Row) -> FloatArray | None:
-    if row.counterexample is None:
-        return None
-    return np.array([row.counterexample["x_float"], row.counterexample["y_float"]])
-
-
-def _where(
-    domain: Domain, inputs: int, pair: FloatArray | None
-) -> tuple[FloatArray, FloatArray] | None:
-    """Return the box to draw: the domain where it is one, else the pair's surroundings."""
-    if isinstance(domain, Box):
-        return domain.bounds(inputs)
-    if pair is None:
-        return np.full(inputs, -2.0), np.full(inputs, 2.0)
-    reach = max(float(np.abs(pair[1] - pair[0]).max()), 1e-6)
-    return pair.mean(axis=0) - reach, pair.mean(axis=0) + reach
