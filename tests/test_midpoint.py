@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from midpoint_oracle import tiny_network, worst_in_one_dimension, worst_over_regions
 
+import jensen
 from jensen.domain import Box
-from jensen.errors import NetworkError, OptionError
+from jensen.errors import NetworkError, OptionError, SolverError
 from jensen.midpoint import ENGINES, exact_violation, round_down, worst_violation
 from jensen.midpoint_data import network_data, twin_groups
 from jensen.network import Block, ReluNetwork
@@ -59,9 +60,9 @@ def test_twins_share_their_branches():
     groups = twin_groups(network, data)
     assert [len(group) for group in groups] == [4]
     found = worst_violation(network, Box(-1, 1), gap=1e-6)
-    expected = worst_over_regions(network, [-1, -1], [1, 1])
-    assert found.lower == pytest.approx(expected, abs=1e-6)
-    assert found.upper == pytest.approx(expected, abs=1e-5)
+    program = worst_violation(network, Box(-1, 1), gap=1e-6, engine="milp")
+    assert found.lower == pytest.approx(program.lower, abs=1e-5)
+    assert found.upper == pytest.approx(program.upper, abs=1e-5)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -114,3 +115,23 @@ def test_a_gap_of_zero_is_refused():
 def test_rounding_down_never_rounds_up():
     for value in (Fraction(1, 3), Fraction(2, 3), Fraction(1, 10), Fraction(0), Fraction(1, 2)):
         assert Fraction(round_down(value)) <= value
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-160, 1e-120, 1e120])
+def test_bounds_hold_at_the_ends_of_the_range_of_doubles(scale):
+    weights = [[[scale, 0.0], [scale, scale]], [[scale, -scale]]]
+    network = ReluNetwork.from_layers(weights, [[0.0, -scale], [0.0]])
+    box = Box(-1, 2)
+    pair = jensen.verify(network, box).counterexample
+    assert pair is not None
+    found = jensen.worst_violation(network, box)
+    check(network, box, found)
+    assert found.exact_lower > 0
+    assert Fraction(found.upper) >= max(found.exact_lower, exact_violation(network, pair.x, pair.y))
+
+
+def test_values_beyond_doubles_are_told():
+    huge = [[[1e200, 1e200]], [[1e200]]]
+    network = ReluNetwork.from_layers(huge, [[0.0], [0.0]])
+    with pytest.raises(SolverError, match="range of doubles"):
+        worst_violation(network, Box(-1, 1))

@@ -10,11 +10,12 @@ from fractions import Fraction
 from typing import Any
 
 from jensen.domain import Box
-from jensen.errors import OptionError
+from jensen.errors import OptionError, SolverError
 from jensen.midpoint_data import network_data, twin_groups
 from jensen.midpoint_milp import MILP_TOLERANCE, solve_midpoint_program
 from jensen.midpoint_search import search_pairs
 from jensen.network import FloatArray, ReluNetwork
+from jensen_encodings import UnboundedNeuronError
 from jensen_encodings.highs import Progress
 
 Point = tuple[Fraction, ...]
@@ -123,7 +124,7 @@ def worst_violation(
     DomainError, NetworkError, OptionError
         For a box or an output that does not fit, or options out of range.
     SolverError
-        If HiGHS fails.
+        If HiGHS fails, or a value on the box has no finite bound in double precision.
 
     References
     ----------
@@ -136,7 +137,10 @@ def worst_violation(
     deadline = None if time_limit is None else time.monotonic() + time_limit
     network = network.select_output(output)
     lower, upper = box.bounds(network.input_size)
-    data = network_data(network, lower, upper)
+    try:
+        data = network_data(network, lower, upper)
+    except UnboundedNeuronError as error:
+        raise SolverError(f"values beyond the range of doubles: {error}") from None
 
     def judge(x: FloatArray, y: FloatArray) -> Fraction:
         return exact_violation(network, _fractions(x), _fractions(y))

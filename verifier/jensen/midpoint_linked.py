@@ -29,6 +29,7 @@ from jensen.network import INPUT, FloatArray
 from jensen_encodings import LayerData
 
 EPS = float(np.finfo(float).eps)
+TINY = float(np.finfo(float).tiny)
 BoolArray = NDArray[np.bool_]
 
 PAIR = np.array([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]])  # x, y, m by x and y
@@ -257,7 +258,9 @@ class SafeDual:
         total = (paid + size) @ self._magnitude + size @ np.abs(net.bias)
         total = total + inputs @ net.input_reach + abs(self.objective.constant)
         terms = net.fan_in + len(net.layers) + net.points * net.neurons + 16
-        return np.asarray(8 * EPS * terms * total)
+        # products below the normal range have an absolute error, which others multiply
+        tiny = TINY * (1 + self._magnitude.sum() + net.input_reach.sum())
+        return np.asarray(terms * (8 * EPS * total + tiny))
 
 
 def _dense(weight: object) -> FloatArray:

@@ -20,6 +20,7 @@ from jensen.midpoint_linked import (
     EPS,
     PAIR,
     PAIR_WEIGHTS,
+    TINY,
     LinkedNetwork,
     Objective,
     SafeDual,
@@ -36,6 +37,7 @@ Judge = Callable[[FloatArray, FloatArray], Fraction]
 
 FIRST_PAIRS, FIRST_STEPS, FIRST_CLIMBS = 256, 60, 12
 LP_NEURONS = 250  # free neurons beyond which a linear program per node takes too long
+SMALLEST = 1e-100  # numbers beyond it, or its inverse, are not searched with
 ROUNDING_SHARE = 1e-9  # of the range of f: below it, bounds are taken for 0
 QUICK_NEURONS = 24  # free neurons up to which the tree is small and ranges need to be quick
 FIRST_SHARE = 0.2  # of the time, for ranges
@@ -102,6 +104,9 @@ class PairIncumbent:
         """Start from a given pair."""
         pair = np.array([[float(v) for v in x], [float(v) for v in y]])
         x0, y0 = np.clip(pair, self._lower, self._upper)
+        exact = self._judge(x0, y0)
+        if exact > self.best[0]:
+            self.best = exact, float(exact), x0, y0
         self._keep(*self._search.climb(x0, y0, _share(self._deadline)))
 
     def _keep(self, x: FloatArray, y: FloatArray, value: float) -> None:
@@ -151,6 +156,9 @@ def search_pairs(
                 incumbent.take(*start)
             incumbent.start(seed, _share(deadline))
             clock.lap("search")
+        if upper > 0 and not in_range(data):
+            status = "precision limit"
+        elif upper > 0:
             twins = twin_groups(network, data)
             effort = QUICK if _free(data) <= QUICK_NEURONS else THOROUGH
             data = tightened(data, effort, _share(deadline))
@@ -235,9 +243,23 @@ def jump_bound(network: ReluNetwork, data: NetworkData) -> float:
     for layer in data.layers[:-1]:
         if layer.is_relu:
             reach = np.clip(np.minimum(layer.upper, -layer.lower), 0.0, None) / 2
-            total += float(np.maximum(-signs[layer.name][0], 0.0) @ reach)
+            worst = np.maximum(-signs[layer.name][0], 0.0)
+            total += float(worst @ reach)
+            # of products below the normal range
+            total += TINY * float(((worst > 0) & (layer.lower < 0) & (layer.upper > 0)).sum())
             terms += 2 * layer.size
     return total * (1 + terms * EPS)
+
+
+def in_range(data: NetworkData) -> bool:
+    """Whether all numbers are far from the ends of the range of doubles."""
+    arrays = [data.input_lower, data.input_upper]
+    for layer in data.layers:
+        arrays += [layer.bias, layer.lower, layer.upper]
+        arrays += [weight.data for weight in layer.csr.values()]
+    sizes = np.abs(np.concatenate([np.ravel(array) for array in arrays]))
+    sizes = sizes[sizes != 0]
+    return bool(((sizes > SMALLEST) & (sizes < 1 / SMALLEST)).all())
 
 
 def _free(data: NetworkData) -> int:

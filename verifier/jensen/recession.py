@@ -285,7 +285,9 @@ class _Everywhere:
             reach *= GROWTH
         assert best is not None
         status = best.status
-        if math.isinf(cap):
+        if result.status == "interrupted":
+            status = result.status
+        elif math.isinf(cap):
             status = "undecided at infinity"
         elif status == "optimal" and cap > best.lower * (1 + self._gap):
             status = ON_BOXES

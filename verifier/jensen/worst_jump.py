@@ -274,5 +274,7 @@ def _slopes(network: ReluNetwork, x: Point, middle: Point, y: Point) -> tuple[fl
     (at_x,), (at_middle,), (at_y,) = network.exact(x), network.exact(middle), network.exact(y)
     squared = sum(((b - a) ** 2 for a, b in zip(x, y, strict=True)), Fraction(0)) / 4
     rises = at_middle - at_x, at_y - at_middle
-    before, after = (math.copysign(root_to_double(r * r / squared), r) for r in rises)
+    before, after = (
+        math.copysign(root_to_double(r * r / squared), -1 if r < 0 else 1) for r in rises
+    )
     return before, after

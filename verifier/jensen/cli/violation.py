@@ -97,7 +97,8 @@ def _reporter(status: Status, text: str, name: str) -> Callable[[Progress], None
 
 
 def _code(found: Violation | JumpViolation) -> int:
-    if found.lower > 0:
+    exact = found.exact_lower if isinstance(found, Violation) else found.exact_squared
+    if exact > 0:
         return 1
     return 0 if found.upper <= (found.tolerance or 0.0) else 3
 
