@@ -142,6 +142,8 @@ class SignTree:
     def threshold(self) -> float:
         """Nodes with a bound up to this are closed."""
         value = self._incumbent.value
+        if value == -np.inf:
+            return value
         return value + max(self._options.relative_gap * abs(value), self._options.absolute_gap)
 
     def run(self) -> str:
@@ -211,7 +213,7 @@ class SignTree:
         """Relax a node and put it on the heap; its bound is computed later."""
         self.nodes += 1
         value = self._incumbent.value
-        target = value + CUT_SHARE * (self.threshold - value)
+        target = value if value == -np.inf else value + CUT_SHARE * (self.threshold - value)
         deadline = self._options.deadline
         seconds = None if deadline is None else deadline - time.monotonic()
         found = self._relaxation.relax(allowed, parent, target, basis, seconds)

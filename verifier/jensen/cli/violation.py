@@ -91,7 +91,8 @@ def _reporter(status: Status, text: str, name: str) -> Callable[[Progress], None
     def progress(state: Progress) -> None:
         lower = 0.0 if state.objective is None else state.objective
         bounds = f"{lower:.4g} <= {name} <= {state.bound:.4g}"
-        status.update(f"{text}: {bounds}, {state.nodes:,} nodes, {state.seconds:.0f} s")
+        gap = f"gap {100 * (state.bound / lower - 1):.3g} %" if lower > 0 else "gap open"
+        status.update(f"{text}: {bounds}, {gap}, {state.nodes:,} nodes, {state.seconds:.0f} s")
 
     return progress
 
