@@ -20,6 +20,16 @@ from jensen_encodings.lp import QuietHighs
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
+# a few pivots lead from the parent's basis to the optimum: preparing for many costs more
+OPTIONS = {
+    "threads": 1,
+    "presolve": "off",
+    "solver": "simplex",
+    "simplex_scale_strategy": 0,
+    "simplex_dual_edge_weight_strategy": 0,
+    "dual_simplex_cost_perturbation_multiplier": 0.0,
+}
+
 
 class ColumnStatus(StrEnum):
     """How a solve ended."""
@@ -92,7 +102,7 @@ class ColumnProgram:
         self._switched = np.ones(count - self._fixed, dtype=bool)
         self._indices = np.arange(count, dtype=np.int32)
         self._highs = QuietHighs()
-        for option, value in (("threads", 1), ("presolve", "off"), ("solver", "simplex")):
+        for option, value in OPTIONS.items():
             self._highs.setOptionValue(option, value)
         lp = highspy.HighsLp()
         lp.num_col_, lp.num_row_ = count, rows
