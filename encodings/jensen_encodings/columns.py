@@ -21,7 +21,7 @@ FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
 # a few pivots lead from the parent's basis to the optimum: preparing for many costs more
-OPTIONS = {
+OPTIONS: dict[str, int | float | str] = {
     "threads": 1,
     "presolve": "off",
     "solver": "simplex",
