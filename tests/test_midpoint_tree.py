@@ -171,7 +171,7 @@ def test_columns_of_a_single_point_are_the_triangle():
     assert columns.z.reshape(-1, 3).tolist() == np.stack([low, 0 * low, high], axis=1).tolist()
 
 
-def test_an_interrupted_search_keeps_a_true_bound():
+def test_an_interrupted_search_keeps_a_true_bound(monkeypatch):
     class Interrupted:
         """Ctrl-C while the n-th node is solved."""
 
@@ -184,9 +184,11 @@ def test_an_interrupted_search_keeps_a_true_bound():
                 raise KeyboardInterrupt
             return self._relaxation.relax(*arguments)
 
+    monkeypatch.setattr("jensen.midpoint_tree.REPORT_SECONDS", 0.0)  # take the bound down often
     network, data, dual = prepared(8, 1, [4, 4])
     worst = worst_in_one_dimension(network, -1, 2)
-    for count in range(12):
+    bounds = []
+    for count in range(40):
         incumbent = PairIncumbent(data, lambda x, y: exact(network, x, y))
         relaxation = LinearRelaxation(dual.linked, dual.columns, dual.objective)
         tree = SignTree(
@@ -195,4 +197,7 @@ def test_an_interrupted_search_keeps_a_true_bound():
         try:
             tree.run()
         except KeyboardInterrupt:
-            assert tree.upper == np.inf or Fraction(tree.upper) >= worst
+            bounds.append(tree.upper)
+    finite = [bound for bound in bounds if bound < np.inf]
+    assert len(finite) > 3
+    assert all(Fraction(bound) >= worst for bound in finite)

@@ -5,8 +5,8 @@ in one call. HiGHS's own row-by-row API and Pyomo's solver interfaces cost more 
 (PERFORMANCE.md has the numbers). The solver prints nothing.
 
 Everything HiGHS reports holds up to its tolerances: 1e-6 on every row and on
-integrality, which a big-M constant multiplies, and a gap. :mod:`jensen_encodings.safe_bound`
-turns dual values into bounds that hold in real arithmetic.
+integrality, which a big-M constant multiplies, and a gap. Bounds that must hold in real
+arithmetic have to be computed anew from the duals.
 
 References
 ----------
