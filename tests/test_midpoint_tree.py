@@ -151,9 +151,9 @@ def test_wrong_multipliers_never_close_a_node():
     class Liar:
         """Says that every node is closed, with random multipliers."""
 
-        def relax(self, allowed, parent, target, basis=None, seconds=None):
-            v = np.random.default_rng(len(allowed)).normal(size=(1, *parent.shape))
-            return Relaxed(-np.inf, v)
+        def relax(self, tasks, target, deadline=None):
+            rng = np.random.default_rng(len(tasks[0].allowed))
+            return [Relaxed(-np.inf, rng.normal(size=(1, *task.parent.shape))) for task in tasks]
 
     for seed in range(0, 60, 7):
         network, data, dual = prepared(seed, 1)

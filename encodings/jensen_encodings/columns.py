@@ -6,6 +6,7 @@ returns is a hint: multipliers of any status are worth trying, none is a proof.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -55,6 +56,8 @@ class ColumnSolution:
         The objective's derivative by the right side of each row; may be empty.
     ray : array (rows,)
         If infeasible a ray of the dual, up to its sign; may be empty.
+    basis : object
+        If optimal; to be given back to :meth:`ColumnProgram.solve`.
     """
 
     status: ColumnStatus
@@ -62,6 +65,7 @@ class ColumnSolution:
     x: FloatArray
     duals: FloatArray
     ray: FloatArray
+    basis: Any = None
 
 
 class ColumnProgram:
@@ -82,10 +86,9 @@ class ColumnProgram:
     >>> A = sp.csr_array(np.array([[-1.0, 0.0], [0.0, 1.0], [2.0, 1.0]]))
     >>> program = ColumnProgram(np.array([1.0, 0.0, 0.0]), A, np.array([0.0, 1.0]),
     ...                         np.array([-5.0]), np.array([5.0]))
-    >>> program.solve(-np.inf).value
+    >>> program.solve(np.array([True, True]), -np.inf).value
     2.0
-    >>> program.switch(np.array([True, False]))
-    >>> abs(program.solve(-np.inf).value)
+    >>> abs(program.solve(np.array([True, False]), -np.inf).value)
     0.0
     """
 
@@ -100,7 +103,7 @@ class ColumnProgram:
         count, rows = columns.shape
         self._fixed = len(lower)
         self._switched = np.ones(count - self._fixed, dtype=bool)
-        self._indices = np.arange(count, dtype=np.int32)
+        self._indices, self._zeros = np.arange(count, dtype=np.int32), np.zeros(count)
         self._highs = QuietHighs()
         for option, value in OPTIONS.items():
             self._highs.setOptionValue(option, value)
@@ -123,45 +126,34 @@ class ColumnProgram:
         """Change the objective."""
         self._highs.changeColsCost(len(cost), self._indices, -cost)
 
-    def switch(self, on: BoolArray) -> None:
-        """Allow the given columns of those that can be switched, and no others."""
-        changed = np.flatnonzero(on != self._switched)
-        if changed.size:
-            self._highs.changeColsBounds(
-                len(changed),
-                self._indices[changed + self._fixed],
-                np.zeros(len(changed)),
-                np.where(on[changed], highspy.kHighsInf, 0.0),
-            )
-            self._switched = on
-
-    @property
-    def basis(self) -> Any:
-        """The basis of the last solve; to be given back to :meth:`solve`."""
-        return self._highs.getBasis()
-
     def solve(
-        self, target: float, basis: Any = None, seconds: float | None = None
+        self, on: BoolArray, target: float, basis: Any = None, deadline: float | None = None
     ) -> ColumnSolution:
-        """Solve from a basis, the last one by default; stop once the optimum is below target."""
+        """Solve with the given columns of those that can be switched, and no others.
+
+        Starts from a basis, the last one by default; stops once the optimum is below target,
+        or at a time on the clock of ``time.monotonic``.
+        """
         empty = np.empty(0)
         if not self._accepted:
             return ColumnSolution(ColumnStatus.FAILED, np.inf, empty, empty, empty)
-        if basis is not None:
-            self._highs.setBasis(basis)
+        self._switch(on)
         highs = self._highs
+        if basis is not None:
+            highs.setBasis(basis)
         highs.setOptionValue("objective_bound", float(-target))
-        if seconds is not None:
+        if deadline is not None:
             # HiGHS's clock runs on from solve to solve
-            highs.setOptionValue("time_limit", highs.getRunTime() + max(seconds, 0.0))
+            left = max(deadline - time.monotonic(), 0.0)
+            highs.setOptionValue("time_limit", highs.getRunTime() + left)
         highs.run()
         status = highs.getModelStatus()
-        value = -float(highs.getInfo().objective_function_value)
+        value = -float(highs.getObjectiveValue())
         solution = highs.getSolution()
         duals = -np.array(solution.row_dual) if solution.dual_valid else empty
         if status == highspy.HighsModelStatus.kOptimal:
             x = np.array(solution.col_value)
-            return ColumnSolution(ColumnStatus.OPTIMAL, value, x, duals, empty)
+            return ColumnSolution(ColumnStatus.OPTIMAL, value, x, duals, empty, highs.getBasis())
         if status == highspy.HighsModelStatus.kObjectiveBound:
             return ColumnSolution(ColumnStatus.CUTOFF, value, empty, duals, empty)
         if status == highspy.HighsModelStatus.kInfeasible:
@@ -169,3 +161,14 @@ class ColumnProgram:
             ray = np.array(ray) if found else empty
             return ColumnSolution(ColumnStatus.INFEASIBLE, -np.inf, empty, duals, ray)
         return ColumnSolution(ColumnStatus.FAILED, np.inf, empty, duals, empty)
+
+    def _switch(self, on: BoolArray) -> None:
+        changed = np.flatnonzero(on != self._switched)
+        if changed.size:
+            self._highs.changeColsBounds(
+                len(changed),
+                self._indices[changed + self._fixed],
+                self._zeros[: len(changed)],
+                np.where(on[changed], highspy.kHighsInf, 0.0),
+            )
+            self._switched = on

@@ -26,13 +26,13 @@ LP_NEURONS = 250  # free neurons in front of a layer beyond which it is left as 
 class _Best:
     """The largest value of a neuron at the points seen."""
 
-    def __init__(self, evaluate: Callable[[FloatArray], float]) -> None:
+    def __init__(self, evaluate: Callable[[FloatArray], FloatArray]) -> None:
         self._evaluate = evaluate
         self.value = -np.inf
 
-    def offer(self, base: FloatArray) -> None:
-        """Look at a point."""
-        self.value = max(self.value, self._evaluate(base))
+    def offer(self, bases: FloatArray) -> None:
+        """Look at points: (points, 1, inputs)."""
+        self.value = max(self.value, float(self._evaluate(bases[:, 0]).max()))
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Effort:
     gap: float
 
 
-QUICK, THOROUGH = Effort(24, 0.02), Effort(400, 0.002)
+QUICK, THOROUGH = Effort(100, 0.005), Effort(400, 0.002)
 
 
 def tightened(
@@ -57,7 +57,7 @@ def tightened(
         With rigorous bounds.
     effort : Effort
     deadline : float or None
-        On the clock of ``time.monotonic``; layers that are not reached keep their bounds.
+        On the clock of ``time.monotonic``; neurons that are not reached keep their bounds.
     """
     layers = list(data.layers)
     for position, layer in enumerate(layers):
@@ -111,16 +111,17 @@ class _RangeSearch:
             absolute_gap=self._effort.gap * width,
             node_limit=self._effort.nodes,
         )
-        best = _Best(lambda base: sign * self._value(base[0], index))
+        best = _Best(lambda points: sign * self._values(points, index))
         dual = SafeDual(self._linked, self._columns, objective)
         tree = SignTree(dual, self._relaxation, best, options)
         tree.run()
         return tree.upper
 
-    def _value(self, x: FloatArray, index: int) -> float:
-        values = {INPUT: np.clip(x, self._data.input_lower, self._data.input_upper)}
+    def _values(self, points: FloatArray, index: int) -> FloatArray:
+        values = {INPUT: np.clip(points, self._data.input_lower, self._data.input_upper)}
         for layer in self._front:
-            z = layer.bias + sum(w @ values[s] for s, w in layer.weights.items())
+            z = layer.bias + sum((w @ values[s].T).T for s, w in layer.weights.items())
             values[layer.name] = np.maximum(z, 0.0) if layer.is_relu else z
         rows = self._layer.weights.items()
-        return float(self._layer.bias[index] + sum(w[[index]] @ values[s] for s, w in rows)[0])
+        total = sum((w[[index]] @ values[s].T)[0] for s, w in rows)
+        return np.asarray(self._layer.bias[index] + total)

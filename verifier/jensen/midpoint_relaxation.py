@@ -9,6 +9,7 @@ rounding errors included.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,11 +18,29 @@ import scipy.sparse as sp
 
 from jensen.midpoint_linked import BoolArray, Columns, LinkedNetwork, Objective, SafeDual
 from jensen.network import INPUT, FloatArray
-from jensen_encodings.columns import ColumnProgram, ColumnStatus
+from jensen_encodings.columns import ColumnProgram, ColumnSolution, ColumnStatus
 
 RAY_LENGTHS = (1.0, 1e1, 1e2, 1e3, 1e5)
 MOMENTUM = 0.4
 AVERAGING = 0.15
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A node to bound.
+
+    Attributes
+    ----------
+    allowed : bool array (columns,)
+    parent : array (free neurons, points)
+        Multipliers to start from.
+    basis : object
+        Of the parent's relaxation.
+    """
+
+    allowed: BoolArray
+    parent: FloatArray
+    basis: Any = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,17 +69,15 @@ class Relaxed:
 
 
 class Relaxation(Protocol):
-    """A way to bound a node."""
+    """A way to bound nodes."""
 
     def relax(
-        self,
-        allowed: BoolArray,
-        parent: FloatArray,
-        target: float,
-        basis: Any = None,
-        seconds: float | None = None,
-    ) -> Relaxed:
-        """Bound the node with the given columns; parent are multipliers to start from."""
+        self, tasks: Sequence[Task], target: float, deadline: float | None = None
+    ) -> list[Relaxed]:
+        """Bound nodes, each as far as needed to be below a target.
+
+        The deadline is on the clock of ``time.monotonic``.
+        """
 
 
 class LinearRelaxation:
@@ -82,10 +99,14 @@ class LinearRelaxation:
         self._forms = _Forms(linked)
         form = self._forms
         # rows: the equations of z by point, then one convexity row per neuron
-        self._rows = [(k, form.needed(k)) for k in range(linked.points)]
+        needed = [form.needed(k) for k in range(linked.points)]
+        self._equation = (
+            np.concatenate(needed),
+            np.repeat(np.arange(linked.points), [len(rows) for rows in needed]),
+        )
         count = len(columns.own)
         blocks, right = [], []
-        for k, rows in self._rows:
+        for k, rows in enumerate(needed):
             hidden = -form.hidden[rows][:, columns.own] * columns.h[:, k]
             hidden += np.where(rows[:, None] == columns.own, columns.z[:, k], 0.0)
             inputs = [-linked.links[k, p] * form.inputs[rows] for p in range(linked.links.shape[1])]
@@ -98,13 +119,9 @@ class LinearRelaxation:
         right.append(np.ones(len(linked.free)))
         self._free = free
         cost = self._set_objective(objective)
-        self._program = ColumnProgram(
-            cost,
-            matrix,
-            np.concatenate(right),
-            np.tile(linked.input_lower, linked.links.shape[1]),
-            np.tile(linked.input_upper, linked.links.shape[1]),
-        )
+        sides = (linked.input_lower, linked.input_upper)
+        lower, upper = (np.tile(side, linked.links.shape[1]) for side in sides)
+        self._program = ColumnProgram(cost, matrix, np.concatenate(right), lower, upper)
 
     def change_objective(self, objective: Objective) -> None:
         """Use another objective from now on."""
@@ -117,50 +134,53 @@ class LinearRelaxation:
         return np.concatenate([base, hidden])
 
     def relax(
-        self,
-        allowed: BoolArray,
-        parent: FloatArray,
-        target: float,
-        basis: Any = None,
-        seconds: float | None = None,
-    ) -> Relaxed:
-        """Solve the program of a node; see :class:`Relaxation`."""
-        self._program.switch(allowed)
-        found = self._program.solve(target - self._constant, basis, seconds)
-        value = found.value + self._constant
-        candidates = [parent]
-        if found.duals.size:
-            candidates.append(self._multipliers(found.duals))
-        if found.status is not ColumnStatus.OPTIMAL:
-            if found.ray.size:
-                ray = self._multipliers(found.ray)
-                ray = ray / max(float(np.abs(ray).max(initial=0.0)), 1e-300)
-                candidates += [candidates[-1] + s * t * ray for t in RAY_LENGTHS for s in (1, -1)]
-            if found.status is ColumnStatus.FAILED:
-                value = np.inf
-            return Relaxed(value, np.array(candidates))
-        weights = found.x[self._free :, None]
-        sums = np.add.reduceat(weights * self._both, self._starts, axis=0)
-        z, h = sums[:, : self._linked.points], sums[:, self._linked.points :]
-        return Relaxed(
-            value,
-            np.array(candidates),
-            np.abs((h - np.maximum(z, 0)) * self._all_prices(candidates[-1])),
-            found.x[: self._free].reshape(-1, self._inputs),
-            self._program.basis,
-        )
+        self, tasks: Sequence[Task], target: float, deadline: float | None = None
+    ) -> list[Relaxed]:
+        """Solve the programs of nodes; see :class:`Relaxation`."""
+        target -= self._constant
+        solved = [self._program.solve(t.allowed, target, t.basis, deadline) for t in tasks]
+        v = self._multipliers([s.duals for s in solved])
+        optimal = [i for i, s in enumerate(solved) if s.status is ColumnStatus.OPTIMAL]
+        scores: dict[int, FloatArray] = {}
+        if optimal:
+            every = self._scores(np.array([solved[i].x for i in optimal]), v[optimal])
+            scores = dict(zip(optimal, every, strict=True))
+        return [
+            self._relaxed(task.parent, solution, v[i], scores.get(i))
+            for i, (task, solution) in enumerate(zip(tasks, solved, strict=True))
+        ]
 
-    def _multipliers(self, duals: FloatArray) -> FloatArray:
-        out = np.zeros(self._shape)
-        start = 0
-        for k, rows in self._rows:
-            out[rows, k] = duals[start : start + len(rows)]
-            start += len(rows)
+    def _relaxed(
+        self, parent: FloatArray, solution: ColumnSolution, v: FloatArray, score: FloatArray | None
+    ) -> Relaxed:
+        value = solution.value + self._constant
+        if score is not None:
+            base = solution.x[: self._free].reshape(-1, self._inputs)
+            return Relaxed(value, np.array([parent, v]), score, base, solution.basis)
+        candidates = [parent, v] if solution.duals.size else [parent]
+        if solution.ray.size:
+            (ray,) = self._multipliers([solution.ray])
+            ray = ray / max(float(np.abs(ray).max(initial=0.0)), 1e-300)
+            candidates += [candidates[-1] + s * t * ray for t in RAY_LENGTHS for s in (1, -1)]
+        if solution.status is ColumnStatus.FAILED:
+            value = np.inf
+        return Relaxed(value, np.array(candidates))
+
+    def _multipliers(self, duals: Sequence[FloatArray]) -> FloatArray:
+        """Return those of the equations of z; 0 where there are none: (…, free neurons, points)."""
+        out = np.zeros((len(duals), *self._shape))
+        for to, dual in zip(out, duals, strict=True):
+            if dual.size:
+                to[self._equation] = dual[: len(self._equation[0])]
         return out
 
-    def _all_prices(self, multipliers: FloatArray) -> FloatArray:
-        """Return what all readers, substituted ones too, pay for each h."""
-        return self._prices + self._forms.hidden.T @ multipliers
+    def _scores(self, x: FloatArray, multipliers: FloatArray) -> FloatArray:
+        """Return what the relaxations gain at each pre-activation, by what all readers pay."""
+        weights = x[:, self._free :, None]
+        sums = np.add.reduceat(weights * self._both, self._starts, axis=1)
+        z, h = sums[..., : self._linked.points], sums[..., self._linked.points :]
+        prices = self._prices + self._forms.hidden.T @ multipliers
+        return np.asarray(np.abs((h - np.maximum(z, 0)) * prices))
 
 
 class _Forms:
@@ -238,14 +258,12 @@ class SubgradientRelaxation:
         self._scale = 1.0 / width[:, None]
 
     def relax(
-        self,
-        allowed: BoolArray,
-        parent: FloatArray,
-        target: float,
-        basis: Any = None,
-        seconds: float | None = None,
-    ) -> Relaxed:
-        """Improve the parent's multipliers; see :class:`Relaxation`."""
+        self, tasks: Sequence[Task], target: float, deadline: float | None = None
+    ) -> list[Relaxed]:
+        """Improve the parents' multipliers; see :class:`Relaxation`."""
+        return [self._improve(task.allowed, task.parent, target) for task in tasks]
+
+    def _improve(self, allowed: BoolArray, parent: FloatArray, target: float) -> Relaxed:
         v, best, best_v = parent[None].copy(), np.inf, parent
         z_mean = h_mean = base_mean = None
         direction: Any = 0.0

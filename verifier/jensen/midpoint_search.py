@@ -40,6 +40,7 @@ LP_NEURONS = 250  # free neurons beyond which a linear program per node takes to
 SMALLEST = 1e-100  # numbers beyond it, or its inverse, are not searched with
 ROUNDING_SHARE = 1e-9  # of the range of f: below it, bounds are taken for 0
 QUICK_NEURONS = 24  # free neurons up to which the tree is small and ranges need to be quick
+TOGETHER = 8  # nodes that are branched on at a time
 FIRST_SHARE = 0.2  # of the time, for ranges
 
 
@@ -94,11 +95,13 @@ class PairIncumbent:
                 return
             self._keep(*self._search.climb(x, y, deadline))
 
-    def offer(self, base: FloatArray) -> None:
-        """Climb from a primal estimate that promises something."""
-        x, y = np.clip(base, self._lower, self._upper)
-        if float(self._search.violation(x[None], y[None])[0]) > self.value:
-            self._keep(*self._search.climb(x, y, _share(self._deadline)))
+    def offer(self, bases: FloatArray) -> None:
+        """Climb from primal estimates that promise something: (estimates, 2, inputs)."""
+        pairs = np.clip(bases, self._lower, self._upper)
+        values = self._search.violation(pairs[:, 0], pairs[:, 1])
+        for (x, y), value in zip(pairs, values, strict=True):
+            if value > self.value:
+                self._keep(*self._search.climb(x, y, _share(self._deadline)))
 
     def take(self, x: Sequence[Fraction], y: Sequence[Fraction]) -> None:
         """Start from a given pair."""
@@ -164,7 +167,8 @@ def search_pairs(
             data = tightened(data, effort, _share(deadline))
             upper = min(upper, width_bound(data), jump_bound(network, data))
             clock.lap("bounds")
-            options = TreeOptions(deadline, gap, ROUNDING_SHARE * width_bound(data))
+            least = ROUNDING_SHARE * width_bound(data)
+            options = TreeOptions(deadline, gap, least, together=TOGETHER)
             tree = _tree(data, incumbent, options, twins, upper, progress)
             try:
                 status = tree.run()

@@ -13,16 +13,17 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jensen.midpoint_linked import BoolArray, SafeDual
-from jensen.midpoint_relaxation import Relaxation, Relaxed
+from jensen.midpoint_relaxation import Relaxation, Relaxed, Task
 from jensen.network import FloatArray
 from jensen_encodings.highs import Progress
 
@@ -37,12 +38,16 @@ CUT_SHARE = 0.5  # of the gap that is allowed: programs are cut off there
 
 @dataclass(frozen=True)
 class TreeOptions:
-    """When to stop: a time on the clock of ``time.monotonic``, gaps, nodes."""
+    """When to stop: a time on the clock of ``time.monotonic``, gaps, nodes.
+
+    ``together`` nodes are branched on at a time.
+    """
 
     deadline: float | None = None
     relative_gap: float = 1e-4
     absolute_gap: float = 1e-9
     node_limit: int | None = None
+    together: int = 1
 
 
 class Incumbent(Protocol):
@@ -52,8 +57,8 @@ class Incumbent(Protocol):
     def value(self) -> float:
         """Its objective; a true lower bound of the maximum."""
 
-    def offer(self, base: FloatArray) -> None:
-        """Look at a primal estimate (free points, inputs) of a relaxation."""
+    def offer(self, bases: FloatArray) -> None:
+        """Look at primal estimates (estimates, free points, inputs) of relaxations."""
 
 
 @dataclass(eq=False)
@@ -79,6 +84,14 @@ class _Node:
     score: Any = None
     basis: Any = None
     expanded: bool = False
+
+
+class _Child(NamedTuple):
+    """A node to be, below a known bound."""
+
+    signs: Signs
+    task: Task
+    bound: float
 
 
 class SignTree:
@@ -168,7 +181,7 @@ class SignTree:
     def _search(self) -> str:
         shape = (len(self._dual.linked.free), self._dual.linked.points)
         signs, everything = np.zeros(shape, dtype=np.int8), np.ones(len(self._strict), dtype=bool)
-        self._solve(signs, everything, np.zeros(shape), self._proved, None)
+        self._relax([_Child(signs, Task(everything, np.zeros(shape)), self._proved)])
         self._certify()
         while True:
             if not self._heap or -self._heap[0][0] <= self.threshold:
@@ -178,60 +191,81 @@ class SignTree:
                     # nodes without a sign left are closed with the bound that they have
                     self._note_bound()
                     return "optimal" if self.upper <= self.threshold else "precision limit"
-            if self._options.deadline is not None and time.monotonic() > self._options.deadline:
-                return "time limit"
-            if self._options.node_limit is not None and self.nodes >= self._options.node_limit:
-                return "node limit"
-            self._expand(heapq.heappop(self._heap)[2])
+            limit = self._limit()
+            if limit is not None:
+                return limit
+            self._expand(self._best())
             if len(self._pending) >= BATCH:
                 self._certify()
             self._report()
 
+    def _limit(self) -> str | None:
+        """Return the limit that was met, if any."""
+        options = self._options
+        if options.deadline is not None and time.monotonic() > options.deadline:
+            return "time limit"
+        if options.node_limit is not None and self.nodes >= options.node_limit:
+            return "node limit"
+        return None
+
     # ------------------------------------------------------------------------- nodes
 
-    def _expand(self, node: _Node) -> None:
-        if node.bound <= self.threshold:
-            self._closed = max(self._closed, node.bound)
-            return
-        node.expanded = True
-        if node.score is None:
-            self._relax_fully(node)
-        branch = self._branching(node)
-        if branch is None:
-            self._closed = max(self._closed, node.bound)
-        else:
+    def _best(self) -> list[_Node]:
+        """Take the next nodes from the heap; some may be closed already."""
+        nodes: list[_Node] = []
+        while self._heap and len(nodes) < self._options.together:
+            if -self._heap[0][0] <= self.threshold:
+                break
+            node = heapq.heappop(self._heap)[2]
+            if node.bound <= self.threshold:
+                self._closed = max(self._closed, node.bound)
+            else:
+                node.expanded = True
+                nodes.append(node)
+        return nodes
+
+    def _expand(self, nodes: list[_Node]) -> None:
+        self._relax_fully([node for node in nodes if node.score is None])
+        parents: list[tuple[_Node, tuple[int, int], int]] = []
+        children: list[_Child] = []
+        for node, branch in zip(nodes, self._branching(nodes), strict=True):
+            if branch is None:
+                self._closed = max(self._closed, node.bound)
+                continue
             multipliers = node.multipliers.astype(np.float64)
-            keys = [
-                self._solve(signs, allowed, multipliers, node.bound, node.basis)
+            mine = [
+                _Child(signs, Task(allowed, multipliers, node.basis), node.bound)
                 for signs, allowed in self._children(node, *branch)
             ]
-            self._gains.learn(node, branch, keys, self.threshold)
+            parents.append((node, branch, len(mine)))
+            children += mine
+        keys = iter(self._relax(children) if children else ())
+        for node, branch, count in parents:
+            self._gains.learn(node, branch, list(itertools.islice(keys, count)), self.threshold)
 
-    def _solve(
-        self, signs: Signs, allowed: BoolArray, parent: FloatArray, bound: float, basis: Any
-    ) -> float:
-        """Relax a node and put it on the heap; its bound is computed later."""
-        self.nodes += 1
+    def _relax(self, children: Sequence[_Child]) -> list[float]:
+        """Relax nodes and put them on the heap; return their keys. Bounds are computed later."""
+        self.nodes += len(children)
         value = self._incumbent.value
         target = value if value == -np.inf else value + CUT_SHARE * (self.threshold - value)
-        deadline = self._options.deadline
-        seconds = None if deadline is None else deadline - time.monotonic()
-        found = self._relaxation.relax(allowed, parent, target, basis, seconds)
-        if found.base is not None:
-            self._incumbent.offer(found.base)
-        node = _node(signs, allowed, bound, found)
-        self._push(node)
-        return node.key
+        tasks = [child.task for child in children]
+        every = self._relaxation.relax(tasks, target, self._options.deadline)
+        bases = [found.base for found in every if found.base is not None]
+        if bases:
+            self._incumbent.offer(np.array(bases))
+        nodes = [_node(child, found) for child, found in zip(children, every, strict=True)]
+        for node in nodes:
+            self._push(node)
+        return [node.key for node in nodes]
 
-    def _relax_fully(self, node: _Node) -> None:
-        """Find out where to branch below a node that was cut off but is not closed."""
-        deadline = self._options.deadline
-        seconds = None if deadline is None else deadline - time.monotonic()
-        parent = node.multipliers.astype(np.float64)
-        found = self._relaxation.relax(node.allowed, parent, -np.inf, None, seconds)
-        if found.score is not None:
-            node.score, node.basis = found.score.astype(np.float32), found.basis
-            node.multipliers = found.candidates[-1].astype(np.float32)
+    def _relax_fully(self, nodes: Sequence[_Node]) -> None:
+        """Find out where to branch below nodes that were cut off but are not closed."""
+        tasks = [Task(node.allowed, node.multipliers.astype(np.float64)) for node in nodes]
+        every = self._relaxation.relax(tasks, -np.inf, self._options.deadline) if tasks else []
+        for node, found in zip(nodes, every, strict=True):
+            if found.score is not None:
+                node.score, node.basis = found.score.astype(np.float32), found.basis
+                node.multipliers = found.candidates[-1].astype(np.float32)
 
     def _push(self, node: _Node) -> None:
         if node.candidates is not None:
@@ -275,20 +309,23 @@ class SignTree:
                 node.key = max(node.key, node.bound) if node.key <= self.threshold else node.key
                 self._push(node)
 
-    def _branching(self, node: _Node) -> tuple[int, int] | None:
-        """Return the neuron and point that promise most; None if all are fixed."""
-        if not len(node.signs):
-            return None
-        strict = self._strict & node.allowed[:, None]
-        sides = np.logical_or.reduceat(strict, self._starts[:-1], axis=0)
-        points = node.signs.shape[1]
-        undecided = sides[:, :points] & sides[:, points:]
-        if not undecided.any():
-            return None
-        score = np.zeros(node.signs.shape) if node.score is None else node.score
-        promise = np.where(undecided, self._gains.expected(score), -1.0)
-        neuron, point = np.unravel_index(np.argmax(promise), promise.shape)
-        return int(neuron), int(point)
+    def _branching(self, nodes: Sequence[_Node]) -> list[tuple[int, int] | None]:
+        """Return the neuron and point that promise most at each node; None if all are fixed."""
+        if not (nodes and nodes[0].signs.size):
+            return [None] * len(nodes)
+        strict = np.array([node.allowed for node in nodes])[:, :, None] & self._strict
+        sides = np.logical_or.reduceat(strict, self._starts[:-1], axis=1)
+        points = self._dual.linked.points
+        undecided = sides[..., :points] & sides[..., points:]
+        scores = [np.zeros(n.signs.shape) if n.score is None else n.score for n in nodes]
+        promise = np.where(undecided, self._gains.expected(np.array(scores)), -1.0)
+        flat = promise.reshape(len(nodes), -1)
+        best = flat.argmax(axis=1).tolist()
+        most = flat.max(axis=1).tolist()
+        return [
+            divmod(place, points) if value >= 0 else None
+            for place, value in zip(best, most, strict=True)
+        ]
 
     def _children(self, node: _Node, neuron: int, point: int) -> Iterable[tuple[Signs, BoolArray]]:
         """Yield the children; while x and y are fixed alike, of two mixed signs one will do."""
@@ -344,15 +381,25 @@ class _Gains:
     ) -> None:
         """Note what the children's relaxations gained, by the geometric mean."""
         score = 0.0 if node.score is None else float(node.score[branch])
-        if score > 0 and np.isfinite(node.key):
-            gains = [max(node.key - max(key, threshold), LEAST_GAIN * score) for key in keys]
-            self._sum[branch] += np.exp(np.mean(np.log(gains))) / score
+        if score > 0 and math.isfinite(node.key):
+            least = LEAST_GAIN * score
+            gains = (max(node.key - max(key, threshold), least) for key in keys)
+            self._sum[branch] += math.exp(sum(map(math.log, gains)) / len(keys)) / score
             self._count[branch] += 1
 
 
-def _node(signs: Signs, allowed: BoolArray, bound: float, found: Relaxed) -> _Node:
+def _node(child: _Child, found: Relaxed) -> _Node:
     multipliers = found.candidates[-1].astype(np.float32)
     score = None if found.score is None else found.score.astype(np.float32)
     # a bound that was known before says nothing of where to go on
-    key = found.value if found.value < np.inf else bound
-    return _Node(key, bound, signs, allowed, multipliers, found.candidates, score, found.basis)
+    key = found.value if found.value < np.inf else child.bound
+    return _Node(
+        key,
+        child.bound,
+        child.signs,
+        child.task.allowed,
+        multipliers,
+        found.candidates,
+        score,
+        found.basis,
+    )
