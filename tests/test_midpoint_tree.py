@@ -10,6 +10,7 @@ from midpoint_oracle import tiny_network, worst_in_one_dimension
 
 from jensen.midpoint import exact_violation
 from jensen.midpoint_columns import pair_columns, single_columns
+from jensen.midpoint_cuts import root_cuts
 from jensen.midpoint_data import network_data
 from jensen.midpoint_linked import (
     PAIR,
@@ -32,7 +33,8 @@ def prepared(seed, inputs=2, widths=None):
     linked = LinkedNetwork(data.input_lower, data.input_upper, data.layers[:-1], PAIR)
     columns = pair_columns(linked)
     objective = Objective.of_row(data.output, 0, PAIR_WEIGHTS)
-    return network, data, SafeDual(linked, columns, objective)
+    cuts = root_cuts(linked, columns, objective)
+    return network, data, SafeDual(linked, columns, objective, cuts)
 
 
 def random_pairs(data, rng, count):
@@ -57,7 +59,7 @@ def test_every_multiplier_bounds_every_pair(seed):
     network, data, dual = prepared(seed)
     rng = np.random.default_rng(seed)
     scale = 10.0 ** rng.uniform(-3, 1)
-    v = scale * rng.normal(size=(4, len(dual.linked.free), 3))
+    v = scale * rng.normal(size=(4, dual.size))
     everything = np.ones((4, len(dual.columns.own)), dtype=bool)
     bounds = dual.evaluate(v, everything).bound
     for x, y in random_pairs(data, rng, 5):
@@ -76,7 +78,7 @@ def test_a_node_keeps_the_pairs_that_have_its_signs(seed):
         known = rng.random(values.shape) < 0.6
         signs = np.where(known, np.sign(values), 0)[own]
         allowed = ((signs <= 0) | (z >= 0)) & ((signs >= 0) | (z <= 0))
-        v = rng.normal(size=(1, *values.shape))
+        v = rng.normal(size=(1, dual.size))
         found = dual.evaluate(v, allowed.all(axis=1)[None])
         assert Fraction(float(found.bound[0])) >= exact(network, x, y)
 
@@ -133,11 +135,11 @@ def test_both_relaxations_end_at_the_same_optimum(kind):
         judge = lambda x, y: exact(network, x, y)  # noqa: B023, E731
         incumbent = PairIncumbent(data, judge)
         incumbent.start(0, None)
-        relaxation = (
-            SubgradientRelaxation(dual)
-            if kind is SubgradientRelaxation
-            else LinearRelaxation(dual.linked, dual.columns, dual.objective)
-        )
+        if kind is SubgradientRelaxation:
+            dual = SafeDual(dual.linked, dual.columns, dual.objective)
+            relaxation = SubgradientRelaxation(dual)
+        else:
+            relaxation = LinearRelaxation(dual.linked, dual.columns, dual.objective, dual.cuts)
         options = TreeOptions(relative_gap=1e-3, absolute_gap=1e-4, node_limit=4000)
         tree = SignTree(dual, relaxation, incumbent, options, symmetric=True)
         status = tree.run()
@@ -190,7 +192,7 @@ def test_an_interrupted_search_keeps_a_true_bound(monkeypatch):
     bounds = []
     for count in range(40):
         incumbent = PairIncumbent(data, lambda x, y: exact(network, x, y))
-        relaxation = LinearRelaxation(dual.linked, dual.columns, dual.objective)
+        relaxation = LinearRelaxation(dual.linked, dual.columns, dual.objective, dual.cuts)
         tree = SignTree(
             dual, Interrupted(relaxation, count), incumbent, TreeOptions(), symmetric=True
         )

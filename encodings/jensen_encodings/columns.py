@@ -103,7 +103,8 @@ class ColumnProgram:
         count, rows = columns.shape
         self._fixed = len(lower)
         self._switched = np.ones(count - self._fixed, dtype=bool)
-        self._indices, self._zeros = np.arange(count, dtype=np.int32), np.zeros(count)
+        self._indices = np.arange(max(count, rows), dtype=np.int32)
+        self._zeros = np.zeros(count)
         self._highs = QuietHighs()
         for option, value in OPTIONS.items():
             self._highs.setOptionValue(option, value)
@@ -125,6 +126,26 @@ class ColumnProgram:
     def set_cost(self, cost: FloatArray) -> None:
         """Change the objective."""
         self._highs.changeColsCost(len(cost), self._indices, -cost)
+
+    def set_right(self, right: FloatArray) -> None:
+        """Change b."""
+        rows = self._indices[: len(right)]
+        self._highs.changeRowsBounds(  # type: ignore[attr-defined]
+            len(right), rows, right, right
+        )
+
+    def add_rows(self, rows: Any, right: FloatArray) -> None:
+        """Add rows ``<=`` to a program, with duals ``>= 0``: a scipy.sparse array."""
+        rows = sp.csr_array(rows)
+        self._highs.addRows(
+            len(right),
+            np.full(len(right), -highspy.kHighsInf),
+            right,
+            rows.nnz,
+            rows.indptr[:-1].astype(np.int32),
+            rows.indices.astype(np.int32),
+            rows.data.astype(np.float64),
+        )
 
     def solve(
         self, on: BoolArray, target: float, basis: Any = None, deadline: float | None = None
@@ -161,6 +182,10 @@ class ColumnProgram:
             ray = np.array(ray) if found else empty
             return ColumnSolution(ColumnStatus.INFEASIBLE, -np.inf, empty, duals, ray)
         return ColumnSolution(ColumnStatus.FAILED, np.inf, empty, duals, empty)
+
+    def solve_all(self, basis: Any = None) -> ColumnSolution:
+        """Solve with all columns, from a basis, the last one by default."""
+        return self.solve(np.ones_like(self._switched), -np.inf, basis)
 
     def _switch(self, on: BoolArray) -> None:
         changed = np.flatnonzero(on != self._switched)

@@ -79,6 +79,45 @@ class Columns:
 
 
 @dataclass(frozen=True, eq=False)
+class Cuts:
+    """Rows ``sum hidden h - sum inputs x <= right`` that hold at all linked points.
+
+    Attributes
+    ----------
+    hidden : array (cuts, free neurons, points)
+    inputs : array (cuts, inputs, points)
+    right : array (cuts,)
+    """
+
+    hidden: FloatArray
+    inputs: FloatArray
+    right: FloatArray
+
+    @classmethod
+    def none(cls, linked: LinkedNetwork, count: int = 0) -> Cuts:
+        """Return no cuts, or so many that say nothing."""
+        hidden, inputs = (count, len(linked.free)), (count, len(linked.input_lower))
+        points = (linked.points,)
+        return cls(np.zeros(hidden + points), np.zeros(inputs + points), np.zeros(count))
+
+    def with_more(self, more: Cuts) -> Cuts:
+        """Return these and more cuts."""
+        return Cuts(
+            np.concatenate([self.hidden, more.hidden]),
+            np.concatenate([self.inputs, more.inputs]),
+            np.concatenate([self.right, more.right]),
+        )
+
+    def only(self, some: BoolArray) -> Cuts:
+        """Return some of the cuts."""
+        return Cuts(self.hidden[some], self.inputs[some], self.right[some])
+
+    def __len__(self) -> int:
+        """Return the number of cuts."""
+        return len(self.right)
+
+
+@dataclass(frozen=True, eq=False)
 class DenseLayer:
     """One layer: its neurons among all, its dense weights by source.
 
@@ -197,10 +236,25 @@ class SafeDual:
     linked : LinkedNetwork
     columns : Columns
     objective : Objective
+    cuts : Cuts, optional
+
+    Attributes
+    ----------
+    size : int
+        Number of multipliers: one per free neuron and point, in C order, and per cut.
     """
 
-    def __init__(self, linked: LinkedNetwork, columns: Columns, objective: Objective) -> None:
+    def __init__(
+        self,
+        linked: LinkedNetwork,
+        columns: Columns,
+        objective: Objective,
+        cuts: Cuts | None = None,
+    ) -> None:
         self.linked, self.columns, self.objective = linked, columns, objective
+        self.cuts = Cuts.none(linked) if cuts is None else cuts
+        self._of_free = len(linked.free) * linked.points
+        self.size = self._of_free + len(self.cuts)
         counts = np.bincount(columns.own, minlength=len(linked.free))
         starts = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.intp)
         place = np.arange(max(int(counts.max(initial=1)), 1))
@@ -219,16 +273,20 @@ class SafeDual:
 
         Parameters
         ----------
-        multipliers : array (nodes, free neurons, points)
+        multipliers : array (nodes, size)
+            Those of cuts count where they are positive.
         allowed : bool array (nodes, columns)
         """
-        net, count = self.linked, len(multipliers)
-        v, c = net.complete(multipliers, self.objective)
-        value = np.einsum("bnc,n->b", v, net.bias) + self.objective.constant
+        net, cuts, count = self.linked, self.cuts, len(multipliers)
+        mu = np.maximum(multipliers[:, self._of_free :], 0.0)
+        own = multipliers[:, : self._of_free].reshape(count, len(net.free), net.points)
+        v, c = net.complete(own, self.objective)
+        value = np.einsum("bnc,n->b", v, net.bias) + self.objective.constant + mu @ cuts.right
         z = np.zeros((count, len(net.free), net.points))
         h = np.zeros_like(z)
         if len(net.free):
-            prices = np.concatenate([-multipliers, c[:, net.free]], axis=-1)[:, :, None, :]
+            paid = c[:, net.free] - np.tensordot(mu, cuts.hidden, axes=1)
+            prices = np.concatenate([-own, paid], axis=-1)[:, :, None, :]
             totals = (prices @ self._table)[:, :, 0]
             totals = np.where(allowed[:, self._index] & self._inside, totals, -np.inf)
             pick = totals.argmax(axis=-1)
@@ -236,15 +294,15 @@ class SafeDual:
             value = value + totals[node, neuron, pick].sum(axis=1)
             best = self._table[neuron, :, pick]
             z, h = best[..., : net.points], best[..., net.points :]
-        q = net.collect(v, INPUT, self.objective)
+        q = net.collect(v, INPUT, self.objective) + np.tensordot(mu, cuts.inputs, axes=1)
         slope = np.einsum("bik,kp->bpi", q, net.links)
         base = np.where(slope > 0, net.input_upper, net.input_lower)
         value = value + (slope * base).sum(axis=(1, 2))
-        return Evaluation(value + self._rounding(v), z, h, base)
+        return Evaluation(value + self._rounding(v, mu), z, h, base)
 
-    def _rounding(self, v: FloatArray) -> FloatArray:
+    def _rounding(self, v: FloatArray, mu: FloatArray) -> FloatArray:
         """Bound all rounding errors of one evaluation."""
-        net = self.linked
+        net, cuts = self.linked, self.cuts
         size = np.abs(v).sum(axis=2)
         paid = np.zeros_like(size)  # sum |W|^T |v|, at least |c|
         inputs = np.zeros((len(v), len(net.input_lower)))
@@ -255,9 +313,12 @@ class SafeDual:
         for source, prices in self.objective.prices.items():
             to = inputs if source == INPUT else paid[:, net.spans[source]]
             to += np.abs(prices).sum(axis=1)
+        paid[:, net.free] += mu @ np.abs(cuts.hidden).sum(axis=2)
+        inputs += mu @ np.abs(cuts.inputs).sum(axis=2)
         total = (paid + size) @ self._magnitude + size @ np.abs(net.bias)
         total = total + inputs @ net.input_reach + abs(self.objective.constant)
-        terms = net.fan_in + len(net.layers) + net.points * net.neurons + 16
+        total = total + mu @ np.abs(cuts.right)
+        terms = net.fan_in + len(net.layers) + net.points * net.neurons + 16 + 2 * len(cuts)
         # products below the normal range have an absolute error, which others multiply
         tiny = TINY * (1 + self._magnitude.sum() + net.input_reach.sum())
         return np.asarray(terms * (8 * EPS * total + tiny))

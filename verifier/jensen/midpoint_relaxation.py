@@ -16,7 +16,14 @@ from typing import Any, Protocol
 import numpy as np
 import scipy.sparse as sp
 
-from jensen.midpoint_linked import BoolArray, Columns, LinkedNetwork, Objective, SafeDual
+from jensen.midpoint_linked import (
+    BoolArray,
+    Columns,
+    Cuts,
+    LinkedNetwork,
+    Objective,
+    SafeDual,
+)
 from jensen.network import INPUT, FloatArray
 from jensen_encodings.columns import ColumnProgram, ColumnSolution, ColumnStatus
 
@@ -32,8 +39,8 @@ class Task:
     Attributes
     ----------
     allowed : bool array (columns,)
-    parent : array (free neurons, points)
-        Multipliers to start from.
+    parent : array (multipliers,)
+        To start from.
     basis : object
         Of the parent's relaxation.
     """
@@ -51,12 +58,14 @@ class Relaxed:
     ----------
     value : float
         Its bound, up to rounding: a hint.
-    candidates : array (candidates, free neurons, points)
-        Multipliers; one of them should give the bound.
+    candidates : array (candidates, multipliers)
+        One of them should give the bound.
     score : array (free neurons, points), or None
         What the relaxation gains at each pre-activation; None if it is cut off.
     base : array (free points, inputs), or None
         Its primal estimate.
+    hidden : array (free neurons, points), or None
+        Post-activations of the estimate.
     basis : object
         To start the children from.
     """
@@ -65,6 +74,7 @@ class Relaxed:
     candidates: FloatArray
     score: FloatArray | None = None
     base: FloatArray | None = None
+    hidden: FloatArray | None = None
     basis: Any = None
 
 
@@ -88,22 +98,34 @@ class LinearRelaxation:
     linked : LinkedNetwork
     columns : Columns
     objective : Objective
+    cuts : Cuts, optional
+
+    Attributes
+    ----------
+    size : int
+        Number of multipliers, as :class:`~jensen.midpoint_linked.SafeDual` takes them.
     """
 
-    def __init__(self, linked: LinkedNetwork, columns: Columns, objective: Objective) -> None:
+    def __init__(
+        self,
+        linked: LinkedNetwork,
+        columns: Columns,
+        objective: Objective,
+        cuts: Cuts | None = None,
+    ) -> None:
         self._linked, self._columns = linked, columns
         self._inputs = len(linked.input_lower)
-        self._shape = (len(linked.free), linked.points)
         self._both = np.concatenate([columns.z, columns.h], axis=1)
         self._starts = np.searchsorted(columns.own, np.arange(len(linked.free)))
         self._forms = _Forms(linked)
         form = self._forms
         # rows: the equations of z by point, then one convexity row per neuron
         needed = [form.needed(k) for k in range(linked.points)]
-        self._equation = (
-            np.concatenate(needed),
-            np.repeat(np.arange(linked.points), [len(rows) for rows in needed]),
-        )
+        # of the multipliers of all neurons and points
+        self._equation = np.concatenate(
+            [rows * linked.points + k for k, rows in enumerate(needed)]
+        ).astype(np.intp)
+        self._cuts = Cuts.none(linked)
         count = len(columns.own)
         blocks, right = [], []
         for k, rows in enumerate(needed):
@@ -122,6 +144,21 @@ class LinearRelaxation:
         sides = (linked.input_lower, linked.input_upper)
         lower, upper = (np.tile(side, linked.links.shape[1]) for side in sides)
         self._program = ColumnProgram(cost, matrix, np.concatenate(right), lower, upper)
+        if cuts is not None and len(cuts):
+            self.add_cuts(cuts)
+
+    @property
+    def size(self) -> int:
+        """Number of multipliers."""
+        return len(self._linked.free) * self._linked.points + len(self._cuts)
+
+    def add_cuts(self, cuts: Cuts) -> None:
+        """Add cuts; multipliers and bases from before do not fit any more."""
+        links, own = self._linked.links, self._columns.own
+        inputs = np.einsum("rik,kp->rpi", -cuts.inputs, links).reshape(len(cuts), -1)
+        hidden = np.einsum("rck,ck->rc", cuts.hidden[:, own], self._columns.h)
+        self._program.add_rows(np.hstack([inputs, hidden]), cuts.right)
+        self._cuts = self._cuts.with_more(cuts)
 
     def change_objective(self, objective: Objective) -> None:
         """Use another objective from now on."""
@@ -141,22 +178,27 @@ class LinearRelaxation:
         solved = [self._program.solve(t.allowed, target, t.basis, deadline) for t in tasks]
         v = self._multipliers([s.duals for s in solved])
         optimal = [i for i, s in enumerate(solved) if s.status is ColumnStatus.OPTIMAL]
-        scores: dict[int, FloatArray] = {}
+        scores: dict[int, tuple[FloatArray, FloatArray]] = {}
         if optimal:
             every = self._scores(np.array([solved[i].x for i in optimal]), v[optimal])
-            scores = dict(zip(optimal, every, strict=True))
+            scores = dict(zip(optimal, zip(*every, strict=True), strict=True))
         return [
-            self._relaxed(task.parent, solution, v[i], scores.get(i))
+            self._relaxed(task.parent, solution, v[i], *scores.get(i, (None, None)))
             for i, (task, solution) in enumerate(zip(tasks, solved, strict=True))
         ]
 
     def _relaxed(
-        self, parent: FloatArray, solution: ColumnSolution, v: FloatArray, score: FloatArray | None
+        self,
+        parent: FloatArray,
+        solution: ColumnSolution,
+        v: FloatArray,
+        score: FloatArray | None,
+        hidden: FloatArray | None,
     ) -> Relaxed:
         value = solution.value + self._constant
         if score is not None:
             base = solution.x[: self._free].reshape(-1, self._inputs)
-            return Relaxed(value, np.array([parent, v]), score, base, solution.basis)
+            return Relaxed(value, np.array([parent, v]), score, base, hidden, solution.basis)
         candidates = [parent, v] if solution.duals.size else [parent]
         if solution.ray.size:
             (ray,) = self._multipliers([solution.ray])
@@ -167,20 +209,29 @@ class LinearRelaxation:
         return Relaxed(value, np.array(candidates))
 
     def _multipliers(self, duals: Sequence[FloatArray]) -> FloatArray:
-        """Return those of the equations of z; 0 where there are none: (…, free neurons, points)."""
-        out = np.zeros((len(duals), *self._shape))
+        """Return those of the equations of z and of cuts; 0 where there are none."""
+        out = np.zeros((len(duals), self.size))
+        equations, cuts = len(self._equation), len(self._cuts)
         for to, dual in zip(out, duals, strict=True):
             if dual.size:
-                to[self._equation] = dual[: len(self._equation[0])]
+                to[self._equation] = dual[:equations]
+                to[self.size - cuts :] = dual[len(dual) - cuts :]
         return out
 
-    def _scores(self, x: FloatArray, multipliers: FloatArray) -> FloatArray:
-        """Return what the relaxations gain at each pre-activation, by what all readers pay."""
+    def _scores(self, x: FloatArray, multipliers: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return what the relaxations gain at each pre-activation, and post-activations.
+
+        A gain is the excess over relu(z) times what all readers pay. What cuts pay does not
+        count: with it, searches had twice as many nodes.
+        """
+        linked = self._linked
         weights = x[:, self._free :, None]
         sums = np.add.reduceat(weights * self._both, self._starts, axis=1)
-        z, h = sums[..., : self._linked.points], sums[..., self._linked.points :]
-        prices = self._prices + self._forms.hidden.T @ multipliers
-        return np.asarray(np.abs((h - np.maximum(z, 0)) * prices))
+        z, h = sums[..., : linked.points], sums[..., linked.points :]
+        split = self.size - len(self._cuts)
+        v = multipliers[:, :split].reshape(len(x), -1, linked.points)
+        prices = self._prices + self._forms.hidden.T @ v
+        return np.abs((h - np.maximum(z, 0)) * prices), h
 
 
 class _Forms:
@@ -246,6 +297,7 @@ class SubgradientRelaxation:
     Parameters
     ----------
     dual : SafeDual
+        Without cuts.
     first, later : int
         Iterations for the first node and for all others.
     """
@@ -255,7 +307,7 @@ class SubgradientRelaxation:
         self._iterations, self._later = first, later
         linked = dual.linked
         width = np.maximum(linked.upper - linked.lower, 1e-12)[linked.free]
-        self._scale = 1.0 / width[:, None]
+        self._scale = np.repeat(1.0 / width, linked.points)
 
     def relax(
         self, tasks: Sequence[Task], target: float, deadline: float | None = None
@@ -285,7 +337,7 @@ class SubgradientRelaxation:
                 break
             if stall >= 4:
                 relax, stall = relax * 0.6, 0
-            direction = self._residual(found) + MOMENTUM * direction
+            direction = self._residual(found).reshape(1, -1) + MOMENTUM * direction
             scaled = direction * self._scale
             size = relax * max(value - target, 0.0) / max(float((scaled**2).sum()), 1e-300)
             v = v - size * scaled * self._scale
@@ -293,9 +345,10 @@ class SubgradientRelaxation:
         if best <= target or z_mean is None or h_mean is None:
             return Relaxed(best, best_v[None])
         linked = self._dual.linked
-        prices = linked.complete(best_v[None], self._dual.objective)[1][0, linked.free]
+        own = best_v.reshape(1, len(linked.free), linked.points)
+        prices = linked.complete(own, self._dual.objective)[1][0, linked.free]
         score = np.abs((h_mean - np.maximum(z_mean, 0)) * prices)
-        return Relaxed(best, best_v[None], score, base_mean)
+        return Relaxed(best, best_v[None], score, base_mean, h_mean)
 
     def _residual(self, found: Any) -> FloatArray:
         """Return ``W h + b - z``, a subgradient: (nodes, free neurons, points)."""

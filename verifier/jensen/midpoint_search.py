@@ -15,6 +15,7 @@ import numpy as np
 
 from jensen.midpoint_climb import PairSearch
 from jensen.midpoint_columns import pair_columns
+from jensen.midpoint_cuts import root_cuts
 from jensen.midpoint_data import Twins, twin_groups
 from jensen.midpoint_linked import (
     EPS,
@@ -193,12 +194,14 @@ def _tree(
     linked = LinkedNetwork(data.input_lower, data.input_upper, data.layers[:-1], PAIR)
     columns = pair_columns(linked)
     objective = Objective.of_row(data.output, 0, PAIR_WEIGHTS)
-    dual = SafeDual(linked, columns, objective)
-    relaxation: Relaxation = (
-        LinearRelaxation(linked, columns, objective)
-        if len(linked.free) <= LP_NEURONS
-        else SubgradientRelaxation(dual)
-    )
+    relaxation: Relaxation
+    if len(linked.free) <= LP_NEURONS:
+        cuts = root_cuts(linked, columns, objective, incumbent.value, options.deadline)
+        dual = SafeDual(linked, columns, objective, cuts)
+        relaxation = LinearRelaxation(linked, columns, objective, cuts)
+    else:
+        dual = SafeDual(linked, columns, objective)
+        relaxation = SubgradientRelaxation(dual)
     return SignTree(
         dual,
         relaxation,

@@ -79,7 +79,7 @@ class _Node:
     bound: float
     signs: Signs
     allowed: BoolArray
-    multipliers: Any  # float32 (free neurons, points)
+    multipliers: Any  # float32 (multipliers,)
     candidates: FloatArray | None
     score: Any = None
     basis: Any = None
@@ -181,7 +181,7 @@ class SignTree:
     def _search(self) -> str:
         shape = (len(self._dual.linked.free), self._dual.linked.points)
         signs, everything = np.zeros(shape, dtype=np.int8), np.ones(len(self._strict), dtype=bool)
-        self._relax([_Child(signs, Task(everything, np.zeros(shape)), self._proved)])
+        self._relax([_Child(signs, Task(everything, np.zeros(self._dual.size)), self._proved)])
         self._certify()
         while True:
             if not self._heap or -self._heap[0][0] <= self.threshold:
