@@ -112,6 +112,18 @@ def test_a_gap_of_zero_is_refused():
         worst_violation(tiny_network(0), Box(-1, 1), gap=0)
 
 
+def test_threads_change_nothing_but_the_time():
+    network = tiny_network(8, 4, [8, 8])
+    box = Box(-1.0, 1.0)
+    first, again = (worst_violation(network, box, gap=0.01, threads=2) for _ in range(2))
+    assert (first.lower, first.upper, first.nodes) == (again.lower, again.upper, again.nodes)
+    alone = worst_violation(network, box, gap=0.01, threads=1)
+    assert max(first.lower, alone.lower) <= min(first.upper, alone.upper)
+    assert first.lower == pytest.approx(alone.lower, rel=0.01)
+    with pytest.raises(OptionError, match="threads 0"):
+        worst_violation(network, box, threads=0)
+
+
 def test_rounding_down_never_rounds_up():
     for value in (Fraction(1, 3), Fraction(2, 3), Fraction(1, 10), Fraction(0), Fraction(1, 2)):
         assert Fraction(round_down(value)) <= value

@@ -15,12 +15,14 @@ from jensen.midpoint_data import network_data, twin_groups
 from jensen.midpoint_milp import MILP_TOLERANCE, solve_midpoint_program
 from jensen.midpoint_search import search_pairs
 from jensen.network import FloatArray, ReluNetwork
+from jensen.processors import available_processors
 from jensen_encodings import UnboundedNeuronError
 from jensen_encodings.highs import Progress
 
 Point = tuple[Fraction, ...]
 
 ENGINES = ("tree", "milp")
+MOST_THREADS = 4  # beyond which the interpreter is the bottleneck
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def worst_violation(
     time_limit: float | None = None,
     gap: float = 1e-4,
     engine: str = "tree",
-    threads: int = 1,
+    threads: int | None = None,
     progress: Callable[[Progress], None] | None = None,
     seed: int = 0,
     start: tuple[Point, Point] | None = None,
@@ -111,8 +113,8 @@ def worst_violation(
     engine : str
         ``"tree"`` branches on signs of pre-activations, and its ``upper`` holds in real
         arithmetic; ``"milp"`` solves the midpoint program by HiGHS, up to its tolerance.
-    threads : int
-        Threads of HiGHS, for engine milp.
+    threads : int, optional
+        Of engine tree; all processors by default, up to 4. Or of HiGHS, for engine milp; 1.
     progress : callable, optional
         Gets a :class:`~jensen_encodings.highs.Progress` now and then.
     seed : int
@@ -133,6 +135,8 @@ def worst_violation(
     check_gap(gap)
     if engine not in ENGINES:
         raise OptionError(f"engine {engine!r}: supported are {', '.join(ENGINES)}")
+    if threads is not None and threads < 1:
+        raise OptionError(f"threads {threads}: at least 1 is needed")
     began = time.perf_counter()
     deadline = None if time_limit is None else time.monotonic() + time_limit
     network = network.select_output(output)
@@ -153,7 +157,7 @@ def worst_violation(
             twins=twin_groups(network, data),
             gap=gap,
             deadline=deadline,
-            threads=threads,
+            threads=threads or 1,
             seed=seed,
             progress=progress,
         )
@@ -167,6 +171,7 @@ def worst_violation(
             seed=seed,
             start=start,
             progress=progress,
+            threads=threads or min(MOST_THREADS, available_processors()),
         )
     return Violation(
         lower=round_down(found.exact),

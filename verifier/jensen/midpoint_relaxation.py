@@ -10,6 +10,7 @@ rounding errors included.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -99,6 +100,9 @@ class LinearRelaxation:
     columns : Columns
     objective : Objective
     cuts : Cuts, optional
+    threads : int
+        Programs that are solved at a time. Who solves what depends on nothing but their order,
+        and so do the results.
 
     Attributes
     ----------
@@ -112,6 +116,7 @@ class LinearRelaxation:
         columns: Columns,
         objective: Objective,
         cuts: Cuts | None = None,
+        threads: int = 1,
     ) -> None:
         self._linked, self._columns = linked, columns
         self._inputs = len(linked.input_lower)
@@ -143,7 +148,11 @@ class LinearRelaxation:
         cost = self._set_objective(objective)
         sides = (linked.input_lower, linked.input_upper)
         lower, upper = (np.tile(side, linked.links.shape[1]) for side in sides)
-        self._program = ColumnProgram(cost, matrix, np.concatenate(right), lower, upper)
+        self._programs = [
+            ColumnProgram(cost, matrix, np.concatenate(right), lower, upper) for _ in range(threads)
+        ]
+        self._pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None
+        self._interrupted = False
         if cuts is not None and len(cuts):
             self.add_cuts(cuts)
 
@@ -157,12 +166,15 @@ class LinearRelaxation:
         links, own = self._linked.links, self._columns.own
         inputs = np.einsum("rik,kp->rpi", -cuts.inputs, links).reshape(len(cuts), -1)
         hidden = np.einsum("rck,ck->rc", cuts.hidden[:, own], self._columns.h)
-        self._program.add_rows(np.hstack([inputs, hidden]), cuts.right)
+        for program in self._programs:
+            program.add_rows(np.hstack([inputs, hidden]), cuts.right)
         self._cuts = self._cuts.with_more(cuts)
 
     def change_objective(self, objective: Objective) -> None:
         """Use another objective from now on."""
-        self._program.set_cost(self._set_objective(objective))
+        cost = self._set_objective(objective)
+        for program in self._programs:
+            program.set_cost(cost)
 
     def _set_objective(self, objective: Objective) -> FloatArray:
         inputs, self._prices, self._constant = self._forms.objective(objective)
@@ -174,8 +186,7 @@ class LinearRelaxation:
         self, tasks: Sequence[Task], target: float, deadline: float | None = None
     ) -> list[Relaxed]:
         """Solve the programs of nodes; see :class:`Relaxation`."""
-        target -= self._constant
-        solved = [self._program.solve(t.allowed, target, t.basis, deadline) for t in tasks]
+        solved = self._solve(tasks, target - self._constant, deadline)
         v = self._multipliers([s.duals for s in solved])
         optimal = [i for i, s in enumerate(solved) if s.status is ColumnStatus.OPTIMAL]
         scores: dict[int, tuple[FloatArray, FloatArray]] = {}
@@ -186,6 +197,31 @@ class LinearRelaxation:
             self._relaxed(task.parent, solution, v[i], *scores.get(i, (None, None)))
             for i, (task, solution) in enumerate(zip(tasks, solved, strict=True))
         ]
+
+    def _solve(
+        self, tasks: Sequence[Task], target: float, deadline: float | None
+    ) -> list[ColumnSolution]:
+        """Solve every n-th program in a thread of its own; HiGHS leaves the interpreter free."""
+        count = len(self._programs)
+
+        def share(k: int) -> list[ColumnSolution]:
+            return [
+                self._programs[k].solve(task.allowed, target, task.basis, deadline)
+                for task in tasks[k::count]
+                if not self._interrupted
+            ]
+
+        others = range(1, min(count, len(tasks)))
+        futures = [self._pool.submit(share, k) for k in others] if self._pool else []
+        solved: list[Any] = [None] * len(tasks)
+        try:
+            solved[::count] = share(0)
+            for k, future in zip(others, futures, strict=True):
+                solved[k::count] = future.result()
+        except KeyboardInterrupt:
+            self._interrupted = True  # nothing goes on behind its back
+            raise
+        return solved
 
     def _relaxed(
         self,

@@ -41,7 +41,7 @@ LP_NEURONS = 250  # free neurons beyond which a linear program per node takes to
 SMALLEST = 1e-100  # numbers beyond it, or its inverse, are not searched with
 ROUNDING_SHARE = 1e-9  # of the range of f: below it, bounds are taken for 0
 QUICK_NEURONS = 24  # free neurons up to which the tree is small and ranges need to be quick
-TOGETHER = 8  # nodes that are branched on at a time
+TOGETHER = 16  # nodes that are branched on at a time
 FIRST_SHARE = 0.2  # of the time, for ranges
 
 
@@ -132,6 +132,7 @@ def search_pairs(
     seed: int,
     start: tuple[Sequence[Fraction], Sequence[Fraction]] | None,
     progress: Callable[[Progress], None] | None,
+    threads: int = 1,
 ) -> Found:
     """Bound the worst violation of a network with one output.
 
@@ -149,6 +150,8 @@ def search_pairs(
     seed : int
     start : pair of points, optional
     progress : callable, optional
+    threads : int
+        Linear programs of the tree that are solved at a time.
     """
     clock = _Clock()
     incumbent = PairIncumbent(data, judge, deadline)
@@ -170,7 +173,7 @@ def search_pairs(
             clock.lap("bounds")
             least = ROUNDING_SHARE * width_bound(data)
             options = TreeOptions(deadline, gap, least, together=TOGETHER)
-            tree = _tree(data, incumbent, options, twins, upper, progress)
+            tree = _tree(data, incumbent, options, twins, upper, progress, threads)
             try:
                 status = tree.run()
             finally:
@@ -190,6 +193,7 @@ def _tree(
     twins: Sequence[Twins],
     upper: float,
     progress: Callable[[Progress], None] | None,
+    threads: int,
 ) -> SignTree:
     linked = LinkedNetwork(data.input_lower, data.input_upper, data.layers[:-1], PAIR)
     columns = pair_columns(linked)
@@ -198,7 +202,7 @@ def _tree(
     if len(linked.free) <= LP_NEURONS:
         cuts = root_cuts(linked, columns, objective, incumbent.value, options.deadline)
         dual = SafeDual(linked, columns, objective, cuts)
-        relaxation = LinearRelaxation(linked, columns, objective, cuts)
+        relaxation = LinearRelaxation(linked, columns, objective, cuts, threads)
     else:
         dual = SafeDual(linked, columns, objective)
         relaxation = SubgradientRelaxation(dual)

@@ -207,7 +207,7 @@ def everywhere_violation(
     output: int = 0,
     time_limit: float | None = None,
     gap: float = 1e-4,
-    threads: int = 1,
+    threads: int | None = None,
     progress: Callable[[Progress], None] | None = None,
     seed: int = 0,
 ) -> Violation:
@@ -238,7 +238,7 @@ class _Everywhere:
         network: ReluNetwork,
         time_limit: float | None,
         gap: float,
-        threads: int,
+        threads: int | None,
         progress: Callable[[Progress], None] | None,
         seed: int,
     ) -> None:

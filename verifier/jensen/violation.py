@@ -32,7 +32,7 @@ def worst_violation(
     time_limit: float | None = None,
     gap: float = 1e-4,
     engine: str = "tree",
-    threads: int = 1,
+    threads: int | None = None,
     progress: Callable[[Progress], None] | None = None,
     seed: int = 0,
 ) -> Violation:
@@ -55,8 +55,8 @@ def worst_violation(
     engine : str
         ``"tree"``: a branch and bound whose ``upper`` holds in real arithmetic.
         ``"milp"``: the midpoint program by HiGHS, up to its tolerance; on a box.
-    threads : int
-        Threads of HiGHS, for engine milp.
+    threads : int, optional
+        Of engine tree; all processors by default, up to 4. Or of HiGHS, for engine milp; 1.
     progress : callable, optional
         Gets a :class:`~jensen_encodings.highs.Progress` now and then.
     seed : int

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -33,6 +32,7 @@ from jensen.batch.processes import ProcessExecutor
 from jensen.cli import common
 from jensen.cli.progress import progress_for
 from jensen.cli.table import show_table
+from jensen.processors import available_processors
 
 
 class _Choices(common.ParamType):
@@ -158,12 +158,7 @@ def _executor(settings: dict[str, Any], count: int) -> Executor:
         return DaskExecutor(scheduler, memory_limit=limit, quiet=True)
     if jobs == 0:
         return InlineExecutor()
-    return ProcessExecutor(min(jobs or _cores(), max(1, count)), memory_limit=limit)
-
-
-def _cores() -> int:
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+    return ProcessExecutor(min(jobs or available_processors(), max(1, count)), memory_limit=limit)
 
 
 @contextmanager

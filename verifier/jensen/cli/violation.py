@@ -45,7 +45,11 @@ NAMES = {"midpoint": "worst midpoint violation", "jump": "worst gradient jump"}
 @click.option("--output", type=int, default=0, metavar="K", help="Which output; the first.")
 @click.option("--time-limit", type=float, metavar="SECONDS", help="Stop with the best bounds.")
 @click.option("--gap", type=float, default=1e-4, show_default=True, help="Relative gap to reach.")
-@click.option("--threads", type=int, default=1, show_default=True, help="Threads of engine milp.")
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    help="Of engine tree: all processors by default, up to 4. Or of HiGHS, for engine milp: 1.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
     model: str,
@@ -55,7 +59,7 @@ def command(
     output: int,
     time_limit: float | None,
     gap: float,
-    threads: int,
+    threads: int | None,
     as_json: bool,
     **settings: Any,
 ) -> int:
