@@ -12,9 +12,8 @@ hints; r is computed from them so that the cut holds in real arithmetic.
 
 References
 ----------
-docs/theory.md, section 6. Hulls of several neurons in verification: Singh, Ganvir, Pueschel,
-Vechev, "Beyond the single neuron convex barrier for neural network certification", NeurIPS
-2019.
+docs/theory.md, section 6. Hulls of several neurons in verification: Singh et al., "Beyond the
+single neuron convex barrier for neural network certification", NeurIPS 2019.
 """
 
 from __future__ import annotations
