@@ -21,8 +21,9 @@ from jensen.midpoint_linked import (
     SafeDual,
 )
 from jensen.midpoint_ranges import QUICK, THOROUGH, tightened
-from jensen.midpoint_relaxation import LinearRelaxation, Relaxed, SubgradientRelaxation
+from jensen.midpoint_relaxation import LinearRelaxation, Relaxed
 from jensen.midpoint_search import PairIncumbent, jump_bound, width_bound
+from jensen.midpoint_subgradient import SubgradientRelaxation
 from jensen.midpoint_tree import SignTree, TreeOptions
 from jensen.network import ReluNetwork
 

@@ -17,20 +17,18 @@ from typing import Any, Protocol
 import numpy as np
 import scipy.sparse as sp
 
+from jensen.midpoint_forms import LinearForms
 from jensen.midpoint_linked import (
     BoolArray,
     Columns,
     Cuts,
     LinkedNetwork,
     Objective,
-    SafeDual,
 )
-from jensen.network import INPUT, FloatArray
+from jensen.network import FloatArray
 from jensen_encodings.columns import ColumnProgram, ColumnSolution, ColumnStatus
 
 RAY_LENGTHS = (1.0, 1e1, 1e2, 1e3, 1e5)
-MOMENTUM = 0.4
-AVERAGING = 0.15
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +120,7 @@ class LinearRelaxation:
         self._inputs = len(linked.input_lower)
         self._both = np.concatenate([columns.z, columns.h], axis=1)
         self._starts = np.searchsorted(columns.own, np.arange(len(linked.free)))
-        self._forms = _Forms(linked)
+        self._forms = LinearForms(linked)
         form = self._forms
         # rows: the equations of z by point, then one convexity row per neuron
         needed = [form.needed(k) for k in range(linked.points)]
@@ -268,136 +266,3 @@ class LinearRelaxation:
         v = multipliers[:, :split].reshape(len(x), -1, linked.points)
         prices = self._prices + self._forms.hidden.T @ v
         return np.abs((h - np.maximum(z, 0)) * prices), h
-
-
-class _Forms:
-    """z of the free neurons by the inputs and the h of free neurons in front.
-
-    ``z = inputs x + hidden h + constant`` at every point; in floating point, for hints.
-    """
-
-    def __init__(self, linked: LinkedNetwork) -> None:
-        size, free = len(linked.input_lower), len(linked.free)
-        place = np.full(linked.neurons, -1)
-        place[linked.free] = np.arange(free)
-        self._passed = {INPUT: (np.eye(size), np.zeros((size, free)), np.zeros(size))}
-        self.inputs, self.hidden = np.zeros((free, size)), np.zeros((free, free))
-        self.constant = np.zeros(free)
-        self._links = linked.links
-        for layer in linked.layers:
-            form = self._sum(layer.weights, layer.bias)
-            at = place[layer.span]
-            mine = at >= 0
-            self.inputs[at[mine]], self.hidden[at[mine]] = form[0][mine], form[1][mine]
-            self.constant[at[mine]] = form[2][mine]
-            on = linked.is_on[layer.span]
-            inputs, hidden = form[0] * on[:, None], form[1] * on[:, None]
-            hidden[mine, at[mine]] = 1.0
-            self._passed[layer.name] = inputs, hidden, form[2] * on
-
-    def _sum(self, rows: Any, constant: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        inputs: Any = np.zeros((len(constant), self.inputs.shape[1]))
-        hidden: Any = np.zeros((len(constant), self.inputs.shape[0]))
-        for source, weight in rows.items():
-            a, b, c = self._passed[source]
-            inputs, hidden = inputs + weight @ a, hidden + weight @ b
-            constant = constant + weight @ c
-        return inputs, hidden, constant
-
-    def needed(self, k: int) -> Any:
-        """Return the neurons whose equation at point k does not follow from other points'.
-
-        At a convex combination of earlier points the columns of neurons that are affine
-        in x are that combination already.
-        """
-        if k < self._links.shape[1]:
-            return np.arange(len(self.hidden))
-        return np.flatnonzero(self.hidden.any(axis=1))
-
-    def objective(self, objective: Objective) -> tuple[FloatArray, FloatArray, float]:
-        """Return prices of the inputs and of the free h, (…, points), and the constant."""
-        points = len(self._links)
-        inputs = np.zeros((self.inputs.shape[1], points))
-        hidden = np.zeros((self.inputs.shape[0], points))
-        constant = objective.constant
-        for source, prices in objective.prices.items():
-            a, b, c = self._passed[source]
-            inputs, hidden = inputs + a.T @ prices, hidden + b.T @ prices
-            constant += float((c @ prices).sum())
-        return inputs, hidden, constant
-
-
-class SubgradientRelaxation:
-    """Multipliers by a subgradient method: a weaker bound, at a cost linear in the weights.
-
-    Parameters
-    ----------
-    dual : SafeDual
-        Without cuts.
-    first, later : int
-        Iterations for the first node and for all others.
-    """
-
-    def __init__(self, dual: SafeDual, first: int = 200, later: int = 40) -> None:
-        self._dual = dual
-        self._iterations, self._later = first, later
-        linked = dual.linked
-        width = np.maximum(linked.upper - linked.lower, 1e-12)[linked.free]
-        self._scale = np.repeat(1.0 / width, linked.points)
-
-    def relax(
-        self, tasks: Sequence[Task], target: float, deadline: float | None = None
-    ) -> list[Relaxed]:
-        """Improve the parents' multipliers; see :class:`Relaxation`."""
-        return [self._improve(task.allowed, task.parent, target) for task in tasks]
-
-    def _improve(self, allowed: BoolArray, parent: FloatArray, target: float) -> Relaxed:
-        v, best, best_v = parent[None].copy(), np.inf, parent
-        z_mean = h_mean = base_mean = None
-        direction: Any = 0.0
-        relax, stall = 1.0, 0
-        for step in range(self._iterations):
-            found = self._dual.evaluate(v, allowed[None])
-            value = float(found.bound[0])
-            if value < best - 1e-12:
-                best, best_v, stall = value, v[0], 0
-            else:
-                stall += 1
-            weight = max(AVERAGING, 1.0 / (step + 1))
-            if z_mean is None or h_mean is None or base_mean is None:
-                z_mean, h_mean, base_mean = found.z[0], found.h[0], found.base[0]
-            z_mean = z_mean + weight * (found.z[0] - z_mean)
-            h_mean = h_mean + weight * (found.h[0] - h_mean)
-            base_mean = base_mean + weight * (found.base[0] - base_mean)
-            if best <= target or not np.isfinite(value):
-                break
-            if stall >= 4:
-                relax, stall = relax * 0.6, 0
-            direction = self._residual(found).reshape(1, -1) + MOMENTUM * direction
-            scaled = direction * self._scale
-            size = relax * max(value - target, 0.0) / max(float((scaled**2).sum()), 1e-300)
-            v = v - size * scaled * self._scale
-        self._iterations = self._later
-        if best <= target or z_mean is None or h_mean is None:
-            return Relaxed(best, best_v[None])
-        linked = self._dual.linked
-        own = best_v.reshape(1, len(linked.free), linked.points)
-        prices = linked.complete(own, self._dual.objective)[1][0, linked.free]
-        score = np.abs((h_mean - np.maximum(z_mean, 0)) * prices)
-        return Relaxed(best, best_v[None], score, base_mean, h_mean)
-
-    def _residual(self, found: Any) -> FloatArray:
-        """Return ``W h + b - z``, a subgradient: (nodes, free neurons, points)."""
-        linked = self._dual.linked
-        h = np.zeros((len(found.h), linked.neurons, linked.points))
-        z = np.zeros_like(h)
-        h[:, linked.free] = found.h
-        inputs = np.einsum("bpi,kp->bik", found.base, linked.links)
-        for layer in linked.layers:
-            total = np.zeros((len(h), len(layer.bias), linked.points)) + layer.bias[:, None]
-            for source, weight in layer.weights.items():
-                total += weight @ (inputs if source == INPUT else h[:, linked.spans[source]])
-            z[:, layer.span] = total
-            on = np.flatnonzero(linked.is_on[layer.span]) + layer.span.start
-            h[:, on] = z[:, on]
-        return np.asarray(z[:, linked.free] - found.z)

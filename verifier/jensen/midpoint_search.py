@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -27,7 +27,8 @@ from jensen.midpoint_linked import (
     SafeDual,
 )
 from jensen.midpoint_ranges import QUICK, THOROUGH, tightened
-from jensen.midpoint_relaxation import LinearRelaxation, Relaxation, SubgradientRelaxation
+from jensen.midpoint_relaxation import LinearRelaxation, Relaxation
+from jensen.midpoint_subgradient import SubgradientRelaxation
 from jensen.midpoint_tree import SignTree, TreeOptions
 from jensen.network import FloatArray, ReluNetwork
 from jensen.paths import sign_bounds
@@ -172,7 +173,7 @@ def search_pairs(
             upper = min(upper, width_bound(data), jump_bound(network, data))
             clock.lap("bounds")
             least = ROUNDING_SHARE * width_bound(data)
-            options = TreeOptions(deadline, gap, least, together=TOGETHER)
+            options = TreeOptions(deadline, gap, least)
             tree = _tree(data, incumbent, options, twins, upper, progress, threads)
             try:
                 status = tree.run()
@@ -203,6 +204,7 @@ def _tree(
         cuts = root_cuts(linked, columns, objective, incumbent.value, options.deadline)
         dual = SafeDual(linked, columns, objective, cuts)
         relaxation = LinearRelaxation(linked, columns, objective, cuts, threads)
+        options = replace(options, together=TOGETHER)
     else:
         dual = SafeDual(linked, columns, objective)
         relaxation = SubgradientRelaxation(dual)

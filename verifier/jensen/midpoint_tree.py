@@ -25,14 +25,13 @@ from numpy.typing import NDArray
 from jensen.midpoint_linked import BoolArray, SafeDual
 from jensen.midpoint_relaxation import Relaxation, Relaxed, Task
 from jensen.network import FloatArray
+from jensen.pseudo_costs import PseudoCosts
 from jensen_encodings.highs import Progress
 
 Signs = NDArray[np.int8]
 
 BATCH = 32  # nodes whose bounds are computed at once
 REPORT_SECONDS = 0.2
-PRIOR = 2.0  # observations that the mean of all counts for, in pseudo-costs
-LEAST_GAIN = 1e-6  # per unit of score
 CUT_SHARE = 0.5  # of the gap that is allowed: programs are cut off there
 
 
@@ -137,7 +136,7 @@ class SignTree:
             for group in twins
             for neuron, own in group
         }
-        self._gains = _Gains((len(dual.linked.free), dual.linked.points))
+        self._gains = PseudoCosts((len(dual.linked.free), dual.linked.points))
         self._began = self._reported = time.perf_counter()
         self._heap: list[tuple[float, int, _Node]] = []
         self._pending: list[_Node] = []
@@ -239,9 +238,12 @@ class SignTree:
             ]
             parents.append((node, branch, len(mine)))
             children += mine
-        keys = iter(self._relax(children) if children else ())
+        keys = iter(self._relax(children) if children else [])
         for node, branch, count in parents:
-            self._gains.learn(node, branch, list(itertools.islice(keys, count)), self.threshold)
+            reached = [max(key, self.threshold) for key in itertools.islice(keys, count)]
+            if node.score is not None and math.isfinite(node.key):
+                gains = [node.key - key for key in reached]
+                self._gains.learn(branch, float(node.score[branch]), gains)
 
     def _relax(self, children: Sequence[_Child]) -> list[float]:
         """Relax nodes and put them on the heap; return their keys. Bounds are computed later."""
@@ -356,36 +358,6 @@ class SignTree:
             if self._progress is not None:
                 value = self._incumbent.value
                 self._progress(Progress(value, self.upper, self.nodes, now - self._began))
-
-
-class _Gains:
-    """What branching has brought, per unit of score: pseudo-costs.
-
-    References
-    ----------
-    Achterberg, Koch, Martin, "Branching rules revisited", Operations Research Letters 33,
-    2005.
-    """
-
-    def __init__(self, shape: tuple[int, int]) -> None:
-        self._sum, self._count = np.zeros(shape), np.zeros(shape)
-
-    def expected(self, score: FloatArray) -> FloatArray:
-        """Return the gains that scores promise, up to a factor."""
-        count = self._count.sum()
-        mean = self._sum.sum() / count if count else 1.0
-        return np.asarray(score * (self._sum + PRIOR * mean) / (self._count + PRIOR))
-
-    def learn(
-        self, node: _Node, branch: tuple[int, int], keys: list[float], threshold: float
-    ) -> None:
-        """Note what the children's relaxations gained, by the geometric mean."""
-        score = 0.0 if node.score is None else float(node.score[branch])
-        if score > 0 and math.isfinite(node.key):
-            least = LEAST_GAIN * score
-            gains = (max(node.key - max(key, threshold), least) for key in keys)
-            self._sum[branch] += math.exp(sum(map(math.log, gains)) / len(keys)) / score
-            self._count[branch] += 1
 
 
 def _node(child: _Child, found: Relaxed) -> _Node:
