@@ -126,6 +126,14 @@ def test_the_seed_fixes_the_pairs():
     assert pairs[0] == pairs[1] != pairs[2]
 
 
+@pytest.mark.filterwarnings("error")
+def test_weights_whose_squares_overflow_are_no_trouble():
+    weights = [np.array([[1e200, 0.0], [0.0, -1e200]]), np.array([[1.0, -1.0]])]
+    network = ReluNetwork.from_layers(weights, [np.zeros(2), np.zeros(1)])
+    (verdict,) = verify_many([network], Box(-1.0, 1.0))
+    check(verdict, network, Box(-1.0, 1.0))
+
+
 def test_bad_questions_are_refused_before_any_work():
     stack = random_stack(2, 3, 4, 1)
     with pytest.raises(DomainError, match="3 inputs"):

@@ -8,7 +8,9 @@ import pytest
 from jensen.cli import main
 from jensen.errors import OptionError
 from jensen.network import ReluNetwork
-from jensen.plot import DOWN, UP, figure, sample_segment, save, to_svg
+from jensen.plot import DOWN, UP, figure, save, to_svg
+from jensen.plot_kinks import kink_lines
+from jensen.plot_segment import sample_segment
 
 pytest.importorskip("matplotlib")
 
@@ -56,6 +58,16 @@ def test_two_inputs_have_kinks_of_both_colours():
     assert UP in text
     assert DOWN in text
     assert "currentColor" in text
+
+
+def test_kinks_of_a_tiny_box_are_found():
+    size = 1e-160  # whose square is 0 in floating point
+    first = np.linspace(-size, size, 21)
+    X, Y = np.meshgrid(first, first)
+    z = plane().pre_activations(np.column_stack([X.ravel(), Y.ravel()]))
+    with np.errstate(divide="raise", invalid="raise"):
+        lines = kink_lines(plane(), first, first, z, 0)
+    assert {bend for _, bend in lines} == {1, -1}
 
 
 def test_the_same_figure_is_the_same_text():

@@ -155,7 +155,9 @@ class _Search:
         """Return the verdicts of the networks that were refuted."""
         start = time.perf_counter()
         scalar = stack.scalar(self.output, negated=self.options.concave)
-        norms = np.sqrt((scalar.weights[0] ** 2).sum(axis=2))
+        size = np.abs(scalar.weights[0]).max(axis=2, initial=0.0)
+        size[size == 0] = 1.0  # scaled, as the squares of huge weights would overflow
+        norms = size * np.sqrt(((scalar.weights[0] / size[:, :, None]) ** 2).sum(axis=2))
         scale = middle_distance(np.abs(scalar.biases[0]).ravel(), norms.ravel())
         rng = np.random.default_rng(self.options.seed)
         sampler = LineSampler(self.domain, stack.input_size, scale, rng, self.options.inputs)

@@ -7,18 +7,17 @@ imported only here and only when something is drawn (extra ``plot``).
 from __future__ import annotations
 
 import io
-import itertools
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from jensen.errors import MissingExtraError, OptionError
 from jensen.network import FloatArray, ReluNetwork
+from jensen.plot_kinks import kink_lines
+from jensen.plot_segment import Segment, sample_segment
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,72 +31,6 @@ UP, DOWN, CHORD = "#0072b2", "#d55e00", "#009e73"
 KINDS = ((1, UP, "^", "bends up"), (-1, DOWN, "v", "bends down"))
 BEYOND = 0.35  # how far the line goes on beyond the pair, in units of its length
 FORMATS = (".svg", ".png", ".pdf")
-
-
-@dataclass(frozen=True)
-class Segment:
-    """A function on a line through two points.
-
-    Attributes
-    ----------
-    t : array of shape (n,)
-        Position: 0 is x, 1 is y.
-    values : array of shape (n,)
-    kinks : array of shape (k,)
-        Positions where the slope changes.
-    changes : array of shape (k,)
-        By how much; negative ones break convexity.
-    """
-
-    t: FloatArray
-    values: FloatArray
-    kinks: FloatArray
-    changes: FloatArray
-
-
-def sample_segment(
-    network: ReluNetwork,
-    x: ArrayLike,
-    y: ArrayLike,
-    *,
-    output: int = 0,
-    before: float = 0.5,
-    beyond: float = 0.5,
-    points: int = 2001,
-) -> Segment:
-    """Evaluate an output on the line through x and y, with its kinks.
-
-    Parameters
-    ----------
-    network : ReluNetwork
-    x, y : array of shape (inputs,)
-    output : int
-    before, beyond : float
-        How far the line goes on beyond x and y, in units of their distance.
-    points : int
-        Evenly spaced positions; between two of them at most one kink per neuron is seen.
-    """
-    start, end = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    t = np.linspace(-before, 1 + beyond, points)
-
-    def at(positions: FloatArray) -> dict[str, FloatArray]:
-        return network.pre_activations(start + positions[:, None] * (end - start))
-
-    z = at(t)
-    found = [t]
-    for block in network.blocks:
-        if block.is_relu:
-            left, right = z[block.name][:-1], z[block.name][1:]
-            rows, neurons = np.nonzero((left < 0) != (right < 0))
-            a, b = left[rows, neurons], right[rows, neurons]
-            found.append(t[rows] + (t[rows + 1] - t[rows]) * a / (a - b))
-    positions = _apart(np.concatenate(found), 1e-9 * (1 + before + beyond))
-    values = at(positions)["output"][:, output]
-    slopes = np.diff(values) / np.diff(positions)
-    changes = np.diff(slopes)
-    scale = max(float(np.abs(slopes).max(initial=0.0)), 1e-300)
-    bends = np.abs(changes) > 1e-6 * scale
-    return Segment(positions, values, positions[1:-1][bends], changes[bends])
 
 
 def draw_segment(
@@ -305,7 +238,7 @@ def _draw_contours(
     colourbar.outline.set_visible(False)
     colourbar.ax.tick_params(colors=INK, labelsize=9)
     colourbar.set_label("f", color=INK)
-    lines = _kink_lines(network, first, second, z, output)
+    lines = kink_lines(network, first, second, z, output)
     for (sign, colour, _, label), width in zip(KINDS, (0.8, 2.2), strict=True):
         chosen = [piece for piece, bend in lines if bend == sign]
         if chosen:
@@ -329,78 +262,6 @@ def _draw_contours(
         _name_ends(axes, pair)
     axes.set_xlabel("input 0")
     axes.set_ylabel("input 1")
-
-
-def _kink_lines(
-    network: ReluNetwork,
-    first: FloatArray,
-    second: FloatArray,
-    z: dict[str, FloatArray],
-    output: int,
-) -> list[tuple[FloatArray, int]]:
-    """Return stretches of the kinks, each with the sign of the slope's change across it."""
-    from contourpy import contour_generator  # noqa: PLC0415  (comes with matplotlib)
-
-    shape = (len(second), len(first))
-    lines: list[FloatArray] = []
-    for block in network.blocks:
-        if block.is_relu:
-            for values in z[block.name].T:
-                if values.min() < 0 < values.max():
-                    contours = contour_generator(first, second, values.reshape(shape))
-                    lines += [np.asarray(line) for line in contours.lines(0.0)]
-    lines = [line for line in (_distinct(line) for line in lines) if len(line) > 1]
-    if not lines:
-        return []
-    starts, ends = np.vstack([n[:-1] for n in lines]), np.vstack([n[1:] for n in lines])
-    along = ends - starts
-    normal = np.column_stack([-along[:, 1], along[:, 0]])
-    normal /= np.linalg.norm(along, axis=1)[:, None]
-    cell = float(min(first[1] - first[0], second[1] - second[0]))
-    change = _second_difference(
-        lambda P: network(P)[:, output], (starts + ends) / 2, normal, 0.25 * cell
-    )
-    scale = max(float(np.abs(change).max()), 1e-300)
-    signs = np.where(np.abs(change) > 1e-4 * scale, np.sign(change), 0).astype(int)
-    stretches = []
-    done = 0
-    for line in lines:
-        stretches += _runs(line, signs[done : done + len(line) - 1], 1e-3 * cell)
-        done += len(line) - 1
-    return stretches
-
-
-def _distinct(line: FloatArray) -> FloatArray:
-    """Drop points that equal the one before."""
-    moved = np.any(np.diff(line, axis=0) != 0, axis=1)
-    distinct: FloatArray = line[np.concatenate([[True], moved])]
-    return distinct
-
-
-def _runs(line: FloatArray, signs: NDArray[np.int_], width: float) -> list[tuple[FloatArray, int]]:
-    """Split a line where the sign changes; leave out points that lie on straight stretches."""
-    cuts = [0, *(np.flatnonzero(np.diff(signs)) + 1), len(signs)]
-    return [
-        (_straightened(line[start : stop + 1], width), int(signs[start]))
-        for start, stop in itertools.pairwise(cuts)
-        if signs[start]
-    ]
-
-
-def _straightened(line: FloatArray, width: float) -> FloatArray:
-    """Keep the ends and those points that the line through their neighbours misses."""
-    before, here, after = line[:-2], line[1:-1], line[2:]
-    along, aside = after - before, here - before
-    area = np.abs(along[:, 0] * aside[:, 1] - along[:, 1] * aside[:, 0])
-    bent = area > width * np.maximum(np.linalg.norm(along, axis=1), 1e-300)
-    kept: FloatArray = line[np.concatenate([[True], bent, [True]])]
-    return kept
-
-
-def _second_difference(
-    f: Callable[[FloatArray], FloatArray], at: FloatArray, direction: FloatArray, step: float
-) -> FloatArray:
-    return f(at + step * direction) + f(at - step * direction) - 2 * f(at)
 
 
 def figure(
@@ -495,11 +356,3 @@ def _plain(axes: Axes) -> None:
     axes.tick_params(colors=INK, labelsize=9)
     for text in (axes.title, axes.xaxis.label, axes.yaxis.label):
         text.set_color(INK)
-
-
-def _apart(positions: FloatArray, distance: float) -> FloatArray:
-    """Return sorted positions of which no two are closer than a distance."""
-    ordered = np.sort(positions)
-    keep = np.concatenate([[True], np.diff(ordered) > distance])
-    apart: FloatArray = ordered[keep]
-    return apart
