@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -23,6 +22,7 @@ from jensen.midpoint import worst_violation
 from jensen.network import ReluNetwork
 from jensen.options import Engine, Options
 from jensen.paths import sign_bounds
+from jensen.question import check_question, claimed, merged_options
 from jensen.refute import search_lines
 from jensen.verdict import Counterexample, GroupEvidence, Reason, Status, Verdict, worst
 from jensen_encodings import UnboundedNeuronError
@@ -113,73 +113,6 @@ def is_convex(network: ReluNetwork, domain: Domain | None = None, **keywords: An
     if verdict.status is Status.UNKNOWN:
         raise UndecidedError(verdict.summary)
     return verdict.status is Status.CONVEX
-
-
-def merged_options(options: Options | None, keywords: dict[str, Any]) -> Options:
-    """Return options with some fields given by name.
-
-    Raises
-    ------
-    OptionError
-        For a field that does not exist, or a value out of range.
-    """
-    base = Options() if options is None else options
-    unknown = set(keywords) - set(Options.__dataclass_fields__)
-    if unknown:
-        known = ", ".join(Options.__dataclass_fields__)
-        raise OptionError(f"unknown option {', '.join(sorted(unknown))}; there are {known}")
-    return replace(base, **keywords)
-
-
-def check_question(inputs: int, domain: Domain, options: Options) -> None:
-    """Raise unless the domain and the options fit each other and networks of so many inputs.
-
-    Raises
-    ------
-    DomainError, OptionError
-    """
-    domain.check(inputs)
-    _check_combination(domain, options)
-    if options.inputs is not None and not all(0 <= i < inputs for i in options.inputs):
-        raise OptionError(f"inputs {list(options.inputs)}: the network has {inputs}, from 0 on")
-
-
-def refuted(
-    pair: Counterexample,
-    domain: Domain,
-    output: int,
-    options: Options,
-    times: Mapping[str, float],
-) -> Verdict:
-    """Return the verdict that an exact counterexample proves."""
-    return Verdict(
-        Status.NONCONVEX,
-        domain,
-        output,
-        str(options.engine),
-        counterexample=pair,
-        times=times,
-        claim=_claim(options),
-    )
-
-
-def _claim(options: Options) -> str:
-    """Return what is claimed, in words: convex or concave, in which inputs."""
-    claim = "concave" if options.concave else "convex"
-    if options.inputs is not None:
-        claim += f" in inputs {','.join(map(str, options.inputs))}"
-    return claim
-
-
-def _check_combination(domain: Domain, options: Options) -> None:
-    """Refuse what an engine cannot do, rather than do something else."""
-    engine = options.engine
-    if engine is Engine.MILP and isinstance(domain, Polyhedron):
-        raise OptionError("engine milp decides on a box or everywhere; use engine tree")
-    if engine is Engine.MIDPOINT and not isinstance(domain, Box):
-        raise OptionError("engine midpoint needs a box: the program's big-M are its bounds")
-    if engine is Engine.MIDPOINT and options.inputs is not None:
-        raise OptionError("engine midpoint does not decide partial convexity; use engine tree")
 
 
 class _Verification:
@@ -408,6 +341,6 @@ class _Verification:
             self._output,
             str(self._options.engine),
             times=dict(self._times),
-            claim=_claim(self._options),
+            claim=claimed(self._options),
             **fields,
         )

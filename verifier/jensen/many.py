@@ -13,10 +13,11 @@ import numpy as np
 
 from jensen.block import FloatArray
 from jensen.counterexample import counterexample, slope_change
-from jensen.decide import check_question, merged_options, refuted, verify
+from jensen.decide import verify
 from jensen.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.network import ReluNetwork
 from jensen.options import Options
+from jensen.question import check_question, merged_options, refuted
 from jensen.refute import NOISE, STEPS, LineSampler, middle_distance
 from jensen.stack import NetworkStack, architecture
 from jensen.stack_exact import exact_violations
