@@ -20,6 +20,7 @@ from jensen.midpoint_tree import SignTree, TreeOptions
 from jensen.network import INPUT, FloatArray
 from jensen_encodings import LayerData, NetworkData
 
+TOGETHER = 4  # nodes that are branched on at a time
 LP_NEURONS = 250  # free neurons in front of a layer beyond which it is left as it is
 
 
@@ -110,6 +111,7 @@ class _RangeSearch:
             relative_gap=0.0,
             absolute_gap=self._effort.gap * width,
             node_limit=self._effort.nodes,
+            together=TOGETHER,
         )
         best = _Best(lambda points: sign * self._values(points, index))
         dual = SafeDual(self._linked, self._columns, objective)
