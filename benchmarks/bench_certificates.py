@@ -28,6 +28,7 @@ from rich.table import Table
 import jensen
 from jensen import checker
 from jensen.domain import Box, Domain, Everywhere
+from jensen.export import export_json
 from jensen.network import ReluNetwork
 
 EVERYWHERE, UNIT = Everywhere(), Box(-1, 1)
@@ -111,8 +112,8 @@ def cases() -> Iterator[Case]:
 
 def measure(case: Case, seed: int, folder: Path) -> Measured:
     network, domain = case.make(seed)
-    model, file = folder / "model.npz", folder / "certificate.jsonl"
-    network.save(model)
+    model, file = folder / "model.json", folder / "certificate.jsonl"
+    export_json(network, model)
     start = time.process_time()
     jensen.verify(network, domain)
     plain = time.process_time()

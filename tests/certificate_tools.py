@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import hashlib
 import importlib.util
 import io
 import json
@@ -17,6 +18,7 @@ import numpy as np
 
 from jensen.certificate import Certificate
 from jensen.domain import Box, Domain, Everywhere, Polyhedron
+from jensen.export import export_bytes, export_json
 from jensen.network import ReluNetwork
 
 CHECKER = Path(__file__).resolve().parents[1] / "verifier" / "jensen" / "checker.py"
@@ -40,8 +42,8 @@ LONELY = lonely_checker()
 
 def check(network: ReluNetwork, certificate: Certificate | bytes, folder: Path) -> int:
     """Write model and certificate, and return the checker's exit code."""
-    model, file = folder / "model.npz", folder / "certificate.jsonl"
-    network.save(model)
+    model, file = folder / "model.json", folder / "certificate.jsonl"
+    export_json(network, model)
     if isinstance(certificate, bytes):
         file.write_bytes(certificate)
     else:
@@ -50,6 +52,11 @@ def check(network: ReluNetwork, certificate: Certificate | bytes, folder: Path) 
         code = LONELY.main([str(model), str(file)])
     assert out.getvalue().split(":")[0] == ("accepted", "rejected", "malformed")[code]
     return int(code)
+
+
+def digest_of(network: ReluNetwork) -> str:
+    """Return what certificates call a network by: the hash of its export."""
+    return hashlib.sha256(export_bytes(network)).hexdigest()
 
 
 def to_bytes(lines: Lines) -> bytes:
@@ -65,8 +72,8 @@ def domain_of(claim: dict[str, Any]) -> Domain:
     record = claim["domain"]
 
     def numbers(items: list[str]) -> list[float]:
-        exact = [LONELY.rational(item) for item in items]
-        return [float(max(-FARTHEST, min(value, FARTHEST))) for value in exact]
+        values = LONELY.rationals(items, len(items))
+        return [float(max(-FARTHEST, min(value, FARTHEST))) for value in values]
 
     if record["type"] == "box":
         return Box(numbers(record["lower"]), numbers(record["upper"]))
@@ -78,6 +85,10 @@ def domain_of(claim: dict[str, Any]) -> Domain:
 # ------------------------------------------------------------------------- mutations
 
 Mutation = Callable[[Lines, np.random.Generator], Lines]
+
+
+def exact(text: str) -> Any:
+    return LONELY.rationals([text], 1)[0]
 
 
 def _pick(rng: np.random.Generator, items: list[Any]) -> Any:
@@ -161,13 +172,14 @@ def other_neuron(lines: Lines, rng: np.random.Generator) -> Lines:
 def other_leaf(lines: Lines, rng: np.random.Generator) -> Lines:
     at = _pick(rng, _where(lines, "sign", "empty", "smooth"))
     if at is not None:
-        lines[at] = _pick(rng, [["sign"], ["empty", []]])
+        lines[at] = _pick(rng, [["sign"], ["empty", []], ["smooth"]])
     return lines
 
 
 def _multipliers(lines: Lines) -> list[Lines]:
     found = [lines[i][-1] for i in _where(lines, "empty")]
-    found += [entry[-1] for i in _where(lines, "bounds") for entry in lines[i][-1]]
+    bounds = [entry for i in _where(lines, "bounds") for entry in lines[i][-1]]
+    found += [side for entry in bounds for side in entry[2:]]
     return [entries for entries in found if entries]
 
 
@@ -175,7 +187,7 @@ def change_multiplier(lines: Lines, rng: np.random.Generator) -> Lines:
     entries = _pick(rng, _multipliers(lines))
     if entries is not None:
         entry = _pick(rng, entries)
-        value = LONELY.rational(entry[-1])
+        value = exact(entry[-1])
         change = _pick(rng, [-value, 2 * value, value + 1, value * 10**40, value / 3])
         entry[-1] = str(change)
     return lines
@@ -185,7 +197,7 @@ def flip_sign(lines: Lines, rng: np.random.Generator) -> Lines:
     numbers = _numbers(lines)
     if numbers:
         place, at = _pick(rng, numbers)
-        place[at] = str(-LONELY.rational(place[at]))
+        place[at] = str(-exact(place[at]))
     return lines
 
 
@@ -201,11 +213,35 @@ def huge_number(lines: Lines, rng: np.random.Generator) -> Lines:
 def _numbers(lines: Lines) -> list[tuple[list[str], int]]:
     """Return where exact numbers are: multipliers, points, sides and rows of the domain."""
     found = [(entry, len(entry) - 1) for entries in _multipliers(lines) for entry in entries]
-    lists = [part for i in _where(lines, "smooth", "pair", "interior") for part in lines[i][1:]]
+    lists = [part for i in _where(lines, "pair") for part in lines[i][1:]]
+    lists += [lines[i][1] for i in _where(lines, "interior")]
+    lists += [side for equation in _equations(lines) for side in equation[1:]]
     domain = lines[0]["domain"]
     lists += [domain[side] for side in ("lower", "upper", "b") if side in domain]
     lists += domain.get("A", [])
     return found + [(part, at) for part in lists for at in range(len(part))]
+
+
+def _equations(lines: Lines) -> list[Lines]:
+    return [equation for i in _where(lines, "interior") for equation in lines[i][2]]
+
+
+def other_equation(lines: Lines, rng: np.random.Generator) -> Lines:
+    """Drop or double an equation, or solve it for another input."""
+    at = _pick(rng, _where(lines, "interior"))
+    if at is not None and lines[at][2]:
+        equations = lines[at][2]
+        where = int(rng.integers(len(equations)))
+        change = int(rng.integers(4))
+        if change == 0:
+            equations.pop(where)
+        elif change == 1:
+            equations.append(copy.deepcopy(equations[where]))
+        elif change == 2:
+            equations[where][0] = int(rng.integers(len(lines[at][1])))
+        else:
+            equations[where][1] = equations[where][2]
+    return lines
 
 
 def drop_multiplier(lines: Lines, rng: np.random.Generator) -> Lines:
@@ -224,9 +260,9 @@ def other_row(lines: Lines, rng: np.random.Generator) -> Lines:
 
 
 def move_point(lines: Lines, rng: np.random.Generator) -> Lines:
-    at = _pick(rng, _where(lines, "smooth", "pair"))
+    at = _pick(rng, _where(lines, "interior", "pair"))
     if at is not None:
-        point = lines[at][-1]
+        point = lines[at][1]
         point[int(rng.integers(len(point)))] = _pick(
             rng, ["0", "1", "1/7", "-1/3", "1" + "0" * 999]
         )
@@ -238,7 +274,7 @@ def other_domain(lines: Lines, rng: np.random.Generator) -> Lines:
     numbers = domain.get(_pick(rng, ["lower", "upper", "b"]))
     if numbers:
         at = int(rng.integers(len(numbers)))
-        numbers[at] = str(LONELY.rational(numbers[at]) * _pick(rng, [0, 2, -1, 8]))
+        numbers[at] = str(exact(numbers[at]) * _pick(rng, [0, 2, -1, 8]))
     else:
         lines[0]["domain"] = {"type": "everywhere"}
     return lines
@@ -255,16 +291,16 @@ def other_inputs(lines: Lines, rng: np.random.Generator) -> Lines:
 
 
 def other_digest(lines: Lines, rng: np.random.Generator) -> Lines:
-    digest = lines[0]["network"]
+    digest = lines[0]["model"]
     at = int(rng.integers(len(digest)))
-    lines[0]["network"] = digest[:at] + _pick(rng, list("0123456789abcdef")) + digest[at + 1 :]
+    lines[0]["model"] = digest[:at] + _pick(rng, list("0123456789abcdef")) + digest[at + 1 :]
     return lines
 
 
 MUTATIONS: tuple[Mutation, ...] = (
     drop_line, double_line, drop_leaf, drop_child, swap_children, truncate, swap_lines,
     swap_trees, other_neuron, other_leaf, flip_sign, huge_number, change_multiplier,
-    drop_multiplier, other_row, move_point, other_domain, other_claim, other_inputs,
+    drop_multiplier, other_row, other_equation, move_point, other_domain, other_claim, other_inputs,
     other_digest,
 )  # fmt: skip
 BYTES = "bytes"  # the change of a bit, or an end in the middle of a line

@@ -19,17 +19,19 @@ from certificate_tools import (
     MUTATIONS,
     Lines,
     check,
+    digest_of,
     domain_of,
     mutant,
     to_bytes,
 )
 from fuzz import tiny_network
 
-from jensen import bounded_network, checker, leaf_proof
+from jensen import checker, leaf_proof
 from jensen.certificate import certify_convex, domain_record
 from jensen.decide import verify
-from jensen.domain import Box, Domain, Everywhere
+from jensen.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.errors import CertificateError
+from jensen.export import export_bytes
 from jensen.network import ReluNetwork
 from jensen.verdict import Status
 
@@ -57,24 +59,46 @@ def cases(count: int = 40) -> tuple[Case, ...]:
             if wanted or (len(lines) > 3 and seed % 8 == 0):
                 found.append(Case(network, lines))
             if len(found) == count:
-                return tuple(found)
+                return (*found, *flat_cases())
     raise AssertionError("too few certificates with interesting leaves")
 
 
+def flat_cases(count: int = 8) -> list[Case]:
+    """Return certificates on polyhedra without interior, with one equation or two."""
+    found: list[Case] = []
+    for seed in range(1000):
+        _, network = tiny_network(seed)
+        n = network.input_size
+        if n > 1 and len(found) < count:
+            rows = np.vstack([np.ones(n), -np.ones(n), np.eye(n)[:1], -np.eye(n)[:1]])
+            b = [0.0, 0.0, 1.0, 1.0] if seed % 2 else [1.0, -1.0, 0.0, 0.0]
+            verdict = verify(network, Polyhedron(rows, b), certificate=True)
+            assert verdict.certificate is not None
+            lines = json.loads(json.dumps(verdict.certificate.lines))
+            if len(lines) > 3:
+                found.append(Case(network, lines))
+    return found
+
+
 def is_true(network: ReluNetwork, claim: dict[str, Any]) -> bool:
-    """Decide a claim by brute force, without verifier and checker."""
-    if claim["network"] != network.digest:
+    """Decide a claim by brute force, without the checker."""
+    if claim["model"] != digest_of(network):
         return False
     subject = network.negated() if claim["claim"].endswith("concave") else network
     domain = domain_of(claim)
     inputs = claim.get("inputs", list(range(network.input_size)))
-    if len(set(inputs)) == network.input_size:
-        convex = oracle.is_convex(subject, domain)
-    else:
-        verdict = verify(subject, domain, inputs=tuple(inputs))
-        assert verdict.status is not Status.UNKNOWN
-        convex = verdict.status is Status.CONVEX
+    convex = is_convex(subject, domain, tuple(inputs))
     return convex != claim["claim"].startswith("non")
+
+
+def is_convex(network: ReluNetwork, domain: Domain, inputs: tuple[int, ...]) -> bool:
+    """Ask the oracle, or the verifier where the oracle has no answer."""
+    flat = isinstance(domain, Polyhedron)  # perhaps without interior
+    if len(set(inputs)) == network.input_size and not flat:
+        return oracle.is_convex(network, domain)
+    verdict = verify(network, domain, inputs=inputs)
+    assert verdict.status is not Status.UNKNOWN
+    return verdict.status is Status.CONVEX
 
 
 def mutate_and_check(seeds: Iterator[int], folder: Path) -> dict[str, Counter[str]]:
@@ -107,7 +131,7 @@ def with_other_model(case: Case, rng: np.random.Generator) -> tuple[ReluNetwork,
     """Give the certificate the weights of another model, and the digest that belongs to it."""
     others = [c for c in cases() if c.network.input_size == case.network.input_size]
     other = others[int(rng.integers(len(others)))].network
-    lines = [case.lines[0] | {"network": other.digest}, *case.lines[1:]]
+    lines = [case.lines[0] | {"model": digest_of(other)}, *case.lines[1:]]
     return other, to_bytes(lines)
 
 
@@ -154,7 +178,7 @@ def spoiled(network: ReluNetwork, domain: Domain, rng: np.random.Generator) -> R
             for b in network.blocks
         ]  # fmt: skip
         other = ReluNetwork(network.input_size, changed)
-        if not oracle.is_convex(other, domain):
+        if not is_convex(other, domain, tuple(range(network.input_size))):
             return other
     return None
 
@@ -170,7 +194,7 @@ def test_a_certificate_moved_to_a_spoiled_network_is_never_accepted(tmp_path: Pa
         other = spoiled(case.network, domain_of(claim), rng)
         if other is None:
             continue
-        lines = [claim | {"network": other.digest}, *case.lines[1:]]
+        lines = [claim | {"model": digest_of(other)}, *case.lines[1:]]
         assert check(other, to_bytes(lines), tmp_path) != 0
         for _ in range(5):
             _, data = mutant(lines, rng)
@@ -197,16 +221,16 @@ def nonconvex_networks() -> tuple[tuple[ReluNetwork, Domain], ...]:
 def claim_for(network: ReluNetwork, domain: Domain) -> dict[str, Any]:
     return {
         "format": LONELY.FORMAT,
-        "network": network.digest,
+        "model": digest_of(network),
         "claim": "convex",
         "output": 0,
         "domain": domain_record(domain, network.input_size),
     }
 
 
-def settle_everything(net: checker.Network, block: str, index: int, bounds: dict[Any, Any]) -> None:
-    unit, _ = net.neurons[block][index]
-    net.low[unit] = max(net.low[unit], 0)
+def never_off(net: checker.Network, zeta: checker.Form, sign: int, entries: Any) -> int:
+    """Claim that every neuron is on."""
+    return 0 if sign < 0 else max(net.largest(zeta), 0)
 
 
 LIES: dict[str, list[Lines]] = {
@@ -216,7 +240,7 @@ LIES: dict[str, list[Lines]] = {
         ["empty", [["facet", "1"]]],
         ["empty", [["facet", "1"], ["facet", "-1"]]],
     ],
-    "smooth": [["smooth", "middle"], ["smooth", "corner"]],
+    "smooth": [["smooth"]],
 }
 
 
@@ -224,15 +248,64 @@ LIES: dict[str, list[Lines]] = {
 def test_a_net_of_lies_by_one_rule_is_never_accepted(rule: str, tmp_path: Path) -> None:
     """Every group gets the same false leaf."""
     for network, domain in nonconvex_networks():
-        size = network.input_size + isinstance(domain, Everywhere)
-        places = {"middle": ["0"] * size, "corner": ["1/2"] * size}
         for leaf in LIES[rule]:
-            said = [leaf[0], places[leaf[1]]] if rule == "smooth" else leaf
             lines: Lines = [claim_for(network, domain), ["bounds", []]]
             for block in network.hidden:
                 for index in range(block.size):
-                    lines += [["tree", block.name, index], said]
+                    lines += [["tree", block.name, index], leaf]
             assert check(network, to_bytes(lines), tmp_path) != 0
+
+
+def first_neurons(network: ReluNetwork, claim: dict[str, Any]) -> list[tuple[str, int]]:
+    """Return the neurons that bounds can be claimed of, one per unit."""
+    model = LONELY.read_model(export_bytes(network))
+    net = LONELY.Network(model, LONELY.Claim(claim, model), {})
+    first: dict[int, tuple[str, int]] = {}
+    for neuron, (unit, _) in net.neurons.items():
+        first.setdefault(unit, neuron)
+    return list(first.values())
+
+
+def full_tree(neurons: list[tuple[str, int]], leaf: Lines) -> Lines:
+    if not neurons:
+        return [leaf]
+    subtree = full_tree(neurons[1:], leaf)
+    return [["branch", *neurons[0]], *subtree, *subtree]
+
+
+def test_full_trees_of_smooth_leaves_are_never_accepted(tmp_path: Path) -> None:
+    """All patterns are fixed, so that the rule is asked what it answers: which way F bends."""
+    tried = 0
+    for network, domain in nonconvex_networks():
+        claim = claim_for(network, domain)
+        neurons = first_neurons(network, claim)
+        if len(neurons) > 6:
+            continue
+        tried += 1
+        lines: Lines = [claim, ["bounds", []], ["path_signs"]]
+        for neuron in neurons:
+            others = [other for other in neurons if other != neuron]
+            lines += [["tree", *neuron], *full_tree(others, ["smooth"])]
+        assert check(network, to_bytes(lines), tmp_path) == 1
+    assert tried >= 10
+
+
+def test_lies_about_equations_are_never_accepted(tmp_path: Path) -> None:
+    """A slab is not a plane: no multipliers may reduce it, where the function is not convex."""
+    tried = 0
+    for network, _ in nonconvex_networks():
+        n = network.input_size
+        rows = np.vstack([np.eye(n)[0] - np.eye(n)[-1], np.eye(n)[-1] - np.eye(n)[0]])
+        slab = Polyhedron(rows, [1.0, 1.0])
+        if n == 1 or oracle.is_convex(network, slab):
+            continue
+        tried += 1
+        claim = claim_for(network, slab)
+        for index in (0, n - 1):
+            for sides in (["1", "0"], ["0", "1"]), (["0", "0"], ["0", "0"]), (["1", "1"],) * 2:
+                lines = [claim, ["interior", ["0"] * n, [[index, *sides]]], ["bounds", []]]
+                assert check(network, to_bytes([*lines, ["path_signs"]]), tmp_path) == 1
+    assert tried >= 3
 
 
 def test_lies_about_paths_and_bounds_are_never_accepted(tmp_path: Path) -> None:
@@ -240,11 +313,12 @@ def test_lies_about_paths_and_bounds_are_never_accepted(tmp_path: Path) -> None:
     for network, domain in nonconvex_networks():
         claim = claim_for(network, domain)
         assert check(network, to_bytes([claim, ["bounds", []], ["path_signs"]]), tmp_path) != 0
-        neurons = [(block.name, i) for block in network.hidden for i in range(block.size)]
-        for side in ("lower", "upper"):
+        neurons = first_neurons(network, claim)
+        for side in (0, 1):
             for rows in ("above", "below"):
-                entries = [[rows, *neuron, "1000000"] for neuron in neurons[:1]]
-                bounds = [[*neuron, side, entries] for neuron in neurons]
+                entries = [[rows, *neurons[0], "1000000"]]
+                sides = [None, entries] if side else [entries, None]
+                bounds = [[*neuron, *sides] for neuron in neurons[1:]]
                 lines = [claim, ["bounds", bounds], ["path_signs"]]
                 assert check(network, to_bytes(lines), tmp_path) != 0
 
@@ -259,8 +333,7 @@ def test_a_prover_that_takes_one_rule_for_granted_is_never_accepted(
     if rule == "rule_path_signs":
         monkeypatch.setattr(checker, rule, lambda net: set(net.kinks))
     elif rule == "rule_bound":
-        monkeypatch.setattr(checker.Network, "tighten", settle_everything)
-        monkeypatch.setattr(bounded_network.BoundedNetwork, "tighten", settle_everything)
+        monkeypatch.setattr(checker, rule, never_off)
     else:
         for module in (checker, leaf_proof):
             monkeypatch.setattr(module, rule, lambda *arguments: None, raising=False)

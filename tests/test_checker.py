@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import ast
 import gzip
+import hashlib
 import importlib.util
 import json
 import subprocess
 import sys
-import zipfile
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import oracle
 import pytest
 import scipy.sparse as sp
 
-from jensen.certificate import checker_model, export_json
+from jensen.export import export_bytes, export_json
+from jensen.loaders import load
 from jensen.network import Activation, Block, ReluNetwork
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -107,43 +111,63 @@ def awkward_network() -> ReluNetwork:
     return ReluNetwork(2, blocks)
 
 
-def test_the_digest_is_the_networks_from_every_kind_of_file(tmp_path: Path) -> None:
+def exported(network: ReluNetwork) -> Any:
+    """Return a network as the checker reads it."""
+    return checker.read_model(export_bytes(network))
+
+
+def test_the_export_is_the_network(tmp_path: Path) -> None:
+    network = awkward_network()
+    export_json(network, tmp_path / "m.json")
+    model = checker.read_model((tmp_path / "m.json").read_bytes())
+    assert model.digest == hashlib.sha256((tmp_path / "m.json").read_bytes()).hexdigest()
+    assert model.inputs == network.input_size
+    assert [block.name for block in model.blocks] == [block.name for block in network.blocks]
+    for read, block in zip(model.blocks, network.blocks, strict=True):
+        assert (read.relu, read.bias) == (block.is_relu, block.bias.tolist())
+        assert read.weights.keys() == block.weights.keys()
+        for source, rows in read.weights.items():
+            dense = oracle.dense(block.weights[source])
+            assert [{j: w for j, w in enumerate(row) if w} for row in dense.tolist()] == rows
+
+
+def test_the_export_is_the_same_from_every_kind_of_file(tmp_path: Path) -> None:
     network = awkward_network()
     network.save(tmp_path / "m.npz")
-    export_json(network, tmp_path / "m.json")
-    models = [
-        checker_model(network),
-        checker.read_model(str(tmp_path / "m.npz")),
-        checker.read_model(str(tmp_path / "m.json")),
-    ]
-    assert {checker.model_digest(model) for model in models} == {network.digest}
-    assert all(tuple(model) == tuple(models[0]) for model in models)
+    dense = ReluNetwork(2, [
+        Block(b.name, {s: np.array(oracle.dense(w)) for s, w in b.weights.items()}, b.bias + 0.0,
+              b.activation)
+        for b in network.blocks
+    ])  # fmt: skip
+    assert export_bytes(load(tmp_path / "m.npz")) == export_bytes(network)
+    assert export_bytes(dense) == export_bytes(network)
 
 
 def test_the_integer_form_equals_the_network() -> None:
-    from fractions import Fraction  # noqa: PLC0415
-
     network = awkward_network()
-    model = checker_model(network)
-    head = {"format": checker.FORMAT, "network": network.digest, "claim": "convex", "output": 0}
-    for domain in ({"type": "everywhere"},
-                   {"type": "box", "lower": ["-1/3", "-2"], "upper": ["1/7", "5"]}):  # fmt: skip
+    model = exported(network)
+    head = {"format": checker.FORMAT, "model": model.digest, "claim": "convex", "output": 0}
+    box = {"type": "box", "lower": ["-1/3", "-2"], "upper": ["1/7", "5"]}
+    # the input units: 1, then t = 1, or inputs whose bounds are integers
+    for domain, start, scales in (({"type": "everywhere"}, [1, 1], (1, 1)), (box, [1], (21, 1))):
         net = checker.Network(model, checker.Claim(head | {"domain": domain}, model), {})
         rng = np.random.default_rng(1)
         ratios = set()
-        for x in rng.uniform(-1, 1, (20, 2)).tolist():
-            point = [Fraction(0)] * net.inputs
-            point[0] = point[net.bias_unit] = Fraction(1)
-            for value, ((unit, factor),) in zip(x, net.places, strict=True):
-                point[unit] = Fraction(value) / factor
-            z = [value for value, _ in net.along(point, {})]
-            exact = network.exact_pre_activations(x)
+        for x in rng.uniform([-0.33, -2], [0.14, 5], (20, 2)).tolist():
+            exact = [Fraction(v) for v in x]
+            z = [*map(Fraction, start), *(v * s for v, s in zip(exact, scales, strict=True))]
+            for unit in net.units[net.inputs :]:
+                z.append(sum(c * (z[k] if k >= 0 else max(z[-k], 0))
+                             for k, c in unit.form.items()))  # fmt: skip
+                assert domain != box or unit.name == "output" or unit.low <= z[-1] <= unit.high
+            values = network.exact_pre_activations(x)
             for name in ("a", "b"):
-                for (unit, factor), value in zip(
-                    net.neurons[name], exact[name].to_fractions(), strict=True
-                ):
+                for i, value in enumerate(values[name].to_fractions()):
+                    unit, factor = net.neurons[name, i]
                     assert factor * z[unit] == value
-            ratios.add(exact["output"].to_fractions()[0] / z[net.output])
+            output = values["output"].to_fractions()[0]
+            assert checker.evaluate(model, 0, exact) == output
+            ratios.add(output / z[net.output])
         assert len(ratios) == 1
         assert ratios.pop() > 0
 
@@ -158,13 +182,11 @@ def test_damaged_models_are_malformed_or_other_networks(
 ) -> None:
     rng = np.random.default_rng(seed)
     network = awkward_network()
-    file = tmp_path / ("m.npz" if seed % 2 else "m.json")
-    if seed % 2:
-        network.save(file)
-    else:
-        export_json(network, file)
+    file = tmp_path / "m.json"
+    export_json(network, file)
+    digest = exported(network).digest
     certificate = tmp_path / "c.jsonl"
-    head = {"format": checker.FORMAT, "network": network.digest, "claim": "convex", "output": 0,
+    head = {"format": checker.FORMAT, "model": digest, "claim": "convex", "output": 0,
             "domain": {"type": "box", "lower": ["1", "1"], "upper": ["1", "1"]}}  # fmt: skip
     certificate.write_text(json.dumps(head) + '\n["bounds",[]]\n')
     assert answer(file, certificate, capsys)[0] == 0
@@ -174,21 +196,69 @@ def test_damaged_models_are_malformed_or_other_networks(
     else:
         data = data[: rng.integers(len(data))]
     file.write_bytes(bytes(data))
-    code, _ = answer(file, certificate, capsys)
-    if code == 0:  # a bit of the archive's bookkeeping: the network that was read is the same
-        model = checker.read_model(str(file))
-        assert checker.model_digest(model) == network.digest
+    if bytes(data) == export_bytes(network):
+        return  # the end was cut off behind the last character
+    code, text = answer(file, certificate, capsys)
+    assert code == 2 or (code == 1 and "another model" in text)
 
 
-def test_an_archive_that_unpacks_to_gigabytes_is_refused_unread(
+MODEL = """{"format":"jensen-export/2","inputs":2,"blocks":[
+ {"name":"relu_1","relu":true,"bias":["0x1p+0"],"weights":{"input":[[0,"0x1p+0",1,"-0x1p+0"]]}},
+ {"name":"output","relu":false,"bias":["0x0p+0"],"weights":{"relu_1":[[0,"0x1p+0"]]}}]}"""
+FLAWS = {  # what is replaced, by what
+    "infinite weight": ('"-0x1p+0"', '"inf"'),
+    "bias that is not a number": ('["0x1p+0"]', '["nan"]'),
+    "weight that is too large": ('"-0x1p+0"', '"0x1p+1024"'),
+    "weight as a number": ('"-0x1p+0"', "-1.0"),
+    "column repeated": ('1,"-0x1p+0"', '0,"-0x1p+0"'),
+    "column that is not there": ('1,"-0x1p+0"', '2,"-0x1p+0"'),
+    "column as a float": ('1,"-0x1p+0"', '1.0,"-0x1p+0"'),
+    "columns that fall": ('0,"0x1p+0",1,', '1,"0x1p+0",0,'),
+    "column without a weight": (',1,"-0x1p+0"', ",1"),
+    "too few rows": ('[[0,"0x1p+0",1,"-0x1p+0"]]', "[]"),
+    "too many rows": ('[[0,"0x1p+0",1,"-0x1p+0"]]', "[[],[]]"),
+    "source that comes later": ('"input":[[0', '"output":[[0'),
+    "source that is not there": ('"input":[[0', '"relu_9":[[0'),
+    "source repeated": ('"weights":{"relu_1":', '"weights":{"relu_1":[[]],"relu_1":'),
+    "name repeated": ('"name":"output"', '"name":"relu_1"'),
+    "name of the inputs": ('"name":"relu_1"', '"name":"input"'),
+    "output with kinks": ('"relu":false', '"relu":true'),
+    "activation as a number": ('"relu":true', '"relu":1'),
+    "no neurons": ('"bias":["0x1p+0"],"weights":{"input":[[0,"0x1p+0",1,"-0x1p+0"]]}',
+                   '"bias":[],"weights":{}'),
+    "no blocks": ('"blocks":[', '"blocks":[],"others":['),
+    "another format": ("export/2", "export/3"),
+    "too many inputs": ('"inputs":2', '"inputs":1000000000000000'),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("flaw", FLAWS)
+def test_models_with_a_flaw_are_malformed(flaw: str) -> None:
+    good, bad = FLAWS[flaw]
+    assert MODEL.count(good) == 1
+    checker.read_model(MODEL.encode())
+    with pytest.raises(Exception) as caught:  # noqa: PT011  (main takes any error for malformed)
+        checker.read_model(MODEL.replace(good, bad).encode())
+    assert not isinstance(caught.value, checker.Rejected)
+
+
+def test_models_beyond_the_limit_are_refused_unread(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checker, "MAX_MODEL", 1 << 20)
-    with zipfile.ZipFile(tmp_path / "m.npz", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("header.npy", bytes(1 << 21))
+    (tmp_path / "m.json").write_text("{" + " " * (1 << 21))
+    code, text = answer(tmp_path / "m.json", files("accepted")[0], capsys)
+    assert code == 2
+    assert "too large" in text
+
+
+def test_other_models_than_exports_are_told_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    awkward_network().save(tmp_path / "m.npz")
     code, text = answer(tmp_path / "m.npz", files("accepted")[0], capsys)
     assert code == 2
-    assert "unpacks to" in text
+    assert "`jensen export`" in text
 
 
 @pytest.mark.parametrize(("limit", "value"), [("MAX_LINE", 40), ("MAX_FILE", 100)])
@@ -201,7 +271,7 @@ def test_a_certificate_beyond_the_limits_is_malformed(
 ) -> None:
     file = next(f for f in files("accepted") if "path signs" in f.name)
     monkeypatch.setattr(checker, limit, value)
-    lines = checker.Lines(str(file))
+    lines = iter(checker.Lines(str(file)))
     with pytest.raises(checker.Malformed, match="too long"):
         list(lines)
 
@@ -218,17 +288,47 @@ def test_other_endings_and_missing_files_are_one_line(
     assert answer(model_of(certificate), tmp_path / "missing.jsonl", capsys)[0] == 2
 
 
-def test_a_network_can_claim_a_huge_input_only_in_vain(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("claim", "line"), [("convex", '["bounds",[]]'), ("nonconvex", '["pair",["1/3"],["2/7"]]')]
+)
+def test_a_deep_network_of_extreme_weights_does_not_take_hours(
+    claim: str, line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    model = json.loads(model_of(files("accepted")[0]).read_text())
-    model["input_size"] = 10**15
-    (tmp_path / "m.json").write_text(json.dumps(model))
-    assert answer(tmp_path / "m.json", files("accepted")[0], capsys)[0] == 2
+    """A thousand bits more per layer: the numbers of many layers would fill the memory."""
+    blocks = [
+        Block(f"relu_{k}", {f"relu_{k - 1}" if k else "input": np.full((1, 1), 1e300 + k)},
+              np.full(1, -1e-300 * (k + 1)))
+        for k in range(5_000)
+    ]  # fmt: skip
+    output = Block("output", {blocks[-1].name: np.eye(1)}, np.zeros(1), Activation.IDENTITY)
+    file = tmp_path / "m.json"
+    export_json(ReluNetwork(1, [*blocks, output]), file)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    head = {"format": checker.FORMAT, "model": digest, "claim": claim, "output": 0,
+            "domain": {"type": "everywhere"}}  # fmt: skip
+    (tmp_path / "c.jsonl").write_text(json.dumps(head) + "\n" + line + "\n")
+    code, text = answer(file, tmp_path / "c.jsonl", capsys)
+    assert code == 2
+    assert "too many digits" in text
 
 
-def test_bounds_of_a_twin_that_was_read_before_leave_its_relaxation_valid() -> None:
-    """The second twin's bound comes too late for what reads the first one: its kink stays."""
+def test_names_cannot_forge_an_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = json.loads(MODEL)
+    model["blocks"][0]["name"] = "\ud800\naccepted: all\x1b[2J"
+    model["blocks"][1]["weights"] = {model["blocks"][0]["name"]: [[0, "-0x1p+0"]]}
+    raw = json.dumps(model).encode()
+    (tmp_path / "m.json").write_bytes(raw)
+    head = {"format": checker.FORMAT, "model": hashlib.sha256(raw).hexdigest(), "output": 0,
+            "claim": "convex", "domain": {"type": "everywhere"}}  # fmt: skip
+    (tmp_path / "c.jsonl").write_text(json.dumps(head) + '\n["bounds",[]]\n')
+    code, text = answer(tmp_path / "m.json", tmp_path / "c.jsonl", capsys)
+    assert code == 1
+    assert text.isascii()
+    assert text.isprintable()
+
+
+def falling_twins() -> tuple[Any, Any]:
+    """Return a model whose relu_2 and relu_4 are twins and never on, and a claim about it."""
     falling = {"relu_1": np.array([[-1.0]]), "input": np.array([[1.0]])}  # x - relu(x) - 1 < 0
     blocks = [
         Block("relu_1", {"input": np.ones((1, 1))}, np.zeros(1)),
@@ -238,18 +338,29 @@ def test_bounds_of_a_twin_that_was_read_before_leave_its_relaxation_valid() -> N
         Block("output", {"relu_3": np.ones((1, 1)), "relu_4": -np.ones((1, 1))}, np.zeros(1),
               Activation.IDENTITY),
     ]  # fmt: skip
-    network = ReluNetwork(1, blocks)
-    model = checker_model(network)
-    head = {"format": checker.FORMAT, "network": network.digest, "claim": "convex", "output": 0,
+    model = exported(ReluNetwork(1, blocks))
+    head = {"format": checker.FORMAT, "model": model.digest, "claim": "convex", "output": 0,
             "domain": {"type": "box", "lower": ["-2"], "upper": ["2"]}}  # fmt: skip
-    bounds = {("relu_4", 0): [["upper", [["above", "relu_1", 0, "1"]]]]}
-    net = checker.Network(model, checker.Claim(head, model), bounds)
-    unit, _ = net.neurons["relu_2"][0]
-    assert net.neurons["relu_4"][0][0] == unit
-    assert net.high[unit] == -1
-    assert unit in net.kinks
-    node = checker.Node(net, net.neurons["relu_1"][0][0])
-    assert node.largest({-unit: 1}) == node.largest({-unit: -1}) == 0
-    for kind in ("above", "below"):
-        with pytest.raises(checker.Rejected, match="no such row"):
-            node.row(kind, "relu_2", 0)
+    return model, checker.Claim(head, model)
+
+
+def test_bounds_of_a_unit_settle_its_twins() -> None:
+    model, claim = falling_twins()
+    upper = [["above", "relu_1", 0, "1"]]
+    net = checker.Network(model, claim, {("relu_2", 0): (None, upper)})
+    unit = net.unit("relu_2", 0)
+    assert net.unit("relu_4", 0) == unit
+    assert net.units[unit].high == -1
+    assert not net.kinks
+    assert net.largest({-unit: 1}) == net.largest({-unit: -1}) == 0
+    group = net.unit("relu_1", 0)
+    with pytest.raises(checker.Rejected, match="does not change its sign"):
+        checker.Node(net, group, {group: False}).row("below", "relu_2", 0)
+
+
+def test_bounds_of_a_twin_that_comes_too_late_are_malformed() -> None:
+    """What reads the first twin was written with its kink: there is nothing to bound any more."""
+    model, claim = falling_twins()
+    upper = [["above", "relu_1", 0, "1"]]
+    with pytest.raises(checker.Malformed, match="not the first neuron"):
+        checker.Network(model, claim, {("relu_4", 0): (None, upper)})

@@ -254,9 +254,23 @@ def test_a_certificate_is_written_and_checked(capsys, request, tmp_path, fixture
     certificate = tmp_path / "proof.jsonl"
     code, _, _ = run(capsys, "verify", model, "--certificate", certificate)
     assert code in {0, 1}
-    assert run(capsys, "check", model, certificate)[:2] >= (0, "accepted")
-    assert run(capsys, "export", model, tmp_path / "model.json")[0] == 0
-    assert run(capsys, "check", tmp_path / "model.json", certificate)[0] == 0
+    code, out, err = run(capsys, "check", model, certificate)
+    assert (code, out.split(":")[0]) == (0, "accepted")
+    assert "this package's reading" in err
+    code, out, _ = run(capsys, "export", model, tmp_path / "model.json")
+    assert code == 0
+    claim = json.loads(certificate.read_text().split("\n")[0])
+    assert claim["model"] == out.split()[-1]
+    assert run(capsys, "check", tmp_path / "model.json", certificate)[::2] == (0, "")
+
+
+def test_a_certificate_is_about_the_network_and_not_about_its_file(
+    capsys, nonconvex_file, tmp_path
+):
+    certificate, other = tmp_path / "proof.jsonl", tmp_path / "other.npz"
+    assert run(capsys, "convert", nonconvex_file, other, "--as-is")[0] == 0
+    assert run(capsys, "verify", other, "--certificate", certificate)[0] == 1
+    assert run(capsys, "check", nonconvex_file, certificate)[0] == 0
 
 
 def test_a_certificate_for_another_model_is_rejected(capsys, convex_file, nonconvex_file, tmp_path):
@@ -274,6 +288,7 @@ def test_convert_writes_a_model_with_the_same_verdict(capsys, nonconvex_file, tm
 
 
 def test_an_export_needs_its_ending(capsys, convex_file, tmp_path):
-    code, _, err = run(capsys, "export", convex_file, tmp_path / "model.txt")
-    assert code == 2
-    assert "must end in .npz or .json" in err
+    for name in ("model.txt", "model.npz"):
+        code, _, err = run(capsys, "export", convex_file, tmp_path / name)
+        assert code == 2
+        assert "must end in .json" in err

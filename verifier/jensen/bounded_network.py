@@ -6,7 +6,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
-from jensen.checker import ONE, Claim, Model, Network, rule_bound
+from jensen.checker import ONE, Claim, Form, Model, Network, combination
 from jensen.errors import CertificateError
 from jensen.groups import GroupedNetwork
 from jensen.leaf_proof import LeafProver
@@ -35,18 +35,22 @@ class BoundedNetwork(Network):
         self._settled = {} if grouped is None else _settled(grouped, model)
         super().__init__(model, claim, {})
 
-    def tighten(self, block: str, index: int, bounds: Any) -> None:
+    def multipliers(self, block: str, index: int, zeta: Form) -> Any:
         """Prove again that a neuron is settled, where interval arithmetic does not see it."""
-        unit, factor = self.neurons[block][index]
+        sides: list[list[Any] | None] = [None, None]
         on = self._settled.get((block, index))
-        if on is None or unit == ONE or self.low[unit] >= 0 or self.high[unit] <= 0:
-            return
+        if on is None:
+            return sides
+        side = 0 if on else 1
+        sign = 1 if side else -1
+        if self.largest(combination([sign], [zeta])) <= 0:
+            return sides
         check_time(self)
-        side = "lower" if on == (factor > 0) else "upper"
-        entries = self._leaves.bound(unit, side)
+        entries = self._leaves.bound(zeta, sign)
         if entries is not None:
-            rule_bound(self, unit, side, entries)
-            self.bounds.append([block, index, side, entries])
+            sides[side] = entries
+            self.bounds.append([block, index, *sides])
+        return sides
 
 
 def check_time(net: BoundedNetwork) -> None:
@@ -84,4 +88,4 @@ class Names:
         if self._grouped is None:
             return ONE, Fraction(0)
         lead = self._grouped.levels[level].units[index][0]
-        return self._net.neurons[lead.block][lead.index]
+        return self._net.neurons[lead.block, lead.index]

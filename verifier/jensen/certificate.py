@@ -9,29 +9,31 @@ cannot be certified there is an error that names it, never a certificate with a 
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import scipy.sparse as sp
+import flint
 
 from jensen import checker
 from jensen.bounded_network import BoundedNetwork
 from jensen.certify import GroupProof, Producer
-from jensen.checker import Claim, Model, Rejected
+from jensen.checker import Claim, Rejected
 from jensen.domain import Box, Domain, Polyhedron
 from jensen.errors import CertificateError, DomainError
 from jensen.exact import exact_fractions
+from jensen.export import export_bytes
 from jensen.groups import GroupedNetwork
 from jensen.leaf_proof import text_of
 from jensen.lift import cone_of
 from jensen.network import ReluNetwork
 from jensen.polyhedron import relative_interior
-from jensen.rational import fraction
+from jensen.rational import ONE, ZERO, fraction
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,68 +66,6 @@ class Certificate:
         file.write_bytes(gzip.compress(self.data, mtime=0) if zipped else self.data)
 
 
-# -------------------------------------------------------------------------- export
-
-
-def export_json(network: ReluNetwork, path: str | Path) -> None:
-    """Write a network as JSON, doubles as exact hexadecimal strings (docs/FORMAT.md).
-
-    Parameters
-    ----------
-    network : ReluNetwork
-    path : str or Path
-        Must end in ``.json``.
-
-    Raises
-    ------
-    CertificateError
-        For another ending, by which the checker would take it for an archive.
-    """
-    file = Path(path)
-    if file.suffix != ".json":
-        raise CertificateError(f"{file}: the name of an export must end in .json")
-    blocks = [
-        {
-            "name": block.name,
-            "activation": str(block.activation),
-            "size": block.size,
-            "bias": [float(b).hex() for b in block.bias],
-            "inputs": [
-                {"from": source, "entries": [[i, j, w.hex()] for i, j, w in _entries(weight)]}
-                for source, weight in block.weights.items()
-            ],
-        }
-        for block in network.blocks
-    ]
-    head = {"format": checker.MODEL_FORMAT, "input_size": network.input_size, "blocks": blocks}
-    file.write_text(json.dumps(head, separators=(",", ":")) + "\n", encoding="utf-8")
-
-
-def _entries(weight: Any) -> Iterable[tuple[int, int, float]]:
-    """Yield the non-zeros in row-major order."""
-    csr = sp.csr_array(weight, copy=True)  # sorting needs writable arrays
-    csr.sum_duplicates()
-    for i in range(csr.shape[0]):
-        for at in range(csr.indptr[i], csr.indptr[i + 1]):
-            if csr.data[at] != 0:
-                yield i, int(csr.indices[at]), float(csr.data[at])
-
-
-def checker_model(network: ReluNetwork) -> Model:
-    """Hand a network to the checker's code without a file."""
-    blocks = []
-    for block in network.blocks:
-        edges: dict[str, list[dict[int, float]]] = {}
-        for source, weight in block.weights.items():
-            rows: list[dict[int, float]] = [{} for _ in range(block.size)]
-            for i, j, value in _entries(weight):
-                rows[i][j] = value
-            edges[source] = rows
-        bias = [float(b) + 0.0 for b in block.bias]
-        blocks.append(checker.Block(block.name, block.is_relu, bias, edges))
-    return Model(network.input_size, blocks)
-
-
 # --------------------------------------------------------------------------- claims
 
 
@@ -148,23 +88,55 @@ def domain_record(domain: Domain, inputs: int) -> dict[str, Any]:
 
 
 def interior_rule(domain: Polyhedron) -> list[Any]:
-    """Return a point inside a polyhedron, and multipliers that show which rows are equations.
+    """Return a point inside a polyhedron, and multipliers that solve its equations for inputs.
 
     Raises
     ------
     DomainError
         If the polyhedron is empty.
     """
-    found = relative_interior(cone_of(domain))
+    cone = cone_of(domain)
+    found = relative_interior(cone)
     if found is None:
         raise DomainError("the polyhedron is empty")
     point = [fraction(v / found.point[-1]) for v in found.point[:-1]]
-    multipliers = [fraction(y) for y in found.multipliers[:-1]]
-    return ["interior", [text_of(v) for v in point], [text_of(y) for y in multipliers]]
+    equal = [i for i, y in enumerate(found.multipliers[:-1]) if y > 0]
+    known = [found.multipliers[i] for i in equal]
+    equations = []
+    for index, mixture in _solved(cone[equal]):
+        # multipliers of any signs are made up for by those whose sum of rows is 0
+        share = max((abs(m) / y for m, y in zip(mixture, known, strict=True)), default=ZERO)
+        sides = []
+        for sign in (1, -1):
+            side = [ZERO] * (len(cone) - 1)
+            for i, m, y in zip(equal, mixture, known, strict=True):
+                side[i] = share * y + sign * m
+            sides.append([text_of(fraction(v)) for v in side])
+        equations.append([index, *sides])
+    return ["interior", [text_of(v) for v in point], equations]
+
+
+def _solved(rows: Any) -> list[tuple[int, list[Any]]]:
+    """Return the inputs that rows ``a x = b`` determine, and how to mix the rows for each."""
+    count = len(rows)
+    if not count:
+        return []
+    width = rows.shape[1]
+    eye = [[ONE if i == j else ZERO for j in range(count)] for i in range(count)]
+    joined = [v for row, unit in zip(rows, eye, strict=True) for v in (*row, *unit)]
+    reduced, _ = flint.fmpq_mat(count, width + count, joined).rref()
+    solved = []
+    for i in range(count):
+        row = [reduced[i, j] for j in range(width + count)]
+        index = next((j for j in range(width - 1) if row[j] != 0), None)
+        if index is not None:
+            solved.append((index, row[width:]))
+    return solved
 
 
 def _claim(
     network: ReluNetwork,
+    digest: str,
     domain: Domain,
     output: int,
     kind: str,
@@ -172,7 +144,7 @@ def _claim(
 ) -> dict[str, Any]:
     claim = {
         "format": checker.FORMAT,
-        "network": network.digest,
+        "model": digest,
         "claim": kind,
         "output": output,
         "domain": domain_record(domain, network.input_size),
@@ -206,7 +178,9 @@ def certify_nonconvex(
     """
     kind = "nonconcave" if concave else "nonconvex"
     points = [[text_of(Fraction(v)) for v in point] for point in pair]
-    return Certificate((_claim(network, domain, output, kind, inputs), ["pair", *points]))
+    digest = hashlib.sha256(export_bytes(network)).hexdigest()
+    claim = _claim(network, digest, domain, output, kind, inputs)
+    return Certificate((claim, ["pair", *points]))
 
 
 def certify_convex(
@@ -243,14 +217,16 @@ def certify_convex(
     CertificateError
         If a leaf could not be certified, which the message names, or time is up.
     """
-    claim = _claim(network, domain, output, "concave" if concave else "convex", inputs)
-    model = checker_model(network)
+    model = checker.read_model(export_bytes(network))
+    kind = "concave" if concave else "convex"
+    claim = _claim(network, model.digest, domain, output, kind, inputs)
     lines: list[Any] = [claim]
     try:
         read = Claim(claim, model)
         if isinstance(domain, Polyhedron) and read.rows:
             lines.append(interior_rule(domain))
-            checker.rule_interior(read, *(list(map(checker.rational, v)) for v in lines[-1][1:]))
+            _, point, equations = lines[-1]
+            checker.rule_interior(read, checker.rationals(point, model.inputs), equations)
         net = BoundedNetwork(model, read, grouped, out_of_time)
     except (checker.Malformed, Rejected) as error:
         raise CertificateError(f"no certificate: {error}") from None

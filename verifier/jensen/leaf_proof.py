@@ -8,16 +8,17 @@ rule accepts it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
-from jensen.checker import ONE, Form, Network, Node, Rejected, add, rule_empty
+from jensen.checker import ONE, Form, Malformed, Network, Node, Rejected, combination, rule_empty
 from jensen.exact_lp import maximise
 from jensen.network import FloatArray
+from jensen.proof_node import ProofNode
 from jensen.rational import ONE as ONE_EXACT
 from jensen.rational import ZERO, fraction, project_to_null_space, rational
 from jensen_encodings.lp import LpSolver, LpStatus
@@ -71,36 +72,40 @@ class LeafProver:
         self._net = net
         self._solver = solver
         self.lps = 0
+        self._domain: ProofNode | None = None  # of the network, which grows meanwhile
 
     def lead(self, unit: int) -> list[Any]:
         """Return ``[block, index]`` of the first neuron of a unit."""
-        block, _, index = self._net.names[unit][:-1].rpartition("[")
+        block, _, index = self._net.units[unit].name[:-1].rpartition("[")
         return [block, int(index)]
 
     # ------------------------------------------------------------------------ rows
 
-    def rows(self, node: Node, targets: Sequence[int]) -> list[Row]:
-        """Return the rows that bear on some units: fixed units, relaxations, the domain."""
+    def rows(self, node: ProofNode, target: Form) -> list[Row]:
+        """Return the rows that bear on a form: fixed units, relaxations, the domain."""
         keys: list[Key] = [("facet",)] if node.group else []
-        wanted = [*targets, *node.fixed]
+        fixed = sorted(node.fixed.keys() - {node.group})
+        wanted = [target, *map(node.form, fixed)]
         seen: set[int] = set()
         while wanted:
-            for key in node.form(wanted.pop()):
+            for key in wanted.pop():
                 if key < 0 and -key not in seen:
                     seen.add(-key)
-                    wanted.append(-key)
-        keys += [("sign", *self.lead(unit)) for unit in sorted(node.fixed)]
-        for unit in sorted(u for u in seen if self._net.low[u] < 0 < self._net.high[u]):
+                    wanted.append(node.form(-key))
+        keys += [("sign", *self.lead(unit)) for unit in fixed]
+        for unit in sorted(u for u in seen if self._net.units[u].low < 0 < self._net.units[u].high):
             keys += [("above", *self.lead(unit)), ("below", *self.lead(unit))]
-        keys += [("domain", i) for i in range(len(self._net.extra))]
-        rows = [Row(key, *node.row(*key), free=key[0] == "facet") for key in keys]
+        keys += [("domain", i) for i in range(len(self._net.rows))]
+        rows = []
+        for words in keys:
+            form, strict = node.row(*words)
+            rows.append(Row(words, node.expand(form), strict, free=words[0] == "facet"))
         return [row for row in rows if row.form]
 
     # --------------------------------------------------------------------- programs
 
     def solve(self, rows: list[Row], objective: Form | None = None) -> Program | None:
         """Maximise the margin of the strict rows, or a form, over the relaxation."""
-        net = self._net
         keys = sorted({k for row in rows for k in row.form} | set(objective or {}) - {ONE})
         keys = [k for k in keys if k != ONE]
         if not keys:
@@ -119,7 +124,7 @@ class LeafProver:
             matrix[r, -1] = 1.0 if row.strict and objective is None else 0.0
             limits.append(_ratio(row.form.get(ONE, 0), scale))
         for i, k in enumerate(keys):
-            low, high = (net.low[k], net.high[k]) if k > 0 else (0, net.high[-k])
+            low, high = self._range(k)
             at = len(rows) + 2 * i
             matrix[at, i], matrix[at + 1, i] = 1.0, -1.0
             if k > 0 and objective is None:
@@ -153,9 +158,14 @@ class LeafProver:
             -1.0 if infeasible else result.objective, point, result.multipliers[: len(rows)]
         )
 
-    def _size(self, key: int) -> Any:
-        low, high = self._net.low[abs(key)], self._net.high[abs(key)]
-        return (max(abs(low), abs(high)) if key >= 0 else high) or 1
+    def _range(self, key: int) -> tuple[int, int]:
+        """Return the range of a variable."""
+        unit = self._net.units[abs(key)]
+        return (0 if key < 0 else unit.low), unit.high
+
+    def _size(self, key: int) -> int:
+        low, high = self._range(key)
+        return max(abs(low), abs(high)) or 1
 
     # -------------------------------------------------------------- exact multipliers
 
@@ -235,9 +245,8 @@ class LeafProver:
     def _end(self, key: int, residual: float) -> Any:
         if key == ONE:
             return 1
-        if residual > 0:
-            return self._net.high[abs(key)]
-        return self._net.low[key] if key > 0 and residual < 0 else 0
+        low, high = self._range(key)
+        return high if residual > 0 else low if residual < 0 else 0
 
     def _entries(self, rows: list[Row], multipliers: dict[int, Fraction]) -> list[Entry]:
         return [
@@ -248,9 +257,9 @@ class LeafProver:
 
     # --------------------------------------------------------------------- leaves
 
-    def empty(self, node: Node) -> tuple[list[Entry] | None, Program | None]:
+    def empty(self, node: ProofNode) -> tuple[list[Entry] | None, Program | None]:
         """Return multipliers that prove a node empty, or the point that speaks against it."""
-        rows = self.rows(node, [node.group])
+        rows = self.rows(node, node.form(node.group))
         program = self.solve(rows)
         if program is None or program.margin > MARGIN:
             return None, program
@@ -259,20 +268,13 @@ class LeafProver:
                 return entries, program
         return None, program
 
-    def whole(self, values: Mapping[int, Fraction]) -> list[Fraction]:
-        """Return all input units of a point; those that no row speaks of are in the middle."""
-        low, high = self._net.low, self._net.high
-        return [values.get(k, Fraction(low[k] + high[k]) / 2) for k in range(self._net.inputs)]
+    def exactly(self, node: ProofNode, out_of_time: Callable[[], bool]) -> list[Entry] | None:
+        """Solve a leaf's program in rational arithmetic.
 
-    def exactly(
-        self, node: Node, out_of_time: Callable[[], bool]
-    ) -> tuple[list[Entry] | None, list[Fraction] | None]:
-        """Solve a leaf's program in rational arithmetic: multipliers, or a point inside.
-
-        For leaves that floating point cannot decide, as in sets of width 1e-17. Neither is
-        returned where time is up.
+        For leaves that floating point cannot decide, as in sets of width 1e-17. Nothing is
+        returned where time is up, and arbitrary multipliers where the leaf is not empty.
         """
-        rows = self.rows(node, [node.group])
+        rows = self.rows(node, node.form(node.group))
         keys = sorted({k for row in rows for k in row.form} - {ONE})
         A: list[list[Any]] = []
         b: list[Any] = []
@@ -281,7 +283,7 @@ class LeafProver:
             A[-1].append(max(map(abs, A[-1]), default=ZERO) if row.strict else ZERO)
             b.append(rational(Fraction(row.form.get(ONE, 0))))
         for k in keys:
-            low, high = (self._net.low[k], self._net.high[k]) if k > 0 else (0, self._net.high[-k])
+            low, high = self._range(k)
             for sign, limit in ((1, high), (-1, -low)):
                 margin = rational(Fraction(self._size(k) if k > 0 else 0))
                 A.append([*(rational(sign * int(k == other)) for other in keys), margin])
@@ -290,28 +292,24 @@ class LeafProver:
         equality = [row.free for row in rows] + [False] * (2 * len(keys) + 1)
         solution = maximise(cap, [*A, cap], [*b, ONE_EXACT], equality, out_of_time)
         if solution is None:
-            return None, None
-        if solution.v is not None and solution.v[-1] > 0:
-            values = zip(keys, solution.v, strict=False)
-            return None, self.whole({k: fraction(v) for k, v in values})
+            return None
         found = [fraction(y) for y in solution.multipliers[: len(rows)]]
-        return self._entries(rows, dict(enumerate(found))), None
+        return self._entries(rows, dict(enumerate(found)))
 
-    def bound(self, unit: int, side: str) -> list[Entry] | None:
-        """Return multipliers that bound a unit over the whole domain."""
-        node = self._net.domain
-        sign = 1 if side == "upper" else -1
-        objective: Form = {}
-        add(objective, sign, node.form(unit))
-        rows = self.rows(node, [unit])
+    def bound(self, zeta: Form, sign: int) -> list[Entry] | None:
+        """Return multipliers that bound a form, or minus it, from above on the whole domain."""
+        if self._domain is None:
+            self._domain = ProofNode(self._net, ONE)
+        node = self._domain
+        objective = node.expand(combination([sign], [zeta]))
+        rows = self.rows(node, objective)
         program = self.solve(rows, objective)
         if program is None:
             return None
         best: tuple[Any, list[Entry]] | None = None
         for entries in self.candidates(rows, program.multipliers, objective):
-            total, _ = node.combine(entries)
-            add(total, sign, node.form(unit))
-            limit = node.largest(total)
+            total, factor, _ = node.combine(entries, objective)
+            limit = factor * self._net.largest(total)
             if best is None or limit < best[0]:
                 best = limit, entries
         return None if best is None else best[1]
@@ -321,7 +319,7 @@ def accepted(node: Node, entries: list[Entry]) -> bool:
     """Ask the checker's rule."""
     try:
         rule_empty(node, entries)
-    except Rejected:
+    except (Malformed, Rejected):  # wrong, or numbers of too many digits
         return False
     return True
 

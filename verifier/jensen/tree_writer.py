@@ -5,15 +5,16 @@ Every leaf is proved in the terms of the checker, by the checker's own rules.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
 from jensen import checker
 from jensen.bounded_network import BoundedNetwork, Names, check_time
-from jensen.checker import ONE, Form, Malformed, Rejected
+from jensen.checker import ONE, Malformed, Rejected
 from jensen.errors import CertificateError
 from jensen.leaf_proof import Entry, LeafProver, Program, accepted, text_of
+from jensen.proof_node import ProofNode
 from jensen.rational import fraction
 from jensen.tree import Node, Rule
 
@@ -27,11 +28,17 @@ class TreeWriter:
     def __init__(self, net: BoundedNetwork, group: int, leaves: LeafProver, names: Names) -> None:
         self._net = net
         self._group = group
-        self._node = checker.Node(net, group)
+        self._node = ProofNode(net, group)
         self._leaves = leaves
         self._names = names
         self._lines: list[Any] = []
         self._extra = 0
+        self._behind = []  # the units that the group reaches
+        keys = {-group}
+        for unit in range(group + 1, net.output):
+            if not net.units[unit].form.keys().isdisjoint(keys):
+                keys |= {unit, -unit}
+                self._behind.append(unit)
         # what is left to do, last first: (node of the prover to enter,) or (unit, side)
         self._todo: list[tuple[Any, ...]] = []
 
@@ -69,7 +76,7 @@ class TreeWriter:
 
     def _leaf(self, proof: Node | None) -> None:
         """Close a leaf, or branch it further."""
-        if self._try("empty", []):
+        if self._try("empty", []) or self._try("smooth"):
             return
         if proof is not None and proof.rule is Rule.EMPTY:
             hint = self._translated(proof.proof or {})
@@ -82,7 +89,7 @@ class TreeWriter:
             return
         unit = self._next(program)
         if unit is None:
-            self._smooth(proof, program)
+            self._last()
             return
         self._extra += 2
         if self._extra > EXTRA_NODES:
@@ -103,7 +110,7 @@ class TreeWriter:
                 return min(far)
         in_front = [-key for key in node.form(self._group) if key < 0]
         open_units = net.kinks - node.fixed.keys() - {self._group}
-        behind = [k for k in node.behind if k in open_units]
+        behind = [unit for unit in self._behind if unit in open_units]
         return next(iter([*sorted(in_front), *behind, *sorted(open_units)]), None)
 
     def _value(self, unit: int, point: Mapping[int, float]) -> float:
@@ -113,47 +120,13 @@ class TreeWriter:
     def _side(self, unit: int) -> bool:
         if unit in self._node.fixed:
             return self._node.fixed[unit]
-        return bool(self._net.high[unit] > 0)
+        return bool(self._net.units[unit].high > 0)
 
-    # ------------------------------------------------------------------------ smooth
-
-    def _smooth(self, proof: Node | None, program: Program | None) -> None:
-        points = []
-        if proof is not None and proof.rule is Rule.SMOOTH:
-            points.append(self._from_inputs(proof.proof))
-        if program is not None and program.point:
-            points.append(self._leaves.whole({k: Fraction(v) for k, v in program.point.items()}))
-        for point in points:
-            if self._try("smooth", [text_of(v) for v in self._projected(point)[1:]]):
-                return
-        entries, exact = self._leaves.exactly(self._node, self._net.out_of_time)
-        if entries is not None and self._try("empty", entries):
-            return
-        if exact is not None and self._try("smooth", [text_of(v) for v in exact[1:]]):
-            return
-        self._fail("neither empty nor crossed")
-
-    def _from_inputs(self, x: Sequence[Fraction]) -> list[Fraction]:
-        """Return the input units at a point of the original inputs."""
-        z = [Fraction(1)] * self._net.inputs
-        if self._net.bias_unit != ONE:
-            t = 1 / (2 * max(Fraction(1), *map(abs, x)))
-            z[self._net.bias_unit] = t
-            x = [v * t for v in x]
-        for value, place in zip(x, self._net.places, strict=True):
-            if len(place) == 1 and place[0][0] != ONE:
-                ((unit, factor),) = place
-                z[unit] = value / factor
-        return z
-
-    def _projected(self, point: list[Fraction]) -> list[Fraction]:
-        """Move a point onto the hyperplane exactly."""
-        form: Form = {k: c for k, c in self._node.form(self._group).items() if k >= 0}
-        value = sum((c * (point[k] if k else 1) for k, c in form.items()), Fraction(0))
-        squares = sum(c * c for k, c in form.items() if k)
-        if not value or not squares:
-            return point
-        return [v - value / squares * form.get(k, 0) if k else v for k, v in enumerate(point)]
+    def _last(self) -> None:
+        """Close a leaf with nothing left to branch on and no proof in floating point."""
+        entries = self._leaves.exactly(self._node, self._net.out_of_time)
+        if entries is None or not self._try("empty", entries):
+            self._fail("neither empty nor crossed upwards")
 
     # ----------------------------------------------------------------------- helpers
 
@@ -178,7 +151,7 @@ class TreeWriter:
             y = fraction(multiplier)
             if row.kind == "domain":
                 # the prover leaves out rows of zeros; sides of the box need no multiplier here
-                rows = [i for i, form in enumerate(self._net.extra) if form]
+                rows = [i for i, form in enumerate(self._net.rows) if form]
                 if row.unit < len(rows):
                     entries.append(["domain", rows[row.unit], text_of(y)])
                 continue
@@ -193,7 +166,7 @@ class TreeWriter:
 
     def _group_factor(self) -> Fraction:
         block, index = self._leaves.lead(self._group)
-        factor: Fraction = self._net.neurons[block][index][1]
+        factor: Fraction = self._net.neurons[block, index][1]
         return factor
 
     def _entry(self, kind: str, unit: int, y: Fraction) -> list[Entry]:
@@ -206,14 +179,14 @@ class TreeWriter:
         if unit in self._node.fixed or unit == self._group:
             return []
         if kind == "below":
-            low, high = self._net.low[unit], self._net.high[unit]
+            low, high = self._net.units[unit].low, self._net.units[unit].high
             return [["below", *lead, text_of(abs(y) / Fraction(high - low))]]
         wants_above = (kind == "above") == (y > 0)
         return [["above", *lead, text_of(abs(y))]] if wants_above else []
 
     def _fail(self, why: str) -> None:
-        fixed = {self._net.names[unit]: side for unit, side in self._node.fixed.items()}
+        fixed = len(self._node.fixed) - 1  # the group is among them
         raise CertificateError(
-            f"the tree of {self._net.names[self._group]} has a leaf that cannot be certified "
-            f"({why}); {len(fixed)} units are fixed there"
+            f"the tree of {self._net.units[self._group].name} has a leaf that cannot be certified "
+            f"({why}); {fixed} units are fixed there"
         )

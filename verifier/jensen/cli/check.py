@@ -9,10 +9,8 @@ import click
 
 from jensen import checker
 from jensen.cli.common import stderr_console
+from jensen.export import export_json
 from jensen.loaders import load
-
-# what the checker reads by itself
-_OWN = {".npz", ".json"}
 
 
 @click.command("check")
@@ -21,16 +19,16 @@ _OWN = {".npz", ".json"}
 def command(model: str, certificate: str) -> int:
     """Check CERTIFICATE against MODEL in exact arithmetic.
 
-    The checker reads .npz and .json by itself; any other MODEL is exported first, by the
-    same code that verified it (`jensen export` writes the file to keep).
+    The checker reads what `jensen export` writes; any other MODEL is exported first, by the
+    same code that verified it.
     Exit code 0: accepted; 1: rejected; 2: malformed.
     """
-    if Path(model).suffix in _OWN:
+    if Path(model).suffix == ".json":
         return checker.main([model, certificate])
     network = load(model)
     note = "jensen: the checker takes the weights from this package's reading of the model"
     stderr_console().print(note, style="dim", soft_wrap=True)
     with tempfile.TemporaryDirectory() as folder:
-        export = Path(folder, "model.npz")
-        network.save(export)
+        export = Path(folder, "model.json")
+        export_json(network, export)
         return checker.main([str(export), certificate])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import click
 
-from jensen.certificate import export_json
 from jensen.errors import OptionError
+from jensen.export import export_json
 from jensen.loaders import load
 from jensen.text import printable
 
@@ -16,16 +17,17 @@ from jensen.text import printable
 @click.argument("model")
 @click.argument("out")
 def command(model: str, out: str) -> int:
-    """Write MODEL as OUT (.npz or .json), which `jensen check` reads by itself.
+    """Write MODEL as OUT.json, which `jensen check` and the checker alone read.
 
-    A JSON export holds every number as an exact hexadecimal string (docs/FORMAT.md).
+    Every number is an exact hexadecimal string (docs/FORMAT.md). The SHA-256 that is
+    printed is what certificates call the model by.
     """
-    if Path(out).suffix not in {".npz", ".json"}:
-        raise OptionError(f"{printable(out)}: the name of an export must end in .npz or .json")
+    file = Path(out)
+    if file.suffix != ".json":
+        hint = "; `jensen convert` writes .npz and .onnx"
+        raise OptionError(f"{printable(out)}: the name of an export must end in .json{hint}")
     network = load(model)
-    if Path(out).suffix == ".json":
-        export_json(network, out)
-    else:
-        network.save(out)
-    click.echo(f"{printable(out)}: {network!r}, digest {network.digest}")
+    export_json(network, file)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    click.echo(f"{printable(out)}: {network!r}, SHA-256 {digest}")
     return 0
