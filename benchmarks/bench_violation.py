@@ -74,8 +74,8 @@ def cases() -> list[Case]:
     for name in ("mlp_bowl", "mlp_mpc_value", "mlp_portfolio_risk", "residual_free"):
         make = lambda n=name: jensen.load(MODELS / f"{n}.onnx")  # noqa: E731
         found.append(Case("trained", name, make, 30, 0.05, 2.0))
-    make = lambda: families.default_init(5, [10, 10], 0)  # noqa: E731
-    found.append(Case("rows", "random 5-D [10,10] #0", make, 30, 0.01))
+    make = lambda: families.default_init(5, [10, 10], 4)  # noqa: E731
+    found.append(Case("rows", "random 5-D [10,10] #4", make, 30, 0.01))
     make = lambda: families.icnn(5, [8, 8], 0)  # noqa: E731
     found.append(Case("rows", "ICNN 5-D [8,8]", make, 30, 0.01))
     return found
