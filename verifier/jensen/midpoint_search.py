@@ -37,7 +37,7 @@ from jensen_encodings.highs import Progress
 
 Judge = Callable[[FloatArray, FloatArray], Fraction]
 
-FIRST_PAIRS, FIRST_STEPS, FIRST_CLIMBS = 256, 60, 12
+FIRST_PAIRS, FIRST_STEPS, FIRST_CLIMBS = 256, 60, 6
 LP_NEURONS = 250  # free neurons beyond which a linear program per node takes too long
 SMALLEST = 1e-100  # numbers beyond it, or its inverse, are not searched with
 ROUNDING_SHARE = 1e-9  # of the range of f: below it, bounds are taken for 0
@@ -92,10 +92,17 @@ class PairIncumbent:
         """Ascend from random pairs, and climb from the best ones."""
         rng = np.random.default_rng(seed)
         X, Y = self._search.random_ascent(FIRST_PAIRS, FIRST_STEPS, rng, deadline)
-        for x, y in zip(X[:FIRST_CLIMBS], Y[:FIRST_CLIMBS], strict=True):
+        seen: set[bytes] = set()  # most ascents end in few cells
+        for x, y in zip(X, Y, strict=True):
+            cells = self._search.pattern(np.concatenate([x, y]))
+            if cells.tobytes() in seen:
+                continue
             if deadline is not None and time.monotonic() > deadline:
                 return
             self._keep(*self._search.climb(x, y, deadline))
+            seen |= {cells.tobytes(), cells[:, [1, 0, 2]].tobytes()}
+            if len(seen) >= 2 * FIRST_CLIMBS:
+                return
 
     def offer(self, bases: FloatArray) -> None:
         """Climb from primal estimates that promise something: (estimates, 2, inputs)."""
