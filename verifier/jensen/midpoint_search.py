@@ -43,6 +43,7 @@ SMALLEST = 1e-100  # numbers beyond it, or its inverse, are not searched with
 ROUNDING_SHARE = 1e-9  # of the range of f: below it, bounds are taken for 0
 QUICK_NEURONS = 24  # free neurons up to which the tree is small and ranges need to be quick
 TOGETHER = 16  # nodes that are branched on at a time
+SMALL_NEURONS = 64  # beyond which programs take much longer than what is around them
 FIRST_SHARE = 0.2  # of the time, for ranges
 
 
@@ -211,7 +212,8 @@ def _tree(
         cuts = root_cuts(linked, columns, objective, incumbent.value, options.deadline)
         dual = SafeDual(linked, columns, objective, cuts)
         relaxation = LinearRelaxation(linked, columns, objective, cuts, threads)
-        options = replace(options, together=TOGETHER)
+        small = len(linked.free) <= SMALL_NEURONS
+        options = replace(options, together=TOGETHER if small else 2 * threads)
     else:
         dual = SafeDual(linked, columns, objective)
         relaxation = SubgradientRelaxation(dual)
