@@ -44,7 +44,7 @@ ROUNDING_SHARE = 1e-9  # of the range of f: below it, bounds are taken for 0
 QUICK_NEURONS = 24  # free neurons up to which the tree is small and ranges need to be quick
 TOGETHER = 16  # nodes that are branched on at a time
 SMALL_NEURONS = 64  # beyond which programs take much longer than what is around them
-FIRST_SHARE = 0.2  # of the time, for ranges
+FIRST_SHARE = 0.2  # of the time that is left, for ranges, and again for cuts
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,7 +209,7 @@ def _tree(
     objective = Objective.of_row(data.output, 0, PAIR_WEIGHTS)
     relaxation: Relaxation
     if len(linked.free) <= LP_NEURONS:
-        cuts = root_cuts(linked, columns, objective, incumbent.value, options.deadline)
+        cuts = root_cuts(linked, columns, objective, incumbent.value, _share(options.deadline))
         dual = SafeDual(linked, columns, objective, cuts)
         relaxation = LinearRelaxation(linked, columns, objective, cuts, threads)
         small = len(linked.free) <= SMALL_NEURONS
