@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,12 +21,17 @@ from jensen.counterexample import Point
 from jensen.domain import Box, Domain
 from jensen.exact import root_to_double, to_double
 from jensen.intervals import round_down
+from jensen.midpoint_data import network_data
+from jensen.midpoint_ranges import THOROUGH, tightened
+from jensen.midpoint_search import in_range
 from jensen.network import FloatArray, ReluNetwork
+from jensen_encodings import UnboundedNeuronError
 
 SAMPLES = 4096
 WORK = 4e8  # multiply-adds: large networks are looked at in fewer points
 CORNERS = 10  # up to so many inputs all corners of a box are looked at
 CLIMBS = 4  # rounds of moving single inputs to the ends of their sides
+RANGE_SECONDS = 0.5  # for bounds of f
 
 
 @dataclass(frozen=True)
@@ -157,13 +163,25 @@ def value_range(
     lower, upper = box.bounds(network.input_size)
     ends = [network.exact(point.tolist())[0] for point in _extremes(network, lower, upper, seed)]
     values = [*ends, *extra]
-    below, above = pre_activation_bounds(network, lower, upper)["output"]
+    below, above = _bounds(network, lower, upper)
     least, most = min(values), max(values)
     return Range(
         (to_double(least), to_double(most)),
-        (float(below[0]), float(above[0])),
-        (round_down(most - least), math.nextafter(float(above[0] - below[0]), math.inf)),
+        (below, above),
+        (round_down(most - least), math.nextafter(above - below, math.inf)),
     )
+
+
+def _bounds(network: ReluNetwork, lower: FloatArray, upper: FloatArray) -> tuple[float, float]:
+    """Return proved bounds of f on a box, by a short search where that is possible."""
+    try:
+        data = network_data(network, lower, upper)
+    except UnboundedNeuronError:
+        below, above = pre_activation_bounds(network, lower, upper)["output"]
+        return float(below[0]), float(above[0])
+    if in_range(data):
+        data = tightened(data, THOROUGH, time.monotonic() + RANGE_SECONDS)
+    return float(data.output.lower[0]), float(data.output.upper[0])
 
 
 def _extremes(

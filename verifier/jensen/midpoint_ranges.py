@@ -64,9 +64,11 @@ def tightened(
     for position, layer in enumerate(layers):
         if set(layer.weights) <= {INPUT} or not (layer.is_relu or position == len(layers) - 1):
             continue
-        search = _RangeSearch(data, layers[:position], layer, effort, deadline)
-        if not search.worthwhile:
+        if deadline is not None and time.monotonic() > deadline:
+            break
+        if not 0 < sum(len(front.unstable()) for front in layers[:position]) <= LP_NEURONS:
             continue
+        search = _RangeSearch(data, layers[:position], layer, effort, deadline)
         lower, upper = layer.lower.copy(), layer.upper.copy()
         for index in range(layer.size):
             if layer.is_relu and not (lower[index] < 0 < upper[index]):
@@ -93,9 +95,6 @@ class _RangeSearch:
         self._data, self._front, self._layer = data, front, layer
         self._effort, self._deadline = effort, deadline
         self._linked = LinkedNetwork(data.input_lower, data.input_upper, front, SINGLE)
-        self.worthwhile = 0 < len(self._linked.free) <= LP_NEURONS
-        if not self.worthwhile:
-            return
         self._columns = single_columns(self._linked)
         nothing = Objective({}, 0.0)
         self._relaxation = LinearRelaxation(self._linked, self._columns, nothing)
