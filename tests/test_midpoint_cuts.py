@@ -11,7 +11,7 @@ from jensen import midpoint_cuts
 from jensen.midpoint_columns import pair_columns
 from jensen.midpoint_cuts import FirstNeurons, root_cuts
 from jensen.midpoint_data import network_data
-from jensen.midpoint_linked import PAIR, PAIR_WEIGHTS, Cuts, LinkedNetwork, Objective
+from jensen.midpoint_linked import PAIR, PAIR_WEIGHTS, LinkedNetwork, Objective, SafeDual
 from jensen.midpoint_relaxation import LinearRelaxation, Task
 from jensen.network import INPUT, ReluNetwork
 
@@ -79,10 +79,14 @@ def test_the_first_bound_comes_down():
     cuts = root_cuts(linked, columns, objective)
     bounds = []
     for some in (None, cuts):
-        relaxation = LinearRelaxation(linked, columns, objective, some)
+        relaxation = LinearRelaxation(SafeDual(linked, columns, objective, some))
         task = Task(np.ones(len(columns.own), dtype=bool), np.zeros(relaxation.size))
         bounds.append(relaxation.relax([task], -np.inf)[0].value)
     assert bounds[1] < 0.9 * bounds[0]
+    assert len(cuts) > 10
+    rng = np.random.default_rng(0)
+    for x in [*rng.uniform(-1, 1, (10, 5)), *rng.choice([-1.0, 1.0], (32, 5))]:
+        assert_hold(cuts, linked, network, x)
 
 
 def test_only_neurons_that_read_inputs_alone_are_tied():
@@ -107,4 +111,3 @@ def test_nothing_is_cut_where_the_first_bound_is_enough():
     network = random_network(1, 2, [4, 4])
     linked, columns, objective = linked_network(network, [-1, -1], [1, 1])
     assert len(root_cuts(linked, columns, objective, enough=np.inf)) == 0
-    assert len(Cuts.none(linked)) == 0

@@ -140,7 +140,7 @@ def test_both_relaxations_end_at_the_same_optimum(kind):
             dual = SafeDual(dual.linked, dual.columns, dual.objective)
             relaxation = SubgradientRelaxation(dual)
         else:
-            relaxation = LinearRelaxation(dual.linked, dual.columns, dual.objective, dual.cuts)
+            relaxation = LinearRelaxation(dual)
         options = TreeOptions(relative_gap=1e-3, absolute_gap=1e-4, node_limit=4000)
         tree = SignTree(dual, relaxation, incumbent, options, symmetric=True)
         status = tree.run()
@@ -193,7 +193,7 @@ def test_an_interrupted_search_keeps_a_true_bound(monkeypatch):
     bounds = []
     for count in range(40):
         incumbent = PairIncumbent(data, lambda x, y: exact(network, x, y))
-        relaxation = LinearRelaxation(dual.linked, dual.columns, dual.objective, dual.cuts)
+        relaxation = LinearRelaxation(dual)
         tree = SignTree(
             dual, Interrupted(relaxation, count), incumbent, TreeOptions(), symmetric=True
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -104,3 +105,32 @@ def assert_same_function(
         else:
             scale = 1 + np.abs(expected).max(initial=0)
             np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance * scale)
+
+
+def rng():
+    return np.random.default_rng(0)
+
+
+def mlp(sizes=(3, 5, 4, 2), dtype=np.float32, opset=17, batch="batch"):
+    nodes, constants, last = [], {}, "x"
+    draw = rng()
+    for i, (width, size) in enumerate(pairwise(sizes)):
+        constants[f"w{i}"] = draw.normal(size=(size, width)).astype(dtype)
+        constants[f"b{i}"] = draw.normal(size=size).astype(dtype)
+        nodes.append(
+            helper.make_node("Gemm", [last, f"w{i}", f"b{i}"], [f"z{i}"], f"gemm_{i}", transB=1)
+        )
+        last = f"z{i}"
+        if i < len(sizes) - 2:
+            nodes.append(helper.make_node("Relu", [last], [f"h{i}"]))
+            last = f"h{i}"
+    return make_model(nodes, {"x": [batch, sizes[0]]}, [last], constants, opset=opset, dtype=dtype)
+
+
+def single(
+    op, constants=None, *, inputs=("x",), shape=("n", 4), name="the_node", opset=17, **attributes
+):
+    names = [*inputs, *(constants or {})]
+    node = helper.make_node(op, names, ["y"], name, **attributes)
+    given = dict.fromkeys(filter(None, inputs), shape)
+    return make_model([node], given, ["y"], constants, opset=opset)

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from jensen.midpoint_linked import EPS, Columns, Cuts, LinkedNetwork, Objective
+from jensen.midpoint_linked import EPS, Columns, Cuts, LinkedNetwork, Objective, SafeDual
 from jensen.midpoint_relaxation import LinearRelaxation, Task
 from jensen.network import INPUT, FloatArray
 from jensen_encodings.columns import ColumnProgram, ColumnStatus
@@ -61,7 +61,7 @@ def root_cuts(
     first = FirstNeurons(linked)
     if not first.count:
         return cuts
-    relaxation = LinearRelaxation(linked, columns, objective)
+    relaxation = LinearRelaxation(SafeDual(linked, columns, objective))
     everything = np.ones(len(columns.own), dtype=bool)
     values: list[float] = []
     for _ in range(ROUNDS):

@@ -96,8 +96,8 @@ class _RangeSearch:
         self._effort, self._deadline = effort, deadline
         self._linked = LinkedNetwork(data.input_lower, data.input_upper, front, SINGLE)
         self._columns = single_columns(self._linked)
-        nothing = Objective({}, 0.0)
-        self._relaxation = LinearRelaxation(self._linked, self._columns, nothing)
+        nothing = SafeDual(self._linked, self._columns, Objective({}, 0.0))
+        self._relaxation = LinearRelaxation(nothing)
 
     def largest(self, index: int, sign: float) -> float:
         """Return a proved upper bound of ``sign * z``."""

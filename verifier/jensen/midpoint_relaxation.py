@@ -18,13 +18,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from jensen.midpoint_forms import LinearForms
-from jensen.midpoint_linked import (
-    BoolArray,
-    Columns,
-    Cuts,
-    LinkedNetwork,
-    Objective,
-)
+from jensen.midpoint_linked import BoolArray, Cuts, Objective, SafeDual
 from jensen.network import FloatArray
 from jensen_encodings.columns import ColumnProgram, ColumnSolution, ColumnStatus
 
@@ -90,14 +84,12 @@ class Relaxation(Protocol):
 
 
 class LinearRelaxation:
-    """Linear programs over columns, for one linked network and an objective.
+    """Linear programs over columns, whose duals are multipliers.
 
     Parameters
     ----------
-    linked : LinkedNetwork
-    columns : Columns
-    objective : Objective
-    cuts : Cuts, optional
+    dual : SafeDual
+        What is to be bounded.
     threads : int
         Programs that are solved at a time. Who solves what depends on nothing but their order,
         and so do the results.
@@ -108,14 +100,8 @@ class LinearRelaxation:
         Number of multipliers, as :class:`~jensen.midpoint_linked.SafeDual` takes them.
     """
 
-    def __init__(
-        self,
-        linked: LinkedNetwork,
-        columns: Columns,
-        objective: Objective,
-        cuts: Cuts | None = None,
-        threads: int = 1,
-    ) -> None:
+    def __init__(self, dual: SafeDual, threads: int = 1) -> None:
+        linked, columns = dual.linked, dual.columns
         self._linked, self._columns = linked, columns
         self._inputs = len(linked.input_lower)
         self._both = np.concatenate([columns.z, columns.h], axis=1)
@@ -143,7 +129,7 @@ class LinearRelaxation:
         matrix = sp.csr_array(np.vstack([*blocks, convexity]).T)
         right.append(np.ones(len(linked.free)))
         self._free = free
-        cost = self._set_objective(objective)
+        cost = self._set_objective(dual.objective)
         sides = (linked.input_lower, linked.input_upper)
         lower, upper = (np.tile(side, linked.links.shape[1]) for side in sides)
         self._programs = [
@@ -151,8 +137,8 @@ class LinearRelaxation:
         ]
         self._pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None
         self._interrupted = False
-        if cuts is not None and len(cuts):
-            self.add_cuts(cuts)
+        if len(dual.cuts):
+            self.add_cuts(dual.cuts)
 
     @property
     def size(self) -> int:

@@ -211,7 +211,7 @@ def _tree(
     if len(linked.free) <= LP_NEURONS:
         cuts = root_cuts(linked, columns, objective, incumbent.value, _share(options.deadline))
         dual = SafeDual(linked, columns, objective, cuts)
-        relaxation = LinearRelaxation(linked, columns, objective, cuts, threads)
+        relaxation = LinearRelaxation(dual, threads)
         small = len(linked.free) <= SMALL_NEURONS
         options = replace(options, together=TOGETHER if small else 2 * threads)
     else:

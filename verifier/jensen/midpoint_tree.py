@@ -72,6 +72,8 @@ class _Node:
         What is proved.
     candidates : array or None
         Multipliers that are still to be evaluated.
+    queued, expanded : bool
+        Whether it is on the heap; whether it was branched on.
     """
 
     key: float
@@ -82,6 +84,7 @@ class _Node:
     candidates: FloatArray | None
     score: Any = None
     basis: Any = None
+    queued: bool = False
     expanded: bool = False
 
 
@@ -216,6 +219,7 @@ class SignTree:
             if -self._heap[0][0] <= self.threshold:
                 break
             node = heapq.heappop(self._heap)[2]
+            node.queued = False
             if node.bound <= self.threshold:
                 self._closed = max(self._closed, node.bound)
             else:
@@ -274,6 +278,7 @@ class SignTree:
             self._pending.append(node)
             if node.key <= self.threshold:
                 return  # comes back if its bound does not close it
+        node.queued = True
         heapq.heappush(self._heap, (-node.key, next(self._count), node))
 
     def _certify(self) -> None:
@@ -287,13 +292,12 @@ class SignTree:
         allowed = np.array([node.allowed for node in pending])
         bounds = self._dual.evaluate(many, allowed[owner]).bound
         starts = np.concatenate([[0], np.cumsum(counts)]).astype(int)
-        waiting = {id(node) for _, _, node in self._heap}
         for node, start, stop in zip(pending, starts[:-1], starts[1:], strict=True):
             best = start + int(np.argmin(bounds[start:stop]))
             node.bound = min(node.bound, float(bounds[best]))
             node.multipliers = many[best].astype(np.float32)
             node.candidates = None
-            if id(node) not in waiting and not node.expanded:
+            if not (node.queued or node.expanded):
                 node.key = node.bound
                 if node.bound <= self.threshold:
                     self._closed = max(self._closed, node.bound)
@@ -305,6 +309,7 @@ class SignTree:
         nodes = [node for _, _, node in self._heap]
         self._heap = []
         for node in nodes:
+            node.queued = False
             if node.bound <= self.threshold:
                 self._closed = max(self._closed, node.bound)
             else:
