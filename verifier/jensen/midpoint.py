@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
+from jensen.counterexample import Point, admits, exact_violation
 from jensen.domain import Box
 from jensen.errors import OptionError, SolverError
 from jensen.midpoint_data import network_data, twin_groups
@@ -18,8 +19,6 @@ from jensen.network import FloatArray, ReluNetwork
 from jensen.processors import available_processors
 from jensen_encodings import UnboundedNeuronError
 from jensen_encodings.highs import Progress
-
-Point = tuple[Fraction, ...]
 
 ENGINES = ("tree", "milp")
 MOST_THREADS = 4  # beyond which the interpreter is the bottleneck
@@ -77,12 +76,6 @@ class Violation:
             "nodes": self.nodes,
             "times": dict(self.times),
         }
-
-
-def exact_violation(network: ReluNetwork, x: Sequence[Fraction], y: Sequence[Fraction]) -> Fraction:
-    """Return ``f((x + y) / 2) - (f(x) + f(y)) / 2`` of the first output, in rationals."""
-    middle = [(a + b) / 2 for a, b in zip(x, y, strict=True)]
-    return network.exact(middle)[0] - (network.exact(x)[0] + network.exact(y)[0]) / 2
 
 
 def worst_violation(
@@ -173,12 +166,16 @@ def worst_violation(
             progress=progress,
             threads=threads or min(MOST_THREADS, available_processors()),
         )
+    x, y, exact = _fractions(found.x), _fractions(found.y), found.exact
+    if not admits(box, x, y):  # it would show nothing about the box
+        y = x = _fractions(lower)
+        exact = Fraction(0)
     return Violation(
-        lower=round_down(found.exact),
+        lower=round_down(exact),
         upper=found.upper,
-        x=_fractions(found.x),
-        y=_fractions(found.y),
-        exact_lower=found.exact,
+        x=x,
+        y=y,
+        exact_lower=exact,
         status=found.status,
         tolerance=MILP_TOLERANCE if engine == "milp" else None,
         nodes=found.nodes,
