@@ -13,12 +13,12 @@ import pytest
 
 import jensen
 from jensen import decide
-from jensen.counterexample import admits, confirmed, counterexample
-from jensen.domain import Box, Everywhere, Polyhedron
-from jensen.facet import Crossing
+from jensen.domains.domain import Box, Everywhere, Polyhedron
 from jensen.many import verify_many
-from jensen.network import ReluNetwork
-from jensen.verdict import Status
+from jensen.network.relu_network import ReluNetwork
+from jensen.prover.counterexample import admits, confirmed, counterexample
+from jensen.prover.crossing import Crossing
+from jensen.prover.verdict import Status
 
 SOURCES = Path(jensen.__file__).parent
 LIMIT = 20.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import pickle
@@ -408,9 +409,7 @@ def test_what_passes_the_check_runs_nothing_in_pytorch(members, tmp_path, monkey
         if passed > 40:
             break
         path = written(tmp_path / "m.pt2", members | {PROGRAM: json.dumps(program).encode()})
-        try:
+        with contextlib.suppress(ModelFileError):
             assert load(path).input_size == 3
-        except ModelFileError:
-            pass
         assert not (tmp_path / "trapped").exists()
     assert passed > 5

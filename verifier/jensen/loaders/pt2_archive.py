@@ -48,7 +48,7 @@ _TEXT = re.compile(r"[A-Za-z0-9_ ,.>+<=-]{0,200}")  # modes of operators, sums o
 _SYMBOL = re.compile(r"z?[a-z]{1,3}[0-9]{1,6}")  # s77, u0, zuf3
 _FUNCTIONS = frozenset(
     {"Add", "CeilDiv", "CleanDiv", "Eq", "FloorDiv", "Ge", "Gt", "Integer", "Le", "Lt", "Max"}
-    | {"Min", "Mod", "Mul", "Ne", "PythonMod", "Symbol"}
+    | {"Min", "Mod", "Mul", "Ne", "PythonMod"}
 )
 _ASSUMPTIONS = frozenset({"integer", "nonnegative", "positive", "nonzero", "real", "finite"})
 _ARITHMETIC = (ast.Add, ast.Sub, ast.Mult, ast.FloorDiv, ast.Mod, ast.USub, ast.UAdd)
@@ -270,18 +270,24 @@ def _is_size(node: ast.expr) -> bool:
             return type(value) is bool or (type(value) is int and value < MAX_INTEGER)
         case ast.Name(id=name):
             return bool(_SYMBOL.fullmatch(name)) or name in ("true", "false")
-        case ast.UnaryOp(op=op, operand=part):
-            return isinstance(op, _ARITHMETIC) and _is_size(part)
-        case ast.BinOp(left=left, op=op, right=right):
-            return isinstance(op, _ARITHMETIC) and _is_size(left) and _is_size(right)
-        case ast.Compare(left=left, ops=ops, comparators=others):
-            fine = all(isinstance(op, _COMPARISONS) for op in ops)
-            return fine and all(map(_is_size, [left, *others]))
         case ast.Call(func=ast.Name(id="Symbol"), args=[ast.Constant(value=str(name))]):
             return bool(_SYMBOL.fullmatch(name)) and all(map(_is_assumption, node.keywords))
-        case ast.Call(func=ast.Name(id=function), args=parts, keywords=[]):
-            return function in _FUNCTIONS - {"Symbol"} and all(map(_is_size, parts))
-    return False
+    return _joins_sizes(node)
+
+
+def _joins_sizes(node: ast.expr) -> bool:
+    match node:
+        case ast.UnaryOp(op=op, operand=part):
+            known, parts = isinstance(op, _ARITHMETIC), [part]
+        case ast.BinOp(left=left, op=op, right=right):
+            known, parts = isinstance(op, _ARITHMETIC), [left, right]
+        case ast.Compare(left=left, ops=ops, comparators=others):
+            known, parts = all(isinstance(op, _COMPARISONS) for op in ops), [left, *others]
+        case ast.Call(func=ast.Name(id=function), args=arguments, keywords=[]):
+            known, parts = function in _FUNCTIONS, arguments
+        case _:
+            return False
+    return known and all(map(_is_size, parts))
 
 
 def _is_assumption(item: ast.keyword) -> bool:

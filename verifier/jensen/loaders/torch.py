@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from jensen.errors import MissingExtraError, ModelFileError
 from jensen.loaders.agreement import check_agreement
-from jensen.loaders.onnx import network_from_model
+from jensen.loaders.onnx.reader import network_from_model
 from jensen.loaders.pt2_archive import safe_archive
 from jensen.loaders.quiet import quiet
-from jensen.network import ReluNetwork
+from jensen.network.relu_network import ReluNetwork
 
 FloatArray = NDArray[np.float64]
 
