@@ -33,7 +33,9 @@ def prove_by_midpoint_program(question: Question) -> Outcome:
             return Outcome(note=str(error))
     bounds = (found.lower, found.upper)
     if found.exact_lower > Fraction(options.tolerance):
-        pair = counterexample(question.network, question.domain, found.x, found.y)
+        pair = counterexample(
+            question.network, question.domain, found.x, found.y, inputs=options.inputs
+        )
         if pair is not None:
             return replace(refuted_by(pair), violation_bounds=bounds)
     if found.upper <= options.tolerance + TOLERANCE:

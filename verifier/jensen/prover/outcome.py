@@ -81,7 +81,12 @@ def bent_at(
     network, grouped = question.network, question.prepared.grouped
     evidence = (*never_crossing(grouped, network), *found.values())
     pair = counterexample(
-        network, question.domain, crossing.before, crossing.after, grouped.neurons(group)[0]
+        network,
+        question.domain,
+        crossing.before,
+        crossing.after,
+        grouped.neurons(group)[0],
+        inputs=question.options.inputs,
     )
     if pair is None:
         return Outcome(evidence=evidence, note=_left_open(evidence))

@@ -17,7 +17,7 @@ from jensen.domains.domain import Domain, Everywhere
 from jensen.errors import OptionError
 from jensen.groups.prepared import Prepared, prepare
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.counterexample import Point
+from jensen.prover.counterexample import Point, admits
 from jensen.prover.options import Options
 from jensen.violation.jump_search import JumpSearch
 from jensen_encodings.highs import Progress
@@ -189,20 +189,21 @@ class _Measurement:
             interrupted = True
         times = {"build": built - self._began, "search": time.monotonic() - built}
         status = "interrupted" if interrupted else _status(search)
-        if search.worst is None:
+        worst, network, domain = search.worst, self._prepared.network, self._prepared.domain
+        if worst is None or not admits(domain, worst.crossing.before, worst.crossing.after):
             return self._nothing(status, search.upper, search.nodes, search.lps, times)
-        crossing, network = search.worst.crossing, self._prepared.network
+        crossing = worst.crossing
         return JumpViolation(
             lower=search.lower,
             upper=search.upper,
             point=crossing.middle,
             normal=_unit(crossing.before, crossing.after),
-            exact_squared=search.worst.squared,
+            exact_squared=worst.squared,
             x=crossing.before,
             y=crossing.after,
             exact_violation=crossing.violation,
             slopes=_slopes(network, crossing.before, crossing.middle, crossing.after),
-            neurons=self._prepared.grouped.neurons(search.worst.group),
+            neurons=self._prepared.grouped.neurons(worst.group),
             status=status,
             nodes=search.nodes,
             lps=search.lps,
