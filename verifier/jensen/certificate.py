@@ -23,13 +23,12 @@ import flint
 from jensen import checker
 from jensen.bounded_network import BoundedNetwork
 from jensen.certify import GroupProof, Producer
-from jensen.checker import Claim, Rejected
+from jensen.checker import Claim, Rejected, text_of
 from jensen.domain import Box, Domain, Polyhedron
 from jensen.errors import CertificateError, DomainError
 from jensen.exact import exact_fractions
 from jensen.export import export_bytes
 from jensen.groups import GroupedNetwork
-from jensen.leaf_proof import text_of
 from jensen.lift import cone_of
 from jensen.network import ReluNetwork
 from jensen.polyhedron import relative_interior
