@@ -8,12 +8,19 @@ from typing import Any
 
 import click
 
-from jensen import checker
-from jensen.certificate import domain_record
-from jensen.checker import Claim
-from jensen.cli.common import Indices, chosen_domain, domain_options, stderr_console
-from jensen.domain import Domain, Everywhere
-from jensen.export import export_json
+from jensen.certificate import checker
+from jensen.certificate.certificate import domain_record
+from jensen.certificate.checker import Claim
+from jensen.certificate.model_export import export_json
+from jensen.cli.common import (
+    Indices,
+    chosen_domain,
+    domain_options,
+    fix_option,
+    stderr_console,
+    with_fixed_inputs,
+)
+from jensen.domains.domain import Domain, Everywhere
 from jensen.loaders import load
 
 
@@ -21,6 +28,7 @@ from jensen.loaders import load
 @click.argument("model")
 @click.argument("certificate")
 @domain_options
+@fix_option
 @click.option("--output", type=int, metavar="K", help="The claim is about this output; 0.")
 @click.option(
     "--in",
@@ -39,6 +47,7 @@ def command(
     inputs: tuple[int, ...] | None,
     concave: bool,
     nonconvex: bool,
+    fix: tuple[dict[int, float], ...],
     **settings: Any,
 ) -> int:
     """Check CERTIFICATE against MODEL in exact arithmetic.
@@ -52,7 +61,7 @@ def command(
     Exit code 0: accepted; 1: rejected, or another claim; 2: malformed.
     """
     domain = chosen_domain(settings)
-    code, answer, claim = _run(model, certificate)
+    code, answer, claim = _run(model, certificate, fix)
     anything = (output, inputs, domain) != (None, None, None) or concave or nonconvex
     if claim is not None and anything:
         kind = ("non" if nonconvex else "") + ("concave" if concave else "convex")
@@ -63,10 +72,14 @@ def command(
     return code
 
 
-def _run(model: str, certificate: str) -> tuple[int, str, Claim | None]:
+def _run(
+    model: str, certificate: str, fix: tuple[dict[int, float], ...]
+) -> tuple[int, str, Claim | None]:
     if Path(model).suffix == ".json":
+        if fix:
+            raise click.UsageError("--fix: an exported model is checked as it is; export it anew")
         return checker.run(model, certificate)
-    network = load(model)
+    network = with_fixed_inputs(load(model), fix)
     note = "jensen: the checker takes the weights from this package's reading of the model"
     stderr_console().print(note, style="dim", soft_wrap=True)
     with tempfile.TemporaryDirectory() as folder:
