@@ -215,7 +215,12 @@ class _Verification:
         if outcome.crossing is not None:
             crossing = outcome.crossing
             found = counterexample(
-                self._network, self._domain, crossing.before, crossing.after, outcome.neurons[0]
+                self._network,
+                self._domain,
+                crossing.before,
+                crossing.after,
+                outcome.neurons[0],
+                inputs=self._options.inputs,
             )
             if found is not None:
                 found = replace(found, slope_change=crossing.slope_change)
@@ -252,7 +257,9 @@ class _Verification:
         accepted = self._options.tolerance + MIDPOINT_TOLERANCE
         bounds = (found.lower, found.upper)
         if found.exact_lower > Fraction(self._options.tolerance):
-            pair = counterexample(self._network, self._domain, found.x, found.y)
+            pair = counterexample(
+                self._network, self._domain, found.x, found.y, inputs=self._options.inputs
+            )
             if pair is not None:
                 return replace(self._nonconvex(pair, ()), violation_bounds=bounds)
         if found.upper <= accepted:

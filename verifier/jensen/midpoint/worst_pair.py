@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -17,10 +17,9 @@ from jensen.midpoint.milp import MILP_TOLERANCE, solve_midpoint_program
 from jensen.midpoint.search import search_pairs
 from jensen.network.relu_network import FloatArray, ReluNetwork
 from jensen.processors import available_processors
+from jensen.prover.counterexample import Point, admits, exact_violation
 from jensen_encodings import UnboundedNeuronError
 from jensen_encodings.highs import Progress
-
-Point = tuple[Fraction, ...]
 
 ENGINES = ("tree", "milp")
 MOST_THREADS = 4  # beyond which the interpreter is the bottleneck
@@ -78,12 +77,6 @@ class Violation:
             "nodes": self.nodes,
             "times": dict(self.times),
         }
-
-
-def exact_violation(network: ReluNetwork, x: Sequence[Fraction], y: Sequence[Fraction]) -> Fraction:
-    """Return ``f((x + y) / 2) - (f(x) + f(y)) / 2`` of the first output, in rationals."""
-    middle = [(a + b) / 2 for a, b in zip(x, y, strict=True)]
-    return network.exact(middle)[0] - (network.exact(x)[0] + network.exact(y)[0]) / 2
 
 
 def worst_violation(
@@ -174,12 +167,16 @@ def worst_violation(
             progress=progress,
             threads=threads or min(MOST_THREADS, available_processors()),
         )
+    x, y, exact = _fractions(found.x), _fractions(found.y), found.exact
+    if not admits(box, x, y):  # it would show nothing about the box
+        y = x = _fractions(lower)
+        exact = Fraction(0)
     return Violation(
-        lower=round_down(found.exact),
+        lower=round_down(exact),
         upper=found.upper,
-        x=_fractions(found.x),
-        y=_fractions(found.y),
-        exact_lower=found.exact,
+        x=x,
+        y=y,
+        exact_lower=exact,
         status=found.status,
         tolerance=MILP_TOLERANCE if engine == "milp" else None,
         nodes=found.nodes,

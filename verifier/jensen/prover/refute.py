@@ -58,14 +58,18 @@ def search_lines(
         if deadline is not None and time.monotonic() > deadline:
             return None
         starts, steps = sampler.lines(count)
-        found = _look(network, domain, starts, steps)
+        found = _look(network, domain, starts, steps, inputs)
         if found is not None:
             return found
     return None
 
 
 def _look(
-    network: ReluNetwork, domain: Domain, starts: FloatArray, steps: FloatArray
+    network: ReluNetwork,
+    domain: Domain,
+    starts: FloatArray,
+    steps: FloatArray,
+    inputs: tuple[int, ...] | None,
 ) -> Counterexample | None:
     count, dim = starts.shape
     points = starts[:, None, :] + np.arange(STEPS)[None, :, None] * steps[:, None, :]
@@ -83,7 +87,7 @@ def _look(
             break
         x = [Fraction(float(v)) for v in points[line, step]]
         y = [Fraction(float(v)) for v in points[line, step + 2]]
-        found = counterexample(network, domain, x, y)
+        found = counterexample(network, domain, x, y, inputs=inputs)
         if found is not None:
             return found
     return None

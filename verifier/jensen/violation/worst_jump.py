@@ -19,7 +19,7 @@ from jensen.domains.working_set import lifted_network, working_set
 from jensen.errors import OptionError
 from jensen.groups.groups import group_network
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.counterexample import Point
+from jensen.prover.counterexample import Point, admits
 from jensen.prover.engines import neurons_of
 from jensen.prover.options import Options
 from jensen.violation.jump_search import JumpSearch
@@ -202,20 +202,21 @@ class _Measurement:
             interrupted = True
         times = {"build": built - self._began, "search": time.monotonic() - built}
         status = "interrupted" if interrupted else _status(search)
-        if search.worst is None:
+        worst = search.worst
+        if worst is None or not admits(self._domain, worst.crossing.before, worst.crossing.after):
             return self._nothing(status, search.upper, search.nodes, search.lps, times)
-        crossing = search.worst.crossing
+        crossing = worst.crossing
         return JumpViolation(
             lower=search.lower,
             upper=search.upper,
             point=crossing.middle,
             normal=_unit(crossing.before, crossing.after),
-            exact_squared=search.worst.squared,
+            exact_squared=worst.squared,
             x=crossing.before,
             y=crossing.after,
             exact_violation=crossing.violation,
             slopes=_slopes(self._network, crossing.before, crossing.middle, crossing.after),
-            neurons=neurons_of(net, search.worst.group),
+            neurons=neurons_of(net, worst.group),
             status=status,
             nodes=search.nodes,
             lps=search.lps,
