@@ -37,7 +37,7 @@ ROOMS = (
     {"domains"},
     {"network"},
     {"arithmetic"},
-    {"errors", "text", "processors"},
+    {"errors", "text", "processors", "stopwatch"},
 )
 
 
