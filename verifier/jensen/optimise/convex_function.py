@@ -56,7 +56,7 @@ class ConvexFunction(Function):
 
     References
     ----------
-    docs/optimise.md; docs/theory.md, section 11.
+    docs/optimise.md.
 
     Examples
     --------
@@ -66,8 +66,8 @@ class ConvexFunction(Function):
     >>> f.value([1.5]), f.subgradient([1.5])
     (2.5, array([1.]))
     >>> found = f.minimise(linear=[0.5])
-    >>> found.x, found.lower, found.value
-    (array([0.]), 1.0, 1.0)
+    >>> found.x, found.value, found.gap < 1e-12
+    (array([0.]), 1.0, True)
     >>> f.conjugate([3.0]).value, f.prox([1.25], step=1.0).x
     (3.0, array([0.25]))
     """

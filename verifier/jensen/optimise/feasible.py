@@ -98,6 +98,7 @@ class FeasibleSet:
         if not len(self.e):
             near = self._among_doubles(np.clip(x, self.lower, self.upper))
             if near is not None:
+                near = near + 0.0  # no -0
                 return Restored(near, tuple(Fraction(float(v)) for v in near))
         return self._on_the_hull(x)
 
@@ -105,7 +106,7 @@ class FeasibleSet:
         """Return the largest violation of an equation by a point of doubles, rounded up."""
         sides = zip(self.E.tolist(), self.e.tolist(), strict=True)
         misses = [abs(dot(row, x.tolist()) - Fraction(side)) for row, side in sides]
-        return round_up(max(misses, default=Fraction(0)))
+        return round_up(max(misses, default=Fraction(0))) + 0.0
 
     def _among_doubles(self, x: FloatArray) -> FloatArray | None:
         if satisfied(self.A, self.b, x).all():

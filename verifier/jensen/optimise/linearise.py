@@ -11,7 +11,7 @@ is certain.
 References
 ----------
 N. J. Higham, "Accuracy and Stability of Numerical Algorithms", 2nd ed., 2002, section 3.1.
-docs/theory.md, section 11.
+docs/optimise.md.
 """
 
 from __future__ import annotations
