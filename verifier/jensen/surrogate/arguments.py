@@ -10,7 +10,7 @@ import numpy as np
 import pyomo.environ as pyo
 from pyomo.core.expr.numvalue import is_potentially_variable
 
-from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
+from jensen.domains.domain import Box, Domain
 from jensen.errors import DomainError, OptionError
 from jensen.network.relu_network import FloatArray, ReluNetwork
 from jensen.optimise.ground import Ground, ground_of
@@ -107,11 +107,14 @@ def _sides(variable: Any) -> tuple[float | None, float | None]:
 
 def _without(domain: Domain, numbers: Mapping[int, float], inputs: int) -> Domain:
     """Return the domain of the inputs that are not given as numbers."""
-    if not numbers or isinstance(domain, Everywhere):
+    if not numbers:
         return domain
-    if isinstance(domain, Polyhedron):
-        raise DomainError("numbers among the inputs and a polyhedron: use net.fix_inputs first")
-    lower, upper = domain.bounds(inputs)
+    sides = domain.box_sides(inputs)
+    if sides is None:
+        if domain.has_rows:
+            raise DomainError("numbers among the inputs and a polyhedron: use net.fix_inputs first")
+        return domain
+    lower, upper = sides
     for index, value in numbers.items():
         if not lower[index] <= value <= upper[index]:
             raise DomainError(f"input {index} is {value}, outside the domain")
