@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from jensen.arithmetic.doubles import NotADoubleError, exact_doubles
 from jensen.errors import DomainError
 
 FloatArray = NDArray[np.float64]
@@ -17,9 +18,9 @@ FloatArray = NDArray[np.float64]
 
 def _numbers(value: ArrayLike, what: str) -> FloatArray:
     try:
-        array = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise DomainError(f"{what}: not numbers ({error})") from None
+        array = exact_doubles(value)
+    except NotADoubleError as error:
+        raise DomainError(f"{what}: {error}") from None
     if np.isnan(array).any():
         raise DomainError(f"{what} holds NaN")
     array.flags.writeable = False

@@ -16,6 +16,7 @@ from jensen.errors import DomainError, OptionError
 from jensen.midpoint import worst_pair as midpoint
 from jensen.midpoint.worst_pair import Violation
 from jensen.network.relu_network import ReluNetwork
+from jensen.prover.question import check_subject
 from jensen.prover.verdict import Status
 from jensen.violation.recession import everywhere_violation
 from jensen_encodings.highs import Progress
@@ -78,6 +79,7 @@ def worst_violation(
     >>> round(worst_violation(net, Everywhere()).upper, 4)
     0.5
     """
+    check_subject(network, domain)
     check_supported(domain)
     midpoint.check_gap(gap)
     if engine != "tree" and not isinstance(domain, Box):
