@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
+from jensen.domains.domain import Domain
 from jensen.errors import DomainError, NetworkError, OptionError
 from jensen.groups.prepared import Prepared
 from jensen.network.relu_network import ReluNetwork
@@ -69,7 +69,7 @@ def check_subject(network: Any, domain: Any) -> None:
     NetworkError, DomainError
     """
     check_network(network)
-    if not isinstance(domain, Box | Polyhedron | Everywhere):
+    if not isinstance(domain, Domain):
         raise DomainError(
             f"{_shown(domain)} where a domain is needed: jensen.Box(lower, upper), "
             "jensen.Polyhedron(A, b) or jensen.Everywhere(); a file is read by load_domain"
@@ -104,7 +104,7 @@ def check_question(inputs: int, domain: Domain, options: Options) -> None:
     DomainError, OptionError
     """
     domain.check(inputs)
-    _check_combination(domain, options)
+    _check_combination(inputs, domain, options)
     if options.inputs is not None and not all(0 <= i < inputs for i in options.inputs):
         raise OptionError(f"inputs {list(options.inputs)}: the network has {inputs}, from 0 on")
 
@@ -136,12 +136,12 @@ def claimed(options: Options) -> str:
     return claim
 
 
-def _check_combination(domain: Domain, options: Options) -> None:
+def _check_combination(inputs: int, domain: Domain, options: Options) -> None:
     """Refuse what an engine cannot do, rather than do something else."""
     engine = options.engine
-    if engine is Engine.MILP and isinstance(domain, Polyhedron):
+    if engine is Engine.MILP and domain.has_rows:
         raise OptionError("engine milp decides on a box or everywhere; use engine tree")
-    if engine is Engine.MIDPOINT and not isinstance(domain, Box):
+    if engine is Engine.MIDPOINT and domain.box_sides(inputs) is None:
         raise OptionError("engine midpoint needs a box: the program's big-M are its bounds")
     if engine is Engine.MIDPOINT and options.inputs is not None:
         raise OptionError("engine midpoint does not decide partial convexity; use engine tree")
