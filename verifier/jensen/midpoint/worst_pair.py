@@ -14,7 +14,7 @@ import numpy as np
 
 from jensen.arithmetic.exact import to_double
 from jensen.arithmetic.intervals import round_down, round_up
-from jensen.domains.domain import Box, Domain
+from jensen.domains.domain import Domain
 from jensen.errors import OptionError, SolverError
 from jensen.groups.prepared import Prepared, prepare
 from jensen.groups.twin_groups import twin_groups
@@ -90,7 +90,7 @@ class Violation:
 
 def worst_violation(
     network: ReluNetwork,
-    box: Box,
+    domain: Domain,
     *,
     output: int = 0,
     time_limit: float | None = None,
@@ -106,7 +106,8 @@ def worst_violation(
     Parameters
     ----------
     network : ReluNetwork
-    box : Box
+    domain : Domain
+        A box.
     output : int
         Which output is f.
     time_limit : float or None
@@ -140,7 +141,7 @@ def worst_violation(
         raise OptionError(f"engine {engine!r}: supported are {', '.join(ENGINES)}")
     if threads is not None and threads < 1:
         raise OptionError(f"threads {threads}: at least 1 is needed")
-    prepared = prepare(network, box, output=output)
+    prepared = prepare(network, domain, output=output)
     return measure_pairs(
         prepared,
         deadline=Deadline.after(time_limit),
