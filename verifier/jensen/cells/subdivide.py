@@ -1,0 +1,450 @@
+"""Cut a complex by the kinks of the next level, all units at once.
+
+Edge subdivision after Berzins (ICML 2023), with exact signs and degenerate places right:
+an edge is cut where a sign changes strictly between its ends; a face with both signs of a
+unit is cut between the two points of its boundary where the unit vanishes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jensen.cells.complex import Complex, ExactVertices, IndexArray, SignArray, TooDegenerateError, Vertices
+from jensen.cells.layers import UNIT_ROUNDOFF, Layers
+from jensen.network.relu_network import FloatArray
+
+BoolArray = NDArray[np.bool_]
+
+
+@dataclass(eq=False)
+class Cuts:
+    """Where edges were cut.
+
+    Attributes
+    ----------
+    edge, unit, vertex : int arrays (cuts,)
+        Which edge, by which unit, in which vertex.
+    parent, start, end : int arrays (sub-edges,)
+        The parts: of which edge, and between which vertices.
+    signs : int8 array (sub-edges, units of the level)
+    """
+
+    edge: IndexArray
+    unit: IndexArray
+    vertex: IndexArray
+    parent: IndexArray
+    start: IndexArray
+    end: IndexArray
+    signs: SignArray
+    coincide: bool = False
+
+
+class Subdivision:
+    """Subdivides one complex level by level.
+
+    Parameters
+    ----------
+    layers : Layers
+    complex_ : Complex
+    exact : ExactVertices
+    """
+
+    def __init__(self, layers: Layers, cells: Complex, exact: ExactVertices) -> None:
+        self.layers = layers
+        self.cells = cells
+        self.exact = exact
+        self._rng = np.random.default_rng(20250103)
+
+    # ------------------------------------------------------------------------ signs
+
+    def evaluate(self, level: int) -> None:
+        """Compute z of a level at all vertices, and its exact signs."""
+        points = self.cells.vertices
+        layer = self.layers.layers[level]
+        z = self.layers.evaluate(level, points.points, points.z)
+        # from here on the radius also covers the rounding of this evaluation
+        points.radius = points.radius + self.layers.rounding * np.abs(points.points).max(axis=1)
+        bound = points.radius[:, None] * self.layers.lipschitz[level]
+        signs = (z > bound).astype(np.int8) - (z < -bound).astype(np.int8)
+        if not layer.all_kink:
+            signs[:, ~layer.kink] = 1
+        if not signs.all():
+            self._settle(level, z, signs)
+        points.z[level], points.signs[level] = z, signs
+
+    def _settle(self, level: int, z: FloatArray, signs: SignArray) -> None:
+        """Decide the signs that rounding hides."""
+        rows, units = np.nonzero(signs == 0)
+        may = self._may_differ_from_zero(level, rows, units)
+        z[rows[~may], units[~may]] = 0.0
+        for vertex, unit in zip(rows[may].tolist(), units[may].tolist(), strict=True):
+            sign = self.exact.sign(vertex, level, unit)
+            signs[vertex, unit] = sign
+            if sign == 0 or (sign > 0) != (z[vertex, unit] > 0):
+                z[vertex, unit] = 0.0
+
+    def _may_differ_from_zero(self, level: int, rows: IndexArray, units: IndexArray) -> BoolArray:
+        """Return where some term of the sum is not exactly 0: at infinity many sums are empty."""
+        layer, points = self.layers.layers[level], self.cells.vertices
+        which, at = np.unique(rows, return_inverse=True)
+        filled = np.zeros((len(which), layer.size), dtype=bool)
+        if layer.source is not None:
+            filled |= (points.points[which] != 0) @ (layer.source != 0).T
+        for read in layer.reads:
+            signs = points.signs[read.level][which]
+            filled |= (signs > 0) @ (read.on != 0).T
+            if read.off is not None:
+                filled |= (signs < 0) @ (read.off != 0).T
+        may: BoolArray = filled[at, units]
+        return may
+
+    # ------------------------------------------------------------------------- edges
+
+    def cut_edges(
+        self, level: int, start: IndexArray, end: IndexArray, old: SignArray, face: IndexArray | None
+    ) -> Cuts:
+        """Cut edges by the units of an evaluated level.
+
+        Parameters
+        ----------
+        start, end : int arrays (edges,)
+        old : int8 array (edges, units)
+            Signs of all hidden units on the edges; those of the level are not looked at.
+        face : int array (edges,) or None
+            The face in whose interior an edge runs: equal vertices of several such edges
+            become one. None for edges that share no inner points.
+        """
+        points = self.cells.vertices
+        signs = points.signs[level]
+        at_start, at_end = signs[start], signs[end]
+        edge, unit = np.nonzero(at_start * at_end < 0)
+        edge_signs = np.sign(at_start + at_end)
+        if not len(edge):
+            every = np.arange(len(start))
+            return Cuts(edge, unit, edge, every, start, end, edge_signs)
+        # signs at the new vertices: on their own edge only units that cut it can be 0
+        here = edge_signs[edge]
+        share, spread = self._shares(level, start[edge], end[edge], unit)
+        new = self._new_vertices(level, start[edge], end[edge], unit, share, spread)
+        several = np.bincount(edge, minlength=len(start))[edge] > 1
+        rank = np.zeros(len(edge), dtype=np.intp)
+        first = points.count
+        if several.any():
+            self._order(level, new, first, edge, unit, several, at_start, at_end, here, rank)
+        here[np.arange(len(edge)), unit] = 0
+        new.signs[level] = here
+        for k in points.signs:
+            if k != level:
+                new.signs[k] = old[edge, self.layers.span(k)]
+        # equal points on one edge have equal ranks
+        order = np.argsort(edge * (self.layers.layers[level].size + 1) + rank, kind="stable")
+        edge, unit, rank = edge[order], unit[order], rank[order]
+        same = np.zeros(len(edge), dtype=bool)
+        same[1:] = (edge[1:] == edge[:-1]) & (rank[1:] == rank[:-1])
+        label = np.empty(len(order), dtype=np.intp)
+        if face is None:
+            label[:] = np.cumsum(~same) - 1
+            keep = order[~same]
+        else:
+            keep, label = self._equal_points(level, face[edge], new.signs[level][order], order)
+        vertex = first + label
+        self._append(new, keep)
+        parent, sub_start, sub_end = _parts(edge[~same], vertex[~same], start, end)
+        signs = points.signs[level]
+        sub_signs = np.sign(signs[sub_start] + signs[sub_end])
+        return Cuts(
+            edge, unit, vertex, parent, sub_start, sub_end, sub_signs, coincide=bool(same.any())
+        )
+
+    def _shares(
+        self, level: int, start: IndexArray, end: IndexArray, unit: IndexArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return how far from the start a unit vanishes, as a share, and its uncertainty."""
+        points = self.cells.vertices
+        a, b = np.abs(points.z[level][start, unit]), np.abs(points.z[level][end, unit])
+        slope = self.layers.lipschitz[level][unit]
+        ea, eb = slope * points.radius[start], slope * points.radius[end]
+        total = a + b
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = np.where(total > 0, a / total, 0.5)
+            room = total - ea - eb
+            spread = ((b + eb) * ea + (a + ea) * eb) / (total * room)
+        spread = np.where((room > 0) & (spread < 1), spread, 1.0)
+        return share, spread + 4 * UNIT_ROUNDOFF
+
+    def _new_vertices(
+        self,
+        level: int,
+        start: IndexArray,
+        end: IndexArray,
+        unit: IndexArray,
+        share: FloatArray,
+        spread: FloatArray,
+    ) -> Vertices:
+        points = self.cells.vertices
+        first, second = points.points[start], points.points[end]
+        apart = second - first
+        place = first + share[:, None] * apart
+        radius = np.maximum(points.radius[start], points.radius[end])
+        radius = radius * (1 + 1e-15) + spread * np.abs(apart).max(axis=1)
+        radius += 4 * UNIT_ROUNDOFF * np.abs(place).max(axis=1)
+        z = {}
+        for k, values in points.z.items():
+            z_start = values[start]
+            z[k] = z_start + share[:, None] * (values[end] - z_start)
+        z[level][np.arange(len(unit)), unit] = 0.0
+        parents = np.stack([start, end, np.full(len(unit), level), unit], axis=1)
+        return Vertices(place, radius, parents, z)
+
+    def _order(
+        self,
+        level: int,
+        new: Vertices,
+        first: int,
+        edge: IndexArray,
+        unit: IndexArray,
+        several: BoolArray,
+        at_start: SignArray,
+        at_end: SignArray,
+        here: SignArray,
+        rank: IndexArray,
+    ) -> None:
+        """Find the signs of the other cutting units, and from them the order along the edge."""
+        at = np.flatnonzero(several)
+        cutting = at_start[edge[at]] * at_end[edge[at]] < 0
+        cutting[np.arange(len(at)), unit[at]] = False
+        row, other = np.nonzero(cutting)
+        value = new.z[level][at[row], other]
+        bound = self.layers.lipschitz[level][other] * new.radius[at[row]]
+        sign = (value > bound).astype(np.int8) - (value < -bound).astype(np.int8)
+        for i in np.flatnonzero(sign == 0):
+            sign[i] = self._exact_sign(new.parents[at[row[i]]], level, int(other[i]))
+            if sign[i] == 0 or (sign[i] > 0) != (value[i] > 0):
+                new.z[level][at[row[i]], other[i]] = 0.0
+        here[at[row], other] = sign
+        passed = sign == at_end[edge[at[row]], other]
+        rank[at] = np.bincount(row[passed], minlength=len(at))
+
+    def _exact_sign(self, parents: IndexArray, level: int, unit: int) -> int:
+        """Return the exact sign of a unit at a vertex that is not yet in the complex."""
+        start, end, cut_level, cut = parents.tolist()
+        a = abs(self.exact.z(start, cut_level)[cut, 0])
+        b = abs(self.exact.z(end, cut_level)[cut, 0])
+        # z of the level is affine along the edge
+        value = b * self.exact.z(start, level)[unit, 0] + a * self.exact.z(end, level)[unit, 0]
+        return int(value > 0) - int(value < 0)
+
+    def _equal_points(
+        self, level: int, face: IndexArray, signs: SignArray, order: IndexArray
+    ) -> tuple[IndexArray, IndexArray]:
+        """Number the points inside faces: they are known by which units vanish there."""
+        size = signs.shape[1]
+        if (np.count_nonzero(signs == 0, axis=1) == 2).all():
+            pair = np.nonzero(signs == 0)[1].reshape(-1, 2)
+            key = (face * size + pair[:, 0]) * size + pair[:, 1]
+        else:
+            key = self._key(face, signs)
+        _, chosen, label = np.unique(key, return_index=True, return_inverse=True)
+        if not (signs[chosen[label]] == signs).all():
+            raise TooDegenerateError("equal keys of different vertices")
+        return order[chosen], label
+
+    def _key(self, face: IndexArray, signs: SignArray) -> NDArray[np.uint64]:
+        """Return numbers that are equal for equal faces and signs (and checked where used)."""
+        weights = self._rng.integers(1, 2**42, signs.shape[1]).astype(np.float64)
+        # integers below 2**53: exact in whatever order they are added
+        mixed = (signs @ weights).astype(np.int64).astype(np.uint64)
+        key: NDArray[np.uint64] = mixed * np.uint64(0x9E3779B97F4A7C15)
+        return key + face.astype(np.uint64) * np.uint64(0xD1B54A32D192ED03)
+
+    def _append(self, new: Vertices, keep: IndexArray) -> None:
+        points = self.cells.vertices
+        points.points = np.concatenate([points.points, new.points[keep]])
+        points.radius = np.concatenate([points.radius, new.radius[keep]])
+        points.parents = np.concatenate([points.parents, new.parents[keep]])
+        for k in points.z:
+            points.z[k] = np.concatenate([points.z[k], new.z[k][keep]])
+        for k in points.signs:
+            points.signs[k] = np.concatenate([points.signs[k], new.signs[k][keep]])
+
+    # ------------------------------------------------------------------------- faces
+
+    def split(self, level: int) -> None:
+        """Subdivide the complex by an evaluated level."""
+        cells = self.cells
+        span = self.layers.span(level)
+        before = cells.vertices.count
+        cuts = self.cut_edges(level, cells.edges[:, 0], cells.edges[:, 1], cells.edge_signs, None)
+        degenerate = cuts.coincide or not cells.vertices.signs[level][:before].all()
+        segments = self._segments(level, cuts, before, degenerate)
+        edge_signs = cells.edge_signs[cuts.parent]
+        edge_signs[:, span] = cuts.signs
+        edges = np.stack([cuts.start, cuts.end], axis=1)
+        at_edge, at_face = _inherit(cuts.parent, cells.at_edge, cells.at_face, len(cells.edges))
+        side = edge_signs[at_edge][:, span]
+        sides = None
+        if degenerate:
+            sides = self._face_sides(level, before)
+            zero = side == 0
+            side[zero] = sides[at_face][zero]
+        if segments is not None:
+            face, start, end = segments
+            old = cells.face_signs[face]
+            inner = self.cut_edges(level, start, end, old, face)
+            inner_signs = old[inner.parent]
+            inner_signs[:, span] = inner.signs
+            count = len(edges)
+            edges = np.concatenate([edges, np.stack([inner.start, inner.end], axis=1)])
+            edge_signs = np.concatenate([edge_signs, inner_signs])
+            numbers = count + np.arange(len(inner.start))
+            left, right = self._both_sides(level, inner, face, before)
+            at_edge = np.concatenate([at_edge, numbers, numbers])
+            at_face = np.concatenate([at_face, face[inner.parent], face[inner.parent]])
+            side = np.concatenate([side, left, right])
+        key = self._key(at_face, side)
+        _, chosen, label = np.unique(key, return_index=True, return_inverse=True)
+        if not ((side[chosen[label]] == side).all() and (at_face[chosen[label]] == at_face).all()):
+            raise TooDegenerateError("equal keys of different faces")
+        face_signs = cells.face_signs[at_face[chosen]]
+        face_signs[:, span] = side[chosen]
+        self.cells = Complex(cells.vertices, edges, edge_signs, at_edge, label, face_signs)
+
+    def _segments(
+        self, level: int, cuts: Cuts, before: int, degenerate: bool
+    ) -> tuple[IndexArray, IndexArray, IndexArray] | None:
+        """Return (face, start, end) of the units' segments across old faces."""
+        cells = self.cells
+        size = self.layers.layers[level].size
+        counts, place = _rows_of(cells.at_edge, len(cells.edges))
+        where = np.repeat(np.arange(len(cuts.edge)), counts[cuts.edge])
+        offsets = np.arange(len(where)) - np.repeat(
+            np.cumsum(counts[cuts.edge]) - counts[cuts.edge], counts[cuts.edge]
+        )
+        incidence = place[np.cumsum(counts)[cuts.edge[where]] - counts[cuts.edge[where]] + offsets]
+        face = cells.at_face[incidence]
+        key = face * size + cuts.unit[where]
+        vertex = cuts.vertex[where]
+        if degenerate:
+            key, vertex = self._with_zero_vertices(level, key, vertex, before)
+        if not len(key):
+            return None
+        order = np.argsort(key, kind="stable")
+        key, vertex = key[order], vertex[order]
+        if degenerate:
+            starts = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]]))
+            lengths = np.diff(np.append(starts, len(key)))
+            starts = starts[lengths == 2]
+            key, first, second = key[starts], vertex[starts], vertex[starts + 1]
+        else:
+            if len(key) % 2 or not (key[::2] == key[1::2]).all():
+                raise TooDegenerateError("a face is not cut in two points")
+            key, first, second = key[::2], vertex[::2], vertex[1::2]
+        face = key // size
+        if degenerate:
+            # coincident units cut a face in one segment
+            low, high = np.minimum(first, second), np.maximum(first, second)
+            table = np.stack([face, low, high], axis=1)
+            _, chosen = np.unique(table, axis=0, return_index=True)
+            face, first, second = face[chosen], first[chosen], second[chosen]
+        return (face, first, second) if len(face) else None
+
+    def _with_zero_vertices(
+        self, level: int, key: IndexArray, vertex: IndexArray, before: int
+    ) -> tuple[IndexArray, IndexArray]:
+        """Add the old vertices where a unit vanishes, for faces with both of its signs."""
+        cells = self.cells
+        signs = cells.vertices.signs[level][:before]
+        size = signs.shape[1]
+        face = np.concatenate([cells.at_face, cells.at_face])
+        corner = np.concatenate([cells.edges[cells.at_edge, 0], cells.edges[cells.at_edge, 1]])
+        shape = (len(cells.face_signs), size)
+        plus, minus = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
+        row, unit = np.nonzero(signs[corner] > 0)
+        plus[face[row], unit] = True
+        row, unit = np.nonzero(signs[corner] < 0)
+        minus[face[row], unit] = True
+        row, unit = np.nonzero(signs[corner] == 0)
+        both = (plus & minus)[face[row], unit]
+        row, unit = row[both], unit[both]
+        found = np.unique(np.stack([face[row] * size + unit, corner[row]], axis=1), axis=0)
+        return np.concatenate([key, found[:, 0]]), np.concatenate([vertex, found[:, 1]])
+
+    def _face_sides(self, level: int, before: int) -> SignArray:
+        """Return, for faces on one side of a unit's kink, that side; 0 where z vanishes."""
+        cells = self.cells
+        signs = cells.vertices.signs[level][:before]
+        sides = np.zeros((len(cells.face_signs), signs.shape[1]), dtype=np.int8)
+        for corner in (cells.edges[cells.at_edge, 0], cells.edges[cells.at_edge, 1]):
+            row, unit = np.nonzero(signs[corner])
+            sides[cells.at_face[row], unit] = signs[corner][row, unit]
+        return sides
+
+    def _both_sides(
+        self, level: int, inner: Cuts, face: IndexArray, before: int
+    ) -> tuple[SignArray, SignArray]:
+        """Return the signs on both sides of segments: the units that vanish there change."""
+        left = inner.signs.copy()
+        zero = inner.signs == 0
+        if (np.count_nonzero(zero, axis=1) == 1).all():
+            left[zero] = 1
+            right = inner.signs.copy()
+            right[zero] = -1
+            return left, right
+        right = left.copy()
+        for i in range(len(left)):
+            units = np.flatnonzero(zero[i])
+            direction = self._signs_off(level, int(face[inner.parent[i]]), units)
+            left[i, units], right[i, units] = direction, -direction
+        return left, right
+
+    def _signs_off(self, level: int, face: int, units: IndexArray) -> SignArray:
+        """Return the signs of coincident units at a vertex of an old face off their line."""
+        cells = self.cells
+        corners = cells.edges[cells.at_edge[cells.at_face == face]].reshape(-1)
+        signs = cells.vertices.signs[level][corners][:, units]
+        return signs[np.flatnonzero(signs.any(axis=1))[0]]
+
+    def forget(self, level: int) -> None:
+        """Drop values of levels that no later level reads."""
+        points = self.cells.vertices
+        for k in [k for k in points.z if self.layers.last_reader[k] <= level]:
+            del points.z[k]
+            del points.signs[k]
+
+
+def _parts(
+    edge: IndexArray, vertex: IndexArray, start: IndexArray, end: IndexArray
+) -> tuple[IndexArray, IndexArray, IndexArray]:
+    """Return (parent, start, end) of the parts of edges cut in sorted vertices."""
+    whole = np.ones(len(start), dtype=bool)
+    whole[edge] = False
+    uncut = np.flatnonzero(whole)
+    first = np.ones(len(edge), dtype=bool)
+    first[1:] = edge[1:] != edge[:-1]
+    last = np.roll(first, -1)
+    before = np.where(first, start[edge], np.roll(vertex, 1))
+    parent = np.concatenate([uncut, edge, edge[last]])
+    starts = np.concatenate([start[uncut], before, vertex[last]])
+    ends = np.concatenate([end[uncut], vertex, end[edge[last]]])
+    return parent, starts, ends
+
+
+def _rows_of(keys: IndexArray, count: int) -> tuple[IndexArray, IndexArray]:
+    """Return how often every key occurs, and the places sorted by key."""
+    return np.bincount(keys, minlength=count), np.argsort(keys, kind="stable")
+
+
+def _inherit(
+    parent: IndexArray, at_edge: IndexArray, at_face: IndexArray, edges: int
+) -> tuple[IndexArray, IndexArray]:
+    """Return the incidences of sub-edges: those of their parents."""
+    counts, place = _rows_of(at_edge, edges)
+    ends = np.cumsum(counts)
+    each = counts[parent]
+    number = np.repeat(np.arange(len(parent)), each)
+    offset = np.arange(len(number)) - np.repeat(np.cumsum(each) - each, each)
+    incidence = place[ends[parent[number]] - counts[parent[number]] + offset]
+    return number, at_face[incidence]
