@@ -94,10 +94,11 @@ class ExactVertices:
         self._vertices = vertices
         self._limit = limit
         self._points: dict[int, Any] = {}
-        self._values: dict[tuple[int, int], Any] = {}
+        self._passed: dict[tuple[int, int], tuple[Any, Any]] = {}
+        self._units: dict[tuple[int, int, int], Any] = {}
 
     def point(self, vertex: int) -> Any:
-        """Return a vertex as an ``fmpq_mat`` column, its last coordinate 1 or 0."""
+        """Return a vertex as an ``fmpq_mat`` column, its last coordinate 1, 0 or -1."""
         found = self._points.get(vertex)
         if found is None:
             found = self._points[vertex] = self._compute(vertex)
@@ -108,23 +109,40 @@ class ExactVertices:
         if start < 0:
             values = [rational(v) for v in self._vertices.points[vertex].tolist()]
             return flint.fmpq_mat(len(values), 1, values)
-        at_start, at_end = abs(self.z(start, level)[unit, 0]), abs(self.z(end, level)[unit, 0])
+        at_start, at_end = abs(self.z(start, level, unit)), abs(self.z(end, level, unit))
         point = at_end * self.point(start) + at_start * self.point(end)
-        last = point[point.nrows() - 1, 0]
+        last = abs(point[point.nrows() - 1, 0])
         scale = last if last != 0 else max(abs(row[0]) for row in point.tolist())
         return point * (ONE / scale)
 
-    def z(self, vertex: int, level: int) -> Any:
-        """Return the pre-activations of a level at a vertex, as an ``fmpq_mat`` column."""
+    def passed(self, vertex: int, level: int) -> tuple[Any, Any]:
+        """Return what a level passes on at a vertex."""
         key = (vertex, level)
-        if key not in self._values:
-            if self._limit is not None and len(self._values) >= self._limit:
-                raise TooDegenerateError(f"more than {self._limit} exact evaluations")
-            before = {read.level: self.z(vertex, read.level) for read in self._layers.layers[level].reads}
-            self._values[key] = self._layers.exact_value(level, self.point(vertex), before)
-        return self._values[key]
+        if key not in self._passed:
+            self._count()
+            value = self._layers.exact_value(level, self.point(vertex), self._before(vertex, level))
+            self._passed[key] = self._layers.exact_passed(level, value)
+        return self._passed[key]
+
+    def _before(self, vertex: int, level: int) -> dict[int, tuple[Any, Any]]:
+        reads = self._layers.layers[level].reads
+        return {read.level: self.passed(vertex, read.level) for read in reads}
+
+    def z(self, vertex: int, level: int, unit: int) -> Any:
+        """Return a pre-activation at a vertex as ``fmpq``."""
+        key = (vertex, level, unit)
+        if key not in self._units:
+            self._count()
+            self._units[key] = self._layers.exact_unit(
+                level, unit, self.point(vertex), self._before(vertex, level)
+            )
+        return self._units[key]
+
+    def _count(self) -> None:
+        if self._limit is not None and len(self._passed) + len(self._units) >= self._limit:
+            raise TooDegenerateError(f"more than {self._limit} exact evaluations")
 
     def sign(self, vertex: int, level: int, unit: int) -> int:
         """Return the exact sign of a pre-activation at a vertex."""
-        value = self.z(vertex, level)[unit, 0]
+        value = self.z(vertex, level, unit)
         return int(value > 0) - int(value < 0)

@@ -120,13 +120,13 @@ class Layers:
                     usable &= _is_usable(np.abs(read.off))
                     size = np.maximum(size, np.abs(read.off))
                 bound += size @ self.lipschitz[read.level]
-                terms += 2 * read.on.shape[1]
+                terms += read.on.shape[1] * (1 if read.off is None else 2)
             self.lipschitz.append(bound * (1 + 1e-12))
             terms += 8
         self.usable = usable and all(
             np.isfinite(bound).all() and bound.max(initial=0.0) < LARGEST for bound in self.lipschitz
         )
-        self.rounding = 4 * UNIT_ROUNDOFF * terms
+        self.rounding = 1.1 * UNIT_ROUNDOFF * terms
         sizes = [layer.size for layer in self.layers[:-1]]
         self.columns = np.concatenate([[0], np.cumsum(sizes)]).astype(np.intp)
 
@@ -165,21 +165,55 @@ class Layers:
                 total += np.where(reads.kink, np.minimum(z, 0.0), 0.0) @ read.off.T
         return total
 
-    def exact_value(self, level: int, point: Any, values: Mapping[int, Any]) -> Any:
+    def exact_passed(self, level: int, z: Any) -> tuple[Any, Any]:
+        """Return what a level passes on at an exact point: columns for the on- and off-slopes."""
+        kink = self.layers[level].kink
+        values = [row[0] for row in z.tolist()]
+        up = [v if v > 0 or not k else ZERO for v, k in zip(values, kink, strict=True)]
+        down = [v if v < 0 and k else ZERO for v, k in zip(values, kink, strict=True)]
+        return flint.fmpq_mat(len(up), 1, up), flint.fmpq_mat(len(down), 1, down)
+
+    def exact_value(self, level: int, point: Any, passed: Mapping[int, tuple[Any, Any]]) -> Any:
         """Return z of a level at one exact point as an ``fmpq_mat`` column."""
-        weights = self.layers[level].exact_weights
-        total = flint.fmpq_mat(self.layers[level].size, 1)
+        layer, weights = self.layers[level], self.layers[level].exact_weights
+        total = flint.fmpq_mat(layer.size, 1)
         if weights.source is not None:
             total += weights.source * point
-        for read, (on, off) in zip(self.layers[level].reads, weights.reads, strict=True):
-            kink = self.layers[read.level].kink
-            z = [row[0] for row in values[read.level].tolist()]
-            up = [v if v > 0 or not k else ZERO for v, k in zip(z, kink, strict=True)]
-            total += on * flint.fmpq_mat(len(z), 1, up)
+        for read, (on, off) in zip(layer.reads, weights.reads, strict=True):
+            total += on * passed[read.level][0]
             if off is not None:
-                down = [v if v < 0 and k else ZERO for v, k in zip(z, kink, strict=True)]
-                total += off * flint.fmpq_mat(len(z), 1, down)
+                total += off * passed[read.level][1]
         return total
+
+    def exact_unit(
+        self, level: int, unit: int, point: Any, passed: Mapping[int, tuple[Any, Any]]
+    ) -> Any:
+        """Return z of one unit at one exact point as ``fmpq``."""
+        source, reads = self._exact_row(level, unit)
+        total = ZERO if source is None else (source * point)[0, 0]
+        for read, (on, off) in zip(self.layers[level].reads, reads, strict=True):
+            total += (on * passed[read.level][0])[0, 0]
+            if off is not None:
+                total += (off * passed[read.level][1])[0, 0]
+        return total
+
+    def _exact_row(self, level: int, unit: int) -> tuple[Any | None, list[tuple[Any, Any | None]]]:
+        key = (level, unit)
+        if key not in self._rows:
+            weights = self.layers[level].exact_weights
+            self._rows[key] = (
+                None if weights.source is None else _row(weights.source, unit),
+                [(_row(on, unit), None if off is None else _row(off, unit)) for on, off in weights.reads],
+            )
+        return self._rows[key]
+
+    @cached_property
+    def _rows(self) -> dict[tuple[int, int], Any]:
+        return {}
+
+
+def _row(values: Any, row: int) -> Any:
+    return flint.fmpq_mat(1, values.ncols(), [values[row, k] for k in range(values.ncols())])
 
 
 def _is_usable(size: FloatArray) -> bool:

@@ -18,6 +18,8 @@ from jensen.network.relu_network import FloatArray
 
 BoolArray = NDArray[np.bool_]
 
+CHUNK = 1 << 13  # rows of signs that are turned into doubles at a time
+
 
 @dataclass(eq=False)
 class Cuts:
@@ -125,33 +127,34 @@ class Subdivision:
         if not len(edge):
             every = np.arange(len(start))
             return Cuts(edge, unit, edge, every, start, end, edge_signs)
-        # signs at the new vertices: on their own edge only units that cut it can be 0
-        here = edge_signs[edge]
         share, spread = self._shares(level, start[edge], end[edge], unit)
-        new = self._new_vertices(level, start[edge], end[edge], unit, share, spread)
-        several = np.bincount(edge, minlength=len(start))[edge] > 1
-        rank = np.zeros(len(edge), dtype=np.intp)
-        first = points.count
-        if several.any():
-            self._order(level, new, first, edge, unit, several, at_start, at_end, here, rank)
-        here[np.arange(len(edge)), unit] = 0
-        new.signs[level] = here
-        for k in points.signs:
-            if k != level:
-                new.signs[k] = old[edge, self.layers.span(k)]
+        rank, here = self._order(level, start, end, edge, unit, share, spread, edge_signs)
         # equal points on one edge have equal ranks
         order = np.argsort(edge * (self.layers.layers[level].size + 1) + rank, kind="stable")
-        edge, unit, rank = edge[order], unit[order], rank[order]
+        edge, unit, rank, here = edge[order], unit[order], rank[order], here[order]
         same = np.zeros(len(edge), dtype=bool)
         same[1:] = (edge[1:] == edge[:-1]) & (rank[1:] == rank[:-1])
-        label = np.empty(len(order), dtype=np.intp)
+        first = points.count
         if face is None:
-            label[:] = np.cumsum(~same) - 1
-            keep = order[~same]
+            keep, label = np.flatnonzero(~same), np.cumsum(~same) - 1
         else:
-            keep, label = self._equal_points(level, face[edge], new.signs[level][order], order)
+            keep, label = self._equal_points(face[edge], here)
+        chosen = order[keep]
+        self._append(
+            level,
+            start[edge[keep]],
+            end[edge[keep]],
+            unit[keep],
+            share[chosen],
+            spread[chosen],
+            face is None,
+        )
+        points.signs[level] = np.concatenate([signs, here[keep]])
+        for k in points.signs:
+            if k != level:
+                added = old[edge[keep], self.layers.span(k)]
+                points.signs[k] = np.concatenate([points.signs[k], added])
         vertex = first + label
-        self._append(new, keep)
         parent, sub_start, sub_end = _parts(edge[~same], vertex[~same], start, end)
         signs = points.signs[level]
         sub_signs = np.sign(signs[sub_start] + signs[sub_end])
@@ -175,7 +178,7 @@ class Subdivision:
         spread = np.where((room > 0) & (spread < 1), spread, 1.0)
         return share, spread + 4 * UNIT_ROUNDOFF
 
-    def _new_vertices(
+    def _append(
         self,
         level: int,
         start: IndexArray,
@@ -183,62 +186,119 @@ class Subdivision:
         unit: IndexArray,
         share: FloatArray,
         spread: FloatArray,
-    ) -> Vertices:
+        first_round: bool,
+    ) -> None:
+        """Add vertices between others, with z of the levels that will be read."""
         points = self.cells.vertices
-        first, second = points.points[start], points.points[end]
-        apart = second - first
+        first = points.points[start]
+        apart = points.points[end] - first
         place = first + share[:, None] * apart
-        radius = np.maximum(points.radius[start], points.radius[end])
-        radius = radius * (1 + 1e-15) + spread * np.abs(apart).max(axis=1)
+        radius = np.maximum(points.radius[start], points.radius[end]) * (1 + 1e-15)
+        radius += spread * np.abs(apart).max(axis=1)
         radius += 4 * UNIT_ROUNDOFF * np.abs(place).max(axis=1)
-        z = {}
         for k, values in points.z.items():
-            z_start = values[start]
-            z[k] = z_start + share[:, None] * (values[end] - z_start)
-        z[level][np.arange(len(unit)), unit] = 0.0
+            if self.layers.last_reader[k] > level or (k == level and first_round):
+                z_start = values[start]
+                z = z_start + share[:, None] * (values[end] - z_start)
+                if k == level:
+                    z[np.arange(len(unit)), unit] = 0.0
+                points.z[k] = np.concatenate([values, z])
         parents = np.stack([start, end, np.full(len(unit), level), unit], axis=1)
-        return Vertices(place, radius, parents, z)
+        points.points = np.concatenate([points.points, place])
+        points.radius = np.concatenate([points.radius, radius])
+        points.parents = np.concatenate([points.parents, parents])
 
     def _order(
         self,
         level: int,
-        new: Vertices,
-        first: int,
+        start: IndexArray,
+        end: IndexArray,
         edge: IndexArray,
         unit: IndexArray,
-        several: BoolArray,
-        at_start: SignArray,
-        at_end: SignArray,
-        here: SignArray,
-        rank: IndexArray,
-    ) -> None:
-        """Find the signs of the other cutting units, and from them the order along the edge."""
-        at = np.flatnonzero(several)
-        cutting = at_start[edge[at]] * at_end[edge[at]] < 0
-        cutting[np.arange(len(at)), unit[at]] = False
-        row, other = np.nonzero(cutting)
-        value = new.z[level][at[row], other]
-        bound = self.layers.lipschitz[level][other] * new.radius[at[row]]
-        sign = (value > bound).astype(np.int8) - (value < -bound).astype(np.int8)
-        for i in np.flatnonzero(sign == 0):
-            sign[i] = self._exact_sign(new.parents[at[row[i]]], level, int(other[i]))
-            if sign[i] == 0 or (sign[i] > 0) != (value[i] > 0):
-                new.z[level][at[row[i]], other[i]] = 0.0
-        here[at[row], other] = sign
-        passed = sign == at_end[edge[at[row]], other]
-        rank[at] = np.bincount(row[passed], minlength=len(at))
+        share: FloatArray,
+        spread: FloatArray,
+        edge_signs: SignArray,
+    ) -> tuple[IndexArray, SignArray]:
+        """Find the order of the cuts along every edge, and from it the signs there.
 
-    def _exact_sign(self, parents: IndexArray, level: int, unit: int) -> int:
-        """Return the exact sign of a unit at a vertex that is not yet in the complex."""
-        start, end, cut_level, cut = parents.tolist()
-        a = abs(self.exact.z(start, cut_level)[cut, 0])
-        b = abs(self.exact.z(end, cut_level)[cut, 0])
+        Returns
+        -------
+        rank : int array (cuts,)
+            How many units have changed sign on the edge before the cut.
+        here : int8 array (cuts, units of the level)
+            On its own edge only units that cut it, too, can have other signs at a cut.
+        """
+        counts = np.bincount(edge, minlength=len(start))
+        here = edge_signs[edge]
+        rank = np.zeros(len(edge), dtype=np.intp)
+        several = np.flatnonzero(counts[edge] > 1)
+        if len(several):
+            order = several[np.lexsort((share[several], edge[several]))]
+            sorted_edge = edge[order]
+            first = np.concatenate([[True], sorted_edge[1:] != sorted_edge[:-1]])
+            rank[order] = np.arange(len(order)) - np.flatnonzero(first)[np.cumsum(first) - 1]
+            gap = share[order[1:]] - share[order[:-1]]
+            close = ~first[1:] & (gap <= 1.01 * (spread[order[1:]] + spread[order[:-1]]))
+            here[several] = self._signs_by_rank(
+                level, start, edge[several], unit[several], rank[several], here[several]
+            )
+            doubtful = np.unique(sorted_edge[1:][close])
+            if len(doubtful):
+                at = np.flatnonzero(np.isin(edge, doubtful))
+                rank[at] = self._exact_order(level, start, end, edge[at], unit[at], at, here)
+        here[np.arange(len(edge)), unit] = 0
+        return rank, here
+
+    def _signs_by_rank(
+        self,
+        level: int,
+        start: IndexArray,
+        edge: IndexArray,
+        unit: IndexArray,
+        rank: IndexArray,
+        here: SignArray,
+    ) -> SignArray:
+        """Return the signs at cuts: units that cut later still have the sign of the start."""
+        which, row = np.unique(edge, return_inverse=True)
+        at_start = self.cells.vertices.signs[level][start[which]]
+        ranks = np.full(at_start.shape, -1, dtype=np.int32)
+        ranks[row, unit] = rank
+        others = ranks[row]
+        ahead = np.sign(others - rank[:, None]).astype(np.int8) * at_start[row]
+        return np.where(others < 0, here, ahead)
+
+    def _exact_order(
+        self,
+        level: int,
+        start: IndexArray,
+        end: IndexArray,
+        edge: IndexArray,
+        unit: IndexArray,
+        at: IndexArray,
+        here: SignArray,
+    ) -> IndexArray:
+        """Order cuts by exact signs; units that vanish in one point get equal ranks."""
+        signs = self.cells.vertices.signs[level]
+        rank = np.zeros(len(edge), dtype=np.intp)
+        for i, (e, j) in enumerate(zip(edge.tolist(), unit.tolist(), strict=True)):
+            first, last = int(start[e]), int(end[e])
+            for other in unit[edge == e].tolist():
+                if other != j:
+                    sign = self._exact_sign(first, last, level, j, other)
+                    here[at[i], other] = sign
+                    rank[i] += sign == signs[last, other]
+        return rank
+
+    def _exact_sign(self, start: int, end: int, level: int, unit: int, other: int) -> int:
+        """Return the exact sign of another unit where a unit cuts an edge."""
+        z = self.exact.z
         # z of the level is affine along the edge
-        value = b * self.exact.z(start, level)[unit, 0] + a * self.exact.z(end, level)[unit, 0]
+        value = abs(z(end, level, unit)) * z(start, level, other)
+        value += abs(z(start, level, unit)) * z(end, level, other)
         return int(value > 0) - int(value < 0)
 
     def _equal_points(
-        self, level: int, face: IndexArray, signs: SignArray, order: IndexArray
+        self, face: IndexArray, signs: SignArray
     ) -> tuple[IndexArray, IndexArray]:
         """Number the points inside faces: they are known by which units vanish there."""
         size = signs.shape[1]
@@ -250,25 +310,18 @@ class Subdivision:
         _, chosen, label = np.unique(key, return_index=True, return_inverse=True)
         if not (signs[chosen[label]] == signs).all():
             raise TooDegenerateError("equal keys of different vertices")
-        return order[chosen], label
+        return chosen, label
 
     def _key(self, face: IndexArray, signs: SignArray) -> NDArray[np.uint64]:
         """Return numbers that are equal for equal faces and signs (and checked where used)."""
         weights = self._rng.integers(1, 2**42, signs.shape[1]).astype(np.float64)
         # integers below 2**53: exact in whatever order they are added
-        mixed = (signs @ weights).astype(np.int64).astype(np.uint64)
-        key: NDArray[np.uint64] = mixed * np.uint64(0x9E3779B97F4A7C15)
+        mixed = np.empty(len(signs), dtype=np.int64)
+        for first in range(0, len(signs), CHUNK):
+            part = slice(first, first + CHUNK)
+            mixed[part] = signs[part].astype(np.float64) @ weights
+        key: NDArray[np.uint64] = mixed.view(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
         return key + face.astype(np.uint64) * np.uint64(0xD1B54A32D192ED03)
-
-    def _append(self, new: Vertices, keep: IndexArray) -> None:
-        points = self.cells.vertices
-        points.points = np.concatenate([points.points, new.points[keep]])
-        points.radius = np.concatenate([points.radius, new.radius[keep]])
-        points.parents = np.concatenate([points.parents, new.parents[keep]])
-        for k in points.z:
-            points.z[k] = np.concatenate([points.z[k], new.z[k][keep]])
-        for k in points.signs:
-            points.signs[k] = np.concatenate([points.signs[k], new.signs[k][keep]])
 
     # ------------------------------------------------------------------------- faces
 
