@@ -221,20 +221,29 @@ def _is_usable(size: FloatArray) -> bool:
     return bool((size <= LARGEST).all() and ((size == 0) | (size >= SMALLEST)).all())
 
 
-def layers_of_network(network: ReluNetwork, scale: FloatArray) -> Layers:
+def layers_of_network(
+    network: ReluNetwork, scale: FloatArray, rows: Layer | None = None
+) -> Layers:
     """Take a network with one output as it is: every neuron is a unit.
+
+    A network of one input gets a second one that nothing depends on.
 
     Parameters
     ----------
     scale : array (inputs,)
         Powers of two; the first coordinates are ``x / scale``.
+    rows : Layer, optional
+        A level to put in front.
     """
-    index = {INPUT: SOURCE} | {block.name: k for k, block in enumerate(network.blocks)}
-    layers = []
+    first = 0 if rows is None else 1
+    index = {INPUT: SOURCE} | {block.name: k + first for k, block in enumerate(network.blocks)}
+    layers = [] if rows is None else [rows]
+    inputs = network.input_size
+    coordinates = max(inputs, 2) + 1
     for block in network.blocks:
-        source = np.zeros((block.size, network.input_size + 1))
+        source = np.zeros((block.size, coordinates))
         if INPUT in block.weights:
-            source[:, :-1] = _dense(block.weights[INPUT]) * scale
+            source[:, :inputs] = _dense(block.weights[INPUT]) * scale
         source[:, -1] = block.bias
         reads = tuple(
             Reading(index[name], _dense(weight), None)
@@ -243,7 +252,7 @@ def layers_of_network(network: ReluNetwork, scale: FloatArray) -> Layers:
         )
         kink = np.full(block.size, block.is_relu and block.name != OUTPUT)
         layers.append(Layer(source, reads, kink, _exact_of(source, reads)))
-    return Layers(layers, network.input_size + 1)
+    return Layers(layers, coordinates)
 
 
 def _dense(weight: Any) -> FloatArray:

@@ -1,0 +1,293 @@
+"""Few inputs: look at every kink everywhere, along the edges of the complex.
+
+In the plane a kink is a line or a polyline, cut into edges by the others; J of the unit that
+bends is a constant on each. All edges are found and looked at in one pass per level
+(:mod:`jensen.cells`), so that the sign of every jump is known. The last level need not be cut
+into cells: only where its units change sign on the other kinks matters.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from jensen.cells.complex import ExactVertices, IndexArray, SignArray, TooDegenerateError
+from jensen.cells.jumps import carry, rounding_of
+from jensen.cells.layers import Layers, layers_of_network
+from jensen.cells.start import coordinate_scale, domain_rows, is_flat, keep_inside, starting_complex
+from jensen.cells.subdivide import Subdivision
+from jensen.domains.domain import Domain, Everywhere, Polyhedron
+from jensen.network.relu_network import FloatArray, ReluNetwork
+from jensen.prover.counterexample import counterexample
+from jensen.prover.verdict import Counterexample
+
+EXACT_LIMIT = 4000  # exact evaluations before the walk gives up
+SIZE_LIMIT = 2e8  # signs held at a time (edges times units)
+CHUNK = 1 << 22  # numbers in a table of patterns at a time
+STEPS = 2.0 ** -np.arange(1, 40, 3)
+
+
+@dataclass(frozen=True, eq=False)
+class Walked:
+    """What the walk found out.
+
+    Attributes
+    ----------
+    proved : bool
+        J >= 0 on every edge: the network is convex on the domain.
+    pair : Counterexample or None
+    """
+
+    proved: bool
+    pair: Counterexample | None = None
+
+
+def can_walk(network: ReluNetwork, domain: Domain) -> bool:
+    """Whether a network and a domain are of the kind that is walked."""
+    inputs = network.input_size
+    if inputs > 2 or is_flat(domain, inputs):
+        return False
+    return not (inputs == 1 and isinstance(domain, Polyhedron))
+
+
+def walk_kinks(
+    network: ReluNetwork,
+    domain: Domain,
+    closed: dict[str, np.ndarray],
+    deadline: float | None = None,
+) -> Walked | None:
+    """Decide convexity in one or two inputs; None if it was too degenerate or too large.
+
+    Parameters
+    ----------
+    network : ReluNetwork
+        With one output.
+    domain : Domain
+        With an interior, as far as it is a box.
+    closed : mapping from block name to bool array (size,)
+        Neurons whose J is known to be >= 0 under every pattern.
+    deadline : float or None
+        On the clock of ``time.monotonic``.
+    """
+    try:
+        return _Walk(network, domain, closed, deadline).run()
+    except TooDegenerateError:
+        return None
+
+
+class _Walk:
+    def __init__(
+        self,
+        network: ReluNetwork,
+        domain: Domain,
+        closed: dict[str, np.ndarray],
+        deadline: float | None,
+    ) -> None:
+        self._network = network
+        self._domain = domain
+        self._deadline = deadline
+        self._scale = coordinate_scale(network, domain)
+        rows = domain_rows(domain, self._scale)
+        self._first = 0 if rows is None else 1
+        self.layers = layers_of_network(network, self._scale, rows)
+        ok = [closed[block.name] if block.is_relu else np.ones(block.size, dtype=bool) for block in network.hidden]
+        start = [] if rows is None else [np.ones(rows.size, dtype=bool)]
+        self._closed = np.concatenate([*start, *ok]) if ok else np.zeros(0, dtype=bool)
+        self._level_of = np.repeat(np.arange(len(self.layers.layers) - 1), np.diff(self.layers.columns))
+
+    def run(self) -> Walked | None:
+        layers = self.layers
+        if not layers.usable or not len(layers.hidden):
+            return None
+        cells = starting_complex(self._domain, self._scale, layers.width)
+        exact = ExactVertices(layers, cells.vertices, EXACT_LIMIT)
+        division = Subdivision(layers, cells, exact)
+        last = layers.hidden[-1]
+        for level in layers.hidden:
+            if self._is_over(division):
+                return None
+            division.evaluate(level)
+            if level == last and level >= self._first:
+                found = self._last_level(division, level)
+                if found is not None:
+                    return found
+            division.split(level)
+            division.forget(level)
+            if level < self._first:
+                division.cells = keep_inside(division.cells, layers.layers[0].size)
+                if not len(division.cells.face_signs):
+                    return None
+        return self._every_edge(division)
+
+    def _is_over(self, division: Subdivision) -> bool:
+        late = self._deadline is not None and time.monotonic() > self._deadline
+        return late or division.cells.edge_signs.size > SIZE_LIMIT
+
+    # ------------------------------------------------------------- the last level, quickly
+
+    def _last_level(self, division: Subdivision, level: int) -> Walked | None:
+        """Decide without cutting the complex by the last level; None if that does not do."""
+        cells, layers = division.cells, self.layers
+        span = layers.span(level)
+        signs = cells.vertices.signs[level]
+        out = layers.layers[-1]
+        weights = np.zeros(layers.layers[level].size)
+        for read in out.reads:
+            if read.level == level:
+                weights = read.on[0]
+        bending = (weights < 0) & layers.layers[level].kink
+        start, end = cells.edges[:, 0], cells.edges[:, 1]
+        if bending.any():
+            if not signs[:, bending].all():
+                return None
+            crossed = signs[start][:, bending] != signs[end][:, bending]
+            if crossed.any():
+                return self._try_last(division, level, np.flatnonzero(bending), crossed)
+        zero = cells.edge_signs == 0
+        zero[:, span.start :] = False
+        count = np.count_nonzero(zero, axis=1)
+        if (count > 1).any():
+            return None
+        open_edges, column = np.nonzero(zero & ~self._closed)
+        if not len(open_edges):
+            return Walked(proved=True)
+        bends = self._level_of[column], column - layers.columns[self._level_of[column]]
+        return self._jumps(division, level, open_edges, bends, weights)
+
+    def _jumps(
+        self,
+        division: Subdivision,
+        level: int,
+        edges: IndexArray,
+        bends: tuple[IndexArray, IndexArray],
+        weights: FloatArray,
+    ) -> Walked | None:
+        """Look at J on every part of the edges between the kinks of the last level."""
+        layers, cells = self.layers, division.cells
+        size = layers.layers[level].size
+        step = max(1, CHUNK // max(1, layers.width))
+        worst: list[tuple[float, int, float]] = []
+        for first in range(0, len(edges), step):
+            part = slice(first, first + step)
+            found = self._part(division, level, edges[part], (bends[0][part], bends[1][part]), weights, size)
+            if found is None:
+                return None
+            worst += found
+        if not worst:
+            return Walked(proved=True)
+        for _, edge, share in sorted(worst)[:8]:
+            pair = self._pair(division, edge, share)
+            if pair is not None:
+                return Walked(proved=False, pair=pair)
+        return None
+
+    def _part(self, division, level, edges, bends, weights, size):  # type: ignore[no-untyped-def]
+        layers, cells = self.layers, division.cells
+        signs = cells.vertices.signs[level]
+        start, end = cells.edges[edges, 0], cells.edges[edges, 1]
+        at_start, at_end = signs[start], signs[end]
+        carried = carry(layers, *bends, cells.edge_signs[edges], level)
+        direct, direct_size = self._direct(carried, bends, cells.edge_signs[edges], level)
+        change, change_size = carried.get(level, (np.zeros((len(edges), size)),) * 2)
+        coefficient, coefficient_size = change * weights, change_size * np.abs(weights)
+        base = at_start + at_end
+        both = (at_start == 0) & (at_end == 0) & (coefficient_size != 0)
+        if both.any():
+            return None
+        edge, unit = np.nonzero(at_start * at_end < 0)
+        share, spread = division._shares(level, start[edge], end[edge], unit)
+        order = np.lexsort((share, edge))
+        edge, unit, share, spread = edge[order], unit[order], share[order], spread[order]
+        counts = np.bincount(edge, minlength=len(edges))
+        offset = np.cumsum(counts) - counts
+        rank = np.arange(len(edge)) - offset[edge]
+        ranks = np.full(at_start.shape, size, dtype=np.int32)
+        ranks[edge, unit] = rank
+        row = np.repeat(np.arange(len(edges)), counts + 1)
+        place = np.arange(len(row)) - np.repeat(offset + np.arange(len(edges)), counts + 1)
+        # units that do not cut the edge have a rank beyond all places
+        here = np.where(base != 0, base, at_start)[row]
+        on = np.where(place[:, None] <= ranks[row], here, -here) > 0
+        jump = np.einsum("ij,ij->i", on, coefficient[row]) + direct[row]
+        total = np.einsum("ij,ij->i", on, coefficient_size[row]) + direct_size[row]
+        error = rounding_of(layers) * total
+        gap_low = np.zeros(len(row))
+        gap_high = np.ones(len(row))
+        last = np.cumsum(counts + 1) - 1
+        inner = np.ones(len(row), dtype=bool)
+        inner[last] = False
+        gap_high[inner] = share
+        gap_low[np.flatnonzero(inner) + 1] = share
+        width = np.zeros(len(row))
+        width[inner] += spread
+        width[np.flatnonzero(inner) + 1] += spread
+        certain = gap_high - gap_low > 1.01 * width
+        if not certain.all():
+            cuts = ranks < size
+            free = np.minimum(np.where(cuts, coefficient, 0.0), 0.0).sum(axis=1)
+            fixed = np.einsum("ij,ij->i", (here > 0) & ~cuts[row], coefficient[row])
+            low = free[row] + fixed + direct[row]
+            whole = coefficient_size.sum(axis=1)[row] + direct_size[row]
+            if (~certain & (low < rounding_of(layers) * whole)).any():
+                return None
+        negative = certain & (jump < -error)
+        if (certain & ~negative & (jump < error)).any():
+            return None
+        at = np.flatnonzero(negative)
+        middle = (gap_low + gap_high) / 2
+        return [(float(jump[i]) * float(gap_high[i] - gap_low[i]), int(edges[row[i]]), float(middle[i])) for i in at]
+
+    def _direct(self, carried, bends, signs, level):  # type: ignore[no-untyped-def]
+        """Return what reaches the output past the last level."""
+        direct = np.zeros(len(signs))
+        size = np.zeros(len(signs))
+        for read in self.layers.layers[-1].reads:
+            if read.level == level:
+                continue
+            start = np.flatnonzero(bends[0] == read.level)
+            weight = read.on[0] if read.off is None else read.on[0] - read.off[0]
+            direct[start] += weight[bends[1][start]]
+            size[start] += np.abs(weight[bends[1][start]])
+            if read.level in carried:
+                before, before_size = carried[read.level]
+                here = signs[:, self.layers.span(read.level)]
+                direct += (before * (here > 0)) @ read.on[0]
+                size += (before_size * (here > 0)) @ np.abs(read.on[0])
+                if read.off is not None:
+                    direct += (before * (here < 0)) @ read.off[0]
+                    size += (before_size * (here < 0)) @ np.abs(read.off[0])
+        return direct, size
+
+    # ---------------------------------------------------------------- all levels, exactly
+
+    def _every_edge(self, division: Subdivision) -> Walked | None:
+        """Look at all edges of the whole complex."""
+        cells, layers = division.cells, self.layers
+        zero = cells.edge_signs == 0
+        count = np.count_nonzero(zero, axis=1)
+        inner = np.bincount(cells.at_edge, minlength=len(cells.edges)) == 2
+        return None
+
+    # --------------------------------------------------------------------------- pairs
+
+    def _try_last(
+        self, division: Subdivision, level: int, units: IndexArray, crossed: SignArray
+    ) -> Walked | None:
+        """Cross the kink of a last unit that bends down, next to an edge that it crosses."""
+        edge, which = np.nonzero(crossed)
+        cells = division.cells
+        for i in range(0, len(edge), max(1, len(edge) // 8)):
+            start, end = cells.edges[edge[i]]
+            share, _ = division._shares(level, np.array([start]), np.array([end]), units[which[i : i + 1]])
+            pair = self._pair(division, int(edge[i]), float(share[0]), (level, int(units[which[i]])))
+            if pair is not None:
+                return Walked(proved=False, pair=pair)
+        return None
+
+    def _pair(
+        self, division: Subdivision, edge: int, share: float, unit: tuple[int, int] | None = None
+    ) -> Counterexample | None:
+        """Return a pair across an edge, at a right angle to it, that breaks convexity exactly."""
+        return None
