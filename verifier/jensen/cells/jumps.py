@@ -68,3 +68,25 @@ def carry(
 def rounding_of(layers: Layers) -> float:
     """Return the relative error of a carried sum, in units of the sum of its absolute terms."""
     return 2 * layers.rounding + 8 * UNIT_ROUNDOFF
+
+
+def gradient(layers: Layers, level: int, unit: int, signs: SignArray) -> FloatArray:
+    """Return the slopes of one unit's z over the coordinates, under given signs."""
+    slope: dict[int, FloatArray] = {}
+    for k in range(level, -1, -1):
+        layer = layers.layers[k]
+        here = np.zeros(layer.size)
+        if k == level:
+            here[unit] = 1.0
+        slope[k] = here
+    total = np.zeros(layers.coordinates)
+    for k in range(level, -1, -1):
+        layer = layers.layers[k]
+        if layer.source is not None:
+            total += slope[k] @ layer.source
+        for read in layer.reads:
+            passed = signs[layers.span(read.level)]
+            slope[read.level] += (slope[k] @ read.on) * (passed > 0)
+            if read.off is not None:
+                slope[read.level] += (slope[k] @ read.off) * (passed < 0)
+    return total

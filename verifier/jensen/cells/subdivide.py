@@ -127,7 +127,7 @@ class Subdivision:
         if not len(edge):
             every = np.arange(len(start))
             return Cuts(edge, unit, edge, every, start, end, edge_signs)
-        share, spread = self._shares(level, start[edge], end[edge], unit)
+        share, spread = self.shares(level, start[edge], end[edge], unit)
         rank, here = self._order(level, start, end, edge, unit, share, spread, edge_signs)
         # equal points on one edge have equal ranks
         order = np.argsort(edge * (self.layers.layers[level].size + 1) + rank, kind="stable")
@@ -162,7 +162,7 @@ class Subdivision:
             edge, unit, vertex, parent, sub_start, sub_end, sub_signs, coincide=bool(same.any())
         )
 
-    def _shares(
+    def shares(
         self, level: int, start: IndexArray, end: IndexArray, unit: IndexArray
     ) -> tuple[FloatArray, FloatArray]:
         """Return how far from the start a unit vanishes, as a share, and its uncertainty."""

@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
+from jensen.arithmetic.rational import fraction
 from jensen.cells.complex import ExactVertices, IndexArray, SignArray, TooDegenerateError
-from jensen.cells.jumps import carry, rounding_of
+from jensen.cells.facets import ExactFacets
+from jensen.cells.jumps import carry, gradient, rounding_of
 from jensen.cells.layers import Layers, layers_of_network
 from jensen.cells.start import coordinate_scale, domain_rows, is_flat, keep_inside, starting_complex
 from jensen.cells.subdivide import Subdivision
-from jensen.domains.domain import Domain, Everywhere, Polyhedron
+from jensen.domains.domain import Domain, Polyhedron
 from jensen.network.relu_network import FloatArray, ReluNetwork
 from jensen.prover.counterexample import counterexample
 from jensen.prover.verdict import Counterexample
@@ -27,6 +30,7 @@ EXACT_LIMIT = 4000  # exact evaluations before the walk gives up
 SIZE_LIMIT = 2e8  # signs held at a time (edges times units)
 CHUNK = 1 << 22  # numbers in a table of patterns at a time
 STEPS = 2.0 ** -np.arange(1, 40, 3)
+HALVINGS = 200  # of an exact pair's distance, by four
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,7 +201,7 @@ class _Walk:
         if both.any():
             return None
         edge, unit = np.nonzero(at_start * at_end < 0)
-        share, spread = division._shares(level, start[edge], end[edge], unit)
+        share, spread = division.shares(level, start[edge], end[edge], unit)
         order = np.lexsort((share, edge))
         edge, unit, share, spread = edge[order], unit[order], share[order], spread[order]
         counts = np.bincount(edge, minlength=len(edges))
@@ -263,31 +267,118 @@ class _Walk:
     # ---------------------------------------------------------------- all levels, exactly
 
     def _every_edge(self, division: Subdivision) -> Walked | None:
-        """Look at all edges of the whole complex."""
+        """Look at all edges of the whole complex; in rational arithmetic where need be."""
         cells, layers = division.cells, self.layers
         zero = cells.edge_signs == 0
-        count = np.count_nonzero(zero, axis=1)
         inner = np.bincount(cells.at_edge, minlength=len(cells.edges)) == 2
-        return None
+        asked = inner & (zero & ~self._closed).any(axis=1)
+        count = np.count_nonzero(zero, axis=1)
+        several = asked & (count > 1)
+        edges = np.flatnonzero(asked & ~several)
+        column = np.argmax(zero[edges], axis=1)
+        bends = self._level_of[column], column - layers.columns[self._level_of[column]]
+        carried = carry(layers, *bends, cells.edge_signs[edges], layers.hidden[-1])
+        jump, size = self._direct(carried, bends, cells.edge_signs[edges], -1)
+        error = rounding_of(layers) * size
+        facets = ExactFacets(division)
+        bad = edges[jump < -error]
+        doubtful = np.concatenate([edges[(np.abs(jump) < error)], np.flatnonzero(several)])
+        bad = np.concatenate([bad, [e for e in doubtful.tolist() if facets.bends_down(e)]])
+        for edge in bad.astype(int).tolist():
+            pair = self._pair(division, edge, 0.5) or self._exact_pair(division, facets, edge)
+            if pair is not None:
+                return Walked(proved=False, pair=pair)
+        return None if len(bad) else Walked(proved=True)
 
     # --------------------------------------------------------------------------- pairs
 
     def _try_last(
         self, division: Subdivision, level: int, units: IndexArray, crossed: SignArray
     ) -> Walked | None:
-        """Cross the kink of a last unit that bends down, next to an edge that it crosses."""
-        edge, which = np.nonzero(crossed)
+        """Cross the kink of a last unit that bends down, in a face that it crosses."""
         cells = division.cells
-        for i in range(0, len(edge), max(1, len(edge) // 8)):
-            start, end = cells.edges[edge[i]]
-            share, _ = division._shares(level, np.array([start]), np.array([end]), units[which[i : i + 1]])
-            pair = self._pair(division, int(edge[i]), float(share[0]), (level, int(units[which[i]])))
-            if pair is not None:
-                return Walked(proved=False, pair=pair)
+        edge, which = np.nonzero(crossed)
+        for i in np.unique(np.linspace(0, len(edge) - 1, 8).astype(int)):
+            unit = int(units[which[i]])
+            face = cells.at_face[cells.at_edge == edge[i]][0]
+            ends = cells.edges[cells.at_edge[cells.at_face == face]]
+            signs = cells.vertices.signs[level][:, unit][ends]
+            cut = ends[signs[:, 0] != signs[:, 1]]
+            share, _ = division.shares(level, cut[:, 0], cut[:, 1], np.full(len(cut), unit))
+            points = cells.vertices.points
+            at = points[cut[:, 0]] * (1 - share)[:, None] + points[cut[:, 1]] * share[:, None]
+            if len(at) == 2:
+                pair = self._across(at[0], at[1], 0.5, (level, unit), cells.face_signs[face])
+                if pair is not None:
+                    return Walked(proved=False, pair=pair)
         return None
 
-    def _pair(
-        self, division: Subdivision, edge: int, share: float, unit: tuple[int, int] | None = None
+    def _pair(self, division: Subdivision, edge: int, share: float) -> Counterexample | None:
+        cells = division.cells
+        start, end = cells.vertices.points[cells.edges[edge]]
+        signs = cells.edge_signs[edge]
+        column = int(np.flatnonzero(signs == 0)[0])
+        level = int(self._level_of[column])
+        unit = column - int(self.layers.columns[level])
+        return self._across(start, end, share, (level, unit), signs)
+
+    def _across(
+        self,
+        start: FloatArray,
+        end: FloatArray,
+        share: float,
+        bends: tuple[int, int],
+        signs: SignArray,
     ) -> Counterexample | None:
         """Return a pair across an edge, at a right angle to it, that breaks convexity exactly."""
+        middle = (1 - share) * start + share * end
+        if middle[-1] <= 0:
+            return None
+        inputs = self._network.input_size
+        at = self._scale * (middle / middle[-1])[:inputs]
+        normal = gradient(self.layers, *bends, signs)[:inputs] / self._scale
+        length = float(np.linalg.norm(normal))
+        if not 0 < length < np.inf:
+            return None
+        ends = [self._scale * (v / v[-1])[:inputs] for v in (start, end) if v[-1] > 0]
+        reach = max([float(np.linalg.norm(v - at)) for v in ends] or [float(self._scale[0])])
+        shift = (reach * STEPS / length)[:, None] * normal
+        values = self._network(np.concatenate([at - shift, at + shift, at[None]]))[:, 0]
+        count = len(STEPS)
+        change = values[:count] + values[count:-1] - 2 * values[-1]
+        falls = np.flatnonzero(change < -1e-15 * np.abs(values).max())
+        block = self._network.blocks[bends[0] - self._first]
+        for k in falls[:6]:
+            pair = [[Fraction(float(v)) for v in at + sign * shift[k]] for sign in (-1, 1)]
+            found = counterexample(
+                self._network, self._domain, pair[0], pair[1], (block.name, bends[1])
+            )
+            if found is not None:
+                return found
+        return None
+
+    def _exact_pair(
+        self, division: Subdivision, facets: ExactFacets, edge: int
+    ) -> Counterexample | None:
+        """Return a pair about the exact middle of an edge, close enough together."""
+        inputs = self._network.input_size
+        start, end = division.cells.edges[edge].tolist()
+        middle = division.exact.point(start) + division.exact.point(end)
+        if middle[middle.nrows() - 1, 0] == 0:
+            return None
+        scale = [Fraction(float(v)) for v in self._scale]
+        last = fraction(middle[middle.nrows() - 1, 0])
+        at = [scale[i] * fraction(middle[i, 0]) / last for i in range(inputs)]
+        normal = facets.normal(edge)[:inputs]
+        if not any(normal):
+            return None
+        step = [v / s for v, s in zip(normal, scale, strict=True)]
+        size = max(abs(v) for v in step)
+        step = [v / size * max(scale) for v in step]
+        for k in range(HALVINGS):
+            delta = [v / 4**k for v in step]
+            pair = [[a + sign * d for a, d in zip(at, delta, strict=True)] for sign in (-1, 1)]
+            found = counterexample(self._network, self._domain, pair[0], pair[1])
+            if found is not None:
+                return found
         return None
