@@ -30,6 +30,7 @@ ROOMS = (
     {"certificate"},
     {"midpoint"},
     {"prover"},
+    {"cells"},
     {"groups"},
     {"bounds"},
     {"loaders"},

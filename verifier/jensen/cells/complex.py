@@ -20,6 +20,7 @@ from jensen.network.relu_network import FloatArray
 
 SignArray = NDArray[np.int8]
 IndexArray = NDArray[np.intp]
+BoolArray = NDArray[np.bool_]
 
 
 class TooDegenerateError(ArithmeticError):
@@ -39,6 +40,8 @@ class Vertices:
     parents : int array (vertices, 4)
         The ends of the edge that a unit cut here, and the unit as (level, unit); -1 for
         vertices of the domain, which are exact.
+    infinite : bool array (vertices,)
+        Whether a vertex is at infinity: its last coordinate is exactly 0.
     z : dict from level to array (vertices, units)
         Pre-activations of the levels that are still read.
     signs : dict from level to int8 array (vertices, units)
@@ -48,8 +51,22 @@ class Vertices:
     points: FloatArray
     radius: FloatArray
     parents: IndexArray
+    infinite: BoolArray
     z: dict[int, FloatArray] = field(default_factory=dict)
     signs: dict[int, SignArray] = field(default_factory=dict)
+
+    @classmethod
+    def given(cls, points: FloatArray) -> Vertices:
+        """Return exact vertices: those of the domain."""
+        count = len(points)
+        parents = np.full((count, 4), -1, dtype=np.intp)
+        return cls(points, np.zeros(count), parents, points[:, -1] == 0)
+
+    @property
+    def size(self) -> FloatArray:
+        """Largest coordinate of the true vertices, at most."""
+        size: FloatArray = np.abs(self.points).max(axis=1) + self.radius
+        return size
 
     @property
     def count(self) -> int:

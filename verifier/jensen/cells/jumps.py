@@ -9,21 +9,19 @@ from __future__ import annotations
 import numpy as np
 
 from jensen.cells.complex import IndexArray, SignArray
-from jensen.cells.layers import UNIT_ROUNDOFF, Layers
+from jensen.cells.layers import UNIT_ROUNDOFF, Layers, Reading
 from jensen.network.relu_network import FloatArray
 
 Carried = dict[int, tuple[FloatArray, FloatArray]]
+Bends = tuple[IndexArray, IndexArray]  # the (level, unit) that bends on each edge
 
 
-def carry(
-    layers: Layers, level: IndexArray, unit: IndexArray, signs: SignArray, last: int
-) -> Carried:
+def carry(layers: Layers, bends: Bends, signs: SignArray, last: int) -> Carried:
     """Return dz of every level up to ``last`` per unit of the bending unit's activation.
 
     Parameters
     ----------
-    level, unit : int arrays (edges,)
-        The unit that bends on each edge.
+    bends : (level, unit), int arrays (edges,)
     signs : int8 array (edges, units)
         Of all hidden units on the edges.
     last : int
@@ -34,35 +32,58 @@ def carry(
         ``size`` sums the absolute terms.
     """
     found: Carried = {}
-    rows = np.arange(len(level))
     for k in range(1, last + 1):
-        layer = layers.layers[k]
-        change = np.zeros((len(level), layer.size))
-        size = np.zeros_like(change)
-        touched = False
-        for read in layer.reads:
-            start = rows[level == read.level]
-            if len(start):
-                column = read.on[:, unit[start]].T
-                if read.off is not None:
-                    column = column - read.off[:, unit[start]].T
-                change[start] += column
-                size[start] += np.abs(column)
-                touched = True
-            if read.level in found:
-                before, before_size = found[read.level]
-                here = signs[:, layers.span(read.level)]
-                on = here > 0
-                change += (before * on) @ read.on.T
-                size += (before_size * on) @ np.abs(read.on).T
-                if read.off is not None:
-                    off = here < 0
-                    change += (before * off) @ read.off.T
-                    size += (before_size * off) @ np.abs(read.off).T
-                touched = True
-        if touched:
+        change, size = np.zeros((2, len(signs), layers.layers[k].size))
+        for read in layers.layers[k].reads:
+            _add(layers, read, bends, signs, found, change, size)
+        if size.any():
             found[k] = change, size
     return found
+
+
+def to_output(
+    layers: Layers, carried: Carried, bends: Bends, signs: SignArray, without: int | None = None
+) -> tuple[FloatArray, FloatArray]:
+    """Return J of the bending units, and the sum of its absolute terms, each (edges,).
+
+    Parameters
+    ----------
+    carried : from :func:`carry`
+    without : int or None
+        A level whose share is left out.
+    """
+    change, size = np.zeros((2, len(signs), 1))
+    for read in layers.layers[-1].reads:
+        if read.level != without:
+            _add(layers, read, bends, signs, carried, change, size)
+    return change[:, 0], size[:, 0]
+
+
+def _add(
+    layers: Layers,
+    read: Reading,
+    bends: Bends,
+    signs: SignArray,
+    found: Carried,
+    change: FloatArray,
+    size: FloatArray,
+) -> None:
+    """Add what arrives through one level that is read."""
+    here = bends[0] == read.level
+    if here.any():
+        column = read.on[:, bends[1][here]].T
+        if read.off is not None:
+            column = column - read.off[:, bends[1][here]].T
+        change[here] += column
+        size[here] += np.abs(column)
+    if read.level in found:
+        before, before_size = found[read.level]
+        passed = signs[:, layers.span(read.level)]
+        change += np.where(passed > 0, before, 0.0) @ read.on.T
+        size += np.where(passed > 0, before_size, 0.0) @ np.abs(read.on).T
+        if read.off is not None:
+            change += np.where(passed < 0, before, 0.0) @ read.off.T
+            size += np.where(passed < 0, before_size, 0.0) @ np.abs(read.off).T
 
 
 def rounding_of(layers: Layers) -> float:

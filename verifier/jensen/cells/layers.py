@@ -17,13 +17,16 @@ import flint
 import numpy as np
 from numpy.typing import NDArray
 
-from jensen.arithmetic.rational import ONE, ZERO, rationals
+from jensen.arithmetic.rational import ZERO, floats, rationals
 from jensen.groups.groups import SOURCE, GroupedNetwork
 from jensen.network.block import INPUT, OUTPUT
 from jensen.network.relu_network import FloatArray, ReluNetwork
 
 BoolArray = NDArray[np.bool_]
 ObjectArray = NDArray[Any]
+IndexArray = NDArray[np.intp]
+
+ExactRow = tuple[Any | None, list[tuple[Any, Any | None]]]
 
 UNIT_ROUNDOFF = 2.0**-53
 # beyond these sizes products could under- or overflow, and error bounds would not hold
@@ -124,7 +127,8 @@ class Layers:
             self.lipschitz.append(bound * (1 + 1e-12))
             terms += 8
         self.usable = usable and all(
-            np.isfinite(bound).all() and bound.max(initial=0.0) < LARGEST for bound in self.lipschitz
+            np.isfinite(bound).all() and bound.max(initial=0.0) < LARGEST
+            for bound in self.lipschitz
         )
         self.rounding = 1.1 * UNIT_ROUNDOFF * terms
         sizes = [layer.size for layer in self.layers[:-1]]
@@ -143,6 +147,11 @@ class Layers:
     def span(self, level: int) -> slice:
         """Return the columns of a level among all hidden units."""
         return slice(int(self.columns[level]), int(self.columns[level + 1]))
+
+    def unit_of(self, column: IndexArray) -> tuple[IndexArray, IndexArray]:
+        """Return the (level, unit) of columns among all hidden units."""
+        level = np.searchsorted(self.columns, column, side="right") - 1
+        return level, column - self.columns[level]
 
     @cached_property
     def last_reader(self) -> list[int]:
@@ -197,18 +206,21 @@ class Layers:
                 total += (off * passed[read.level][1])[0, 0]
         return total
 
-    def _exact_row(self, level: int, unit: int) -> tuple[Any | None, list[tuple[Any, Any | None]]]:
+    def _exact_row(self, level: int, unit: int) -> ExactRow:
         key = (level, unit)
         if key not in self._rows:
             weights = self.layers[level].exact_weights
             self._rows[key] = (
                 None if weights.source is None else _row(weights.source, unit),
-                [(_row(on, unit), None if off is None else _row(off, unit)) for on, off in weights.reads],
+                [
+                    (_row(on, unit), None if off is None else _row(off, unit))
+                    for on, off in weights.reads
+                ],
             )
         return self._rows[key]
 
     @cached_property
-    def _rows(self) -> dict[tuple[int, int], Any]:
+    def _rows(self) -> dict[tuple[int, int], ExactRow]:
         return {}
 
 
@@ -221,9 +233,7 @@ def _is_usable(size: FloatArray) -> bool:
     return bool((size <= LARGEST).all() and ((size == 0) | (size >= SMALLEST)).all())
 
 
-def layers_of_network(
-    network: ReluNetwork, scale: FloatArray, rows: Layer | None = None
-) -> Layers:
+def layers_of_network(network: ReluNetwork, scale: FloatArray, rows: Layer | None = None) -> Layers:
     """Take a network with one output as it is: every neuron is a unit.
 
     A network of one input gets a second one that nothing depends on.
@@ -273,8 +283,6 @@ def matrix(values: ObjectArray) -> Any:
 
 def rows_layer(rows: ObjectArray) -> Layer:
     """Return exact rows as a level that nothing reads: it cuts, and changes no function."""
-    from jensen.arithmetic.rational import floats  # noqa: PLC0415
-
     return Layer(
         floats(rows), (), np.ones(len(rows), dtype=bool), lambda: ExactWeights(matrix(rows), ())
     )
@@ -320,5 +328,5 @@ def _exact_of_level(net: GroupedNetwork, level: Any) -> Callable[[], ExactWeight
     return build
 
 
-__all__ = ["ONE", "ExactWeights", "Layer", "Layers", "Reading", "layers_of_groups"]
+__all__ = ["ExactWeights", "Layer", "Layers", "Reading", "layers_of_groups"]
 __all__ += ["layers_of_network", "matrix", "rows_layer"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from jensen.arithmetic.rational import rationals
-from jensen.cells.complex import Complex, Vertices
+from jensen.cells.complex import BoolArray, Complex, IndexArray, Vertices
 from jensen.cells.layers import Layer, rows_layer
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.network.block import INPUT
@@ -63,16 +63,16 @@ def starting_complex(domain: Domain, scale: FloatArray, width: int) -> Complex:
         points, edges, faces = _strip(domain, scale)
     elif isinstance(domain, Box):
         lower, upper = (side / scale for side in domain.bounds(2))
-        points = np.array([[lower[0], lower[1], 1.0], [upper[0], lower[1], 1.0]])
-        points = np.concatenate([points, [[*upper, 1.0], [lower[0], upper[1], 1.0]]])
+        left, right = lower[0], upper[0]
+        corners = [[left, lower[1]], [right, lower[1]], [right, upper[1]], [left, upper[1]]]
+        points = np.column_stack([corners, np.ones(4)])
         edges, faces = np.array([[0, 1], [1, 2], [2, 3], [3, 0]]), [[0, 1, 2, 3]]
     else:
         points = np.concatenate([[CENTRE], FAN])
         edges = np.array([[0, 1], [0, 2], [0, 3], [1, 2], [2, 3], [3, 1]])
         faces = [[0, 1, 3], [1, 2, 4], [2, 0, 5]]
-    vertices = Vertices(points, np.zeros(len(points)), np.full((len(points), 4), -1))
     return Complex(
-        vertices,
+        Vertices.given(points),
         edges,
         np.zeros((len(edges), width), dtype=np.int8),
         np.concatenate(faces).astype(np.intp),
@@ -81,20 +81,21 @@ def starting_complex(domain: Domain, scale: FloatArray, width: int) -> Complex:
     )
 
 
-def _strip(domain: Domain, scale: FloatArray) -> tuple[FloatArray, FloatArray, list[list[int]]]:
+def _strip(domain: Domain, scale: FloatArray) -> tuple[FloatArray, IndexArray, list[list[int]]]:
     """Return a line as a strip of the plane: kinks become edges across it."""
     if isinstance(domain, Everywhere):
         points = [[CENTRE[0], 0, 1], [CENTRE[0], 1, 1], [1, 0, 0], [-1, 0, 0]]
         edges = [[0, 1], [0, 2], [1, 2], [0, 3], [1, 3]]
         return np.array(points, dtype=float), np.array(edges), [[0, 1, 2], [0, 3, 4]]
-    lower, upper = (side[0] / scale[0] for side in domain.bounds(1))  # type: ignore[union-attr]
+    assert isinstance(domain, Box)  # the others are not walked
+    lower, upper = (float(side[0] / scale[0]) for side in domain.bounds(1))
     points = [[lower, 0, 1], [upper, 0, 1], [upper, 1, 1], [lower, 1, 1]]
     return np.array(points), np.array([[0, 1], [1, 2], [2, 3], [3, 0]]), [[0, 1, 2, 3]]
 
 
 def keep_inside(cells: Complex, rows: int) -> Complex:
     """Drop the faces where one of the first so many units, a row of the domain, is negative."""
-    inside = ~(cells.face_signs[:, :rows] < 0).any(axis=1)
+    inside: BoolArray = np.all(cells.face_signs[:, :rows] >= 0, axis=1)
     number = np.cumsum(inside) - 1
     kept = inside[cells.at_face]
     used, at_edge = np.unique(cells.at_edge[kept], return_inverse=True)

@@ -12,7 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from jensen.cells.complex import Complex, ExactVertices, IndexArray, SignArray, TooDegenerateError, Vertices
+from jensen.cells.complex import (
+    Complex,
+    ExactVertices,
+    IndexArray,
+    SignArray,
+    TooDegenerateError,
+)
 from jensen.cells.layers import UNIT_ROUNDOFF, Layers
 from jensen.network.relu_network import FloatArray
 
@@ -68,7 +74,7 @@ class Subdivision:
         layer = self.layers.layers[level]
         z = self.layers.evaluate(level, points.points, points.z)
         # from here on the radius also covers the rounding of this evaluation
-        points.radius = points.radius + self.layers.rounding * np.abs(points.points).max(axis=1)
+        points.radius = points.radius + self.layers.rounding * points.size
         bound = points.radius[:, None] * self.layers.lipschitz[level]
         signs = (z > bound).astype(np.int8) - (z < -bound).astype(np.int8)
         if not layer.all_kink:
@@ -94,7 +100,8 @@ class Subdivision:
         which, at = np.unique(rows, return_inverse=True)
         filled = np.zeros((len(which), layer.size), dtype=bool)
         if layer.source is not None:
-            filled |= (points.points[which] != 0) @ (layer.source != 0).T
+            filled |= (layer.source[:, :-1] != 0).any(axis=1)
+            filled |= ~points.infinite[which][:, None] & (layer.source[:, -1] != 0)
         for read in layer.reads:
             signs = points.signs[read.level][which]
             filled |= (signs > 0) @ (read.on != 0).T
@@ -106,7 +113,12 @@ class Subdivision:
     # ------------------------------------------------------------------------- edges
 
     def cut_edges(
-        self, level: int, start: IndexArray, end: IndexArray, old: SignArray, face: IndexArray | None
+        self,
+        level: int,
+        start: IndexArray,
+        end: IndexArray,
+        old: SignArray,
+        face: IndexArray | None,
     ) -> Cuts:
         """Cut edges by the units of an evaluated level.
 
@@ -193,9 +205,11 @@ class Subdivision:
         first = points.points[start]
         apart = points.points[end] - first
         place = first + share[:, None] * apart
-        radius = np.maximum(points.radius[start], points.radius[end]) * (1 + 1e-15)
-        radius += spread * np.abs(apart).max(axis=1)
-        radius += 4 * UNIT_ROUNDOFF * np.abs(place).max(axis=1)
+        # the share is uncertain, and both ends are; what is computed of it is rounded
+        radius = np.maximum(points.radius[start], points.radius[end])
+        size = np.maximum(points.size[start], points.size[end])
+        radius = radius * (1 + 1e-9) + 1.01 * spread * (np.abs(apart).max(axis=1) + 2 * radius)
+        radius += 8 * UNIT_ROUNDOFF * size
         for k, values in points.z.items():
             if self.layers.last_reader[k] > level or (k == level and first_round):
                 z_start = values[start]
@@ -204,6 +218,8 @@ class Subdivision:
                     z[np.arange(len(unit)), unit] = 0.0
                 points.z[k] = np.concatenate([values, z])
         parents = np.stack([start, end, np.full(len(unit), level), unit], axis=1)
+        infinite = points.infinite[start] & points.infinite[end]
+        points.infinite = np.concatenate([points.infinite, infinite])
         points.points = np.concatenate([points.points, place])
         points.radius = np.concatenate([points.radius, radius])
         points.parents = np.concatenate([points.parents, parents])
@@ -297,10 +313,8 @@ class Subdivision:
         value += abs(z(start, level, unit)) * z(end, level, other)
         return int(value > 0) - int(value < 0)
 
-    def _equal_points(
-        self, face: IndexArray, signs: SignArray
-    ) -> tuple[IndexArray, IndexArray]:
-        """Number the points inside faces: they are known by which units vanish there."""
+    def _equal_points(self, face: IndexArray, signs: SignArray) -> tuple[IndexArray, IndexArray]:
+        """Return numbers for points inside faces: they are known by which units vanish there."""
         size = signs.shape[1]
         if (np.count_nonzero(signs == 0, axis=1) == 2).all():
             pair = np.nonzero(signs == 0)[1].reshape(-1, 2)
@@ -308,7 +322,8 @@ class Subdivision:
         else:
             key = self._key(face, signs)
         _, chosen, label = np.unique(key, return_index=True, return_inverse=True)
-        if not (signs[chosen[label]] == signs).all():
+        same = (signs[chosen[label]] == signs).all() and (face[chosen[label]] == face).all()
+        if not same:
             raise TooDegenerateError("equal keys of different vertices")
         return chosen, label
 
@@ -325,84 +340,100 @@ class Subdivision:
 
     # ------------------------------------------------------------------------- faces
 
-    def split(self, level: int) -> None:
-        """Subdivide the complex by an evaluated level."""
+    def split(self, level: int, wanted: BoolArray | None = None) -> None:
+        """Subdivide the complex by an evaluated level.
+
+        Parameters
+        ----------
+        level : int
+        wanted : bool array (units,) or None
+            Leave out the edges inside faces of all other units; the complex then has no
+            faces any more, and is good for a look at its edges only.
+        """
         cells = self.cells
         span = self.layers.span(level)
         before = cells.vertices.count
         cuts = self.cut_edges(level, cells.edges[:, 0], cells.edges[:, 1], cells.edge_signs, None)
         degenerate = cuts.coincide or not cells.vertices.signs[level][:before].all()
-        segments = self._segments(level, cuts, before, degenerate)
         edge_signs = cells.edge_signs[cuts.parent]
         edge_signs[:, span] = cuts.signs
         edges = np.stack([cuts.start, cuts.end], axis=1)
+        face, start, end = self._segments(level, cuts, before, degenerate, wanted)
+        old = cells.face_signs[face]
+        inner = self.cut_edges(level, start, end, old, face)
+        inner_signs = old[inner.parent]
+        inner_signs[:, span] = inner.signs
+        if wanted is None:
+            faces = self._faces(level, cuts, inner, face, edge_signs[:, span], before, degenerate)
+        else:
+            none = np.empty(0, dtype=np.intp)
+            faces = none, none, cells.face_signs[:0]
+        edges = np.concatenate([edges, np.stack([inner.start, inner.end], axis=1)])
+        edge_signs = np.concatenate([edge_signs, inner_signs])
+        self.cells = Complex(cells.vertices, edges, edge_signs, *faces)
+
+    def _faces(
+        self,
+        level: int,
+        cuts: Cuts,
+        inner: Cuts,
+        face: IndexArray,
+        outer_signs: SignArray,
+        before: int,
+        degenerate: bool,
+    ) -> tuple[IndexArray, IndexArray, SignArray]:
+        """Return the new faces: they are known by the old face and the signs of the level."""
+        cells = self.cells
         at_edge, at_face = _inherit(cuts.parent, cells.at_edge, cells.at_face, len(cells.edges))
-        side = edge_signs[at_edge][:, span]
-        sides = None
+        side = outer_signs[at_edge]
         if degenerate:
-            sides = self._face_sides(level, before)
             zero = side == 0
-            side[zero] = sides[at_face][zero]
-        if segments is not None:
-            face, start, end = segments
-            old = cells.face_signs[face]
-            inner = self.cut_edges(level, start, end, old, face)
-            inner_signs = old[inner.parent]
-            inner_signs[:, span] = inner.signs
-            count = len(edges)
-            edges = np.concatenate([edges, np.stack([inner.start, inner.end], axis=1)])
-            edge_signs = np.concatenate([edge_signs, inner_signs])
-            numbers = count + np.arange(len(inner.start))
-            left, right = self._both_sides(level, inner, face, before)
-            at_edge = np.concatenate([at_edge, numbers, numbers])
-            at_face = np.concatenate([at_face, face[inner.parent], face[inner.parent]])
-            side = np.concatenate([side, left, right])
+            side[zero] = self._face_sides(level, before)[at_face][zero]
+        numbers = len(cuts.parent) + np.arange(len(inner.parent))
+        left, right = self._both_sides(level, inner, face)
+        at_edge = np.concatenate([at_edge, numbers, numbers])
+        at_face = np.concatenate([at_face, face[inner.parent], face[inner.parent]])
+        side = np.concatenate([side, left, right])
         key = self._key(at_face, side)
         _, chosen, label = np.unique(key, return_index=True, return_inverse=True)
         if not ((side[chosen[label]] == side).all() and (at_face[chosen[label]] == at_face).all()):
             raise TooDegenerateError("equal keys of different faces")
         face_signs = cells.face_signs[at_face[chosen]]
-        face_signs[:, span] = side[chosen]
-        self.cells = Complex(cells.vertices, edges, edge_signs, at_edge, label, face_signs)
+        face_signs[:, self.layers.span(level)] = side[chosen]
+        return at_edge, label, face_signs
 
     def _segments(
-        self, level: int, cuts: Cuts, before: int, degenerate: bool
-    ) -> tuple[IndexArray, IndexArray, IndexArray] | None:
+        self,
+        level: int,
+        cuts: Cuts,
+        before: int,
+        degenerate: bool,
+        wanted: BoolArray | None,
+    ) -> tuple[IndexArray, IndexArray, IndexArray]:
         """Return (face, start, end) of the units' segments across old faces."""
         cells = self.cells
         size = self.layers.layers[level].size
-        counts, place = _rows_of(cells.at_edge, len(cells.edges))
-        where = np.repeat(np.arange(len(cuts.edge)), counts[cuts.edge])
-        offsets = np.arange(len(where)) - np.repeat(
-            np.cumsum(counts[cuts.edge]) - counts[cuts.edge], counts[cuts.edge]
-        )
-        incidence = place[np.cumsum(counts)[cuts.edge[where]] - counts[cuts.edge[where]] + offsets]
-        face = cells.at_face[incidence]
-        key = face * size + cuts.unit[where]
-        vertex = cuts.vertex[where]
+        cut, face = _inherit(cuts.edge, cells.at_edge, cells.at_face, len(cells.edges))
+        key = face * size + cuts.unit[cut]
+        vertex = cuts.vertex[cut]
         if degenerate:
             key, vertex = self._with_zero_vertices(level, key, vertex, before)
-        if not len(key):
-            return None
+        if wanted is not None:
+            chosen = wanted[key % size]
+            key, vertex = key[chosen], vertex[chosen]
         order = np.argsort(key, kind="stable")
         key, vertex = key[order], vertex[order]
-        if degenerate:
-            starts = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]]))
-            lengths = np.diff(np.append(starts, len(key)))
-            starts = starts[lengths == 2]
-            key, first, second = key[starts], vertex[starts], vertex[starts + 1]
-        else:
+        if not degenerate:
             if len(key) % 2 or not (key[::2] == key[1::2]).all():
                 raise TooDegenerateError("a face is not cut in two points")
-            key, first, second = key[::2], vertex[::2], vertex[1::2]
-        face = key // size
-        if degenerate:
-            # coincident units cut a face in one segment
-            low, high = np.minimum(first, second), np.maximum(first, second)
-            table = np.stack([face, low, high], axis=1)
-            _, chosen = np.unique(table, axis=0, return_index=True)
-            face, first, second = face[chosen], first[chosen], second[chosen]
-        return (face, first, second) if len(face) else None
+            return key[::2] // size, vertex[::2], vertex[1::2]
+        first = np.flatnonzero(np.diff(key, prepend=-1))
+        first = first[np.diff(first, append=len(key)) == 2]
+        face, start, end = key[first] // size, vertex[first], vertex[first + 1]
+        # coincident units cut a face in one segment
+        table = np.stack([face, np.minimum(start, end), np.maximum(start, end)], axis=1)
+        chosen = np.unique(table, axis=0, return_index=True)[1]
+        return face[chosen], start[chosen], end[chosen]
 
     def _with_zero_vertices(
         self, level: int, key: IndexArray, vertex: IndexArray, before: int
@@ -411,19 +442,26 @@ class Subdivision:
         cells = self.cells
         signs = cells.vertices.signs[level][:before]
         size = signs.shape[1]
-        face = np.concatenate([cells.at_face, cells.at_face])
-        corner = np.concatenate([cells.edges[cells.at_edge, 0], cells.edges[cells.at_edge, 1]])
-        shape = (len(cells.face_signs), size)
-        plus, minus = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
-        row, unit = np.nonzero(signs[corner] > 0)
-        plus[face[row], unit] = True
-        row, unit = np.nonzero(signs[corner] < 0)
-        minus[face[row], unit] = True
-        row, unit = np.nonzero(signs[corner] == 0)
-        both = (plus & minus)[face[row], unit]
-        row, unit = row[both], unit[both]
-        found = np.unique(np.stack([face[row] * size + unit, corner[row]], axis=1), axis=0)
-        return np.concatenate([key, found[:, 0]]), np.concatenate([vertex, found[:, 1]])
+        ends = cells.edges[cells.at_edge]
+        with_zero = ~signs.all(axis=1)
+        some = np.zeros(len(cells.face_signs), dtype=bool)
+        some[cells.at_face[with_zero[ends].any(axis=1)]] = True
+        at = np.flatnonzero(some[cells.at_face])
+        face = np.concatenate([cells.at_face[at], cells.at_face[at]])
+        corner = np.concatenate([ends[at, 0], ends[at, 1]])
+        which, row = np.unique(face, return_inverse=True)
+        here = signs[corner]
+        plus = np.zeros((len(which), size), dtype=bool)
+        minus = np.zeros_like(plus)
+        for found, sign in ((plus, 1), (minus, -1)):
+            at_row, unit = np.nonzero(here == sign)
+            found[row[at_row], unit] = True
+        at_row, unit = np.nonzero(here == 0)
+        both = plus[row[at_row], unit] & minus[row[at_row], unit]
+        at_row, unit = at_row[both], unit[both]
+        added = np.stack([face[at_row] * size + unit, corner[at_row]], axis=1)
+        added = np.unique(added, axis=0)
+        return np.concatenate([key, added[:, 0]]), np.concatenate([vertex, added[:, 1]])
 
     def _face_sides(self, level: int, before: int) -> SignArray:
         """Return, for faces on one side of a unit's kink, that side; 0 where z vanishes."""
@@ -435,9 +473,7 @@ class Subdivision:
             sides[cells.at_face[row], unit] = signs[corner][row, unit]
         return sides
 
-    def _both_sides(
-        self, level: int, inner: Cuts, face: IndexArray, before: int
-    ) -> tuple[SignArray, SignArray]:
+    def _both_sides(self, level: int, inner: Cuts, face: IndexArray) -> tuple[SignArray, SignArray]:
         """Return the signs on both sides of segments: the units that vanish there change."""
         left = inner.signs.copy()
         zero = inner.signs == 0
@@ -458,7 +494,8 @@ class Subdivision:
         cells = self.cells
         corners = cells.edges[cells.at_edge[cells.at_face == face]].reshape(-1)
         signs = cells.vertices.signs[level][corners][:, units]
-        return signs[np.flatnonzero(signs.any(axis=1))[0]]
+        off: SignArray = signs[np.flatnonzero(signs.any(axis=1))[0]]
+        return off
 
     def forget(self, level: int) -> None:
         """Drop values of levels that no later level reads."""
@@ -485,19 +522,14 @@ def _parts(
     return parent, starts, ends
 
 
-def _rows_of(keys: IndexArray, count: int) -> tuple[IndexArray, IndexArray]:
-    """Return how often every key occurs, and the places sorted by key."""
-    return np.bincount(keys, minlength=count), np.argsort(keys, kind="stable")
-
-
 def _inherit(
-    parent: IndexArray, at_edge: IndexArray, at_face: IndexArray, edges: int
+    edge: IndexArray, at_edge: IndexArray, at_face: IndexArray, edges: int
 ) -> tuple[IndexArray, IndexArray]:
-    """Return the incidences of sub-edges: those of their parents."""
-    counts, place = _rows_of(at_edge, edges)
-    ends = np.cumsum(counts)
-    each = counts[parent]
-    number = np.repeat(np.arange(len(parent)), each)
-    offset = np.arange(len(number)) - np.repeat(np.cumsum(each) - each, each)
-    incidence = place[ends[parent[number]] - counts[parent[number]] + offset]
-    return number, at_face[incidence]
+    """Return (position, face) for every face at each of some edges."""
+    place = np.argsort(at_edge, kind="stable")
+    counts = np.bincount(at_edge, minlength=edges)
+    first = np.cumsum(counts) - counts
+    each = counts[edge]
+    position = np.repeat(np.arange(len(edge)), each)
+    offset = np.arange(len(position)) - np.repeat(np.cumsum(each) - each, each)
+    return position, at_face[place[first[edge[position]] + offset]]

@@ -8,29 +8,40 @@ into cells: only where its units change sign on the other kinks matters.
 
 from __future__ import annotations
 
-import time
+from collections.abc import Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 
 import numpy as np
+from numpy.typing import NDArray
 
-from jensen.arithmetic.rational import fraction
-from jensen.cells.complex import ExactVertices, IndexArray, SignArray, TooDegenerateError
+from jensen.cells.complex import ExactVertices, TooDegenerateError
 from jensen.cells.facets import ExactFacets
-from jensen.cells.jumps import carry, gradient, rounding_of
-from jensen.cells.layers import Layers, layers_of_network
-from jensen.cells.start import coordinate_scale, domain_rows, is_flat, keep_inside, starting_complex
+from jensen.cells.jumps import carry, rounding_of, to_output
+from jensen.cells.layers import layers_of_network
+from jensen.cells.start import (
+    coordinate_scale,
+    domain_rows,
+    is_flat,
+    keep_inside,
+    starting_complex,
+)
 from jensen.cells.subdivide import Subdivision
 from jensen.domains.domain import Domain, Polyhedron
 from jensen.network.relu_network import FloatArray, ReluNetwork
-from jensen.prover.counterexample import counterexample
-from jensen.prover.verdict import Counterexample
+from jensen.prover.across import PairFinder
+from jensen.prover.last_level import jumps_on_parts
+from jensen.prover.options import Engine
+from jensen.prover.outcome import Outcome, refuted_by
+from jensen.prover.question import Question
+from jensen.prover.verdict import Counterexample, GroupEvidence, Reason, Status
+from jensen_encodings.deadline import NEVER, Deadline
+
+BoolArray = NDArray[np.bool_]
 
 EXACT_LIMIT = 4000  # exact evaluations before the walk gives up
 SIZE_LIMIT = 2e8  # signs held at a time (edges times units)
 CHUNK = 1 << 22  # numbers in a table of patterns at a time
-STEPS = 2.0 ** -np.arange(1, 40, 3)
-HALVINGS = 200  # of an exact pair's distance, by four
+TRIES = 8  # edges that bend down that are crossed
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +59,34 @@ class Walked:
     pair: Counterexample | None = None
 
 
+def walk_few_inputs(question: Question) -> Outcome | None:
+    """Decide networks of one or two inputs; None where that is not asked for or did not do."""
+    options, network = question.options, question.network
+    if options.engine is not Engine.AUTO or options.inputs is not None or options.tolerance:
+        return None
+    if not can_walk(network, question.domain):
+        return None
+    signs = question.prepared.signs
+    closed = {name: low >= 0 for name, (low, _) in signs.items()}
+    with question.prepared.watch.stage("walk"):
+        walked = walk_kinks(network, question.domain, closed, question.deadline)
+    if walked is None:
+        return None
+    if walked.pair is not None:
+        return refuted_by(walked.pair)
+    if options.certificate:
+        return None  # the trees prove it once more, in steps that the checker can follow
+    evidence = [
+        GroupEvidence(((block.name, i),), Reason.SIGN, jump_lower_bound=float(low))
+        if low >= 0
+        else GroupEvidence(((block.name, i),), Reason.WALK)
+        for block in network.hidden
+        if block.is_relu
+        for i, low in enumerate(signs[block.name][0])
+    ]
+    return Outcome(Status.CONVEX, tuple(evidence))
+
+
 def can_walk(network: ReluNetwork, domain: Domain) -> bool:
     """Whether a network and a domain are of the kind that is walked."""
     inputs = network.input_size
@@ -59,8 +98,8 @@ def can_walk(network: ReluNetwork, domain: Domain) -> bool:
 def walk_kinks(
     network: ReluNetwork,
     domain: Domain,
-    closed: dict[str, np.ndarray],
-    deadline: float | None = None,
+    closed: Mapping[str, BoolArray],
+    deadline: Deadline = NEVER,
 ) -> Walked | None:
     """Decide convexity in one or two inputs; None if it was too degenerate or too large.
 
@@ -72,8 +111,7 @@ def walk_kinks(
         With an interior, as far as it is a box.
     closed : mapping from block name to bool array (size,)
         Neurons whose J is known to be >= 0 under every pattern.
-    deadline : float or None
-        On the clock of ``time.monotonic``.
+    deadline : Deadline
     """
     try:
         return _Walk(network, domain, closed, deadline).run()
@@ -82,303 +120,137 @@ def walk_kinks(
 
 
 class _Walk:
+    """One network on one domain."""
+
     def __init__(
         self,
         network: ReluNetwork,
         domain: Domain,
-        closed: dict[str, np.ndarray],
-        deadline: float | None,
+        closed: Mapping[str, BoolArray],
+        deadline: Deadline,
     ) -> None:
-        self._network = network
         self._domain = domain
         self._deadline = deadline
         self._scale = coordinate_scale(network, domain)
         rows = domain_rows(domain, self._scale)
         self._first = 0 if rows is None else 1
-        self.layers = layers_of_network(network, self._scale, rows)
-        ok = [closed[block.name] if block.is_relu else np.ones(block.size, dtype=bool) for block in network.hidden]
-        start = [] if rows is None else [np.ones(rows.size, dtype=bool)]
-        self._closed = np.concatenate([*start, *ok]) if ok else np.zeros(0, dtype=bool)
-        self._level_of = np.repeat(np.arange(len(self.layers.layers) - 1), np.diff(self.layers.columns))
+        self._layers = layers_of_network(network, self._scale, rows)
+        self._pairs = PairFinder(network, domain, self._layers, self._scale, self._first)
+        parts = [closed[block.name] | (not block.is_relu) for block in network.hidden]
+        if rows is not None:
+            parts.insert(0, np.ones(rows.size, dtype=bool))
+        self._closed = np.concatenate(parts) if parts else np.empty(0, dtype=bool)
 
     def run(self) -> Walked | None:
-        layers = self.layers
-        if not layers.usable or not len(layers.hidden):
+        """Look at edges without the last level's cells, and if that does not do with them."""
+        if not self._layers.usable or len(self._layers.hidden) <= self._first:
             return None
-        cells = starting_complex(self._domain, self._scale, layers.width)
-        exact = ExactVertices(layers, cells.vertices, EXACT_LIMIT)
-        division = Subdivision(layers, cells, exact)
+        return self._quickly() or self._completely()
+
+    def _quickly(self) -> Walked | None:
+        layers = self._layers
         last = layers.hidden[-1]
-        for level in layers.hidden:
-            if self._is_over(division):
-                return None
-            division.evaluate(level)
-            if level == last and level >= self._first:
-                found = self._last_level(division, level)
-                if found is not None:
-                    return found
-            division.split(level)
-            division.forget(level)
-            if level < self._first:
-                division.cells = keep_inside(division.cells, layers.layers[0].size)
-                if not len(division.cells.face_signs):
-                    return None
-        return self._every_edge(division)
-
-    def _is_over(self, division: Subdivision) -> bool:
-        late = self._deadline is not None and time.monotonic() > self._deadline
-        return late or division.cells.edge_signs.size > SIZE_LIMIT
-
-    # ------------------------------------------------------------- the last level, quickly
-
-    def _last_level(self, division: Subdivision, level: int) -> Walked | None:
-        """Decide without cutting the complex by the last level; None if that does not do."""
-        cells, layers = division.cells, self.layers
-        span = layers.span(level)
-        signs = cells.vertices.signs[level]
-        out = layers.layers[-1]
-        weights = np.zeros(layers.layers[level].size)
-        for read in out.reads:
-            if read.level == level:
+        weights = np.zeros(layers.layers[last].size)
+        for read in layers.layers[-1].reads:
+            if read.level == last:
                 weights = read.on[0]
-        bending = (weights < 0) & layers.layers[level].kink
-        start, end = cells.edges[:, 0], cells.edges[:, 1]
-        if bending.any():
+        bending = np.flatnonzero((weights < 0) & layers.layers[last].kink)
+        division = self._start()
+        for level in range(last):
+            # where no kink of the last level bends down, those that need no look are left out
+            wanted = None
+            if level == last - 1 and level >= self._first and not len(bending):
+                wanted = ~self._closed[layers.span(level)]
+            if not self._cut(division, level, wanted):
+                return None
+        division.evaluate(last)
+        if len(bending):
+            signs = division.cells.vertices.signs[last]
             if not signs[:, bending].all():
                 return None
-            crossed = signs[start][:, bending] != signs[end][:, bending]
-            if crossed.any():
-                return self._try_last(division, level, np.flatnonzero(bending), crossed)
-        zero = cells.edge_signs == 0
-        zero[:, span.start :] = False
-        count = np.count_nonzero(zero, axis=1)
-        if (count > 1).any():
-            return None
-        open_edges, column = np.nonzero(zero & ~self._closed)
-        if not len(open_edges):
-            return Walked(proved=True)
-        bends = self._level_of[column], column - layers.columns[self._level_of[column]]
-        return self._jumps(division, level, open_edges, bends, weights)
-
-    def _jumps(
-        self,
-        division: Subdivision,
-        level: int,
-        edges: IndexArray,
-        bends: tuple[IndexArray, IndexArray],
-        weights: FloatArray,
-    ) -> Walked | None:
-        """Look at J on every part of the edges between the kinks of the last level."""
-        layers, cells = self.layers, division.cells
-        size = layers.layers[level].size
-        step = max(1, CHUNK // max(1, layers.width))
-        worst: list[tuple[float, int, float]] = []
-        for first in range(0, len(edges), step):
-            part = slice(first, first + step)
-            found = self._part(division, level, edges[part], (bends[0][part], bends[1][part]), weights, size)
-            if found is None:
-                return None
-            worst += found
-        if not worst:
-            return Walked(proved=True)
-        for _, edge, share in sorted(worst)[:8]:
-            pair = self._pair(division, edge, share)
+            pair = self._pairs.last_kink(division, last, bending)
             if pair is not None:
                 return Walked(proved=False, pair=pair)
-        return None
-
-    def _part(self, division, level, edges, bends, weights, size):  # type: ignore[no-untyped-def]
-        layers, cells = self.layers, division.cells
-        signs = cells.vertices.signs[level]
-        start, end = cells.edges[edges, 0], cells.edges[edges, 1]
-        at_start, at_end = signs[start], signs[end]
-        carried = carry(layers, *bends, cells.edge_signs[edges], level)
-        direct, direct_size = self._direct(carried, bends, cells.edge_signs[edges], level)
-        change, change_size = carried.get(level, (np.zeros((len(edges), size)),) * 2)
-        coefficient, coefficient_size = change * weights, change_size * np.abs(weights)
-        base = at_start + at_end
-        both = (at_start == 0) & (at_end == 0) & (coefficient_size != 0)
-        if both.any():
-            return None
-        edge, unit = np.nonzero(at_start * at_end < 0)
-        share, spread = division.shares(level, start[edge], end[edge], unit)
-        order = np.lexsort((share, edge))
-        edge, unit, share, spread = edge[order], unit[order], share[order], spread[order]
-        counts = np.bincount(edge, minlength=len(edges))
-        offset = np.cumsum(counts) - counts
-        rank = np.arange(len(edge)) - offset[edge]
-        ranks = np.full(at_start.shape, size, dtype=np.int32)
-        ranks[edge, unit] = rank
-        row = np.repeat(np.arange(len(edges)), counts + 1)
-        place = np.arange(len(row)) - np.repeat(offset + np.arange(len(edges)), counts + 1)
-        # units that do not cut the edge have a rank beyond all places
-        here = np.where(base != 0, base, at_start)[row]
-        on = np.where(place[:, None] <= ranks[row], here, -here) > 0
-        jump = np.einsum("ij,ij->i", on, coefficient[row]) + direct[row]
-        total = np.einsum("ij,ij->i", on, coefficient_size[row]) + direct_size[row]
-        error = rounding_of(layers) * total
-        gap_low = np.zeros(len(row))
-        gap_high = np.ones(len(row))
-        last = np.cumsum(counts + 1) - 1
-        inner = np.ones(len(row), dtype=bool)
-        inner[last] = False
-        gap_high[inner] = share
-        gap_low[np.flatnonzero(inner) + 1] = share
-        width = np.zeros(len(row))
-        width[inner] += spread
-        width[np.flatnonzero(inner) + 1] += spread
-        certain = gap_high - gap_low > 1.01 * width
-        if not certain.all():
-            cuts = ranks < size
-            free = np.minimum(np.where(cuts, coefficient, 0.0), 0.0).sum(axis=1)
-            fixed = np.einsum("ij,ij->i", (here > 0) & ~cuts[row], coefficient[row])
-            low = free[row] + fixed + direct[row]
-            whole = coefficient_size.sum(axis=1)[row] + direct_size[row]
-            if (~certain & (low < rounding_of(layers) * whole)).any():
+            edges = division.cells.edges
+            if (signs[edges[:, 0]][:, bending] != signs[edges[:, 1]][:, bending]).any():
                 return None
-        negative = certain & (jump < -error)
-        if (certain & ~negative & (jump < error)).any():
+        return self._edges_to_last(division, last, weights)
+
+    def _start(self) -> Subdivision:
+        cells = starting_complex(self._domain, self._scale, self._layers.width)
+        exact = ExactVertices(self._layers, cells.vertices, EXACT_LIMIT)
+        return Subdivision(self._layers, cells, exact)
+
+    def _cut(self, division: Subdivision, level: int, wanted: BoolArray | None = None) -> bool:
+        """Cut by a level; False if time or memory is up, or nothing is left of the domain."""
+        if self._deadline.over() or division.cells.edge_signs.size > SIZE_LIMIT:
+            return False
+        division.evaluate(level)
+        division.split(level, wanted)
+        division.forget(level)
+        if level < self._first:
+            division.cells = keep_inside(division.cells, self._layers.layers[level].size)
+        return wanted is not None or len(division.cells.face_signs) > 0
+
+    def _edges_to_last(
+        self, division: Subdivision, last: int, weights: FloatArray
+    ) -> Walked | None:
+        """Look at J on every part of the edges between the kinks of the last level."""
+        cells, layers = division.cells, self._layers
+        zero = cells.edge_signs[:, : layers.span(last).start] == 0
+        # what lies at infinity is no facet
+        zero[cells.vertices.infinite[cells.edges].all(axis=1)] = False
+        edges, column = np.nonzero(zero & ~self._closed[: zero.shape[1]])
+        if not len(edges):
+            return Walked(proved=True)
+        if (np.count_nonzero(zero, axis=1) > 1).any():
             return None
-        at = np.flatnonzero(negative)
-        middle = (gap_low + gap_high) / 2
-        return [(float(jump[i]) * float(gap_high[i] - gap_low[i]), int(edges[row[i]]), float(middle[i])) for i in at]
+        level, unit = layers.unit_of(column)
+        step = max(1, CHUNK // layers.width)
+        bad: list[tuple[float, int, float]] = []
+        for first in range(0, len(edges), step):
+            part = slice(first, first + step)
+            found = jumps_on_parts(division, last, edges[part], (level[part], unit[part]), weights)
+            if found is None:
+                return None
+            falls = found.certain & (found.jump < -found.error)
+            if not (falls | (found.jump >= found.error)).all():
+                return None
+            weight = found.jump * (found.high - found.low)
+            middle = (found.low + found.high) / 2
+            bad += [
+                (weight[i], int(edges[part][found.edge[i]]), middle[i])
+                for i in np.flatnonzero(falls)
+            ]
+        for _, edge, share in sorted(bad)[:TRIES]:
+            pair = self._pairs.on_edge(division, edge, share)
+            if pair is not None:
+                return Walked(proved=False, pair=pair)
+        return None if bad else Walked(proved=True)
 
-    def _direct(self, carried, bends, signs, level):  # type: ignore[no-untyped-def]
-        """Return what reaches the output past the last level."""
-        direct = np.zeros(len(signs))
-        size = np.zeros(len(signs))
-        for read in self.layers.layers[-1].reads:
-            if read.level == level:
-                continue
-            start = np.flatnonzero(bends[0] == read.level)
-            weight = read.on[0] if read.off is None else read.on[0] - read.off[0]
-            direct[start] += weight[bends[1][start]]
-            size[start] += np.abs(weight[bends[1][start]])
-            if read.level in carried:
-                before, before_size = carried[read.level]
-                here = signs[:, self.layers.span(read.level)]
-                direct += (before * (here > 0)) @ read.on[0]
-                size += (before_size * (here > 0)) @ np.abs(read.on[0])
-                if read.off is not None:
-                    direct += (before * (here < 0)) @ read.off[0]
-                    size += (before_size * (here < 0)) @ np.abs(read.off[0])
-        return direct, size
-
-    # ---------------------------------------------------------------- all levels, exactly
-
-    def _every_edge(self, division: Subdivision) -> Walked | None:
+    def _completely(self) -> Walked | None:
         """Look at all edges of the whole complex; in rational arithmetic where need be."""
-        cells, layers = division.cells, self.layers
+        layers = self._layers
+        division = self._start()
+        if not all(self._cut(division, level) for level in layers.hidden):
+            return None
+        cells = division.cells
         zero = cells.edge_signs == 0
         inner = np.bincount(cells.at_edge, minlength=len(cells.edges)) == 2
         asked = inner & (zero & ~self._closed).any(axis=1)
-        count = np.count_nonzero(zero, axis=1)
-        several = asked & (count > 1)
+        several = asked & (np.count_nonzero(zero, axis=1) > 1)
         edges = np.flatnonzero(asked & ~several)
-        column = np.argmax(zero[edges], axis=1)
-        bends = self._level_of[column], column - layers.columns[self._level_of[column]]
-        carried = carry(layers, *bends, cells.edge_signs[edges], layers.hidden[-1])
-        jump, size = self._direct(carried, bends, cells.edge_signs[edges], -1)
+        bends = layers.unit_of(np.argmax(zero[edges], axis=1))
+        carried = carry(layers, bends, cells.edge_signs[edges], layers.hidden[-1])
+        jump, size = to_output(layers, carried, bends, cells.edge_signs[edges])
         error = rounding_of(layers) * size
         facets = ExactFacets(division)
-        bad = edges[jump < -error]
-        doubtful = np.concatenate([edges[(np.abs(jump) < error)], np.flatnonzero(several)])
-        bad = np.concatenate([bad, [e for e in doubtful.tolist() if facets.bends_down(e)]])
-        for edge in bad.astype(int).tolist():
-            pair = self._pair(division, edge, 0.5) or self._exact_pair(division, facets, edge)
+        doubtful = [*edges[np.abs(jump) < error].tolist(), *np.flatnonzero(several).tolist()]
+        bad = edges[jump < -error].tolist() + [e for e in doubtful if facets.bends_down(e)]
+        for edge in bad:
+            pair = self._pairs.on_edge(division, edge, 0.5)
+            if pair is None:
+                pair = self._pairs.exactly(division, facets, edge)
             if pair is not None:
                 return Walked(proved=False, pair=pair)
-        return None if len(bad) else Walked(proved=True)
-
-    # --------------------------------------------------------------------------- pairs
-
-    def _try_last(
-        self, division: Subdivision, level: int, units: IndexArray, crossed: SignArray
-    ) -> Walked | None:
-        """Cross the kink of a last unit that bends down, in a face that it crosses."""
-        cells = division.cells
-        edge, which = np.nonzero(crossed)
-        for i in np.unique(np.linspace(0, len(edge) - 1, 8).astype(int)):
-            unit = int(units[which[i]])
-            face = cells.at_face[cells.at_edge == edge[i]][0]
-            ends = cells.edges[cells.at_edge[cells.at_face == face]]
-            signs = cells.vertices.signs[level][:, unit][ends]
-            cut = ends[signs[:, 0] != signs[:, 1]]
-            share, _ = division.shares(level, cut[:, 0], cut[:, 1], np.full(len(cut), unit))
-            points = cells.vertices.points
-            at = points[cut[:, 0]] * (1 - share)[:, None] + points[cut[:, 1]] * share[:, None]
-            if len(at) == 2:
-                pair = self._across(at[0], at[1], 0.5, (level, unit), cells.face_signs[face])
-                if pair is not None:
-                    return Walked(proved=False, pair=pair)
-        return None
-
-    def _pair(self, division: Subdivision, edge: int, share: float) -> Counterexample | None:
-        cells = division.cells
-        start, end = cells.vertices.points[cells.edges[edge]]
-        signs = cells.edge_signs[edge]
-        column = int(np.flatnonzero(signs == 0)[0])
-        level = int(self._level_of[column])
-        unit = column - int(self.layers.columns[level])
-        return self._across(start, end, share, (level, unit), signs)
-
-    def _across(
-        self,
-        start: FloatArray,
-        end: FloatArray,
-        share: float,
-        bends: tuple[int, int],
-        signs: SignArray,
-    ) -> Counterexample | None:
-        """Return a pair across an edge, at a right angle to it, that breaks convexity exactly."""
-        middle = (1 - share) * start + share * end
-        if middle[-1] <= 0:
-            return None
-        inputs = self._network.input_size
-        at = self._scale * (middle / middle[-1])[:inputs]
-        normal = gradient(self.layers, *bends, signs)[:inputs] / self._scale
-        length = float(np.linalg.norm(normal))
-        if not 0 < length < np.inf:
-            return None
-        ends = [self._scale * (v / v[-1])[:inputs] for v in (start, end) if v[-1] > 0]
-        reach = max([float(np.linalg.norm(v - at)) for v in ends] or [float(self._scale[0])])
-        shift = (reach * STEPS / length)[:, None] * normal
-        values = self._network(np.concatenate([at - shift, at + shift, at[None]]))[:, 0]
-        count = len(STEPS)
-        change = values[:count] + values[count:-1] - 2 * values[-1]
-        falls = np.flatnonzero(change < -1e-15 * np.abs(values).max())
-        block = self._network.blocks[bends[0] - self._first]
-        for k in falls[:6]:
-            pair = [[Fraction(float(v)) for v in at + sign * shift[k]] for sign in (-1, 1)]
-            found = counterexample(
-                self._network, self._domain, pair[0], pair[1], (block.name, bends[1])
-            )
-            if found is not None:
-                return found
-        return None
-
-    def _exact_pair(
-        self, division: Subdivision, facets: ExactFacets, edge: int
-    ) -> Counterexample | None:
-        """Return a pair about the exact middle of an edge, close enough together."""
-        inputs = self._network.input_size
-        start, end = division.cells.edges[edge].tolist()
-        middle = division.exact.point(start) + division.exact.point(end)
-        if middle[middle.nrows() - 1, 0] == 0:
-            return None
-        scale = [Fraction(float(v)) for v in self._scale]
-        last = fraction(middle[middle.nrows() - 1, 0])
-        at = [scale[i] * fraction(middle[i, 0]) / last for i in range(inputs)]
-        normal = facets.normal(edge)[:inputs]
-        if not any(normal):
-            return None
-        step = [v / s for v, s in zip(normal, scale, strict=True)]
-        size = max(abs(v) for v in step)
-        step = [v / size * max(scale) for v in step]
-        for k in range(HALVINGS):
-            delta = [v / 4**k for v in step]
-            pair = [[a + sign * d for a, d in zip(at, delta, strict=True)] for sign in (-1, 1)]
-            found = counterexample(self._network, self._domain, pair[0], pair[1])
-            if found is not None:
-                return found
-        return None
+        return None if bad else Walked(proved=True)
