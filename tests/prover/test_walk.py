@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import fuzz
 import numpy as np
 import oracle
@@ -67,7 +69,7 @@ def test_verdicts_of_drawn_networks_are_those_of_brute_force(data):
 def test_both_ways_to_look_at_the_edges_agree(seed, depth):
     rng = np.random.default_rng(seed)
     sizes = [2, *rng.integers(1, 7, depth), 1]
-    weights = [rng.normal(size=(b, a)) for a, b in zip(sizes, sizes[1:], strict=False)]
+    weights = [rng.normal(size=(b, a)) for a, b in pairwise(sizes)]
     weights[1:] = [np.where(rng.random(w.shape) < 0.9, abs(w), w) for w in weights[1:]]
     network = ReluNetwork.from_layers(weights, [rng.normal(size=len(w)) for w in weights])
     signs = prepare(network, Box(-1, 1)).signs

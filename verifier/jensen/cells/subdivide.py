@@ -443,9 +443,9 @@ class Subdivision:
         signs = cells.vertices.signs[level][:before]
         size = signs.shape[1]
         ends = cells.edges[cells.at_edge]
-        with_zero = ~signs.all(axis=1)
+        with_zero = np.any(signs == 0, axis=1)
         some = np.zeros(len(cells.face_signs), dtype=bool)
-        some[cells.at_face[with_zero[ends].any(axis=1)]] = True
+        some[cells.at_face[np.any(with_zero[ends], axis=1)]] = True
         at = np.flatnonzero(some[cells.at_face])
         face = np.concatenate([cells.at_face[at], cells.at_face[at]])
         corner = np.concatenate([ends[at, 0], ends[at, 1]])
