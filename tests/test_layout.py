@@ -25,6 +25,7 @@ ROOMS = (
     {"cli"},
     {"report"},
     {"batch"},
+    {"surrogate"},
     {"optimise"},
     {"violation", "many"},
     {"decide"},

@@ -17,7 +17,7 @@ from jensen.network.relu_network import ReluNetwork
 from jensen.prover.facet_engine import prove_by_facet_programs
 from jensen.prover.options import Engine, Options
 from jensen.prover.outcome import Outcome
-from jensen.prover.question import Question, check_question, claimed, merged_options
+from jensen.prover.question import Question, check_question, check_subject, claimed, merged_options
 from jensen.prover.refute import random_lines
 from jensen.prover.signs import signs_of_all_paths
 from jensen.prover.tree_engine import prove_by_trees
@@ -96,6 +96,7 @@ def verify(
     """
     domain = Everywhere() if domain is None else domain
     options = merged_options(options, keywords)
+    check_subject(network, domain)
     check_question(network.input_size, domain, options)
     if output is not None or network.output_size == 1:
         return _answer(network, domain, 0 if output is None else output, options)
