@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from jensen_encodings.data import LayerData as LayerData
     from jensen_encodings.data import NetworkData as NetworkData
     from jensen_encodings.deadline import Deadline as Deadline
+    from jensen_encodings.epigraph import EpigraphCopy as EpigraphCopy
+    from jensen_encodings.epigraph import add_epigraph_copy as add_epigraph_copy
     from jensen_encodings.errors import EncodingError as EncodingError
     from jensen_encodings.errors import SolverFailure as SolverFailure
     from jensen_encodings.errors import UnboundedNeuronError as UnboundedNeuronError
@@ -28,6 +30,7 @@ _HOMES = {
     "big_m": ("NetworkCopy", "add_network_copy"),
     "data": ("LayerData", "NetworkData"),
     "deadline": ("Deadline",),
+    "epigraph": ("EpigraphCopy", "add_epigraph_copy"),
     "errors": ("EncodingError", "SolverFailure", "UnboundedNeuronError"),
     "midpoint": ("MidpointProgram", "midpoint_program"),
     "program": ("SolveOptions", "SolveResult", "SolveStatus"),
