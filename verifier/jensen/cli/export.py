@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
+from jensen.certificate.model_export import export_json
 from jensen.errors import OptionError
-from jensen.export import export_json
 from jensen.loaders import load
 from jensen.text import printable
 
