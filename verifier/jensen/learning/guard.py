@@ -11,15 +11,17 @@ import torch
 from torch import nn
 
 from jensen.decide import verify
-from jensen.domain import Box, Domain, Everywhere, Polyhedron
+from jensen.domains.domain import Box, Domain, Polyhedron
 from jensen.errors import NetworkError, OptionError
-from jensen.learning.sampling import Sampler, Segments
+from jensen.domains.segments import Sampler, Segments
 from jensen.learning.watched import WatchedModule, input_shapes
 from jensen.loaders import from_torch
-from jensen.network import ReluNetwork
-from jensen.verdict import Verdict
+from jensen.network.relu_network import FloatArray, ReluNetwork
+from jensen.prover.verdict import Verdict
 
 SECANT_STEPS = 2  # runs of the module that follow a segment to a kink
+PERIOD = 8  # penalties that share the points of one search for kinks
+POOL = 4  # how many times the samples of one penalty such a search looks for
 REMEMBERED = 0.25  # share of the segments that are drawn around refuting points
 BUFFER = 4096  # refuting points kept at most, the oldest forgotten first
 
@@ -41,6 +43,13 @@ class Crossings:
     points: torch.Tensor
     kinks: torch.Tensor
     outputs: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.kinks)
+
+    def take(self, rows: torch.Tensor) -> Crossings:
+        """Return some of them."""
+        return Crossings(self.points[rows], self.kinks[rows], self.outputs[rows])
 
 
 class ConvexityGuard:
@@ -112,7 +121,9 @@ class ConvexityGuard:
         self._outputs = network.output_size
         self._sampler = Sampler(domain, network.input_size, self.inputs, seed)
         self._watched = WatchedModule(module, self._shapes)
-        self._buffer = torch.zeros(0, network.input_size + 1, dtype=torch.float64)
+        self._pool = _Pool()
+        self._generator = torch.Generator().manual_seed(seed)
+        self._buffer = np.zeros((0, network.input_size + 1))
 
     def network(self) -> ReluNetwork:
         """Return the module as it is now, in canonical form."""
@@ -145,9 +156,15 @@ class ConvexityGuard:
         scalar tensor
             To be added to a loss, times a weight.
         """
-        found = self._crossings(self._segments(points, samples))
-        if not len(found.kinks):
+        if self._pool.age % PERIOD == 0:
+            self._pool.found = self._crossings(self._segments(points, POOL * samples))
+        self._pool.age += 1
+        found = self._pool.found
+        assert found is not None
+        if not len(found):
             return torch.zeros((), dtype=self._watched.dtype, requires_grad=True)
+        if len(found) > samples:
+            found = found.take(self._integers(len(found), samples).to(found.kinks.device))
         return torch.relu(self.margin - self._jumps(found, differentiable=True)).mean()
 
     def search(self, samples: int = 4096) -> float:
@@ -164,11 +181,11 @@ class ConvexityGuard:
             The smallest J found, in floating point; infinite where no kink was met.
         """
         found = self._crossings(self._segments(None, samples))
-        if not len(found.kinks):
+        if not len(found):
             return float("inf")
         jumps = self._jumps(found, differentiable=False)
         worst = jumps.argsort()[: max(1, samples // 16)]
-        self._remember(found.points[worst[jumps[worst] < 0]])
+        self._remember(found.points[worst[jumps[worst] < 0]].double().cpu().numpy())
         return float(jumps.min())
 
     def _segments(self, points: Any, samples: int) -> Segments:
@@ -176,34 +193,34 @@ class ConvexityGuard:
             old = min(round(REMEMBERED * samples), 8 * len(self._buffer))
             segments = self._sampler.between(self._sampler.points(samples - old))
         else:
-            given = torch.as_tensor(points).detach().cpu().double().flatten(1)
+            given = torch.as_tensor(points).detach().cpu().double().flatten(1).numpy()
             if given.shape[1] != self._watched.inputs or not len(given):
                 raise NetworkError(
-                    f"points of shape {tuple(given.shape)}: need (n, {self._watched.inputs})"
+                    f"points of shape {given.shape}: need (n, {self._watched.inputs})"
                 )
             old = min(round(REMEMBERED * len(given)), 8 * len(self._buffer))
-            ones = torch.ones(len(given), 1, dtype=torch.float64)
-            segments = self._sampler.between(torch.cat([given, ones], dim=1))
+            segments = self._sampler.between(np.hstack([given, np.ones((len(given), 1))]))
         if old:
-            middles = self._buffer[self._sampler.integers(len(self._buffer), old)]
+            middles = self._buffer[self._integers(len(self._buffer), old).numpy()]
             segments = segments.joined(self._sampler.around(middles))
         return segments
 
     def _crossings(self, segments: Segments) -> Crossings:
         """Follow each segment to the kink of a neuron that changes sign along it."""
-        like = torch.zeros(0, dtype=self._watched.dtype, device=self._watched.device)
-        segments = segments.to(like)
-        z = self._watched.pre_activations(segments.points)
+        device = self._watched.device
+        points = torch.from_numpy(segments.points).to(device, self._watched.dtype)
+        starts, ends = (torch.from_numpy(i).to(device) for i in (segments.start, segments.end))
+        z = self._watched.pre_activations(points)
         on = z > 0
-        crosses = on[segments.start] != on[segments.end]
+        crosses = on[starts] != on[ends]
         weights = crosses / crosses.sum(dim=0).clamp(min=1)
         rows = crosses.any(dim=1).nonzero()[:, 0]
         if not len(rows):
             empty = rows.new_zeros(0)
-            return Crossings(segments.points[:0], empty, empty)
-        kinks = self._sampler.choose(weights[rows])[:, None]
-        start, end = segments.start[rows], segments.end[rows]
-        low, high = segments.points[start], segments.points[end]
+            return Crossings(points[:0], empty, empty)
+        kinks = self._choose(weights[rows])[:, None]
+        start, end = starts[rows], ends[rows]
+        low, high = points[start], points[end]
         z_low, z_high = z[start].gather(1, kinks), z[end].gather(1, kinks)
         for _ in range(SECANT_STEPS):
             middle = _secant(low, high, z_low, z_high)
@@ -217,10 +234,19 @@ class ConvexityGuard:
             )
         at = _secant(low, high, z_low, z_high)
         if self.output is None:
-            outputs = self._sampler.integers(self._outputs, len(rows)).to(rows.device)
+            outputs = self._integers(self._outputs, len(rows)).to(rows.device)
         else:
             outputs = torch.full_like(rows, self.output)
         return Crossings(at, kinks[:, 0], outputs)
+
+    def _choose(self, weights: torch.Tensor) -> torch.Tensor:
+        """Return one index per row, with probabilities in proportion to the weights."""
+        totals = weights.cumsum(dim=1)
+        target = torch.rand(len(weights), 1, generator=self._generator).to(totals)
+        return (totals <= target * totals[:, -1:]).sum(dim=1).clamp(max=weights.shape[1] - 1)
+
+    def _integers(self, below: int, count: int) -> torch.Tensor:
+        return torch.randint(below, (count,), generator=self._generator)
 
     def _jumps(self, found: Crossings, *, differentiable: bool) -> torch.Tensor:
         run = self._watched.jumps(found.points, found.outputs, differentiable=differentiable)
@@ -229,11 +255,13 @@ class ConvexityGuard:
 
     # --------------------------------------------------------------------- verification
 
-    def verify(self, **options: Any) -> Verdict:
+    def verify(self, *, network: ReluNetwork | None = None, **options: Any) -> Verdict:
         """Verify the module as it is, and remember where it is not convex.
 
         Parameters
         ----------
+        network : ReluNetwork, optional
+            What :meth:`network` just returned; it is read from the module by default.
         **options
             Of :func:`jensen.verify`, for instance ``time_limit=10, certificate=True``.
 
@@ -243,7 +271,7 @@ class ConvexityGuard:
             Of the module in evaluation mode, its weights taken as exact numbers.
         """
         verdict = verify(
-            self.network(),
+            self.network() if network is None else network,
             self.domain,
             output=self.output,
             concave=self.concave,
@@ -253,12 +281,20 @@ class ConvexityGuard:
         for single in verdict.outputs or (verdict,):
             if single.counterexample is not None:
                 middle = np.array([float(v) for v in single.counterexample.midpoint])
-                size = max(1.0, np.abs(middle).max()) if isinstance(self.domain, Everywhere) else 1
-                self._remember(torch.from_numpy(np.append(middle, 1.0) / size)[None])
+                size = max(1.0, np.abs(middle).max()) if self._sampler.is_cone else 1.0
+                self._remember(np.append(middle, 1.0)[None] / size)
         return verdict
 
-    def _remember(self, points: torch.Tensor) -> None:
-        self._buffer = torch.cat([self._buffer, points.to(self._buffer)])[-BUFFER:]
+    def _remember(self, points: FloatArray) -> None:
+        self._buffer = np.concatenate([self._buffer, points])[-BUFFER:]
+
+
+@dataclass
+class _Pool:
+    """The points that the next penalties draw from, and how often they did."""
+
+    found: Crossings | None = None
+    age: int = 0
 
 
 def _secant(

@@ -36,6 +36,7 @@ class WatchedModule:
         self._shapes = [tuple(shape) for shape in shapes]
         self.inputs = sum(prod(shape) for shape in self._shapes)
         tensors = [*module.parameters(), *module.buffers()]
+        self._first = next(iter(tensors), None)
         floating = [t for t in tensors if t.is_floating_point()]
         self.dtype = floating[0].dtype if floating else torch.float32
         self._depends: list[bool] = []
@@ -45,8 +46,7 @@ class WatchedModule:
     @property
     def device(self) -> torch.device:
         """Where the module's weights are."""
-        first = next(iter([*self.module.parameters(), *self.module.buffers()]), None)
-        return torch.device("cpu") if first is None else first.device
+        return torch.device("cpu") if self._first is None else self._first.device
 
     def pre_activations(self, points: torch.Tensor) -> torch.Tensor:
         """Return ``t z(x / t)`` of every kink at points ``(x, t)`` of the cone.

@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from math import log
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from jensen.domain import Box, Domain, Everywhere, Polyhedron
-from jensen.lift import WorkingSet, working_set
-from jensen.polyhedron import inner_ball
-from jensen.rational import floats
+from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
+from jensen.domains.working_set import WorkingSet, working_set
+from jensen.domains.polyhedron import inner_ball
+from jensen.arithmetic.rational import floats
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.intp]
 
 NEAREST = 1e-4  # smallest t: beyond it, biases are lost in single precision
 CHAIN = 512  # points that walk through a polyhedron
@@ -36,30 +36,25 @@ class Segments:
 
     Attributes
     ----------
-    points : tensor (m, inputs + 1)
-    start, end : integer tensors (n,)
+    points : array (m, inputs + 1)
+    start, end : integer arrays (n,)
         Rows of ``points``.
     """
 
-    points: torch.Tensor
-    start: torch.Tensor
-    end: torch.Tensor
+    points: FloatArray
+    start: IntArray
+    end: IntArray
 
     def __len__(self) -> int:
         return len(self.start)
-
-    def to(self, like: torch.Tensor) -> Segments:
-        """Return the same on another device, in its number type."""
-        where = like.device
-        return Segments(self.points.to(like), self.start.to(where), self.end.to(where))
 
     def joined(self, other: Segments) -> Segments:
         """Return the segments of both."""
         shift = len(self.points)
         return Segments(
-            torch.cat([self.points, other.points]),
-            torch.cat([self.start, other.start + shift]),
-            torch.cat([self.end, other.end + shift]),
+            np.concatenate([self.points, other.points]),
+            np.concatenate([self.start, other.start + shift]),
+            np.concatenate([self.end, other.end + shift]),
         )
 
 
@@ -71,7 +66,7 @@ class Sampler:
     domain : Domain
     dimension : int
         Of the network's input.
-    inputs : tuple of int or None
+    inputs : sequence of int, optional
         Segments vary these inputs only.
     seed : int
 
@@ -82,106 +77,97 @@ class Sampler:
     """
 
     def __init__(
-        self, domain: Domain, dimension: int, inputs: Sequence[int] | None, seed: int
+        self,
+        domain: Domain,
+        dimension: int,
+        inputs: Sequence[int] | None = None,
+        seed: int = 0,
     ) -> None:
         domain.check(dimension)
         self._dimension = dimension
         self._inputs = None if inputs is None else list(inputs)
-        self._generator = torch.Generator().manual_seed(seed)
+        self._rng = np.random.default_rng(seed)
         self._walk: _Walk | None = None
-        self._box: tuple[torch.Tensor, torch.Tensor] | None = None
+        self._box: tuple[FloatArray, FloatArray] | None = None
         self._sides = _sides(domain, dimension)
-        self._size = torch.ones(dimension + 1, dtype=torch.float64)
+        self._size = np.ones(dimension + 1)
         if isinstance(domain, Box):
-            lower, upper = map(torch.from_numpy, domain.bounds(dimension))
-            self._box = lower, upper
-            self._size[:-1] = upper - lower
-            self._size[-1] = 0
+            lower, upper = self._box = domain.bounds(dimension)
+            self._size = np.append(upper - lower, 0.0)
         elif isinstance(domain, Polyhedron):
-            self._walk = _Walk(working_set(domain, dimension), np.random.default_rng(seed))
-            self._size = torch.from_numpy(self._walk.spread())
+            self._walk = _Walk(working_set(domain, dimension), self._rng)
+            self._size = self._walk.spread()
 
-    def between(self, points: torch.Tensor) -> Segments:
+    @property
+    def is_cone(self) -> bool:
+        """Whether points ``(x, t)`` have sizes of their own, rather than t = 1."""
+        return self._box is None and (self._walk is None or self._walk.lifted)
+
+    def between(self, points: FloatArray) -> Segments:
         """Return one segment from each point of the cone to another one, in random order."""
-        order = torch.randperm(len(points), generator=self._generator)
-        index = torch.arange(len(points))
+        index = np.arange(len(points))
+        order = self._rng.permutation(len(points))
         if self._inputs is None:
             return Segments(points, index, order)
-        ends = points.clone()
-        ends[:, self._inputs] = points[order][:, self._inputs]
-        # on a lift the inputs are x / t, and t stays
-        ends[:, self._inputs] *= (points[:, -1] / points[order, -1])[:, None]
+        ends = points.copy()
+        # inputs are x / t, and t stays
+        size = (points[:, -1] / points[order, -1])[:, None]
+        ends[:, self._inputs] = points[order][:, self._inputs] * size
         ends = self.shortened(points, ends)
-        return Segments(torch.cat([points, ends]), index, index + len(points))
+        return Segments(np.concatenate([points, ends]), index, index + len(points))
 
-    def around(self, middles: torch.Tensor) -> Segments:
-        """Return one segment through the neighbourhood of each point, of widely varying length."""
+    def around(self, middles: FloatArray) -> Segments:
+        """Return a segment near each point of the cone, of widely varying lengths."""
         count, width = middles.shape
-        reach = SMALLEST * (LARGEST / SMALLEST) ** self.uniform(count, 1)
-        shift, step = (reach * self._size * self._normal(count, width) for _ in range(2))
+        reach = SMALLEST * (LARGEST / SMALLEST) ** self._rng.random((count, 1))
+        shift, step = (reach * self._size * self._rng.normal(size=(count, width)) for _ in "ab")
         if self._inputs is not None:
-            moving = torch.zeros(width, dtype=torch.float64)
+            moving = np.zeros(width)
             moving[self._inputs] = 1
             step = step * moving
-        near = self.shortened(middles, middles + self.uniform(count, 1) * shift)
+        near = self.shortened(middles, middles + self._rng.random((count, 1)) * shift)
         ends = [self.shortened(near, near + sign * step) for sign in (-1, 1)]
-        index = torch.arange(count)
-        return Segments(torch.cat(ends), index, index + count)
+        index = np.arange(count)
+        return Segments(np.concatenate(ends), index, index + count)
 
-    def points(self, count: int) -> torch.Tensor:
-        """Return points of the cone, float64 of shape (count, dimension + 1)."""
+    def points(self, count: int) -> FloatArray:
+        """Return points of the cone: (count, dimension + 1)."""
         if self._walk is not None:
-            return torch.from_numpy(self._walk.points(count))
+            return self._walk.points(count)
         if self._box is None:
             return self._in_cone(count)
         lower, upper = self._box
         x = (lower + upper) / 2 + (upper - lower) / 2 * self._in_cube(count)
-        return torch.cat([x, torch.ones(count, 1, dtype=torch.float64)], dim=1)
+        return np.concatenate([np.clip(x, lower, upper), np.ones((count, 1))], axis=1)
 
-    def shortened(self, start: torch.Tensor, end: torch.Tensor) -> torch.Tensor:
+    def shortened(self, start: FloatArray, end: FloatArray) -> FloatArray:
         """Return the ends of segments, moved towards their starts until they lie inside."""
         step = end - start
-        room = (-start @ self._sides.T).clamp(min=0)
+        room = np.maximum(-start @ self._sides.T, 0.0)
         speed = step @ self._sides.T
-        reach = torch.where(speed > 0, room / speed, torch.inf)
-        return start + reach.min(dim=1, keepdim=True).values.clamp(max=1) * step
+        with np.errstate(divide="ignore", invalid="ignore"):
+            reach = np.where(speed > 0, room / speed, np.inf)
+        return start + np.minimum(reach.min(axis=1, keepdims=True), 1.0) * step
 
-    def choose(self, weights: torch.Tensor) -> torch.Tensor:
-        """Return one index per row, with probabilities in proportion to the weights."""
-        totals = weights.cumsum(dim=1)
-        target = self.uniform(len(weights), 1).to(totals) * totals[:, -1:]
-        return (totals <= target).sum(dim=1).clamp(max=weights.shape[1] - 1)
-
-    def integers(self, below: int, count: int) -> torch.Tensor:
-        """Return random integers ``0 <= k < below``."""
-        return torch.randint(below, (count,), generator=self._generator)
-
-    def uniform(self, *shape: int) -> torch.Tensor:
-        """Return random numbers in [0, 1], float64."""
-        return torch.rand(*shape, generator=self._generator, dtype=torch.float64)
-
-    def _normal(self, *shape: int) -> torch.Tensor:
-        return torch.randn(*shape, generator=self._generator, dtype=torch.float64)
-
-    def _in_cube(self, count: int) -> torch.Tensor:
+    def _in_cube(self, count: int) -> FloatArray:
         """Return points of [-1, 1]^d: inside, on sides, in corners, in equal parts."""
-        cube = 2 * self.uniform(count, self._dimension) - 1
-        kind = torch.randint(3, (count, 1), generator=self._generator)
-        sides = (OUTSIDE * cube).clamp(-1, 1)
-        return torch.where(kind == 0, cube, torch.where(kind == 1, sides, cube.sign()))
+        cube = self._rng.uniform(-1, 1, (count, self._dimension))
+        kind = self._rng.integers(3, size=(count, 1))
+        sides = np.clip(OUTSIDE * cube, -1, 1)
+        return np.where(kind == 0, cube, np.where(kind == 1, sides, np.sign(cube)))
 
-    def _in_cone(self, count: int) -> torch.Tensor:
+    def _in_cone(self, count: int) -> FloatArray:
         """Return points of the cone of R^n: around the origin, on the cube, and far out."""
         x = self._in_cube(count)
-        t = self.uniform(count, 1)
-        kind = torch.randint(3, (count, 1), generator=self._generator)
-        near = torch.where(kind == 0, x * self.uniform(count, 1), x)
-        far = torch.exp(log(NEAREST) * t)
-        t = torch.where(kind == 0, torch.ones_like(t), torch.where(kind == 1, t, far))
-        return torch.cat([near, t.clamp(min=NEAREST)], dim=1)
+        t = self._rng.random((count, 1))
+        kind = self._rng.integers(3, size=(count, 1))
+        near = np.where(kind == 0, x * self._rng.random((count, 1)), x)
+        far = np.exp(log(NEAREST) * t)
+        t = np.where(kind == 0, 1.0, np.where(kind == 1, t, far))
+        return np.concatenate([near, np.maximum(t, NEAREST)], axis=1)
 
 
-def _sides(domain: Domain, dimension: int) -> torch.Tensor:
+def _sides(domain: Domain, dimension: int) -> FloatArray:
     """Return the rows of ``rows @ (x, t) <= 0`` of a domain's cone."""
     if isinstance(domain, Box):
         lower, upper = domain.bounds(dimension)
@@ -192,7 +178,7 @@ def _sides(domain: Domain, dimension: int) -> torch.Tensor:
     else:
         A, b = domain.A, domain.b
     rows = np.vstack([np.hstack([A, -b[:, None]]), np.append(np.zeros(dimension), -1.0)])
-    return torch.from_numpy(rows)
+    return rows
 
 
 class _Walk:
@@ -202,6 +188,7 @@ class _Walk:
         self._rng = rng
         self._matrix, self._offset = floats(working.matrix), floats(working.offset)
         self._rows, self._limits = working.float_rows, working.float_limits
+        self.lifted = working.lifted
         if working.lifted:  # t is at least NEAREST
             self._rows = np.vstack([self._rows, -self._matrix[-1:]])
             self._limits = np.append(self._limits, self._offset[-1] - NEAREST)
