@@ -25,6 +25,8 @@ ROOMS = (
     {"cli"},
     {"report"},
     {"batch"},
+    {"learning"},
+    {"repairs"},
     {"violation", "many"},
     {"decide"},
     {"certificate"},

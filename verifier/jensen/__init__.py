@@ -6,6 +6,7 @@
 True
 """
 
+from jensen import learning
 from jensen.decide import is_convex, verify
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.errors import (
@@ -16,6 +17,7 @@ from jensen.errors import (
     NetworkError,
     OptionError,
     SolverError,
+    TrainingError,
     UndecidedError,
     UnsupportedOperatorError,
 )
@@ -26,6 +28,7 @@ from jensen.network.relu_network import Activation, Block, ReluNetwork
 from jensen.network.stack import NetworkStack
 from jensen.prover.options import Engine, Options
 from jensen.prover.verdict import Counterexample, GroupEvidence, Reason, Status, Verdict
+from jensen.repairs.nearest import Repair, repair
 from jensen.violation.worst_jump import JumpViolation, worst_jump
 from jensen.violation.worst_violation import worst_violation
 
@@ -51,9 +54,11 @@ __all__ = [
     "Options",
     "Polyhedron",
     "Reason",
+    "Repair",
     "ReluNetwork",
     "SolverError",
     "Status",
+    "TrainingError",
     "UndecidedError",
     "UnsupportedOperatorError",
     "Verdict",
@@ -62,7 +67,9 @@ __all__ = [
     "from_sklearn",
     "from_torch",
     "is_convex",
+    "learning",
     "load",
+    "repair",
     "verify",
     "verify_many",
     "worst_jump",

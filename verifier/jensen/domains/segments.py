@@ -90,6 +90,8 @@ class Sampler:
         self._walk: _Walk | None = None
         self._box: tuple[FloatArray, FloatArray] | None = None
         self._sides = _sides(domain, dimension)
+        # t stays away from 0
+        self._limits = np.append(np.zeros(len(self._sides) - 1), -NEAREST)
         self._size = np.ones(dimension + 1)
         if isinstance(domain, Box):
             lower, upper = self._box = domain.bounds(dimension)
@@ -143,11 +145,12 @@ class Sampler:
     def shortened(self, start: FloatArray, end: FloatArray) -> FloatArray:
         """Return the ends of segments, moved towards their starts until they lie inside."""
         step = end - start
-        room = np.maximum(-start @ self._sides.T, 0.0)
+        room = np.maximum(self._limits - start @ self._sides.T, 0.0)
         speed = step @ self._sides.T
         with np.errstate(divide="ignore", invalid="ignore"):
             reach = np.where(speed > 0, room / speed, np.inf)
-        return start + np.minimum(reach.min(axis=1, keepdims=True), 1.0) * step
+        ends: FloatArray = start + np.minimum(reach.min(axis=1, keepdims=True), 1.0) * step
+        return ends
 
     def _in_cube(self, count: int) -> FloatArray:
         """Return points of [-1, 1]^d: inside, on sides, in corners, in equal parts."""

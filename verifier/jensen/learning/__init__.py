@@ -17,7 +17,7 @@ _HOMES = {
     "make_convex": "training",
 }
 
-__all__ = list(_HOMES)  # noqa: PLE0605  (names for from jensen.learning import *)
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

@@ -80,9 +80,7 @@ class KinkRecorder(TorchFunctionMode):
         self._depends = depends
         self._masks = masks
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Carry out an operation, as a sum of recorded ReLUs if it can kink."""
         keywords = kwargs or {}
         handler = _handler(func)
@@ -99,11 +97,10 @@ class KinkRecorder(TorchFunctionMode):
         self.found.append(depends)
         if not depends:
             return func(*args, **keywords)
-        result = handler(self, *args, **keywords)
-        if _in_place(func, args, keywords):
-            args[0].copy_(result)
-            return args[0]
-        return result
+        if _in_place(func, keywords):
+            # z must outlive the operand that is overwritten
+            return args[0].copy_(handler(self, args[0].clone(), *args[1:], **keywords))
+        return handler(self, *args, **keywords)
 
     def relu(self, z: torch.Tensor, factor: float | torch.Tensor = 1.0) -> torch.Tensor:
         """Return ``factor * relu(z)`` and write it down."""
@@ -162,9 +159,7 @@ def _abs(run: KinkRecorder, x: torch.Tensor) -> torch.Tensor:
     return run.relu(x, 2.0) - x
 
 
-def _clamp(
-    run: KinkRecorder, x: torch.Tensor, min: Any = None, max: Any = None
-) -> torch.Tensor:
+def _clamp(run: KinkRecorder, x: torch.Tensor, min: Any = None, max: Any = None) -> torch.Tensor:
     out = x
     if min is not None:
         out = min + run.relu(out - min)
@@ -387,7 +382,7 @@ def _handler(func: Any) -> Callable[..., Any] | None:
         return None
 
 
-def _in_place(func: Any, args: Any, keywords: Any) -> bool:
+def _in_place(func: Any, keywords: Any) -> bool:
     name = getattr(func, "__name__", "")
     return bool(keywords.get("inplace")) or (name.endswith("_") and not name.endswith("__"))
 

@@ -190,10 +190,9 @@ def make_convex(
     try:
         chosen = Plan(**plan)
     except TypeError:
-        unknown = sorted(set(plan) - set(Plan.__dataclass_fields__))
-        raise OptionError(
-            f"unknown options {', '.join(unknown)}: there are {', '.join(Plan.__dataclass_fields__)}"
-        ) from None
+        names = list(Plan.__dataclass_fields__)
+        unknown = ", ".join(sorted(set(plan) - set(names)))
+        raise OptionError(f"unknown option {unknown}: there are {', '.join(names)}") from None
     guard = ConvexityGuard(
         module if in_place else copy.deepcopy(module),
         domain,

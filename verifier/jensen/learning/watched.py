@@ -211,4 +211,3 @@ def input_shapes(module: nn.Module, dimension: int | None, given: Any) -> list[t
     if first is None:
         raise OptionError("input_shape: the sizes of one sample are needed, such as (3, 32, 32)")
     return [(first.in_features,)]
-

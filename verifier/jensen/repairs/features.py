@@ -100,4 +100,5 @@ class Features:
     def _dense(self, source: str) -> FloatArray:
         weight = self.network.output.weights[source]
         row = weight.toarray() if hasattr(weight, "toarray") else weight
-        return np.asarray(row, dtype=np.float64)[0]
+        dense: FloatArray = np.asarray(row, dtype=np.float64)[0]
+        return dense

@@ -10,16 +10,17 @@ from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import solve_triangular
-from scipy.optimize import nnls
 
 from jensen.arithmetic.exact import root_to_double
+from jensen.errors import SolverError
 from jensen.network.relu_network import FloatArray
 from jensen_encodings.lp import LpSolver, LpStatus
 
 BoolArray = NDArray[np.bool_]
 
-EMPTY = 1e-12  # residual of the dual below which the rows have no common point
+THIN = 1e4  # distance from 0 at which every row has a slack of 1, if it is to count as room
+CLOSE = 1e-7  # rows this close to 0 may be the ones that stay 0
+MOST_ROWS = 600  # that a linear program tells apart
 STRICT = 1e-7  # slack that a row needs to count as strict
 ZERO = 1e-9  # entries of a null space that count as 0
 
@@ -50,31 +51,34 @@ class Objective:
     def nearest(self, rows: FloatArray, margin: float) -> tuple[FloatArray, FloatArray] | None:
         """Return the best w with ``rows @ w >= margin``, and the rows' multipliers.
 
+        In the norm l2 a margin > 0 is met by a w that is the best one up to a few margins.
+
         Returns
         -------
         (w, multipliers) or None
-            None if there is no such w. Both are hints, in floating point.
+            None if there is no such w, or none nearby. Both are hints, in floating point.
         """
-        needed = margin - rows @ self.centre
-        if not (needed > 0).any():
+        if not (rows @ self.centre < margin).any():
             return self.centre.copy(), np.zeros(len(rows))
         if self.norm is Norm.L1:
-            found = _least_sum(rows, needed)
-        elif self.factor is None:
-            found = _least_squares(rows, needed)
-        else:
-            turned = solve_triangular(self.factor, rows.T, trans="T").T
-            found = _least_squares(turned, needed)
-            if found is not None:
-                found = solve_triangular(self.factor, found[0]), found[1]
-        return None if found is None else (self.centre + found[0], found[1])
+            found = _least_sum(rows, margin - rows @ self.centre)
+            return None if found is None else (self.centre + found[0], found[1])
+        factor = np.eye(len(self.centre)) if self.factor is None else self.factor
+        turned = np.asarray(np.linalg.solve(factor.T, rows.T).T, dtype=np.float64)
+        inside = _inner_point(turned) if margin else np.zeros(len(self.centre))
+        if inside is None:
+            return None
+        start = factor @ self.centre - margin * inside
+        point, multipliers = _projection(turned, start)
+        best = np.linalg.solve(factor, point + margin * inside)
+        return np.asarray(best, dtype=np.float64), multipliers
 
     def restricted(self, free: BoolArray) -> Objective:
         """Return the same objective where the other weights are 0, as one of the free ones."""
         if self.factor is None:
             return Objective(self.centre[free], None, self.norm)
         basis, factor = np.linalg.qr(self.factor[:, free])
-        centre = solve_triangular(factor, basis.T @ (self.factor @ self.centre))
+        centre = np.linalg.solve(factor, basis.T @ (self.factor @ self.centre))
         return Objective(centre, factor, self.norm)
 
 
@@ -85,23 +89,33 @@ def nearest_with_margin(objective: Objective, rows: FloatArray, margin: float) -
     they tie are set to 0, so that they hold exactly. With all weights 0 every row holds.
     """
     free = np.ones(rows.shape[1], dtype=bool)
-    left = rows
-    while True:
-        found = objective.restricted(free).nearest(left[:, free], margin)
+    while free.any():
+        bent = objective.restricted(free)
+        left = rows[(np.abs(rows[:, free]) > ZERO).any(axis=1)][:, free]
+        found = bent.nearest(left, margin)
         if found is not None:
             weights = np.zeros(len(free))
             weights[free] = found[0]
             return weights
-        tight = left[:, free][~strict_rows(left[:, free])]
-        zero = _zero_on_null_space(tight) if len(tight) else np.ones(int(free.sum()), dtype=bool)
-        if not zero.any() or not len(tight):
-            zero |= (np.abs(tight) > ZERO).any(axis=0) if len(tight) else zero
-        if not zero.any():
-            zero[:] = True
-        free[np.flatnonzero(free)[zero]] = False
-        left = left[(np.abs(left[:, free]) > ZERO).any(axis=1)]
-        if not free.any():
-            return np.zeros(len(free))
+        free[np.flatnonzero(free)[_tied(bent, left)]] = False
+    return np.zeros(len(free))
+
+
+def _tied(objective: Objective, rows: FloatArray) -> BoolArray:
+    """Return which weights to set to 0 where the rows have no common interior."""
+    everything = np.ones(rows.shape[1], dtype=bool)
+    best = objective.nearest(rows, 0.0)
+    if best is None:
+        return everything
+    size = max(float(np.abs(best[0]).max()), 1e-300)
+    tight = rows[rows @ best[0] < CLOSE * size]
+    if len(tight) > MOST_ROWS:
+        return everything
+    tight = tight[~strict_rows(tight)]
+    zero = _zero_on_null_space(tight)
+    if not zero.any():
+        zero = (np.abs(tight) > ZERO).any(axis=0)
+    return zero if zero.any() else everything
 
 
 def _zero_on_null_space(rows: FloatArray) -> BoolArray:
@@ -124,23 +138,45 @@ def strict_rows(rows: FloatArray) -> BoolArray:
     return np.asarray(result.x[units:] > STRICT)
 
 
-def _least_squares(rows: FloatArray, needed: FloatArray) -> tuple[FloatArray, FloatArray] | None:
-    """Return the shortest d with ``rows @ d >= needed``, and multipliers.
+def _projection(rows: FloatArray, start: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the nearest w with ``rows @ w >= 0``, as ``start + multipliers @ rows``.
+
+    References
+    ----------
+    Moreau 1962: what is left of a point's projection on a cone is its projection on the
+    polar cone, a non-negative least squares problem.
+    """
+    multipliers = _nonnegative(rows.T, -start)
+    return start + multipliers @ rows, multipliers
+
+
+def _inner_point(rows: FloatArray) -> FloatArray | None:
+    """Return the shortest s with ``rows @ s >= 1``; None if there is none of moderate length.
 
     References
     ----------
     Lawson and Hanson, "Solving Least Squares Problems", 1974, chapter 23: least distance
     programming by non-negative least squares.
     """
-    units = rows.shape[1]
-    scale = float(needed.max())
-    system = np.vstack([rows.T, needed[None] / scale])
+    count, units = rows.shape
+    system = np.vstack([rows.T, np.ones((1, count))])
     target = np.append(np.zeros(units), 1.0)
-    found, _ = nnls(system, target, maxiter=30 * (len(rows) + units))
-    residual = system @ found - target
-    if -residual[-1] < EMPTY:
+    residual = system @ _nonnegative(system, target) - target
+    if -residual[-1] < 1 / (1 + THIN**2):
         return None
-    return residual[:units] * (scale / -residual[-1]), found * (scale / -residual[-1])
+    inside: FloatArray = residual[:units] / -residual[-1]
+    return inside if (rows @ inside > 0.5).all() else None
+
+
+def _nonnegative(system: FloatArray, target: FloatArray) -> FloatArray:
+    """Return the ``y >= 0`` that minimises ``|system y - target|``."""
+    from scipy.optimize import nnls  # noqa: PLC0415  (half a second for who imports jensen)
+
+    try:
+        found, _ = nnls(system, target, maxiter=30 * sum(system.shape))
+    except RuntimeError as error:
+        raise SolverError(f"non-negative least squares: {error}") from None
+    return np.asarray(found, dtype=np.float64)
 
 
 def _least_sum(rows: FloatArray, needed: FloatArray) -> tuple[FloatArray, FloatArray] | None:

@@ -49,7 +49,8 @@ class Refit:
         ridge = RIDGE * float(np.trace(gram)) * np.eye(len(old))
         factor = np.linalg.cholesky(gram + ridge).T
         right = self._design.T @ self._target / len(points) + ridge @ old
-        self.objective = Objective(np.linalg.solve(gram + ridge, right), factor)
+        best = np.asarray(np.linalg.solve(gram + ridge, right), dtype=np.float64)
+        self.objective = Objective(best, np.asarray(factor, dtype=np.float64))
 
     def error(self, weights: FloatArray) -> float:
         """Return the root of the mean squared error under output weights and bias."""

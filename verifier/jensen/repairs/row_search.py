@@ -25,7 +25,7 @@ Result = TypeVar("Result")
 
 MARGIN = 2.0**-22  # of the rows, relative to the output weights: more than rounding them costs
 WIDER = 8.0  # factor of the margin where it turned out too small
-NOISE = 1e-9  # violations of sampled rows below it are not seen, relative to the weights
+NOISE = 1e-8  # violations of sampled rows below it are not seen, relative to the weights
 SAMPLES = 4096  # kinks per look at the whole domain
 NEAR = 2048  # kinks looked at around a refuting pair
 LOOKS = 2  # looks without a violated row before the prover is asked

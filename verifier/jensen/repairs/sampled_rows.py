@@ -120,12 +120,12 @@ class RowSampler:
         t = points[:, -1:]
         network = self._features.network
         z = network.pre_activations(points[:, :-1] / t)
-        return t * np.concatenate([z[b.name] for b in network.hidden if b.is_relu], axis=1)
+        relus = [z[b.name] for b in network.hidden if b.is_relu]
+        stacked: FloatArray = t * np.concatenate(relus, axis=1)
+        return stacked
 
 
-def _secant(
-    low: FloatArray, high: FloatArray, z_low: FloatArray, z_high: FloatArray
-) -> FloatArray:
+def _secant(low: FloatArray, high: FloatArray, z_low: FloatArray, z_high: FloatArray) -> FloatArray:
     with np.errstate(divide="ignore", invalid="ignore"):
         share = z_low / (z_low - z_high)
     return low + np.clip(np.nan_to_num(share, nan=0.5), 0, 1) * (high - low)
