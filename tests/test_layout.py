@@ -26,7 +26,7 @@ ROOMS = (
     {"report"},
     {"batch"},
     {"learning"},
-    {"repairs"},
+    {"optimise", "repairs"},
     {"violation", "many"},
     {"decide"},
     {"certificate"},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -17,7 +19,7 @@ from jensen.learning import ConvexityGuard  # noqa: E402
 def mlp(*sizes, seed=0):
     torch.manual_seed(seed)
     layers = []
-    for a, b in zip(sizes, sizes[1:], strict=False):
+    for a, b in itertools.pairwise(sizes):
         layers += [nn.Linear(a, b), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 
@@ -95,8 +97,8 @@ def test_points_that_are_given_carry_the_segments():
     assert guard.penalty(left).item() == 0
     guard = ConvexityGuard(module, jensen.Box(-2, 2), margin=0.0)
     assert guard.penalty(-left).item() == 1
+    guard = ConvexityGuard(module, jensen.Box(-2, 2))
     with pytest.raises(jensen.NetworkError, match=r"need \(n, 1\)"):
-        guard = ConvexityGuard(module, jensen.Box(-2, 2))
         guard.penalty(torch.zeros(3, 2))
 
 

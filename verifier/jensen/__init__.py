@@ -11,13 +11,16 @@ from jensen.decide import is_convex, verify
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.errors import (
     DomainError,
+    InfeasibleError,
     JensenError,
     MissingExtraError,
     ModelFileError,
     NetworkError,
+    NotConvexError,
     OptionError,
     SolverError,
     TrainingError,
+    UnboundedError,
     UndecidedError,
     UnsupportedOperatorError,
 )
@@ -26,6 +29,7 @@ from jensen.many import verify_many
 from jensen.midpoint.worst_pair import Violation
 from jensen.network.relu_network import Activation, Block, ReluNetwork
 from jensen.network.stack import NetworkStack
+from jensen.optimise.convex_function import ConvexFunction
 from jensen.prover.options import Engine, Options
 from jensen.prover.verdict import Counterexample, GroupEvidence, Reason, Status, Verdict
 from jensen.repairs.nearest import Repair, repair
@@ -38,27 +42,31 @@ __all__ = [
     "Activation",
     "Block",
     "Box",
+    "ConvexFunction",
     "Counterexample",
     "Domain",
     "DomainError",
     "Engine",
     "Everywhere",
     "GroupEvidence",
+    "InfeasibleError",
     "JensenError",
     "JumpViolation",
     "MissingExtraError",
     "ModelFileError",
     "NetworkError",
     "NetworkStack",
+    "NotConvexError",
     "OptionError",
     "Options",
     "Polyhedron",
     "Reason",
-    "Repair",
     "ReluNetwork",
+    "Repair",
     "SolverError",
     "Status",
     "TrainingError",
+    "UnboundedError",
     "UndecidedError",
     "UnsupportedOperatorError",
     "Verdict",

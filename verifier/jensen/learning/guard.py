@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from jensen.decide import verify
+from jensen.domains.cone_segments import ConeSampler, ConeSegments
 from jensen.domains.domain import Box, Domain, Polyhedron
 from jensen.errors import NetworkError, OptionError
-from jensen.domains.segments import Sampler, Segments
 from jensen.learning.watched import WatchedModule, input_shapes
 from jensen.loaders import from_torch
 from jensen.network.relu_network import FloatArray, ReluNetwork
@@ -119,7 +119,7 @@ class ConvexityGuard:
         self.output, self.concave = output, concave
         self.inputs = _checked_inputs(inputs, network.input_size)
         self._outputs = network.output_size
-        self._sampler = Sampler(domain, network.input_size, self.inputs, seed)
+        self._sampler = ConeSampler(domain, network.input_size, self.inputs, seed)
         self._watched = WatchedModule(module, self._shapes)
         self._pool = _Pool()
         self._generator = torch.Generator().manual_seed(seed)
@@ -188,7 +188,7 @@ class ConvexityGuard:
         self._remember(found.points[worst[jumps[worst] < 0]].double().cpu().numpy())
         return float(jumps.min())
 
-    def _segments(self, points: Any, samples: int) -> Segments:
+    def _segments(self, points: Any, samples: int) -> ConeSegments:
         if points is None:
             old = min(round(REMEMBERED * samples), 8 * len(self._buffer))
             segments = self._sampler.between(self._sampler.points(samples - old))
@@ -205,7 +205,7 @@ class ConvexityGuard:
             segments = segments.joined(self._sampler.around(middles))
         return segments
 
-    def _crossings(self, segments: Segments) -> Crossings:
+    def _crossings(self, segments: ConeSegments) -> Crossings:
         """Follow each segment to the kink of a neuron that changes sign along it."""
         device = self._watched.device
         points = torch.from_numpy(segments.points).to(device, self._watched.dtype)

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jensen.bounds.pre_activation import pre_activation_bounds
-from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
-from jensen.domains.polyhedron import bounding_box
+from jensen.domains.domain import Box, Domain, Everywhere
+from jensen.domains.hull import bounding_box
 from jensen.errors import NetworkError, OptionError
 from jensen.network.relu_network import FloatArray, ReluNetwork
 from jensen.prover.verdict import Status, Verdict
@@ -208,12 +208,13 @@ def _sup_change(features: Features, weights: FloatArray, domain: Domain) -> floa
     bias = float(weights[units] - features.network.output.bias[0]) if len(weights) > units else 0.0
     if not moved.any():
         return abs(bias)
-    box: Box | None = domain if isinstance(domain, Box) else None
-    if isinstance(domain, Polyhedron):
-        sides = bounding_box(domain.A, domain.b)
-        box = None if sides is None else Box(*sides)
-    if box is None:
+    inputs = features.network.input_size
+    sides = domain.box_sides(inputs)
+    if sides is None and domain.has_rows:
+        sides = bounding_box(*domain.inequalities(inputs))
+    if sides is None:
         return math.inf
+    box = Box(*sides)
     network = features.combination(moved)
     below, above = value_range(network, box).proved
     # the change of a weight is rounded to a double: relatively by 2**-53 at most

@@ -114,7 +114,7 @@ def _tied(objective: Objective, rows: FloatArray) -> BoolArray:
     tight = tight[~strict_rows(tight)]
     zero = _zero_on_null_space(tight)
     if not zero.any():
-        zero = (np.abs(tight) > ZERO).any(axis=0)
+        zero = np.asarray((np.abs(tight) > ZERO).any(axis=0), dtype=bool)
     return zero if zero.any() else everything
 
 

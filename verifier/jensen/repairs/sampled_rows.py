@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jensen.domains.cone_segments import ConeSampler, ConeSegments
 from jensen.domains.domain import Domain
-from jensen.domains.segments import Sampler, Segments
 from jensen.network.relu_network import FloatArray
 from jensen.repairs.features import Features
 
@@ -58,7 +58,7 @@ class RowSampler:
 
     def __init__(self, features: Features, domain: Domain, seed: int) -> None:
         self._features = features
-        self._sampler = Sampler(domain, features.network.input_size, None, seed)
+        self._sampler = ConeSampler(domain, features.network.input_size, None, seed)
         self._rng = np.random.default_rng(seed)
 
     def everywhere(self, count: int) -> Pairs:
@@ -78,9 +78,9 @@ class RowSampler:
         shares = np.linspace(0, 1, parts + 1)[:, None]
         points = np.hstack([x + shares * (y - x), np.ones((parts + 1, 1))])
         index = np.arange(parts)
-        return self._pairs(Segments(points, index, index + 1))
+        return self._pairs(ConeSegments(points, index, index + 1))
 
-    def _pairs(self, segments: Segments) -> Pairs:
+    def _pairs(self, segments: ConeSegments) -> Pairs:
         z = self._kinking(segments.points)
         crosses = (z[segments.start] > 0) != (z[segments.end] > 0)
         weights = crosses / np.maximum(crosses.sum(axis=0), 1)

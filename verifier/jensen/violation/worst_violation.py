@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from jensen.decide import verify
-from jensen.domains.domain import Box, Domain, Everywhere
-from jensen.errors import DomainError, OptionError
+from jensen.domains.domain import Domain
+from jensen.errors import DomainError, OptionError, SolverError
 from jensen.midpoint import worst_pair as midpoint
-from jensen.midpoint.worst_pair import Violation
+from jensen.midpoint.worst_pair import PRECISION_LIMIT, Violation, with_pair
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.verdict import Status
-from jensen.violation.recession import everywhere_violation
+from jensen.violation.recession import UNBOUNDED, everywhere_violation
 from jensen_encodings.highs import Progress
 
 PROVED = "proved convex"
@@ -66,7 +67,7 @@ def worst_violation(
     DomainError, NetworkError, OptionError
         For a polyhedron, a domain or an output that does not fit, or options out of range.
     SolverError
-        If HiGHS fails.
+        If HiGHS fails, or values leave the doubles, and the prover found no pair either.
 
     References
     ----------
@@ -80,7 +81,8 @@ def worst_violation(
     """
     check_supported(domain)
     midpoint.check_gap(gap)
-    if engine != "tree" and not isinstance(domain, Box):
+    sides = domain.box_sides(network.input_size)
+    if engine != "tree" and sides is None:
         raise OptionError(f"engine {engine} needs a box: the program's big-M are its bounds")
     began = time.monotonic()
     start = None
@@ -104,24 +106,33 @@ def worst_violation(
         "progress": progress,
         "seed": seed,
     }
-    if isinstance(domain, Box):
-        found = midpoint.worst_violation(network, domain, engine=engine, start=start, **limits)
-    else:
-        found = everywhere_violation(network, **limits)
-    return replace(found, times={"prover": spent, **found.times}) if start else found
+    try:
+        if sides is not None:
+            found = midpoint.worst_violation(network, domain, engine=engine, start=start, **limits)
+        else:
+            found = everywhere_violation(network, **limits)
+    except SolverError:
+        if start is None:
+            raise
+        found = Violation(0.0, math.inf, start[0], start[0], Fraction(0), PRECISION_LIMIT)
+    if start is None:
+        return found
+    if found.status != UNBOUNDED:
+        kept = with_pair(found, network.select_output(output), domain, start)
+        found = midpoint.concluded(kept, gap)
+    return replace(found, times={"prover": spent, **found.times})
 
 
 def _no_violation(network: ReluNetwork, domain: Domain, seconds: float) -> Violation:
-    lower = np.zeros(network.input_size)
-    if isinstance(domain, Box):
-        lower, _ = domain.bounds(network.input_size)
+    sides = domain.box_sides(network.input_size)
+    lower = np.zeros(network.input_size) if sides is None else sides[0]
     point = tuple(Fraction(float(v)) for v in lower)
     return Violation(0.0, 0.0, point, point, Fraction(0), PROVED, times={"prover": seconds})
 
 
 def check_supported(domain: Domain) -> None:
     """Raise :class:`DomainError` for a polyhedron."""
-    if not isinstance(domain, Box | Everywhere):
+    if domain.has_rows:
         raise DomainError(
             "the midpoint violation is measured on a box or everywhere; "
             "on a polyhedron there is the measure jump"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from jensen.domains.cone_segments import NEAREST, ConeSampler
 from jensen.domains.domain import Box, Everywhere, Polyhedron
-from jensen.domains.segments import NEAREST, Sampler
 from jensen.errors import DomainError
 
 SIMPLEX = Polyhedron([[-1.0, 0, 0], [0, -1, 0], [0, 0, -1], [1, 1, 1]], [0, 0, 0, 1])
@@ -35,7 +35,7 @@ def inside(domain, points):
 @pytest.mark.parametrize("name", DOMAINS)
 def test_points_and_segments_lie_in_the_domain(name):
     domain, size = DOMAINS[name]
-    sampler = Sampler(domain, size, seed=3)
+    sampler = ConeSampler(domain, size, seed=3)
     points = sampler.points(700)
     assert points.shape == (700, size + 1)
     assert inside(domain, points)
@@ -49,7 +49,7 @@ def test_points_and_segments_lie_in_the_domain(name):
 @pytest.mark.parametrize("name", ["box", "everywhere", "simplex", "unbounded polyhedron"])
 def test_partial_segments_leave_the_other_inputs_alone(name):
     domain, size = DOMAINS[name]
-    sampler = Sampler(domain, size, inputs=[0], seed=3)
+    sampler = ConeSampler(domain, size, inputs=[0], seed=3)
     points = sampler.points(300)
     moved = 0
     for segments in (sampler.between(points), sampler.around(points)):
@@ -62,20 +62,20 @@ def test_partial_segments_leave_the_other_inputs_alone(name):
 
 
 def test_points_reach_corners_sides_and_infinity():
-    box = Sampler(Box(-1, 1), 3).points(900)[:, :-1]
+    box = ConeSampler(Box(-1, 1), 3).points(900)[:, :-1]
     on_sides = (np.abs(box) == 1).sum(axis=1)
     assert (on_sides == 3).sum() > 200
     assert (on_sides == 0).sum() > 200
-    t = Sampler(Everywhere(), 3).points(900)[:, -1]
+    t = ConeSampler(Everywhere(), 3).points(900)[:, -1]
     assert (t < 100 * NEAREST).sum() > 50
     assert (t == 1).sum() > 200
-    walk = Sampler(SIMPLEX, 3).points(2000)[:, :-1]
+    walk = ConeSampler(SIMPLEX, 3).points(2000)[:, :-1]
     np.testing.assert_allclose(walk.min(axis=0), 0, atol=1e-2)
     np.testing.assert_allclose(walk.max(axis=0), 1, atol=0.2)
 
 
 def test_segments_can_be_joined():
-    sampler = Sampler(Box(0, 1), 2)
+    sampler = ConeSampler(Box(0, 1), 2)
     first, second = sampler.between(sampler.points(4)), sampler.around(sampler.points(3))
     both = first.joined(second)
     assert len(both) == 7
@@ -83,11 +83,13 @@ def test_segments_can_be_joined():
 
 
 def test_the_same_seed_draws_the_same_points():
-    assert (Sampler(FLAT, 2, seed=5).points(10) == Sampler(FLAT, 2, seed=5).points(10)).all()
+    assert (
+        ConeSampler(FLAT, 2, seed=5).points(10) == ConeSampler(FLAT, 2, seed=5).points(10)
+    ).all()
 
 
 def test_an_empty_or_misfitting_domain_is_refused():
     with pytest.raises(DomainError, match="empty"):
-        Sampler(Polyhedron([[1.0], [-1.0]], [0, -1]), 1)
+        ConeSampler(Polyhedron([[1.0], [-1.0]], [0, -1]), 1)
     with pytest.raises(DomainError, match="dimensions"):
-        Sampler(Box([0, 0], [1, 1]), 3)
+        ConeSampler(Box([0, 0], [1, 1]), 3)

@@ -2,7 +2,7 @@
 
 On a bounded domain t = 1. Everywhere, and on unbounded polyhedra, points are drawn from
 the cone cut to the cube ``max(|x|, t) = 1``: the point of the network is x / t, so that a
-small t looks at how the network behaves at infinity. Segments between points of a cone
+small t looks at how the network behaves at infinity. ConeSegments between points of a cone
 stay in it, and in all domains here.
 """
 
@@ -15,10 +15,10 @@ from math import log
 import numpy as np
 from numpy.typing import NDArray
 
-from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
-from jensen.domains.working_set import WorkingSet, working_set
-from jensen.domains.polyhedron import inner_ball
 from jensen.arithmetic.rational import floats
+from jensen.domains.base import Domain
+from jensen.domains.hull import inner_ball
+from jensen.domains.working_set import WorkingSet
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
@@ -31,8 +31,8 @@ SMALLEST, LARGEST = 1e-4, 0.2  # reach around a given point, in sizes of the dom
 
 
 @dataclass(frozen=True, eq=False)
-class Segments:
-    """Segments between points of the cone.
+class ConeSegments:
+    """ConeSegments between points of the cone.
 
     Attributes
     ----------
@@ -48,17 +48,17 @@ class Segments:
     def __len__(self) -> int:
         return len(self.start)
 
-    def joined(self, other: Segments) -> Segments:
+    def joined(self, other: ConeSegments) -> ConeSegments:
         """Return the segments of both."""
         shift = len(self.points)
-        return Segments(
+        return ConeSegments(
             np.concatenate([self.points, other.points]),
             np.concatenate([self.start, other.start + shift]),
             np.concatenate([self.end, other.end + shift]),
         )
 
 
-class Sampler:
+class ConeSampler:
     """Draws segments of a domain: between points inside, on sides and in corners.
 
     Parameters
@@ -67,7 +67,7 @@ class Sampler:
     dimension : int
         Of the network's input.
     inputs : sequence of int, optional
-        Segments vary these inputs only.
+        ConeSegments vary these inputs only.
     seed : int
 
     Raises
@@ -88,16 +88,15 @@ class Sampler:
         self._inputs = None if inputs is None else list(inputs)
         self._rng = np.random.default_rng(seed)
         self._walk: _Walk | None = None
-        self._box: tuple[FloatArray, FloatArray] | None = None
         self._sides = _sides(domain, dimension)
         # t stays away from 0
         self._limits = np.append(np.zeros(len(self._sides) - 1), -NEAREST)
         self._size = np.ones(dimension + 1)
-        if isinstance(domain, Box):
-            lower, upper = self._box = domain.bounds(dimension)
-            self._size = np.append(upper - lower, 0.0)
-        elif isinstance(domain, Polyhedron):
-            self._walk = _Walk(working_set(domain, dimension), self._rng)
+        self._box = domain.box_sides(dimension)
+        if self._box is not None:
+            self._size = np.append(self._box[1] - self._box[0], 0.0)
+        elif domain.has_rows:
+            self._walk = _Walk(domain.working_set(dimension), self._rng)
             self._size = self._walk.spread()
 
     @property
@@ -105,20 +104,20 @@ class Sampler:
         """Whether points ``(x, t)`` have sizes of their own, rather than t = 1."""
         return self._box is None and (self._walk is None or self._walk.lifted)
 
-    def between(self, points: FloatArray) -> Segments:
+    def between(self, points: FloatArray) -> ConeSegments:
         """Return one segment from each point of the cone to another one, in random order."""
         index = np.arange(len(points))
         order = self._rng.permutation(len(points))
         if self._inputs is None:
-            return Segments(points, index, order)
+            return ConeSegments(points, index, order)
         ends = points.copy()
         # inputs are x / t, and t stays
         size = (points[:, -1] / points[order, -1])[:, None]
         ends[:, self._inputs] = points[order][:, self._inputs] * size
         ends = self.shortened(points, ends)
-        return Segments(np.concatenate([points, ends]), index, index + len(points))
+        return ConeSegments(np.concatenate([points, ends]), index, index + len(points))
 
-    def around(self, middles: FloatArray) -> Segments:
+    def around(self, middles: FloatArray) -> ConeSegments:
         """Return a segment near each point of the cone, of widely varying lengths."""
         count, width = middles.shape
         reach = SMALLEST * (LARGEST / SMALLEST) ** self._rng.random((count, 1))
@@ -130,7 +129,7 @@ class Sampler:
         near = self.shortened(middles, middles + self._rng.random((count, 1)) * shift)
         ends = [self.shortened(near, near + sign * step) for sign in (-1, 1)]
         index = np.arange(count)
-        return Segments(np.concatenate(ends), index, index + count)
+        return ConeSegments(np.concatenate(ends), index, index + count)
 
     def points(self, count: int) -> FloatArray:
         """Return points of the cone: (count, dimension + 1)."""
@@ -171,17 +170,9 @@ class Sampler:
 
 
 def _sides(domain: Domain, dimension: int) -> FloatArray:
-    """Return the rows of ``rows @ (x, t) <= 0`` of a domain's cone."""
-    if isinstance(domain, Box):
-        lower, upper = domain.bounds(dimension)
-        A = np.vstack([np.eye(dimension), -np.eye(dimension)])
-        b = np.concatenate([upper, -lower])
-    elif isinstance(domain, Everywhere):
-        A, b = np.zeros((0, dimension)), np.zeros(0)
-    else:
-        A, b = domain.A, domain.b
-    rows = np.vstack([np.hstack([A, -b[:, None]]), np.append(np.zeros(dimension), -1.0)])
-    return rows
+    """Return the rows of ``rows @ (x, t) <= 0`` of a domain's cone, ``-t <= 0`` the last."""
+    A, b = domain.inequalities(dimension)
+    return np.vstack([np.hstack([A, -b[:, None]]), np.append(np.zeros(dimension), -1.0)])
 
 
 class _Walk:
