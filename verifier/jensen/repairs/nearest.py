@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -65,6 +66,23 @@ class Repair:
     rounds: int
     rows: int
     times: dict[str, float]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON-ready record."""
+        return {
+            "status": str(self.verdict.status),
+            "summary": self.summary,
+            "norm": self.norm,
+            "change": self.change,
+            "lower": self.lower,
+            "upper": self.upper,
+            "relative_change": self.relative_change,
+            "sup_change": self.sup_change,
+            "rounds": self.rounds,
+            "rows": self.rows,
+            "times": dict(self.times),
+            "verdict": self.verdict.to_json(),
+        }
 
     @property
     def summary(self) -> str:

@@ -7,13 +7,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
 
 from jensen.arithmetic.exact import root_to_double
+from jensen.arithmetic.rational import floats, rationals
 from jensen.decide import verify
-from jensen.domains.domain import Domain
+from jensen.domains.base import Domain
+from jensen.domains.working_set import WorkingSet
 from jensen.network.relu_network import FloatArray, ReluNetwork
 from jensen.prover.counterexample import Point
 from jensen.prover.verdict import Verdict
@@ -124,16 +127,29 @@ class RowSearch:
     def proved_change(self) -> float:
         """Return a bound below every change that makes the network convex."""
         multipliers = self._without_margin()[1]
-        used = [
-            i
-            for i in np.flatnonzero(multipliers > 0)
-            if all(self._domain.contains(p) for p in self._pairs[i])
-        ]
-        rows = [self._features.exact_row(*self._pairs[i]) for i in used]
-        scales = [_length(row) for row in rows]
+        rows, scaled = [], []
+        for i in np.flatnonzero(multipliers > 0):
+            x, y = (self._inside(point) for point in self._pairs[i])
+            if x is not None and y is not None:
+                rows.append(self._features.exact_row(x, y))
+                length = _length(rows[-1])
+                scaled.append(float(multipliers[i]) / length if length else 0.0)
         weights = [Fraction(float(w)) for w in self._features.weights]
-        scaled = [multipliers[i] / s if s else 0.0 for i, s in zip(used, scales, strict=True)]
         return proved_distance(rows, scaled, weights, self._objective.norm)
+
+    def _inside(self, point: Point) -> Point | None:
+        """Return a point of the domain itself: doubles near a flat one are not on it."""
+        if self._domain.contains(point):
+            return point
+        working = self._working
+        near = np.append([float(v) for v in point], 1.0) - floats(working.offset)
+        y, *_ = np.linalg.lstsq(floats(working.matrix), near, rcond=None)
+        moved = working.to_input(rationals(np.asarray(y, dtype=np.float64)).tolist())
+        return moved if moved is not None and self._domain.contains(moved) else None
+
+    @cached_property
+    def _working(self) -> WorkingSet:
+        return self._domain.working_set(self._features.network.input_size)
 
     # ----------------------------------------------------------------------- the program
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jensen.domains.base import Domain
 from jensen.domains.cone_segments import ConeSampler, ConeSegments
-from jensen.domains.domain import Domain
 from jensen.network.relu_network import FloatArray
 from jensen.repairs.features import Features
 
@@ -57,7 +57,7 @@ class RowSampler:
     """
 
     def __init__(self, features: Features, domain: Domain, seed: int) -> None:
-        self._features = features
+        self._features, self._domain = features, domain
         self._sampler = ConeSampler(domain, features.network.input_size, None, seed)
         self._rng = np.random.default_rng(seed)
 
@@ -109,6 +109,7 @@ class RowSampler:
     def rows(self, x: FloatArray, y: FloatArray) -> Pairs:
         """Return what pairs of points ask of the output weights."""
         count = len(x)
+        x, y = self._domain.clipped(x), self._domain.clipped(y)
         phi = self._features(np.concatenate([x, y, (x + y) / 2]))
         raw = (phi[:count] + phi[count : 2 * count]) / 2 - phi[2 * count :]
         length = np.linalg.norm(raw, axis=1)
