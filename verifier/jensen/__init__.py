@@ -14,6 +14,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from jensen import learning as learning
+    from jensen import surrogate as surrogate
     from jensen.decide import is_convex as is_convex
     from jensen.decide import verify as verify
     from jensen.domains.domain import Box as Box
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from jensen.errors import NotConvexError as NotConvexError
     from jensen.errors import OptionError as OptionError
     from jensen.errors import SolverError as SolverError
+    from jensen.errors import TrainingError as TrainingError
     from jensen.errors import UnboundedError as UnboundedError
     from jensen.errors import UndecidedError as UndecidedError
     from jensen.errors import UnsupportedOperatorError as UnsupportedOperatorError
@@ -50,6 +53,8 @@ if TYPE_CHECKING:
     from jensen.prover.verdict import Reason as Reason
     from jensen.prover.verdict import Status as Status
     from jensen.prover.verdict import Verdict as Verdict
+    from jensen.repairs.nearest import Repair as Repair
+    from jensen.repairs.nearest import repair as repair
     from jensen.violation.worst_jump import JumpViolation as JumpViolation
     from jensen.violation.worst_jump import worst_jump as worst_jump
     from jensen.violation.worst_violation import worst_violation as worst_violation
@@ -77,6 +82,7 @@ _HOMES = {
         "NotConvexError",
         "OptionError",
         "SolverError",
+        "TrainingError",
         "UnboundedError",
         "UndecidedError",
         "UnsupportedOperatorError",
@@ -107,18 +113,22 @@ _HOMES = {
         "Status",
         "Verdict",
     ),
+    "jensen.repairs.nearest": ("Repair", "repair"),
     "jensen.violation.worst_jump": (
         "JumpViolation",
         "worst_jump",
     ),
     "jensen.violation.worst_violation": ("worst_violation",),
 }
+_ROOMS = ("learning", "surrogate")
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
-__all__ = sorted(_HOME)  # noqa: PLE0605  (the keys of a table)
+__all__ = sorted((*_HOME, *_ROOMS))  # noqa: PLE0605  (the keys of a table)
 
 
 def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return importlib.import_module(f"{__name__}.{name}")
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOME[name]), name)
