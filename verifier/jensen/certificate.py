@@ -32,6 +32,7 @@ from jensen.groups import GroupedNetwork
 from jensen.leaf_proof import text_of
 from jensen.lift import cone_of
 from jensen.network import ReluNetwork
+from jensen.outputs import write_whole
 from jensen.polyhedron import relative_interior
 from jensen.rational import ONE, ZERO, fraction
 
@@ -63,7 +64,7 @@ class Certificate:
         """Write JSON Lines, gzipped if the name ends in ``.gz``; the same bytes every time."""
         file = Path(path)
         zipped = file.suffix == ".gz"
-        file.write_bytes(gzip.compress(self.data, mtime=0) if zipped else self.data)
+        write_whole(file, gzip.compress(self.data, mtime=0) if zipped else self.data)
 
 
 # --------------------------------------------------------------------------- claims

@@ -6,6 +6,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -13,6 +14,7 @@ from rich.console import Console
 
 from jensen.domain import Box, Domain, Everywhere
 from jensen.domain_file import load_domain
+from jensen.loaders.companions import files_of
 from jensen.options import Engine, Options
 
 if TYPE_CHECKING:
@@ -85,6 +87,12 @@ def domain_options(command: Command) -> Command:
     ):
         command = option(command)
     return command
+
+
+def files_read(model: str, settings: Mapping[str, Any]) -> list[Path]:
+    """Return the files that a command reads, none of which may be one that it writes."""
+    domain_file = settings["domain_file"]
+    return files_of(Path(model)) + ([] if domain_file is None else [Path(domain_file)])
 
 
 def chosen_domain(settings: Mapping[str, Any]) -> Domain | None:

@@ -10,6 +10,8 @@ import click
 from jensen.errors import OptionError
 from jensen.export import export_json
 from jensen.loaders import load
+from jensen.loaders.companions import files_of
+from jensen.outputs import check_output
 from jensen.text import printable
 
 
@@ -26,6 +28,7 @@ def command(model: str, out: str) -> int:
     if file.suffix != ".json":
         hint = "; `jensen convert` writes .npz and .onnx"
         raise OptionError(f"{printable(out)}: the name of an export must end in .json{hint}")
+    check_output(file, inputs=files_of(Path(model)))
     network = load(model)
     export_json(network, file)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()

@@ -17,7 +17,7 @@ from jensen.exact import to_double
 from jensen.loaders import load
 from jensen.network import FloatArray, ReluNetwork
 from jensen.options import Options
-from jensen.plot import figure, save
+from jensen.plot import check_picture, figure, save
 from jensen.text import printable
 from jensen.violation import worst_violation
 
@@ -52,6 +52,7 @@ def command(
     elsewhere that of a pair which breaks convexity; of a convex network it is a diagonal
     of the domain.
     """
+    check_picture(out, inputs=common.files_read(model, settings))
     network = load(model)
     domain = common.chosen_domain(settings) or Everywhere()
     domain.check(network.input_size)

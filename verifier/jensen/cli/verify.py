@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any
 
 import click
@@ -15,6 +14,7 @@ from jensen.domain import Everywhere
 from jensen.errors import OptionError
 from jensen.exact import to_double
 from jensen.loaders import load
+from jensen.outputs import check_output
 from jensen.text import printable
 from jensen.verdict import Counterexample, Status, Verdict
 
@@ -48,7 +48,7 @@ def command(
     domain = common.chosen_domain(settings) or Everywhere()
     options = common.chosen_options(settings, certificate=certificate is not None)
     if certificate is not None:
-        _check_place(Path(certificate))
+        check_output(certificate, inputs=common.files_read(model, settings))
     start = time.perf_counter()
     network = load(model)
     loading = time.perf_counter() - start
@@ -111,14 +111,6 @@ def _show_evidence(verdict: Verdict, console: Console) -> None:
         console.print(f"    {block}[{index}]{twins}: {item.reason}{exact}{search}", soft_wrap=True)
 
 
-def _check_place(path: Path) -> None:
-    """Refuse a file that cannot be written before the work rather than after it."""
-    if path.is_dir():
-        raise OptionError(f"{printable(path)}: a folder, no place for a certificate")
-    if not path.absolute().parent.is_dir():
-        raise OptionError(f"{printable(path)}: no such folder")
-
-
 def _write_certificate(verdict: Verdict, path: str | None, log: Console) -> str | None:
     """Write the certificate where one was produced; say so where none was."""
     if path is None:
@@ -127,8 +119,5 @@ def _write_certificate(verdict: Verdict, path: str | None, log: Console) -> str 
         why = verdict.note or "the verdict is unknown"
         log.print(f"jensen: no certificate: {why}", style="yellow", soft_wrap=True, markup=False)
         return None
-    try:
-        verdict.certificate.write(path)
-    except OSError as error:
-        raise OptionError(f"{printable(path)}: {error.strerror}") from None
+    verdict.certificate.write(path)
     return printable(path)

@@ -7,6 +7,7 @@ from typing import Any
 
 from jensen.errors import ModelFileError
 from jensen.network import ReluNetwork
+from jensen.outputs import check_output
 from jensen.simplify import simplify as simplified
 
 SUPPORTED = (".npz", ".onnx", ".nnet", ".pt2")
@@ -94,18 +95,14 @@ def save(network: ReluNetwork, path: str | Path) -> None:
 
     Raises
     ------
-    ModelFileError
+    OutputError
         For another ending, or where the file cannot be written.
+    ModelFileError
+        If the matrices do not fit in an ONNX file.
     """
     file = Path(path)
-    if file.suffix not in WRITABLE:
-        raise ModelFileError(
-            f"{file}: cannot write {file.suffix or '(no ending)'!r}; "
-            f"supported are {', '.join(WRITABLE)}"
-        )
-    if not file.parent.is_dir():
-        raise ModelFileError(f"{file}: no such folder")
-    if file.suffix == ".npz":
+    check_output(file, endings=WRITABLE)
+    if file.suffix.lower() == ".npz":
         from jensen.loaders.npz import save_npz  # noqa: PLC0415
 
         save_npz(network, file)

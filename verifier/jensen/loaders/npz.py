@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from jensen.errors import ModelFileError, NetworkError
 from jensen.exact import Matrix
 from jensen.network import Activation, Block, ReluNetwork
+from jensen.outputs import replacing
 
 FORMAT = "jensen-network/1"
 MAX_BYTES = 2**32
@@ -30,7 +31,7 @@ def save_npz(network: ReluNetwork, path: Path) -> None:
     path : Path
         Must end in ``.npz``.
     """
-    if path.suffix != ".npz":
+    if path.suffix.lower() != ".npz":
         raise ModelFileError(f"{path}: the file name must end in .npz")
     arrays: dict[str, Any] = {}
     structure: list[dict[str, Any]] = []
@@ -61,7 +62,8 @@ def save_npz(network: ReluNetwork, path: Path) -> None:
         "blocks": structure,
     }
     arrays["header"] = np.array(json.dumps(header))
-    np.savez_compressed(path, **arrays)
+    with replacing(path) as stream:
+        np.savez_compressed(stream, **arrays)
 
 
 def load_npz(path: Path) -> ReluNetwork:
