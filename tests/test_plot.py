@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from jensen.cli import main
-from jensen.errors import OptionError
-from jensen.network import ReluNetwork
-from jensen.plot import DOWN, UP, figure, save, to_svg
-from jensen.plot_kinks import kink_lines
-from jensen.plot_segment import sample_segment
+from jensen.errors import OutputError
+from jensen.network.relu_network import ReluNetwork
+from jensen.report.plot import DOWN, UP, figure, save, to_svg
+from jensen.report.plot_kinks import kink_lines
+from jensen.report.plot_segment import sample_segment
 
 pytest.importorskip("matplotlib")
 
@@ -48,7 +48,7 @@ def test_figures_are_written(tmp_path, ending):
 
 
 def test_other_endings_are_refused(tmp_path):
-    with pytest.raises(OptionError, match=r"\.svg"):
+    with pytest.raises(OutputError, match=r"\.svg"):
         save(figure(hat(), [[-1.0], [2.0]]), tmp_path / "p.bmp")
 
 

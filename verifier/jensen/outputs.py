@@ -46,10 +46,9 @@ def check_output(
     """
     file = Path(path)
     if endings and file.suffix.lower() not in endings:
-        found = file.suffix or "(no ending)"
-        raise OutputError(
-            f"{printable(file)}: cannot write {printable(found)}; supported are {', '.join(endings)}"
-        )
+        found = printable(file.suffix or "(no ending)")
+        supported = ", ".join(endings)
+        raise OutputError(f"{printable(file)}: cannot write {found}; supported are {supported}")
     status = _status(file)
     if status is not None and stat.S_ISDIR(status.st_mode):
         raise OutputError(f"{printable(file)}: a folder, a file is needed")

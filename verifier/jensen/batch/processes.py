@@ -16,12 +16,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
 
+import numpy as np
+
 from jensen.batch.case import Case, Row
 from jensen.batch.job import Job, error_row, now, run_job
-from jensen.domain import Everywhere
+from jensen.domains.domain import Everywhere
 from jensen.errors import OptionError
 from jensen.loaders import save
-from jensen.network import ReluNetwork
+from jensen.network.relu_network import ReluNetwork
+from jensen_encodings.lp import LpSolver
 
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _LEFT_IDLE = 75  # exit code of a worker that had nothing to do for too long
@@ -289,10 +292,14 @@ def check_memory_limit(limit: int) -> None:
 def _tell_need(pipe: Connection) -> None:
     """Send the address space that a small verification took; None where that is not known."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_die_with_parent, daemon=True).start()  # as workers do: it takes room
+    maximum = ReluNetwork.from_layers([[[1.0, -1.0], [0.0, 1.0]], [[1.0, 1.0]]], [[0, 0], [0]])
     with TemporaryDirectory(prefix="jensen-") as folder:
         path = Path(folder, "small.onnx")
-        save(_small_network(), path)
+        save(maximum, path)
         run_job(Job(0, Case(path, path.name, Everywhere())))
+    one = np.ones(1)
+    LpSolver().maximise(one, one[None], one, np.zeros(1, dtype=bool))
     try:
         status = Path("/proc/self/status").read_text(encoding="ascii")
     except OSError:  # no Linux
@@ -300,12 +307,6 @@ def _tell_need(pipe: Connection) -> None:
         return
     peak = next(line.split()[1] for line in status.splitlines() if line.startswith("VmPeak:"))
     pipe.send(int(peak) << 10)
-
-
-def _small_network() -> ReluNetwork:
-    """Return max(x, y), whose proof takes linear programs."""
-    hidden = [[1.0, -1.0], [0.0, 1.0], [0.0, -1.0]]
-    return ReluNetwork.from_layers([hidden, [[1.0, 1.0, -1.0]]], [[0.0] * 3, [0.0]])
 
 
 def _limit_memory(limit: int) -> None:

@@ -313,8 +313,8 @@ class _Run:
         """Try for the last time to store what could not be stored when it was found."""
         error = self._write() if self.unwritten else None
         if error is not None:
-            count = len(self.unwritten)
-            raise LostStoreError(f"{error}; {count} of {len(results)} results are not in it", results)
+            left = f"{len(self.unwritten)} of {len(results)} results are not in it"
+            raise LostStoreError(f"{error}; {left}", results)
 
     def _give_up(self) -> None:
         """Report what the total time did not reach; not stored, so that a resume does it."""

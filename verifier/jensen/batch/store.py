@@ -14,10 +14,10 @@ from typing import Any, Self
 
 from jensen.batch.case import Case, Row, RowStatus, asked_options, canonical
 from jensen.batch.job import file_digest
-from jensen.domain import domain_from_json
+from jensen.domains.domain import domain_from_json
 from jensen.errors import JensenError, OutputError
-from jensen.options import Options
 from jensen.outputs import check_output
+from jensen.prover.options import Options
 from jensen.text import printable
 
 VERSION = 3

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from jensen import checker
+from jensen.certificate import checker
+from jensen.certificate.model_export import export_json
 from jensen.cli.common import stderr_console
-from jensen.export import export_json
 from jensen.loaders import load
 
 

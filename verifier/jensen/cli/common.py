@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from rich.console import Console
 
-from jensen.domain import Box, Domain, Everywhere
-from jensen.domain_file import load_domain
+from jensen.domains.domain import Box, Domain, Everywhere
+from jensen.domains.domain_file import load_domain
 from jensen.loaders.companions import files_of
-from jensen.options import Engine, Options
+from jensen.prover.options import Engine, Options
 
 if TYPE_CHECKING:
     ParamType = click.ParamType[Any]
@@ -117,7 +117,7 @@ def chosen_domain(settings: Mapping[str, Any]) -> Domain | None:
 
 
 def proof_options(command: Command) -> Command:
-    """Add the options of :class:`jensen.options.Options` (see :func:`chosen_options`)."""
+    """Add the options of :class:`jensen.prover.options.Options` (see :func:`chosen_options`)."""
     for option in (
         click.option("--seed", type=int, default=0, help="Seed of the search for violations."),
         click.option("--threads", type=int, default=1, show_default=True, help="Solver threads."),

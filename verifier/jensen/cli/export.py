@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
+from jensen.certificate.model_export import export_json
 from jensen.errors import OptionError
-from jensen.export import export_json
 from jensen.loaders import load
 from jensen.loaders.companions import files_of
 from jensen.outputs import check_output

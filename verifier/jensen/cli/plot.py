@@ -9,17 +9,17 @@ from typing import Any
 import click
 import numpy as np
 
+from jensen.arithmetic.exact import to_double
 from jensen.cli import common
-from jensen.counterexample import Point
 from jensen.decide import verify
-from jensen.domain import Box, Domain, Everywhere
-from jensen.exact import to_double
+from jensen.domains.domain import Box, Domain, Everywhere
 from jensen.loaders import load
-from jensen.network import FloatArray, ReluNetwork
-from jensen.options import Options
-from jensen.plot import check_picture, figure, save
+from jensen.network.relu_network import FloatArray, ReluNetwork
+from jensen.prover.counterexample import Point
+from jensen.prover.options import Options
+from jensen.report.plot import check_picture, figure, save
 from jensen.text import printable
-from jensen.violation import worst_violation
+from jensen.violation.worst_violation import worst_violation
 
 GAP = 0.01  # between the bounds of the worst pair: pictures need no more
 

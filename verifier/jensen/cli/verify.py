@@ -8,15 +8,15 @@ from typing import Any
 import click
 from rich.console import Console
 
+from jensen.arithmetic.exact import to_double
 from jensen.cli import common
 from jensen.decide import verify
-from jensen.domain import Everywhere
+from jensen.domains.domain import Everywhere
 from jensen.errors import OptionError
-from jensen.exact import to_double
 from jensen.loaders import load
 from jensen.outputs import check_output
+from jensen.prover.verdict import Counterexample, Status, Verdict
 from jensen.text import printable
-from jensen.verdict import Counterexample, Status, Verdict
 
 CODES = {Status.CONVEX: 0, Status.NONCONVEX: 1, Status.UNKNOWN: 3}
 
