@@ -20,11 +20,25 @@ from jensen.groups.groups import Bounds, GroupedNetwork, group_network
 from jensen.midpoint.worst_pair import worst_violation
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.counterexample import counterexample
-from jensen.prover.engines import Outcome, never_crossing, prove_by_facet_programs, prove_by_trees
+from jensen.prover.engines import (
+    Outcome,
+    StoppedProver,
+    never_crossing,
+    prove_by_facet_programs,
+    prove_by_trees,
+)
 from jensen.prover.options import Engine, Options
 from jensen.prover.question import check_question, claimed, merged_options
 from jensen.prover.refute import search_lines
-from jensen.prover.verdict import Counterexample, GroupEvidence, Reason, Status, Verdict, worst
+from jensen.prover.verdict import (
+    Counterexample,
+    GroupEvidence,
+    Interrupted,
+    Reason,
+    Status,
+    Verdict,
+    worst,
+)
 from jensen_encodings import UnboundedNeuronError
 
 # the midpoint program cannot tell smaller violations from the solver's tolerance
@@ -67,6 +81,8 @@ def verify(
         For an option out of range or unknown.
     NetworkError
         If there is no such output.
+    Interrupted
+        On Ctrl-C: a ``KeyboardInterrupt`` with what was proved as ``.verdict``.
 
     References
     ----------
@@ -90,7 +106,15 @@ def verify(
         if options.time_limit is not None:
             remaining = options.time_limit - (time.monotonic() - start)
             left = replace(options, time_limit=max(remaining, 1e-3))
-        verdicts.append(_Verification(network, domain, k, left).run())
+        try:
+            verdicts.append(_Verification(network, domain, k, left).run())
+        except Interrupted as stop:
+            raise Interrupted(_summed_up([*verdicts, stop.verdict])) from None
+    return _summed_up(verdicts)
+
+
+def _summed_up(verdicts: list[Verdict]) -> Verdict:
+    """Return the verdict about all outputs, which is that of the worst one."""
     status = worst([verdict.status for verdict in verdicts])
     decisive = next(verdict for verdict in verdicts if verdict.status == status)
     return replace(
@@ -133,8 +157,14 @@ class _Verification:
 
     def run(self) -> Verdict:
         # floating point proposes and rationals decide: where it overflows it proposes nothing
-        with np.errstate(all="ignore"):
-            return self._run()
+        try:
+            with np.errstate(all="ignore"):
+                return self._run()
+        except Interrupted:
+            raise
+        except KeyboardInterrupt:
+            verdict = self._verdict(Status.UNKNOWN, note="interrupted before anything was proved")
+            raise Interrupted(verdict) from None
 
     def _run(self) -> Verdict:
         working = None
@@ -196,18 +226,22 @@ class _Verification:
         self._lap("bounds")
         net = group_network(self._network, bounds, working)
         self._lap("groups")
-        if self._options.engine is Engine.MILP:
-            try:
+        try:
+            if self._options.engine is Engine.MILP:
                 outcome = prove_by_facet_programs(
                     net, self._network, self._domain, self._options, self._deadline
                 )
-            except (UnboundedNeuronError, SolverError) as error:
-                return self._verdict(Status.UNKNOWN, note=str(error))
-            finally:
-                self._lap("facet programs")
-        else:
-            outcome = prove_by_trees(net, bounds, self._network, self._options, self._deadline)
-            self._lap("tree")
+            else:
+                outcome = prove_by_trees(net, bounds, self._network, self._options, self._deadline)
+        except StoppedProver as stop:
+            found = self._conclude(net, stop.outcome)
+            raise Interrupted(replace(found, note=f"interrupted; {found.note}")) from None
+        except (UnboundedNeuronError, SolverError) as error:
+            if self._options.engine is not Engine.MILP:
+                raise
+            return self._verdict(Status.UNKNOWN, note=str(error))
+        finally:
+            self._lap("facet programs" if self._options.engine is Engine.MILP else "tree")
         return self._conclude(net, outcome)
 
     def _conclude(self, net: GroupedNetwork, outcome: Outcome) -> Verdict:
@@ -317,6 +351,12 @@ class _Verification:
                 )
             except CertificateError as error:
                 note = str(error)
+            except KeyboardInterrupt:
+                note = "interrupted before the certificate was complete"
+                proved = self._verdict(
+                    Status.CONVEX, evidence=evidence, tolerance=tolerance, note=note
+                )
+                raise Interrupted(proved) from None
             self._lap("certificate")
         return self._verdict(
             Status.CONVEX,

@@ -15,6 +15,7 @@ from jensen.text import printable
 
 # written to as they are: what lies there is no file that could be put in place of another
 _STREAMS = ("/dev/", "/proc/")
+_PROBE = 4096  # bytes that a disk must have room for before the work begins
 
 
 def check_output(
@@ -192,8 +193,11 @@ def _check_folder(file: Path, status: os.stat_result | None) -> None:
         raise OutputError(f"{printable(file)}: no such folder")
     try:
         temporary, descriptor = _new_beside(target)
-        os.close(descriptor)
-        temporary.unlink()
+        try:
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(bytes(_PROBE))
+        finally:
+            temporary.unlink()
     except OSError as error:
         raise _named(file, error) from None
 

@@ -15,7 +15,7 @@ from jensen.domains.domain import Everywhere
 from jensen.errors import OptionError
 from jensen.loaders import load
 from jensen.outputs import check_output
-from jensen.prover.verdict import Counterexample, Status, Verdict
+from jensen.prover.verdict import Counterexample, Interrupted, Status, Verdict
 from jensen.text import printable
 
 CODES = {Status.CONVEX: 0, Status.NONCONVEX: 1, Status.UNKNOWN: 3}
@@ -55,8 +55,12 @@ def command(
     if certificate is not None and output is None and network.output_size > 1:
         raise OptionError("a certificate speaks of one output: give --output K")
     progress = common.stderr_console()
+    interrupted = False
     with progress.status(f"verifying {printable(model)} on {domain}"):
-        verdict = verify(network, domain, output=output, options=options)
+        try:
+            verdict = verify(network, domain, output=output, options=options)
+        except Interrupted as stop:
+            verdict, interrupted = stop.verdict, True
     written = _write_certificate(verdict, certificate, progress)
     if as_json:
         record = {"model": printable(model), "digest": network.digest}
@@ -69,6 +73,8 @@ def command(
             lines, size = len(verdict.certificate.lines), verdict.certificate.size
             text = f"  certificate of {lines:,} lines, {size:,} bytes: {written}"
             console.print(text, style="dim", soft_wrap=True, markup=False)
+    if interrupted:
+        raise KeyboardInterrupt
     return CODES[verdict.status]
 
 

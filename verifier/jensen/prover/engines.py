@@ -62,6 +62,20 @@ class Outcome:
         return sum(item.reason is Reason.OPEN for item in self.evidence)
 
 
+class StoppedProver(KeyboardInterrupt):
+    """Ctrl-C in a prover.
+
+    Attributes
+    ----------
+    outcome : Outcome
+        What was proved until then.
+    """
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__()
+        self.outcome = outcome
+
+
 def prove_by_trees(
     net: GroupedNetwork,
     bounds: Bounds,
@@ -99,12 +113,21 @@ def prove_by_trees(
     trees: dict[Unit, Tree] = {}
     proofs = []
     budget, turns = FIRST_BUDGET, len(waiting)
+
+    def so_far() -> list[GroupEvidence]:
+        return [
+            results.get(g) or GroupEvidence(neurons_of(net, g), Reason.OPEN) for g in net.groups()
+        ]
+
     while waiting:
         group = waiting.popleft()
         if group not in trees:
             level, unit = group
             trees[group] = Tree(net, group, network, solver, limits, least[level][unit], allowance)
-        result = trees[group].run(budget)
+        try:
+            result = trees[group].run(budget)
+        except KeyboardInterrupt:
+            raise StoppedProver(Outcome(so_far())) from None
         if result.state is SearchState.PAUSED:
             waiting.append(group)
         else:
@@ -171,7 +194,13 @@ def prove_by_facet_programs(
             threads=options.threads,
             deadline=deadline,
         )
-        result = search.run()
+        try:
+            result = search.run()
+        except KeyboardInterrupt:
+            done = len(outcome.evidence)
+            rest = [GroupEvidence(neurons_of(net, g), Reason.OPEN) for g in net.groups()]
+            outcome.evidence += rest[done:]
+            raise StoppedProver(outcome) from None
         outcome.evidence.append(_facet_evidence(neurons, result))
         if result.crossing is not None:
             outcome.crossing, outcome.neurons = result.crossing, neurons
