@@ -36,7 +36,7 @@ ROOMS = (
     {"domains"},
     {"network"},
     {"arithmetic", "outputs"},
-    {"errors", "text", "processors"},
+    {"errors", "text", "processors", "stopwatch"},
 )
 
 

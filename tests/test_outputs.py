@@ -42,9 +42,14 @@ def test_a_file_is_written_whole_and_nothing_else_is_left(tmp_path):
 def test_what_was_there_stays_if_writing_ends_early(tmp_path, failure):
     file = tmp_path / "a"
     file.write_text("old")
-    with pytest.raises(failure), replacing(file) as stream:
-        stream.write(b"half of the n")
-        raise failure
+
+    def write() -> None:
+        with replacing(file) as stream:
+            stream.write(b"half of the n")
+            raise failure
+
+    with pytest.raises(failure):
+        write()
     assert file.read_text() == "old"
     assert names(tmp_path) == ["a"]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from jensen.certificate.model_export import export_json
+from jensen.cli.common import fix_option, with_fixed_inputs
 from jensen.errors import OptionError
 from jensen.loaders import load
 from jensen.loaders.companions import files_of
@@ -18,7 +19,8 @@ from jensen.text import printable
 @click.command("export")
 @click.argument("model")
 @click.argument("out")
-def command(model: str, out: str) -> int:
+@fix_option
+def command(model: str, out: str, *, fix: tuple[dict[int, float], ...]) -> int:
     """Write MODEL as OUT.json, which `jensen check` and the checker alone read.
 
     Every number is an exact hexadecimal string (docs/FORMAT.md). The SHA-256 that is
@@ -29,7 +31,7 @@ def command(model: str, out: str) -> int:
         hint = "; `jensen convert` writes .npz and .onnx"
         raise OptionError(f"{printable(out)}: the name of an export must end in .json{hint}")
     check_output(file, inputs=files_of(Path(model)))
-    network = load(model)
+    network = with_fixed_inputs(load(model), fix)
     export_json(network, file)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     click.echo(f"{printable(out)}: {network!r}, SHA-256 {digest}")

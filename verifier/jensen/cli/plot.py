@@ -27,6 +27,7 @@ GAP = 0.01  # between the bounds of the worst pair: pictures need no more
 @click.command("plot")
 @click.argument("model")
 @common.domain_options
+@common.fix_option
 @click.option("-o", "--out", default="plot.svg", show_default=True, help="A .svg, .png or .pdf.")
 @click.option("--output", type=int, default=0, metavar="K", help="Which output; the first.")
 @click.option(
@@ -40,6 +41,7 @@ GAP = 0.01  # between the bounds of the worst pair: pictures need no more
 def command(
     model: str,
     *,
+    fix: tuple[dict[int, float], ...],
     out: str,
     output: int,
     segment: tuple[Any, Any] | None,
@@ -53,7 +55,7 @@ def command(
     of the domain.
     """
     check_picture(out, inputs=common.files_read(model, settings))
-    network = load(model)
+    network = common.with_fixed_inputs(load(model), fix)
     domain = common.chosen_domain(settings) or Everywhere()
     domain.check(network.input_size)
     common.checked_time_limit(time_limit)

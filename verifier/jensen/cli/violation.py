@@ -28,6 +28,7 @@ NAMES = {"midpoint": "worst midpoint violation", "jump": "worst gradient jump"}
 @click.command("violation")
 @click.argument("model")
 @common.domain_options
+@common.fix_option
 @click.option(
     "--measure",
     type=click.Choice(list(NAMES)),
@@ -54,6 +55,7 @@ NAMES = {"midpoint": "worst midpoint violation", "jump": "worst gradient jump"}
 def command(
     model: str,
     *,
+    fix: tuple[dict[int, float], ...],
     measure: str,
     engine: str,
     output: int,
@@ -76,7 +78,7 @@ def command(
     common.checked_time_limit(time_limit)
     if measure == "midpoint":
         check_supported(domain)
-    network = load(model)
+    network = common.with_fixed_inputs(load(model), fix)
     text = f"{printable(model)} on {domain}"
     with common.stderr_console().status(text) as status:
         limits: dict[str, Any] = {

@@ -18,6 +18,7 @@ from jensen.errors import NetworkError
 from jensen.network.block import INPUT, OUTPUT, Activation, Block, FloatArray
 from jensen.network.checks import as_matrix, as_vector, checked_shape, frozen, ordered
 from jensen.network.digest import network_digest
+from jensen.network.fixing import fixed_blocks
 from jensen.network.npz_writer import write_npz
 
 __all__ = ["INPUT", "OUTPUT", "Activation", "Block", "BoolArray", "FloatArray", "Pattern"]
@@ -210,6 +211,35 @@ class ReluNetwork:
             self.input_size,
             [block for block in candidates if block.name in keep],
             input_shape=self.input_shape,
+            roundings=self.roundings,
+        )
+
+    def fix_inputs(self, values: Mapping[int, float]) -> ReluNetwork:
+        """Return the network of the other inputs, some being fixed; nothing is rounded.
+
+        Parameters
+        ----------
+        values : mapping from input to its value
+            Input tensors are flattened in C order.
+
+        Raises
+        ------
+        NetworkError
+            For an input that does not exist, a value that is not finite, and if no input
+            is left.
+
+        Examples
+        --------
+        >>> net = ReluNetwork.from_layers([[[1.0, -1.0]], [[2.0]]], [[0], [0]])
+        >>> at_three = net.fix_inputs({0: 3.0})
+        >>> at_three([[1.0], [4.0]])[:, 0]
+        array([4., 0.])
+        """
+        blocks = fixed_blocks(self.input_size, self.blocks, values)
+        return ReluNetwork(
+            self.input_size - len(values),
+            blocks,
+            output_shape=self.output_shape,
             roundings=self.roundings,
         )
 
