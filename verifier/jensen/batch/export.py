@@ -13,6 +13,7 @@ from typing import Any
 from jensen.batch.case import Case, Row, canonical
 from jensen.errors import MissingExtraError
 from jensen.outputs import check_output, replacing, write_whole
+from jensen.text import csv_text, json_ready
 
 COLUMNS = (
     "model", "status", "expected", "domain", "output", "lower", "upper", "violation", "tolerance",
@@ -69,6 +70,11 @@ def check_export(path: Path, inputs: Iterable[str | Path] = ()) -> None:
 
 def record(case: Case, row: Row) -> dict[str, Any]:
     """Return everything about a row, JSON-ready."""
+    everything: dict[str, Any] = json_ready(_everything(case, row))
+    return everything
+
+
+def _everything(case: Case, row: Row) -> dict[str, Any]:
     return {
         "model": case.name,
         "domain": case.domain.to_json(),
@@ -95,7 +101,9 @@ def to_csv(results: Iterable[tuple[Case, Row]]) -> str:
     stream = io.StringIO()
     writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(flat(case, row) for case, row in results)
+    for case, row in results:
+        fields = flat(case, row)
+        writer.writerow({k: csv_text(v) if isinstance(v, str) else v for k, v in fields.items()})
     return stream.getvalue()
 
 

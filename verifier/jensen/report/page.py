@@ -17,6 +17,7 @@ from jensen.errors import MissingExtraError
 from jensen.network.relu_network import FloatArray
 from jensen.report.pictures import Picture, drawn
 from jensen.report.worst import REFUTING, SECONDS
+from jensen.text import printable
 
 _WORDS = {
     RowStatus.CONVEX: "{Convex}: every kink of the function on the domain bends {up}wards.",
@@ -59,7 +60,9 @@ def to_html(
     except ImportError:
         raise MissingExtraError("reports need jinja2: pip install 'jensen[report]'") from None
     here = files("jensen.report")
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, finalize=_readable
+    )
     template = environment.from_string((here / "page.html").read_text(encoding="utf-8"))
     models = [_model(number, case, row) for number, (case, row) in enumerate(results)]
     chosen = _chosen(results, pictures)
@@ -85,6 +88,11 @@ def to_html(
         css=Markup((here / "page.css").read_text(encoding="utf-8")),
         js=Markup((here / "page.js").read_text(encoding="utf-8")),
     )
+
+
+def _readable(value: Any) -> Any:
+    """Return what the page writes for a value; markup of its own is a subclass of str."""
+    return printable(value, lines=True) if type(value) is str else value
 
 
 def _chosen(results: Sequence[tuple[Case, Row]], pictures: int) -> list[int]:

@@ -21,6 +21,7 @@ from jensen.network.relu_network import FloatArray, ReluNetwork
 from jensen.outputs import check_output, replacing
 from jensen.report.plot_kinks import kink_lines
 from jensen.report.plot_segment import Segment, sample_segment
+from jensen.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -315,7 +316,7 @@ def figure(
         _plain(axes)
     _legend(drawn)
     if title:
-        drawn.suptitle(title, color=INK, fontsize=11)
+        drawn.suptitle(printable(title), color=INK, fontsize=11, parse_math=False)
     return drawn
 
 
