@@ -11,7 +11,7 @@ import numpy as np
 
 from jensen.arithmetic.exact import ExactVector
 from jensen.arithmetic.rational import rational
-from jensen.domains.polyhedron import strict_point
+from jensen.domains.hull import strict_point
 from jensen.errors import OptionError
 from jensen.network.relu_network import BoolArray
 from jensen.optimise.ground import Ground, Vector, dot

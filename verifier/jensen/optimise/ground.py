@@ -11,8 +11,8 @@ import numpy as np
 
 from jensen.arithmetic.intervals import rounding_factor
 from jensen.arithmetic.rational import fraction, null_space
-from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
-from jensen.domains.polyhedron import bounding_box, inner_ball, relative_interior
+from jensen.domains.domain import Box, Domain, Polyhedron
+from jensen.domains.hull import bounding_box, inner_ball, relative_interior
 from jensen.domains.working_set import cone_of
 from jensen.errors import DomainError
 from jensen.network.relu_network import BoolArray, FloatArray
@@ -89,8 +89,9 @@ def ground_of(domain: Domain, inputs: int) -> Ground:
     """
     domain.check(inputs)
     none = np.zeros((0, inputs)), np.zeros(0)
-    if isinstance(domain, Box):
-        lower, upper = domain.bounds(inputs)
+    sides = domain.box_sides(inputs)
+    if sides is not None:
+        lower, upper = sides
         center = tuple((Fraction(a) + Fraction(b)) / 2 for a, b in zip(lower, upper, strict=True))
         middle = lower / 2 + upper / 2
         strict = ((lower < middle) & (middle < upper)) | (lower == upper)
@@ -103,23 +104,24 @@ def ground_of(domain: Domain, inputs: int) -> Ground:
             _units(inputs, np.flatnonzero(lower < upper)),
         )
     infinite = np.full(inputs, np.inf)
-    if isinstance(domain, Everywhere):
+    if not domain.has_rows:
         origin = np.zeros(inputs)
         every = _units(inputs, range(inputs))
         return Ground(-infinite, infinite, *none, origin, (Fraction(0),) * inputs, every)
-    found = relative_interior(cone_of(domain))
+    A, b = domain.inequalities(inputs)
+    found = relative_interior(cone_of(A, b))
     if found is None:
         raise DomainError("the polyhedron is empty")
     center = tuple(fraction(v / found.point[-1]) for v in found.point[:-1])
     full = found.basis.shape[1] == inputs + 1
-    box = bounding_box(domain.A, domain.b)
+    box = bounding_box(A, b)
     lower, upper = (-infinite, infinite) if box is None else box
     return Ground(
         lower,
         upper,
-        domain.A,
-        domain.b,
-        _inside(domain.A, domain.b, center) if full else None,
+        A,
+        b,
+        _inside(A, b, center) if full else None,
         center,
         _units(inputs, range(inputs)) if full else _directions(found.basis),
     )

@@ -14,9 +14,9 @@ from jensen.certificate import checker
 from jensen.certificate.certificate import Certificate
 from jensen.certificate.model_export import export_json
 from jensen.decide import verify
-from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron, domain_from_json
+from jensen.domains.domain import Domain, domain_from_json
 from jensen.errors import CertificateError, NotConvexError, OptionError, UndecidedError
-from jensen.network.relu_network import ReluNetwork
+from jensen.network.relu_network import FloatArray, ReluNetwork
 from jensen.optimise.ground import dot
 from jensen.prover.options import Options
 from jensen.prover.verdict import Status, Verdict
@@ -84,30 +84,26 @@ def covers(outer: Domain, inner: Domain, inputs: int) -> bool:
 
     Examples
     --------
+    >>> from jensen.domains.domain import Box, Everywhere
     >>> covers(Everywhere(), Box(-1, 1), 2), covers(Box(-1, 1), Box(-2, 2), 2)
     (True, False)
     """
-    if isinstance(outer, Everywhere) or outer is inner:
+    if outer is inner:
         return True
-    if isinstance(inner, Box):
-        lower, upper = inner.bounds(inputs)
-        if isinstance(outer, Box):
-            low, high = outer.bounds(inputs)
-            return bool((low <= lower).all() and (upper <= high).all())
-        farthest = np.where(outer.A > 0, upper, lower)
-        return all(
-            dot(row, x) <= Fraction(limit)
-            for row, x, limit in zip(
-                outer.A.tolist(), farthest.tolist(), outer.b.tolist(), strict=True
-            )
-        )
-    if isinstance(inner, Polyhedron) and isinstance(outer, Polyhedron):
-        return _rows(outer) <= _rows(inner)
-    return False
+    A, b = outer.inequalities(inputs)
+    sides = inner.box_sides(inputs)
+    if sides is None:
+        return _rows(A, b) <= _rows(*inner.inequalities(inputs))
+    lower, upper = sides
+    farthest = np.where(A > 0, upper, lower)
+    return all(
+        dot(row, x) <= Fraction(limit)
+        for row, x, limit in zip(A.tolist(), farthest.tolist(), b.tolist(), strict=True)
+    )
 
 
-def _rows(domain: Polyhedron) -> set[tuple[float, ...]]:
-    return {(*a, b) for a, b in zip(domain.A.tolist(), domain.b.tolist(), strict=True)}
+def _rows(A: FloatArray, b: FloatArray) -> set[tuple[float, ...]]:
+    return {(*row, limit) for row, limit in zip(A.tolist(), b.tolist(), strict=True)}
 
 
 def _checked(

@@ -12,7 +12,6 @@ import numpy as np
 
 from jensen.batch.case import Case, Row, RowStatus
 from jensen.batch.outcome import Kind, evidence, failures, outcome, summary
-from jensen.domains.domain import Box, Domain
 from jensen.errors import MissingExtraError
 from jensen.network.relu_network import FloatArray
 from jensen.report.pictures import Picture, drawn
@@ -114,7 +113,7 @@ def _model(number: int, case: Case, row: Row) -> dict[str, Any]:
         "name": case.name,
         "short": case.name.rpartition("/")[2],
         "domain": str(case.domain),
-        "sides": _sides(case.domain),
+        "sides": case.domain.sides(),
         "output": case.output,
         "options": _asked(case),
         "status": str(row.status),
@@ -180,15 +179,6 @@ def _asked(case: Case) -> str:
     if options.tolerance:
         parts.append(f"within {options.tolerance:g}")
     return ", ".join(part for part in parts if part)
-
-
-def _sides(domain: Domain) -> str:
-    """Return the sides of a small box that are not all the same."""
-    if not isinstance(domain, Box) or domain.lower.ndim == domain.upper.ndim == 0:
-        return ""
-    sides = list(zip(*np.broadcast_arrays(domain.lower, domain.upper), strict=True))
-    shown = " × ".join(f"[{low:g}, {high:g}]" for low, high in sides[:8])
-    return shown + (" × …" if len(sides) > 8 else "")
 
 
 def _bounds(row: Row) -> str:
