@@ -19,6 +19,7 @@ from jensen.groups.prepared import Prepared, prepare
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.counterexample import Point, admits
 from jensen.prover.options import Options
+from jensen.prover.question import check_subject
 from jensen.violation.jump_search import JumpSearch
 from jensen_encodings.highs import Progress
 
@@ -154,8 +155,10 @@ def worst_jump(
     """
     if not 0 < gap < math.inf:
         raise OptionError(f"gap {gap}: a finite number > 0 is needed")
+    domain = Everywhere() if domain is None else domain
+    check_subject(network, domain)
     Options(time_limit=time_limit, seed=seed)
-    prepared = prepare(network, Everywhere() if domain is None else domain, output=output)
+    prepared = prepare(network, domain, output=output)
     with np.errstate(all="ignore"):
         return _Measurement(prepared, time_limit, gap, seed).run(progress)
 

@@ -17,6 +17,7 @@ from jensen.errors import DomainError, OptionError, SolverError
 from jensen.midpoint import worst_pair as midpoint
 from jensen.midpoint.worst_pair import PRECISION_LIMIT, Violation, with_pair
 from jensen.network.relu_network import ReluNetwork
+from jensen.prover.question import check_subject
 from jensen.prover.verdict import Status
 from jensen.violation.recession import UNBOUNDED, everywhere_violation
 from jensen_encodings.highs import Progress
@@ -79,6 +80,7 @@ def worst_violation(
     >>> round(worst_violation(net, Everywhere()).upper, 4)
     0.5
     """
+    check_subject(network, domain)
     check_supported(domain)
     midpoint.check_gap(gap)
     sides = domain.box_sides(network.input_size)
