@@ -106,8 +106,7 @@ def save(network: ReluNetwork, path: str | Path) -> None:
     ModelFileError
         If the matrices do not fit in an ONNX file.
     """
-    file = Path(path)
-    check_output(file, endings=WRITABLE)
+    file = check_output(path, endings=WRITABLE)
     if file.suffix.lower() == ".npz":
         network.save(file)
         return
