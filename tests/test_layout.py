@@ -39,7 +39,7 @@ ROOMS = (
     {"loaders"},
     {"domains"},
     {"network"},
-    {"arithmetic"},
+    {"arithmetic", "outputs"},
     {"errors", "text", "processors", "stopwatch"},
 )
 
