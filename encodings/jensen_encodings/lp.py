@@ -101,6 +101,16 @@ class LpSolver:
             return LpResult(LpStatus.INFEASIBLE, -np.inf, empty, multipliers)
         return LpResult(LpStatus.FAILED, np.nan, empty, empty)
 
+    def basis(self) -> tuple[list[int], list[int]]:
+        """Return the last program's basic columns, and the rows that hold with equality.
+
+        As many of these as of those; all other variables are 0.
+        """
+        basis, basic = self._highs.getBasis(), highspy.HighsBasisStatus.kBasic
+        columns = [j for j, status in enumerate(basis.col_status) if status == basic]
+        tight = [i for i, status in enumerate(basis.row_status) if status != basic]
+        return columns, tight
+
 
 def _signed(multipliers: FloatArray, equality: NDArray[np.bool_]) -> FloatArray:
     """Fix HiGHS's sign, which depends on the sense, so that inequality rows get ``>= 0``."""
