@@ -28,6 +28,7 @@ from jensen.midpoint.worst_pair import Violation
 from jensen.network.relu_network import Activation, Block, ReluNetwork
 from jensen.network.stack import NetworkStack
 from jensen.optimise.convex_function import ConvexFunction
+from jensen.optimise.scenarios import ScenarioSum
 from jensen.prover.options import Engine, Options
 from jensen.prover.verdict import Counterexample, GroupEvidence, Reason, Status, Verdict
 from jensen.violation.worst_jump import JumpViolation, worst_jump
@@ -59,6 +60,7 @@ __all__ = [
     "Polyhedron",
     "Reason",
     "ReluNetwork",
+    "ScenarioSum",
     "SolverError",
     "Status",
     "UnboundedError",
