@@ -22,6 +22,7 @@ from jensen.prover.refute import random_lines
 from jensen.prover.signs import signs_of_all_paths
 from jensen.prover.tree_engine import prove_by_trees
 from jensen.prover.verdict import Status, Verdict, worst
+from jensen.prover.walk import walk_few_inputs
 from jensen_encodings.deadline import Deadline
 
 Screen = Callable[[Question], Outcome | None]
@@ -36,7 +37,7 @@ def single_point(question: Question) -> Outcome | None:
 
 
 # the cheapest first; the first that decides ends the search
-SCREENS: tuple[Screen, ...] = (signs_of_all_paths, random_lines, single_point)
+SCREENS: tuple[Screen, ...] = (signs_of_all_paths, walk_few_inputs, random_lines, single_point)
 
 PROVERS: Mapping[Engine, Prover] = {
     Engine.AUTO: prove_by_trees,

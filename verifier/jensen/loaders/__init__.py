@@ -103,6 +103,23 @@ def save(network: ReluNetwork, path: str | Path) -> None:
     ModelFileError
         For another ending, or where the file cannot be written.
     """
+    file = check_writable(path)
+    if file.suffix == ".npz":
+        network.save(file)
+        return
+    from jensen.loaders.onnx.export import save_onnx  # noqa: PLC0415
+
+    save_onnx(network, file)
+
+
+def check_writable(path: str | Path) -> Path:
+    """Return a path that :func:`save` can write to, for what is known before it tries.
+
+    Raises
+    ------
+    ModelFileError
+        For another ending or a folder that is not there.
+    """
     file = Path(path)
     if file.suffix not in WRITABLE:
         raise ModelFileError(
@@ -111,12 +128,7 @@ def save(network: ReluNetwork, path: str | Path) -> None:
         )
     if not file.parent.is_dir():
         raise ModelFileError(f"{file}: no such folder")
-    if file.suffix == ".npz":
-        network.save(file)
-        return
-    from jensen.loaders.onnx.export import save_onnx  # noqa: PLC0415
-
-    save_onnx(network, file)
+    return file
 
 
 def from_torch(module: Any, input_shape: Any) -> ReluNetwork:
