@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from jensen.network.relu_network import ReluNetwork as ReluNetwork
     from jensen.network.stack import NetworkStack as NetworkStack
     from jensen.optimise.convex_function import ConvexFunction as ConvexFunction
+    from jensen.optimise.scenarios import ScenarioSum as ScenarioSum
     from jensen.prover.options import Engine as Engine
     from jensen.prover.options import Options as Options
     from jensen.prover.verdict import Counterexample as Counterexample
@@ -102,6 +103,7 @@ _HOMES = {
     ),
     "jensen.network.stack": ("NetworkStack",),
     "jensen.optimise.convex_function": ("ConvexFunction",),
+    "jensen.optimise.scenarios": ("ScenarioSum",),
     "jensen.prover.options": (
         "Engine",
         "Options",
@@ -113,7 +115,10 @@ _HOMES = {
         "Status",
         "Verdict",
     ),
-    "jensen.repairs.nearest": ("Repair", "repair"),
+    "jensen.repairs.nearest": (
+        "Repair",
+        "repair",
+    ),
     "jensen.violation.worst_jump": (
         "JumpViolation",
         "worst_jump",
