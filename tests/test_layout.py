@@ -40,7 +40,7 @@ ROOMS = (
     {"domains"},
     {"network"},
     {"arithmetic", "outputs"},
-    {"errors", "text", "processors", "stopwatch"},
+    {"errors", "text", "processors", "stopwatch", "types"},
 )
 
 
