@@ -66,8 +66,10 @@ def cpu(work: Callable[[], object], least: float = 0.05) -> float:
     return 1e3 * best
 
 
-def paper_program(folder: str, network: ReluNetwork) -> Callable[[], object]:
-    """Return a call of the paper's program on a plain network."""
+def paper_program(
+    folder: str, network: ReluNetwork, *, convexity: bool = True
+) -> Callable[[], object]:
+    """Return a call of the paper's program on a plain network; without convexity its complex."""
     sys.path.insert(0, folder)
     import torch  # noqa: PLC0415
     from beyondicnn.check_convexity import check_convexity  # noqa: PLC0415
@@ -86,12 +88,33 @@ def paper_program(folder: str, network: ReluNetwork) -> Callable[[], object]:
 
     def run() -> object:
         with torch.no_grad():
-            vertices, edges, signs = skeletal_subdivision(
+            _, edges, signs = skeletal_subdivision(
                 model, device="cpu", bbox=(-100, 100), plot=True, return_intermediate=False
             )
-            return check_convexity(model, get_e_sv(signs, edges))[0]
+            return check_convexity(model, get_e_sv(signs, edges))[0] if convexity else edges
 
     return run
+
+
+def time_regions(folder: str | None, widest: int) -> None:
+    """Time the complex of default-initialised networks, which the paper's program finds, too."""
+    print("| sizes | cells | paper's program, ms | jensen.regions, ms | ratio |")
+    print("|---|---|---|---|---|")
+    for sizes in PLANE:
+        if max(sizes) > widest:
+            continue
+        rng = np.random.default_rng(0)
+        bounds = [1 / np.sqrt(before) for before in sizes]
+        shapes = [(b, a) for a, b in pairwise((*sizes, 1))]
+        pairs = list(zip(shapes, bounds, strict=True))
+        weights = [rng.uniform(-r, r, shape).astype(np.float32).astype(float) for shape, r in pairs]
+        biases = [rng.uniform(-r, r, s[0]).astype(np.float32).astype(float) for s, r in pairs]
+        network = ReluNetwork.from_layers(weights, biases)
+        cells = len(jensen.regions(network, Box(-100, 100)).cells)
+        ours = cpu(lambda n=network: jensen.regions(n, Box(-100, 100)))  # type: ignore[misc]
+        theirs = cpu(paper_program(folder, network, convexity=False)) if folder else np.nan
+        ratio = theirs / ours
+        print(f"| {list(sizes)} | {cells} | {theirs:.2f} | {ours:.2f} | {ratio:.1f} |", flush=True)
 
 
 def main() -> None:
@@ -99,8 +122,12 @@ def main() -> None:
     parser.add_argument("--paper", help="a checkout of annegnx/beyondicnn")
     parser.add_argument("--networks", type=int, default=3, help="seeds per size")
     parser.add_argument("--widest", type=int, default=256)
+    parser.add_argument("--regions", action="store_true", help="time jensen.regions instead")
     parser.add_argument("--inputs", type=int, choices=(2, 3))
     arguments = parser.parse_args()
+    if arguments.regions:
+        time_regions(arguments.paper, arguments.widest)
+        return
     print("| sizes | paper's program, ms | verify on the box, ms | on R^n, ms | ratios |")
     print("|---|---|---|---|---|")
     for sizes in [*PLANE, *SPACE]:

@@ -24,6 +24,7 @@ from jensen.errors import (
     UndecidedError,
     UnsupportedOperatorError,
 )
+from jensen.linear_regions.regions import Regions, regions
 from jensen.loaders import from_keras, from_sklearn, from_torch, load
 from jensen.many import verify_many
 from jensen.midpoint.worst_pair import Violation
@@ -61,6 +62,7 @@ __all__ = [
     "Options",
     "Polyhedron",
     "Reason",
+    "Regions",
     "ReluNetwork",
     "Repair",
     "SolverError",
@@ -77,6 +79,7 @@ __all__ = [
     "is_convex",
     "learning",
     "load",
+    "regions",
     "repair",
     "verify",
     "verify_many",
