@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from jensen.errors import UnboundedError as UnboundedError
     from jensen.errors import UndecidedError as UndecidedError
     from jensen.errors import UnsupportedOperatorError as UnsupportedOperatorError
+    from jensen.linear_regions.regions import Regions as Regions
+    from jensen.linear_regions.regions import regions as regions
     from jensen.loaders import from_keras as from_keras
     from jensen.loaders import from_sklearn as from_sklearn
     from jensen.loaders import from_torch as from_torch
@@ -87,6 +89,10 @@ _HOMES = {
         "UnboundedError",
         "UndecidedError",
         "UnsupportedOperatorError",
+    ),
+    "jensen.linear_regions.regions": (
+        "Regions",
+        "regions",
     ),
     "jensen.loaders": (
         "from_keras",
