@@ -70,6 +70,7 @@ def verify_many(
 
     Examples
     --------
+    >>> from jensen.domains.domain import Box
     >>> rng = np.random.default_rng(0)
     >>> weights = [rng.normal(size=(100, 8, 3)), rng.normal(size=(100, 1, 8))]
     >>> biases = [rng.normal(size=(100, 8)), np.zeros((100, 1))]

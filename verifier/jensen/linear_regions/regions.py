@@ -11,17 +11,16 @@ from typing import TypeVar, overload
 import numpy as np
 
 from jensen.arithmetic.rational import fraction
-from jensen.cells.complex import BoolArray, IndexArray
 from jensen.cells.facets import exact_forms
 from jensen.cells.start import is_flat
 from jensen.domains.domain import Domain, Everywhere, Polyhedron
 from jensen.errors import DomainError, OptionError
 from jensen.linear_regions.build import Parts, affine_pieces, subdivide
-from jensen.network.relu_network import FloatArray, ReluNetwork
+from jensen.network.relu_network import ReluNetwork
+from jensen.types import BoolArray, FloatArray, IndexArray, Neurons
 
 MOST_INPUTS = 2
 DOUBTFUL = 1e-11  # relative rise across a facet below which its sign is decided exactly
-Neurons = tuple[tuple[str, int], ...]
 Point = tuple[Fraction, ...]
 
 

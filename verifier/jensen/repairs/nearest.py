@@ -185,7 +185,7 @@ def repair(
     weights, verdict = search.run()
     began = time.perf_counter()
     size = _size(objective, fit)
-    change = size(weights)
+    change = float(size(weights))
     lower = search.proved_change() if fit is None else size(search.unrounded())
     convex = verdict.status is Status.CONVEX
     moved = _sup_change(features, weights, domain)
