@@ -36,6 +36,7 @@ ROOMS = (
     {"groups"},
     {"bounds"},
     {"loaders"},
+    {"icnn"},
     {"domains"},
     {"network"},
     {"arithmetic"},

@@ -11,6 +11,7 @@ from jensen.decide import is_convex, verify
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.errors import (
     DomainError,
+    IcnnFormError,
     InfeasibleError,
     JensenError,
     MissingExtraError,
@@ -24,6 +25,8 @@ from jensen.errors import (
     UndecidedError,
     UnsupportedOperatorError,
 )
+from jensen.icnn.check import is_icnn
+from jensen.icnn.convert import to_icnn
 from jensen.loaders import from_keras, from_sklearn, from_torch, load
 from jensen.many import verify_many
 from jensen.midpoint.worst_pair import Violation
@@ -49,6 +52,7 @@ __all__ = [
     "Engine",
     "Everywhere",
     "GroupEvidence",
+    "IcnnFormError",
     "InfeasibleError",
     "JensenError",
     "JumpViolation",
@@ -75,9 +79,11 @@ __all__ = [
     "from_sklearn",
     "from_torch",
     "is_convex",
+    "is_icnn",
     "learning",
     "load",
     "repair",
+    "to_icnn",
     "verify",
     "verify_many",
     "worst_jump",
