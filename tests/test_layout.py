@@ -39,7 +39,7 @@ ROOMS = (
     {"icnn"},
     {"domains"},
     {"network"},
-    {"arithmetic"},
+    {"arithmetic", "outputs"},
     {"errors", "text", "processors", "stopwatch"},
 )
 
