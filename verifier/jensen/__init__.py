@@ -8,91 +8,6 @@ True
 Names are imported when they are first used: ``import jensen`` itself loads next to nothing.
 """
 
-from jensen import learning
-from jensen.decide import is_convex, verify
-from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
-from jensen.errors import (
-    DomainError,
-    IcnnFormError,
-    InfeasibleError,
-    JensenError,
-    MissingExtraError,
-    ModelFileError,
-    NetworkError,
-    NotConvexError,
-    OptionError,
-    SolverError,
-    TrainingError,
-    UnboundedError,
-    UndecidedError,
-    UnsupportedOperatorError,
-)
-from jensen.icnn.check import is_icnn
-from jensen.icnn.convert import to_icnn
-from jensen.loaders import from_keras, from_sklearn, from_torch, load
-from jensen.many import verify_many
-from jensen.midpoint.worst_pair import Violation
-from jensen.network.relu_network import Activation, Block, ReluNetwork
-from jensen.network.stack import NetworkStack
-from jensen.optimise.convex_function import ConvexFunction
-from jensen.optimise.scenarios import ScenarioSum
-from jensen.prover.options import Engine, Options
-from jensen.prover.verdict import Counterexample, GroupEvidence, Reason, Status, Verdict
-from jensen.repairs.nearest import Repair, repair
-from jensen.violation.worst_jump import JumpViolation, worst_jump
-from jensen.violation.worst_violation import worst_violation
-
-__version__ = "0.1.0"
-
-__all__ = [
-    "Activation",
-    "Block",
-    "Box",
-    "ConvexFunction",
-    "Counterexample",
-    "Domain",
-    "DomainError",
-    "Engine",
-    "Everywhere",
-    "GroupEvidence",
-    "IcnnFormError",
-    "InfeasibleError",
-    "JensenError",
-    "JumpViolation",
-    "MissingExtraError",
-    "ModelFileError",
-    "NetworkError",
-    "NetworkStack",
-    "NotConvexError",
-    "OptionError",
-    "Options",
-    "Polyhedron",
-    "Reason",
-    "ReluNetwork",
-    "Repair",
-    "ScenarioSum",
-    "SolverError",
-    "Status",
-    "TrainingError",
-    "UnboundedError",
-    "UndecidedError",
-    "UnsupportedOperatorError",
-    "Verdict",
-    "Violation",
-    "from_keras",
-    "from_sklearn",
-    "from_torch",
-    "is_convex",
-    "is_icnn",
-    "learning",
-    "load",
-    "repair",
-    "to_icnn",
-    "verify",
-    "verify_many",
-    "worst_jump",
-    "worst_violation",
-]
 from __future__ import annotations
 
 import importlib
@@ -108,6 +23,7 @@ if TYPE_CHECKING:
     from jensen.domains.domain import Everywhere as Everywhere
     from jensen.domains.domain import Polyhedron as Polyhedron
     from jensen.errors import DomainError as DomainError
+    from jensen.errors import IcnnFormError as IcnnFormError
     from jensen.errors import InfeasibleError as InfeasibleError
     from jensen.errors import JensenError as JensenError
     from jensen.errors import MissingExtraError as MissingExtraError
@@ -120,6 +36,8 @@ if TYPE_CHECKING:
     from jensen.errors import UnboundedError as UnboundedError
     from jensen.errors import UndecidedError as UndecidedError
     from jensen.errors import UnsupportedOperatorError as UnsupportedOperatorError
+    from jensen.icnn.check import is_icnn as is_icnn
+    from jensen.icnn.convert import to_icnn as to_icnn
     from jensen.loaders import from_keras as from_keras
     from jensen.loaders import from_sklearn as from_sklearn
     from jensen.loaders import from_torch as from_torch
@@ -160,6 +78,7 @@ _HOMES = {
     ),
     "jensen.errors": (
         "DomainError",
+        "IcnnFormError",
         "InfeasibleError",
         "JensenError",
         "MissingExtraError",
@@ -173,6 +92,8 @@ _HOMES = {
         "UndecidedError",
         "UnsupportedOperatorError",
     ),
+    "jensen.icnn.check": ("is_icnn",),
+    "jensen.icnn.convert": ("to_icnn",),
     "jensen.loaders": (
         "from_keras",
         "from_sklearn",
