@@ -32,7 +32,7 @@ ROOMS = (
     {"decide"},
     {"certificate"},
     {"midpoint"},
-    {"prover"},
+    {"prover", "linear_regions"},
     {"cells"},
     {"groups"},
     {"bounds"},

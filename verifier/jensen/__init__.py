@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from jensen.errors import UnsupportedOperatorError as UnsupportedOperatorError
     from jensen.icnn.check import is_icnn as is_icnn
     from jensen.icnn.convert import to_icnn as to_icnn
+    from jensen.linear_regions.regions import Regions as Regions
+    from jensen.linear_regions.regions import regions as regions
     from jensen.loaders import from_keras as from_keras
     from jensen.loaders import from_sklearn as from_sklearn
     from jensen.loaders import from_torch as from_torch
@@ -94,6 +96,10 @@ _HOMES = {
     ),
     "jensen.icnn.check": ("is_icnn",),
     "jensen.icnn.convert": ("to_icnn",),
+    "jensen.linear_regions.regions": (
+        "Regions",
+        "regions",
+    ),
     "jensen.loaders": (
         "from_keras",
         "from_sklearn",
