@@ -347,6 +347,7 @@ def regions(
 
     Examples
     --------
+    >>> from jensen.domains.domain import Box
     >>> net = ReluNetwork.from_layers([[[1.0, 0.0], [0.0, 1.0]], [[1.0, -1.0]]], [[0, 0], [0]])
     >>> found = regions(net, Box(-1, 1))
     >>> len(found.cells), len(found.facets), sorted(facet.jump for facet in found.facets)
