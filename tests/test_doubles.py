@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
+import random
+import re
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -218,3 +222,60 @@ def test_text_is_read_as_the_next_double(text, number):
 def test_other_text_is_refused(text):
     with pytest.raises(NotADoubleError):
         double_of_text(text)
+
+
+# ------------------------------------------------------------------------- mutated numbers
+
+DECIMAL = re.compile(r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*")
+SEEDS = ["0.1", "-3", "1e3", "9007199254740993", "-0", "1e-320", "1.5E+300", "123456789012345678"]
+ALPHABET = "0123456789+-.eE_xX /,infaNINF\t\n\x00'\"l()[]{}#١２½\u2212\ufeff\x1b"
+
+
+def mutated_number(rng: random.Random) -> str:
+    text = rng.choice(SEEDS)
+    for _ in range(rng.randrange(1, 5)):
+        cut = rng.randrange(len(text) + 1)
+        keep = cut + rng.randrange(2)
+        text = text[:cut] + rng.choice([*ALPHABET, "", "0" * 20, "9" * 20]) + text[keep:]
+    return text
+
+
+def check_mutated_numbers(count: int, folder: Path) -> None:
+    """Text is refused, or the next double; whole numbers exactly. In domain files as well."""
+    rng = random.Random(count)
+    accepted = 0
+    for k in range(count):
+        text = mutated_number(rng)
+        try:
+            number = double_of_text(text)
+        except NotADoubleError:
+            number = None
+        if number is not None and math.isfinite(number):
+            assert DECIMAL.fullmatch(text), repr(text)
+            exact, found = Fraction(text.strip()), Fraction(number)
+            if re.fullmatch(r"\s*[+-]?[0-9]+\s*", text):
+                assert found == exact
+            assert abs(found - exact) <= Fraction(math.ulp(number)) / 2
+            assert (found == 0) == (exact == 0)
+            accepted += 1
+        if k % 10:
+            continue
+        file = folder / "d.json"
+        file.write_text(f'{{"type": "box", "lower": {text}, "upper": 1e308}}', encoding="utf-8")
+        message, lower = "", [number]
+        try:
+            lower = load_domain(file).bounds(1)[0].tolist()
+        except JensenError as error:
+            message = str(error)
+        assert "\n" not in message
+        assert lower == [number]
+    assert accepted > count // 50
+
+
+def test_mutated_numbers_are_refused_or_the_next_double(tmp_path):
+    check_mutated_numbers(2000, tmp_path)
+
+
+@pytest.mark.slow
+def test_ten_thousand_mutated_numbers(tmp_path):
+    check_mutated_numbers(10_000, tmp_path)

@@ -38,8 +38,9 @@ import numpy as np
 import pyomo.environ as pyo
 from pyomo.core.expr.numeric_expr import LinearExpression
 
-from jensen_encodings.data import INPUT, FloatArray, NetworkData
+from jensen_encodings.data import INPUT, NetworkData
 from jensen_encodings.midpoint import MidpointProgram
+from jensen_encodings.types import FloatArray
 
 Interval = tuple[FloatArray, FloatArray]
 EPS = float(np.finfo(float).eps)
@@ -135,7 +136,7 @@ def strengthen(
     Examples
     --------
     >>> from jensen_encodings.data import LayerData
-    >>> from jensen_encodings.highs import solve_model
+    >>> from jensen_encodings.pyomo_model import solve_model
     >>> from jensen_encodings.midpoint import midpoint_program
     >>> one, two = np.ones(1), np.ones(2)
     >>> relu = LayerData("relu", {"input": np.array([[1.0], [-1.0]])}, 0 * two, True, -two, two)

@@ -23,7 +23,8 @@ import numpy as np
 import pyomo.environ as pyo
 
 from jensen_encodings.big_m import Group, NetworkCopy, add_network_copy
-from jensen_encodings.data import FloatArray, NetworkData
+from jensen_encodings.data import NetworkData
+from jensen_encodings.types import FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +67,7 @@ def midpoint_program(data: NetworkData, *, groups: Iterable[Group] = ()) -> Midp
     ``f(x) = -|x|`` on [-1, 1] is worst between -1 and 1:
 
     >>> from jensen_encodings.data import LayerData
-    >>> from jensen_encodings.highs import solve_model
+    >>> from jensen_encodings.pyomo_model import solve_model
     >>> one, two = np.ones(1), np.ones(2)
     >>> relu = LayerData("relu", {"input": np.array([[1.0], [-1.0]])}, 0 * two, True, -two, two)
     >>> out = LayerData("output", {"relu": -np.ones((1, 2))}, 0 * one, False, -2 * one, 0 * one)

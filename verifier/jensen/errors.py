@@ -30,6 +30,10 @@ class ModelFileError(JensenError, ValueError):
     """A model file that cannot be read."""
 
 
+class OutputError(JensenError, OSError):
+    """A file that cannot be written, or that would take the place of an input."""
+
+
 class UnsupportedOperatorError(ModelFileError, NotImplementedError):
     """A model file that holds an operation outside piecewise-linear networks."""
 
@@ -68,3 +72,11 @@ class SolverError(JensenError, RuntimeError):
 
 class CertificateError(JensenError, RuntimeError):
     """A certificate cannot be written; the claim itself may still be true."""
+
+
+class TrainingError(JensenError, RuntimeError):
+    """A training that cannot go on: a loss without gradient, or one that is not finite."""
+
+
+class IcnnFormError(JensenError, ValueError):
+    """A network that no input-convex form was found for; the message says why."""

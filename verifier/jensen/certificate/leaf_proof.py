@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from jensen.arithmetic.exact_lp import maximise
 from jensen.arithmetic.rational import ONE as ONE_EXACT
 from jensen.arithmetic.rational import ZERO, fraction, project_to_null_space, rational
-from jensen.arithmetic.simplex import maximise
 from jensen.certificate.checker import (
     ONE,
     Form,
@@ -30,7 +30,7 @@ from jensen.certificate.checker import (
     text_of,
 )
 from jensen.certificate.proof_node import ProofNode
-from jensen.network.relu_network import FloatArray
+from jensen.types import FloatArray
 from jensen_encodings.lp import LpSolver, LpStatus
 
 Key = tuple[Any, ...]

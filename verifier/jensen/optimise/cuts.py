@@ -14,17 +14,15 @@ from fractions import Fraction
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from jensen.arithmetic.intervals import round_down
-from jensen.network.relu_network import FloatArray, ReluNetwork
+from jensen.network.relu_network import ReluNetwork
 from jensen.optimise.feasible import FeasibleSet
 from jensen.optimise.ground import Ground, Vector, recession_ground
 from jensen.optimise.linearise import Linearisation, Lineariser
 from jensen.optimise.pieces import Pattern, Pieces
+from jensen.types import FloatArray, IndexArray
 from jensen.violation.recession import recession_network
-
-IndexArray = NDArray[np.intp]
 
 NUDGES = (2.0**-40, 2.0**-32, 2.0**-24)  # shares of the way into the domain, off a kink
 TILT = 0.125  # how far the way off a kink points beside the middle of the domain
@@ -182,14 +180,10 @@ class Term:
     def region_at(self, point: Sequence[Fraction]) -> Pattern:
         """Return the pattern of a region of the domain that touches a point of it."""
         towards = [c - v for c, v in zip(self.ground.center, point, strict=True)]
-        hull = self.ground.directions
         # a random direction of the hull settles almost every sign; the whole basis every one
-        mix = self._random.integers(-99, 100, size=len(hull)).tolist()
-        blend = [
-            sum((k * v[i] for k, v in zip(mix, hull, strict=True)), Fraction(0))
-            for i in range(len(point))
-        ]
-        return self.pieces.around(point, [towards, blend], hull)
+        mix = self._random.integers(-99, 100, size=self.ground.dimension).tolist()
+        blend = self.ground.blend(mix)
+        return self.pieces.around(point, [towards, blend], lambda: self.ground.directions)
 
     def exact(self, point: Sequence[Fraction]) -> Fraction:
         """Return f at a rational point."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Collection
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -16,10 +17,11 @@ from jensen.certificate.model_export import export_json
 from jensen.decide import verify
 from jensen.domains.domain import Domain, domain_from_json
 from jensen.errors import CertificateError, NotConvexError, OptionError, UndecidedError
-from jensen.network.relu_network import FloatArray, ReluNetwork
+from jensen.network.relu_network import ReluNetwork
 from jensen.optimise.ground import dot
 from jensen.prover.options import Options
 from jensen.prover.verdict import Status, Verdict
+from jensen.types import FloatArray
 
 
 def proved_convex(
@@ -30,6 +32,7 @@ def proved_convex(
     verdict: Verdict | None = None,
     certificate: Certificate | str | Path | None = None,
     options: Options | None = None,
+    claims: Collection[str] = ("convex",),
 ) -> Verdict:
     """Return a verdict that says "convex", exactly, of one output on a domain.
 
@@ -44,6 +47,8 @@ def proved_convex(
         Checked against the network, in place of a verification.
     options : Options, optional
         Of the verification, where there is neither.
+    claims : collection of str
+        What a verdict may claim; such as partial convexity.
 
     Raises
     ------
@@ -64,8 +69,9 @@ def proved_convex(
         verdict = verify(network, domain, output=output, options=options)
     elif verdict.outputs:
         verdict = next((v for v in verdict.outputs if v.output == output), verdict)
-    if verdict.claim != "convex":
-        raise OptionError(f"the verdict claims {verdict.claim!r}: 'convex' is needed")
+    if verdict.claim not in claims:
+        needed = " or ".join(map(repr, claims))
+        raise OptionError(f"the verdict claims {verdict.claim!r}: {needed} is needed")
     if verdict.output != output:
         raise OptionError(f"the verdict is about output {verdict.output}: asked is {output}")
     if verdict.status is Status.NONCONVEX:

@@ -19,7 +19,6 @@ C. Lemaréchal, J.-B. Hiriart-Urruty. Convex Analysis and Minimization Algorithm
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -27,18 +26,20 @@ import numpy as np
 
 from jensen.arithmetic.exact import root_to_double
 from jensen.arithmetic.intervals import SUBNORMAL, round_down, round_up, rounding_factor
-from jensen.network.relu_network import FloatArray
 from jensen.optimise.answers import Proximal
-from jensen.optimise.cuts import Cuts, IndexArray
+from jensen.optimise.cuts import Cuts
 from jensen.optimise.cutting_planes import Pool
 from jensen.optimise.dual_bound import convex_shares
 from jensen.optimise.ground import dot
 from jensen.optimise.problem import Limits, Problem
 from jensen.optimise.quadratic import maximise_quadratic, nearest_point
+from jensen.types import FloatArray, IndexArray
+from jensen_encodings.deadline import Deadline
 
 PRIMAL_INPUTS = 128  # beyond these, and without rows, programs in the multipliers are smaller
 PASSES = 20  # of these per set of cuts
 HALVINGS = 20
+VARIES = 1e-3  # the share of the first gap that counts as a size where the value is near 0
 CALM = 25  # rounds after which a cut without multiplier is dropped
 
 
@@ -79,9 +80,7 @@ class _Search:
         self._limits, self._pool = limits, pool
         self._rows = np.concatenate([self._feasible.A, self._feasible.E])
         self._sides = np.concatenate([self._feasible.b, self._feasible.e])
-        self._deadline = math.inf
-        if limits.time_limit is not None:
-            self._deadline = time.monotonic() + limits.time_limit
+        self._deadline = Deadline.after(limits.time_limit)
 
     def run(self) -> Proximal:
         weights = self._convex.weights
@@ -97,8 +96,8 @@ class _Search:
                 best, best_u = objective, dual.u
             gap = best - dual.value
             gap_before = gap if math.isnan(gap_before) else gap_before
-            accepted = self._limits.tolerance * max(abs(best), abs(gap_before))
-            over = evaluations >= self._limits.evaluations or time.monotonic() > self._deadline
+            accepted = self._limits.tolerance * max(abs(best), VARIES * abs(gap_before))
+            over = evaluations >= self._limits.evaluations or self._deadline.over()
             before, after = (_model(some, dual.u, len(weights)) for some in (cuts, new))
             risen = float(weights @ (after - before))
             if gap <= accepted or over or not risen > 0.1 * accepted:
@@ -150,7 +149,7 @@ class _Search:
             free = (self._feasible.lower < best.u) & (best.u < self._feasible.upper)
             moving = matrix[:, free]
             slope = constants + matrix @ np.where(free, self._center, best.u)
-            y = maximise_quadratic(slope, self._step * (moving @ moving.T), term, weights)
+            y = maximise_quadratic(slope, self._step * (moving @ moving.T), term, weights, best.y)
             found = self._dual(y, matrix, constants)
             now = (self._feasible.lower < found.u) & (found.u < self._feasible.upper)
             if found.value > best.value and (now == free).all():

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from jensen.groups.groups import GroupedNetwork, Neurons, Unit
+from jensen.groups.groups import GroupedNetwork
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.counterexample import counterexample
 from jensen.prover.crossing import Crossing
 from jensen.prover.question import Question
 from jensen.prover.tree import Node
 from jensen.prover.verdict import Counterexample, GroupEvidence, Reason, Status
+from jensen.types import Neurons, Unit
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +49,8 @@ class Outcome:
         Proved bounds of the worst midpoint violation, where known.
     note : str
         What is left open, or which restriction applies.
+    interrupted : bool
+        Whether Ctrl-C ended the work.
     """
 
     status: Status = Status.UNKNOWN
@@ -58,6 +61,7 @@ class Outcome:
     tolerance: float = 0.0
     violation_bounds: tuple[float, float] | None = None
     note: str = ""
+    interrupted: bool = False
 
 
 def refuted_by(pair: Counterexample, evidence: Iterable[GroupEvidence] = ()) -> Outcome:

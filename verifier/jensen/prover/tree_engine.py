@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from fractions import Fraction
 
-from jensen.groups.groups import Neurons, Unit
 from jensen.groups.tolerance import least_jumps
 from jensen.prover.outcome import GroupProof, Outcome, bent_at, looked_at
 from jensen.prover.question import Question
 from jensen.prover.signs import closed_by_sweep
 from jensen.prover.tree import Allowance, GroupResult, SearchState, Tree, TreeLimits
 from jensen.prover.verdict import GroupEvidence, Reason
+from jensen.types import Neurons, Unit
 from jensen_encodings.lp import LpSolver
 
 FIRST_BUDGET = 128  # nodes of a group before the others get their turn
@@ -30,11 +31,14 @@ def prove_by_trees(question: Question) -> Outcome:
         found = closed_by_sweep(question.prepared)
         forest = _Forest(question)
         waiting = deque(group for group in net.groups() if group not in found)
-        proofs = []
+        proofs: list[GroupProof] = []
         budget, turns = FIRST_BUDGET, len(waiting)
         while waiting:
             group = waiting.popleft()
-            result = forest.run(group, budget)
+            try:
+                result = forest.run(group, budget)
+            except KeyboardInterrupt:
+                return replace(looked_at(question, found, proofs=proofs), interrupted=True)
             if result.state is SearchState.PAUSED:
                 waiting.append(group)
             else:
@@ -55,7 +59,7 @@ class _Forest:
     def __init__(self, question: Question) -> None:
         options, self._net = question.options, question.prepared.grouped
         self._network = question.network
-        self._solver, self._allowance = LpSolver(question.deadline.at), Allowance()
+        self._solver, self._allowance = LpSolver(question.deadline), Allowance()
         self._limits = TreeLimits(
             question.deadline.over,
             options.node_limit,

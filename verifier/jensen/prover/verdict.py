@@ -28,6 +28,7 @@ class Reason(StrEnum):
 
     NEVER_CROSSES = "never crosses"
     SIGN = "sign"
+    WALK = "walk"
     TREE = "tree"
     MILP = "milp bound"
     MIDPOINT = "midpoint bound"
@@ -211,6 +212,20 @@ class Verdict:
         if self.outputs:
             record["outputs"] = [verdict.to_json() for verdict in self.outputs]
         return record
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C in a verification, with what was proved until then.
+
+    Attributes
+    ----------
+    verdict : Verdict
+        Undecided, unless one of several outputs was refuted.
+    """
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(verdict.summary)
+        self.verdict = verdict
 
 
 def worst(statuses: list[Status]) -> Status:
