@@ -19,7 +19,7 @@ import numpy as np
 from jensen.certificate.checker import ONE, Form, Network, add, spans, text_of
 from jensen.certificate.leaf_proof import CUT, Entry, accepted
 from jensen.certificate.proof_node import ProofNode
-from jensen.network.relu_network import FloatArray
+from jensen.types import FloatArray
 from jensen_encodings.lp import LpSolver, LpStatus
 
 INTEGRAL = 1e-6  # distance from 0 and 1 below which a state is decided

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from jensen.certificate.checker import Network, text_of
 from jensen.certificate.proof_node import ProofNode
-from jensen.network.relu_network import FloatArray
+from jensen.types import FloatArray
 
 BoolArray = NDArray[np.bool_]
 
