@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from jensen.errors import UnboundedError as UnboundedError
     from jensen.errors import UndecidedError as UndecidedError
     from jensen.errors import UnsupportedOperatorError as UnsupportedOperatorError
+    from jensen.linear_regions.conditions import Condition as Condition
+    from jensen.linear_regions.conditions import path_conditions as path_conditions
     from jensen.linear_regions.regions import Regions as Regions
     from jensen.linear_regions.regions import regions as regions
     from jensen.loaders import from_keras as from_keras
@@ -89,6 +91,10 @@ _HOMES = {
         "UnboundedError",
         "UndecidedError",
         "UnsupportedOperatorError",
+    ),
+    "jensen.linear_regions.conditions": (
+        "Condition",
+        "path_conditions",
     ),
     "jensen.linear_regions.regions": (
         "Regions",
