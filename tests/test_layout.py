@@ -37,10 +37,11 @@ ROOMS = (
     {"groups"},
     {"bounds"},
     {"loaders"},
+    {"icnn"},
     {"domains"},
     {"network"},
     {"arithmetic", "outputs"},
-    {"errors", "text", "processors", "stopwatch"},
+    {"errors", "text", "processors", "stopwatch", "types"},
 )
 
 

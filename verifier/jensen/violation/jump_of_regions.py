@@ -10,9 +10,10 @@ import numpy as np
 from jensen.cells.start import is_flat
 from jensen.domains.domain import Domain
 from jensen.errors import DomainError, NetworkError
-from jensen.linear_regions.regions import MOST_INPUTS, Neurons, Regions, regions
+from jensen.linear_regions.regions import MOST_INPUTS, Regions, regions
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.counterexample import Point, admits, exact_violation
+from jensen.types import Neurons
 
 MOST_RELUS = 600  # the cells of more take too long to be worth a try
 QUARTERINGS = 400
