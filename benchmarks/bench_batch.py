@@ -16,7 +16,7 @@ import numpy as np
 
 from jensen.batch import Case, Limits, Store, find_cases, run_batch
 from jensen.batch.processes import ProcessExecutor
-from jensen.network import ReluNetwork
+from jensen.network.relu_network import ReluNetwork
 
 
 def tournament(pieces: int, inputs: int, seed: int) -> ReluNetwork:

@@ -26,10 +26,10 @@ from rich.console import Console
 from rich.table import Table
 
 import jensen
-from jensen import checker
-from jensen.domain import Box, Domain, Everywhere
-from jensen.export import export_json
-from jensen.network import ReluNetwork
+from jensen.certificate import checker
+from jensen.certificate.model_export import export_json
+from jensen.domains.domain import Box, Domain, Everywhere
+from jensen.network.relu_network import ReluNetwork
 
 EVERYWHERE, UNIT = Everywhere(), Box(-1, 1)
 

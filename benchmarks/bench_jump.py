@@ -21,9 +21,9 @@ from rich.console import Console
 from rich.table import Table
 
 import jensen
-from jensen.domain import Box, Domain, Everywhere
-from jensen.network import ReluNetwork
-from jensen.worst_jump import JumpViolation, worst_jump
+from jensen.domains.domain import Box, Domain, Everywhere
+from jensen.network.relu_network import ReluNetwork
+from jensen.violation.worst_jump import JumpViolation, worst_jump
 
 MODELS = Path(__file__).parent.parent / "models"
 UNIT, EVERYWHERE = Box(-1, 1), Everywhere()

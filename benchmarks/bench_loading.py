@@ -28,7 +28,7 @@ import onnxruntime
 from onnx import helper, numpy_helper
 
 import jensen
-import jensen.loaders.onnx
+import jensen.loaders.onnx.reader
 
 MLPS = [(5, *[50] * 6, 5), (100, *[200] * 4, 10), (784, 1024, 1024, 10), (2000, 4000, 4000, 1)]
 TINY = (2, 2, 1)

@@ -23,8 +23,8 @@ from rich.console import Console
 from rich.table import Table
 
 import jensen
-from jensen.domain import Box, Domain, Everywhere
-from jensen.network import ReluNetwork
+from jensen.domains.domain import Box, Domain, Everywhere
+from jensen.network.relu_network import ReluNetwork
 
 EVERYWHERE = Everywhere()
 UNIT, WIDE = Box(-1, 1), Box(-100, 100)

@@ -25,14 +25,14 @@ from rich.console import Console
 from rich.table import Table
 
 import jensen
-from jensen import midpoint_cuts
-from jensen.domain import Box
-from jensen.midpoint import exact_violation, worst_violation
-from jensen.midpoint_data import network_data
-from jensen.midpoint_milp import solve_midpoint_program
-from jensen.midpoint_ranges import THOROUGH, tightened
-from jensen.midpoint_search import Found
-from jensen.network import ReluNetwork
+from jensen.bounds.network_data import network_data
+from jensen.domains.domain import Box
+from jensen.midpoint import cuts as midpoint_cuts
+from jensen.midpoint.milp import solve_midpoint_program
+from jensen.midpoint.ranges import THOROUGH, tightened
+from jensen.midpoint.search import Found
+from jensen.midpoint.worst_pair import exact_violation, worst_violation
+from jensen.network.relu_network import ReluNetwork
 from jensen_encodings import NetworkData
 from jensen_encodings.jensen_gap import Strengthening
 

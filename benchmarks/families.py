@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from jensen.network import INPUT, OUTPUT, Activation, Block, ReluNetwork
+from jensen.network.relu_network import INPUT, OUTPUT, Activation, Block, ReluNetwork
 
 Array = NDArray[np.float64]
 Slot = tuple[tuple[int, ...], tuple[float, ...], float]  # columns, signs, constant

@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from jensen.certificate import Certificate
-from jensen.domain import Box, Domain, Everywhere, Polyhedron
-from jensen.export import export_bytes, export_json
-from jensen.network import ReluNetwork
+from jensen.certificate.certificate import Certificate
+from jensen.certificate.model_export import export_bytes, export_json
+from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
+from jensen.network.relu_network import ReluNetwork
 
-CHECKER = Path(__file__).resolve().parents[1] / "verifier" / "jensen" / "checker.py"
+CHECKER = Path(__file__).resolve().parents[1] / "verifier" / "jensen" / "certificate" / "checker.py"
 Lines = list[Any]
 FARTHEST = 2**40
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from jensen.network import INPUT, OUTPUT, Activation, Block, ReluNetwork
+from jensen.network.relu_network import INPUT, OUTPUT, Activation, Block, ReluNetwork
 
 Array = NDArray[np.float64]
 Sampler = Callable[[np.random.Generator, int, int], tuple[Array, Array]]

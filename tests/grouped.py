@@ -13,13 +13,13 @@ from itertools import product
 import numpy as np
 from oracle import dense
 
-from jensen.bounds import pre_activation_bounds
-from jensen.domain import Domain
-from jensen.groups import GroupedNetwork, group_network
-from jensen.jump import FREE, OFF, ON
-from jensen.lift import lifted_network, working_set
-from jensen.network import INPUT, OUTPUT, ReluNetwork
-from jensen.rational import fraction
+from jensen.arithmetic.rational import fraction
+from jensen.bounds.pre_activation import pre_activation_bounds
+from jensen.domains.domain import Domain
+from jensen.domains.working_set import lifted_network, working_set
+from jensen.groups.groups import GroupedNetwork, group_network
+from jensen.groups.jump import FREE, OFF, ON
+from jensen.network.relu_network import INPUT, OUTPUT, ReluNetwork
 
 Pattern = tuple[np.ndarray, ...]
 Form = list[Fraction]  # constant, then one coefficient per input

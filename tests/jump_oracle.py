@@ -15,8 +15,8 @@ import numpy as np
 import oracle
 from scipy.optimize import linprog
 
-from jensen.domain import Domain
-from jensen.network import ReluNetwork
+from jensen.domains.domain import Domain
+from jensen.network.relu_network import ReluNetwork
 
 
 def worst_squared_jump(

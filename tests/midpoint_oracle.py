@@ -13,7 +13,7 @@ from fractions import Fraction
 import numpy as np
 from scipy.optimize import linprog
 
-from jensen.network import Block, ReluNetwork
+from jensen.network.relu_network import Block, ReluNetwork
 
 
 def kinks(network, lower, upper):

@@ -22,8 +22,8 @@ from itertools import product
 import numpy as np
 import scipy.sparse as sp
 
-from jensen import domain as domains
-from jensen.network import INPUT, OUTPUT, ReluNetwork
+from jensen.domains import domain as domains
+from jensen.network.relu_network import INPUT, OUTPUT, ReluNetwork
 
 Ray = tuple[int, ...]
 Form = tuple[int, ...]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 
-from jensen.domain import Box, Domain, Everywhere
-from jensen.network import INPUT, OUTPUT, Activation, Block, ReluNetwork
+from jensen.domains.domain import Box, Domain, Everywhere
+from jensen.network.relu_network import INPUT, OUTPUT, Activation, Block, ReluNetwork
 
 INTEGERS = st.sampled_from([0.0, 1.0, -1.0])
 DYADIC = st.integers(-8, 8).map(lambda v: v / 4.0)

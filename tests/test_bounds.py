@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import boxes, networks
 
-from jensen import bounds as bounds_module
-from jensen.bounds import interval_bounds, pre_activation_bounds, stable_pattern
-from jensen.domain import Box
+from jensen.arithmetic.intervals import interval_affine, round_down, round_up
+from jensen.bounds import pre_activation as bounds_module
+from jensen.bounds.pre_activation import interval_bounds, pre_activation_bounds, stable_pattern
+from jensen.domains.domain import Box
 from jensen.errors import DomainError
-from jensen.intervals import interval_affine, round_down, round_up
-from jensen.network import INPUT, Activation, Block, ReluNetwork
+from jensen.network.relu_network import INPUT, Activation, Block, ReluNetwork
 
 
 def holds(low: float, value: Fraction, high: float) -> bool:

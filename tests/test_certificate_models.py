@@ -12,13 +12,13 @@ import pytest
 from certificate_tools import CHECKER
 
 from jensen.batch import Case, find_cases
-from jensen.certificate import Certificate
+from jensen.certificate.certificate import Certificate
+from jensen.certificate.model_export import export_json
 from jensen.decide import verify
-from jensen.domain import Box, Domain, Everywhere
-from jensen.export import export_json
+from jensen.domains.domain import Box, Domain, Everywhere
 from jensen.loaders import load
-from jensen.network import ReluNetwork
-from jensen.verdict import Status
+from jensen.network.relu_network import ReluNetwork
+from jensen.prover.verdict import Status
 
 MODELS = Path(__file__).resolve().parents[1] / "models"
 

@@ -26,14 +26,14 @@ from certificate_tools import (
 )
 from fuzz import tiny_network
 
-from jensen import checker, leaf_proof
-from jensen.certificate import certify_convex, domain_record
+from jensen.certificate import checker, leaf_proof
+from jensen.certificate.certificate import certify_convex, domain_record
+from jensen.certificate.model_export import export_bytes
 from jensen.decide import verify
-from jensen.domain import Box, Domain, Everywhere, Polyhedron
+from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.errors import CertificateError
-from jensen.export import export_bytes
-from jensen.network import ReluNetwork
-from jensen.verdict import Status
+from jensen.network.relu_network import ReluNetwork
+from jensen.prover.verdict import Status
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ import pytest
 from certificate_tools import check
 from fuzz import tiny_network
 
-from jensen.certificate import certify_convex
+from jensen.certificate.certificate import certify_convex
+from jensen.certificate.model_export import export_json
 from jensen.decide import verify
-from jensen.domain import Box, Domain, Everywhere, Polyhedron
+from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.errors import CertificateError, OptionError
-from jensen.export import export_json
-from jensen.network import ReluNetwork
-from jensen.verdict import Status
+from jensen.network.relu_network import ReluNetwork
+from jensen.prover.verdict import Status
 from jensen_encodings.lp import LpResult, LpSolver
 
 

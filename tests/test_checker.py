@@ -18,12 +18,12 @@ import oracle
 import pytest
 import scipy.sparse as sp
 
-from jensen.export import export_bytes, export_json
+from jensen.certificate.model_export import export_bytes, export_json
 from jensen.loaders import load
-from jensen.network import Activation, Block, ReluNetwork
+from jensen.network.relu_network import Activation, Block, ReluNetwork
 
 ROOT = Path(__file__).resolve().parents[1]
-CHECKER = ROOT / "verifier" / "jensen" / "checker.py"
+CHECKER = ROOT / "verifier" / "jensen" / "certificate" / "checker.py"
 CORPUS = ROOT / "tests" / "certificates"
 EXIT_CODES = {"accepted": 0, "rejected": 1, "malformed": 2}
 

@@ -9,9 +9,9 @@ import pytest
 from fuzz import tiny_network, varied_network
 from grouped import completions, free_pattern, grouped, neuron_forms, random_partial
 
-from jensen.coincidence import may_coincide
-from jensen.domain import Box, Everywhere
-from jensen.gradients import GradientBounds
+from jensen.domains.domain import Box, Everywhere
+from jensen.groups.coincidence import may_coincide
+from jensen.groups.gradients import GradientBounds
 
 
 def cases(make, count):

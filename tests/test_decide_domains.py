@@ -11,10 +11,10 @@ from fuzz import tiny_network
 from test_verify_cases import check_evidence
 
 import jensen
-from jensen.domain import Box, Domain, Everywhere, Polyhedron
+from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.errors import DomainError
-from jensen.network import INPUT, OUTPUT, Activation, Block, ReluNetwork
-from jensen.verdict import Status
+from jensen.network.relu_network import INPUT, OUTPUT, Activation, Block, ReluNetwork
+from jensen.prover.verdict import Status
 
 LIMIT = 20.0
 

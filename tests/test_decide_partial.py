@@ -14,10 +14,10 @@ from strategies import networks
 from test_verify_cases import check_evidence
 
 import jensen
-from jensen.domain import Box, Domain, Everywhere, Polyhedron
+from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.errors import OptionError
-from jensen.network import INPUT, Activation, Block, ReluNetwork
-from jensen.verdict import Status
+from jensen.network.relu_network import INPUT, Activation, Block, ReluNetwork
+from jensen.prover.verdict import Status
 
 LIMIT = 20.0
 

@@ -11,11 +11,11 @@ from fuzz import tiny_network, varied_network
 from jump_oracle import worst_squared_jump
 
 import jensen
-from jensen.domain import Box, Domain, Everywhere, Polyhedron
+from jensen.arithmetic.exact import root_to_double
+from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.errors import OptionError
-from jensen.exact import root_to_double
-from jensen.network import INPUT, OUTPUT, Activation, Block, ReluNetwork
-from jensen.verdict import Status
+from jensen.network.relu_network import INPUT, OUTPUT, Activation, Block, ReluNetwork
+from jensen.prover.verdict import Status
 
 LIMIT = 20.0
 

@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from jensen.domain import Box, Everywhere, Polyhedron, domain_from_json
+from jensen.domains.domain import Box, Everywhere, Polyhedron, domain_from_json
 from jensen.errors import DomainError, JensenError
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from jensen.exact import ExactMatrix, ExactVector, dyadic_integers, exact_fractions
+from jensen.arithmetic.exact import ExactMatrix, ExactVector, dyadic_integers, exact_fractions
 
 DOUBLES = st.floats(allow_nan=False, allow_infinity=False)
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jensen.exact_lp import maximise
-from jensen.rational import fraction
+from jensen.arithmetic.rational import fraction
+from jensen.arithmetic.simplex import maximise
 
 REACH = 5  # all vertices lie in |v_i| <= REACH
 NUMBERS = st.sampled_from([0, 0, 1, -1, 2, -3, Fraction(1, 3), Fraction(-5, 2)])

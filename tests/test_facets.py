@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from midpoint_oracle import tiny_network, worst_in_one_dimension
 
-from jensen.bounds import pre_activation_bounds
-from jensen.counterexample import exact_violation
+from jensen.bounds.pre_activation import pre_activation_bounds
 from jensen.decide import verify
-from jensen.domain import Box, Everywhere
-from jensen.facets import FacetSearch, facet_data
-from jensen.groups import group_network
-from jensen.lift import lifted_network, working_set
-from jensen.network import ReluNetwork
-from jensen.verdict import Status
+from jensen.domains.domain import Box, Everywhere
+from jensen.domains.working_set import lifted_network, working_set
+from jensen.groups.groups import group_network
+from jensen.network.relu_network import ReluNetwork
+from jensen.prover.counterexample import exact_violation
+from jensen.prover.facet_programs import FacetSearch, facet_data
+from jensen.prover.verdict import Status
 from jensen_encodings.lp import LpSolver
 
 SHARED = Path(__file__).parents[2] / "shared" / "cases"

@@ -9,13 +9,13 @@ import pytest
 from fuzz import tiny_network, varied_network
 from grouped import grouped
 
-import jensen.groups
-from jensen.domain import Box, Everywhere, Polyhedron
+import jensen.groups.groups
+from jensen.arithmetic.rational import fraction, rational
+from jensen.domains.domain import Box, Everywhere, Polyhedron
+from jensen.domains.working_set import lifted_network
 from jensen.errors import NetworkError
-from jensen.groups import SOURCE, GroupedNetwork
-from jensen.lift import lifted_network
-from jensen.network import INPUT, OUTPUT, Activation, Block, ReluNetwork
-from jensen.rational import fraction, rational
+from jensen.groups.groups import SOURCE, GroupedNetwork
+from jensen.network.relu_network import INPUT, OUTPUT, Activation, Block, ReluNetwork
 
 
 def unit_values(net: GroupedNetwork, y: list[Fraction]) -> list[list[Fraction]]:
@@ -150,7 +150,7 @@ def test_several_outputs_have_to_be_selected():
 
 
 def test_a_network_too_large_to_be_held_densely_is_refused(monkeypatch):
-    monkeypatch.setattr(jensen.groups, "DENSE_LIMIT", 3)
+    monkeypatch.setattr(jensen.groups.groups, "DENSE_LIMIT", 3)
     with pytest.raises(NetworkError, match="too many for the prover"):
         grouped(tiny_network(0)[1], Box(-1, 1))
 

@@ -10,10 +10,10 @@ import pytest
 from fuzz import tiny_network, varied_network
 from grouped import completions, free_pattern, grouped, random_partial, true_jump
 
-from jensen.domain import Box, Everywhere
-from jensen.jump import FREE, OFF, ON, JumpProblem
-from jensen.network import INPUT, OUTPUT, Activation, Block, ReluNetwork
-from jensen.rational import fraction
+from jensen.arithmetic.rational import fraction
+from jensen.domains.domain import Box, Everywhere
+from jensen.groups.jump import FREE, OFF, ON, JumpProblem
+from jensen.network.relu_network import INPUT, OUTPUT, Activation, Block, ReluNetwork
 
 DOMAINS = [Box(-1, 1), Everywhere()]
 

@@ -9,12 +9,35 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
+import networkx as nx
 import pytest
+
+import jensen
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = {"jensen": ROOT / "verifier" / "jensen"}
 SOURCES["jensen_encodings"] = ROOT / "encodings" / "jensen_encodings"
+
+# From the top. A room imports rooms of later lines only, never its own line or an earlier one.
+ROOMS = (
+    {"cli"},
+    {"report"},
+    {"batch"},
+    {"violation", "many"},
+    {"decide"},
+    {"certificate"},
+    {"midpoint"},
+    {"prover"},
+    {"groups"},
+    {"bounds"},
+    {"loaders"},
+    {"domains"},
+    {"network"},
+    {"arithmetic"},
+    {"errors", "text", "processors"},
+)
 
 
 def run(code: str, *paths: Path) -> subprocess.CompletedProcess[str]:
@@ -68,21 +91,65 @@ def test_the_encodings_know_nothing_of_the_verifier():
 
 
 def test_the_checker_needs_the_standard_library_only():
-    checker = SOURCES["jensen"] / "checker.py"
+    checker = SOURCES["jensen"] / "certificate" / "checker.py"
     optional = {"gmpy2", "flint"}
     for name in imports(checker):
         top = name.split(".")[0]
         assert top in sys.stdlib_module_names or top in optional, name
 
 
-@pytest.mark.parametrize(
-    "module", ["network", "domain", "exact", "errors", "intervals", "crown", "bounds", "paths"]
-)
-def test_the_foundation_does_not_know_who_decides(module):
-    above = {"decide", "tree", "facets", "midpoint", "refute", "cli", "batch", "checker"}
-    for name in imports(SOURCES["jensen"] / f"{module}.py"):
-        if name.startswith("jensen."):
-            assert name.split(".")[1] not in above, name
+def name_of(path: Path) -> str:
+    parts = path.relative_to(SOURCES["jensen"]).with_suffix("").parts
+    return ".".join(("jensen", *parts)).removesuffix(".__init__")
+
+
+def room_of(module: str) -> str:
+    return module.split(".")[1] if "." in module else "the front door"
+
+
+def arrows() -> Iterator[tuple[str, str]]:
+    """Yield (module, imported module) within the package, type-only and late imports too."""
+    paths = {name_of(path): path for path in modules("jensen")}
+    for name, path in paths.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module is not None:
+                longer = [f"{node.module}.{alias.name}" for alias in node.names]
+                found = [full if full in paths else node.module for full in longer]
+            else:
+                continue
+            yield from ((name, target) for target in found if target in paths)
+
+
+def test_every_room_stands_in_the_table():
+    rooms = {room_of(name_of(path)) for path in modules("jensen")} - {"the front door", "__main__"}
+    assert rooms == {room for level in ROOMS for room in level}
+
+
+def test_imports_between_rooms_run_down_only():
+    level = {room: i for i, rooms in enumerate(ROOMS) for room in rooms}
+    level |= {"__main__": -2, "the front door": -1}
+    up = [
+        f"{source} imports {target}"
+        for source, target in arrows()
+        if room_of(source) != room_of(target) and level[room_of(source)] >= level[room_of(target)]
+    ]
+    assert not up, "\n".join(up)
+
+
+def test_no_modules_import_one_another_in_a_circle():
+    graph = nx.DiGraph((source, target) for source, target in arrows() if source != target)
+    assert not list(nx.simple_cycles(graph))
+
+
+def test_no_room_takes_the_name_of_something_public():
+    rooms = {path.parent.name for path in SOURCES["jensen"].glob("*/__init__.py")}
+    rooms |= {path.stem for path in SOURCES["jensen"].glob("*.py")}
+    functions = {
+        name for name in jensen.__all__ if not isinstance(getattr(jensen, name), ModuleType)
+    }
+    assert not rooms & functions
 
 
 def test_the_library_unpickles_nothing():

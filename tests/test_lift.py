@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jensen.domain import Box, Domain, Everywhere, Polyhedron
+from jensen.arithmetic.rational import ONE, ZERO, floats, null_space, rational
+from jensen.arithmetic.simplex import maximise
+from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
+from jensen.domains.working_set import WorkingSet, working_set
 from jensen.errors import DomainError
-from jensen.exact_lp import maximise
-from jensen.lift import WorkingSet, working_set
-from jensen.rational import ONE, ZERO, floats, null_space, rational
 
 SIDES = st.sampled_from([-1.0, 0.0, 0.5, 1.0, 1e6, -1e-9, 1e-200, 1e300, -1.7e308, 5e-324, 0.1])
 ENTRIES = st.sampled_from([0.0, 0.0, 1.0, -1.0, 0.5, 3.0])

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from jensen.lossless import exact_product, exact_row_scaling, exact_sum
+from jensen.arithmetic.lossless import exact_product, exact_row_scaling, exact_sum
 
 entries = st.one_of(
     st.sampled_from(

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from fuzz import tiny_network
 
-from jensen.domain import Box, Everywhere
-from jensen.magnitude import magnitude, value_range
-from jensen.network import ReluNetwork
+from jensen.domains.domain import Box, Everywhere
+from jensen.network.relu_network import ReluNetwork
+from jensen.violation.magnitude import magnitude, value_range
 
 
 def hat() -> ReluNetwork:

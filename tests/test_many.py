@@ -12,14 +12,14 @@ from test_stack import random_stack
 from test_verify_fuzz import domains_of
 
 from jensen import many
-from jensen.counterexample import exact_violation
 from jensen.decide import verify
-from jensen.domain import Box, Domain, Everywhere, Polyhedron
+from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.errors import DomainError, OptionError
 from jensen.many import refute_many, verify_many
-from jensen.network import ReluNetwork
-from jensen.stack import NetworkStack
-from jensen.verdict import Verdict
+from jensen.network.relu_network import ReluNetwork
+from jensen.network.stack import NetworkStack
+from jensen.prover.counterexample import exact_violation
+from jensen.prover.verdict import Verdict
 
 
 def check(verdict: Verdict, network: ReluNetwork, domain: Domain) -> None:

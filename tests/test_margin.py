@@ -10,10 +10,10 @@ from fuzz import tiny_network, varied_network
 from grouped import completions, free_pattern, grouped, neuron_forms, random_partial, value
 from test_exact_lp import holds, vertices
 
-from jensen.domain import Box, Everywhere
-from jensen.jump import OFF, ON
-from jensen.margin import MarginProgram
-from jensen.network import ReluNetwork
+from jensen.domains.domain import Box, Everywhere
+from jensen.groups.jump import OFF, ON
+from jensen.network.relu_network import ReluNetwork
+from jensen.prover.margin import MarginProgram
 from jensen_encodings.lp import LpSolver
 
 

@@ -7,11 +7,12 @@ import pytest
 from midpoint_oracle import tiny_network, worst_in_one_dimension, worst_over_regions
 
 import jensen
-from jensen.domain import Box
+from jensen.bounds.network_data import network_data
+from jensen.domains.domain import Box
 from jensen.errors import NetworkError, OptionError, SolverError
-from jensen.midpoint import ENGINES, exact_violation, round_down, worst_violation
-from jensen.midpoint_data import network_data, twin_groups
-from jensen.network import Block, ReluNetwork
+from jensen.groups.twin_groups import twin_groups
+from jensen.midpoint.worst_pair import ENGINES, exact_violation, round_down, worst_violation
+from jensen.network.relu_network import Block, ReluNetwork
 
 
 def check(network, box, found):

@@ -7,13 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from midpoint_oracle import tiny_network
 
-from jensen import midpoint_cuts
-from jensen.midpoint_columns import pair_columns
-from jensen.midpoint_cuts import FirstNeurons, root_cuts
-from jensen.midpoint_data import network_data
-from jensen.midpoint_linked import PAIR, PAIR_WEIGHTS, LinkedNetwork, Objective, SafeDual
-from jensen.midpoint_relaxation import LinearRelaxation, Task
-from jensen.network import INPUT, ReluNetwork
+from jensen.bounds.network_data import network_data
+from jensen.midpoint import cuts as midpoint_cuts
+from jensen.midpoint.columns import pair_columns
+from jensen.midpoint.cuts import FirstNeurons, root_cuts
+from jensen.midpoint.linked import PAIR, PAIR_WEIGHTS, LinkedNetwork, Objective, SafeDual
+from jensen.midpoint.relaxation import LinearRelaxation, Task
+from jensen.network.relu_network import INPUT, ReluNetwork
 
 
 def linked_network(network, lower, upper):

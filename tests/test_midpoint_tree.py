@@ -8,11 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from midpoint_oracle import tiny_network, worst_in_one_dimension
 
-from jensen.midpoint import exact_violation
-from jensen.midpoint_columns import pair_columns, single_columns
-from jensen.midpoint_cuts import root_cuts
-from jensen.midpoint_data import network_data
-from jensen.midpoint_linked import (
+from jensen.bounds.network_data import network_data
+from jensen.midpoint.columns import pair_columns, single_columns
+from jensen.midpoint.cuts import root_cuts
+from jensen.midpoint.linked import (
     PAIR,
     PAIR_WEIGHTS,
     SINGLE,
@@ -20,12 +19,13 @@ from jensen.midpoint_linked import (
     Objective,
     SafeDual,
 )
-from jensen.midpoint_ranges import QUICK, THOROUGH, tightened
-from jensen.midpoint_relaxation import LinearRelaxation, Relaxed
-from jensen.midpoint_search import PairIncumbent, jump_bound, width_bound
-from jensen.midpoint_subgradient import SubgradientRelaxation
-from jensen.midpoint_tree import SignTree, TreeOptions
-from jensen.network import ReluNetwork
+from jensen.midpoint.ranges import QUICK, THOROUGH, tightened
+from jensen.midpoint.relaxation import LinearRelaxation, Relaxed
+from jensen.midpoint.search import PairIncumbent, jump_bound, width_bound
+from jensen.midpoint.subgradient import SubgradientRelaxation
+from jensen.midpoint.tree import SignTree, TreeOptions
+from jensen.midpoint.worst_pair import exact_violation
+from jensen.network.relu_network import ReluNetwork
 
 
 def prepared(seed, inputs=2, widths=None):
@@ -187,7 +187,7 @@ def test_an_interrupted_search_keeps_a_true_bound(monkeypatch):
                 raise KeyboardInterrupt
             return self._relaxation.relax(*arguments)
 
-    monkeypatch.setattr("jensen.midpoint_tree.REPORT_SECONDS", 0.0)  # take the bound down often
+    monkeypatch.setattr("jensen.midpoint.tree.REPORT_SECONDS", 0.0)  # take the bound down often
     network, data, dual = prepared(8, 1, [4, 4])
     worst = worst_in_one_dimension(network, -1, 2)
     bounds = []

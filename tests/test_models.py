@@ -16,8 +16,8 @@ import pytest
 from onnx import numpy_helper
 
 import jensen
-from jensen.domain import Box, Domain, Everywhere, domain_from_json
-from jensen.network import ReluNetwork
+from jensen.domains.domain import Box, Domain, Everywhere, domain_from_json
+from jensen.network.relu_network import ReluNetwork
 
 FOLDER = Path(__file__).resolve().parents[1] / "models"
 ROWS = tomllib.loads((FOLDER / "manifest.toml").read_text(encoding="utf-8"))["model"]

@@ -16,7 +16,7 @@ from strategies import networks
 
 import jensen
 from jensen.errors import JensenError, NetworkError
-from jensen.network import INPUT, OUTPUT, Activation, Block, ReluNetwork
+from jensen.network.relu_network import INPUT, OUTPUT, Activation, Block, ReluNetwork
 
 IDENTITY = Activation.IDENTITY
 

@@ -13,8 +13,8 @@ from fuzz import tiny_network
 from hypothesis import given
 from strategies import networks
 
-from jensen.domain import Box, Everywhere, Polyhedron
-from jensen.network import ReluNetwork
+from jensen.domains.domain import Box, Everywhere, Polyhedron
+from jensen.network.relu_network import ReluNetwork
 
 
 def relu_sum(rows, slopes, biases):

@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import networks, patterns
 
-from jensen.bounds import pre_activation_bounds, stable_pattern
+from jensen.bounds.paths import layer_paths, path_products, path_sums, sign_bounds
+from jensen.bounds.pre_activation import pre_activation_bounds, stable_pattern
 from jensen.errors import NetworkError
-from jensen.network import INPUT, OUTPUT, Activation, Block, ReluNetwork
-from jensen.paths import layer_paths, path_products, path_sums, sign_bounds
+from jensen.network.relu_network import INPUT, OUTPUT, Activation, Block, ReluNetwork
 
 
 def neuron_path_sums(network: ReluNetwork, block: str, pattern) -> list[list[Fraction]]:

@@ -7,10 +7,10 @@ import pytest
 
 from jensen.cli import main
 from jensen.errors import OptionError
-from jensen.network import ReluNetwork
-from jensen.plot import DOWN, UP, figure, save, to_svg
-from jensen.plot_kinks import kink_lines
-from jensen.plot_segment import sample_segment
+from jensen.network.relu_network import ReluNetwork
+from jensen.report.plot import DOWN, UP, figure, save, to_svg
+from jensen.report.plot_kinks import kink_lines
+from jensen.report.plot_segment import sample_segment
 
 pytest.importorskip("matplotlib")
 

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_exact_lp import holds, vertices
 
-from jensen.domain import Polyhedron
-from jensen.polyhedron import (
+from jensen.arithmetic.rational import ZERO, rationals
+from jensen.domains.domain import Polyhedron
+from jensen.domains.polyhedron import (
     BOX_INPUTS,
     bounding_box,
     inner_ball,
@@ -20,7 +21,6 @@ from jensen.polyhedron import (
     relative_interior,
     strict_point,
 )
-from jensen.rational import ZERO, rationals
 
 ENTRIES = st.sampled_from([0.0, 1.0, -1.0, 2.0, 0.1])
 

@@ -13,8 +13,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from jensen.exact import nearest_double, root_to_double, to_double
-from jensen.rational import (
+from jensen.arithmetic.exact import nearest_double, root_to_double, to_double
+from jensen.arithmetic.rational import (
     ONE,
     ZERO,
     SparseRows,

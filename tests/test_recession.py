@@ -12,11 +12,12 @@ from fuzz import tiny_network, varied_network
 from midpoint_oracle import worst_in_one_dimension
 
 import jensen
-from jensen.counterexample import exact_violation
-from jensen.domain import Box, Everywhere, Polyhedron
+from jensen.domains.domain import Box, Everywhere, Polyhedron
 from jensen.errors import DomainError
-from jensen.network import ReluNetwork
-from jensen.recession import (
+from jensen.network.relu_network import ReluNetwork
+from jensen.prover.counterexample import exact_violation
+from jensen.prover.verdict import Status
+from jensen.violation.recession import (
     ON_BOXES,
     UNBOUNDED,
     Recession,
@@ -29,7 +30,6 @@ from jensen.recession import (
     recession_network,
     unbounded_direction,
 )
-from jensen.verdict import Status
 
 LAYERS = ReluNetwork.from_layers
 
@@ -160,7 +160,9 @@ def test_polyhedra_are_refused_with_a_hint():
 
 
 def test_what_is_undecided_at_infinity_has_no_upper_bound(monkeypatch):
-    monkeypatch.setattr("jensen.recession.recession", lambda *_, **__: Recession(Status.UNKNOWN))
+    monkeypatch.setattr(
+        "jensen.violation.recession.recession", lambda *_, **__: Recession(Status.UNKNOWN)
+    )
     for network in (clip(), LAYERS([np.eye(2), [[1.0, -1.0]]], [[-1.0, 0.0], [0.0]])):
         found = jensen.worst_violation(network, Everywhere(), time_limit=2.0)
         assert found.upper == math.inf

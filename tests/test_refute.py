@@ -11,9 +11,9 @@ import scipy.sparse as sp
 from fuzz import tiny_network
 from test_verify_fuzz import domains_of
 
-from jensen.domain import Box, Everywhere, Polyhedron
-from jensen.network import INPUT, OUTPUT, Activation, Block, ReluNetwork
-from jensen.refute import search_lines
+from jensen.domains.domain import Box, Everywhere, Polyhedron
+from jensen.network.relu_network import INPUT, OUTPUT, Activation, Block, ReluNetwork
+from jensen.prover.refute import search_lines
 
 TENT = ReluNetwork.from_layers([[[1.0, 0.0]], [[-1.0]]], [[-0.25], [0.0]])  # -relu(x - 1/4)
 

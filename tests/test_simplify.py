@@ -11,16 +11,16 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jensen.network import Activation, Block, ReluNetwork
-from jensen.simplify import (
+from jensen.network.relu_network import Activation, Block, ReluNetwork
+from jensen.network.simplify.duplicates import merge_duplicates
+from jensen.network.simplify.simplify import (
     drop_constant_neurons,
     drop_dead_neurons,
     fold_affine_blocks,
     merge_blocks,
     simplify,
 )
-from jensen.simplify_duplicates import merge_duplicates
-from jensen.simplify_sketch import Sketch
+from jensen.network.simplify.sketch import Sketch
 
 IDENTITY, RELU = Activation.IDENTITY, Activation.RELU
 

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from strategies import NUMBERS
 
-from jensen.block import INPUT, OUTPUT, Activation, Block
-from jensen.counterexample import exact_violation
+from jensen.arithmetic.exact import exact_fractions
 from jensen.errors import ModelFileError, NetworkError
-from jensen.exact import exact_fractions
-from jensen.network import ReluNetwork
-from jensen.stack import NetworkStack, architecture
-from jensen.stack_exact import exact_violations
+from jensen.network.block import INPUT, OUTPUT, Activation, Block
+from jensen.network.relu_network import ReluNetwork
+from jensen.network.stack import NetworkStack, architecture
+from jensen.network.stack_exact import exact_violations
+from jensen.prover.counterexample import exact_violation
 
 
 def random_stack(count: int, *widths: int, seed: int = 0, scale: float = 1.0) -> NetworkStack:
@@ -121,7 +121,7 @@ def test_files_that_declare_too_much_are_refused_before_they_are_read(tmp_path, 
     with pytest.raises(ModelFileError, match=r"declared.*out of memory"):
         NetworkStack.load(tmp_path / "declared.npz")
     random_stack(100, 3, 4, 1).save(tmp_path / "large.npz")
-    monkeypatch.setattr("jensen.stack._LARGEST", 10_000)
+    monkeypatch.setattr("jensen.network.stack._LARGEST", 10_000)
     with pytest.raises(ModelFileError, match=r"large.*at most 10,000 are supported"):
         NetworkStack.load(tmp_path / "large.npz")
 

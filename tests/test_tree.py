@@ -10,10 +10,10 @@ from fuzz import tiny_network, varied_network
 from grouped import completions, free_pattern, grouped, true_jump
 from test_margin import interior
 
-from jensen.domain import Box
-from jensen.jump import FREE, OFF, ON
-from jensen.network import ReluNetwork
-from jensen.tree import Rule, SearchState, Tree, TreeLimits, walk
+from jensen.domains.domain import Box
+from jensen.groups.jump import FREE, OFF, ON
+from jensen.network.relu_network import ReluNetwork
+from jensen.prover.tree import Rule, SearchState, Tree, TreeLimits, walk
 from jensen_encodings.lp import LpSolver
 
 NEVER = TreeLimits(lambda: False)

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jensen.groups import Slopes
-from jensen.rational import fraction, rational, rationals
-from jensen.twins import find_twins
+from jensen.arithmetic.rational import fraction, rational, rationals
+from jensen.groups.slopes import Slopes
+from jensen.groups.twins import find_twins
 
 FACTORS = st.sampled_from([1.0, -1.0, 2.0, -0.5, 3.0, 1 / 3, 1e-200, -1e200])
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import jensen
-from jensen.domain import Box, Domain, Everywhere
-from jensen.network import ReluNetwork
-from jensen.verdict import Status, Verdict
+from jensen.domains.domain import Box, Domain, Everywhere
+from jensen.network.relu_network import ReluNetwork
+from jensen.prover.verdict import Status, Verdict
 
 TIME_LIMIT = 30.0
 

@@ -13,10 +13,10 @@ from fuzz import tiny_network
 from test_verify_cases import check_evidence
 
 import jensen
-from jensen.domain import Box, Domain, Everywhere, Polyhedron
+from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.errors import DomainError
-from jensen.network import Block, ReluNetwork
-from jensen.verdict import Counterexample, Status
+from jensen.network.relu_network import Block, ReluNetwork
+from jensen.prover.verdict import Counterexample, Status
 from jensen_encodings.lp import LpSolver, LpStatus
 
 DOMAINS: list[Domain] = [Everywhere(), Box(-1, 1)]

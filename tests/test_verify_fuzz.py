@@ -15,9 +15,9 @@ from strategies import cases, networks
 from test_verify_cases import check_evidence
 
 import jensen
-from jensen.domain import Box, Domain, Everywhere, Polyhedron
-from jensen.network import ReluNetwork
-from jensen.verdict import Status
+from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
+from jensen.network.relu_network import ReluNetwork
+from jensen.prover.verdict import Status
 
 QUICK, THOROUGH = 240, 4000
 

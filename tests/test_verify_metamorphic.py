@@ -9,9 +9,9 @@ import pytest
 from fuzz import tiny_network
 
 import jensen
-from jensen.domain import Box, Everywhere, Polyhedron
-from jensen.network import INPUT, OUTPUT, Activation, Block, ReluNetwork
-from jensen.verdict import Status
+from jensen.domains.domain import Box, Everywhere, Polyhedron
+from jensen.network.relu_network import INPUT, OUTPUT, Activation, Block, ReluNetwork
+from jensen.prover.verdict import Status
 
 Change = Callable[[ReluNetwork, np.random.Generator], ReluNetwork]
 SEEDS = range(0, 90, 1)

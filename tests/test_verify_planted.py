@@ -11,9 +11,9 @@ import pytest
 from test_verify_cases import check_evidence
 
 import jensen
-from jensen.domain import Box, Everywhere
-from jensen.network import INPUT, OUTPUT, Activation, Block, ReluNetwork
-from jensen.verdict import Status
+from jensen.domains.domain import Box, Everywhere
+from jensen.network.relu_network import INPUT, OUTPUT, Activation, Block, ReluNetwork
+from jensen.prover.verdict import Status
 
 TIME_LIMIT = 60.0
 

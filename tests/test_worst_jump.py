@@ -12,12 +12,12 @@ from fuzz import default_init, tiny_network, varied_network
 from jump_oracle import worst_squared_jump
 
 import jensen
-from jensen.domain import Box, Domain, Everywhere, Polyhedron
+from jensen.arithmetic.exact import root_to_double
+from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.errors import DomainError, NetworkError, OptionError
-from jensen.exact import root_to_double
-from jensen.jump_search import JumpSearch, root_above, root_below
-from jensen.network import ReluNetwork
-from jensen.worst_jump import JumpViolation, worst_jump
+from jensen.network.relu_network import ReluNetwork
+from jensen.violation.jump_search import JumpSearch, root_above, root_below
+from jensen.violation.worst_jump import JumpViolation, worst_jump
 
 TIGHT = 1e-9
 LIMIT = 30.0

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jensen.network import ReluNetwork
+from jensen.network.relu_network import ReluNetwork
 
 Maker = Callable[[str, float], Path]
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from jensen.batch import RowStatus, find_cases
-from jensen.domain import Box, Everywhere, Polyhedron
+from jensen.domains.domain import Box, Everywhere, Polyhedron
 from jensen.errors import ModelFileError
-from jensen.options import Options
+from jensen.prover.options import Options
 
 
 def manifest(folder: Path, text: str, name: str = "manifest.toml") -> Path:

@@ -9,14 +9,15 @@ import pytest
 
 from jensen.batch import Case, Limits, RowStatus, Store, cases_of, find_cases, run_batch
 from jensen.batch.job import Job, error_row, run_job
-from jensen.batch.networks import Member, network_of
+from jensen.batch.member import Member
+from jensen.batch.networks import network_of
 from jensen.batch.processes import ProcessExecutor
 from jensen.batch.sent import pack, run_sent
 from jensen.decide import verify
-from jensen.domain import Box, Everywhere
+from jensen.domains.domain import Box, Everywhere
 from jensen.errors import ModelFileError
-from jensen.network import ReluNetwork
-from jensen.stack import NetworkStack
+from jensen.network.relu_network import ReluNetwork
+from jensen.network.stack import NetworkStack
 
 BOX = Box(-1, 1)
 

@@ -8,7 +8,7 @@ import pytest
 from jensen.batch import Case, Kind, Row, RowStatus, exit_code, outcome
 from jensen.batch.junit import write_junit
 from jensen.batch.outcome import summary
-from jensen.domain import Everywhere
+from jensen.domains.domain import Everywhere
 
 C, N, U, E = RowStatus.CONVEX, RowStatus.NONCONVEX, RowStatus.UNKNOWN, RowStatus.ERROR
 

@@ -18,7 +18,7 @@ import pytest
 from jensen.batch import Limits, Row, RowStatus, Store, find_cases, run_batch
 from jensen.batch.job import Job
 from jensen.batch.processes import ProcessExecutor
-from jensen.network import ReluNetwork
+from jensen.network.relu_network import ReluNetwork
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")

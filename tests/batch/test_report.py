@@ -14,7 +14,7 @@ import pytest
 
 from jensen.batch import Case, Row, RowStatus, find_cases, run_batch
 from jensen.batch.export import COLUMNS, write_export
-from jensen.domain import Box, Everywhere
+from jensen.domains.domain import Box, Everywhere
 from jensen.errors import MissingExtraError, OptionError
 
 pytest.importorskip("jinja2")

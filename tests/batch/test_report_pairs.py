@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from jensen.batch import Case, Row, Store, find_cases, run_batch
 from jensen.batch.networks import cases_of
 from jensen.cli import batch, main, report
-from jensen.counterexample import exact_violation
-from jensen.domain import Box, Domain, Everywhere, Polyhedron
+from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.errors import SolverError
-from jensen.midpoint import Violation
-from jensen.network import ReluNetwork
-from jensen.options import Options
+from jensen.midpoint.worst_pair import Violation
+from jensen.network.relu_network import ReluNetwork
+from jensen.prover.counterexample import exact_violation
+from jensen.prover.options import Options
 
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")

@@ -10,7 +10,7 @@ import pytest
 
 from jensen.batch import Case, Row, RowStatus, Store, find_cases, run_batch
 from jensen.batch.store import StoreError, fingerprint
-from jensen.domain import Box, Everywhere
+from jensen.domains.domain import Box, Everywhere
 
 
 def row(status: RowStatus, digest: str = "d") -> Row:

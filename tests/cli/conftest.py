@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jensen.network import Activation, Block, ReluNetwork
+from jensen.network.relu_network import Activation, Block, ReluNetwork
 
 
 @pytest.fixture

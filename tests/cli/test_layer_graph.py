@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from jensen.layer_graph import draw_layer_graph
-from jensen.network import Activation, Block, ReluNetwork
+from jensen.network.layer_graph import draw_layer_graph
+from jensen.network.relu_network import Activation, Block, ReluNetwork
 
 
 def test_a_chain_has_no_rails():

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from jensen.cli import main
-from jensen.network import ReluNetwork
+from jensen.network.relu_network import ReluNetwork
 
 ROOT = Path(__file__).resolve().parents[2]
 

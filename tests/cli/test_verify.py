@@ -9,7 +9,7 @@ import pytest
 
 import jensen.decide
 from jensen.cli import main
-from jensen.network import ReluNetwork
+from jensen.network.relu_network import ReluNetwork
 
 CODES = {"convex": 0, "nonconvex": 1, "unknown": 3}
 

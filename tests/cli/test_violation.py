@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from jensen.cli import main
-from jensen.network import ReluNetwork
+from jensen.network.relu_network import ReluNetwork
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from jensen.loaders import load
-from jensen.network import ReluNetwork
+from jensen.network.relu_network import ReluNetwork
 
 # the newest operator sets are in onnx before onnxruntime calls them released
 os.environ["ALLOW_RELEASED_ONNX_OPSET_ONLY"] = "0"

@@ -7,7 +7,7 @@ import pytest
 
 from jensen.errors import ModelFileError
 from jensen.loaders.agreement import check_agreement
-from jensen.network import ReluNetwork
+from jensen.network.relu_network import ReluNetwork
 
 SINGLE = 2.0**-23
 

@@ -14,7 +14,7 @@ from jensen.cli import ExitCode, main
 from jensen.errors import ModelFileError, NetworkError
 from jensen.loaders import load
 from jensen.loaders.npz import FORMAT
-from jensen.network import Activation, Block, ReluNetwork
+from jensen.network.relu_network import Activation, Block, ReluNetwork
 
 SCHEMA = ("format", "input_size", "input_shape", "output_shape", "blocks")
 

@@ -10,7 +10,7 @@ from onnx_models import assert_same_function
 
 from jensen.errors import ModelFileError
 from jensen.loaders import load, save
-from jensen.network import Activation, Block, ReluNetwork
+from jensen.network.relu_network import Activation, Block, ReluNetwork
 
 
 def dag(sparse=False):

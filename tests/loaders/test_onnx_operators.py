@@ -15,8 +15,8 @@ from onnx_models import assert_same_function, make_model, network_of
 from onnx_shape_cases import SHAPES
 from onnx_value_cases import ARITHMETIC, SUMS
 
-import jensen.loaders.onnx  # noqa: F401  (fills the table of operators)
-from jensen.loaders.onnx_node import OPERATORS
+import jensen.loaders.onnx.reader  # noqa: F401  (fills the table of operators)
+from jensen.loaders.onnx.node import OPERATORS
 
 # neither onnxruntime nor onnx's reference compute all of their arguments in float64
 NARROW = {"Cast", "ConvTranspose", "Resize", "Upsample"}

@@ -7,7 +7,7 @@ True
 """
 
 from jensen.decide import is_convex, verify
-from jensen.domain import Box, Domain, Everywhere, Polyhedron
+from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.errors import (
     DomainError,
     JensenError,
@@ -21,13 +21,13 @@ from jensen.errors import (
 )
 from jensen.loaders import from_keras, from_sklearn, from_torch, load
 from jensen.many import verify_many
-from jensen.midpoint import Violation
-from jensen.network import Activation, Block, ReluNetwork
-from jensen.options import Engine, Options
-from jensen.stack import NetworkStack
-from jensen.verdict import Counterexample, GroupEvidence, Reason, Status, Verdict
-from jensen.violation import worst_violation
-from jensen.worst_jump import JumpViolation, worst_jump
+from jensen.midpoint.worst_pair import Violation
+from jensen.network.relu_network import Activation, Block, ReluNetwork
+from jensen.network.stack import NetworkStack
+from jensen.prover.options import Engine, Options
+from jensen.prover.verdict import Counterexample, GroupEvidence, Reason, Status, Verdict
+from jensen.violation.worst_jump import JumpViolation, worst_jump
+from jensen.violation.worst_violation import worst_violation
 
 __version__ = "0.1.0"
 

@@ -9,22 +9,22 @@ from typing import Any
 
 import numpy as np
 
-from jensen.bounds import pre_activation_bounds
-from jensen.certificate import certify_convex, certify_nonconvex
-from jensen.certify import GroupProof
-from jensen.counterexample import counterexample
-from jensen.domain import Box, Domain, Everywhere, Polyhedron
-from jensen.engines import Outcome, never_crossing, prove_by_facet_programs, prove_by_trees
+from jensen.bounds.paths import sign_bounds
+from jensen.bounds.pre_activation import pre_activation_bounds
+from jensen.certificate.certificate import certify_convex, certify_nonconvex
+from jensen.certificate.producer import GroupProof
+from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
+from jensen.domains.working_set import WorkingSet, lifted_network, working_set
 from jensen.errors import CertificateError, OptionError, SolverError, UndecidedError
-from jensen.groups import Bounds, GroupedNetwork, group_network
-from jensen.lift import WorkingSet, lifted_network, working_set
-from jensen.midpoint import worst_violation
-from jensen.network import ReluNetwork
-from jensen.options import Engine, Options
-from jensen.paths import sign_bounds
-from jensen.question import check_question, claimed, merged_options
-from jensen.refute import search_lines
-from jensen.verdict import Counterexample, GroupEvidence, Reason, Status, Verdict, worst
+from jensen.groups.groups import Bounds, GroupedNetwork, group_network
+from jensen.midpoint.worst_pair import worst_violation
+from jensen.network.relu_network import ReluNetwork
+from jensen.prover.counterexample import counterexample
+from jensen.prover.engines import Outcome, never_crossing, prove_by_facet_programs, prove_by_trees
+from jensen.prover.options import Engine, Options
+from jensen.prover.question import check_question, claimed, merged_options
+from jensen.prover.refute import search_lines
+from jensen.prover.verdict import Counterexample, GroupEvidence, Reason, Status, Verdict, worst
 from jensen_encodings import UnboundedNeuronError
 
 # the midpoint program cannot tell smaller violations from the solver's tolerance

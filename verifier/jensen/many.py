@@ -11,17 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from jensen.block import FloatArray
-from jensen.counterexample import counterexample, slope_change
 from jensen.decide import verify
-from jensen.domain import Box, Domain, Everywhere, Polyhedron
-from jensen.network import ReluNetwork
-from jensen.options import Options
-from jensen.question import check_question, merged_options, refuted
-from jensen.refute import NOISE, STEPS, LineSampler, middle_distance
-from jensen.stack import NetworkStack, architecture
-from jensen.stack_exact import exact_violations
-from jensen.verdict import Counterexample, Verdict
+from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
+from jensen.network.block import FloatArray
+from jensen.network.relu_network import ReluNetwork
+from jensen.network.stack import NetworkStack, architecture
+from jensen.network.stack_exact import exact_violations
+from jensen.prover.counterexample import counterexample, slope_change
+from jensen.prover.options import Options
+from jensen.prover.question import check_question, merged_options, refuted
+from jensen.prover.refute import NOISE, STEPS, LineSampler, middle_distance
+from jensen.prover.verdict import Counterexample, Verdict
 
 _CHUNK = 256  # networks at once: what they need stays in the cache
 _READ = 2048  # networks taken from a generator before any is verified

@@ -8,14 +8,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from jensen.domain import Domain
-from jensen.network import ReluNetwork
-from jensen.options import Options
-
-if TYPE_CHECKING:
-    from jensen.batch.networks import Member
+from jensen.batch.member import Member
+from jensen.domains.domain import Domain
+from jensen.network.relu_network import ReluNetwork
+from jensen.prover.options import Options
 
 
 class RowStatus(StrEnum):
@@ -80,7 +78,7 @@ class Case:
 class Row:
     """What became of one case; JSON-ready, and one row of the store.
 
-    ``digest`` is the network's (:attr:`jensen.network.ReluNetwork.digest`), or one of the
+    ``digest`` is the network's (:attr:`~jensen.ReluNetwork.digest`), or one of the
     file where no network could be read. ``seconds`` is the worker's wall clock for the
     whole job; ``outputs`` and ``evidence`` hold parts of ``Verdict.to_json()``.
     """

@@ -16,9 +16,9 @@ from jensen.batch.case import Case, Row, RowStatus
 from jensen.batch.networks import network_of
 from jensen.decide import verify
 from jensen.errors import JensenError
-from jensen.network import ReluNetwork
+from jensen.network.relu_network import ReluNetwork
+from jensen.prover.verdict import Verdict
 from jensen.text import printable
-from jensen.verdict import Verdict
 
 _PACKAGES = ("jensen", "highspy", "pyomo", "numpy", "onnx")
 

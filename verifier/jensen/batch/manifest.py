@@ -12,11 +12,11 @@ from typing import Any
 
 from jensen.batch.case import Case, RowStatus
 from jensen.batch.networks import expanded
-from jensen.domain import Box, Domain, Everywhere, domain_from_json
-from jensen.domain_file import load_domain
+from jensen.domains.domain import Box, Domain, Everywhere, domain_from_json
+from jensen.domains.domain_file import load_domain
 from jensen.errors import JensenError, ModelFileError
 from jensen.loaders import SUPPORTED
-from jensen.options import Options
+from jensen.prover.options import Options
 from jensen.text import printable
 
 NAMES = ("manifest.toml", "manifest.csv")

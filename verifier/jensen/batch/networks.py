@@ -4,41 +4,20 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from jensen.batch.case import Case
-from jensen.domain import Domain, Everywhere
+from jensen.batch.member import Member
+from jensen.domains.domain import Domain, Everywhere
 from jensen.errors import JensenError, ModelFileError
 from jensen.loaders import load
 from jensen.many import refute_many
-from jensen.network import ReluNetwork
-from jensen.options import Options
-from jensen.stack import NetworkStack
-from jensen.verdict import Verdict
-
-
-@dataclass(frozen=True, eq=False)
-class Member:
-    """One network of a stack: built when it is asked for, sent without the others."""
-
-    stack: NetworkStack
-    index: int
-
-    @cached_property
-    def network(self) -> ReluNetwork:
-        """The network."""
-        return self.stack[self.index]
-
-    @property
-    def digest(self) -> str:
-        """The network's digest."""
-        return self.network.digest
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Member, (self.stack[self.index : self.index + 1], 0)
+from jensen.network.relu_network import ReluNetwork
+from jensen.network.stack import NetworkStack
+from jensen.prover.options import Options
+from jensen.prover.verdict import Verdict
 
 
 def cases_of(

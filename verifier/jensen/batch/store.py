@@ -12,9 +12,9 @@ from types import TracebackType
 from typing import Self
 
 from jensen.batch.case import Case, Row, RowStatus, asked_options, canonical
-from jensen.domain import domain_from_json
+from jensen.domains.domain import domain_from_json
 from jensen.errors import JensenError
-from jensen.options import Options
+from jensen.prover.options import Options
 from jensen.text import printable
 
 VERSION = 2

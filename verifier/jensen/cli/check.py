@@ -7,16 +7,17 @@ from pathlib import Path
 
 import click
 
-from jensen import checker
-from jensen.cli.common import stderr_console
-from jensen.export import export_json
+from jensen.certificate import checker
+from jensen.certificate.model_export import export_json
+from jensen.cli.common import fix_option, stderr_console, with_fixed_inputs
 from jensen.loaders import load
 
 
 @click.command("check")
 @click.argument("model")
 @click.argument("certificate")
-def command(model: str, certificate: str) -> int:
+@fix_option
+def command(model: str, certificate: str, *, fix: tuple[dict[int, float], ...]) -> int:
     """Check CERTIFICATE against MODEL in exact arithmetic.
 
     The checker reads what `jensen export` writes; any other MODEL is exported first, by the
@@ -24,8 +25,10 @@ def command(model: str, certificate: str) -> int:
     Exit code 0: accepted; 1: rejected; 2: malformed.
     """
     if Path(model).suffix == ".json":
+        if fix:
+            raise click.UsageError("--fix: an exported model is checked as it is; export it anew")
         return checker.main([model, certificate])
-    network = load(model)
+    network = with_fixed_inputs(load(model), fix)
     note = "jensen: the checker takes the weights from this package's reading of the model"
     stderr_console().print(note, style="dim", soft_wrap=True)
     with tempfile.TemporaryDirectory() as folder:

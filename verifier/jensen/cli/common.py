@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from rich.console import Console
 
-from jensen.domain import Box, Domain, Everywhere
-from jensen.domain_file import load_domain
-from jensen.options import Engine, Options
+from jensen.domains.domain import Box, Domain, Everywhere
+from jensen.domains.domain_file import load_domain
+from jensen.network.relu_network import ReluNetwork
+from jensen.prover.options import Engine, Options
 
 if TYPE_CHECKING:
     ParamType = click.ParamType[Any]
@@ -65,6 +66,60 @@ class Indices(ParamType):
         return tuple(int(part) for part in parts)
 
 
+class Assignments(ParamType):
+    """Values of inputs, such as ``3=0.5`` or ``3=0.5,4=-1``."""
+
+    name = "index=number[,...]"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> dict[int, float]:
+        """Return a mapping from input to its value."""
+        if isinstance(value, dict):
+            return value
+        values: dict[int, float] = {}
+        for part in str(value).split(","):
+            index, _, number = part.partition("=")
+            try:
+                key, fixed = int(index), float(number)
+            except ValueError:
+                self.fail(f"{part!r}: an input and its value such as 3=0.5", param, ctx)
+            if key in values:
+                self.fail(f"input {key} is fixed twice", param, ctx)
+            values[key] = fixed
+        return values
+
+
+def fix_option(command: Command) -> Command:
+    """Add ``--fix`` (see :func:`with_fixed_inputs`)."""
+    return click.option(
+        "--fix",
+        type=Assignments(),
+        multiple=True,
+        metavar="I=VALUE,...",
+        help="Fix inputs; domains and points then speak of the others, in their order.",
+    )(command)
+
+
+def with_fixed_inputs(network: ReluNetwork, fix: Sequence[Mapping[int, float]]) -> ReluNetwork:
+    """Return the network with the inputs fixed that the values of ``--fix`` ask for.
+
+    Raises
+    ------
+    click.UsageError
+        If an input is fixed twice.
+    NetworkError
+        If there is no such input, or none is left.
+    """
+    values: dict[int, float] = {}
+    for part in fix:
+        for index in part:
+            if index in values:
+                raise click.UsageError(f"--fix: input {index} is fixed twice")
+        values |= part
+    return network.fix_inputs(values) if values else network
+
+
 def domain_options(command: Command) -> Command:
     """Add ``--box``, ``--everywhere`` and ``--domain`` (see :func:`chosen_domain`)."""
     for option in (
@@ -109,7 +164,7 @@ def chosen_domain(settings: Mapping[str, Any]) -> Domain | None:
 
 
 def proof_options(command: Command) -> Command:
-    """Add the options of :class:`jensen.options.Options` (see :func:`chosen_options`)."""
+    """Add the options of :class:`jensen.prover.options.Options` (see :func:`chosen_options`)."""
     for option in (
         click.option("--seed", type=int, default=0, help="Seed of the search for violations."),
         click.option("--threads", type=int, default=1, show_default=True, help="Solver threads."),

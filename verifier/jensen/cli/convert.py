@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from jensen.cli.common import fix_option, with_fixed_inputs
 from jensen.loaders import load, save
 from jensen.text import printable
 
@@ -11,10 +12,11 @@ from jensen.text import printable
 @click.command("convert")
 @click.argument("model")
 @click.argument("out")
+@fix_option
 @click.option("--simplify/--as-is", default=True, help="Drop what does not act, or keep it.")
-def command(model: str, out: str, *, simplify: bool) -> int:
+def command(model: str, out: str, *, fix: tuple[dict[int, float], ...], simplify: bool) -> int:
     """Lower MODEL to affine maps and ReLUs and write it as OUT (.npz or .onnx)."""
-    network = load(model, simplify=simplify)
+    network = with_fixed_inputs(load(model, simplify=simplify), fix)
     save(network, out)
     click.echo(f"{printable(out)}: {network!r}")
     return 0

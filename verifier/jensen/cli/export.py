@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
+from jensen.certificate.model_export import export_json
+from jensen.cli.common import fix_option, with_fixed_inputs
 from jensen.errors import OptionError
-from jensen.export import export_json
 from jensen.loaders import load
 from jensen.text import printable
 
@@ -16,7 +17,8 @@ from jensen.text import printable
 @click.command("export")
 @click.argument("model")
 @click.argument("out")
-def command(model: str, out: str) -> int:
+@fix_option
+def command(model: str, out: str, *, fix: tuple[dict[int, float], ...]) -> int:
     """Write MODEL as OUT.json, which `jensen check` and the checker alone read.
 
     Every number is an exact hexadecimal string (docs/FORMAT.md). The SHA-256 that is
@@ -26,7 +28,7 @@ def command(model: str, out: str) -> int:
     if file.suffix != ".json":
         hint = "; `jensen convert` writes .npz and .onnx"
         raise OptionError(f"{printable(out)}: the name of an export must end in .json{hint}")
-    network = load(model)
+    network = with_fixed_inputs(load(model), fix)
     export_json(network, file)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     click.echo(f"{printable(out)}: {network!r}, SHA-256 {digest}")

@@ -8,10 +8,10 @@ from typing import Any
 import click
 
 from jensen.cli.common import stdout_console, to_json
-from jensen.layer_graph import draw_layer_graph
 from jensen.loaders import load
-from jensen.network import ReluNetwork
-from jensen.simplify import simplify
+from jensen.network.layer_graph import draw_layer_graph
+from jensen.network.relu_network import ReluNetwork
+from jensen.network.simplify.simplify import simplify
 from jensen.text import printable
 
 _MOST_ROUNDINGS = 10

@@ -9,17 +9,17 @@ from typing import Any
 import click
 import numpy as np
 
+from jensen.arithmetic.exact import to_double
 from jensen.cli import common
-from jensen.counterexample import Point
 from jensen.decide import verify
-from jensen.domain import Box, Domain, Everywhere
-from jensen.exact import to_double
+from jensen.domains.domain import Box, Domain, Everywhere
 from jensen.loaders import load
-from jensen.network import FloatArray, ReluNetwork
-from jensen.options import Options
-from jensen.plot import figure, save
+from jensen.network.relu_network import FloatArray, ReluNetwork
+from jensen.prover.counterexample import Point
+from jensen.prover.options import Options
+from jensen.report.plot import figure, save
 from jensen.text import printable
-from jensen.violation import worst_violation
+from jensen.violation.worst_violation import worst_violation
 
 GAP = 0.01  # between the bounds of the worst pair: pictures need no more
 
@@ -27,6 +27,7 @@ GAP = 0.01  # between the bounds of the worst pair: pictures need no more
 @click.command("plot")
 @click.argument("model")
 @common.domain_options
+@common.fix_option
 @click.option("-o", "--out", default="plot.svg", show_default=True, help="A .svg, .png or .pdf.")
 @click.option("--output", type=int, default=0, metavar="K", help="Which output; the first.")
 @click.option(
@@ -40,6 +41,7 @@ GAP = 0.01  # between the bounds of the worst pair: pictures need no more
 def command(
     model: str,
     *,
+    fix: tuple[dict[int, float], ...],
     out: str,
     output: int,
     segment: tuple[Any, Any] | None,
@@ -52,7 +54,7 @@ def command(
     elsewhere that of a pair which breaks convexity; of a convex network it is a diagonal
     of the domain.
     """
-    network = load(model)
+    network = common.with_fixed_inputs(load(model), fix)
     domain = common.chosen_domain(settings) or Everywhere()
     domain.check(network.input_size)
     common.checked_time_limit(time_limit)

@@ -9,14 +9,14 @@ from typing import Any
 import click
 from rich.console import Console
 
+from jensen.arithmetic.exact import to_double
 from jensen.cli import common
 from jensen.decide import verify
-from jensen.domain import Everywhere
+from jensen.domains.domain import Everywhere
 from jensen.errors import OptionError
-from jensen.exact import to_double
 from jensen.loaders import load
+from jensen.prover.verdict import Counterexample, Status, Verdict
 from jensen.text import printable
-from jensen.verdict import Counterexample, Status, Verdict
 
 CODES = {Status.CONVEX: 0, Status.NONCONVEX: 1, Status.UNKNOWN: 3}
 
@@ -24,6 +24,7 @@ CODES = {Status.CONVEX: 0, Status.NONCONVEX: 1, Status.UNKNOWN: 3}
 @click.command("verify")
 @click.argument("model")
 @common.domain_options
+@common.fix_option
 @click.option("--output", type=int, metavar="K", help="One output only; all by default.")
 @common.proof_options
 @click.option("--certificate", metavar="OUT", help="Write a certificate for `jensen check`.")
@@ -32,6 +33,7 @@ CODES = {Status.CONVEX: 0, Status.NONCONVEX: 1, Status.UNKNOWN: 3}
 def command(
     model: str,
     *,
+    fix: tuple[dict[int, float], ...],
     output: int | None,
     certificate: str | None,
     as_json: bool,
@@ -50,7 +52,7 @@ def command(
     if certificate is not None:
         _check_place(Path(certificate))
     start = time.perf_counter()
-    network = load(model)
+    network = common.with_fixed_inputs(load(model), fix)
     loading = time.perf_counter() - start
     if certificate is not None and output is None and network.output_size > 1:
         raise OptionError("a certificate speaks of one output: give --output K")

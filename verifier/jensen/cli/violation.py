@@ -9,17 +9,17 @@ import click
 from rich.console import Console
 from rich.status import Status
 
+from jensen.arithmetic.exact import to_double
 from jensen.cli import common
-from jensen.domain import Domain, Everywhere
-from jensen.exact import to_double
+from jensen.domains.domain import Domain, Everywhere
 from jensen.loaders import load
-from jensen.magnitude import Magnitude, magnitude
-from jensen.midpoint import ENGINES, Violation
-from jensen.network import ReluNetwork
-from jensen.recession import ON_BOXES, UNBOUNDED, growth_rate
+from jensen.midpoint.worst_pair import ENGINES, Violation
+from jensen.network.relu_network import ReluNetwork
 from jensen.text import printable
-from jensen.violation import check_supported, worst_violation
-from jensen.worst_jump import JumpViolation, worst_jump
+from jensen.violation.magnitude import Magnitude, magnitude
+from jensen.violation.recession import ON_BOXES, UNBOUNDED, growth_rate
+from jensen.violation.worst_jump import JumpViolation, worst_jump
+from jensen.violation.worst_violation import check_supported, worst_violation
 from jensen_encodings.highs import Progress
 
 NAMES = {"midpoint": "worst midpoint violation", "jump": "worst gradient jump"}
@@ -28,6 +28,7 @@ NAMES = {"midpoint": "worst midpoint violation", "jump": "worst gradient jump"}
 @click.command("violation")
 @click.argument("model")
 @common.domain_options
+@common.fix_option
 @click.option(
     "--measure",
     type=click.Choice(list(NAMES)),
@@ -54,6 +55,7 @@ NAMES = {"midpoint": "worst midpoint violation", "jump": "worst gradient jump"}
 def command(
     model: str,
     *,
+    fix: tuple[dict[int, float], ...],
     measure: str,
     engine: str,
     output: int,
@@ -76,7 +78,7 @@ def command(
     common.checked_time_limit(time_limit)
     if measure == "midpoint":
         check_supported(domain)
-    network = load(model)
+    network = common.with_fixed_inputs(load(model), fix)
     text = f"{printable(model)} on {domain}"
     with common.stderr_console().status(text) as status:
         limits: dict[str, Any] = {

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from jensen.errors import ModelFileError
-from jensen.network import ReluNetwork
-from jensen.simplify import simplify as simplified
+from jensen.network.relu_network import ReluNetwork
+from jensen.network.simplify.simplify import simplify as simplified
 
 SUPPORTED = (".npz", ".onnx", ".nnet", ".pt2")
 WRITABLE = (".npz", ".onnx")
@@ -37,7 +37,7 @@ def load(path: str | Path, *, simplify: bool = True) -> ReluNetwork:
         ``.onnx``, ``.npz`` (docs/npz-format.md), ``.nnet``, or ``.pt2`` (torch.export).
     simplify : bool
         Drop dead, constant and duplicate neurons and fold affine blocks, where that is
-        exact (:func:`jensen.simplify.simplify`). A ``.npz`` file is taken as it is.
+        exact (:mod:`jensen.network.simplify`). A ``.npz`` file is taken as it is.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def load(path: str | Path, *, simplify: bool = True) -> ReluNetwork:
 
 def _read(file: Path, suffix: str) -> ReluNetwork:
     if suffix == ".onnx":
-        from jensen.loaders.onnx import load_onnx  # noqa: PLC0415  (onnx takes long to import)
+        from jensen.loaders.onnx.reader import load_onnx  # noqa: PLC0415  (onnx takes long to import)
 
         return load_onnx(file)
     if suffix == ".nnet":
@@ -106,11 +106,9 @@ def save(network: ReluNetwork, path: str | Path) -> None:
     if not file.parent.is_dir():
         raise ModelFileError(f"{file}: no such folder")
     if file.suffix == ".npz":
-        from jensen.loaders.npz import save_npz  # noqa: PLC0415
-
-        save_npz(network, file)
+        network.save(file)
         return
-    from jensen.loaders.onnx_export import save_onnx  # noqa: PLC0415
+    from jensen.loaders.onnx.export import save_onnx  # noqa: PLC0415
 
     save_onnx(network, file)
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jensen.errors import ModelFileError
-from jensen.network import OUTPUT, ReluNetwork
+from jensen.network.relu_network import OUTPUT, ReluNetwork
 
 FloatArray = NDArray[np.float64]
 

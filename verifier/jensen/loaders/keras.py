@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from jensen.errors import MissingExtraError, ModelFileError, NetworkError
 from jensen.loaders.agreement import check_agreement
-from jensen.loaders.onnx import load_onnx
+from jensen.loaders.onnx.reader import load_onnx
 from jensen.loaders.quiet import quiet
-from jensen.network import ReluNetwork
+from jensen.network.relu_network import ReluNetwork
 
 FloatArray = NDArray[np.float64]
 

@@ -1,7 +1,7 @@
 """A network under construction: the few operations that every loader lowers to.
 
 Affine operations multiply and add the matrices of symbolic tensors, a ReLU closes a
-tensor into a new :class:`~jensen.network.Block`. Nothing is rounded: where merging
+tensor into a new :class:`~jensen.network.relu_network.Block`. Nothing is rounded: where merging
 two affine maps would round, an identity block keeps them apart.
 """
 
@@ -13,7 +13,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from jensen.exact import Matrix
+from jensen.arithmetic.exact import Matrix
+from jensen.arithmetic.lossless import exact_product, exact_row_scaling, exact_sum, nonzero_lines
 from jensen.loaders.symbolic import (
     MAX_BLOCKS,
     MAX_EDGES,
@@ -28,9 +29,8 @@ from jensen.loaders.symbolic import (
     stack,
     stored_count,
 )
-from jensen.lossless import exact_product, exact_row_scaling, exact_sum, nonzero_lines
-from jensen.network import INPUT, OUTPUT, Activation, Block, ReluNetwork
-from jensen.network_checks import fixed
+from jensen.network.checks import fixed
+from jensen.network.relu_network import INPUT, OUTPUT, Activation, Block, ReluNetwork
 
 FloatArray = NDArray[np.float64]
 

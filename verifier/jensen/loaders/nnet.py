@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jensen.errors import ModelFileError, NetworkError
-from jensen.network import ReluNetwork
+from jensen.network.relu_network import ReluNetwork
 
 FloatArray = NDArray[np.float64]
 

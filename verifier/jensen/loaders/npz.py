@@ -12,56 +12,13 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from jensen.arithmetic.exact import Matrix
 from jensen.errors import ModelFileError, NetworkError
-from jensen.exact import Matrix
-from jensen.network import Activation, Block, ReluNetwork
+from jensen.network.npz_writer import NPZ_FORMAT as FORMAT
+from jensen.network.relu_network import Activation, Block, ReluNetwork
 
-FORMAT = "jensen-network/1"
 MAX_BYTES = 2**32
 _CSR = ("data", "indices", "indptr")
-
-
-def save_npz(network: ReluNetwork, path: Path) -> None:
-    """Write a network; the file is the same for the same network.
-
-    Parameters
-    ----------
-    network : ReluNetwork
-    path : Path
-        Must end in ``.npz``.
-    """
-    if path.suffix != ".npz":
-        raise ModelFileError(f"{path}: the file name must end in .npz")
-    arrays: dict[str, Any] = {}
-    structure: list[dict[str, Any]] = []
-    for i, block in enumerate(network.blocks):
-        edges = []
-        arrays[f"b{i}"] = block.bias
-        for j, (source, weight) in enumerate(block.weights.items()):
-            edges.append({"from": source, "storage": "csr" if sp.issparse(weight) else "dense"})
-            if sp.issparse(weight):
-                arrays[f"w{i}_{j}_data"] = weight.data
-                arrays[f"w{i}_{j}_indices"] = weight.indices.astype(np.int64)
-                arrays[f"w{i}_{j}_indptr"] = weight.indptr.astype(np.int64)
-            else:
-                arrays[f"w{i}_{j}"] = weight
-        structure.append(
-            {
-                "name": block.name,
-                "activation": str(block.activation),
-                "size": block.size,
-                "inputs": edges,
-            }
-        )
-    header = {
-        "format": FORMAT,
-        "input_size": network.input_size,
-        "input_shape": list(network.input_shape),
-        "output_shape": list(network.output_shape),
-        "blocks": structure,
-    }
-    arrays["header"] = np.array(json.dumps(header))
-    np.savez_compressed(path, **arrays)
 
 
 def load_npz(path: Path) -> ReluNetwork:

@@ -12,6 +12,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
+from jensen.arithmetic.lossless import exact_sum
 from jensen.loaders.lowering import Lowering
 from jensen.loaders.symbolic import (
     IndexArray,
@@ -21,7 +22,6 @@ from jensen.loaders.symbolic import (
     constant,
     stack,
 )
-from jensen.lossless import exact_sum
 
 FloatArray = NDArray[np.float64]
 

@@ -9,7 +9,7 @@ import numpy as np
 from jensen.errors import ModelFileError, UnsupportedOperatorError
 from jensen.loaders.lowering import Lowering
 from jensen.loaders.symbolic import LoweringError, constant, powers_of_two
-from jensen.network import ReluNetwork
+from jensen.network.relu_network import ReluNetwork
 
 _DIVIDING = ("StandardScaler", "MaxAbsScaler")
 

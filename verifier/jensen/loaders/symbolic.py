@@ -15,8 +15,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
-from jensen.exact import Matrix
-from jensen.lossless import is_nonzero
+from jensen.arithmetic.exact import Matrix
+from jensen.arithmetic.lossless import is_nonzero
 
 FloatArray = NDArray[np.float64]
 IndexArray = NDArray[np.int64]

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from jensen.errors import MissingExtraError, ModelFileError
 from jensen.loaders.agreement import check_agreement
-from jensen.loaders.onnx import network_from_model
+from jensen.loaders.onnx.reader import network_from_model
 from jensen.loaders.quiet import quiet
-from jensen.network import ReluNetwork
+from jensen.network.relu_network import ReluNetwork
 
 FloatArray = NDArray[np.float64]
 

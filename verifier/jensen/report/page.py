@@ -12,9 +12,9 @@ import numpy as np
 
 from jensen.batch.case import Case, Row, RowStatus
 from jensen.batch.outcome import Kind, evidence, failures, outcome, summary
-from jensen.domain import Box, Domain
+from jensen.domains.domain import Box, Domain
 from jensen.errors import MissingExtraError
-from jensen.network import FloatArray
+from jensen.network.relu_network import FloatArray
 from jensen.report.pictures import Picture, drawn
 from jensen.report.worst import REFUTING, SECONDS
 

@@ -8,10 +8,10 @@ import numpy as np
 
 from jensen.batch.case import Case, Row
 from jensen.batch.networks import network_of
-from jensen.domain import Box, Domain
+from jensen.domains.domain import Box, Domain
 from jensen.errors import JensenError
-from jensen.layer_graph import draw_layer_graph
-from jensen.network import FloatArray, ReluNetwork
+from jensen.network.layer_graph import draw_layer_graph
+from jensen.network.relu_network import FloatArray, ReluNetwork
 from jensen.report.worst import ShownPair, shown_pair
 
 # more is too slow to look at in a browser
@@ -85,7 +85,7 @@ def _decisive_output(case: Case, row: Row) -> int:
 
 
 def _svg(network: ReluNetwork, domain: Domain, ends: FloatArray, salt: str, *, marked: bool) -> str:
-    from jensen.plot import figure, to_svg  # noqa: PLC0415  (draws: an extra)
+    from jensen.report.plot import figure, to_svg  # noqa: PLC0415  (draws: an extra)
 
     bounds = _where(domain, network.input_size, ends if marked else None)
     inside = isinstance(domain, Box)

@@ -11,17 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from jensen import midpoint
+from jensen.arithmetic.exact import to_double
+from jensen.arithmetic.intervals import round_down
 from jensen.batch.case import Case
-from jensen.counterexample import Point
-from jensen.domain import Box, Domain, Polyhedron
+from jensen.domains.domain import Box, Domain, Polyhedron
 from jensen.errors import JensenError
-from jensen.exact import to_double
-from jensen.intervals import round_down
-from jensen.midpoint import Violation
-from jensen.network import FloatArray, ReluNetwork
-from jensen.recession import UNBOUNDED, everywhere_violation, growth_rate
-from jensen.worst_jump import JumpViolation, worst_jump
+from jensen.midpoint import worst_pair as midpoint
+from jensen.midpoint.worst_pair import Violation
+from jensen.network.relu_network import FloatArray, ReluNetwork
+from jensen.prover.counterexample import Point
+from jensen.violation.recession import UNBOUNDED, everywhere_violation, growth_rate
+from jensen.violation.worst_jump import JumpViolation, worst_jump
 from jensen_encodings import EncodingError
 
 SECONDS = 1.0  # per model

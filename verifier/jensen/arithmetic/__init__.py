@@ -1,0 +1,1 @@
+"""Exact and outward-rounded arithmetic: rationals, intervals, simplex, lossless casts."""

@@ -1,0 +1,216 @@
+"""Interval products that hold in real arithmetic, computed in float64.
+
+NumPy has no directed rounding. A computed sum of ``n`` products differs from the real
+one by at most ``gamma_n * sum |terms|`` in whatever order it is added up (with fused
+multiply-adds or without), plus half a subnormal for every product that underflows. Both are
+subtracted. A sum whose terms are all zero is exact and stays exact, so that a
+pre-activation whose interval ends at 0 keeps ending at 0.
+
+References
+----------
+N. J. Higham, "Accuracy and Stability of Numerical Algorithms", 2nd ed., section 3.1.
+S. M. Rump, "Verification methods: rigorous results using floating-point arithmetic", 2010.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from jensen.arithmetic.exact import Matrix
+
+FloatArray = NDArray[np.float64]
+Interval = tuple[FloatArray, FloatArray]
+
+UNIT = 2.0**-53
+SUBNORMAL = 2.0**-1074
+_SMALLEST_NORMAL = 2.0**-1022
+# the error bound is itself computed in floating point: 1 % more than covers that
+SAFETY = 1.01
+_CHUNK = 1 << 17
+_SETTLED_TERMS = 100_000
+
+
+def rounding_factor(terms: int) -> float:
+    """Bound the relative error of a sum of so many rounded products, with margin."""
+    return SAFETY * (terms + 4) * UNIT / (1.0 - (terms + 4) * UNIT)
+
+
+def interval_affine(terms: Sequence[tuple[Matrix, Interval]], bias: FloatArray) -> Interval:
+    """Enclose ``sum_j W_j h_j + bias`` for all ``h_j`` in given intervals.
+
+    Parameters
+    ----------
+    terms : sequence of (matrix of shape (m, n_j), (lower, upper) of shape (n_j,))
+        Dense matrices, also transposed views, or CSR/CSC, which stay sparse.
+    bias : array of shape (m,)
+
+    Returns
+    -------
+    lower, upper : arrays of shape (m,)
+        True bounds of the real-valued result; infinite where float64 overflows.
+        Where rounding alone would hide the sign of a side, that side is recomputed
+        in rational arithmetic.
+    """
+    value = np.stack([bias, bias], axis=1)
+    magnitude = np.abs(value)
+    count = 2
+    underflow = np.zeros_like(value)
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        for matrix, (lower, upper) in terms:
+            sides = np.stack([lower, upper], axis=1)
+            swapped = sides[:, ::-1]
+            positive, negative = _signed_products(
+                matrix,
+                np.hstack([sides, np.abs(sides)]),
+                np.hstack([swapped, np.abs(swapped)]),
+            )
+            value += positive[:, :2] + negative[:, :2]
+            magnitude += positive[:, 2:] - negative[:, 2:]
+            count += _longest_row(matrix) + 2
+            if _may_underflow(matrix, lower, upper):
+                underflow += SUBNORMAL * _active_terms(matrix, sides)
+        error = rounding_factor(count) * magnitude
+        # the line above may itself underflow although the terms do not vanish
+        error = np.where((magnitude > 0) & (magnitude < 2.0**-900), error + SUBNORMAL, error)
+        error += 2.0 * underflow
+        low = _outward(value[:, 0], error[:, 0], -np.inf)
+        high = _outward(value[:, 1], error[:, 1], np.inf)
+        _settle(terms, bias, low, value[:, 0] + error[:, 0], side=0)
+        _settle(terms, bias, high, value[:, 1] - error[:, 1], side=1)
+    return low, high
+
+
+def round_down(value: Fraction) -> float:
+    """Return the largest double not above a rational (minus infinity below all doubles)."""
+    try:
+        near = float(value)
+    except OverflowError:
+        return float(np.finfo(np.float64).max) if value > 0 else -np.inf
+    return float(np.nextafter(near, -np.inf)) if Fraction(near) > value else near
+
+
+def round_up(value: Fraction) -> float:
+    """Return the smallest double not below a rational."""
+    return -round_down(-value)
+
+
+def absolute(matrix: Matrix) -> Matrix:
+    """Return ``|W|`` in the storage of W."""
+    return abs(matrix)
+
+
+def row_norms(matrix: Matrix) -> FloatArray:
+    """Return the lengths of all rows, to a few roundings; squares neither under- nor overflow."""
+    if not sp.issparse(matrix):
+        largest = np.abs(matrix).max(axis=1, initial=0.0)
+        scaled = matrix / np.where(largest > 0, largest, 1.0)[:, None]
+        lengths: FloatArray = largest * np.linalg.norm(scaled, axis=1)
+        return lengths
+    rows = sp.csr_array(matrix)
+    at = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
+    largest = np.zeros(rows.shape[0])
+    np.maximum.at(largest, at, np.abs(rows.data))
+    scaled = rows.data / np.where(largest > 0, largest, 1.0)[at]
+    return largest * np.sqrt(np.bincount(at, scaled * scaled, minlength=rows.shape[0]))
+
+
+def _outward(value: FloatArray, error: FloatArray, towards: float) -> FloatArray:
+    sign = 1.0 if towards > 0 else -1.0
+    moved = np.where(error > 0, np.nextafter(value + sign * error, towards), value)
+    return np.where(np.isfinite(moved), moved, towards)
+
+
+def _signed_products(
+    matrix: Matrix, right: FloatArray, swapped: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return ``max(W, 0) @ right`` and ``min(W, 0) @ swapped``."""
+    if sp.issparse(matrix):
+        parts = [
+            type(matrix)((clip(matrix.data, 0.0), matrix.indices, matrix.indptr), matrix.shape)
+            for clip in (np.maximum, np.minimum)
+        ]
+        return parts[0] @ right, parts[1] @ swapped
+    positive = np.zeros((matrix.shape[0], right.shape[1]))
+    negative = np.zeros_like(positive)
+    for rows, columns in _chunks(matrix):
+        block = matrix[rows, columns]
+        positive[rows] += np.maximum(block, 0.0) @ right[columns]
+        negative[rows] += np.minimum(block, 0.0) @ swapped[columns]
+    return positive, negative
+
+
+def _chunks(matrix: FloatArray) -> Iterator[tuple[slice, slice]]:
+    """Cut along the slow axis, so that the signed parts stay in cache."""
+    rows, columns = matrix.shape
+    everything = slice(None)
+    if matrix.flags.f_contiguous and not matrix.flags.c_contiguous:
+        step = max(1, _CHUNK // max(rows, 1))
+        for start in range(0, columns, step):
+            yield everything, slice(start, start + step)
+    else:
+        step = max(1, _CHUNK // max(columns, 1))
+        for start in range(0, rows, step):
+            yield slice(start, start + step), everything
+
+
+def _longest_row(matrix: Matrix) -> int:
+    if not sp.issparse(matrix):
+        return int(matrix.shape[1])
+    if not matrix.nnz:
+        return 0
+    if matrix.format == "csr":
+        return int(np.diff(matrix.indptr).max())
+    return int(np.bincount(matrix.indices).max())
+
+
+def _smallest(values: FloatArray) -> float:
+    nonzero = np.abs(values[values != 0])
+    return float(nonzero.min()) if nonzero.size else np.inf
+
+
+def _may_underflow(matrix: Matrix, lower: FloatArray, upper: FloatArray) -> bool:
+    data = matrix.data if sp.issparse(matrix) else matrix
+    limit = _SMALLEST_NORMAL / min(_smallest(lower), _smallest(upper))
+    return bool(((np.abs(data) < limit) & (data != 0)).any())
+
+
+def _active_terms(matrix: Matrix, sides: FloatArray) -> FloatArray:
+    """Count, per row, the products of two non-zero numbers (an upper bound)."""
+    active = (sides != 0).any(axis=1).astype(np.float64)
+    filled = (matrix != 0).astype(np.float64)
+    counts = np.asarray(filled @ active)
+    return np.stack([counts, counts], axis=1)
+
+
+def _settle(
+    terms: Sequence[tuple[Matrix, Interval]],
+    bias: FloatArray,
+    bound: FloatArray,
+    other: FloatArray,
+    side: int,
+) -> None:
+    """Recompute, in place and exactly, the sides whose sign is lost in rounding."""
+    unsure = (bound < 0) & (other >= 0) if side == 0 else (bound > 0) & (other <= 0)
+    rows = np.flatnonzero(unsure & np.isfinite(bound) & np.isfinite(other))
+    width = max(1, sum(_longest_row(matrix) for matrix, _ in terms))
+    for row in rows[: _SETTLED_TERMS // width]:
+        total = Fraction(float(bias[row]))
+        for matrix, interval in terms:
+            columns, weights = _row_entries(matrix, int(row))
+            for column, weight in zip(columns, weights, strict=True):
+                pick = interval[side if weight > 0 else 1 - side]
+                total += Fraction(float(weight)) * Fraction(float(pick[column]))
+        bound[row] = round_down(total) if side == 0 else round_up(total)
+
+
+def _row_entries(matrix: Matrix, row: int) -> tuple[NDArray[np.intp], FloatArray]:
+    if sp.issparse(matrix):
+        single = sp.csr_array(matrix[[row], :])
+        return single.indices, single.data
+    columns = np.flatnonzero(matrix[row])
+    return columns, matrix[row, columns]

@@ -1,0 +1,1 @@
+"""Rigorous bounds on pre-activations and on sums over paths."""

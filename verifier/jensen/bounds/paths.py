@@ -1,0 +1,175 @@
+"""Weight products along paths: the slope of the network per unit of each neuron.
+
+For a neuron v and an activation pattern a, ``J_v(a)`` sums, over all paths from v to the
+output, the product of the weights times the activations of the neurons behind v. Over
+the layer graph that is one backward sweep ``... W diag(a) W`` (docs/theory.md, section 2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from jensen.arithmetic.intervals import FloatArray, Interval, interval_affine
+from jensen.bounds.pre_activation import BoolArray
+from jensen.errors import NetworkError
+from jensen.network.relu_network import OUTPUT, Block, Pattern, ReluNetwork
+
+
+def layer_paths(network: ReluNetwork, block: str) -> Iterator[tuple[str, ...]]:
+    """Enumerate the layer paths from a block to the output."""
+    return network.layer_paths(block)
+
+
+def path_sums(network: ReluNetwork, block: str, pattern: Pattern) -> FloatArray:
+    """Return J: the slope of every output per unit of each neuron of a block, in float64.
+
+    Parameters
+    ----------
+    network : ReluNetwork
+    block : str
+        A block, ``"input"`` (J is then the gradient under the pattern) or ``"output"``
+        (the identity).
+    pattern : mapping from ReLU block name to bool array of shape (size,)
+        Needed for the blocks behind ``block`` only.
+
+    Returns
+    -------
+    array of shape (outputs, size)
+
+    Raises
+    ------
+    NetworkError
+        If there is no such block, or the pattern lacks one.
+
+    Examples
+    --------
+    >>> net = ReluNetwork.from_layers([[[1.0]], [[2.0]], [[-3.0]]], [[0], [0], [0]])
+    >>> path_sums(net, "relu_1", {"relu_2": np.array([True])})
+    array([[-6.]])
+    """
+    _known(network, block)
+    ahead = _ahead(network, block)
+    slopes: dict[str, FloatArray] = {OUTPUT: np.eye(network.output_size)}
+    for node in reversed(network.blocks):
+        if node.name == block or node.name not in slopes:
+            continue
+        behind = slopes.pop(node.name)
+        if node.name != OUTPUT:
+            behind = behind * network.mask(node, pattern)
+        for source, weight in node.weights.items():
+            if source in ahead:
+                product = np.asarray(behind @ weight)
+                slopes[source] = slopes[source] + product if source in slopes else product
+    return slopes[block]
+
+
+def path_products(network: ReluNetwork, path: Sequence[str], pattern: Pattern) -> FloatArray:
+    """Return one layer path's share of J: ``W diag(a) W ... W``.
+
+    Parameters
+    ----------
+    path : sequence of str
+        A block or ``"input"``, then the blocks up to ``"output"``, as
+        :meth:`ReluNetwork.layer_paths` yields them.
+
+    Returns
+    -------
+    array of shape (outputs, size of the first block)
+
+    Raises
+    ------
+    NetworkError
+        If it is no path to the output, or the pattern lacks a block.
+    """
+    if not path or path[-1] != OUTPUT:
+        raise NetworkError(f"layer path {' -> '.join(path)!r} does not end in the output")
+    product: FloatArray = np.eye(network.output_size)
+    for source, target in zip(reversed(path[:-1]), reversed(path), strict=False):
+        _known(network, source)
+        node = network[target]
+        if source not in node.weights:
+            raise NetworkError(f"there is no edge {source!r} -> {target!r} in the layer graph")
+        if target != OUTPUT:
+            product = product * network.mask(node, pattern)
+        product = np.asarray(product @ node.weights[source])
+    return product
+
+
+def sign_bounds(
+    network: ReluNetwork,
+    stable: Mapping[str, tuple[BoolArray, BoolArray]] | None = None,
+) -> dict[str, Interval]:
+    """Bound J of every hidden neuron over all patterns that respect the stable neurons.
+
+    One backward interval sweep, about the cost of a few forward passes; sparse weights stay
+    sparse. Bounds hold in real arithmetic, and sums of zeros are exactly zero: with
+    non-negative weights behind a neuron its lower bound is >= 0.
+
+    Parameters
+    ----------
+    network : ReluNetwork
+        With a single output.
+    stable : mapping from block name to (on, off), optional
+        As :func:`jensen.bounds.pre_activation.stable_pattern` returns it. A neuron that is both has
+        ``z = 0`` and counts as off. Blocks that are left out are free.
+
+    Returns
+    -------
+    dict from hidden block name to (lower, upper), each of shape (size,)
+
+    Raises
+    ------
+    NetworkError
+        If the network has several outputs.
+    """
+    if network.output_size != 1:
+        raise NetworkError(
+            f"the network has {network.output_size} outputs: pick one with select_output(k)"
+        )
+    one = np.ones(1)
+    active: dict[str, Interval] = {OUTPUT: (one, one)}
+    result: dict[str, Interval] = {}
+    for block in reversed(network.hidden):
+        terms = [
+            (network[reader].weights[block.name].T, active[reader])
+            for reader in network.successors[block.name]
+        ]
+        low, high = interval_affine(terms, np.zeros(block.size))
+        result[block.name] = (low, high)
+        active[block.name] = _under_activation(block, low, high, stable)
+    return result
+
+
+def _under_activation(
+    block: Block,
+    low: FloatArray,
+    high: FloatArray,
+    stable: Mapping[str, tuple[BoolArray, BoolArray]] | None,
+) -> Interval:
+    """Enclose ``a * J`` for the activations that are possible."""
+    if not block.is_relu:
+        return low, high
+    free = (np.minimum(low, 0.0), np.maximum(high, 0.0))
+    if stable is None or block.name not in stable:
+        return free
+    on, off = stable[block.name]
+    return (
+        np.where(off, 0.0, np.where(on, low, free[0])),
+        np.where(off, 0.0, np.where(on, high, free[1])),
+    )
+
+
+def _known(network: ReluNetwork, block: str) -> None:
+    if block not in network.graph:
+        raise NetworkError(f"no block {block!r}; there are {', '.join(network.graph)}")
+
+
+def _ahead(network: ReluNetwork, block: str) -> set[str]:
+    """Return the block and everything that reads it, directly or not."""
+    found = {block}
+    for node in network.blocks:
+        if found.intersection(node.weights):
+            found.add(node.name)
+    return found

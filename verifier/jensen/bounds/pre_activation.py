@@ -1,0 +1,107 @@
+"""Rigorous bounds on every pre-activation over a box: interval and backward linear.
+
+Both are true in real arithmetic (outward rounded); the better of the two is kept, side
+by side. Interval bounds need one pass over the weights and keep sparse matrices sparse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from jensen.arithmetic.intervals import FloatArray, Interval, interval_affine
+from jensen.bounds.crown import BackwardBounds
+from jensen.domains.domain import Box
+from jensen.network.relu_network import INPUT, Block, ReluNetwork
+
+BoolArray = NDArray[np.bool_]
+Bounds = Mapping[str, Interval]
+
+# multiply-adds above which a block keeps its interval bounds: about a second on one core
+BACKWARD_WORK = 8e9
+
+
+def pre_activation_bounds(
+    network: ReluNetwork, lower: ArrayLike, upper: ArrayLike, *, crown: bool = True
+) -> dict[str, Interval]:
+    """Bound ``z`` of every block, the output included, on ``lower <= x <= upper``.
+
+    Parameters
+    ----------
+    network : ReluNetwork
+    lower, upper : float or array of shape (inputs,)
+    crown : bool
+        Also compute backward linear bounds for the neurons that interval bounds leave
+        unstable, and for affine blocks. A block whose backward pass would take more
+        than ``BACKWARD_WORK`` multiply-adds keeps its interval bounds.
+
+    Returns
+    -------
+    dict from block name to (lower, upper), each of shape (size,)
+        True in real arithmetic. A side that ends at exactly 0 in interval arithmetic is
+        returned as 0: ``relu(relu(x))`` is stable.
+
+    Raises
+    ------
+    DomainError
+        If the sides are no box of the right dimension.
+
+    References
+    ----------
+    See :mod:`jensen.intervals` and :mod:`jensen.crown`.
+
+    Examples
+    --------
+    >>> net = ReluNetwork.from_layers([[[1.0], [-1.0]], [[1.0, 1.0]]], [[0, 0], [0]])
+    >>> pre_activation_bounds(net, 0, 1)["relu_1"]
+    (array([ 0., -1.]), array([1., 0.]))
+    """
+    box = Box(lower, upper).bounds(network.input_size)
+    bounds: dict[str, Interval] = {}
+    backward = BackwardBounds(network, box, bounds)
+    outputs: dict[str, Interval] = {INPUT: box}
+    for block in network.blocks:
+        terms = [(weight, outputs[source]) for source, weight in block.weights.items()]
+        low, high = interval_affine(terms, block.bias)
+        if crown and set(block.weights) != {INPUT}:
+            rows = _open_rows(block, low, high)
+            if rows.size and backward.cost(block.name, rows.size) <= BACKWARD_WORK:
+                tight = backward.bound(block.name, rows)
+                low[rows] = np.fmax(low[rows], tight[0])
+                high[rows] = np.fmin(high[rows], tight[1])
+        bounds[block.name] = (low, high)
+        outputs[block.name] = _activated(block, low, high)
+    return bounds
+
+
+def interval_bounds(
+    network: ReluNetwork, lower: ArrayLike, upper: ArrayLike
+) -> dict[str, Interval]:
+    """Bound every block by interval arithmetic alone: one pass over the weights."""
+    return pre_activation_bounds(network, lower, upper, crown=False)
+
+
+def stable_pattern(bounds: Bounds) -> dict[str, tuple[BoolArray, BoolArray]]:
+    """Return which neurons are stably on (``z >= 0``) and off (``z <= 0``).
+
+    A neuron whose pre-activation is identically 0 is both.
+
+    Returns
+    -------
+    dict from block name to (on, off), bool arrays of shape (size,)
+    """
+    return {name: (low >= 0.0, high <= 0.0) for name, (low, high) in bounds.items()}
+
+
+def _open_rows(block: Block, low: FloatArray, high: FloatArray) -> NDArray[np.intp]:
+    if not block.is_relu:
+        return np.arange(block.size)
+    return np.flatnonzero((low < 0.0) & (high > 0.0))
+
+
+def _activated(block: Block, low: FloatArray, high: FloatArray) -> Interval:
+    if block.is_relu:
+        return np.maximum(low, 0.0), np.maximum(high, 0.0)
+    return low, high

@@ -1,0 +1,1 @@
+"""Proofs written down, and the lone checker that replays them."""

@@ -1,0 +1,91 @@
+"""The checker's network as the producer of certificates sees it (docs/FORMAT.md, section 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+from jensen.certificate.checker import ONE, Claim, Form, Model, Network, combination
+from jensen.certificate.leaf_proof import LeafProver
+from jensen.errors import CertificateError
+from jensen.groups.groups import GroupedNetwork
+from jensen_encodings.lp import LpSolver
+
+
+class BoundedNetwork(Network):
+    """The checker's network, with the bounds that settle what the prover knows to be settled.
+
+    Attributes
+    ----------
+    bounds : list
+        The entries of the certificate's rule.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        claim: Claim,
+        grouped: GroupedNetwork | None,
+        out_of_time: Callable[[], bool],
+    ) -> None:
+        self.bounds: list[list[Any]] = []
+        self.out_of_time = out_of_time
+        self._leaves = LeafProver(self, LpSolver())
+        self._settled = {} if grouped is None else _settled(grouped, model)
+        super().__init__(model, claim, {})
+
+    def multipliers(self, block: str, index: int, zeta: Form) -> Any:
+        """Prove again that a neuron is settled, where interval arithmetic does not see it."""
+        sides: list[list[Any] | None] = [None, None]
+        on = self._settled.get((block, index))
+        if on is None:
+            return sides
+        side = 0 if on else 1
+        sign = 1 if side else -1
+        if self.largest(combination([sign], [zeta])) <= 0:
+            return sides
+        check_time(self)
+        entries = self._leaves.bound(zeta, sign)
+        if entries is not None:
+            sides[side] = entries
+            self.bounds.append([block, index, *sides])
+        return sides
+
+
+def check_time(net: BoundedNetwork) -> None:
+    """Give up where time is up."""
+    if net.out_of_time():
+        raise CertificateError("the time limit was reached while the certificate was produced")
+
+
+def _settled(grouped: GroupedNetwork, model: Model) -> dict[tuple[str, int], bool]:
+    """Return the ReLUs that the prover's bounds settle, and whether they are on.
+
+    The prover keeps no unit for those that are off, and one without kink for those on.
+    """
+    kinks = {
+        (member.block, member.index): bool(kink)
+        for level in grouped.levels
+        for members, kink in zip(level.units, level.kink, strict=True)
+        for member in members
+    }
+    relus = [
+        (block.name, i) for block in model.blocks if block.relu for i in range(len(block.bias))
+    ]
+    return {relu: relu in kinks for relu in relus if not kinks.get(relu, False)}
+
+
+class Names:
+    """From the prover's units to the checker's: ``z_prover = factor * zeta``."""
+
+    def __init__(self, net: Network, grouped: GroupedNetwork | None) -> None:
+        self._net = net
+        self._grouped = grouped
+
+    def unit(self, level: int, index: int) -> tuple[int, Fraction]:
+        """Return the checker's unit and the factor of a unit of the prover."""
+        if self._grouped is None:
+            return ONE, Fraction(0)
+        lead = self._grouped.levels[level].units[index][0]
+        return self._net.neurons[lead.block, lead.index]

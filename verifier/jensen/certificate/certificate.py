@@ -1,0 +1,233 @@
+"""Write certificates that the independent checker accepts (docs/FORMAT.md).
+
+The prover's closed trees are a skeleton: every leaf is proved again, in the terms of
+the checker and by the checker's own rules, and is branched further where they ask for
+more. A certificate is therefore complete and checked once when it exists; where a leaf
+cannot be certified there is an error that names it, never a certificate with a hole.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import flint
+
+from jensen.arithmetic.exact import exact_fractions
+from jensen.arithmetic.rational import ONE, ZERO, fraction
+from jensen.certificate import checker
+from jensen.certificate.bounded_network import BoundedNetwork
+from jensen.certificate.checker import Claim, Rejected
+from jensen.certificate.leaf_proof import text_of
+from jensen.certificate.model_export import export_bytes
+from jensen.certificate.producer import GroupProof, Producer
+from jensen.domains.domain import Box, Domain, Polyhedron
+from jensen.domains.polyhedron import relative_interior
+from jensen.domains.working_set import cone_of
+from jensen.errors import CertificateError, DomainError
+from jensen.groups.groups import GroupedNetwork
+from jensen.network.relu_network import ReluNetwork
+
+
+@dataclass(frozen=True, eq=False)
+class Certificate:
+    """A claim with its proof, line by line.
+
+    Attributes
+    ----------
+    lines : tuple
+        JSON-ready records; the first is the claim.
+    """
+
+    lines: tuple[Any, ...]
+
+    @cached_property
+    def data(self) -> bytes:
+        """The lines as JSON Lines."""
+        text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in self.lines)
+        return text.encode()
+
+    @property
+    def size(self) -> int:
+        """Bytes, not compressed."""
+        return len(self.data)
+
+    def write(self, path: str | Path) -> None:
+        """Write JSON Lines, gzipped if the name ends in ``.gz``; the same bytes every time."""
+        file = Path(path)
+        zipped = file.suffix == ".gz"
+        file.write_bytes(gzip.compress(self.data, mtime=0) if zipped else self.data)
+
+
+# --------------------------------------------------------------------------- claims
+
+
+def domain_record(domain: Domain, inputs: int) -> dict[str, Any]:
+    """Describe a domain in exact numbers."""
+    if isinstance(domain, Box):
+        lower, upper = domain.bounds(inputs)
+        return {
+            "type": "box",
+            "lower": [text_of(v) for v in exact_fractions(lower)],
+            "upper": [text_of(v) for v in exact_fractions(upper)],
+        }
+    if isinstance(domain, Polyhedron):
+        return {
+            "type": "polyhedron",
+            "A": [[text_of(v) for v in exact_fractions(row)] for row in domain.A],
+            "b": [text_of(v) for v in exact_fractions(domain.b)],
+        }
+    return {"type": "everywhere"}
+
+
+def interior_rule(domain: Polyhedron) -> list[Any]:
+    """Return a point inside a polyhedron, and multipliers that solve its equations for inputs.
+
+    Raises
+    ------
+    DomainError
+        If the polyhedron is empty.
+    """
+    cone = cone_of(domain)
+    found = relative_interior(cone)
+    if found is None:
+        raise DomainError("the polyhedron is empty")
+    point = [fraction(v / found.point[-1]) for v in found.point[:-1]]
+    equal = [i for i, y in enumerate(found.multipliers[:-1]) if y > 0]
+    known = [found.multipliers[i] for i in equal]
+    equations = []
+    for index, mixture in _solved(cone[equal]):
+        # multipliers of any signs are made up for by those whose sum of rows is 0
+        share = max((abs(m) / y for m, y in zip(mixture, known, strict=True)), default=ZERO)
+        sides = []
+        for sign in (1, -1):
+            side = [ZERO] * (len(cone) - 1)
+            for i, m, y in zip(equal, mixture, known, strict=True):
+                side[i] = share * y + sign * m
+            sides.append([text_of(fraction(v)) for v in side])
+        equations.append([index, *sides])
+    return ["interior", [text_of(v) for v in point], equations]
+
+
+def _solved(rows: Any) -> list[tuple[int, list[Any]]]:
+    """Return the inputs that rows ``a x = b`` determine, and how to mix the rows for each."""
+    count = len(rows)
+    if not count:
+        return []
+    width = rows.shape[1]
+    eye = [[ONE if i == j else ZERO for j in range(count)] for i in range(count)]
+    joined = [v for row, unit in zip(rows, eye, strict=True) for v in (*row, *unit)]
+    reduced, _ = flint.fmpq_mat(count, width + count, joined).rref()
+    solved = []
+    for i in range(count):
+        row = [reduced[i, j] for j in range(width + count)]
+        index = next((j for j in range(width - 1) if row[j] != 0), None)
+        if index is not None:
+            solved.append((index, row[width:]))
+    return solved
+
+
+def _claim(
+    network: ReluNetwork,
+    digest: str,
+    domain: Domain,
+    output: int,
+    kind: str,
+    inputs: Sequence[int] | None,
+) -> dict[str, Any]:
+    claim = {
+        "format": checker.FORMAT,
+        "model": digest,
+        "claim": kind,
+        "output": output,
+        "domain": domain_record(domain, network.input_size),
+    }
+    if inputs is not None:
+        claim["inputs"] = list(inputs)
+    return claim
+
+
+def certify_nonconvex(
+    network: ReluNetwork,
+    domain: Domain,
+    pair: tuple[Sequence[Fraction], Sequence[Fraction]],
+    *,
+    output: int = 0,
+    concave: bool = False,
+    inputs: Sequence[int] | None = None,
+) -> Certificate:
+    """Return the certificate of a pair that violates midpoint convexity (concavity).
+
+    Parameters
+    ----------
+    network : ReluNetwork
+    domain : Domain
+    pair : two points of length inputs
+    output : int
+    concave : bool
+        Whether concavity is refuted.
+    inputs : sequence of int, optional
+        Inputs in which convexity was claimed; the points agree in the others.
+    """
+    kind = "nonconcave" if concave else "nonconvex"
+    points = [[text_of(Fraction(v)) for v in point] for point in pair]
+    digest = hashlib.sha256(export_bytes(network)).hexdigest()
+    claim = _claim(network, digest, domain, output, kind, inputs)
+    return Certificate((claim, ["pair", *points]))
+
+
+def certify_convex(
+    network: ReluNetwork,
+    domain: Domain,
+    *,
+    output: int = 0,
+    concave: bool = False,
+    inputs: Sequence[int] | None = None,
+    grouped: GroupedNetwork | None = None,
+    proofs: Sequence[GroupProof] = (),
+    out_of_time: Callable[[], bool] = lambda: False,
+) -> Certificate:
+    """Turn a proof of convexity into a certificate.
+
+    Parameters
+    ----------
+    network : ReluNetwork
+        The whole network, with all its outputs.
+    domain : Domain
+    output : int
+    concave : bool
+    inputs : sequence of int, optional
+        Inputs in which convexity is claimed (partial convexity).
+    grouped : GroupedNetwork, optional
+        The prover's groups and bounds.
+    proofs : sequence of GroupProof
+        The prover's closed trees. Groups without one are searched from scratch.
+    out_of_time : callable
+        Asked now and then whether to give up.
+
+    Raises
+    ------
+    CertificateError
+        If a leaf could not be certified, which the message names, or time is up.
+    """
+    model = checker.read_model(export_bytes(network))
+    kind = "concave" if concave else "convex"
+    claim = _claim(network, model.digest, domain, output, kind, inputs)
+    lines: list[Any] = [claim]
+    try:
+        read = Claim(claim, model)
+        if isinstance(domain, Polyhedron) and read.rows:
+            lines.append(interior_rule(domain))
+            _, point, equations = lines[-1]
+            checker.rule_interior(read, checker.rationals(point, model.inputs), equations)
+        net = BoundedNetwork(model, read, grouped, out_of_time)
+    except (checker.Malformed, Rejected) as error:
+        raise CertificateError(f"no certificate: {error}") from None
+    return Certificate((*lines, *Producer(net, grouped, proofs).lines()))

@@ -1,0 +1,1 @@
+"""Where convexity is asked: boxes, polyhedra, all of R^n, and their working sets."""

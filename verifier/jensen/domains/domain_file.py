@@ -1,0 +1,71 @@
+"""Domains written down in a JSON or TOML file (docs/domain-format.md)."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from jensen.domains.domain import Domain, domain_from_json
+from jensen.errors import DomainError
+
+SUPPORTED = (".json", ".toml")
+_LIMIT = 64 * 2**20
+
+
+def load_domain(path: str | Path) -> Domain:
+    r"""Read a domain; the ending decides between JSON and TOML.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    Domain
+
+    Raises
+    ------
+    DomainError
+        If the file cannot be read or holds no domain; the message names the file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder, "half.toml")
+    ...     _ = file.write_text('type = "polyhedron"\nA = [[1.0, 0.0]]\nb = [0.0]\n')
+    ...     print(load_domain(file))
+    polyhedron of 1 rows
+    """
+    file = Path(path)
+    data = read_table(file)
+    try:
+        return domain_from_json(data)
+    except DomainError as error:
+        raise DomainError(f"{file}: {error}") from None
+
+
+def read_table(file: Path) -> Any:
+    """Return the content of a JSON or TOML file.
+
+    Raises
+    ------
+    DomainError
+        If the file is missing, too large, or not what its ending says.
+    """
+    suffix = file.suffix.lower()
+    if suffix not in SUPPORTED:
+        raise DomainError(
+            f"{file}: a domain file ends in {' or '.join(SUPPORTED)}, found {suffix or 'no ending'}"
+        )
+    try:
+        if file.stat().st_size > _LIMIT:
+            raise DomainError(f"{file}: larger than {_LIMIT >> 20} MiB")
+        text = file.read_text(encoding="utf-8")
+        return json.loads(text) if suffix == ".json" else tomllib.loads(text)
+    except OSError as error:
+        raise DomainError(f"{file}: {error.strerror or error}") from None
+    except (ValueError, RecursionError) as error:
+        raise DomainError(f"{file}: not {suffix[1:].upper()} ({error})") from None

@@ -1,0 +1,1 @@
+"""Hyperplane groups, their slopes, linear forms and jumps."""

@@ -1,0 +1,1 @@
+"""ONNX files, operator by operator, lowered to ReLU networks."""

@@ -1,0 +1,89 @@
+"""ONNX activations and comparisons that are piecewise linear."""
+
+from __future__ import annotations
+
+from math import copysign, inf, prod
+
+import numpy as np
+
+from jensen.loaders.onnx.node import Node, operator
+from jensen.loaders.piecewise import absolute, clip, extremum, leaky_relu
+from jensen.loaders.symbolic import LoweringError, SymbolicTensor, constant
+
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+
+@operator("Relu")
+def relu(node: Node) -> SymbolicTensor:
+    """Return ``max(x, 0)``."""
+    return node.lowering.relu(node.tensor(0))
+
+
+@operator("LeakyRelu")
+def leaky(node: Node) -> SymbolicTensor:
+    """Return x or ``alpha x``."""
+    x = node.tensor(0)
+    return leaky_relu(node.lowering, x, np.full(x.size, node.number("alpha", 0.01)))
+
+
+@operator("PRelu")
+def parametric(node: Node) -> SymbolicTensor:
+    """Return x or ``slope x`` with constant slopes, which are broadcast to x."""
+    x, slopes = node.tensor(0), node.numbers(1)
+    try:
+        flat = np.broadcast_to(slopes, x.shape).ravel()
+    except ValueError:
+        raise LoweringError(f"slopes {slopes.shape} do not broadcast to {x.shape}") from None
+    return leaky_relu(node.lowering, x, flat)
+
+
+@operator("Abs")
+def magnitude(node: Node) -> SymbolicTensor:
+    """Return ``|x|``."""
+    return absolute(node.lowering, node.tensor(0))
+
+
+@operator("Clip")
+def clip_to_bounds(node: Node) -> SymbolicTensor:
+    """Return x between constant bounds."""
+    if node.opset < 11:
+        low, high = node.number("min", -_FLOAT32_MAX), node.number("max", _FLOAT32_MAX)
+        low = -inf if low <= -_FLOAT32_MAX else low
+        high = inf if high >= _FLOAT32_MAX else high
+    else:
+        low = _bound(node, 1) if node.has(1) else -inf
+        high = _bound(node, 2) if node.has(2) else inf
+    if low > high and node.opset >= 13:
+        low = high  # that the upper bound wins is defined since then
+    return clip(node.lowering, node.tensor(0), low, high)
+
+
+def _bound(node: Node, position: int) -> float:
+    """Return a bound; one at the end of its number type's range binds nothing."""
+    value = node.numbers(position, finite=False)
+    if prod(value.shape) != 1:
+        raise LoweringError(f"a bound of shape {value.shape}; a number is needed")
+    bound = float(value.reshape(()))
+    dtype = node.array(position).dtype
+    largest = float(np.finfo(dtype).max) if dtype.kind == "f" else inf
+    return copysign(inf, bound) if abs(bound) >= largest else bound
+
+
+@operator("HardSigmoid")
+def hard_sigmoid(node: Node) -> SymbolicTensor:
+    """Return ``alpha x + beta`` between 0 and 1."""
+    low, x = node.lowering, node.tensor(0)
+    scaled = low.scale(x, np.full(x.size, node.number("alpha", 0.2)))
+    return clip(low, low.add(scaled, constant(node.number("beta", 0.5))), 0.0, 1.0)
+
+
+@operator("Max")
+def maximum(node: Node) -> SymbolicTensor:
+    """Return the elementwise maximum, with broadcasting."""
+    return extremum(node.lowering, node.tensors(), largest=True)
+
+
+@operator("Min")
+def minimum(node: Node) -> SymbolicTensor:
+    """Return the elementwise minimum, with broadcasting."""
+    return extremum(node.lowering, node.tensors(), largest=False)

@@ -1,0 +1,1 @@
+"""Pairs of points and their midpoint: programs, relaxations and searches."""

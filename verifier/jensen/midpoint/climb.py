@@ -1,0 +1,177 @@
+"""Search for pairs with a large midpoint violation, by the piecewise-linear structure.
+
+Under fixed activation patterns at x, y and m the violation is linear in (x, y), and the
+patterns are linear inequalities: a linear program finds the best pair of the cell. From
+there the search goes on into the cell behind. Nothing found here is a proof; the caller
+evaluates pairs exactly.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jensen.midpoint.linked import PAIR, PAIR_WEIGHTS, DenseLayer, LinkedNetwork, Objective
+from jensen.network.relu_network import INPUT, FloatArray
+from jensen_encodings import NetworkData
+from jensen_encodings.lp import LpResult, LpSolver, LpStatus
+
+Pair = tuple[FloatArray, FloatArray]
+MAX_CELLS = 60
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """The violation on one cell: ``slope @ (x, y) + offset`` where ``signs z >= 0``.
+
+    Attributes
+    ----------
+    slope : array (2 inputs,)
+    offset : float
+    rows, limits : arrays
+        ``rows @ (x, y) <= limits``: first one row per neuron and copy, then the box.
+    """
+
+    slope: FloatArray
+    offset: float
+    rows: FloatArray
+    limits: FloatArray
+
+
+class PairSearch:
+    """Ascent over pairs of the box of one network.
+
+    Parameters
+    ----------
+    data : NetworkData
+    deadline : float or None
+        On the clock of ``time.monotonic``.
+    """
+
+    def __init__(self, data: NetworkData, deadline: float | None = None) -> None:
+        self._data, self._deadline = data, deadline
+        self._linked = LinkedNetwork(data.input_lower, data.input_upper, data.layers[:-1], PAIR)
+        self._objective = Objective.of_row(data.output, 0, PAIR_WEIGHTS)
+        self._is_relu = {layer.name: layer.is_relu for layer in data.layers}
+        self._solver = LpSolver(deadline)
+        self._lower = np.tile(data.input_lower, 2)
+        self._upper = np.tile(data.input_upper, 2)
+
+    def violation(self, X: FloatArray, Y: FloatArray) -> FloatArray:
+        """Evaluate in floating point: (pairs, inputs) twice -> (pairs,)."""
+        x, y, m = self._data.evaluate(np.concatenate([X, Y, (X + Y) / 2])).reshape(3, -1)
+        return np.asarray(m - (x + y) / 2)
+
+    def random_ascent(
+        self, pairs: int, steps: int, rng: np.random.Generator, deadline: float | None = None
+    ) -> Pair:
+        """Return pairs after a projected subgradient ascent from random ones, best first."""
+        low, high = self._data.input_lower, self._data.input_upper
+        P = rng.uniform(self._lower, self._upper, (pairs, len(self._lower)))
+        # half of the pairs start at corners, where the worst ones often are
+        corners = rng.random(P.shape) < 0.5
+        P[: pairs // 2] = np.where(corners, self._lower, self._upper)[: pairs // 2]
+        n = self._data.input_size
+        best, best_value = P.copy(), self.violation(P[:, :n], P[:, n:])
+        width = np.tile(high - low, 2)
+        for step in range(steps):
+            if deadline is not None and time.monotonic() > deadline:
+                break
+            gradient = self._gradient(P)
+            size = np.abs(gradient * width).max(axis=1, keepdims=True)
+            move = gradient * width**2 / np.maximum(size, 1e-300)
+            P = np.clip(P + (0.3 * 0.97**step) * move, self._lower, self._upper)
+            value = self.violation(P[:, :n], P[:, n:])
+            better = value > best_value
+            best[better], best_value[better] = P[better], value[better]
+        order = np.argsort(-best_value)
+        return best[order, :n], best[order, n:]
+
+    def climb(
+        self, x: FloatArray, y: FloatArray, deadline: float | None = None
+    ) -> tuple[FloatArray, FloatArray, float]:
+        """Follow linear programs from cell to cell; return the best pair and its value."""
+        deadline = self._deadline if deadline is None else deadline
+        n = self._data.input_size
+        here = np.concatenate([x, y])
+        best, best_value = here, float(self.violation(x[None], y[None])[0])
+        ahead = here
+        for _ in range(MAX_CELLS):
+            if deadline is not None and time.monotonic() > deadline:
+                break
+            cell = self.cell(self.pattern(ahead))
+            found = self.solve(cell)
+            if found.status is not LpStatus.OPTIMAL:
+                break
+            point = np.clip(found.x, self._lower, self._upper)
+            value = float(self.violation(point[None, :n], point[None, n:])[0])
+            if value <= best_value + 1e-12 * (1 + abs(best_value)):
+                break
+            # a little further in the same direction lies the next cell
+            ahead = np.clip(point + 1e-6 * (point - best), self._lower, self._upper)
+            best, best_value = point, value
+        return best[:n], best[n:], best_value
+
+    def pattern(self, pair: FloatArray) -> NDArray[np.bool_]:
+        """Return the activations (neurons, 3) at x, y and m; affine neurons count as on."""
+        n = self._data.input_size
+        points = np.stack([pair[:n], pair[n:], (pair[:n] + pair[n:]) / 2])
+        z = self._data.evaluate_layers(points)
+        on = np.zeros((self._linked.neurons, 3), dtype=bool)
+        for layer in self._linked.layers:
+            on[layer.span] = (z[layer.name].T > 0) | (not self._is_relu[layer.name])
+        return on
+
+    def solve(self, cell: Cell) -> LpResult:
+        """Maximise the violation over a cell."""
+        equality = np.zeros(len(cell.rows), dtype=bool)
+        return self._solver.maximise(cell.slope, cell.rows, cell.limits, equality)
+
+    def cell(self, on: NDArray[np.bool_]) -> Cell:
+        """Return the cell of full patterns at x, y and m."""
+        linked, n = self._linked, self._data.input_size
+        matrix = np.zeros((linked.neurons, 3, 2 * n))
+        limit = np.zeros((linked.neurons, 3))
+        slope, offset = np.zeros(2 * n), self._objective.constant
+        for k in range(3):
+            inputs = np.kron(PAIR[k], np.eye(n))
+            values: dict[str, tuple[FloatArray, FloatArray]] = {INPUT: (inputs, np.zeros(n))}
+            for layer in linked.layers:
+                rows, constant = _form(layer, values)
+                if self._is_relu[layer.name]:
+                    active = on[layer.span, k]
+                    sign = np.where(active, 1.0, -1.0)
+                    matrix[layer.span, k] = -sign[:, None] * rows
+                    limit[layer.span, k] = sign * constant
+                    rows, constant = rows * active[:, None], constant * active
+                values[layer.name] = rows, constant
+            for source, prices in self._objective.prices.items():
+                slope = slope + prices[:, k] @ values[source][0]
+                offset += float(prices[:, k] @ values[source][1])
+        box = np.vstack([np.eye(2 * n), -np.eye(2 * n)])
+        limits = np.concatenate([limit.reshape(-1), self._upper, -self._lower])
+        return Cell(slope, offset, np.vstack([matrix.reshape(-1, 2 * n), box]), limits)
+
+    def _gradient(self, P: FloatArray) -> FloatArray:
+        """Return the gradient of the violation in (x, y): (pairs, 2 inputs)."""
+        linked, n = self._linked, self._data.input_size
+        X, Y = P[:, :n], P[:, n:]
+        v = np.zeros((len(P), linked.neurons, 3))
+        z = [self._data.evaluate_layers(points) for points in (X, Y, (X + Y) / 2)]
+        for layer in reversed(linked.layers):
+            slope = linked.collect(v, layer.name, self._objective)
+            if self._is_relu[layer.name]:
+                slope = slope * (np.stack([part[layer.name] for part in z], axis=-1) > 0)
+            v[:, layer.span] = slope
+        q = linked.collect(v, INPUT, self._objective)
+        return np.asarray((q @ PAIR).transpose(0, 2, 1).reshape(len(P), 2 * n))
+
+
+def _form(layer: DenseLayer, values: dict[str, Any]) -> tuple[FloatArray, FloatArray]:
+    rows: Any = sum(weight @ values[source][0] for source, weight in layer.weights.items())
+    constant = layer.bias + sum(w @ values[source][1] for source, w in layer.weights.items())
+    return rows, constant

@@ -1,0 +1,111 @@
+"""The midpoint program solved by HiGHS: the second way to the worst violation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from jensen.errors import SolverError
+from jensen.groups.twin_groups import Twins
+from jensen.midpoint.search import Found, Judge, PairIncumbent, width_bound
+from jensen.network.relu_network import FloatArray
+from jensen_encodings import MidpointProgram, NetworkData, SolverFailure, midpoint_program
+from jensen_encodings.highs import Program, Progress, SolveOptions, compile_model, solve
+from jensen_encodings.jensen_gap import Strengthening, strengthen
+
+MILP_TOLERANCE = 1e-6  # HiGHS's, on rows and integrality
+ROWS = Strengthening(gap_lower=True, gap_upper=False, differences=False, symmetry=True)
+
+
+def solve_midpoint_program(
+    data: NetworkData,
+    judge: Judge,
+    *,
+    twins: Sequence[Twins] = (),
+    gap: float,
+    deadline: float | None,
+    threads: int,
+    seed: int,
+    progress: Callable[[Progress], None] | None,
+    rows: Strengthening | None = ROWS,
+    search: bool = True,
+) -> Found:
+    """Solve the three-copy program; its upper bound holds up to :data:`MILP_TOLERANCE`.
+
+    Parameters
+    ----------
+    twins : sequence of groups
+        Whose members share a binary in each copy.
+    rows : Strengthening or None
+        Rows that are added to the plain program.
+    search : bool
+        Look for a pair first, and give it to HiGHS as a start.
+
+    Raises
+    ------
+    SolverError
+        If HiGHS fails.
+    """
+    began = time.perf_counter()
+    program = midpoint_program(data, groups=twins)
+    if rows is not None:
+        strengthen(program, rows)
+    compiled = compile_model(program.model)
+    incumbent = PairIncumbent(data, judge, deadline)
+    if search:
+        incumbent.start(seed, deadline)
+    start = _start(program, compiled, incumbent) if incumbent.best[0] else None
+    built = time.perf_counter()
+    options = SolveOptions(
+        time_limit=None if deadline is None else max(0.0, deadline - time.monotonic()),
+        threads=threads,
+        relative_gap=gap,
+        absolute_gap=MILP_TOLERANCE,
+        seed=seed,
+    )
+    try:
+        result = solve(compiled, options, start=start, progress=progress)
+    except SolverFailure as error:
+        raise SolverError(str(error)) from error
+    exact, _, x, y = incumbent.best
+    if result.values is not None:
+        column = {id(v): i for i, v in enumerate(compiled.columns)}
+        pair = [
+            np.clip(
+                result.values[[column[id(v)] for v in copy.inputs]],
+                data.input_lower,
+                data.input_upper,
+            )
+            for copy in (program.at_x, program.at_y)
+        ]
+        found = judge(*pair)
+        if found > exact:
+            exact, (x, y) = found, pair
+    upper = max(result.bound, 0.0, float(np.nextafter(float(exact), np.inf)) if exact else 0.0)
+    return Found(
+        status=str(result.status),
+        exact=exact,
+        x=x,
+        y=y,
+        upper=min(width_bound(data), upper),
+        nodes=result.nodes,
+        times={"build": built - began, "solve": result.seconds},
+    )
+
+
+def _start(program: MidpointProgram, compiled: Program, incumbent: PairIncumbent) -> FloatArray:
+    """Return a pair and its activations as a start; HiGHS finds the rest."""
+    column = {id(v): i for i, v in enumerate(compiled.columns)}
+    start = np.full(len(compiled.columns), np.nan)
+    _, _, x, y = incumbent.best
+    for copy, point in ((program.at_x, x), (program.at_y, y), (program.at_m, (x + y) / 2)):
+        for variable, value in zip(copy.inputs, point, strict=True):
+            start[column[id(variable)]] = value
+        z = program.data.evaluate_layers(point)
+        for (name, index), switch in copy.switches.items():
+            if switch.variable is not None and id(switch.variable) in column:
+                on = float(z[name][0, index] > 0)
+                start[column[id(switch.variable)]] = (on - switch.constant) / switch.slope
+    return start

@@ -1,0 +1,307 @@
+"""The search for the worst pair of a box, from both sides and exact on both.
+
+First pairs come from a subgradient ascent and from the piecewise-linear structure
+(:mod:`jensen.midpoint_climb`), upper bounds from a closed form, and then from the tree.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import numpy as np
+
+from jensen.bounds.paths import sign_bounds
+from jensen.groups.twin_groups import Twins, twin_groups
+from jensen.midpoint.climb import PairSearch
+from jensen.midpoint.columns import pair_columns
+from jensen.midpoint.cuts import root_cuts
+from jensen.midpoint.linked import (
+    EPS,
+    PAIR,
+    PAIR_WEIGHTS,
+    TINY,
+    LinkedNetwork,
+    Objective,
+    SafeDual,
+)
+from jensen.midpoint.ranges import QUICK, THOROUGH, tightened
+from jensen.midpoint.relaxation import LinearRelaxation, Relaxation
+from jensen.midpoint.subgradient import SubgradientRelaxation
+from jensen.midpoint.tree import SignTree, TreeOptions
+from jensen.network.relu_network import FloatArray, ReluNetwork
+from jensen_encodings import NetworkData
+from jensen_encodings.highs import Progress
+
+Judge = Callable[[FloatArray, FloatArray], Fraction]
+
+FIRST_PAIRS, FIRST_STEPS, FIRST_CLIMBS = 256, 60, 6
+LP_NEURONS = 250  # free neurons beyond which a linear program per node takes too long
+SMALLEST = 1e-100  # numbers beyond it, or its inverse, are not searched with
+ROUNDING_SHARE = 1e-9  # of the range of f: below it, bounds are taken for 0
+QUICK_NEURONS = 24  # free neurons up to which the tree is small and ranges need to be quick
+TOGETHER = 16  # nodes that are branched on at a time
+SMALL_NEURONS = 64  # beyond which programs take much longer than what is around them
+FIRST_SHARE = 0.2  # of the time that is left, for ranges, and again for cuts
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """How a search ended: the exact violation of the best pair, and a true upper bound."""
+
+    status: str
+    exact: Fraction
+    x: FloatArray
+    y: FloatArray
+    upper: float
+    nodes: int
+    times: dict[str, float]
+
+
+class PairIncumbent:
+    """The best pair so far; every improvement is judged in rational arithmetic.
+
+    Parameters
+    ----------
+    data : NetworkData
+    judge : callable
+        The exact violation of a pair of doubles.
+    deadline : float or None
+        On the clock of ``time.monotonic``.
+    """
+
+    def __init__(self, data: NetworkData, judge: Judge, deadline: float | None = None) -> None:
+        self._lower, self._upper, self._judge = data.input_lower, data.input_upper, judge
+        self._deadline = deadline
+        self._search = PairSearch(data, deadline)
+        # in one piece, as Ctrl-C may come between any two steps
+        self.best: tuple[Fraction, float, FloatArray, FloatArray] = (
+            Fraction(0),
+            0.0,
+            data.input_lower.copy(),
+            data.input_lower.copy(),
+        )
+
+    @property
+    def value(self) -> float:
+        """The violation, rounded."""
+        return self.best[1]
+
+    def start(self, seed: int, deadline: float | None) -> None:
+        """Ascend from random pairs, and climb from the best ones."""
+        rng = np.random.default_rng(seed)
+        X, Y = self._search.random_ascent(FIRST_PAIRS, FIRST_STEPS, rng, deadline)
+        seen: set[bytes] = set()  # most ascents end in few cells
+        for x, y in zip(X, Y, strict=True):
+            cells = self._search.pattern(np.concatenate([x, y]))
+            if cells.tobytes() in seen:
+                continue
+            if deadline is not None and time.monotonic() > deadline:
+                return
+            self._keep(*self._search.climb(x, y, deadline))
+            seen |= {cells.tobytes(), cells[:, [1, 0, 2]].tobytes()}
+            if len(seen) >= 2 * FIRST_CLIMBS:
+                return
+
+    def offer(self, bases: FloatArray) -> None:
+        """Climb from primal estimates that promise something: (estimates, 2, inputs)."""
+        pairs = np.clip(bases, self._lower, self._upper)
+        values = self._search.violation(pairs[:, 0], pairs[:, 1])
+        for (x, y), value in zip(pairs, values, strict=True):
+            if value > self.value:
+                self._keep(*self._search.climb(x, y, _share(self._deadline)))
+
+    def take(self, x: Sequence[Fraction], y: Sequence[Fraction]) -> None:
+        """Start from a given pair."""
+        pair = np.array([[float(v) for v in x], [float(v) for v in y]])
+        x0, y0 = np.clip(pair, self._lower, self._upper)
+        exact = self._judge(x0, y0)
+        if exact > self.best[0]:
+            self.best = exact, float(exact), x0, y0
+        self._keep(*self._search.climb(x0, y0, _share(self._deadline)))
+
+    def _keep(self, x: FloatArray, y: FloatArray, value: float) -> None:
+        if not value > self.value:
+            return
+        x, y = (np.clip(p, self._lower, self._upper) for p in (x, y))
+        exact = self._judge(x, y)
+        if exact > self.best[0]:
+            self.best = exact, float(exact), x, y
+
+
+def search_pairs(
+    network: ReluNetwork,
+    data: NetworkData,
+    judge: Judge,
+    *,
+    gap: float,
+    deadline: float | None,
+    seed: int,
+    start: tuple[Sequence[Fraction], Sequence[Fraction]] | None,
+    progress: Callable[[Progress], None] | None,
+    threads: int = 1,
+) -> Found:
+    """Bound the worst violation of a network with one output.
+
+    Parameters
+    ----------
+    network : ReluNetwork
+    data : NetworkData
+        The network on its box, with rigorous bounds.
+    judge : callable
+        The exact violation of a pair of doubles.
+    gap : float
+        Relative gap at which to stop.
+    deadline : float or None
+        On the clock of ``time.monotonic``.
+    seed : int
+    start : pair of points, optional
+    progress : callable, optional
+    threads : int
+        Linear programs of the tree that are solved at a time.
+    """
+    clock = _Clock()
+    incumbent = PairIncumbent(data, judge, deadline)
+    upper = min(width_bound(data), jump_bound(network, data))
+    status, nodes = "optimal", 0
+    try:
+        if upper > 0:
+            if start is not None:
+                incumbent.take(*start)
+            incumbent.start(seed, _share(deadline))
+            clock.lap("search")
+        if upper > 0 and not in_range(data):
+            status = "precision limit"
+        elif upper > 0:
+            twins = twin_groups(network, data)
+            effort = QUICK if _free(data) <= QUICK_NEURONS else THOROUGH
+            data = tightened(data, effort, _share(deadline))
+            upper = min(upper, width_bound(data), jump_bound(network, data))
+            clock.lap("bounds")
+            least = ROUNDING_SHARE * width_bound(data)
+            options = TreeOptions(deadline, gap, least)
+            tree = _tree(data, incumbent, options, twins, upper, progress, threads)
+            try:
+                status = tree.run()
+            finally:
+                nodes, upper = tree.nodes, min(upper, tree.upper)
+            clock.lap("tree")
+    except KeyboardInterrupt:
+        status = "interrupted"
+    exact, value, x, y = incumbent.best
+    upper = max(upper, float(np.nextafter(value, np.inf)) if exact else 0.0)
+    return Found(status, exact, x, y, upper, nodes, clock.times)
+
+
+def _tree(
+    data: NetworkData,
+    incumbent: PairIncumbent,
+    options: TreeOptions,
+    twins: Sequence[Twins],
+    upper: float,
+    progress: Callable[[Progress], None] | None,
+    threads: int,
+) -> SignTree:
+    linked = LinkedNetwork(data.input_lower, data.input_upper, data.layers[:-1], PAIR)
+    columns = pair_columns(linked)
+    objective = Objective.of_row(data.output, 0, PAIR_WEIGHTS)
+    relaxation: Relaxation
+    if len(linked.free) <= LP_NEURONS:
+        cuts = root_cuts(linked, columns, objective, incumbent.value, _share(options.deadline))
+        dual = SafeDual(linked, columns, objective, cuts)
+        relaxation = LinearRelaxation(dual, threads)
+        small = len(linked.free) <= SMALL_NEURONS
+        options = replace(options, together=TOGETHER if small else 2 * threads)
+    else:
+        dual = SafeDual(linked, columns, objective)
+        relaxation = SubgradientRelaxation(dual)
+    return SignTree(
+        dual,
+        relaxation,
+        incumbent,
+        options,
+        symmetric=True,
+        twins=[_free_twins(linked, group) for group in twins],
+        first_bound=upper,
+        progress=progress,
+    )
+
+
+def _free_twins(linked: LinkedNetwork, group: Twins) -> list[tuple[int, int]]:
+    """Return a group's free neurons, with the sign of their factor."""
+    found = []
+    for name, index, factor in group:
+        place = int(np.searchsorted(linked.free, linked.spans[name].start + index))
+        if place < len(linked.free) and linked.free[place] == linked.spans[name].start + index:
+            found.append((place, 1 if factor > 0 else -1))
+    return found
+
+
+def width_bound(data: NetworkData) -> float:
+    """Return ``max f - min f``, which no violation exceeds."""
+    return float(np.nextafter(data.output.upper[0] - data.output.lower[0], np.inf))
+
+
+def jump_bound(network: ReluNetwork, data: NetworkData) -> float:
+    """Bound the worst violation by what each neuron can bend down: no search, no solver.
+
+    The violation is ``- sum of J(a) g`` over the neurons, with the Jensen gap
+    ``g = (relu(z_x) + relu(z_y)) / 2 - relu((z_x + z_y) / 2)`` of each, at most
+    ``min(-l, u) / 2``, and averaged activations a in [0, 1]; 0 for input-convex networks.
+
+    References
+    ----------
+    docs/theory.md, section 6.
+    """
+    on_off = {
+        layer.name: (layer.lower >= 0, layer.upper <= 0)
+        for layer in data.layers[:-1]
+        if layer.is_relu
+    }
+    signs = sign_bounds(network, on_off)
+    total, terms = 0.0, 8
+    for layer in data.layers[:-1]:
+        if layer.is_relu:
+            reach = np.clip(np.minimum(layer.upper, -layer.lower), 0.0, None) / 2
+            worst = np.maximum(-signs[layer.name][0], 0.0)
+            total += float(worst @ reach)
+            # of products below the normal range
+            total += TINY * float(((worst > 0) & (layer.lower < 0) & (layer.upper > 0)).sum())
+            terms += 2 * layer.size
+    return total * (1 + terms * EPS)
+
+
+def in_range(data: NetworkData) -> bool:
+    """Whether all numbers are far from the ends of the range of doubles."""
+    arrays = [data.input_lower, data.input_upper]
+    for layer in data.layers:
+        arrays += [layer.bias, layer.lower, layer.upper]
+        arrays += [weight.data for weight in layer.csr.values()]
+    sizes = np.abs(np.concatenate([np.ravel(array) for array in arrays]))
+    sizes = sizes[sizes != 0]
+    return bool(((sizes > SMALLEST) & (sizes < 1 / SMALLEST)).all())
+
+
+def _free(data: NetworkData) -> int:
+    return sum(len(layer.unstable()) for layer in data.layers)
+
+
+def _share(deadline: float | None) -> float | None:
+    """Return when the bounds have had their share of the time."""
+    if deadline is None:
+        return None
+    now = time.monotonic()
+    return now + FIRST_SHARE * max(deadline - now, 0.0)
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.times: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.times[stage] = now - self._last
+        self._last = now

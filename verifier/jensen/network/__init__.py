@@ -1,0 +1,1 @@
+"""ReLU networks as layer graphs: values, checks, digests, stacks of networks."""

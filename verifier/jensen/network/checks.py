@@ -1,0 +1,203 @@
+"""What makes a collection of blocks a network: shapes, finite numbers, one acyclic graph."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Mapping, Sequence
+from math import prod
+from typing import Any
+
+import networkx as nx
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import ArrayLike, NDArray
+
+from jensen.arithmetic.exact import Matrix
+from jensen.errors import NetworkError
+from jensen.network.block import INPUT, OUTPUT, Activation, Block, FloatArray
+
+
+def as_matrix(value: ArrayLike | Matrix, where: str) -> Matrix:
+    """Return a float64 copy of a matrix; sparse ones as csr with sorted, single entries.
+
+    What nobody can write to is shared, so that networks made of others cost no memory.
+
+    Raises
+    ------
+    NetworkError
+        If it is no matrix of numbers; the message starts with ``where``.
+    """
+    if sp.issparse(value):
+        matrix = sp.csr_array(value, dtype=np.float64)
+        if matrix.ndim == 2 and not matrix.has_canonical_format:
+            matrix = matrix.copy()
+            matrix.sum_duplicates()  # sorts, too
+        elif not all(_is_fixed(part) for part in _parts(matrix)):
+            matrix = matrix.copy()
+    elif isinstance(value, np.ndarray) and value.dtype == np.float64 and _is_fixed(value):
+        matrix = np.asarray(value, order="C")
+    else:
+        try:
+            matrix = np.array(value, dtype=np.float64, order="C")
+        except (TypeError, ValueError) as error:
+            raise NetworkError(f"{where}: not a matrix of numbers ({error})") from None
+    if matrix.ndim != 2:
+        raise NetworkError(f"{where}: a matrix (out, in) is needed, found shape {matrix.shape}")
+    return matrix
+
+
+def as_vector(value: ArrayLike, where: str) -> FloatArray:
+    """Return a float64 copy of a vector.
+
+    Raises
+    ------
+    NetworkError
+        If it is no vector of numbers; the message starts with ``where``.
+    """
+    try:
+        vector = np.array(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise NetworkError(f"{where}: the bias is not a vector of numbers ({error})") from None
+    if vector.ndim != 1:
+        raise NetworkError(f"{where}: the bias must be a vector, found shape {vector.shape}")
+    return vector
+
+
+def frozen(block: Block) -> Block:
+    """Return a copy whose arrays nobody else holds and nobody can write to."""
+    weights: dict[str, Matrix] = {}
+    for source, weight in block.weights.items():
+        matrix = as_matrix(weight, f"block {block.name!r}, weight from {source!r}")
+        weights[source] = fixed(matrix)
+    bias = as_vector(block.bias, f"block {block.name!r}")
+    fixed(bias)
+    return Block(block.name, weights, bias, Activation(block.activation))
+
+
+def fixed(matrix: Matrix) -> Matrix:
+    """Make the arrays of a matrix, and those they are views of, read-only."""
+    for part in _parts(matrix):
+        holder = part
+        while isinstance(holder, np.ndarray):
+            holder.flags.writeable = False
+            holder = holder.base
+    return matrix
+
+
+def _parts(matrix: Matrix) -> tuple[Any, ...]:
+    return (matrix.data, matrix.indices, matrix.indptr) if sp.issparse(matrix) else (matrix,)
+
+
+def _is_fixed(array: NDArray[Any]) -> bool:
+    """Whether an array can be written to neither directly nor through one it is a view of."""
+    holder: Any = array
+    while isinstance(holder, np.ndarray):
+        if holder.flags.writeable:
+            return False
+        holder = holder.base
+    return holder is None
+
+
+def checked_shape(name: str, shape: Sequence[int] | None, size: int) -> tuple[int, ...]:
+    """Return a tensor shape that holds ``size`` numbers; a vector's by default."""
+    dims = (size,) if shape is None else tuple(int(s) for s in shape)
+    if min(dims, default=1) < 1 or prod(dims) != size:
+        raise NetworkError(f"{name} {dims} does not hold {size} numbers")
+    return dims
+
+
+def ordered(input_size: int, blocks: Sequence[Block]) -> tuple[Block, ...]:
+    """Return the blocks in topological order, otherwise as given.
+
+    Raises
+    ------
+    NetworkError
+        If they are no network; the message names the block and what is wrong with it.
+    """
+    if input_size < 1:
+        raise NetworkError(f"the network has {input_size} inputs: at least one is needed")
+    by_name = {block.name: block for block in blocks}
+    if len(by_name) != len(blocks) or INPUT in by_name:
+        raise NetworkError(f"block names must be unique and not {INPUT!r}")
+    if OUTPUT not in by_name or by_name[OUTPUT].is_relu:
+        raise NetworkError(f"one affine block must be called {OUTPUT!r}")
+    sizes = {INPUT: input_size} | {block.name: block.size for block in blocks}
+    for block in blocks:
+        _check_block(block, sizes)
+    readers: dict[str, list[str]] = {name: [] for name in sizes}
+    for block in blocks:
+        for source in block.weights:
+            readers[source].append(block.name)
+    order = _topological_order(by_name, readers)
+    _check_paths(by_name, readers)
+    if order[-1] != OUTPUT:
+        raise NetworkError(f"block {OUTPUT!r} must not feed another block")
+    return tuple(by_name[name] for name in order)
+
+
+def _check_block(block: Block, sizes: Mapping[str, int]) -> None:
+    if block.size == 0:
+        raise NetworkError(f"block {block.name!r} has zero neurons")
+    if not block.weights:
+        raise NetworkError(f"block {block.name!r} has no predecessor")
+    if not np.isfinite(block.bias).all():
+        raise NetworkError(f"block {block.name!r}: the bias holds NaN or infinity")
+    for source, weight in block.weights.items():
+        if source not in sizes:
+            raise NetworkError(f"block {block.name!r} reads {source!r}, which does not exist")
+        if tuple(weight.shape) != (block.size, sizes[source]):
+            raise NetworkError(
+                f"block {block.name!r}: weight from {source!r} has shape {tuple(weight.shape)}, "
+                f"needed is ({block.size}, {sizes[source]})"
+            )
+        if not np.isfinite(weight.data if sp.issparse(weight) else weight).all():
+            raise NetworkError(
+                f"block {block.name!r}: the weight from {source!r} holds NaN or infinity"
+            )
+
+
+def _topological_order(
+    by_name: Mapping[str, Block], readers: Mapping[str, Sequence[str]]
+) -> list[str]:
+    """Sort by Kahn's algorithm; of several blocks that are ready the first given comes first."""
+    names = list(by_name)
+    rank = {name: i for i, name in enumerate(names)}
+    missing = {name: len(block.weights) for name, block in by_name.items()}
+    order: list[str] = []
+    ready: list[int] = []
+    newest = INPUT
+    while True:
+        for reader in readers[newest]:
+            missing[reader] -= 1
+            if not missing[reader]:
+                heapq.heappush(ready, rank[reader])
+        if not ready:
+            break
+        newest = names[heapq.heappop(ready)]
+        order.append(newest)
+    if len(order) < len(names):
+        graph = nx.DiGraph((source, b.name) for b in by_name.values() for source in b.weights)
+        cycle = " -> ".join(str(edge[0]) for edge in nx.find_cycle(graph))
+        raise NetworkError(f"the layer graph has a cycle: {cycle}")
+    return order
+
+
+def _check_paths(by_name: Mapping[str, Block], readers: Mapping[str, Sequence[str]]) -> None:
+    """Refuse blocks between input and output only in name."""
+    from_input = _closure(INPUT, readers)
+    to_output = _closure(OUTPUT, {name: list(b.weights) for name, b in by_name.items()})
+    for name in by_name:
+        if name not in from_input:
+            raise NetworkError(f"block {name!r} is unreachable: no path from the input")
+        if name not in to_output:
+            raise NetworkError(f"block {name!r} is unreachable: no path to the output")
+
+
+def _closure(start: str, neighbours: Mapping[str, Iterable[str]]) -> set[str]:
+    found, waiting = {start}, [start]
+    while waiting:
+        for name in neighbours.get(waiting.pop(), ()):
+            if name not in found:
+                found.add(name)
+                waiting.append(name)
+    return found

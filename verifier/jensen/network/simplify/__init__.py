@@ -1,0 +1,1 @@
+"""Exact simplification of networks as they are built."""

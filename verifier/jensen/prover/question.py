@@ -1,0 +1,79 @@
+"""What is asked, checked before any work, and the answer that an exact pair gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from jensen.domains.domain import Box, Domain, Polyhedron
+from jensen.errors import OptionError
+from jensen.prover.options import Engine, Options
+from jensen.prover.verdict import Counterexample, Status, Verdict
+
+
+def merged_options(options: Options | None, keywords: dict[str, Any]) -> Options:
+    """Return options with some fields given by name.
+
+    Raises
+    ------
+    OptionError
+        For a field that does not exist, or a value out of range.
+    """
+    base = Options() if options is None else options
+    unknown = set(keywords) - set(Options.__dataclass_fields__)
+    if unknown:
+        known = ", ".join(Options.__dataclass_fields__)
+        raise OptionError(f"unknown option {', '.join(sorted(unknown))}; there are {known}")
+    return replace(base, **keywords)
+
+
+def check_question(inputs: int, domain: Domain, options: Options) -> None:
+    """Raise unless the domain and the options fit each other and networks of so many inputs.
+
+    Raises
+    ------
+    DomainError, OptionError
+    """
+    domain.check(inputs)
+    _check_combination(domain, options)
+    if options.inputs is not None and not all(0 <= i < inputs for i in options.inputs):
+        raise OptionError(f"inputs {list(options.inputs)}: the network has {inputs}, from 0 on")
+
+
+def refuted(
+    pair: Counterexample,
+    domain: Domain,
+    output: int,
+    options: Options,
+    times: Mapping[str, float],
+) -> Verdict:
+    """Return the verdict that an exact counterexample proves."""
+    return Verdict(
+        Status.NONCONVEX,
+        domain,
+        output,
+        str(options.engine),
+        counterexample=pair,
+        times=times,
+        claim=claimed(options),
+    )
+
+
+def claimed(options: Options) -> str:
+    """Return what is claimed, in words: convex or concave, in which inputs."""
+    claim = "concave" if options.concave else "convex"
+    if options.inputs is not None:
+        claim += f" in inputs {','.join(map(str, options.inputs))}"
+    return claim
+
+
+def _check_combination(domain: Domain, options: Options) -> None:
+    """Refuse what an engine cannot do, rather than do something else."""
+    engine = options.engine
+    if engine is Engine.MILP and isinstance(domain, Polyhedron):
+        raise OptionError("engine milp decides on a box or everywhere; use engine tree")
+    if engine is Engine.MIDPOINT and not isinstance(domain, Box):
+        raise OptionError("engine midpoint needs a box: the program's big-M are its bounds")
+    if engine is Engine.MIDPOINT and options.inputs is not None:
+        raise OptionError("engine midpoint does not decide partial convexity; use engine tree")

@@ -1,0 +1,219 @@
+"""What a verification returns: a status, and the evidence for it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from fractions import Fraction
+from typing import Any
+
+from jensen.arithmetic.exact import to_double
+from jensen.arithmetic.rational import decimal
+from jensen.domains.domain import Domain
+
+
+class Status(StrEnum):
+    """The answer; ``UNKNOWN`` is the default of everything not proved."""
+
+    CONVEX = "convex"
+    NONCONVEX = "nonconvex"
+    UNKNOWN = "unknown"
+
+
+class Reason(StrEnum):
+    """Why a hyperplane group cannot break convexity, or that it was left open."""
+
+    NEVER_CROSSES = "never crosses"
+    SIGN = "sign"
+    TREE = "tree"
+    MILP = "milp bound"
+    MIDPOINT = "midpoint bound"
+    OPEN = "open"
+
+
+@dataclass(frozen=True)
+class GroupEvidence:
+    """Why the kinks of one hyperplane group all bend upwards.
+
+    Attributes
+    ----------
+    neurons : tuple of (block name, index)
+        The twins that kink on the same hyperplane; the first one leads.
+    reason : Reason
+    nodes, lps : int
+        Size of the search (0 for the screens).
+    exact : bool
+        Whether the reason holds in rational arithmetic; if not, a solver tolerance
+        enters and the verdict prints it.
+    jump_lower_bound : float or None
+        Proved lower bound of the gradient jump per unit of pre-activation, where known.
+    """
+
+    neurons: tuple[tuple[str, int], ...]
+    reason: Reason
+    nodes: int = 0
+    lps: int = 0
+    exact: bool = True
+    jump_lower_bound: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON-ready record."""
+        return {
+            "neurons": [f"{block}[{index}]" for block, index in self.neurons],
+            "reason": str(self.reason),
+            "nodes": self.nodes,
+            "lps": self.lps,
+            "exact": self.exact,
+        }
+
+
+@dataclass(frozen=True)
+class Counterexample:
+    """A pair of points of the domain that breaks midpoint convexity, exactly.
+
+    Attributes
+    ----------
+    x, y : tuple of Fraction, length inputs
+    violation : Fraction
+        ``f((x + y) / 2) - (f(x) + f(y)) / 2 > 0`` in rational arithmetic
+        (with ``-f`` for f when concavity was asked for).
+    neuron : (block name, index) or None
+        A neuron whose kink lies between the points.
+    slope_change : float or None
+        Change of the directional slope from x to y along the unit direction; negative.
+    """
+
+    x: tuple[Fraction, ...]
+    y: tuple[Fraction, ...]
+    violation: Fraction
+    neuron: tuple[str, int] | None = None
+    slope_change: float | None = None
+
+    @property
+    def midpoint(self) -> tuple[Fraction, ...]:
+        """The point between x and y."""
+        return tuple((a + b) / 2 for a, b in zip(self.x, self.y, strict=True))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return exact fractions as strings, and doubles for the eye."""
+        return {
+            "x": [decimal(v) for v in self.x],
+            "y": [decimal(v) for v in self.y],
+            "x_float": [to_double(v) for v in self.x],
+            "y_float": [to_double(v) for v in self.y],
+            "violation": decimal(self.violation),
+            "violation_float": to_double(self.violation),
+            "neuron": None if self.neuron is None else f"{self.neuron[0]}[{self.neuron[1]}]",
+            "slope_change": self.slope_change,
+        }
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer to "is output k of this network convex on this domain?".
+
+    Attributes
+    ----------
+    status : Status
+    domain : Domain
+    output : int or None
+        The output it speaks of; None where it sums up several.
+    engine : str
+        The engine that decided.
+    counterexample : Counterexample or None
+        None unless nonconvex.
+    evidence : tuple of GroupEvidence
+    tolerance : float or None
+        None: exact. Otherwise the claim holds up to this number, and ``summary`` says so.
+    violation_bounds : (float, float) or None
+        Proved lower and upper bound of the worst midpoint violation, where known.
+    times : mapping from stage to seconds
+    note : str
+        What is left open, or which restriction applies.
+    certificate : object or None
+        The certificate, where one was asked for.
+    outputs : tuple of Verdict
+        One per output, where the network has several and none was picked.
+    """
+
+    status: Status
+    domain: Domain
+    output: int | None = 0
+    engine: str = "auto"
+    counterexample: Counterexample | None = None
+    evidence: tuple[GroupEvidence, ...] = ()
+    tolerance: float | None = None
+    violation_bounds: tuple[float, float] | None = None
+    times: Mapping[str, float] = field(default_factory=dict)
+    note: str = ""
+    claim: str = "convex"
+    certificate: Any = None
+    outputs: tuple[Verdict, ...] = ()
+
+    @property
+    def nodes(self) -> int:
+        """Tree nodes over all groups."""
+        return sum(item.nodes for item in self.evidence)
+
+    @property
+    def lps(self) -> int:
+        """Linear programs over all groups."""
+        return sum(item.lps for item in self.evidence)
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """How many groups each reason closed."""
+        return dict(Counter(str(item.reason) for item in self.evidence))
+
+    @property
+    def summary(self) -> str:
+        """The verdict in one sentence."""
+        if self.status is Status.CONVEX:
+            within = "" if self.tolerance is None else f" within {self.tolerance:g}"
+            reasons = ", ".join(f"{count} {reason}" for reason, count in self.reasons.items())
+            return f"{self.claim}{within} on {self.domain}" + (f" ({reasons})" if reasons else "")
+        if self.counterexample is not None:
+            worst = self.counterexample
+            where = ""
+            if worst.neuron is not None and worst.slope_change is not None:
+                block, index = worst.neuron
+                where = f"; neuron {block}[{index}]: slope falls by {-worst.slope_change:.3g}"
+            return (
+                f"not {self.claim} on {self.domain}: midpoint violation "
+                f"{to_double(worst.violation):.3g}{where}"
+            )
+        return f"undecided on {self.domain}" + (f": {self.note}" if self.note else "")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON-ready record."""
+        record: dict[str, Any] = {
+            "status": str(self.status),
+            "claim": self.claim,
+            "summary": self.summary,
+            "domain": self.domain.to_json(),
+            "output": self.output,
+            "engine": self.engine,
+            "tolerance": self.tolerance,
+            "counterexample": self.counterexample and self.counterexample.to_json(),
+            "violation_bounds": self.violation_bounds and list(self.violation_bounds),
+            "reasons": self.reasons,
+            "nodes": self.nodes,
+            "lps": self.lps,
+            "times": dict(self.times),
+            "note": self.note,
+            "certificate_bytes": None if self.certificate is None else self.certificate.size,
+            "evidence": [item.to_json() for item in self.evidence],
+        }
+        if self.outputs:
+            record["outputs"] = [verdict.to_json() for verdict in self.outputs]
+        return record
+
+
+def worst(statuses: list[Status]) -> Status:
+    """Return nonconvex if any is, else unknown if any is, else convex."""
+    for status in (Status.NONCONVEX, Status.UNKNOWN):
+        if status in statuses:
+            return status
+    return Status.CONVEX

@@ -1,0 +1,358 @@
+"""Pictures of a network: along a segment, and over one or two inputs.
+
+Pictures are drawn in floating point and prove nothing. They need matplotlib, which is
+imported only here and only when something is drawn (extra ``plot``).
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from jensen.errors import MissingExtraError, OptionError
+from jensen.network.relu_network import FloatArray, ReluNetwork
+from jensen.report.plot_kinks import kink_lines
+from jensen.report.plot_segment import Segment, sample_segment
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# one dark ink, so that a page can replace it by its own text colour
+INK = "#1b2733"
+# blue, vermilion and green of Okabe and Ito, which all kinds of colour vision tell apart;
+# kinks that bend down are also thicker, and their marks point down
+UP, DOWN, CHORD = "#0072b2", "#d55e00", "#009e73"
+KINDS = ((1, UP, "^", "bends up"), (-1, DOWN, "v", "bends down"))
+BEYOND = 0.35  # how far the line goes on beyond the pair, in units of its length
+FORMATS = (".svg", ".png", ".pdf")
+
+
+def draw_segment(
+    axes: Axes,
+    network: ReluNetwork,
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    output: int = 0,
+    bounds: tuple[ArrayLike, ArrayLike] | None = None,
+) -> None:
+    """Draw f along the segment through x and y, its kinks, and the chord between them.
+
+    Parameters
+    ----------
+    axes : matplotlib Axes
+    network : ReluNetwork
+    x, y : array of shape (inputs,)
+    output : int
+    bounds : (lower, upper), optional
+        A box that the line does not leave.
+    """
+    ends = np.asarray([x, y], dtype=np.float64)
+    before, beyond = _room(ends, bounds)
+    line = sample_segment(network, x, y, output=output, before=before, beyond=beyond)
+    at_ends = network(ends)[:, output]
+    middle = float(network(ends.mean(axis=0)[None])[0, output])
+    chord = float(at_ends.mean())
+    axes.plot(line.t, line.values, color=INK, linewidth=1.6, zorder=2, label="f")
+    heights = np.interp(line.kinks, line.t, line.values)
+    _draw_kinks(axes, line, line.kinks, heights)
+    axes.plot(
+        [0, 1], at_ends, "--o", color=CHORD, markersize=5, zorder=4, label="chord from x to y"
+    )
+    gap = middle - chord
+    axes.plot(
+        [0.5, 0.5], [chord, middle], color=DOWN if gap > 0 else UP, linewidth=3, zorder=4, alpha=0.8
+    )
+    axes.set_xticks([0, 0.5, 1], ["x", "(x+y)/2", "y"])
+    length = float(np.linalg.norm(ends[1] - ends[0]))
+    axes.set_xlabel(f"along the segment, |x - y| = {length:.3g}")
+    axes.set_ylabel("f")
+    axes.set_title(f"f((x+y)/2) - (f(x)+f(y))/2 = {gap:.3g}", fontsize=10)
+
+
+def _room(ends: FloatArray, bounds: tuple[ArrayLike, ArrayLike] | None) -> tuple[float, float]:
+    """Return how far the line may go on before x and beyond y without leaving a box."""
+    if bounds is None:
+        return BEYOND, BEYOND
+    lower, upper = (np.asarray(side, dtype=np.float64) for side in bounds)
+    step = ends[1] - ends[0]
+    room = []
+    for point, direction in ((ends[0], -step), (ends[1], step)):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            wall = np.where(direction > 0, upper - point, point - lower) / np.abs(direction)
+        free = np.where(direction == 0, np.inf, wall).min(initial=np.inf)
+        room.append(float(np.clip(free, 0.0, BEYOND)))
+    return room[0], room[1]
+
+
+def _draw_kinks(axes: Axes, line: Segment, at: FloatArray, heights: FloatArray) -> None:
+    for sign, colour, marker, label in KINDS:
+        chosen = np.sign(line.changes) == sign
+        if chosen.any():
+            axes.plot(
+                at[chosen],
+                heights[chosen],
+                marker,
+                color=colour,
+                markersize=5,
+                zorder=3,
+                label=f"kink that {label}",
+            )
+
+
+def _legend(drawn: Figure) -> None:
+    """Put one legend for all panels below them, where it hides nothing."""
+    entries: dict[str, Any] = {}
+    for axes in drawn.axes:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            # a line of kinks says more about both panels than a mark does
+            entries.setdefault(label, handle)
+    drawn.legend(
+        entries.values(),
+        entries.keys(),
+        loc="outside lower center",
+        ncols=len(entries) if len(drawn.axes) > 1 else 2,
+        frameon=False,
+        fontsize=9,
+        labelcolor=INK,
+    )
+
+
+def draw_function(
+    axes: Axes,
+    network: ReluNetwork,
+    lower: ArrayLike,
+    upper: ArrayLike,
+    *,
+    output: int = 0,
+    pair: ArrayLike | None = None,
+) -> None:
+    """Draw a function of one or two inputs on a box, its kinks coloured by how they bend.
+
+    Parameters
+    ----------
+    axes : matplotlib Axes
+    network : ReluNetwork
+    lower, upper : array of shape (inputs,)
+    output : int
+    pair : array of shape (2, inputs), optional
+        A pair of points to mark.
+
+    Raises
+    ------
+    OptionError
+        For more than two inputs.
+    """
+    low, high = np.asarray(lower, dtype=np.float64), np.asarray(upper, dtype=np.float64)
+    marked = None if pair is None else np.asarray(pair, dtype=np.float64)
+    if network.input_size == 1:
+        _draw_curve(axes, network, low, high, output, marked)
+    elif network.input_size == 2:
+        _draw_contours(axes, network, low, high, output, marked)
+    else:
+        raise OptionError(f"a function of {network.input_size} inputs: 1 or 2 can be drawn")
+
+
+def _draw_curve(
+    axes: Axes,
+    network: ReluNetwork,
+    low: FloatArray,
+    high: FloatArray,
+    output: int,
+    pair: FloatArray | None,
+) -> None:
+    line = sample_segment(network, low, high, output=output, before=0.0, beyond=0.0)
+    x = low[0] + line.t * (high[0] - low[0])
+    axes.plot(x, line.values, color=INK, linewidth=1.6, label="f")
+    heights = np.interp(line.kinks, line.t, line.values)
+    _draw_kinks(axes, line, low[0] + line.kinks * (high[0] - low[0]), heights)
+    if pair is not None:
+        values = network(pair)[:, output]
+        axes.plot(
+            pair[:, 0],
+            values,
+            "--o",
+            color=CHORD,
+            markersize=5,
+            zorder=4,
+            label="chord from x to y",
+        )
+        _name_ends(axes, np.column_stack([pair[:, 0], values]))
+    axes.set_xlabel("input 0")
+    axes.set_ylabel("f")
+
+
+def _name_ends(axes: Axes, ends: FloatArray) -> None:
+    """Write x and y beside two points, on the sides where they are away from each other."""
+    apart = ends[1] - ends[0]
+    size = np.array([np.diff(axes.get_xlim())[0], np.diff(axes.get_ylim())[0]])
+    direction = apart / np.where(size > 0, size, 1.0)
+    direction /= max(float(np.linalg.norm(direction)), 1e-300)
+    for name, point, sign in (("x", ends[0], -1.0), ("y", ends[1], 1.0)):
+        axes.annotate(
+            name,
+            point,
+            xytext=tuple(sign * 11 * direction),
+            textcoords="offset points",
+            ha="center",
+            va="center",
+            color=INK,
+            fontsize=10,
+            fontstyle="italic",
+            fontweight="bold",
+            zorder=7,
+            bbox={
+                "boxstyle": "round,pad=0.1",
+                "facecolor": "white",
+                "edgecolor": "none",
+                "alpha": 0.75,
+            },
+        )
+
+
+def _draw_contours(
+    axes: Axes,
+    network: ReluNetwork,
+    low: FloatArray,
+    high: FloatArray,
+    output: int,
+    pair: FloatArray | None,
+    points: int = 201,
+) -> None:
+    first, second = (np.linspace(low[i], high[i], points) for i in range(2))
+    X, Y = np.meshgrid(first, second)
+    z = network.pre_activations(np.column_stack([X.ravel(), Y.ravel()]))
+    from matplotlib.collections import LineCollection  # noqa: PLC0415  (an extra)
+    from matplotlib.colors import LinearSegmentedColormap  # noqa: PLC0415  (an extra)
+
+    shades = LinearSegmentedColormap.from_list("pale", ["#fdfcf7", "#ccd7de", "#8398a8"])
+    values = z["output"][:, output].reshape(X.shape)
+    filled = axes.contourf(X, Y, values, levels=14, cmap=shades)
+    colourbar = axes.figure.colorbar(filled, ax=axes, shrink=0.85)
+    colourbar.outline.set_visible(False)
+    colourbar.ax.tick_params(colors=INK, labelsize=9)
+    colourbar.set_label("f", color=INK)
+    lines = kink_lines(network, first, second, z, output)
+    for (sign, colour, _, label), width in zip(KINDS, (0.8, 2.2), strict=True):
+        chosen = [piece for piece, bend in lines if bend == sign]
+        if chosen:
+            axes.add_collection(
+                LineCollection(chosen, colors=colour, linewidths=width, label=f"kink that {label}")
+            )
+    axes.set_xlim(low[0], high[0])
+    axes.set_ylim(low[1], high[1])
+    if pair is not None:
+        axes.plot(
+            pair[:, 0],
+            pair[:, 1],
+            "--o",
+            color=CHORD,
+            markeredgecolor=INK,
+            markersize=5,
+            linewidth=2,
+            zorder=5,
+            label="chord from x to y",
+        )
+        _name_ends(axes, pair)
+    axes.set_xlabel("input 0")
+    axes.set_ylabel("input 1")
+
+
+def figure(
+    network: ReluNetwork,
+    pair: ArrayLike,
+    *,
+    bounds: tuple[ArrayLike, ArrayLike] | None = None,
+    output: int = 0,
+    mark_pair: bool = True,
+    title: str = "",
+    inside: bool = False,
+) -> Figure:
+    """Return a figure: the function where it has one or two inputs, and the segment.
+
+    Parameters
+    ----------
+    network : ReluNetwork
+    pair : array of shape (2, inputs)
+        Ends of the segment.
+    bounds : (lower, upper), optional
+        Where to draw a function of one or two inputs; it is left out without them.
+    output : int
+    mark_pair : bool
+        Whether the pair stands for something, and is marked in the function's picture.
+    title : str
+        Heading of the whole figure.
+    inside : bool
+        Whether the bounds are the domain, which the segment's line then does not leave.
+
+    Raises
+    ------
+    MissingExtraError
+        Without matplotlib.
+    """
+    try:
+        from matplotlib.figure import Figure  # noqa: PLC0415  (an extra)
+    except ImportError:
+        raise MissingExtraError("pictures need matplotlib: pip install 'jensen[plot]'") from None
+    both = bounds is not None and network.input_size <= 2
+    drawn = Figure(figsize=(9.6, 4.3) if both else (5.4, 4.0), layout="constrained")
+    panels = drawn.subplots(1, 2 if both else 1, squeeze=False)[0]
+    if both and bounds is not None:
+        draw_function(panels[0], network, *bounds, output=output, pair=pair if mark_pair else None)
+    x, y = np.asarray(pair, dtype=np.float64)
+    draw_segment(panels[-1], network, x, y, output=output, bounds=bounds if inside else None)
+    for axes in panels:
+        _plain(axes)
+    _legend(drawn)
+    if title:
+        drawn.suptitle(title, color=INK, fontsize=11)
+    return drawn
+
+
+def save(drawn: Figure, path: str | Path) -> None:
+    """Write a figure as ``.svg``, ``.png`` or ``.pdf``.
+
+    Raises
+    ------
+    OptionError
+        For another ending.
+    """
+    file = Path(path)
+    if file.suffix.lower() not in FORMATS:
+        raise OptionError(f"{file}: pictures are written as {', '.join(FORMATS)}")
+    drawn.savefig(file, dpi=160)
+
+
+def to_svg(drawn: Figure, *, salt: str = "jensen") -> str:
+    """Return a figure as an SVG element whose ink is the page's text colour.
+
+    Parameters
+    ----------
+    drawn : matplotlib Figure
+    salt : str
+        Makes the identifiers in the element its own among several on one page.
+    """
+    import matplotlib as mpl  # noqa: PLC0415  (an extra)
+
+    stream = io.StringIO()
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": salt}):
+        drawn.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
+    text = stream.getvalue()
+    text = re.sub(r' id="[A-Za-z.]+[0-9A-Za-z]*_[0-9]+"', "", text[text.index("<svg") :])
+    return text.replace(INK, "currentColor")
+
+
+def _plain(axes: Axes) -> None:
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for spine in axes.spines.values():
+        spine.set_color(INK)
+    axes.tick_params(colors=INK, labelsize=9)
+    for text in (axes.title, axes.xaxis.label, axes.yaxis.label):
+        text.set_color(INK)

@@ -1,0 +1,99 @@
+"""Where a function of two inputs bends, and which way, in floating point: for pictures."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jensen.network.relu_network import FloatArray, ReluNetwork
+
+
+def kink_lines(
+    network: ReluNetwork,
+    first: FloatArray,
+    second: FloatArray,
+    z: dict[str, FloatArray],
+    output: int,
+) -> list[tuple[FloatArray, int]]:
+    """Return stretches of the kinks, each with the sign of the slope's change across it.
+
+    Parameters
+    ----------
+    network : ReluNetwork
+        With two inputs.
+    first, second : arrays
+        Of a grid.
+    z : mapping from block to array (points of the grid, size)
+        Pre-activations.
+    output : int
+
+    Returns
+    -------
+    list of (array (points, 2), +1, or -1 where f bends down)
+    """
+    from contourpy import contour_generator  # noqa: PLC0415  (comes with matplotlib)
+
+    shape = (len(second), len(first))
+    lines: list[FloatArray] = []
+    for block in network.blocks:
+        if block.is_relu:
+            for values in z[block.name].T:
+                if values.min() < 0 < values.max():
+                    contours = contour_generator(first, second, values.reshape(shape))
+                    lines += [np.asarray(line) for line in contours.lines(0.0)]
+    lines = [line for line in (_distinct(line) for line in lines) if len(line) > 1]
+    if not lines:
+        return []
+    starts, ends = np.vstack([n[:-1] for n in lines]), np.vstack([n[1:] for n in lines])
+    along = ends - starts
+    along /= np.abs(along).max(axis=1, keepdims=True)  # squares of tiny lengths would vanish
+    normal = np.column_stack([-along[:, 1], along[:, 0]])
+    normal /= np.linalg.norm(along, axis=1)[:, None]
+    cell = float(min(first[1] - first[0], second[1] - second[0]))
+    change = _second_difference(
+        lambda P: network(P)[:, output], (starts + ends) / 2, normal, 0.25 * cell
+    )
+    scale = max(float(np.abs(change).max()), 1e-300)
+    signs = np.where(np.abs(change) > 1e-4 * scale, np.sign(change), 0).astype(int)
+    stretches = []
+    done = 0
+    for line in lines:
+        stretches += _runs(line, signs[done : done + len(line) - 1], 1e-3 * cell)
+        done += len(line) - 1
+    return stretches
+
+
+def _distinct(line: FloatArray) -> FloatArray:
+    """Drop points that equal the one before."""
+    moved = np.any(np.diff(line, axis=0) != 0, axis=1)
+    distinct: FloatArray = line[np.concatenate([[True], moved])]
+    return distinct
+
+
+def _runs(line: FloatArray, signs: NDArray[np.int_], width: float) -> list[tuple[FloatArray, int]]:
+    """Split a line where the sign changes; leave out points that lie on straight stretches."""
+    cuts = [0, *(np.flatnonzero(np.diff(signs)) + 1), len(signs)]
+    return [
+        (_straightened(line[start : stop + 1], width), int(signs[start]))
+        for start, stop in itertools.pairwise(cuts)
+        if signs[start]
+    ]
+
+
+def _straightened(line: FloatArray, width: float) -> FloatArray:
+    """Keep the ends and those points that the line through their neighbours misses."""
+    before, here, after = line[:-2], line[1:-1], line[2:]
+    along, aside = after - before, here - before
+    area = np.abs(along[:, 0] * aside[:, 1] - along[:, 1] * aside[:, 0])
+    bent = area > width * np.maximum(np.linalg.norm(along, axis=1), 1e-300)
+    kept: FloatArray = line[np.concatenate([[True], bent, [True]])]
+    return kept
+
+
+def _second_difference(
+    f: Callable[[FloatArray], FloatArray], at: FloatArray, direction: FloatArray, step: float
+) -> FloatArray:
+    return f(at + step * direction) + f(at - step * direction) - 2 * f(at)

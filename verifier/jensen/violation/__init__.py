@@ -1,0 +1,1 @@
+"""How far from convex: worst pair and worst jump, on boxes and on all of R^n."""

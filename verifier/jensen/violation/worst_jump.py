@@ -1,0 +1,280 @@
+"""The worst gradient jump of a network on a domain, from both sides (docs/theory.md, section 9)."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from jensen.arithmetic.exact import root_to_double, to_double
+from jensen.arithmetic.rational import decimal
+from jensen.bounds.pre_activation import pre_activation_bounds
+from jensen.domains.domain import Domain, Everywhere
+from jensen.domains.working_set import lifted_network, working_set
+from jensen.errors import OptionError
+from jensen.groups.groups import group_network
+from jensen.network.relu_network import ReluNetwork
+from jensen.prover.counterexample import Point
+from jensen.prover.engines import neurons_of
+from jensen.prover.options import Options
+from jensen.violation.jump_search import JumpSearch
+from jensen_encodings.highs import Progress
+
+
+@dataclass(frozen=True)
+class JumpViolation:
+    """Proved bounds of the worst gradient jump, and the facet that shows the lower one.
+
+    Attributes
+    ----------
+    lower, upper : float
+        Across no facet of the domain does the gradient of f fall by more than ``upper``;
+        across the facet below it falls by the square root of ``exact_squared``, of which
+        ``lower`` is the double below. Units of f per unit of length in the inputs.
+    point : tuple of Fraction, length inputs, or None
+        A relative interior point of that facet; None if no facet was found to bend down.
+    normal : tuple of float
+        Its unit normal, from ``x`` to ``y``, rounded.
+    exact_squared : Fraction
+        The square of the gradient's jump there, in rational arithmetic.
+    x, y : tuple of Fraction
+        Points on both sides, ``point`` in the middle and ``y - x`` an exact normal; the
+        facet is the only one between them.
+    exact_violation : Fraction
+        ``f(point) - (f(x) + f(y)) / 2``, so ``exact_squared = (4 v)**2 / |x - y|**2``.
+    slopes : (float, float) or None
+        Of f along the normal, before and behind the facet, rounded.
+    neurons : tuple of (block name, index)
+        Neurons that kink on the facet, the lead of the group first.
+    status : str
+        ``"optimal"`` within the gap asked for, else what ended the search.
+    nodes, lps : int
+    times : mapping from stage to seconds
+    tolerance : None
+        Both bounds hold in real arithmetic.
+    """
+
+    lower: float
+    upper: float
+    point: Point | None
+    normal: tuple[float, ...]
+    exact_squared: Fraction
+    x: Point
+    y: Point
+    exact_violation: Fraction
+    slopes: tuple[float, float] | None
+    neurons: tuple[tuple[str, int], ...]
+    status: str
+    nodes: int = 0
+    lps: int = 0
+    times: Mapping[str, float] = field(default_factory=dict)
+    tolerance: None = None
+
+    @property
+    def gap(self) -> float:
+        """What is left between the bounds."""
+        return self.upper - self.lower
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON-ready record; exact numbers are strings."""
+        return {
+            "measure": "jump",
+            "lower": self.lower,
+            "upper": self.upper,
+            "point": None if self.point is None else [decimal(v) for v in self.point],
+            "point_float": None if self.point is None else [to_double(v) for v in self.point],
+            "normal": list(self.normal),
+            "exact_squared": decimal(self.exact_squared),
+            "x": [decimal(v) for v in self.x],
+            "y": [decimal(v) for v in self.y],
+            "exact_violation": decimal(self.exact_violation),
+            "slopes": None if self.slopes is None else list(self.slopes),
+            "neurons": [f"{block}[{index}]" for block, index in self.neurons],
+            "status": self.status,
+            "tolerance": self.tolerance,
+            "nodes": self.nodes,
+            "lps": self.lps,
+            "times": dict(self.times),
+        }
+
+
+def worst_jump(
+    network: ReluNetwork,
+    domain: Domain | None = None,
+    *,
+    output: int = 0,
+    time_limit: float | None = None,
+    gap: float = 1e-4,
+    progress: Callable[[Progress], None] | None = None,
+    seed: int = 0,
+) -> JumpViolation:
+    """Bound how much the gradient falls across a facet of f inside a domain.
+
+    The jump is that of f itself: where neurons of several groups kink on one hyperplane,
+    their contributions are added up. Facets on the domain's boundary do not count. On a
+    domain without interior the gradient is that along its affine hull.
+
+    Parameters
+    ----------
+    network : ReluNetwork
+    domain : Box, Polyhedron or Everywhere
+        Default: ``Everywhere()``.
+    output : int
+        Which output is f.
+    time_limit : float or None
+        Seconds; the best bounds so far are returned. So they are on Ctrl-C.
+    gap : float
+        Stop when ``upper <= lower * (1 + gap)``; a network without a bad facet needs both to be 0.
+    progress : callable, optional
+        Gets a :class:`~jensen_encodings.highs.Progress` now and then.
+    seed : int
+        Of the first look for bad facets; the bounds do not depend on it but for the gap.
+
+    Returns
+    -------
+    JumpViolation
+
+    Raises
+    ------
+    DomainError, NetworkError, OptionError
+        For a domain or an output that does not fit, or options out of range.
+
+    References
+    ----------
+    docs/theory.md, sections 4, 5 and 9.
+
+    Examples
+    --------
+    >>> net = ReluNetwork.from_layers([[[1.0], [1.0]], [[1.0, -3.0]]], [[0, -1], [0]])
+    >>> found = worst_jump(net)
+    >>> found.lower, round(found.upper, 9), found.point
+    (3.0, 3.0, (Fraction(1, 1),))
+    """
+    if not 0 < gap < math.inf:
+        raise OptionError(f"gap {gap}: a finite number > 0 is needed")
+    Options(time_limit=time_limit, seed=seed)
+    domain = Everywhere() if domain is None else domain
+    domain.check(network.input_size)
+    scalar = network.select_output(output)
+    with np.errstate(all="ignore"):
+        return _Measurement(scalar, domain, time_limit, gap, seed).run(progress)
+
+
+class _Measurement:
+    """One output on one domain."""
+
+    def __init__(
+        self,
+        network: ReluNetwork,
+        domain: Domain,
+        time_limit: float | None,
+        gap: float,
+        seed: int,
+    ) -> None:
+        self._began = time.monotonic()
+        self._deadline = None if time_limit is None else self._began + time_limit
+        self._network = network
+        self._domain = domain
+        self._gap = gap
+        self._seed = seed
+
+    def run(self, progress: Callable[[Progress], None] | None) -> JumpViolation:
+        working = working_set(self._domain, self._network.input_size)
+        if working.dim == 0:
+            return self._nothing("optimal", 0.0)
+        bounded = lifted_network(self._network) if working.lifted else self._network
+        bounds = pre_activation_bounds(bounded, *working.box)
+        net = group_network(self._network, bounds, working)
+        search = JumpSearch(
+            net, bounds, self._network, gap=self._gap, deadline=self._deadline, seed=self._seed
+        )
+        built = time.monotonic()
+        reporter = None if progress is None else _Reporter(search, progress, self._began)
+        interrupted = False
+        try:
+            search.run(reporter)
+        except KeyboardInterrupt:
+            interrupted = True
+        times = {"build": built - self._began, "search": time.monotonic() - built}
+        status = "interrupted" if interrupted else _status(search)
+        if search.worst is None:
+            return self._nothing(status, search.upper, search.nodes, search.lps, times)
+        crossing = search.worst.crossing
+        return JumpViolation(
+            lower=search.lower,
+            upper=search.upper,
+            point=crossing.middle,
+            normal=_unit(crossing.before, crossing.after),
+            exact_squared=search.worst.squared,
+            x=crossing.before,
+            y=crossing.after,
+            exact_violation=crossing.violation,
+            slopes=_slopes(self._network, crossing.before, crossing.middle, crossing.after),
+            neurons=neurons_of(net, search.worst.group),
+            status=status,
+            nodes=search.nodes,
+            lps=search.lps,
+            times=times,
+        )
+
+    def _nothing(
+        self,
+        status: str,
+        upper: float,
+        nodes: int = 0,
+        lps: int = 0,
+        times: Mapping[str, float] | None = None,
+    ) -> JumpViolation:
+        zero = Fraction(0)
+        return JumpViolation(
+            0.0, upper, None, (), zero, (), (), zero, None, (), status, nodes, lps, times or {}
+        )
+
+
+class _Reporter:
+    """Passes on the state of a search, a few times a second."""
+
+    def __init__(
+        self, search: JumpSearch, progress: Callable[[Progress], None], began: float
+    ) -> None:
+        self._search = search
+        self._progress = progress
+        self._began = began
+        self._next = 0.0
+
+    def __call__(self) -> None:
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + 0.2
+            search = self._search
+            seconds = now - self._began
+            self._progress(Progress(search.lower, search.upper, search.nodes, seconds))
+
+
+def _status(search: JumpSearch) -> str:
+    if search.is_done():
+        return "optimal"
+    return "undecided facet" if search.is_stuck() else "time limit"
+
+
+def _unit(start: Point, end: Point) -> tuple[float, ...]:
+    """Return the unit vector of ``end - start``, each component rounded."""
+    steps = [b - a for a, b in zip(start, end, strict=True)]
+    squared = sum((v * v for v in steps), Fraction(0))
+    return tuple(math.copysign(root_to_double(v * v / squared), v) if v else 0.0 for v in steps)
+
+
+def _slopes(network: ReluNetwork, x: Point, middle: Point, y: Point) -> tuple[float, float]:
+    """Return the slopes of f per unit of length from x to the middle, and from there to y."""
+    (at_x,), (at_middle,), (at_y,) = network.exact(x), network.exact(middle), network.exact(y)
+    squared = sum(((b - a) ** 2 for a, b in zip(x, y, strict=True)), Fraction(0)) / 4
+    rises = at_middle - at_x, at_y - at_middle
+    before, after = (
+        math.copysign(root_to_double(r * r / squared), -1 if r < 0 else 1) for r in rises
+    )
+    return before, after

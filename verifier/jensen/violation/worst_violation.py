@@ -1,0 +1,128 @@
+"""The worst midpoint violation on a box or on all of R^n."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from jensen.decide import verify
+from jensen.domains.domain import Box, Domain, Everywhere
+from jensen.errors import DomainError, OptionError
+from jensen.midpoint import worst_pair as midpoint
+from jensen.midpoint.worst_pair import Violation
+from jensen.network.relu_network import ReluNetwork
+from jensen.prover.verdict import Status
+from jensen.violation.recession import everywhere_violation
+from jensen_encodings.highs import Progress
+
+PROVED = "proved convex"
+PROVER_SECONDS = 10.0  # before the search begins; a quarter of a time limit at most
+
+
+def worst_violation(
+    network: ReluNetwork,
+    domain: Domain,
+    *,
+    output: int = 0,
+    time_limit: float | None = None,
+    gap: float = 1e-4,
+    engine: str = "tree",
+    threads: int | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    seed: int = 0,
+) -> Violation:
+    """Bound ``max f((x + y) / 2) - (f(x) + f(y)) / 2`` over pairs of a domain.
+
+    The prover looks first: a proof of convexity is the bound 0, a refuted facet a start.
+
+    Parameters
+    ----------
+    network : ReluNetwork
+    domain : Box or Everywhere
+        On R^n violations may be unbounded: then ``status`` is ``"unbounded"`` and
+        ``upper`` infinite.
+    output : int
+        Which output is f.
+    time_limit : float or None
+        Seconds; the best bounds so far are returned. So they are on Ctrl-C.
+    gap : float
+        Stop when ``upper - lower <= gap * lower``, or both are 0 within rounding.
+    engine : str
+        ``"tree"``: a branch and bound whose ``upper`` holds in real arithmetic.
+        ``"milp"``: the midpoint program by HiGHS, up to its tolerance; on a box.
+    threads : int, optional
+        Of engine tree; all processors by default, up to 4. Or of HiGHS, for engine milp; 1.
+    progress : callable, optional
+        Gets a :class:`~jensen_encodings.highs.Progress` now and then.
+    seed : int
+
+    Raises
+    ------
+    DomainError, NetworkError, OptionError
+        For a polyhedron, a domain or an output that does not fit, or options out of range.
+    SolverError
+        If HiGHS fails.
+
+    References
+    ----------
+    docs/theory.md, sections 6 and 10.
+
+    Examples
+    --------
+    >>> net = ReluNetwork.from_layers([[[1.0], [1.0]], [[1.0, -1.0]]], [[0, -1], [0]])
+    >>> round(worst_violation(net, Everywhere()).upper, 4)
+    0.5
+    """
+    check_supported(domain)
+    midpoint.check_gap(gap)
+    if engine != "tree" and not isinstance(domain, Box):
+        raise OptionError(f"engine {engine} needs a box: the program's big-M are its bounds")
+    began = time.monotonic()
+    start = None
+    if engine == "tree":
+        limit = PROVER_SECONDS if time_limit is None else min(PROVER_SECONDS, time_limit / 4)
+        try:
+            verdict = verify(network, domain, output=output, time_limit=max(limit, 1e-3), seed=seed)
+        except KeyboardInterrupt:
+            time_limit = 0.0  # what is known at once
+        else:
+            if verdict.status is Status.CONVEX:
+                return _no_violation(network, domain, time.monotonic() - began)
+            if verdict.counterexample is not None:
+                start = verdict.counterexample.x, verdict.counterexample.y
+    spent = time.monotonic() - began
+    limits: dict[str, Any] = {
+        "output": output,
+        "time_limit": None if time_limit is None else max(0.0, time_limit - spent),
+        "gap": gap,
+        "threads": threads,
+        "progress": progress,
+        "seed": seed,
+    }
+    if isinstance(domain, Box):
+        found = midpoint.worst_violation(network, domain, engine=engine, start=start, **limits)
+    else:
+        found = everywhere_violation(network, **limits)
+    return replace(found, times={"prover": spent, **found.times}) if start else found
+
+
+def _no_violation(network: ReluNetwork, domain: Domain, seconds: float) -> Violation:
+    lower = np.zeros(network.input_size)
+    if isinstance(domain, Box):
+        lower, _ = domain.bounds(network.input_size)
+    point = tuple(Fraction(float(v)) for v in lower)
+    return Violation(0.0, 0.0, point, point, Fraction(0), PROVED, times={"prover": seconds})
+
+
+def check_supported(domain: Domain) -> None:
+    """Raise :class:`DomainError` for a polyhedron."""
+    if not isinstance(domain, Box | Everywhere):
+        raise DomainError(
+            "the midpoint violation is measured on a box or everywhere; "
+            "on a polyhedron there is the measure jump"
+        )
