@@ -142,6 +142,13 @@ class JumpProblem:
         self.magnitude = float(magnitudes[-1].max(initial=0.0))
         return exact
 
+    def start(self, level: int) -> FloatArray | None:
+        """Return the jump that arrives at a level's units from the group itself, rounded.
+
+        None if the level does not read the group.
+        """
+        return self._start[level][0] if level in self._start else None
+
     # ------------------------------------------------------------------- bounding
 
     def bound(

@@ -1,319 +1,422 @@
-"""The joint program of one group: J over the relaxed kink (docs/theory.md, section 11)."""
+"""The joint program of one group: its jump over the relaxed kink (docs/theory.md, section 11).
+
+Variables are y, a value h for every unit in front that changes sign on the kink, a state a
+in [0, 1] for every unit behind whose state matters to J, and a product g = a U where
+the jump U that arrives at such a unit depends on other states:
+
+    minimise J(a, g)
+    z_g = 0,  domain
+    h >= 0,  h >= z,  h <= s z + t                               units without a state
+    h >= 0,  h >= z,  h <= u a,  h <= z - l (1 - a)              units with h and a state
+    z <= u a,  z >= l (1 - a)                                    units with a state only
+    g <= M a,  g >= m a,  g <= U - m (1 - a),  g >= U - M (1 - a)    products, U in [m, M]
+
+with bounds l, u of z on the kink. Every point of the kink with every pattern that is
+compatible with it satisfies all rows, so that a proved bound >= 0 of the optimum, or a proof
+that there is no point, closes all patterns at once. Rows are doubles, their sides are moved
+outward by what rounding may have cost. A unit is fixed by bounds alone: its a, or
+``h = z``, or ``h = 0``.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import highspy
 import numpy as np
+from numpy.typing import NDArray
 
-from jensen.groups import SOURCE, GroupedNetwork
-from jensen.intervals import SAFETY, SUBNORMAL, UNIT, rounding_factor
-from jensen.jump import FREE, OFF, ON, JumpProblem, JumpState
-from jensen.network import FloatArray
-from jensen_encodings.lp import QuietHighs
+from jensen.arithmetic.intervals import SAFETY, SUBNORMAL, UNIT, rounding_factor
+from jensen.groups.forms import Row
+from jensen.groups.groups import GroupedNetwork
+from jensen.groups.jump import FREE, ON, Activations, JumpProblem, JumpState
+from jensen.network.relu_network import FloatArray
+from jensen.prover.dual_bound import LinearProgram
+from jensen.prover.joint_forms import JointForms
+from jensen.prover.kink_bounds import Ranges
+from jensen.prover.pieces import Piece
+from jensen_encodings.bounded import BoundedProgram, BoundedStatus
+
+FRACTION = 1e-7  # distance from 0 and 1, times weight, below which a state counts as decided
+GAP = 1e-9  # the same for the distance of h from relu(z)
 
 Unit = tuple[int, int]
+BoolArray = NDArray[np.bool_]
 
 
-class Program:
-    """min cost x + shift, row_lower <= A x <= row_upper, lower <= x <= upper; bounded columns."""
+@dataclass(frozen=True, eq=False)
+class JointSolution:
+    """What one program says.
 
-    def __init__(self, cost, shift, A, row_lower, row_upper, lower, upper):
-        self.A, self.cost, self.shift = A, cost, shift
-        self.row_lower, self.row_upper = row_lower, row_upper
-        self.lower, self.upper = lower, upper
-        h = self.highs = QuietHighs()
-        for o, v in {"threads": 1, "presolve": "off", "solver": "simplex",
-                     "simplex_strategy": 1, 
-                     "simplex_scale_strategy": 0,
-                     "dual_simplex_cost_perturbation_multiplier": 0.0,
-                     }.items():
-            h.setOptionValue(o, v)
-        lp = highspy.HighsLp()
-        rows, columns = A.shape
-        lp.num_col_, lp.num_row_ = columns, rows
-        lp.col_cost_ = cost
-        lp.col_lower_, lp.col_upper_ = lower, upper
-        lp.row_lower_, lp.row_upper_ = row_lower, row_upper
-        ri, ci = np.nonzero(A)
-        lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
-        lp.a_matrix_.start_ = np.searchsorted(ri, np.arange(rows + 1)).astype(np.int32)
-        lp.a_matrix_.index_ = ci.astype(np.int32)
-        lp.a_matrix_.value_ = A[ri, ci]
-        h.passModel(lp)
-        self.solves = 0
-        self.iters=0
-        self.size = np.abs(A)
+    Attributes
+    ----------
+    bound : float
+        Proved: J is at least this wherever the program has a point; infinite if it has none.
+    x : array (columns,) or None
+        The solver's optimum.
+    multipliers : array (rows,)
+        Those that prove the bound.
+    """
 
-    def set_column(self, j, lo, hi):
-        if self.lower[j] != lo or self.upper[j] != hi:
-            self.lower[j], self.upper[j] = lo, hi
-            self.highs.changeColBounds(j, lo, hi)
-
-    def set_row(self, i, lo, hi):
-        if self.row_lower[i] != lo or self.row_upper[i] != hi:
-            self.row_lower[i], self.row_upper[i] = lo, hi
-            self.highs.changeRowBounds(i, lo, hi)
-
-    def set_cost(self, cost):
-        self.cost = cost
-        self.highs.changeColsCost(len(cost), np.arange(len(cost), dtype=np.int32), cost)
-
-    def run(self, target=np.inf):
-        """Return (proved lower bound, x or None)."""
-        h = self.highs
-        h.setOptionValue("objective_bound", float(target - self.shift) if np.isfinite(target) else highspy.kHighsInf)
-        h.run()
-        self.solves += 1
-        self.iters += h.getInfo().simplex_iteration_count
-        status = h.getModelStatus()
-        sol = h.getSolution()
-        x = None
-        best = -np.inf
-        if sol.dual_valid:
-            y = np.array(sol.row_dual)
-            best = self.bound(y)
-        if status == highspy.HighsModelStatus.kOptimal:
-            x = np.array(sol.col_value)
-        elif status == highspy.HighsModelStatus.kInfeasible:
-            _, found, ray = h.getDualRay()
-            if found:
-                ray = np.array(ray)
-                ray /= np.abs(ray).max()
-                if self.bound(ray, False) > 0 or self.bound(-ray, False) > 0:
-                    best = np.inf
-        return best, x, status
-
-    def bound(self, y, cost=True):
-        y = np.where((y > 0) & (self.row_lower == -np.inf), 0.0, np.where((y < 0) & (self.row_upper == np.inf), 0.0, y))
-        c = self.cost if cost else 0.0
-        reduced = c - y @ self.A
-        side = np.where(y > 0, self.row_lower, np.where(y < 0, self.row_upper, 0.0))
-        reach = np.maximum(np.abs(self.lower), np.abs(self.upper))
-        low = np.where(reduced > 0, self.lower, self.upper)
-        terms = reduced * low
-        value = y @ side + terms.sum()
-        f = rounding_factor(len(y) + len(reduced) + 8)
-        err = f * (np.abs(y) @ np.abs(side) + (np.abs(y) @ self.size + np.abs(c)) @ reach) + 1e-290
-        total = value - SAFETY * err
-        if cost:
-            total = total + self.shift - UNIT * 4 * abs(self.shift)
-        return np.nextafter(total, -np.inf)
-
-
-class Forms:
-    """Forms of z over columns (1 + width), with a bound of their rounding error over the columns' box."""
-
-    def __init__(self, net, group, lo, hi, piece, needed):
-        self.net, self.group, self.lo, self.hi, self.piece = net, group, lo, hi, piece
-        self.h = {}
-        dim = len(piece.lower)
-        count = dim
-        for k in sorted(needed):
-            kink = net.levels[k].kink & needed[k] & (lo[k] < 0) & (hi[k] > 0)
-            for u in np.flatnonzero(kink):
-                if (k, int(u)) != group:
-                    self.h[k, int(u)] = count
-                    count += 1
-        self.width = count
-        self.dim = dim
-        self.forms, self.errors = {}, {}
-        self.reach = np.concatenate([[1.0], piece.reach, *[[hi[k][u]] for k, u in self.h]])
-        for k in range(net.output_level):
-            if k in needed or True:
-                self._level(k)
-
-    def _level(self, k):
-        net = self.net
-        lv = net.levels[k]
-        F = np.zeros((lv.size, 1 + self.width))
-        F[:, 0] = lv.bias
-        mag = np.abs(lv.bias)
-        err = np.zeros(lv.size)
-        terms = 8
-        for s, sl in lv.slopes.items():
-            if s == SOURCE:
-                F[:, 1:1 + self.dim] += sl.on
-                mag = mag + np.abs(sl.on) @ self.piece.reach
-                terms += self.dim
-                continue
-            src = net.levels[s]
-            l, u = self.lo[s], self.hi[s]
-            on = ~src.kink | (l >= 0)
-            off = ~on & (u <= 0)
-            free = ~on & ~off
-            gz = np.zeros(src.size, bool)
-            if s == self.group[0]:
-                gz[self.group[1]] = True
-            P = np.where(on, sl.on, 0.0) if sl.off is None else np.where(on, sl.on, sl.off)
-            P = np.where(gz, 0.0, P)
-            F += P @ self.forms[s]
-            r = np.maximum(np.abs(l), np.abs(u))
-            mag = mag + np.abs(P) @ (np.abs(self.forms[s]) @ self.reach)
-            err += np.abs(P) @ self.errors[s]
-            terms += src.size
-            for c in np.flatnonzero(free & ~gz):
-                j = self.h.get((s, int(c)))
-                if j is None: continue
-                d = sl.on[:, c] if sl.off is None else sl.on[:, c] - sl.off[:, c]
-                F[:, 1 + j] += d
-                mag = mag + (np.abs(sl.on[:, c]) + (0 if sl.off is None else np.abs(sl.off[:, c]))) * u[c]
-        err = SAFETY * (err + rounding_factor(terms) * mag) + SUBNORMAL * 8 * (terms + self.reach.sum())
-        self.forms[k], self.errors[k] = F, err
+    bound: float
+    x: FloatArray | None
+    multipliers: FloatArray
 
 
 class JointProgram:
-    def __init__(self, net: GroupedNetwork, group: Unit, jump: JumpProblem, state: JumpState, acts, lo, hi, piece):
-        self.net, self.group, self.jump, self.lo, self.hi, self.piece = net, group, jump, lo, hi, piece
-        self.acts = acts
-        supports = jump.supports
-        # units whose state matters
-        matters = {}
-        pull = jump.slopes_behind()
-        for i, (k, units) in enumerate(supports[:-1]):
-            free = (acts[k][units] == FREE)
-            lowp, highp = pull[i]
-            ul, uu = state.lower[i], state.upper[i]
-            reach = np.maximum(np.abs(ul), np.abs(uu)) * np.maximum(np.abs(lowp), np.abs(highp))
-            m = free & (reach > 0)
-            for u in units[m]:
-                matters[k, int(u)] = None
-        needed = {}
-        for k, u in [*matters, group]:
-            needed.setdefault(k, np.zeros(net.levels[k].size, bool))[u] = True
-        for k in range(net.output_level - 1, -1, -1):
-            if k not in needed: continue
-            rows = needed[k]
-            for s, sl in net.levels[k].slopes.items():
-                if s == SOURCE: continue
-                used = (sl.on[rows] != 0).any(axis=0)
-                if sl.off is not None: used |= (sl.off[rows] != 0).any(axis=0)
-                if s == group[0]: used[group[1]] = False
-                needed[s] = needed.get(s, np.zeros(net.levels[s].size, bool)) | used
-        # h variables only for units that feed something needed
-        feeds = {}
-        for k, rows in needed.items():
-            for s, sl in net.levels[k].slopes.items():
-                if s == SOURCE: continue
-                used = (sl.on[rows] != 0).any(axis=0)
-                if sl.off is not None: used |= (sl.off[rows] != 0).any(axis=0)
-                feeds[s] = feeds.get(s, np.zeros(net.levels[s].size, bool)) | used
-        f = self.forms = Forms(net, group, lo, hi, piece, feeds)
-        col = f.width
-        self.a = {}
-        for key in matters:
-            self.a[key] = col; col += 1
-        # jump forms
-        self.G = {}
-        jf, je = [], []
-        starts = jump._start
-        self.Ubounds = {}
-        # first count G columns
-        const = []
-        for i, (k, units) in enumerate(supports):
-            const.append(state.lower[i] == state.upper[i])
-        for i, (k, units) in enumerate(supports[:-1]):
-            for p, u in enumerate(units):
-                if (k, int(u)) in self.a and not (i == 0 or self._constant(i)[p]):
-                    self.G[k, int(u)] = col; col += 1
-        self.width = col
-        dim = f.dim
-        lower = np.zeros(col); upper = np.ones(col)
-        lower[:dim], upper[:dim] = piece.lower, piece.upper
-        for (k, u), j in f.h.items():
-            upper[j] = hi[k][u]
-        reach = np.ones(1 + col)
-        rowsA, rlo, rhi = [], [], []
-        self.row = {}
-        def add(key, coefs, lo_, hi_):
-            self.row[key] = len(rowsA)
-            rowsA.append(coefs); rlo.append(lo_); rhi.append(hi_)
-        # group row
-        F, e = f.forms[group[0]][group[1]], f.errors[group[0]][group[1]]
-        r = np.zeros(col); r[:f.width] = F[1:]
-        e = e + 4*UNIT*abs(F[0])
-        add(("group",) + group, r, -F[0] - e, -F[0] + e)
-        for i in range(len(piece.rows)):
-            r = np.zeros(col); r[:dim] = piece.rows[i]
-            add(("domain", 0, i), r, -np.inf, piece.limits[i])
-        for (k, u), j in f.h.items():
-            F, e = f.forms[k][u], f.errors[k][u] + 4*UNIT*abs(f.forms[k][u][0])
-            l, uu = lo[k][u], hi[k][u]
-            r = np.zeros(col); r[:f.width] = F[1:]; r[j] -= 1.0
-            add(("above", k, u), r, -np.inf, -F[0] + e)
-            a = self.a.get((k, u))
-            if a is None:
-                s = min(max(uu / (uu - l), 0.0), 1.0)
-                t = max(-s * l, uu * (1 - s)) * (1 + 8 * UNIT) + SUBNORMAL
-                r = np.zeros(col); r[:f.width] = -s * F[1:]; r[j] += 1.0
-                add(("below", k, u), r, -np.inf, (s * F[0] + t) + 2 * e + 8 * UNIT * (abs(F) @ np.concatenate([[1],np.maximum(abs(lower),abs(upper))[:f.width]]) + t))
-            else:
-                r = np.zeros(col); r[j] = 1.0; r[a] = -uu
-                add(("on", k, u), r, -np.inf, 0.0)
-                r = np.zeros(col); r[:f.width] = -F[1:]; r[j] += 1.0; r[a] = -l
-                add(("off", k, u), r, -np.inf, F[0] - l + e + 4*UNIT*abs(l))
-        for (k, u), a in self.a.items():
-            if (k, u) in f.h: continue
-            F, e = f.forms[k][u], f.errors[k][u] + 4*UNIT*abs(f.forms[k][u][0])
-            l, uu = lo[k][u], hi[k][u]
-            r = np.zeros(col); r[:f.width] = F[1:]; r[a] = -uu
-            add(("on", k, u), r, -np.inf, -F[0] + e)
-            r = np.zeros(col); r[:f.width] = -F[1:]; r[a] = -l
-            add(("off", k, u), r, -np.inf, F[0] - l + e + 4*UNIT*abs(l))
-        # jump
-        U = {}
-        for i, (k, units) in enumerate(supports):
-            lv = net.levels[k]
-            J = np.zeros((len(units), 1 + col)); err = np.zeros(len(units)); mag = np.zeros(len(units)); terms = 8
-            if k in starts:
-                J[:, 0] = starts[k][0][units]; mag += np.abs(J[:, 0])
-            for s, sl in lv.slopes.items():
-                if s not in U: continue
-                cols = dict_units[s]
-                Us, Ue, Ur = U[s]
-                for p, c in enumerate(cols):
-                    on = sl.on[units, c]; off = np.zeros(len(units)) if sl.off is None else sl.off[units, c]
-                    if not on.any() and not off.any(): continue
-                    key = (s, int(c)); act = acts[s][c]
-                    g = np.zeros(1 + col)
-                    d = on - off
-                    if not net.levels[s].kink[c] or act == ON:
-                        J += np.outer(on, Us[p]); err += abs(on) * Ue[p]; mag += abs(on) * Ur[p]
-                    elif act == OFF:
-                        J += np.outer(off, Us[p]); err += abs(off) * Ue[p]; mag += abs(off) * Ur[p]
-                    elif key in self.G:
-                        J += np.outer(off, Us[p]); J[:, 1 + self.G[key]] += d
-                        err += abs(off) * Ue[p]; mag += (abs(on) + abs(off)) * Ur[p]
-                    elif key in self.a:
-                        J += np.outer(off, Us[p]); J[:, 1 + self.a[key]] += d * Us[p][0]
-                        err += (abs(on) + abs(off)) * Ue[p]; mag += (abs(on) + abs(off)) * Ur[p]
-                    else:
-                        # does not matter to the output
-                        pass
-                    terms += 4
-            dict_units = locals().get('dict_units', {}); dict_units[k] = units
-            err = SAFETY * (err + rounding_factor(terms) * mag) + SUBNORMAL * terms * 8
-            ur = np.maximum(np.abs(state.lower[i]), np.abs(state.upper[i])) if len(units) else np.zeros(0)
-            U[k] = (J, err, ur)
-            for p, c in enumerate(units):
-                key = (k, int(c))
-                if key in self.G:
-                    m, M = state.lower[i][p], state.upper[i][p]
-                    g, a = self.G[key], self.a[key]
-                    lower[g], upper[g] = min(m, 0.0), max(M, 0.0)
-                    e = err[p] + 8 * UNIT * (abs(J[p, 0]) + abs(m) + abs(M))
-                    r = np.zeros(col); r[g] = 1.0; r[a] = -M; add(("mc1",) + key, r, -np.inf, 0.0)
-                    r = np.zeros(col); r[g] = -1.0; r[a] = m; add(("mc2",) + key, r, -np.inf, 0.0)
-                    # G <= U - m (1 - a):  G - U - m a <= -m
-                    r = -J[p, 1:].copy(); r[g] += 1.0; r[a] += -m; add(("mc3",) + key, r, -np.inf, J[p, 0] - m + e)
-                    # G >= U - M (1 - a):  U - G + M a <= M
-                    r = J[p, 1:].copy(); r[g] -= 1.0; r[a] += M; add(("mc4",) + key, r, -np.inf, M - J[p, 0] + e)
-        J, err, _ = U[supports[-1][0]]
-        cost = J[0, 1:].copy(); shift = J[0, 0] - 2 * err[0]
-        self.score = np.abs(cost)
-        A = np.array(rowsA)
-        self.program = Program(cost, shift, A, np.array(rlo), np.array(rhi), lower, upper)
+    """Programs of one group over one piece, which differ in the units that are fixed.
 
-    def _constant(self, i):
-        return np.zeros(len(self.jump.supports[i][1]), bool)
+    Parameters
+    ----------
+    net : GroupedNetwork
+    group : (level, unit)
+    jump : JumpProblem
+        The group's.
+    state : JumpState
+        Intervals of the jump under the activations.
+    activations : sequence of int8 arrays
+        Those that the ranges decide strictly; the group itself is free.
+    ranges : Ranges
+        Bounds on the kink.
+    piece : Piece
+
+    Attributes
+    ----------
+    states : dict from unit to the column of its a
+    h : dict from unit to the column of its h
+    rows : list of Row
+        What each row says, for a certificate.
+    lps : int
+        Programs solved so far.
+    """
+
+    def __init__(
+        self,
+        net: GroupedNetwork,
+        group: Unit,
+        jump: JumpProblem,
+        state: JumpState,
+        activations: Activations,
+        ranges: Ranges,
+        piece: Piece,
+    ) -> None:
+        self._net, self._group, self._ranges, self._piece = net, group, ranges, piece
+        self._jump, self._state, self._activations = jump, state, activations
+        matter = _mattering(net, jump, state, activations)
+        wanted = {k: mask.copy() for k, mask in matter.items()}
+        own = wanted.setdefault(group[0], np.zeros(net.levels[group[0]].size, dtype=bool))
+        own[group[1]] = True
+        self._forms = JointForms(net, group, ranges, piece, wanted)
+        self.dim = self._forms.dim
+        self.h = self._forms.h
+        units = [(k, u) for k in sorted(matter) for u in np.flatnonzero(matter[k]).tolist()]
+        self.states = {unit: self._forms.width + i for i, unit in enumerate(units)}
+        self._products: dict[Unit, int] = {}
+        self._width = self._forms.width + len(units)
+        self._arriving = self._jump_forms()
+        self.rows: list[Row] = []
+        self._assemble()
+        self.lps = 0
+
+    # --------------------------------------------------------------------- solving
+
+    def fix(self, unit: Unit, on: bool | None) -> None:
+        """Fix a unit's state, or free it again (None)."""
+        data = self._data
+        if unit in self.states:
+            sides = (0.0, 1.0) if on is None else (float(on), float(on))
+            self._set_column(self.states[unit], *sides)
+            return
+        top = 0.0 if on is False else float(self._ranges.upper[unit[0]][unit[1]])
+        self._set_column(self.h[unit], 0.0, top)
+        row, slack = self._above[unit]
+        low = data.row_upper[row] - slack if on else -np.inf
+        if data.row_lower[row] != low:
+            data.row_lower[row] = low
+            self._solver.set_row(row, low, float(data.row_upper[row]))
+
+    def _set_column(self, column: int, lower: float, upper: float) -> None:
+        data = self._data
+        if data.lower[column] != lower or data.upper[column] != upper:
+            data.lower[column], data.upper[column] = lower, upper
+            self._solver.set_column(column, lower, upper)
+
+    def solve(self, target: float, deadline: float | None) -> JointSolution:
+        """Bound J from below under the units fixed; stop once the bound passes the target."""
+        self.lps += 1
+        data = self._data
+        found = self._solver.solve(target - data.shift, deadline)
+        x = found.x if found.status is BoundedStatus.OPTIMAL else None
+        best, used = -np.inf, np.empty(0)
+        if found.multipliers.size:
+            best, used = data.least(found.multipliers), found.multipliers
+        if found.status is BoundedStatus.INFEASIBLE and found.ray.size:
+            ray = found.ray / np.abs(found.ray).max(initial=1e-300)
+            for sign in (1.0, -1.0):
+                if data.least(sign * ray, with_cost=False) > 0:
+                    return JointSolution(np.inf, None, sign * ray)
+        return JointSolution(best, x, used)
+
+    def value(self, x: FloatArray) -> float:
+        """Return J at a solution, in floating point."""
+        return float(self._data.cost @ x + self._data.shift)
+
+    # ------------------------------------------------------------------- branching
+
+    def branching_unit(self, x: FloatArray, fixed: dict[Unit, bool]) -> tuple[Unit, bool] | None:
+        """Return the unit whose relaxation is furthest off, and the state that x is closer to.
+
+        States come before values: the one that can move J most, times its distance
+        from 0 and 1. None if x satisfies everything exactly, up to tolerance.
+        """
+        best: tuple[float, Unit, bool] | None = None
+        for unit, column in self.states.items():
+            if unit not in fixed:
+                share = x[column]
+                score = self._weight[unit] * min(share, 1.0 - share)
+                if score > FRACTION * self._scale and (best is None or score > best[0]):
+                    best = score, unit, bool(share >= 0.5)
+        if best is not None:
+            return best[1], best[2]
+        for unit, column in self.h.items():
+            if unit not in fixed:
+                form = self._forms.forms[unit[0]][unit[1]]
+                z = form[0] + form[1:] @ x[: self._forms.width]
+                gap = abs(x[column] - max(z, 0.0)) * self._value_weight[unit]
+                if gap > GAP * self._scale and (best is None or gap > best[0]):
+                    best = gap, unit, bool(z > 0)
+        return None if best is None else (best[1], best[2])
+
+    # ------------------------------------------------------------------ assembling
+
+    def _jump_forms(self) -> list[tuple[FloatArray, FloatArray]]:
+        """Return, per support level, forms of the arriving jump and bounds of their errors.
+
+        Products get their columns on the way.
+        """
+        net, supports = self._net, self._jump.supports
+        found: list[tuple[FloatArray, FloatArray]] = []
+        place = {k: i for i, (k, _) in enumerate(supports)}
+        # at most every state has a product
+        most = 1 + self._width + len(self.states)
+        reaches = np.ones(most)
+        reaches[: 1 + self._forms.width] = 0.0  # y and h take no part
+        reaches[0] = 1.0
+        for k, units in supports:
+            total = np.zeros((len(units), most))
+            error = np.zeros(len(units))
+            size = np.zeros(len(units))
+            terms = 16
+            start = self._jump.start(k)
+            if start is not None:
+                total[:, 0] += start[units]
+                size += np.abs(start[units])
+            for source, slopes in net.levels[k].slopes.items():
+                if source not in place or source == k:
+                    continue
+                i = place[source]
+                columns = supports[i][1]
+                on = slopes.on[np.ix_(units, columns)]
+                off = np.zeros_like(on) if slopes.off is None else slopes.off[np.ix_(units, columns)]
+                act = np.where(net.levels[source].kink, self._activations[source], ON)[columns]
+                forms, errors = found[i]
+                passed = np.where(act == ON, on, off)
+                total += passed @ forms
+                both = np.abs(on) + np.abs(off)
+                reach = np.maximum(np.abs(self._state.lower[i]), np.abs(self._state.upper[i]))
+                error += both @ errors
+                size += 2 * both @ (reach + np.abs(forms) @ reaches)
+                terms += 4 * len(columns)
+                for p in np.flatnonzero(act == FREE).tolist():
+                    unit = (source, int(columns[p]))
+                    if unit in self._products:
+                        total[:, 1 + self._products[unit]] += (on - off)[:, p]
+                    elif unit in self.states:
+                        total[:, 1 + self.states[unit]] += (on - off)[:, p] * forms[p, 0]
+            error = SAFETY * (error + rounding_factor(terms) * size) + SUBNORMAL * 8 * terms
+            for p, u in enumerate(units.tolist()):
+                if (k, u) in self.states and total[p, 1:].any():
+                    self._products[k, u] = self._width
+                    ends = self._state.lower[place[k]][p], self._state.upper[place[k]][p]
+                    reaches[1 + self._width] = max(abs(ends[0]), abs(ends[1]))
+                    self._width += 1
+            found.append((total, error))
+        return [(total[:, : 1 + self._width], error) for total, error in found]
+
+    def _assemble(self) -> None:
+        """Build the program: columns, rows, objective, and the weights for branching."""
+        forms, ranges = self._forms, self._ranges
+        lower, upper = np.zeros(self._width), np.ones(self._width)
+        lower[: self.dim], upper[: self.dim] = self._piece.lower, self._piece.upper
+        for (k, u), column in self.h.items():
+            upper[column] = ranges.upper[k][u]
+        builder = _Rows(self._width)
+        form, error = forms.forms[self._group[0]][self._group[1]], self._error(self._group)
+        builder.add(Row("group", *self._group), form[1:], -form[0] - error, -form[0] + error)
+        for i, row in enumerate(self._piece.rows):
+            number = self._piece.numbers[i]
+            builder.add(Row("domain", 0, number), row, -np.inf, self._piece.limits[i])
+        self._above: dict[Unit, tuple[int, float]] = {}
+        for unit in self.h:
+            self._add_value(builder, unit)
+        for unit in self.states:
+            if unit not in self.h:
+                self._add_state(builder, unit)
+        for unit, column in self._products.items():
+            lower[column], upper[column] = self._add_product(builder, unit)
+        self.rows = builder.names
+        objective, rounding = self._arriving[-1]
+        cost = np.zeros(self._width)
+        shift = 0.0
+        if len(objective):
+            cost[: objective.shape[1] - 1] = objective[0, 1:]
+            shift = float(np.nextafter(objective[0, 0] - rounding[0], -np.inf))
+        self._data = LinearProgram(cost, shift, *builder.arrays(), lower, upper)
+        self._solver = BoundedProgram(
+            cost, self._data.A, self._data.row_lower, self._data.row_upper, lower, upper
+        )
+        self._weigh()
+
+    def _error(self, unit: Unit) -> float:
+        """Bound how far a unit's form is off, its constant moved to the other side included."""
+        k, u = unit
+        constant = abs(self._forms.forms[k][u][0])
+        return float(SAFETY * self._forms.errors[k][u] + 4 * UNIT * constant)
+
+    def _add_value(self, builder: _Rows, unit: Unit) -> None:
+        """Add the rows of a unit with a variable h."""
+        k, u = unit
+        form, error = self._forms.forms[k][u], self._error(unit)
+        low, high = float(self._ranges.lower[k][u]), float(self._ranges.upper[k][u])
+        column = self.h[unit]
+        above = builder.row(form[1:])
+        above[column] -= 1.0
+        self._above[unit] = (len(builder.names), 4 * error + 4 * SUBNORMAL)
+        builder.add(Row("above", k, u), above, -np.inf, -form[0] + error)
+        if unit in self.states:
+            state = self.states[unit]
+            on = builder.row()
+            on[column], on[state] = 1.0, -high
+            builder.add(Row("on", k, u), on, -np.inf, 0.0)
+            off = builder.row(-form[1:])
+            off[column] += 1.0
+            off[state] -= low
+            limit = form[0] - low + error + 4 * UNIT * (abs(low) + abs(form[0]))
+            builder.add(Row("off", k, u), off, -np.inf, limit)
+            return
+        slope = min(max(high / (high - low), 0.0), 1.0)
+        # any slope is valid with the offset that lifts the line over both ends
+        lift = max(-slope * low, high * (1.0 - slope)) * (1.0 + 8 * UNIT) + 2 * SUBNORMAL
+        below = builder.row(-slope * form[1:])
+        below[column] += 1.0
+        size = float(np.abs(form) @ self._forms.reach) + lift
+        limit = slope * form[0] + lift + 2 * error + 8 * UNIT * size
+        builder.add(Row("below", k, u), below, -np.inf, limit)
+
+    def _add_state(self, builder: _Rows, unit: Unit) -> None:
+        """Add the rows of a unit whose state matters but whose value does not."""
+        k, u = unit
+        form, error = self._forms.forms[k][u], self._error(unit)
+        low, high = float(self._ranges.lower[k][u]), float(self._ranges.upper[k][u])
+        on = builder.row(form[1:])
+        on[self.states[unit]] -= high
+        builder.add(Row("on", k, u), on, -np.inf, -form[0] + error)
+        off = builder.row(-form[1:])
+        off[self.states[unit]] -= low
+        limit = form[0] - low + error + 4 * UNIT * (abs(low) + abs(form[0]))
+        builder.add(Row("off", k, u), off, -np.inf, limit)
+
+    def _add_product(self, builder: _Rows, unit: Unit) -> tuple[float, float]:
+        """Add the rows of a product ``g = a U``; return the bounds of g."""
+        k, u = unit
+        index = next(i for i, (level, _) in enumerate(self._jump.supports) if level == k)
+        p = int(np.flatnonzero(self._jump.supports[index][1] == u)[0])
+        low, high = float(self._state.lower[index][p]), float(self._state.upper[index][p])
+        forms, errors = self._arriving[index]
+        form, error = forms[p], float(errors[p])
+        error = SAFETY * error + 8 * UNIT * (abs(form[0]) + abs(low) + abs(high)) + SUBNORMAL
+        product, state = self._products[unit], self.states[unit]
+        for sign, end, kinds in ((1.0, high, "ad"), (-1.0, low, "bc")):
+            # sign g <= sign end a
+            most = builder.row()
+            most[product], most[state] = sign, -sign * end
+            builder.add(Row(f"product {kinds[0]}", k, u), most, -np.inf, 0.0)
+        for sign, end, kind in ((1.0, low, "c"), (-1.0, high, "d")):
+            # sign g <= sign U - sign end (1 - a)
+            row = builder.row(-sign * form[1:])
+            row[product] += sign
+            row[state] -= sign * end
+            limit = sign * form[0] - sign * end + error
+            builder.add(Row(f"product {kind}", k, u), row, -np.inf, limit)
+        return min(low, 0.0), max(high, 0.0)
+
+    def _weigh(self) -> None:
+        """Note how much each state can move J, and how much depends on each value."""
+        pull = self._jump.slopes_behind()
+        self._weight = dict.fromkeys(self.states, 0.0)
+        for i, (k, units) in enumerate(self._jump.supports[:-1]):
+            low, high = pull[i]
+            reach = np.maximum(np.abs(self._state.lower[i]), np.abs(self._state.upper[i]))
+            moved = reach * np.maximum(np.abs(low), np.abs(high))
+            for p, u in enumerate(units.tolist()):
+                if (k, u) in self._weight:
+                    self._weight[k, u] = float(moved[p])
+        self._scale = max(self._weight.values(), default=1.0) or 1.0
+        needs = {k: np.zeros(self._net.levels[k].size) for k in self._forms.needed}
+        for (k, u), weight in self._weight.items():
+            needs[k][u] += weight
+        needs[self._group[0]][self._group[1]] += self._scale
+        for k in sorted(needs, reverse=True):
+            for source, slopes in self._net.levels[k].slopes.items():
+                if source in needs:
+                    needs[source] += needs[k] @ slopes.size
+        self._value_weight = {(k, u): float(needs[k][u]) for k, u in self.h}
+
+
+class _Rows:
+    """Rows that are collected one by one."""
+
+    def __init__(self, width: int) -> None:
+        self._width = width
+        self._rows: list[FloatArray] = []
+        self._lower: list[float] = []
+        self._upper: list[float] = []
+        self.names: list[Row] = []
+
+    def row(self, coefficients: FloatArray | None = None) -> FloatArray:
+        """Return a new row that starts with some coefficients."""
+        row = np.zeros(self._width)
+        if coefficients is not None:
+            row[: len(coefficients)] = coefficients
+        return row
+
+    def add(self, name: Row, row: FloatArray, lower: float, upper: float) -> None:
+        """Add a row, its sides moved outward by a rounding."""
+        self.names.append(name)
+        self._rows.append(row if len(row) == self._width else self.row(row))
+        self._lower.append(float(np.nextafter(lower, -np.inf)))
+        self._upper.append(upper if upper == 0.0 else float(np.nextafter(upper, np.inf)))
+
+    def arrays(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return the matrix and the sides."""
+        return np.array(self._rows), np.array(self._lower), np.array(self._upper)
+
+
+def _mattering(
+    net: GroupedNetwork, jump: JumpProblem, state: JumpState, activations: Activations
+) -> dict[int, BoolArray]:
+    """Return the free units at which a jump may arrive and from which one may leave."""
+    leads = [np.zeros(level.size, dtype=bool) for level in net.levels]
+    leads[net.output_level][:] = True
+    for k in range(net.output_level, 0, -1):
+        for source, slopes in net.levels[k].slopes.items():
+            if source >= 0:
+                leads[source] |= (slopes.size[leads[k]] != 0).any(axis=0)
+    found: dict[int, BoolArray] = {}
+    for i, (k, units) in enumerate(jump.supports[:-1]):
+        arrives = (state.lower[i] != 0) | (state.upper[i] != 0)
+        chosen = units[(activations[k][units] == FREE) & leads[k][units] & arrives]
+        if chosen.size:
+            mask = np.zeros(net.levels[k].size, dtype=bool)
+            mask[chosen] = True
+            found[k] = mask
+    return found

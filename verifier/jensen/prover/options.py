@@ -19,6 +19,7 @@ class Engine(StrEnum):
 
     AUTO = "auto"
     TREE = "tree"
+    JOINT = "joint"
     MILP = "milp"
     MIDPOINT = "midpoint"
 

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from jensen.intervals import SAFETY, SUBNORMAL, UNIT, rounding_factor
-from jensen.lift import WorkingSet
-from jensen.network import FloatArray
-from jensen.rational import ZERO, float_below
+from jensen.arithmetic.intervals import SAFETY, SUBNORMAL, UNIT, rounding_factor
+from jensen.arithmetic.rational import ZERO, float_below
+from jensen.domains.working_set import WorkingSet
+from jensen.network.relu_network import FloatArray
 
 
 @dataclass(frozen=True, eq=False)

@@ -139,6 +139,8 @@ class Tree:
     least_jump : Fraction
         ``J_g >= -least_jump`` is accepted (a share of the tolerance divided by the largest
         gradient).
+    start : activations or None
+        The root's; by default every unit that may kink is free.
     """
 
     net: GroupedNetwork
@@ -149,13 +151,14 @@ class Tree:
     least_jump: Fraction = Fraction(0)
     allowance: Allowance = field(default_factory=Allowance)
     nodes: int = 0
+    start: Activations | None = None
 
     def __post_init__(self) -> None:
         self.jump = JumpProblem(self.net, *self.group)
         self._program = MarginProgram(self.net, self.group, self.solver)
         self._least = rational(-self.least_jump)
         self._pull = self.jump.slopes_behind() if len(self.jump.supports) > 1 else []
-        activations = tuple(
+        activations = self.start or tuple(
             np.where(level.kink, FREE, ON).astype(np.int8) for level in self.net.levels
         )
         self.root = Node(activations, self.jump.bound(activations), _Patience(self.allowance.nodes))

@@ -28,6 +28,7 @@ class Reason(StrEnum):
     NEVER_CROSSES = "never crosses"
     SIGN = "sign"
     TREE = "tree"
+    JOINT = "joint"
     MILP = "milp bound"
     MIDPOINT = "midpoint bound"
     OPEN = "open"
