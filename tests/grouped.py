@@ -14,11 +14,10 @@ import numpy as np
 from oracle import dense
 
 from jensen.arithmetic.rational import fraction
-from jensen.bounds.pre_activation import pre_activation_bounds
 from jensen.domains.domain import Domain
-from jensen.domains.working_set import lifted_network, working_set
-from jensen.groups.groups import GroupedNetwork, group_network
+from jensen.groups.groups import GroupedNetwork
 from jensen.groups.jump import FREE, OFF, ON
+from jensen.groups.prepared import prepare
 from jensen.network.relu_network import INPUT, OUTPUT, ReluNetwork
 
 Pattern = tuple[np.ndarray, ...]
@@ -27,10 +26,8 @@ Form = list[Fraction]  # constant, then one coefficient per input
 
 def grouped(network: ReluNetwork, domain: Domain) -> tuple[GroupedNetwork, ReluNetwork]:
     """Group a network as the verifier does; also return the network that was grouped."""
-    working = working_set(domain, network.input_size)
-    bounded = lifted_network(network) if working.lifted else network
-    bounds = pre_activation_bounds(bounded, *working.box)
-    return group_network(network, bounds, working), bounded
+    prepared = prepare(network, domain)
+    return prepared.grouped, prepared.lifted
 
 
 def free_pattern(net: GroupedNetwork) -> Pattern:

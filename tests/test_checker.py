@@ -9,6 +9,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+import time
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -203,20 +204,28 @@ def test_damaged_models_are_malformed_or_other_networks(
 
 
 MODEL = """{"format":"jensen-export/2","inputs":2,"blocks":[
- {"name":"relu_1","relu":true,"bias":["0x1p+0"],"weights":{"input":[[0,"0x1p+0",1,"-0x1p+0"]]}},
- {"name":"output","relu":false,"bias":["0x0p+0"],"weights":{"relu_1":[[0,"0x1p+0"]]}}]}"""
+ {"name":"relu_1","relu":true,"bias":["0x1.0000000000000p+0"],"weights":{"input":[[0,"0x1.0000000000000p+0",1,"-0x1.0000000000000p+0"]]}},
+ {"name":"output","relu":false,"bias":["0x0.0p+0"],"weights":{"relu_1":[[0,"0x1.0000000000000p+0"]]}}]}"""
 FLAWS = {  # what is replaced, by what
-    "infinite weight": ('"-0x1p+0"', '"inf"'),
-    "bias that is not a number": ('["0x1p+0"]', '["nan"]'),
-    "weight that is too large": ('"-0x1p+0"', '"0x1p+1024"'),
-    "weight as a number": ('"-0x1p+0"', "-1.0"),
-    "column repeated": ('1,"-0x1p+0"', '0,"-0x1p+0"'),
-    "column that is not there": ('1,"-0x1p+0"', '2,"-0x1p+0"'),
-    "column as a float": ('1,"-0x1p+0"', '1.0,"-0x1p+0"'),
-    "columns that fall": ('0,"0x1p+0",1,', '1,"0x1p+0",0,'),
-    "column without a weight": (',1,"-0x1p+0"', ",1"),
-    "too few rows": ('[[0,"0x1p+0",1,"-0x1p+0"]]', "[]"),
-    "too many rows": ('[[0,"0x1p+0",1,"-0x1p+0"]]', "[[],[]]"),
+    "infinite weight": ('"-0x1.0000000000000p+0"', '"inf"'),
+    "bias that is not a number": ('["0x1.0000000000000p+0"]', '["nan"]'),
+    "weight that is too large": ('"-0x1.0000000000000p+0"', '"0x1.0000000000000p+1024"'),
+    "weight without all its digits": ('"-0x1.0000000000000p+0"', '"-0x1p+0"'),
+    "weight that would be read as 0": ('"-0x1.0000000000000p+0"', '"-0x1p-1080"'),
+    "weight that would be read as 16": ('"-0x1.0000000000000p+0"', '"10"'),
+    "weight with a space": ('"-0x1.0000000000000p+0"', '" -0x1.0000000000000p+0"'),
+    "weight in capitals": ('"-0x1.0000000000000p+0"', '"-0X1.0000000000000P+0"'),
+    "weight that is not normal": ('"-0x1.0000000000000p+0"', '"-0x0.8000000000000p+1"'),
+    "unknown key": ('"inputs":2', '"inputs":2,"comment":"convex"'),
+    "unknown key of a block": ('"relu":true', '"relu":true,"bound":"0x0.0p+0"'),
+    "weight as a number": ('"-0x1.0000000000000p+0"', "-1.0"),
+    "column repeated": ('1,"-0x1.0000000000000p+0"', '0,"-0x1.0000000000000p+0"'),
+    "column that is not there": ('1,"-0x1.0000000000000p+0"', '2,"-0x1.0000000000000p+0"'),
+    "column as a float": ('1,"-0x1.0000000000000p+0"', '1.0,"-0x1.0000000000000p+0"'),
+    "columns that fall": ('0,"0x1.0000000000000p+0",1,', '1,"0x1.0000000000000p+0",0,'),
+    "column without a weight": (',1,"-0x1.0000000000000p+0"', ",1"),
+    "too few rows": ('[[0,"0x1.0000000000000p+0",1,"-0x1.0000000000000p+0"]]', "[]"),
+    "too many rows": ('[[0,"0x1.0000000000000p+0",1,"-0x1.0000000000000p+0"]]', "[[],[]]"),
     "source that comes later": ('"input":[[0', '"output":[[0'),
     "source that is not there": ('"input":[[0', '"relu_9":[[0'),
     "source repeated": ('"weights":{"relu_1":', '"weights":{"relu_1":[[]],"relu_1":'),
@@ -224,8 +233,7 @@ FLAWS = {  # what is replaced, by what
     "name of the inputs": ('"name":"relu_1"', '"name":"input"'),
     "output with kinks": ('"relu":false', '"relu":true'),
     "activation as a number": ('"relu":true', '"relu":1'),
-    "no neurons": ('"bias":["0x1p+0"],"weights":{"input":[[0,"0x1p+0",1,"-0x1p+0"]]}',
-                   '"bias":[],"weights":{}'),
+    "no neurons": (MODEL[MODEL.index('"bias"') : MODEL.index("},")], '"bias":[],"weights":{'),
     "no blocks": ('"blocks":[', '"blocks":[],"others":['),
     "another format": ("export/2", "export/3"),
     "too many inputs": ('"inputs":2', '"inputs":1000000000000000'),
@@ -315,7 +323,7 @@ def test_a_deep_network_of_extreme_weights_does_not_take_hours(
 def test_names_cannot_forge_an_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = json.loads(MODEL)
     model["blocks"][0]["name"] = "\ud800\naccepted: all\x1b[2J"
-    model["blocks"][1]["weights"] = {model["blocks"][0]["name"]: [[0, "-0x1p+0"]]}
+    model["blocks"][1]["weights"] = {model["blocks"][0]["name"]: [[0, "-0x1.0000000000000p+0"]]}
     raw = json.dumps(model).encode()
     (tmp_path / "m.json").write_bytes(raw)
     head = {"format": checker.FORMAT, "model": hashlib.sha256(raw).hexdigest(), "output": 0,
@@ -364,3 +372,97 @@ def test_bounds_of_a_twin_that_comes_too_late_are_malformed() -> None:
     upper = [["above", "relu_1", 0, "1"]]
     with pytest.raises(checker.Malformed, match="not the first neuron"):
         checker.Network(model, claim, {("relu_4", 0): (None, upper)})
+
+
+# ------------------------------------------------------------------- what is printed
+
+
+def claim_on(domain: dict[str, Any], **others: Any) -> dict[str, Any]:
+    digest = hashlib.sha256((CORPUS / "models" / "two.json").read_bytes()).hexdigest()
+    head = {"format": checker.FORMAT, "model": digest, "claim": "convex", "output": 0}
+    return head | {"domain": domain} | others
+
+
+def proved(head: dict[str, Any], folder: Path) -> tuple[int, str, Any]:
+    file = folder / "c.jsonl"
+    file.write_text(json.dumps(head) + '\n["bounds",[]]\n["path_signs"]\n')
+    return checker.run(str(CORPUS / "models" / "two.json"), str(file))  # type: ignore[no-any-return]
+
+
+def test_the_domain_is_printed_in_lowest_terms(tmp_path: Path) -> None:
+    large = 2**64
+    sides = {"lower": ["-0x6/4", "0/7"], "upper": ["30/0xf", f"{large * 6}/4"]}
+    code, text, claim = proved(claim_on({"type": "box", **sides}), tmp_path)
+    assert code == 0
+    assert claim.domain == {
+        "type": "box",
+        "lower": ["-3/2", "0"],
+        "upper": ["2", hex(large // 2 * 3)],
+    }
+    assert json.dumps(claim.domain) in text
+    canonical = json.dumps(claim.domain, separators=(",", ":")).encode()
+    assert text.endswith(f", SHA-256 {hashlib.sha256(canonical).hexdigest()}")
+
+
+def test_what_is_left_out_of_a_long_domain_is_said_and_tells_in_the_digest(tmp_path: Path) -> None:
+    """Sides that differ far behind what is printed are different domains."""
+    texts = set()
+    for last in "12":
+        side = hex(2**2000) + f"00{last}"
+        domain = {"type": "box", "lower": ["-1", "-1"], "upper": [side, side]}
+        code, text, claim = proved(claim_on(domain), tmp_path)
+        assert code == 0
+        assert f"... ({len(json.dumps(claim.domain))} characters), SHA-256 " in text
+        texts.add(text)
+    assert len(texts) == 2
+
+
+# --------------------------------------------------------------------- what it may cost
+
+
+def test_work_beyond_the_limit_is_malformed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = claim_on({"type": "everywhere"})
+    assert proved(head, tmp_path)[0] == 0
+    monkeypatch.setattr(checker, "MAX_WORK", checker.WORK[0] - 1)
+    code, text, _ = proved(head, tmp_path)
+    assert code == 2
+    assert "the work is more" in text
+
+
+def test_a_small_file_of_large_numbers_is_no_large_work(tmp_path: Path) -> None:
+    """Distinct prime denominators over wide rows: the sums have one denominator."""
+    width, count = 40, 3000
+    network = ReluNetwork.from_layers([np.ones((1, width)), [[-1.0]]], [[0.0], [0.0]])
+    export_json(network, tmp_path / "m.json")
+    digest = hashlib.sha256((tmp_path / "m.json").read_bytes()).hexdigest()
+    rows = [[str(1 + (i * j) % 7) for j in range(width)] for i in range(width)]
+    head = claim_on({"type": "polyhedron", "A": rows, "b": ["1"] * width}, model=digest)
+    primes = [p for p in range(1000, 40_000) if all(p % q for q in range(2, int(p**0.5) + 1))]
+    entries = [["domain", i % width, f"1/{p}"] for i, p in enumerate(primes[:count])]
+    lines = [head, ["interior", ["0"] * width, []], ["bounds", []], ["tree", "relu_1", 0],
+             ["empty", entries]]  # fmt: skip
+    (tmp_path / "c.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    began = time.process_time()
+    code, _, _ = checker.run(str(tmp_path / "m.json"), str(tmp_path / "c.jsonl"))
+    assert code == 1
+    assert time.process_time() - began < 20  # 0.6 on a slow core; fractions took 15 times that
+    assert checker.WORK[0] < checker.MAX_WORK / 1000
+
+
+@pytest.mark.parametrize("bits", [60, 3000, 40_000])
+def test_what_is_counted_grows_with_the_numbers(bits: int) -> None:
+    """A product of two numbers costs at least its digits, squared where both are long."""
+    small, large = {7: 3}, {7: 2**bits}
+    costs = []
+    for factor, form in ((5, small), (5, large), (2**bits, large)):
+        checker.WORK[0] = 0
+        checker.add({}, factor, form)
+        costs.append(checker.WORK[0])
+    checker.WORK[0] = 0
+    checker.add({}, Fraction(1, 2**bits + 1), {7: Fraction(1, 2**bits)})
+    costs.append(checker.WORK[0])
+    assert costs[0] <= costs[1] <= costs[2]
+    assert costs[2] >= bits**2 // 1024
+    assert costs[3] >= bits**2 // 1024

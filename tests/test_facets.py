@@ -3,18 +3,15 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 from midpoint_oracle import tiny_network, worst_in_one_dimension
 
-from jensen.bounds.pre_activation import pre_activation_bounds
 from jensen.decide import verify
 from jensen.domains.domain import Box, Everywhere
-from jensen.domains.working_set import lifted_network, working_set
-from jensen.groups.groups import group_network
+from jensen.groups.prepared import prepare
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.counterexample import exact_violation
-from jensen.prover.facet_programs import FacetSearch, facet_data
+from jensen.prover.facet_programs import FacetSearch
 from jensen.prover.verdict import Status
 from jensen_encodings.lp import LpSolver
 
@@ -23,16 +20,8 @@ SHARED = Path(__file__).parents[2] / "shared" / "cases"
 
 def search_all(network, domain):
     """Results of all groups, up to the first that bends down."""
-    inputs = network.input_size
-    working = working_set(domain, inputs)
-    if working.lifted:
-        sides = np.append(-np.ones(inputs), 0.0), np.ones(inputs + 1)
-        bounds = pre_activation_bounds(lifted_network(network), *sides)
-    else:
-        sides = domain.bounds(inputs)
-        bounds = pre_activation_bounds(network, *sides)
-    net = group_network(network, bounds, working)
-    data = facet_data(network, *sides, lifted=working.lifted)
+    prepared = prepare(network, domain)
+    net, data = prepared.grouped, prepared.data
     solver, results = LpSolver(), []
     for group in net.groups():
         results.append(FacetSearch(net, data, group, network, solver).run())
@@ -89,11 +78,8 @@ def test_the_shared_cases_are_decided_rightly(name):
 
 def test_without_time_the_group_is_left_open():
     network = tiny_network(3, 3, [6, 6])
-    domain = Box(-1, 1)
-    sides = domain.bounds(3)
-    bounds = pre_activation_bounds(network, *sides)
-    net = group_network(network, bounds, working_set(domain, 3))
-    data = facet_data(network, *sides, lifted=False)
+    prepared = prepare(network, Box(-1, 1))
+    net, data = prepared.grouped, prepared.data
     group = next(g for g in net.groups() if g[0] == 0)
     result = FacetSearch(net, data, group, network, LpSolver(), deadline=0.0).run()
     assert result.closed or result.crossing is not None or result.note

@@ -36,7 +36,7 @@ ROOMS = (
     {"domains"},
     {"network"},
     {"arithmetic"},
-    {"errors", "text", "processors"},
+    {"errors", "text", "processors", "stopwatch"},
 )
 
 

@@ -7,9 +7,9 @@ import pytest
 from midpoint_oracle import tiny_network, worst_in_one_dimension, worst_over_regions
 
 import jensen
-from jensen.bounds.network_data import network_data
 from jensen.domains.domain import Box
 from jensen.errors import NetworkError, OptionError, SolverError
+from jensen.groups.prepared import prepare
 from jensen.groups.twin_groups import twin_groups
 from jensen.midpoint.worst_pair import ENGINES, exact_violation, round_down, worst_violation
 from jensen.network.relu_network import Block, ReluNetwork
@@ -57,8 +57,7 @@ def test_twins_share_their_branches():
         [rows, [[1.0, 1.0, 0.0, 1.0], [0.0, 1.0, -1.0, 0.0]], [[-1.0, 1.0]]],
         [np.zeros(4), [0.1, 0.2], [0.0]],
     )
-    data = network_data(network, -np.ones(2), np.ones(2))
-    groups = twin_groups(network, data)
+    groups = twin_groups(prepare(network, Box(-1, 1)))
     assert [len(group) for group in groups] == [4]
     found = worst_violation(network, Box(-1, 1), gap=1e-6)
     program = worst_violation(network, Box(-1, 1), gap=1e-6, engine="milp")

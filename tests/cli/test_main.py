@@ -281,6 +281,47 @@ def test_a_certificate_for_another_model_is_rejected(capsys, convex_file, noncon
     assert out.startswith("rejected")
 
 
+@pytest.mark.parametrize(
+    ("asked", "difference"),
+    [
+        (("--box", "-1", "1"), None),
+        (("--box", "-1,-1", "1,1", "--output", "0", "--in", "0,1"), None),
+        (("--box", "-1", "2"), "the domain is"),
+        (("--everywhere",), "the domain is"),
+        (("--output", "0"), "the domain is"),  # everywhere, as for verify
+        (("--box", "-1", "1", "--output", "1"), "the output is 0, not 1"),
+        (("--box", "-1", "1", "--in", "0"), "the inputs are [0, 1], not [0]"),
+        (("--box", "-1", "1", "--concave"), "proved is convex, not concave"),
+        (("--box", "-1", "1", "--nonconvex"), "proved is convex, not nonconvex"),
+    ],
+)
+def test_a_claim_that_is_not_the_one_asked_for_fails(
+    capsys, convex_file, tmp_path, asked, difference
+):
+    certificate = tmp_path / "proof.jsonl"
+    run(capsys, "verify", convex_file, "--box", "-1", "1", "--certificate", certificate)
+    code, out, _ = run(capsys, "check", convex_file, certificate, *asked)
+    assert code == (0 if difference is None else 1)
+    assert out.startswith("accepted" if difference is None else "rejected: another claim: ")
+    assert difference is None or difference in out
+
+
+def test_a_domain_file_can_be_asked_for(capsys, nonconvex_file, tmp_path):
+    certificate, domain = tmp_path / "proof.jsonl", tmp_path / "domain.json"
+    domain.write_text('{"type": "polyhedron", "A": [[1.0, 0.5]], "b": [0.1]}')
+    run(capsys, "verify", nonconvex_file, "--domain", domain, "--certificate", certificate)
+    asked = ("check", nonconvex_file, certificate, "--domain", domain)
+    assert run(capsys, *asked, "--nonconvex")[0] == 0
+    code, out, _ = run(capsys, *asked)
+    assert (code, "proved is nonconvex, not convex" in out) == (1, True)
+
+
+def test_a_rejected_certificate_stays_rejected_whatever_is_asked(capsys, convex_file, tmp_path):
+    certificate = tmp_path / "proof.jsonl"
+    certificate.write_text('{"format": 1}')
+    assert run(capsys, "check", convex_file, certificate, "--everywhere")[0] == 2
+
+
 def test_convert_writes_a_model_with_the_same_verdict(capsys, nonconvex_file, tmp_path):
     assert run(capsys, "convert", nonconvex_file, tmp_path / "out.onnx")[0] == 0
     assert run(capsys, "verify", tmp_path / "out.onnx")[0] == 1

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from jensen.decide import verify
-from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
+from jensen.domains.domain import Box, Domain, Everywhere
 from jensen.network.block import FloatArray
 from jensen.network.relu_network import ReluNetwork
 from jensen.network.stack import NetworkStack, architecture
 from jensen.network.stack_exact import exact_violations
-from jensen.prover.counterexample import counterexample, slope_change
+from jensen.prover.counterexample import Point, admits, confirmed, counterexample
 from jensen.prover.options import Options
 from jensen.prover.question import check_question, merged_options, refuted
 from jensen.prover.refute import NOISE, STEPS, LineSampler, middle_distance
@@ -169,7 +169,9 @@ class _Search:
                 left = np.array([k for k in range(len(stack)) if k not in found], dtype=np.int64)
                 if not left.size or parameters * lines * points > _WORK:
                     break
-                shared = _Points.along(self.domain, *sampler.lines(lines), points)
+                shared = _Points.along(
+                    self.domain, *sampler.lines(lines), points, self.options.inputs
+                )
                 for part in np.array_split(left, -(-left.size // _CHUNK)):
                     pairs = shared.refuted(scalar.take(part))
                     found |= {int(part[k]): pair for k, pair in pairs.items()}
@@ -183,14 +185,24 @@ class _Search:
 class _Points:
     """Equally spaced points on lines, the same for many networks."""
 
-    def __init__(self, domain: Domain, points: FloatArray) -> None:
+    def __init__(
+        self, domain: Domain, points: FloatArray, inputs: tuple[int, ...] | None = None
+    ) -> None:
         self._domain = domain
+        self._inputs = inputs
         self._lines, self._steps, dim = points.shape
         self._points = points.reshape(-1, dim)
-        self._exact: dict[int, tuple[Fraction, ...] | None] = {}
+        self._pairs: dict[int, tuple[Point, Point] | None] = {}
 
     @classmethod
-    def along(cls, domain: Domain, starts: FloatArray, steps: FloatArray, count: int) -> _Points:
+    def along(
+        cls,
+        domain: Domain,
+        starts: FloatArray,
+        steps: FloatArray,
+        count: int,
+        inputs: tuple[int, ...] | None = None,
+    ) -> _Points:
         """Put ``count`` points on each line, on a grid much finer than their distance."""
         steps = steps * ((STEPS - 1) / (count - 1))
         _, exponent = np.frexp(steps)
@@ -202,7 +214,7 @@ class _Points:
         points = starts[:, None, :] + np.arange(count)[None, :, None] * steps[:, None, :]
         if isinstance(domain, Box):
             points = np.clip(points, *domain.bounds(points.shape[2]))
-        return cls(domain, points)
+        return cls(domain, points, inputs)
 
     def refuted(self, stack: NetworkStack) -> dict[int, Counterexample]:
         """Take the worst drop of slope that each network shows, and confirm it exactly."""
@@ -221,44 +233,34 @@ class _Points:
         for number, violation, length, first in zip(
             suspects.tolist(), violations, lengths, before.tolist(), strict=True
         ):
-            ends = self._point(first), self._point(first + 2)
-            if ends[0] is None or ends[1] is None:
+            ends = self._pair(first)
+            if ends is None:
                 continue
-            pair = _pair(stack, number, self._domain, ends[0], ends[1], violation, length)
+            if violation is None:  # not to be told from floating point: one by one, then
+                network = stack[number]
+                pair = counterexample(network, self._domain, *ends, inputs=self._inputs)
+            else:
+                pair = confirmed(*ends, violation, slope=_slope(violation, length))
             if pair is not None:
                 found[number] = pair
         return found
 
-    def _point(self, index: int) -> tuple[Fraction, ...] | None:
-        """Return a point exactly, None if it lies outside the domain."""
-        if index not in self._exact:
-            point = tuple(map(Fraction, self._points[index].tolist()))
-            # those for a box were cut to it
-            inside = not isinstance(self._domain, Polyhedron) or self._domain.contains(point)
-            self._exact[index] = point if inside else None
-        return self._exact[index]
+    def _pair(self, first: int) -> tuple[Point, Point] | None:
+        """Return a point and the next but one, exactly, if they may refute; shared by networks."""
+        if first not in self._pairs:
+            x, y = (tuple(map(Fraction, self._points[k].tolist())) for k in (first, first + 2))
+            fine = admits(self._domain, x, y, self._inputs)
+            self._pairs[first] = (x, y) if fine else None
+        return self._pairs[first]
 
 
-def _pair(
-    stack: NetworkStack,
-    number: int,
-    domain: Domain,
-    x: tuple[Fraction, ...],
-    y: tuple[Fraction, ...],
-    violation: Fraction | None,
-    length: float,
-) -> Counterexample | None:
-    if violation is None:  # not to be told from floating point: one by one, then
-        return counterexample(stack[number], domain, x, y)
-    if violation <= 0:
-        return None
+def _slope(violation: Fraction, length: float) -> float | None:
+    """Return the change of slope from a rounded length; None where that may be far off."""
     try:
-        change: float | None = -4 * float(violation) / length
+        change = -4 * float(violation) / length
     except (OverflowError, ZeroDivisionError):
-        change = None
-    if not change or not 1e-300 < -change < 1e300:
-        change = slope_change(violation, x, y)
-    return Counterexample(x, y, violation, None, change)
+        return None
+    return change if 1e-300 < -change < 1e300 else None
 
 
 def _values(stack: NetworkStack, points: FloatArray) -> FloatArray:

@@ -71,7 +71,7 @@ def null_space(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
     basis : list of vectors of length ``len(rows)``
         Each has a 1 at its own free position and 0 at the other free positions.
     """
-    basis, _ = _echelon_null_space(rows)
+    basis, _ = echelon_null_space(rows)
     return basis
 
 
@@ -81,7 +81,7 @@ def project_to_null_space(rows: Sequence[Sequence[Any]], guess: Sequence[float])
     The free coordinates keep the guess's value, the pivot coordinates follow from
     them. Empty if only ``y = 0`` solves the system.
     """
-    basis, free = _echelon_null_space(rows)
+    basis, free = echelon_null_space(rows)
     if not basis:
         return []
     total = [ZERO] * len(rows)
@@ -96,7 +96,8 @@ def project_to_null_space(rows: Sequence[Sequence[Any]], guess: Sequence[float])
     return total
 
 
-def _echelon_null_space(rows: Sequence[Sequence[Any]]) -> tuple[list[list[Any]], list[int]]:
+def echelon_null_space(rows: Sequence[Sequence[Any]]) -> tuple[list[list[Any]], list[int]]:
+    """Return the basis of :func:`null_space`, and the free position of each of its vectors."""
     count, width = len(rows), len(rows[0]) if rows else 0
     if not width:
         identity = [[ONE if i == j else ZERO for j in range(count)] for i in range(count)]

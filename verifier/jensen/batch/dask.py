@@ -38,6 +38,9 @@ class DaskExecutor:
     row. Where a whole Dask worker is lost, Dask gives its jobs to others; a job that has
     taken several workers with it is an ``error`` row. Workers may come and go.
 
+    Dask unpickles what it receives: who reaches the scheduler can run code on the workers and
+    in this process. Only clusters that are trusted may be named here.
+
     Parameters
     ----------
     address : str

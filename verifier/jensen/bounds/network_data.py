@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from jensen.bounds.pre_activation import pre_activation_bounds
+from jensen.bounds.pre_activation import Bounds, pre_activation_bounds
 from jensen.network.relu_network import Activation, FloatArray, ReluNetwork
 from jensen_encodings import LayerData, NetworkData
 
 
-def network_data(network: ReluNetwork, lower: FloatArray, upper: FloatArray) -> NetworkData:
+def network_data(
+    network: ReluNetwork, lower: FloatArray, upper: FloatArray, bounds: Bounds | None = None
+) -> NetworkData:
     """Describe a network with one output on a box, with rigorous bounds.
 
     Parameters
@@ -15,8 +17,15 @@ def network_data(network: ReluNetwork, lower: FloatArray, upper: FloatArray) -> 
     network : ReluNetwork
         With one output.
     lower, upper : arrays of shape (inputs,)
+    bounds : mapping from block to (lower, upper), optional
+        Proved bounds of the pre-activations, where they are known already.
+
+    Raises
+    ------
+    UnboundedNeuronError
+        If a bound is beyond the range of doubles.
     """
-    bounds = pre_activation_bounds(network, lower, upper)
+    bounds = pre_activation_bounds(network, lower, upper) if bounds is None else bounds
     layers = tuple(
         LayerData(
             name=block.name,

@@ -24,16 +24,16 @@ from jensen.arithmetic.exact import exact_fractions
 from jensen.arithmetic.rational import ONE, ZERO, fraction
 from jensen.certificate import checker
 from jensen.certificate.bounded_network import BoundedNetwork
-from jensen.certificate.checker import Claim, Rejected
-from jensen.certificate.leaf_proof import text_of
+from jensen.certificate.checker import Claim, Rejected, text_of
 from jensen.certificate.model_export import export_bytes
-from jensen.certificate.producer import GroupProof, Producer
+from jensen.certificate.producer import Producer
 from jensen.domains.domain import Box, Domain, Polyhedron
 from jensen.domains.polyhedron import relative_interior
 from jensen.domains.working_set import cone_of
 from jensen.errors import CertificateError, DomainError
 from jensen.groups.groups import GroupedNetwork
 from jensen.network.relu_network import ReluNetwork
+from jensen.prover.outcome import GroupProof
 
 
 @dataclass(frozen=True, eq=False)

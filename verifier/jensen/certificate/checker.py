@@ -11,6 +11,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
@@ -20,8 +21,13 @@ from typing import Any, NamedTuple
 FORMAT, MODEL_FORMAT = "jensen-certificate/2", "jensen-export/2"
 MAX_MODEL, MAX_LINE, MAX_FILE = 1 << 28, 1 << 24, 1 << 30  # bytes, a certificate's unpacked
 MAX_INPUTS, MAX_NUMBER, MAX_SCALE = 1 << 20, 200_000, 1 << 17  # characters; bits to scale with
+MAX_WORK, STEP = 1 << 40, 256  # of `spend`: about an hour; what a small product costs
+MAX_TEXT = 300  # characters of the domain, and of the inputs, that are printed
+INTEGER = "(0|[1-9][0-9]*|0x[0-9a-f]+)"
+NUMBER = re.compile(f"-?{INTEGER}(/{INTEGER})?")
 ONE = 0  # the unit that is constantly 1
 
+WORK = [0]  # what was spent
 Form = dict[int, Any]  # linear form; key u: zeta of the unit u, key -u: max(zeta_u, 0)
 Values = dict[str, list[Form]]  # by block
 
@@ -81,6 +87,17 @@ def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
+def digest(domain: Any) -> str:
+    """Return the hash of a domain in canonical numbers (section 1)."""
+    return hashlib.sha256(json.dumps(domain, separators=(",", ":")).encode()).hexdigest()
+
+
+def only(record: Any, *keys: str) -> Any:
+    """Return an object that has these keys, and no other ones."""
+    need(isinstance(record, dict) and record.keys() == {*keys}, f"the keys are not {keys}")
+    return record
+
+
 def natural(value: Any, limit: int) -> int:
     """Return an integer in ``range(limit)``."""
     need(type(value) is int and 0 <= value < limit, f"{str(value)[:20]} is no index < {limit}")
@@ -88,22 +105,38 @@ def natural(value: Any, limit: int) -> int:
 
 
 def double(text: Any) -> float:
-    """Read a finite double as ``float.hex`` writes it."""
+    """Read a finite double, written as ``float.hex`` writes it."""
     number = float.fromhex(text)
-    need(isfinite(number), "a weight is not finite")
+    need(isfinite(number) and number.hex() == text, f"{text[:40]!r} is no hexadecimal double")
     return number
 
 
 def rationals(items: Any, count: int) -> list[Fraction]:
     """Read a list of so many numbers like "-3", "2/7" or "-0x1f/0x2b"."""
     need(isinstance(items, list) and len(items) == count, f"a list of {count} numbers is needed")
-    need(all(isinstance(t, str) and len(t) <= MAX_NUMBER for t in items), "no short string")
+    for text in items:
+        need(isinstance(text, str) and len(text) <= MAX_NUMBER, "no string, or too long a one")
+        need(NUMBER.fullmatch(text), f"{text[:40]!r} is no exact number")
     numbers = [Fraction(*(int(part, 0) for part in text.split("/"))) for text in items]
     scale = 1
     for number in numbers:
-        scale = lcm(scale, number.denominator)  # if it is huge, sums would take hours
+        spend(1, size(number) ** 2 + scale.bit_length() * size(number))
+        scale = lcm(scale, number.denominator)
         need(scale.bit_length() <= MAX_SCALE, "the numbers have too many digits")
     return numbers
+
+
+def text_of(value: Fraction | int) -> str:
+    """Write a number in lowest terms, in hexadecimal beyond 64 bits."""
+    top, bottom = value.numerator, value.denominator
+    style = "d" if max(abs(top), bottom) < 1 << 64 else "#x"
+    return format(top, style) + ("" if bottom == 1 else f"/{bottom:{style}}")
+
+
+def shown(record: Any) -> str:
+    """Return a record as JSON, and how long it is where the end is left out."""
+    text = json.dumps(record)
+    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}... ({len(text)} characters)"
 
 
 def read_row(row: Any, width: int) -> dict[int, float]:
@@ -119,10 +152,12 @@ def read_model(raw: bytes) -> Model:
     need(raw[:1] == b"{", "the model must be the JSON file that `jensen export` writes")
     need(len(raw) <= MAX_MODEL, "the file is too large")
     head = json.loads(raw.decode(), object_pairs_hook=distinct)
+    only(head, "format", "inputs", "blocks")
     need(head["format"] == MODEL_FORMAT, f"the format is not {MODEL_FORMAT}")
     sizes = {"input": natural(head["inputs"], MAX_INPUTS)}
     model = Model(hashlib.sha256(raw).hexdigest(), sizes["input"], [])
     for entry in head["blocks"]:
+        only(entry, "name", "relu", "bias", "weights")
         name, relu, bias = entry["name"], entry["relu"], [double(b) for b in entry["bias"]]
         need(isinstance(name, str) and name not in sizes, f"block {name!r} is repeated")
         need(isinstance(relu, bool) and bias, f"{name}: relu and bias are needed")
@@ -165,10 +200,37 @@ def expect(lines: Iterator[Any], wanted: str) -> list[Any]:
 # --------------------------------------------------------------------------------- forms
 
 
+def spend(count: int, bits: int = 0) -> None:
+    """Count products: how many, and the sum over them of the product of their bits."""
+    WORK[0] += count * STEP + bits // 1024
+    need(WORK[0] <= MAX_WORK, "the work is more than anybody should be asked for")
+
+
+def charge(factor: int, form: Form) -> None:
+    """Count the products of an integer and the integers of a form."""
+    own, others = int.bit_length(factor), sum(map(int.bit_length, form.values()))
+    spend(len(form), own * others + 64 * (len(form) * own + others))
+
+
+def size(value: Any) -> int:
+    """Return how many bits a number has."""
+    return int(value.numerator.bit_length() + value.denominator.bit_length())
+
+
 def add(form: Form, factor: Any, other: Form) -> None:
     """Add ``factor * other`` to a form in place; what cancels disappears."""
-    for key, value in other.items() if factor else ():
-        total = form[key] + factor * value if key in form else factor * value
+    if not factor:
+        return
+    try:
+        charge(factor, other)
+    except TypeError:  # fractions: their sums need common divisors
+        for key, value in other.items():
+            three = factor, value, form.get(key, 0)
+            tops = sum([v.numerator.bit_length() for v in three])
+            bottoms = sum([v.denominator.bit_length() for v in three])
+            spend(40, (16 * tops + bottoms) * bottoms)
+    for key, value in other.items():
+        total = form.get(key, 0) + factor * value
         if total:
             form[key] = total
         else:
@@ -190,6 +252,7 @@ def substitute(form: Form, values: list[Form]) -> Form:
 
 def primitive(form: Form) -> tuple[Form, Fraction]:
     """Return coprime integers, and the positive number that multiplies them."""
+    spend(len(form), max(map(size, form.values()), default=0) ** 2)
     scale = lcm(*(value.denominator for value in form.values()))
     content = gcd(*(value.numerator for value in form.values()))
     need(max(content, scale).bit_length() <= MAX_SCALE, "the forms need too many digits")
@@ -218,8 +281,11 @@ class Claim:
         kind, domain, n = head["claim"], head["domain"], model.inputs
         need(kind in ("convex", "concave", "nonconvex", "nonconcave"), "unknown claim")
         self.refutes, self.sign = kind.startswith("non"), -1 if kind.endswith("concave") else 1
-        self.output = natural(head["output"], len(model.blocks[-1].bias))
-        self.inputs = {natural(i, n) for i in head.get("inputs", range(n))}
+        self.kind, self.output = kind, natural(head["output"], len(model.blocks[-1].bias))
+        inputs = head.get("inputs", list(range(n)))
+        need(inputs and isinstance(inputs, list), "the inputs of the claim must be a list")
+        self.inputs = [natural(i, n) for i in inputs]
+        need(inputs == sorted({*inputs}), "the inputs of the claim must increase")
         # ranges of t and the inputs on the work domain; b t - a x >= 0 of a polyhedron, with
         # key 0 for t and i + 1 for input i; the inputs that equations determine, by key
         self.ranges: list[tuple[Any, Any]] = [(0, 1), *[(-1, 1)] * n]
@@ -227,15 +293,23 @@ class Claim:
         self.solved: dict[int, Form] = {}
         others = {"box": {"lower", "upper"}, "polyhedron": {"A", "b"}, "everywhere": set[str]()}
         need(others.get(domain["type"]) == domain.keys() - {"type"}, "unknown domain")
+        self.domain: dict[str, Any] = {"type": domain["type"]}  # in canonical numbers
         if domain["type"] == "box":
-            sides = zip(*(rationals(domain[side], n) for side in ("lower", "upper")), strict=True)
-            self.ranges = [(1, 1), *sides]
+            lower, upper = (rationals(domain[side], n) for side in ("lower", "upper"))
+            self.ranges = [(1, 1), *zip(lower, upper, strict=True)]
             need(all(low <= high for low, high in self.ranges), "the box is empty")
+            self.domain |= {"lower": [*map(text_of, lower)], "upper": [*map(text_of, upper)]}
         elif domain["type"] == "polyhedron":
-            for a, b in zip(domain["A"], rationals(domain["b"], len(domain["A"])), strict=True):
-                self.rows.append(dict(enumerate([b, *(-v for v in rationals(a, n))])))
-        some = "" if len(self.inputs) == n else f" in inputs {sorted(self.inputs)}"
-        self.text = f"output {self.output} is {kind}{some}, domain {json.dumps(domain)[:300]}"
+            A = [rationals(row, n) for row in domain["A"]]
+            b = rationals(domain["b"], len(A))
+            self.rows = [dict(enumerate([c, *(-v for v in a)])) for a, c in zip(A, b, strict=True)]
+            self.domain |= {"A": [[*map(text_of, a)] for a in A], "b": [*map(text_of, b)]}
+
+    def __str__(self) -> str:
+        partial = len(self.inputs) < len(self.ranges) - 1
+        some = f" in inputs {shown(self.inputs)}" if partial else ""
+        where = f"domain {shown(self.domain)}, SHA-256 {digest(self.domain)}"
+        return f"output {self.output} is {self.kind}{some}, {where}"
 
     def contains(self, x: list[Fraction]) -> bool:
         """Decide whether a point lies in the domain."""
@@ -246,6 +320,16 @@ class Claim:
 
 
 # ------------------------------------------------------------------- groups (section 4)
+
+
+def pre_activation(block: Block, index: int, one: Form, values: Values) -> Form:
+    """Return what a neuron computes from the values of what it reads."""
+    z: Form = {}
+    add(z, Fraction(block.bias[index]), one)
+    for source, rows in block.weights.items():
+        for j, weight in rows[index].items():
+            add(z, Fraction(weight), values[source][j])
+    return z
 
 
 class Network:
@@ -268,7 +352,7 @@ class Network:
         for block in hidden:
             values[block.name] = [self._neuron(block, i, values) for i in range(len(block.bias))]
         need(not self._bounds, "there are bounds of what is not the first neuron of a group")
-        zeta, _ = self._zeta(last, claim.output, values)
+        zeta, _ = primitive(pre_activation(last, claim.output, self.t, values))
         self.output = len(self.units)
         self.units.append(Unit("output", combination([claim.sign], [zeta]), 0, 0))
         self.slopes = self._slopes()
@@ -286,21 +370,12 @@ class Network:
         self.moving = {unit for i in claim.inputs for unit in values[i + 1]} - {ONE}
         for key, form in claim.solved.items():
             values[key] = substitute(form, values)
-        self.rows = [substitute(row, values) for row in claim.rows]
+        self.rows = [primitive(substitute(row, values)) for row in claim.rows]
         return values
-
-    def _zeta(self, block: Block, index: int, values: Values) -> tuple[Form, Fraction]:
-        """Return what a neuron computes from the values of what it reads, as zeta and factor."""
-        z: Form = {}
-        add(z, Fraction(block.bias[index]), self.t)
-        for source, rows in block.weights.items():
-            for j, weight in rows[index].items():
-                add(z, Fraction(weight), values[source][j])
-        return primitive(z)
 
     def _neuron(self, block: Block, index: int, values: Values) -> Form:
         """Return z or max(z, 0); neurons with proportional z share a unit."""
-        zeta, factor = self._zeta(block, index, values)
+        zeta, factor = primitive(pre_activation(block, index, self.t, values))
         key, opposite = (frozenset((k, sign * v) for k, v in zeta.items()) for sign in (1, -1))
         if opposite in self._known:
             key, factor = opposite, -factor
@@ -330,7 +405,9 @@ class Network:
     def largest(self, form: Form) -> int:
         """Return an upper bound of a form: over the ranges of the units, each by itself."""
         bound: int = form.get(ONE, 0)
-        for k in {abs(key) for key in form} - {ONE}:
+        units = {abs(key) for key in form} - {ONE}
+        charge(max([max(-self.units[k].low, self.units[k].high) for k in units], default=1), form)
+        for k in units:
             low, high = self.units[k][2:]
             ends = (low, 0, high) if low < 0 < high else (low, high)
             bound += max([form.get(k, 0) * z + form.get(-k, 0) * max(z, 0) for z in ends])
@@ -343,6 +420,7 @@ class Network:
         for k in range(self.output, self.inputs - 1, -1):
             (low, high), jump = slopes.get(k, (0, 0)), slopes.get(-k, (0, 0))
             low, high = low + min(jump[0], 0), high + max(jump[1], 0)
+            charge(max(-low, high), self.units[k].form)
             for key, factor in self.units[k].form.items() if low or high else ():
                 (a, b), ends = slopes.get(key, (0, 0)), (factor * low, factor * high)
                 slopes[key] = a + min(ends), b + max(ends)
@@ -359,6 +437,7 @@ class Node:
     def expand(self, form: Form) -> Form:
         """Write a form in the inputs, and in max(zeta_h, 0) of units that are not fixed."""
         form = dict(form)
+        spend(len(self.net.units))
         for h in range(max(map(abs, form), default=0), self.net.inputs - 1, -1):
             # max(zeta_h, 0) is zeta_h where h is on, and 0 where it is off
             kink = form.pop(-h, 0) * self.fixed[h] if h in self.fixed else 0
@@ -370,24 +449,24 @@ class Node:
         group, form = self.expand({self.group: 1}), self.expand({unit: 1})
         return bool(group) and min([*group, *form]) >= ONE and multiple(form, group) is None
 
-    def row(self, kind: Any, *where: Any) -> tuple[Form, bool]:
-        """Return a row ``form >= 0`` of section 5, and whether it is strict on facets."""
+    def row(self, kind: Any, *where: Any) -> tuple[Form, Any, bool]:
+        """Return a row ``factor * form >= 0`` of section 5, and whether it is strict on facets."""
         if kind == "facet" and self.group and not where:
-            return {self.group: 1}, False
+            return {self.group: 1}, 1, False
         if kind == "domain":
             (index,) = where
-            form = self.net.rows[natural(index, len(self.net.rows))]
-            return form, bool(form)
+            form, factor = self.net.rows[natural(index, len(self.net.rows))]
+            return form, factor, bool(form)
         need(kind in ("sign", "above", "below"), f"there is no row {kind!r:.40}")
         unit = self.net.unit(*where)
         low, high = self.net.units[unit][2:]
         if kind == "sign":
             hold(unit in self.fixed, f"{where} is neither on nor off here")
-            return {unit: 1 if self.fixed[unit] else -1}, self.genuine(unit)
+            return {unit: 1 if self.fixed[unit] else -1}, 1, self.genuine(unit)
         if kind == "above":
-            return {-unit: 1, unit: -1}, False
+            return {-unit: 1, unit: -1}, 1, False
         hold(low < 0 < high, f"{where} does not change its sign")
-        return {unit: high, -unit: low - high, ONE: -high * low}, False
+        return {unit: high, -unit: low - high, ONE: -high * low}, 1, False
 
     def combine(self, entries: Any, form: Form) -> tuple[Form, Fraction, bool]:
         """Add multiples of rows to a form; return the sum, its factor, whether it is strict."""
@@ -396,8 +475,15 @@ class Node:
         rows = [self.row(*words) for *words, _ in entries]
         for (kind, *_), factor in zip(entries, factors, strict=True):
             hold(factor > 0 or kind == "facet", f"a multiplier of {kind} is not positive")
-        total, factor = primitive(combination([1, *factors], [form, *(row for row, _ in rows)]))
-        return self.expand(total), factor, any(strict for _, strict in rows)
+        # integers are added faster, and what they cost is known
+        factors = [y * factor for y, (_, factor, _) in zip(factors, rows, strict=True)]
+        scale = lcm(*(y.denominator for y in factors))
+        need(scale.bit_length() <= MAX_SCALE, "the numbers have too many digits")
+        integers = [y.numerator * (scale // y.denominator) for y in factors]
+        total, content = primitive(
+            combination([scale, *integers], [form, *(row[0] for row in rows)])
+        )
+        return self.expand(total), content / scale, any(strict for *_, strict in rows)
 
 
 # --------------------------------------- rules (section 5): they raise, or what they say holds
@@ -405,23 +491,20 @@ class Node:
 
 def evaluate(model: Model, output: int, x: list[Fraction]) -> Fraction:
     """Return an output of the network at a point."""
-    values = {"input": x}
+    values: Values = {"input": [{ONE: v} for v in x]}
     for block in model.blocks:
-        values[block.name] = []
-        for i, bias in enumerate(block.bias):
-            z = Fraction(bias)
-            for source, rows in block.weights.items():
-                z += sum(Fraction(w) * values[source][j] for j, w in rows[i].items())
-            need(max(abs(z.numerator), z.denominator) < 1 << MAX_SCALE, "too many digits")
-            values[block.name].append(max(z, Fraction(0)) if block.relu else z)
-    return values["output"][output]
+        outputs = [pre_activation(block, i, {ONE: 1}, values) for i in range(len(block.bias))]
+        need(all(size(v) <= MAX_SCALE for z in outputs for v in z.values()), "too many digits")
+        kept = ({k: v for k, v in z.items() if v > 0 or not block.relu} for z in outputs)
+        values[block.name] = list(kept)
+    return Fraction(values["output"][output].get(ONE, 0))
 
 
 def rule_pair(model: Model, claim: Claim, x: list[Fraction], y: list[Fraction]) -> None:
     """Two points of the domain whose midpoint lies above the chord, exactly."""
     hold(claim.contains(x) and claim.contains(y), "a point lies outside the domain")
     moved = {i for i, (a, b) in enumerate(zip(x, y, strict=True)) if a != b}
-    hold(moved <= claim.inputs, "the points differ in an input that the claim keeps fixed")
+    hold(moved <= {*claim.inputs}, "the points differ in an input that the claim keeps fixed")
     middle = [(a + b) / 2 for a, b in zip(x, y, strict=True)]
     fx, fy, fm = (claim.sign * evaluate(model, claim.output, point) for point in (x, y, middle))
     hold(2 * fm > fx + fy, "the pair does not violate midpoint convexity")
@@ -469,15 +552,17 @@ def rule_sign(node: Node) -> None:
     The slopes of all units over max(zeta, 0) of the group, as intervals.
     """
     net, spans, fixed = node.net, {node.group: (1, 1)}, node.fixed | {node.group: True}
+    most = 1
     for k in range(node.group + 1, net.output + 1):
         form, low, high = net.units[k].form, 0, 0
+        charge(most, form)
         for h in {abs(key) for key in form} & spans.keys():
             off, kink = form.get(h, 0) if h != node.group else 0, form.get(-h, 0)
             slopes = [off + kink * on for on in (0, 1) if fixed.get(h, on) == on]
             ends = [slope * end for slope in slopes for end in spans[h]]
             low, high = low + min(ends), high + max(ends)
         if low or high:
-            spans[k] = low, high
+            spans[k], most = (low, high), max(most, -low, high)
     hold(spans.get(net.output, (0, 0))[0] >= 0, "the gradient jump may be negative")
 
 
@@ -522,6 +607,7 @@ def rule_tree(net: Network, lines: Iterator[Any], block: Any, index: Any) -> int
             node.fixed[unit] = True
             continue
         need(name in leaves, f"unknown leaf {name!r:.40}")
+        spend(len(node.fixed))
         leaves[name](node, *arguments)
         last, on = node.fixed.popitem()
         while node.fixed and not on:
@@ -532,13 +618,14 @@ def rule_tree(net: Network, lines: Iterator[Any], block: Any, index: Any) -> int
     raise Rejected(f"the tree of {net.units[group].name} is not finished")
 
 
-def check(model: Model, lines: Iterator[Any]) -> str:
+def check(model: Model, lines: Iterator[Any]) -> Claim:
     """Check all lines and return what is proved."""
+    WORK[0] = 0
     claim, n = Claim(next(lines, {}), model), model.inputs
     if claim.refutes:
         rule_pair(model, claim, *(rationals(point, n) for point in expect(lines, "pair")))
         need(next(lines, None) is None, "nothing may follow the pair")
-        return claim.text
+        return claim
     if claim.rows:
         point, equations = expect(lines, "interior")
         rule_interior(claim, rationals(point, n), equations)
@@ -552,8 +639,26 @@ def check(model: Model, lines: Iterator[Any]) -> str:
             need(name == "tree", f"unknown rule {name!r:.40}")
             proved.add(rule_tree(net, lines, *arguments))
     missing = sorted(net.units[unit].name for unit in net.kinks - proved)
-    hold(not missing, f"nothing is proved about {', '.join(missing)[:80]}")
-    return claim.text
+    hold(not missing, f"nothing is proved about {shown(missing)}")
+    return claim
+
+
+def run(model_file: str, certificate: str) -> tuple[int, str, Claim | None]:
+    """Check one certificate: the exit code, the answer in one line, what is proved if it is."""
+    place, lines, claim = model_file, Lines(certificate), None
+    try:
+        with open(place, "rb") as file:
+            model = read_model(file.read(MAX_MODEL + 1))
+        place = lines.path
+        claim = check(model, iter(lines))
+        answer, code = f"accepted: {claim}", 0
+    except Rejected as error:
+        answer, code = f"rejected: line {lines.number}: {error}", 1
+    except Exception as error:  # no file may end in a traceback
+        at = f" line {lines.number}" if lines.number else ""
+        kind = "" if isinstance(error, Malformed | OSError) else f"{type(error).__name__}: "
+        answer, code = f"malformed: {place}{at}: {kind}{str(error)[:200]}", 2
+    return code, answer.encode("unicode_escape").decode(), claim
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -562,19 +667,8 @@ def main(argv: list[str] | None = None) -> int:
     if len(arguments) != 2:
         sys.stderr.write("usage: checker.py MODEL.json CERTIFICATE\n")
         return 2
-    place, lines = arguments[0], Lines(arguments[1])
-    try:
-        with open(place, "rb") as file:
-            model = read_model(file.read(MAX_MODEL + 1))
-        place = lines.path
-        answer, code = f"accepted: {check(model, iter(lines))}", 0
-    except Rejected as error:
-        answer, code = f"rejected: line {lines.number}: {error}", 1
-    except Exception as error:  # no file may end in a traceback
-        at = f" line {lines.number}" if lines.number else ""
-        kind = "" if isinstance(error, Malformed | OSError) else f"{type(error).__name__}: "
-        answer, code = f"malformed: {place}{at}: {kind}{str(error)[:200]}", 2
-    sys.stdout.write(answer.encode("unicode_escape").decode() + "\n")
+    code, answer, _ = run(*arguments)
+    sys.stdout.write(answer + "\n")
     return code
 
 

@@ -27,6 +27,7 @@ from jensen.certificate.checker import (
     Rejected,
     combination,
     rule_empty,
+    text_of,
 )
 from jensen.certificate.proof_node import ProofNode
 from jensen.network.relu_network import FloatArray
@@ -57,14 +58,6 @@ class Program:
     margin: float
     point: dict[int, float]
     multipliers: FloatArray
-
-
-def text_of(value: Fraction | int) -> str:
-    """Write a rational number as the format does, in hexadecimal where that is shorter."""
-    top, bottom = value.numerator, value.denominator
-    if max(abs(top), bottom) < 1 << 64:
-        return str(top) if bottom == 1 else f"{top}/{bottom}"
-    return hex(top) if bottom == 1 else f"{top:#x}/{bottom:#x}"
 
 
 class LeafProver:
@@ -107,8 +100,9 @@ class LeafProver:
         keys += [("domain", i) for i in range(len(self._net.rows))]
         rows = []
         for words in keys:
-            form, strict = node.row(*words)
-            rows.append(Row(words, node.expand(form), strict, free=words[0] == "facet"))
+            form, factor, strict = node.row(*words)
+            whole = node.expand(combination([factor], [form]))
+            rows.append(Row(words, whole, strict, free=words[0] == "facet"))
         return [row for row in rows if row.form]
 
     # --------------------------------------------------------------------- programs

@@ -8,7 +8,6 @@ because the prover knew tighter bounds. What comes out was checked once already.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from jensen.certificate import checker
@@ -16,22 +15,8 @@ from jensen.certificate.bounded_network import BoundedNetwork, Names
 from jensen.certificate.leaf_proof import LeafProver
 from jensen.certificate.tree_writer import TreeWriter
 from jensen.groups.groups import GroupedNetwork
-from jensen.prover.tree import Node
+from jensen.prover.outcome import GroupProof
 from jensen_encodings.lp import LpSolver
-
-
-@dataclass(frozen=True, eq=False)
-class GroupProof:
-    """The closed tree of one group of the prover.
-
-    Attributes
-    ----------
-    group : (level, unit)
-    root : Node
-    """
-
-    group: tuple[int, int]
-    root: Node
 
 
 class Producer:

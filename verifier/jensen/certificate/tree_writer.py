@@ -12,8 +12,8 @@ from typing import Any
 from jensen.arithmetic.rational import fraction
 from jensen.certificate import checker
 from jensen.certificate.bounded_network import BoundedNetwork, Names, check_time
-from jensen.certificate.checker import ONE, Malformed, Rejected
-from jensen.certificate.leaf_proof import Entry, LeafProver, Program, accepted, text_of
+from jensen.certificate.checker import ONE, Malformed, Rejected, text_of
+from jensen.certificate.leaf_proof import Entry, LeafProver, Program, accepted
 from jensen.certificate.proof_node import ProofNode
 from jensen.errors import CertificateError
 from jensen.prover.tree import Node, Rule
@@ -151,7 +151,7 @@ class TreeWriter:
             y = fraction(multiplier)
             if row.kind == "domain":
                 # the prover leaves out rows of zeros; sides of the box need no multiplier here
-                rows = [i for i, form in enumerate(self._net.rows) if form]
+                rows = [i for i, (form, _) in enumerate(self._net.rows) if form]
                 if row.unit < len(rows):
                     entries.append(["domain", rows[row.unit], text_of(y)])
                 continue

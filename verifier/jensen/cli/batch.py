@@ -72,7 +72,11 @@ class _Choices(common.ParamType):
 )
 @click.option("--force", is_flag=True, help="Compute everything again.")
 @click.option("--jobs", type=click.IntRange(0), metavar="N", help="Workers; 0: in this process.")
-@click.option("--scheduler", metavar="ADDRESS", help="Run on the Dask cluster of this scheduler.")
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Run on the Dask cluster of this scheduler; it can run code here (pickles): trust it.",
+)
 @click.option("--memory-limit", type=click.IntRange(64), metavar="MIB", help="Per worker.")
 @click.option("--total-time", type=float, metavar="SECONDS", help="For the whole batch.")
 @click.option(

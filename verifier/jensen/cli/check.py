@@ -4,34 +4,113 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import click
 
 from jensen.certificate import checker
+from jensen.certificate.certificate import domain_record
+from jensen.certificate.checker import Claim
 from jensen.certificate.model_export import export_json
-from jensen.cli.common import fix_option, stderr_console, with_fixed_inputs
+from jensen.cli.common import (
+    Indices,
+    chosen_domain,
+    domain_options,
+    fix_option,
+    stderr_console,
+    with_fixed_inputs,
+)
+from jensen.domains.domain import Domain, Everywhere
 from jensen.loaders import load
 
 
 @click.command("check")
 @click.argument("model")
 @click.argument("certificate")
+@domain_options
 @fix_option
-def command(model: str, certificate: str, *, fix: tuple[dict[int, float], ...]) -> int:
+@click.option("--output", type=int, metavar="K", help="The claim is about this output; 0.")
+@click.option(
+    "--in",
+    "inputs",
+    type=Indices(),
+    metavar="I,J,...",
+    help="It is about these inputs only.",
+)
+@click.option("--concave", is_flag=True, help="It is concavity.")
+@click.option("--nonconvex", is_flag=True, help="It is that this is refuted.")
+def command(
+    model: str,
+    certificate: str,
+    *,
+    output: int | None,
+    inputs: tuple[int, ...] | None,
+    concave: bool,
+    nonconvex: bool,
+    fix: tuple[dict[int, float], ...],
+    **settings: Any,
+) -> int:
     """Check CERTIFICATE against MODEL in exact arithmetic.
+
+    Without options the answer says what is proved, and it is for you to compare. With any
+    of them the claim must be the one that they describe, as for `jensen verify`: convex,
+    in all inputs, of output 0, everywhere, where nothing else is said.
 
     The checker reads what `jensen export` writes; any other MODEL is exported first, by the
     same code that verified it.
-    Exit code 0: accepted; 1: rejected; 2: malformed.
+    Exit code 0: accepted; 1: rejected, or another claim; 2: malformed.
     """
+    domain = chosen_domain(settings)
+    code, answer, claim = _run(model, certificate, fix)
+    anything = (output, inputs, domain) != (None, None, None) or concave or nonconvex
+    if claim is not None and anything:
+        kind = ("non" if nonconvex else "") + ("concave" if concave else "convex")
+        differences = _differences(claim, kind, output or 0, domain or Everywhere(), inputs)
+        if differences:
+            code, answer = 1, f"rejected: another claim: {'; '.join(differences)}"
+    click.echo(answer)
+    return code
+
+
+def _run(
+    model: str, certificate: str, fix: tuple[dict[int, float], ...]
+) -> tuple[int, str, Claim | None]:
     if Path(model).suffix == ".json":
         if fix:
             raise click.UsageError("--fix: an exported model is checked as it is; export it anew")
-        return checker.main([model, certificate])
+        return checker.run(model, certificate)
     network = with_fixed_inputs(load(model), fix)
     note = "jensen: the checker takes the weights from this package's reading of the model"
     stderr_console().print(note, style="dim", soft_wrap=True)
     with tempfile.TemporaryDirectory() as folder:
         export = Path(folder, "model.json")
         export_json(network, export)
-        return checker.main([str(export), certificate])
+        return checker.run(str(export), certificate)
+
+
+def _differences(
+    claim: Claim, kind: str, output: int, domain: Domain, inputs: tuple[int, ...] | None
+) -> list[str]:
+    """Say in what a proved claim differs from the one that was asked for."""
+    count = len(claim.ranges) - 1
+    asked = domain_record(domain, count)
+    chosen = list(range(count)) if inputs is None else sorted({*inputs})
+    pairs: list[tuple[str, Any, Any]] = [
+        ("proved is", claim.kind, kind),
+        ("the output is", claim.output, output),
+        ("the inputs are", claim.inputs, chosen),
+        ("the domain is", _named(claim.domain), _named(asked)),
+    ]
+    return [
+        f"{what} {_short(found)}, not {_short(wanted)}"
+        for what, found, wanted in pairs
+        if found != wanted
+    ]
+
+
+def _short(value: Any) -> str:
+    return value if isinstance(value, str) else checker.shown(value)
+
+
+def _named(domain: dict[str, Any]) -> str:
+    return f"{checker.shown(domain)}, SHA-256 {checker.digest(domain)}"

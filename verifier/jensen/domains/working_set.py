@@ -28,6 +28,7 @@ from jensen.arithmetic.rational import (
     ONE,
     ZERO,
     SparseRows,
+    echelon_null_space,
     floats,
     fraction,
     null_space,
@@ -150,6 +151,30 @@ class WorkingSet:
         step: NDArray[Any] = metric * normal if metric.ndim == 1 else metric @ normal
         return step
 
+    def exact_step(self, step: FloatArray, inputs: Sequence[int] | None = None) -> ObjectArray:
+        """Return a step next to a rounded one that moves none of the other inputs, nor tau.
+
+        Rounding alone would let an input move that partial convexity keeps fixed.
+        """
+        rows = self._still_rows(None if inputs is None else tuple(inputs))
+        exact = np.array([rational(float(v)) for v in step], dtype=object)
+        if not rows:
+            return exact
+        # in echelon form: the entries at the free positions are the coordinates
+        basis, free = echelon_null_space(
+            [[self.matrix[i, k] for i in rows] for k in range(self.dim)]
+        )
+        total: ObjectArray = np.full(self.dim, ZERO, dtype=object)
+        for vector, position in zip(basis, free, strict=True):
+            total = total + exact[position] * np.array(vector, dtype=object)
+        return total
+
+    def _still_rows(self, inputs: tuple[int, ...] | None) -> list[int]:
+        """Return the rows of the matrix, zero rows left out, whose values must not change."""
+        count = len(self.matrix) - 1
+        moving = set(range(count) if inputs is None else inputs)
+        return [i for i in range(count + 1) if i not in moving and self.matrix[i].any()]
+
     @cached_property
     def _metrics(self) -> dict[tuple[int, ...] | None, tuple[ObjectArray, FloatArray]]:
         return {}
@@ -160,18 +185,15 @@ class WorkingSet:
         Where every row of the matrix has one entry it is diagonal, and its diagonal is
         returned.
         """
-        count = len(self.matrix) - 1
-        moving = set(range(count) if inputs is None else inputs)
-        fixed = [i for i in range(count + 1) if i not in moving]
+        keep = self._still_rows(inputs)
         filled = np.array([[v != 0 for v in row] for row in self.matrix], dtype=bool)
         filled = filled.reshape(self.matrix.shape)
         if (filled.sum(axis=1) <= 1).all():
             diagonal: ObjectArray = np.full(self.dim, ZERO, dtype=object)
-            for k in np.flatnonzero(~filled[fixed].any(axis=0)):
+            for k in np.flatnonzero(~filled[keep].any(axis=0)):
                 column = self.matrix[filled[:, k], k]
                 diagonal[k] = ONE / (column @ column)
             return diagonal
-        keep = [i for i in fixed if filled[i].any()]
         vectors = null_space([[self.matrix[i, k] for i in keep] for k in range(self.dim)])
         if not vectors:
             return np.full(self.dim, ZERO, dtype=object)

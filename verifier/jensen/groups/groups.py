@@ -32,6 +32,9 @@ from jensen.network.relu_network import INPUT, OUTPUT, Block, FloatArray, ReluNe
 ObjectArray = NDArray[Any]
 Bounds = Mapping[str, tuple[FloatArray, FloatArray]]
 
+Unit = tuple[int, int]  # (level, unit)
+Neurons = tuple[tuple[str, int], ...]  # (block name, index) each
+
 SOURCE = -1  # the level of the working variables
 DENSE_LIMIT = 2 * 10**8  # numbers kept at most (1.6 GB): a clear refusal before memory runs out
 
@@ -120,11 +123,16 @@ class GroupedNetwork:
             found.append(z)
         return found
 
-    def groups(self) -> list[tuple[int, int]]:
+    def groups(self) -> list[Unit]:
         """Return (level, unit) of every unit that may kink."""
         return [
             (k, int(u)) for k, level in enumerate(self.levels) for u in np.flatnonzero(level.kink)
         ]
+
+    def neurons(self, group: Unit) -> Neurons:
+        """Return (block, index) of a group's twins, the lead first."""
+        level, unit = group
+        return tuple((member.block, member.index) for member in self.levels[level].units[unit])
 
 
 def group_network(network: ReluNetwork, bounds: Bounds, working: WorkingSet) -> GroupedNetwork:
@@ -311,4 +319,5 @@ def _nonzero(weight: Any) -> bool:
     return bool(weight.nnz if hasattr(weight, "nnz") else weight.any())
 
 
-__all__ = ["SOURCE", "ZERO", "Bounds", "GroupedNetwork", "Level", "Slopes", "group_network"]
+__all__ = ["SOURCE", "ZERO", "Bounds", "GroupedNetwork", "Level", "Neurons", "Slopes", "Unit"]
+__all__ += ["group_network"]

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from jensen.errors import MissingExtraError, ModelFileError
 from jensen.loaders.agreement import check_agreement
 from jensen.loaders.onnx.reader import network_from_model
+from jensen.loaders.pt2_archive import safe_archive
 from jensen.loaders.quiet import quiet
 from jensen.network.relu_network import ReluNetwork
 
@@ -94,17 +95,20 @@ def _as_arrays(result: Any) -> Any:
 
 
 def load_pt2(path: Path) -> ReluNetwork:
-    """Read a program saved with ``torch.export.save``; pickled objects in it are refused.
+    """Read a program saved with ``torch.export.save``.
+
+    PyTorch does not see the file, but what :func:`safe_archive` takes over from it.
 
     Raises
     ------
     ModelFileError
-        If torch cannot read it without executing code from it.
+        If it is no such program, or holds anything that could be run.
     """
     torch = _import_torch()
+    archive = safe_archive(path)
     try:
         with _only_weights(), quiet("torch"):
-            program = torch.export.load(path)
+            program = torch.export.load(archive)
     except Exception as error:  # torch raises what its readers happen to raise
         raise ModelFileError(f"{path}: torch cannot read it ({_line(error)})") from None
     return _exported(program, None, path)

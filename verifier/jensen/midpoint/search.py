@@ -14,6 +14,7 @@ from fractions import Fraction
 import numpy as np
 
 from jensen.bounds.paths import sign_bounds
+from jensen.groups.prepared import Prepared
 from jensen.groups.twin_groups import Twins, twin_groups
 from jensen.midpoint.climb import PairSearch
 from jensen.midpoint.columns import pair_columns
@@ -132,8 +133,7 @@ class PairIncumbent:
 
 
 def search_pairs(
-    network: ReluNetwork,
-    data: NetworkData,
+    prepared: Prepared,
     judge: Judge,
     *,
     gap: float,
@@ -147,9 +147,8 @@ def search_pairs(
 
     Parameters
     ----------
-    network : ReluNetwork
-    data : NetworkData
-        The network on its box, with rigorous bounds.
+    prepared : Prepared
+        A network on a box.
     judge : callable
         The exact violation of a pair of doubles.
     gap : float
@@ -163,6 +162,7 @@ def search_pairs(
         Linear programs of the tree that are solved at a time.
     """
     clock = _Clock()
+    network, data = prepared.network, prepared.data
     incumbent = PairIncumbent(data, judge, deadline)
     upper = min(width_bound(data), jump_bound(network, data))
     status, nodes = "optimal", 0
@@ -175,7 +175,7 @@ def search_pairs(
         if upper > 0 and not in_range(data):
             status = "precision limit"
         elif upper > 0:
-            twins = twin_groups(network, data)
+            twins = twin_groups(prepared)
             effort = QUICK if _free(data) <= QUICK_NEURONS else THOROUGH
             data = tightened(data, effort, _share(deadline))
             upper = min(upper, width_bound(data), jump_bound(network, data))

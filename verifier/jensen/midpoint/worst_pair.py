@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from jensen.bounds.network_data import network_data
 from jensen.domains.domain import Box
 from jensen.errors import OptionError, SolverError
+from jensen.groups.prepared import Prepared, prepare
 from jensen.groups.twin_groups import twin_groups
 from jensen.midpoint.milp import MILP_TOLERANCE, solve_midpoint_program
 from jensen.midpoint.search import search_pairs
 from jensen.network.relu_network import FloatArray, ReluNetwork
 from jensen.processors import available_processors
+from jensen.prover.counterexample import Point, admits, exact_violation
 from jensen_encodings import UnboundedNeuronError
+from jensen_encodings.deadline import Deadline
 from jensen_encodings.highs import Progress
-
-Point = tuple[Fraction, ...]
 
 ENGINES = ("tree", "milp")
 MOST_THREADS = 4  # beyond which the interpreter is the bottleneck
@@ -80,12 +80,6 @@ class Violation:
         }
 
 
-def exact_violation(network: ReluNetwork, x: Sequence[Fraction], y: Sequence[Fraction]) -> Fraction:
-    """Return ``f((x + y) / 2) - (f(x) + f(y)) / 2`` of the first output, in rationals."""
-    middle = [(a + b) / 2 for a, b in zip(x, y, strict=True)]
-    return network.exact(middle)[0] - (network.exact(x)[0] + network.exact(y)[0]) / 2
-
-
 def worst_violation(
     network: ReluNetwork,
     box: Box,
@@ -138,52 +132,85 @@ def worst_violation(
         raise OptionError(f"engine {engine!r}: supported are {', '.join(ENGINES)}")
     if threads is not None and threads < 1:
         raise OptionError(f"threads {threads}: at least 1 is needed")
+    prepared = prepare(network, box, output=output)
+    return measure_pairs(
+        prepared,
+        deadline=Deadline.after(time_limit),
+        gap=gap,
+        engine=engine,
+        threads=threads,
+        progress=progress,
+        seed=seed,
+        start=start,
+    )
+
+
+def measure_pairs(
+    prepared: Prepared,
+    *,
+    deadline: Deadline,
+    gap: float = 1e-4,
+    engine: str = "tree",
+    threads: int | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    seed: int = 0,
+    start: tuple[Point, Point] | None = None,
+) -> Violation:
+    """Bound the worst violation of what is prepared already, on a box.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    deadline : Deadline
+    gap, engine, threads, progress, seed, start
+        As for :func:`worst_violation`.
+    """
     began = time.perf_counter()
-    deadline = None if time_limit is None else time.monotonic() + time_limit
-    network = network.select_output(output)
-    lower, upper = box.bounds(network.input_size)
     try:
-        data = network_data(network, lower, upper)
+        data = prepared.data
     except UnboundedNeuronError as error:
         raise SolverError(f"values beyond the range of doubles: {error}") from None
 
     def judge(x: FloatArray, y: FloatArray) -> Fraction:
-        return exact_violation(network, _fractions(x), _fractions(y))
+        return exact_violation(prepared.network, _fractions(x), _fractions(y))
 
-    prepared = time.perf_counter()
+    done = time.perf_counter()
     if engine == "milp":
         found = solve_midpoint_program(
             data,
             judge,
-            twins=twin_groups(network, data),
+            twins=twin_groups(prepared),
             gap=gap,
-            deadline=deadline,
+            deadline=deadline.at,
             threads=threads or 1,
             seed=seed,
             progress=progress,
         )
     else:
         found = search_pairs(
-            network,
-            data,
+            prepared,
             judge,
             gap=gap,
-            deadline=deadline,
+            deadline=deadline.at,
             seed=seed,
             start=start,
             progress=progress,
             threads=threads or min(MOST_THREADS, available_processors()),
         )
+    x, y, exact = _fractions(found.x), _fractions(found.y), found.exact
+    if not admits(prepared.domain, x, y):  # it would show nothing about the box
+        y = x = _fractions(data.input_lower)
+        exact = Fraction(0)
     return Violation(
-        lower=round_down(found.exact),
+        lower=round_down(exact),
         upper=found.upper,
-        x=_fractions(found.x),
-        y=_fractions(found.y),
-        exact_lower=found.exact,
+        x=x,
+        y=y,
+        exact_lower=exact,
         status=found.status,
         tolerance=MILP_TOLERANCE if engine == "milp" else None,
         nodes=found.nodes,
-        times={"prepare": prepared - began, **found.times},
+        times={"prepare": done - began, **found.times},
     )
 
 

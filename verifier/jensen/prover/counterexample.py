@@ -39,19 +39,76 @@ def slope_change(violation: Fraction, x: Point, y: Point) -> float | None:
     return -size if violation > 0 else size
 
 
+def admits(domain: Domain, x: Point, y: Point, inputs: Sequence[int] | None = None) -> bool:
+    """Decide exactly whether a pair may speak against a claim on a domain.
+
+    Parameters
+    ----------
+    domain : Domain
+        Both points have to lie in it.
+    x, y : tuples of Fraction, length inputs
+    inputs : sequence of int or None
+        Inputs in which they may differ (partial convexity); None for all.
+    """
+    if inputs is not None:
+        moving = set(inputs)
+        if any(a != b for i, (a, b) in enumerate(zip(x, y, strict=True)) if i not in moving):
+            return False
+    return domain.contains(x) and domain.contains(y)
+
+
 def counterexample(
     network: ReluNetwork,
     domain: Domain,
     x: Sequence[Fraction],
     y: Sequence[Fraction],
     neuron: tuple[str, int] | None = None,
+    *,
+    inputs: Sequence[int] | None = None,
 ) -> Counterexample | None:
-    """Return the pair as a counterexample if it is one, exactly; None otherwise."""
+    """Return a pair as a counterexample if it is one, exactly; None otherwise.
+
+    Every refutation passes here or through :func:`confirmed`, whatever found the pair: both
+    points are in the domain, they agree in all inputs but the chosen ones, and they violate
+    midpoint convexity in rational arithmetic. It is the rule by which the checker of
+    certificates judges a pair (docs/FORMAT.md).
+
+    Parameters
+    ----------
+    network : ReluNetwork
+        With one output.
+    domain : Domain
+    x, y : sequences of Fraction, length inputs
+    neuron : (block name, index), optional
+        One whose kink lies between the points.
+    inputs : sequence of int or None
+        Inputs in which the points may differ; None for all.
+    """
     x, y = tuple(x), tuple(y)
-    if not (domain.contains(x) and domain.contains(y)):
+    if not admits(domain, x, y, inputs):
         return None
-    violation = exact_violation(network, x, y)
+    return confirmed(x, y, exact_violation(network, x, y), neuron)
+
+
+def confirmed(
+    x: Point,
+    y: Point,
+    violation: Fraction,
+    neuron: tuple[str, int] | None = None,
+    slope: float | None = None,
+) -> Counterexample | None:
+    """Return a pair that :func:`admits` accepts, with its exact violation, if that is > 0.
+
+    Parameters
+    ----------
+    x, y : tuples of Fraction
+    violation : Fraction
+        ``f((x + y) / 2) - (f(x) + f(y)) / 2``, exactly.
+    neuron : (block name, index), optional
+    slope : float, optional
+        The change of slope where it is known (:func:`slope_change`).
+    """
     if violation <= 0:
         return None
-    change = slope_change(violation, x, y)
+    change = slope_change(violation, x, y) if slope is None else slope
     return Counterexample(x, y, violation, neuron, change)

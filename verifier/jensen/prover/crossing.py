@@ -94,11 +94,13 @@ def probe(
         return None
     y = point - (form[0] + normal @ point) / squared * step
     reach = _float_reach(net, group, pattern, y, step)
-    if not np.isfinite(reach) or reach <= 0:
+    if not (np.isfinite(reach) and np.isfinite(y).all() and reach > 0):
         return None
+    middle = _rational_vector(y)
+    exact_step = net.working_set.exact_step(step, inputs)
     for share in PROBES:
-        delta = float(share) * reach * step
-        ends = _rational_vector(y - delta), _rational_vector(y + delta)
+        delta = rational(float(share) * reach) * exact_step
+        ends = middle - delta, middle + delta
         if not all(net.working_set.contains(end) for end in ends):
             continue  # by rounding alone: a shorter segment may be inside
         found = _crossing(net, *ends, network)

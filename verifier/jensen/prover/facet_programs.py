@@ -18,8 +18,6 @@ from typing import Any
 import numpy as np
 
 from jensen.arithmetic.rational import rational
-from jensen.bounds.network_data import network_data
-from jensen.domains.working_set import lifted_network
 from jensen.errors import SolverError
 from jensen.groups.forms import ExactForms, Row
 from jensen.groups.groups import SOURCE, GroupedNetwork
@@ -69,24 +67,6 @@ class FacetResult:
     note: str = ""
 
 
-def facet_data(network: ReluNetwork, lower: Any, upper: Any, *, lifted: bool) -> NetworkData:
-    """Describe the working network for the facet programs.
-
-    Parameters
-    ----------
-    network : ReluNetwork
-        With one output.
-    lower, upper : arrays of shape (inputs,)
-        The box; not used for the lift, whose box is ``|x_i| <= 1, 0 <= t <= 1``.
-    lifted : bool
-        Describe ``F(x, t) = t f(x / t)`` instead of f.
-    """
-    if not lifted:
-        return network_data(network, lower, upper)
-    ones = np.ones(network.input_size)
-    return network_data(lifted_network(network), np.append(-ones, 0.0), np.append(ones, 1.0))
-
-
 @dataclass(eq=False)
 class FacetSearch:
     """The loop of Theorem B for one group.
@@ -95,7 +75,7 @@ class FacetSearch:
     ----------
     net : GroupedNetwork
     data : NetworkData
-        The same network as arrays, on the box of the working set (:func:`facet_data`).
+        The same network as arrays, on the box of the working set.
     group : (level, unit)
     network : ReluNetwork
         The scalar network, for exact evaluation.

@@ -3,13 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from jensen.domains.domain import Box, Domain, Polyhedron
 from jensen.errors import OptionError
+from jensen.groups.prepared import Prepared
+from jensen.network.relu_network import ReluNetwork
 from jensen.prover.options import Engine, Options
 from jensen.prover.verdict import Counterexample, Status, Verdict
+from jensen_encodings.deadline import NEVER, Deadline
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """Is this network convex on this domain? What every screen and every prover is given.
+
+    Attributes
+    ----------
+    prepared : Prepared
+        The network and the domain, and what is built of them once.
+    options : Options
+    deadline : Deadline
+    """
+
+    prepared: Prepared
+    options: Options
+    deadline: Deadline = NEVER
+
+    @property
+    def network(self) -> ReluNetwork:
+        """The scalar network whose convexity is asked for, over the user's inputs."""
+        return self.prepared.network
+
+    @property
+    def domain(self) -> Domain:
+        """The domain as the user gave it."""
+        return self.prepared.domain
 
 
 def merged_options(options: Options | None, keywords: dict[str, Any]) -> Options:

@@ -16,6 +16,8 @@ from jensen.domains.domain import Box, Domain, Polyhedron
 from jensen.domains.polyhedron import inner_ball
 from jensen.network.relu_network import INPUT, FloatArray, ReluNetwork
 from jensen.prover.counterexample import counterexample
+from jensen.prover.outcome import Outcome, refuted_by
+from jensen.prover.question import Question
 from jensen.prover.verdict import Counterexample
 
 STEPS = 33  # points on a line
@@ -24,6 +26,21 @@ LINES = 96  # lines in a round
 WORK = 2e8  # multiply-adds per round: large networks get fewer lines
 CANDIDATES = 4  # triples that are looked at exactly, per round
 NOISE = 1e-13  # relative size of a drop that floating point could have made up
+
+
+def random_lines(question: Question) -> Outcome | None:
+    """Look for a counterexample along random lines; any violation refutes exact convexity."""
+    if question.options.tolerance:
+        return None
+    with question.prepared.watch.stage("lines"):
+        found = search_lines(
+            question.network,
+            question.domain,
+            seed=question.options.seed,
+            inputs=question.options.inputs,
+            deadline=question.deadline.at,
+        )
+    return None if found is None else refuted_by(found)
 
 
 def search_lines(
@@ -58,14 +75,18 @@ def search_lines(
         if deadline is not None and time.monotonic() > deadline:
             return None
         starts, steps = sampler.lines(count)
-        found = _look(network, domain, starts, steps)
+        found = _look(network, domain, starts, steps, inputs)
         if found is not None:
             return found
     return None
 
 
 def _look(
-    network: ReluNetwork, domain: Domain, starts: FloatArray, steps: FloatArray
+    network: ReluNetwork,
+    domain: Domain,
+    starts: FloatArray,
+    steps: FloatArray,
+    inputs: tuple[int, ...] | None,
 ) -> Counterexample | None:
     count, dim = starts.shape
     points = starts[:, None, :] + np.arange(STEPS)[None, :, None] * steps[:, None, :]
@@ -83,7 +104,7 @@ def _look(
             break
         x = [Fraction(float(v)) for v in points[line, step]]
         y = [Fraction(float(v)) for v in points[line, step + 2]]
-        found = counterexample(network, domain, x, y)
+        found = counterexample(network, domain, x, y, inputs=inputs)
         if found is not None:
             return found
     return None

@@ -13,7 +13,7 @@ import heapq
 import itertools
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -23,10 +23,10 @@ from jensen.arithmetic.exact import root_to_double
 from jensen.arithmetic.rational import ZERO, float_below
 from jensen.groups.coincidence import Dependence, Unit, coinciding_pairs, may_coincide
 from jensen.groups.gradients import GradientBounds
-from jensen.groups.groups import Bounds, GroupedNetwork
-from jensen.network.relu_network import FloatArray, ReluNetwork
+from jensen.groups.prepared import Prepared
+from jensen.network.relu_network import FloatArray
 from jensen.prover.crossing import Crossing
-from jensen.prover.engines import closed_by_sweep
+from jensen.prover.signs import closed_by_sweep
 from jensen.prover.tree import Activations, Node, Tree, TreeLimits, UndecidedLeafError
 from jensen_encodings.lp import LpSolver
 
@@ -99,11 +99,7 @@ class JumpSearch:
 
     Parameters
     ----------
-    net : GroupedNetwork
-    bounds : mapping from block to (lower, upper)
-        Those that the groups were formed with.
-    network : ReluNetwork
-        The scalar network, for exact evaluation.
+    prepared : Prepared
     gap : float
         Facets that are worse by a factor of at most ``1 + gap`` are not looked for.
     deadline : float or None
@@ -114,14 +110,13 @@ class JumpSearch:
 
     def __init__(
         self,
-        net: GroupedNetwork,
-        bounds: Bounds,
-        network: ReluNetwork,
+        prepared: Prepared,
         *,
         gap: float,
         deadline: float | None = None,
         seed: int = 0,
     ) -> None:
+        net, network = prepared.grouped, prepared.network
         self._net = net
         self._network = network
         self._gap = gap
@@ -139,7 +134,7 @@ class JumpSearch:
         self._undecided = 0.0
         self.worst: Facet | None = None
         self.nodes = 0
-        self._open_roots(bounds)
+        self._open_roots(closed_by_sweep(prepared))
 
     # ------------------------------------------------------------------- bounds so far
 
@@ -200,8 +195,7 @@ class JumpSearch:
             if report is not None:
                 report()
 
-    def _open_roots(self, bounds: Bounds) -> None:
-        closed = closed_by_sweep(self._net, self._network, bounds)
+    def _open_roots(self, closed: Collection[Unit]) -> None:
         limits = TreeLimits(self._out_of_time)
         entries = []
         for group in self._net.groups():

@@ -13,14 +13,11 @@ import numpy as np
 
 from jensen.arithmetic.exact import root_to_double, to_double
 from jensen.arithmetic.rational import decimal
-from jensen.bounds.pre_activation import pre_activation_bounds
 from jensen.domains.domain import Domain, Everywhere
-from jensen.domains.working_set import lifted_network, working_set
 from jensen.errors import OptionError
-from jensen.groups.groups import group_network
+from jensen.groups.prepared import Prepared, prepare
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.counterexample import Point
-from jensen.prover.engines import neurons_of
+from jensen.prover.counterexample import Point, admits
 from jensen.prover.options import Options
 from jensen.violation.jump_search import JumpSearch
 from jensen_encodings.highs import Progress
@@ -158,11 +155,9 @@ def worst_jump(
     if not 0 < gap < math.inf:
         raise OptionError(f"gap {gap}: a finite number > 0 is needed")
     Options(time_limit=time_limit, seed=seed)
-    domain = Everywhere() if domain is None else domain
-    domain.check(network.input_size)
-    scalar = network.select_output(output)
+    prepared = prepare(network, Everywhere() if domain is None else domain, output=output)
     with np.errstate(all="ignore"):
-        return _Measurement(scalar, domain, time_limit, gap, seed).run(progress)
+        return _Measurement(prepared, time_limit, gap, seed).run(progress)
 
 
 class _Measurement:
@@ -170,29 +165,21 @@ class _Measurement:
 
     def __init__(
         self,
-        network: ReluNetwork,
-        domain: Domain,
+        prepared: Prepared,
         time_limit: float | None,
         gap: float,
         seed: int,
     ) -> None:
         self._began = time.monotonic()
         self._deadline = None if time_limit is None else self._began + time_limit
-        self._network = network
-        self._domain = domain
+        self._prepared = prepared
         self._gap = gap
         self._seed = seed
 
     def run(self, progress: Callable[[Progress], None] | None) -> JumpViolation:
-        working = working_set(self._domain, self._network.input_size)
-        if working.dim == 0:
+        if self._prepared.working.dim == 0:
             return self._nothing("optimal", 0.0)
-        bounded = lifted_network(self._network) if working.lifted else self._network
-        bounds = pre_activation_bounds(bounded, *working.box)
-        net = group_network(self._network, bounds, working)
-        search = JumpSearch(
-            net, bounds, self._network, gap=self._gap, deadline=self._deadline, seed=self._seed
-        )
+        search = JumpSearch(self._prepared, gap=self._gap, deadline=self._deadline, seed=self._seed)
         built = time.monotonic()
         reporter = None if progress is None else _Reporter(search, progress, self._began)
         interrupted = False
@@ -202,20 +189,21 @@ class _Measurement:
             interrupted = True
         times = {"build": built - self._began, "search": time.monotonic() - built}
         status = "interrupted" if interrupted else _status(search)
-        if search.worst is None:
+        worst, network, domain = search.worst, self._prepared.network, self._prepared.domain
+        if worst is None or not admits(domain, worst.crossing.before, worst.crossing.after):
             return self._nothing(status, search.upper, search.nodes, search.lps, times)
-        crossing = search.worst.crossing
+        crossing = worst.crossing
         return JumpViolation(
             lower=search.lower,
             upper=search.upper,
             point=crossing.middle,
             normal=_unit(crossing.before, crossing.after),
-            exact_squared=search.worst.squared,
+            exact_squared=worst.squared,
             x=crossing.before,
             y=crossing.after,
             exact_violation=crossing.violation,
-            slopes=_slopes(self._network, crossing.before, crossing.middle, crossing.after),
-            neurons=neurons_of(net, search.worst.group),
+            slopes=_slopes(network, crossing.before, crossing.middle, crossing.after),
+            neurons=self._prepared.grouped.neurons(worst.group),
             status=status,
             nodes=search.nodes,
             lps=search.lps,

@@ -1,0 +1,51 @@
+"""When to stop: one frozen deadline, passed on instead of numbers of seconds."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """A point on the clock of ``time.monotonic``; infinite where there is no limit.
+
+    Parameters
+    ----------
+    at : float
+
+    Examples
+    --------
+    >>> Deadline().over(), Deadline().left()
+    (False, inf)
+    >>> Deadline.after(60.0).share(0.5).left() <= 30.0
+    True
+    """
+
+    at: float = math.inf
+
+    @classmethod
+    def after(cls, seconds: float | None) -> Deadline:
+        """Return the deadline so many seconds from now; None for no limit."""
+        return cls() if seconds is None else cls(time.monotonic() + seconds)
+
+    def over(self) -> bool:
+        """Whether time is up."""
+        # no limit, no look at the clock: this is asked in inner loops
+        return self.at < math.inf and time.monotonic() > self.at
+
+    def left(self) -> float:
+        """Seconds left, >= 0."""
+        return max(0.0, self.at - time.monotonic())
+
+    def share(self, part: float) -> Deadline:
+        """Return the deadline after a part of what is left."""
+        return Deadline(time.monotonic() + part * self.left())
+
+    def within(self, seconds: float | None) -> Deadline:
+        """Return this deadline, or the one so many seconds from now if that is sooner."""
+        return Deadline(min(self.at, Deadline.after(seconds).at))
+
+
+NEVER = Deadline()

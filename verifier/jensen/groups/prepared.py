@@ -1,0 +1,133 @@
+"""One network on one domain, made ready for the provers: the only place with that recipe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from jensen.arithmetic.intervals import Interval
+from jensen.bounds.network_data import network_data
+from jensen.bounds.paths import sign_bounds
+from jensen.bounds.pre_activation import pre_activation_bounds, stable_pattern
+from jensen.domains.domain import Domain
+from jensen.domains.working_set import WorkingSet, lifted_network, working_set
+from jensen.groups.groups import GroupedNetwork, group_network
+from jensen.network.relu_network import ReluNetwork
+from jensen.stopwatch import Stopwatch
+from jensen_encodings import NetworkData
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A scalar network on a domain; every part is built when it is first asked for, once.
+
+    ``working.to_input`` leads from a working point back to the user's inputs.
+
+    Attributes
+    ----------
+    network : ReluNetwork
+        With one output, over the user's inputs; negated where concavity is asked for.
+    domain : Domain
+    watch : Stopwatch
+        Takes the time of each part.
+    """
+
+    network: ReluNetwork
+    domain: Domain
+    watch: Stopwatch = field(default_factory=Stopwatch)
+
+    @cached_property
+    def signs(self) -> dict[str, Interval]:
+        """Bounds of J of every hidden neuron under all patterns (theory, section 3)."""
+        with self.watch.stage("signs"):
+            return sign_bounds(self.network)
+
+    @cached_property
+    def stable_signs(self) -> dict[str, Interval]:
+        """The same under all patterns that respect the neurons that are stable on the domain."""
+        stable = stable_pattern(self.bounds)
+        with self.watch.stage("signs"):
+            if not any(on.any() or off.any() for on, off in stable.values()):
+                return self.signs
+            return sign_bounds(self.network, stable)
+
+    @cached_property
+    def working(self) -> WorkingSet:
+        """The full-dimensional working set of the domain.
+
+        Raises
+        ------
+        DomainError
+            If the domain is empty.
+        """
+        with self.watch.stage("domain"):
+            return working_set(self.domain, self.network.input_size)
+
+    @cached_property
+    def lifted(self) -> ReluNetwork:
+        """The network over the working box: ``t f(x / t)`` where the set is lifted, else f."""
+        return lifted_network(self.network) if self.working.lifted else self.network
+
+    @cached_property
+    def bounds(self) -> dict[str, Interval]:
+        """Proved bounds of every pre-activation of :attr:`lifted` on the working box."""
+        box, lifted = self.working.box, self.lifted
+        with self.watch.stage("bounds"):
+            return pre_activation_bounds(lifted, *box)
+
+    @cached_property
+    def data(self) -> NetworkData:
+        """The same network on the same box as the arrays that the encodings take.
+
+        Raises
+        ------
+        UnboundedNeuronError
+            If a bound is beyond the range of doubles.
+        """
+        bounds = self.bounds
+        return network_data(self.lifted, *self.working.box, bounds)
+
+    @cached_property
+    def grouped(self) -> GroupedNetwork:
+        """The network as levels of hyperplane groups.
+
+        Raises
+        ------
+        NetworkError
+            If it is too large to be held densely.
+        """
+        bounds = self.bounds
+        with self.watch.stage("groups"):
+            return group_network(self.network, bounds, self.working)
+
+
+def prepare(
+    network: ReluNetwork, domain: Domain, *, output: int = 0, concave: bool = False
+) -> Prepared:
+    """Select an output of a network and take it to a domain.
+
+    Parameters
+    ----------
+    network : ReluNetwork
+    domain : Box, Polyhedron or Everywhere
+    output : int
+    concave : bool
+        Prepare ``-f``, whose convexity is the concavity of f.
+
+    Raises
+    ------
+    NetworkError
+        If there is no such output.
+    DomainError
+        If the domain does not fit the network.
+
+    Examples
+    --------
+    >>> from jensen.domains.domain import Box
+    >>> net = ReluNetwork.from_layers([[[1.0], [1.0]], [[1.0, -3.0]]], [[0, -1], [0]])
+    >>> prepare(net, Box(-1, 0)).grouped.groups()
+    []
+    """
+    domain.check(network.input_size)
+    scalar = network.select_output(output)
+    return Prepared(scalar.negated() if concave else scalar, domain)
