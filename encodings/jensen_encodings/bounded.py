@@ -7,7 +7,6 @@ hints: any multipliers give a bound, which the caller evaluates with its own rou
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -15,6 +14,7 @@ import highspy
 import numpy as np
 from numpy.typing import NDArray
 
+from jensen_encodings.deadline import NEVER, Deadline
 from jensen_encodings.lp import QuietHighs
 
 FloatArray = NDArray[np.float64]
@@ -119,24 +119,22 @@ class BoundedProgram:
         columns = np.arange(len(cost), dtype=np.int32)
         self._highs.changeColsCost(len(cost), columns, cost)
 
-    def solve(self, target: float = np.inf, deadline: float | None = None) -> BoundedSolution:
+    def solve(self, target: float = np.inf, deadline: Deadline = NEVER) -> BoundedSolution:
         """Solve from the last basis; stop once the dual objective is above a target.
 
         Parameters
         ----------
         target : float
-        deadline : float or None
-            On the clock of ``time.monotonic``.
+        deadline : Deadline
         """
         empty = np.empty(0)
         highs = self._highs
         if not self._accepted:
             return BoundedSolution(BoundedStatus.FAILED, empty, empty, empty)
         highs.setOptionValue("objective_bound", min(target, highspy.kHighsInf))
-        if deadline is not None:
+        if deadline is not NEVER:
             # HiGHS's clock runs on from solve to solve
-            left = max(deadline - time.monotonic(), 0.0)
-            highs.setOptionValue("time_limit", highs.getRunTime() + left)
+            highs.setOptionValue("time_limit", highs.getRunTime() + deadline.left())
         highs.run()
         status = highs.getModelStatus()
         solution = highs.getSolution()

@@ -15,6 +15,7 @@ from jensen.groups.prepared import prepare
 from jensen.midpoint.engine import prove_by_midpoint_program
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.facet_engine import prove_by_facet_programs
+from jensen.prover.joint_engine import prove_jointly
 from jensen.prover.options import Engine, Options
 from jensen.prover.outcome import Outcome
 from jensen.prover.question import Question, check_question, claimed, merged_options
@@ -40,6 +41,7 @@ SCREENS: tuple[Screen, ...] = (signs_of_all_paths, random_lines, single_point)
 
 PROVERS: Mapping[Engine, Prover] = {
     Engine.AUTO: prove_by_trees,
+    Engine.JOINT: prove_jointly,
     Engine.TREE: prove_by_trees,
     Engine.MILP: prove_by_facet_programs,
     Engine.MIDPOINT: prove_by_midpoint_program,

@@ -15,11 +15,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from jensen.groups.groups import SOURCE, GroupedNetwork
+from jensen.groups.groups import SOURCE, GroupedNetwork, Unit
 from jensen.network.relu_network import FloatArray
 from jensen.prover.pieces import Piece
 
-Unit = tuple[int, int]
 IntArray = NDArray[np.intp]
 
 SHARPEST = 0.01  # the last tau, in units of the typical |z| of a level
@@ -88,7 +87,9 @@ class Descent:
                 walk.move(slope, grad, STEP * np.sqrt(tau))
             walk.to_kink(levels, units, 3)
             z = walk.values()
-            states = [np.where(b.kink, v > 0, True) for b, v in zip(self._net.levels, z, strict=True)]
+            states = [
+                np.where(b.kink, v > 0, True) for b, v in zip(self._net.levels, z, strict=True)
+            ]
             jumps = self._carry([s.astype(np.float64) for s in states], which)[-1]
             off_kink = np.abs(walk.own(z, levels, units))
             # a candidate is on its kink up to rounding; the exact crossing decides
@@ -242,7 +243,7 @@ class _Walk:
 
     def _gradient(self, z: list[FloatArray], seeds: list[FloatArray | None]) -> FloatArray:
         """Return the gradient by the working variables of ``sum seed z``, as the network is."""
-        total = np.zeros_like(self.points)
+        total: FloatArray = np.zeros_like(self.points)
         carried = list(seeds)
         for k in range(len(z) - 1, -1, -1):
             behind = carried[k]

@@ -11,12 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jensen.arithmetic.intervals import SAFETY, SUBNORMAL, rounding_factor
-from jensen.groups.groups import SOURCE, GroupedNetwork
+from jensen.groups.groups import SOURCE, GroupedNetwork, Unit
 from jensen.network.relu_network import FloatArray
 from jensen.prover.kink_bounds import Ranges
 from jensen.prover.pieces import Piece
 
-Unit = tuple[int, int]
 BoolArray = NDArray[np.bool_]
 
 

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from jensen.arithmetic.intervals import SAFETY, SUBNORMAL, UNIT, rounding_factor
 from jensen.groups.forms import Row
-from jensen.groups.groups import GroupedNetwork
+from jensen.groups.groups import GroupedNetwork, Unit
 from jensen.groups.jump import FREE, ON, Activations, JumpProblem, JumpState
 from jensen.network.relu_network import FloatArray
 from jensen.prover.dual_bound import LinearProgram
@@ -35,11 +35,11 @@ from jensen.prover.joint_forms import JointForms
 from jensen.prover.kink_bounds import Ranges
 from jensen.prover.pieces import Piece
 from jensen_encodings.bounded import BoundedProgram, BoundedStatus
+from jensen_encodings.deadline import Deadline
 
 FRACTION = 1e-7  # distance from 0 and 1, times weight, below which a state counts as decided
 GAP = 1e-9  # the same for the distance of h from relu(z)
 
-Unit = tuple[int, int]
 BoolArray = NDArray[np.bool_]
 
 
@@ -140,7 +140,7 @@ class JointProgram:
             data.lower[column], data.upper[column] = lower, upper
             self._solver.set_column(column, lower, upper)
 
-    def solve(self, target: float, deadline: float | None) -> JointSolution:
+    def solve(self, target: float, deadline: Deadline) -> JointSolution:
         """Bound J from below under the units fixed; stop once the bound passes the target."""
         self.lps += 1
         data = self._data
@@ -216,7 +216,9 @@ class JointProgram:
                 i = place[source]
                 columns = supports[i][1]
                 on = slopes.on[np.ix_(units, columns)]
-                off = np.zeros_like(on) if slopes.off is None else slopes.off[np.ix_(units, columns)]
+                off = (
+                    np.zeros_like(on) if slopes.off is None else slopes.off[np.ix_(units, columns)]
+                )
                 act = np.where(net.levels[source].kink, self._activations[source], ON)[columns]
                 forms, errors = found[i]
                 passed = np.where(act == ON, on, off)

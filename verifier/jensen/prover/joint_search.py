@@ -18,7 +18,7 @@ import numpy as np
 
 from jensen.arithmetic.rational import float_below, rational
 from jensen.groups.forms import Row
-from jensen.groups.groups import GroupedNetwork
+from jensen.groups.groups import GroupedNetwork, Unit
 from jensen.groups.jump import FREE, OFF, ON, Activations, JumpProblem
 from jensen.network.relu_network import FloatArray, ReluNetwork
 from jensen.prover.crossing import Crossing, cross_facet, probe
@@ -26,9 +26,9 @@ from jensen.prover.joint_program import JointProgram, JointSolution
 from jensen.prover.kink_bounds import KinkBounds, Ranges
 from jensen.prover.pieces import Piece
 from jensen.prover.tree import Allowance, SearchState, Tree, TreeLimits
+from jensen_encodings.deadline import NEVER, Deadline
 from jensen_encodings.lp import LpSolver
 
-Unit = tuple[int, int]
 Path = tuple[tuple[Unit, bool], ...]
 
 CUTOFF_MARGIN = 1e-9  # of the jump's size: programs are stopped once their bound is this far above
@@ -134,7 +134,7 @@ class JointSearch:
     limits : TreeLimits
     least_jump : Fraction
         ``J_g >= -least_jump`` is accepted.
-    deadline : float or None
+    deadline : Deadline
     keep : bool
         Whether to keep what a certificate needs.
     """
@@ -148,7 +148,7 @@ class JointSearch:
         solver: LpSolver,
         limits: TreeLimits,
         least_jump: Any,
-        deadline: float | None = None,
+        deadline: Deadline = NEVER,
         *,
         keep: bool = False,
     ) -> None:
@@ -156,8 +156,11 @@ class JointSearch:
         self._solver, self._limits, self.deadline = solver, limits, deadline
         self._least_jump = least_jump
         self._least = rational(-least_jump)
-        self.floor = -float_below(-self._least)
         self.jump = JumpProblem(net, *group)
+        self.floor = -float_below(-self._least)
+        if self._least == 0 and self.jump.step:
+            # J is a multiple of the step: what is above the last one below 0 is at least 0
+            self.floor = float(np.nextafter(-self.jump.step, 0.0))
         self.pieces = pieces
         self.target = self.floor + CUTOFF_MARGIN * max(self.jump.magnitude, 1e-300)
         self.stuck = False
@@ -269,7 +272,7 @@ class JointSearch:
             self._limits,
             self._least_jump,
             Allowance(),
-            start=activations,
+            start=tuple(activations),
         )
 
     def look(self, point: FloatArray) -> Crossing | None:
@@ -292,9 +295,7 @@ class JointSearch:
                 self.net, self.group, patterns, point, self.network, inputs=inputs
             )
         else:
-            crossing = probe(
-                self.net, self.group, patterns, point, self.network, inputs=inputs
-            )
+            crossing = probe(self.net, self.group, patterns, point, self.network, inputs=inputs)
         if crossing is None or not crossing.bends_down(tolerance):
             crossing = self._inside(patterns)
         return crossing
@@ -352,13 +353,15 @@ class _PieceSearch:
             self._close(path, solution)
             return None
         if solution.x is None:
-            return self._hand_over(path)
+            self._hand_over(path)
+            return None
         crossing = search.look(solution.x[: self._program.dim])
         if crossing is not None:
             return crossing
         choice = self._program.branching_unit(solution.x, self._fixed)
         if choice is None:
-            return self._hand_over(path)
+            self._hand_over(path)
+            return None
         unit, on = choice
         # the stack pops the last one first: go where the solution is
         self._stack += [(*path, (unit, not on)), (*path, (unit, on))]

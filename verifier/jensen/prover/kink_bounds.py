@@ -23,11 +23,9 @@ from numpy.typing import NDArray
 
 from jensen.arithmetic.intervals import SAFETY, SUBNORMAL, UNIT, rounding_factor
 from jensen.arithmetic.rational import rationals
-from jensen.groups.groups import SOURCE, GroupedNetwork
+from jensen.groups.groups import SOURCE, GroupedNetwork, Unit
 from jensen.network.relu_network import FloatArray
 from jensen.prover.pieces import Piece
-
-Unit = tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
