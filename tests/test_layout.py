@@ -25,6 +25,7 @@ ROOMS = (
     {"cli"},
     {"report"},
     {"batch"},
+    {"optimise"},
     {"violation", "many"},
     {"decide"},
     {"certificate"},

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from jensen.arithmetic.rational import ONE, ZERO, floats, null_space, rational
 from jensen.arithmetic.simplex import maximise
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
-from jensen.domains.working_set import WorkingSet, working_set
+from jensen.domains.working_set import WorkingSet
 from jensen.errors import DomainError
 
 SIDES = st.sampled_from([-1.0, 0.0, 0.5, 1.0, 1e6, -1e-9, 1e-200, 1e300, -1.7e308, 5e-324, 0.1])
@@ -63,7 +63,7 @@ def working_points(draw, working: WorkingSet):
 @given(st.one_of(boxes(), polyhedra()), st.data())
 def test_a_working_point_satisfies_the_rows_iff_its_input_lies_in_the_domain(domain, data):
     inputs = len(domain.lower) if isinstance(domain, Box) else domain.A.shape[1]
-    working = working_set(domain, inputs)
+    working = domain.working_set(inputs)
     y = data.draw(working_points(working))
     point = working.to_input(y.tolist())
     if point is None:
@@ -79,7 +79,7 @@ def test_a_working_point_satisfies_the_rows_iff_its_input_lies_in_the_domain(dom
 def test_points_of_a_flat_polyhedron_are_reached(domain, data):
     """The hull contains 1/4 and every other point of the polyhedron that is tried."""
     d = domain.A.shape[1]
-    working = working_set(domain, d)
+    working = domain.working_set(d)
     point = [Fraction(data.draw(st.integers(-8, 8)), 4) for _ in range(d)]
     for x in ([Fraction(1, 4)] * d, point):
         if not domain.contains(x):
@@ -96,7 +96,7 @@ def test_points_of_a_flat_polyhedron_are_reached(domain, data):
 @given(st.one_of(boxes(), polyhedra()))
 def test_the_working_set_has_an_interior(domain):
     inputs = len(domain.lower) if isinstance(domain, Box) else domain.A.shape[1]
-    working = working_set(domain, inputs)
+    working = domain.working_set(inputs)
     margins = [[*row, ONE] for row in working.rows]
     cap = [*[ZERO] * working.dim, ONE]
     found = maximise(cap, [*margins, cap], [*working.limits, ONE], [False] * (len(margins) + 1))
@@ -107,7 +107,7 @@ def test_the_working_set_has_an_interior(domain):
 @given(st.one_of(boxes(), polyhedra()), st.data())
 def test_the_steepest_direction_is_at_right_angles_to_the_hyperplane(domain, data):
     inputs = len(domain.lower) if isinstance(domain, Box) else domain.A.shape[1]
-    working = working_set(domain, inputs)
+    working = domain.working_set(inputs)
     if not working.dim:
         return
     normal = data.draw(working_points(working))
@@ -136,14 +136,14 @@ def test_the_steepest_direction_is_at_right_angles_to_the_hyperplane(domain, dat
 
 
 def test_a_box_side_of_zero_width_leaves_a_variable_less():
-    working = working_set(Box([0.0, 0.5, -1.0], [1.0, 0.5, 1.0]), 3)
+    working = Box([0.0, 0.5, -1.0], [1.0, 0.5, 1.0]).working_set(3)
     assert working.dim == 2
     assert not working.lifted
     point = working.to_input([ZERO] * 2)
     assert point is not None
     assert point[1] == Fraction(1, 2)
-    assert working_set(Box(0.1, 0.1), 2).dim == 0
-    assert working_set(Box(0.1, 0.1), 2).to_input([]) == (Fraction(0.1),) * 2
+    assert Box(0.1, 0.1).working_set(2).dim == 0
+    assert Box(0.1, 0.1).working_set(2).to_input([]) == (Fraction(0.1),) * 2
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_a_box_side_of_zero_width_leaves_a_variable_less():
     ],
 )
 def test_thin_wide_and_far_sets_get_sides_of_about_1(domain):
-    working = working_set(domain, 2)
+    working = domain.working_set(2)
     assert not working.identity
     reach = 0.0
     for k in range(working.dim):
@@ -172,14 +172,14 @@ def test_thin_wide_and_far_sets_get_sides_of_about_1(domain):
 
 
 def test_a_plain_box_keeps_the_networks_weights():
-    assert working_set(Box(-1, 1), 3).identity
-    assert working_set(Box([-1, 0], [100, 7]), 2).identity
-    assert working_set(Everywhere(), 3).identity
-    assert working_set(Everywhere(), 3).dim == 4
+    assert Box(-1, 1).working_set(3).identity
+    assert Box([-1, 0], [100, 7]).working_set(2).identity
+    assert Everywhere().working_set(3).identity
+    assert Everywhere().working_set(3).dim == 4
 
 
 def test_points_at_infinity_have_no_input():
-    working = working_set(Everywhere(), 2)
+    working = Everywhere().working_set(2)
     assert working.to_input([ONE, ONE, ZERO]) is None
     assert working.to_input([ONE, ZERO, ONE / 2]) == (2, 0)
 
@@ -196,13 +196,13 @@ def test_points_at_infinity_have_no_input():
 )
 def test_empty_and_misfit_domains_are_refused(domain: Domain, says):
     with pytest.raises(DomainError, match=says):
-        working_set(domain, 1)
+        domain.working_set(1)
 
 
 @given(st.integers(1, 3), st.data())
 def test_a_fast_answer_about_a_point_is_the_exact_one(d, data):
     """Points on a side, or a hair from it."""
-    working = working_set(Box(-1, 0.1), d)
+    working = Box(-1, 0.1).working_set(d)
     near = st.sampled_from([0.1, np.nextafter(0.1, 1), np.nextafter(0.1, 0), -1.0, 0.0, -1 - 2e-16])
     y = np.array([rational(float(data.draw(near))) for _ in range(d)], dtype=object)
     y[0] += flint.fmpq(data.draw(st.integers(-1, 1)), 10**40)

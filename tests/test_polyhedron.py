@@ -13,7 +13,7 @@ from test_exact_lp import holds, vertices
 
 from jensen.arithmetic.rational import ZERO, rationals
 from jensen.domains.domain import Polyhedron
-from jensen.domains.polyhedron import (
+from jensen.domains.hull import (
     BOX_INPUTS,
     bounding_box,
     inner_ball,

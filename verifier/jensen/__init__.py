@@ -10,12 +10,15 @@ from jensen.decide import is_convex, verify
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.errors import (
     DomainError,
+    InfeasibleError,
     JensenError,
     MissingExtraError,
     ModelFileError,
     NetworkError,
+    NotConvexError,
     OptionError,
     SolverError,
+    UnboundedError,
     UndecidedError,
     UnsupportedOperatorError,
 )
@@ -24,6 +27,7 @@ from jensen.many import verify_many
 from jensen.midpoint.worst_pair import Violation
 from jensen.network.relu_network import Activation, Block, ReluNetwork
 from jensen.network.stack import NetworkStack
+from jensen.optimise.convex_function import ConvexFunction
 from jensen.prover.options import Engine, Options
 from jensen.prover.verdict import Counterexample, GroupEvidence, Reason, Status, Verdict
 from jensen.violation.worst_jump import JumpViolation, worst_jump
@@ -35,18 +39,21 @@ __all__ = [
     "Activation",
     "Block",
     "Box",
+    "ConvexFunction",
     "Counterexample",
     "Domain",
     "DomainError",
     "Engine",
     "Everywhere",
     "GroupEvidence",
+    "InfeasibleError",
     "JensenError",
     "JumpViolation",
     "MissingExtraError",
     "ModelFileError",
     "NetworkError",
     "NetworkStack",
+    "NotConvexError",
     "OptionError",
     "Options",
     "Polyhedron",
@@ -54,6 +61,7 @@ __all__ = [
     "ReluNetwork",
     "SolverError",
     "Status",
+    "UnboundedError",
     "UndecidedError",
     "UnsupportedOperatorError",
     "Verdict",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from jensen.certificate.certificate import Certificate, certify_convex, certify_nonconvex
-from jensen.domains.domain import Domain, Everywhere, Polyhedron
+from jensen.domains.domain import Domain, Everywhere
 from jensen.errors import CertificateError, OptionError, UndecidedError
 from jensen.groups.prepared import prepare
 from jensen.midpoint.engine import prove_by_midpoint_program
@@ -163,8 +163,8 @@ def _answer(network: ReluNetwork, domain: Domain, output: int, options: Options)
 
 def _decide(question: Question) -> Outcome:
     """Let the screens look, the cheapest first; then the prover that the engine names."""
-    if isinstance(question.domain, Polyhedron):
-        # an empty polyhedron is an error, whatever the cheap screens would say
+    if question.domain.may_be_empty:
+        # an empty domain is an error, whatever the cheap screens would say
         _check_certifiable(question)
     for screen in SCREENS:
         outcome = screen(question)

@@ -7,6 +7,8 @@ supported, in one line, so that the command line can print it as it is.
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class JensenError(Exception):
     """Base class of every deliberate error of this package."""
@@ -34,6 +36,26 @@ class UnsupportedOperatorError(ModelFileError, NotImplementedError):
 
 class MissingExtraError(JensenError, ImportError):
     """An optional dependency is needed; the message names the extra."""
+
+
+class NotConvexError(JensenError, ValueError):
+    """A network that is not convex where it has to be; ``counterexample`` is the pair."""
+
+    def __init__(self, message: str, counterexample: Any = None) -> None:
+        super().__init__(message)
+        self.counterexample = counterexample
+
+
+class InfeasibleError(JensenError, ValueError):
+    """No point satisfies the domain, the rows, the equations and the integers."""
+
+
+class UnboundedError(JensenError, ValueError):
+    """An objective falls for ever; ``ray`` is a direction along which it does."""
+
+    def __init__(self, message: str, ray: Any = None) -> None:
+        super().__init__(message)
+        self.ray = ray
 
 
 class UndecidedError(JensenError, RuntimeError):

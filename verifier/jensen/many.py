@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from jensen.decide import verify
-from jensen.domains.domain import Box, Domain, Everywhere
+from jensen.domains.domain import Domain, Everywhere
 from jensen.network.block import FloatArray
 from jensen.network.relu_network import ReluNetwork
 from jensen.network.stack import NetworkStack, architecture
@@ -212,9 +212,7 @@ class _Points:
         starts = np.where(usable, near * grid, starts)
         steps = np.where(usable, np.trunc(steps / grid) * grid, steps)
         points = starts[:, None, :] + np.arange(count)[None, :, None] * steps[:, None, :]
-        if isinstance(domain, Box):
-            points = np.clip(points, *domain.bounds(points.shape[2]))
-        return cls(domain, points, inputs)
+        return cls(domain, domain.clipped(points), inputs)
 
     def refuted(self, stack: NetworkStack) -> dict[int, Counterexample]:
         """Take the worst drop of slope that each network shows, and confirm it exactly."""

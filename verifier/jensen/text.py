@@ -1,20 +1,76 @@
-"""File names as text."""
+"""Text that leaves the program: names from files are data, and never commands to a reader.
+
+Whatever a model, a file or an error calls itself is written through :func:`printable`: to the
+terminal, into CSV, JSON, JUnit, Markdown, HTML and the store.
+"""
 
 from __future__ import annotations
 
-import os
+import math
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+_BYTES = range(0xDC80, 0xDD00)  # how Python writes bytes of file names that are no text
+_FORMULA = ("=", "+", "-", "@")
 
 
-def printable(path: str | Path) -> str:
-    r"""Return a path as one line of text, everything escaped that cannot be printed.
+def printable(text: str | Path, *, lines: bool = False) -> str:
+    r"""Return text in which everything is escaped that cannot be printed.
+
+    Escaped are control characters, ends of lines, marks that change the direction of
+    writing, code points without a character, and halves of surrogate pairs; what is left can
+    be encoded in UTF-8 and stands in one line. What is printable stays as it is, so that the
+    function may be applied twice.
+
+    Parameters
+    ----------
+    text : str or Path
+    lines : bool
+        Keep ends of lines, in text of several lines.
 
     Examples
     --------
     >>> print(printable(b"caf\xe9\n.onnx".decode("utf-8", "surrogateescape")))
     caf\xe9\n.onnx
+    >>> print(printable("gelu\x1b[2J\ud800"))
+    gelu\x1b[2J\ud800
     """
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    text = str(text)
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(c if c.isprintable() or (lines and c == "\n") else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    if code in _BYTES:
+        return f"\\x{code - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()
+
+
+def csv_text(text: str) -> str:
+    """Return text for a CSV field that no spreadsheet takes for a formula.
+
+    An apostrophe in front marks text there, and is shown by none.
+
+    Examples
+    --------
+    >>> csv_text("=1+1")
+    "'=1+1"
+    """
+    text = printable(text)
+    return f"'{text}" if text.lstrip().startswith(_FORMULA) else text
+
+
+def json_ready(value: Any) -> Any:
+    """Return a record for strict JSON: printable strings, null for numbers that are not finite."""
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {printable(str(key)): json_ready(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_ready(item) for item in value]
+    return value

@@ -12,6 +12,7 @@ from typing import Any
 
 from jensen.batch.case import Case, Row, canonical
 from jensen.errors import MissingExtraError, OptionError
+from jensen.text import csv_text, json_ready
 
 COLUMNS = (
     "model", "status", "expected", "domain", "output", "lower", "upper", "violation", "tolerance",
@@ -48,6 +49,11 @@ def write_export(results: Iterable[tuple[Case, Row]], path: Path) -> None:
 
 def record(case: Case, row: Row) -> dict[str, Any]:
     """Return everything about a row, JSON-ready."""
+    everything: dict[str, Any] = json_ready(_everything(case, row))
+    return everything
+
+
+def _everything(case: Case, row: Row) -> dict[str, Any]:
     return {
         "model": case.name,
         "domain": case.domain.to_json(),
@@ -74,7 +80,9 @@ def to_csv(results: Iterable[tuple[Case, Row]]) -> str:
     stream = io.StringIO()
     writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(flat(case, row) for case, row in results)
+    for case, row in results:
+        fields = flat(case, row)
+        writer.writerow({k: csv_text(v) if isinstance(v, str) else v for k, v in fields.items()})
     return stream.getvalue()
 
 

@@ -8,8 +8,7 @@ from xml.etree import ElementTree as ET
 
 from jensen.batch.case import Case, Row
 from jensen.batch.outcome import Kind, failures
-
-_XML_ILLEGAL = {i: "?" for i in range(32) if i not in {9, 10, 13}}
+from jensen.text import printable
 
 
 def write_junit(results: Sequence[tuple[Case, Row]], path: Path) -> None:
@@ -29,17 +28,17 @@ def write_junit(results: Sequence[tuple[Case, Row]], path: Path) -> None:
         test = ET.SubElement(
             suite,
             "testcase",
-            classname=_clean(f"jensen.{case.domain}"),
-            name=_clean(case.name + ("" if case.output is None else f"[{case.output}]")),
+            classname=printable(f"jensen.{case.domain}"),
+            name=printable(case.name + ("" if case.output is None else f"[{case.output}]")),
             time=f"{row.seconds:.3f}",
         )
         tag = _tag(failures(case, row))
         if tag is not None:
             counts[tag] += 1
             expected = "" if case.expected is None else f", expected {case.expected}"
-            message = _clean(f"{row.status}{expected}: {row.error or row.summary}")
+            message = printable(f"{row.status}{expected}: {row.error or row.summary}")
             ET.SubElement(test, tag, message=message)
-        ET.SubElement(test, "system-out").text = _clean(row.summary or row.error)
+        ET.SubElement(test, "system-out").text = printable(row.summary or row.error)
     suite.set("errors", str(counts["error"]))
     suite.set("failures", str(counts["failure"]))
     suite.set("skipped", str(counts["skipped"]))
@@ -56,7 +55,3 @@ def _tag(kinds: frozenset[Kind]) -> str | None:
     if kinds & {Kind.MISMATCH, Kind.NONCONVEX}:
         return "failure"
     return "skipped" if Kind.UNKNOWN in kinds else None
-
-
-def _clean(text: str) -> str:
-    return text.translate(_XML_ILLEGAL)

@@ -196,7 +196,7 @@ class Store:
                     str(row.status),
                     row.lower,
                     row.upper,
-                    row.error,
+                    printable(row.error),
                     row.seconds,
                     row.finished,
                     json.dumps(row.to_json()),
@@ -224,7 +224,8 @@ class Store:
         expected = None if case.expected is None else str(case.expected)
         # a network that a program made has no file
         path = "" if case.network is not None and not case.path.is_file() else _absolute(case.path)
-        values = (case.name, case.question, path, job, expected, case.reason)
+        names = printable(case.name), case.question, path
+        values = (*names, job, expected, printable(case.reason))
         self._db.execute("INSERT OR REPLACE INTO model VALUES (?,?,?,?,?,?)", values)
 
     def rows(self) -> Iterator[tuple[Case, Row]]:

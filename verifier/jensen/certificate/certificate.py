@@ -20,15 +20,14 @@ from typing import Any
 
 import flint
 
-from jensen.arithmetic.exact import exact_fractions
 from jensen.arithmetic.rational import ONE, ZERO, fraction
 from jensen.certificate import checker
 from jensen.certificate.bounded_network import BoundedNetwork
 from jensen.certificate.checker import Claim, Rejected, text_of
 from jensen.certificate.model_export import export_bytes
 from jensen.certificate.producer import Producer
-from jensen.domains.domain import Box, Domain, Polyhedron
-from jensen.domains.polyhedron import relative_interior
+from jensen.domains.domain import Domain
+from jensen.domains.hull import relative_interior
 from jensen.domains.working_set import cone_of
 from jensen.errors import CertificateError, DomainError
 from jensen.groups.groups import GroupedNetwork
@@ -71,23 +70,17 @@ class Certificate:
 
 def domain_record(domain: Domain, inputs: int) -> dict[str, Any]:
     """Describe a domain in exact numbers."""
-    if isinstance(domain, Box):
-        lower, upper = domain.bounds(inputs)
-        return {
-            "type": "box",
-            "lower": [text_of(v) for v in exact_fractions(lower)],
-            "upper": [text_of(v) for v in exact_fractions(upper)],
-        }
-    if isinstance(domain, Polyhedron):
-        return {
-            "type": "polyhedron",
-            "A": [[text_of(v) for v in exact_fractions(row)] for row in domain.A],
-            "b": [text_of(v) for v in exact_fractions(domain.b)],
-        }
-    return {"type": "everywhere"}
+    return {key: _written(value) for key, value in domain.exact_record(inputs).items()}
 
 
-def interior_rule(domain: Polyhedron) -> list[Any]:
+def _written(value: Any) -> Any:
+    """Write the fractions of a nested list as text."""
+    if isinstance(value, str):
+        return value
+    return text_of(value) if isinstance(value, Fraction) else [_written(v) for v in value]
+
+
+def interior_rule(domain: Domain, inputs: int) -> list[Any]:
     """Return a point inside a polyhedron, and multipliers that solve its equations for inputs.
 
     Raises
@@ -95,7 +88,7 @@ def interior_rule(domain: Polyhedron) -> list[Any]:
     DomainError
         If the polyhedron is empty.
     """
-    cone = cone_of(domain)
+    cone = cone_of(*domain.inequalities(inputs))
     found = relative_interior(cone)
     if found is None:
         raise DomainError("the polyhedron is empty")
@@ -223,8 +216,8 @@ def certify_convex(
     lines: list[Any] = [claim]
     try:
         read = Claim(claim, model)
-        if isinstance(domain, Polyhedron) and read.rows:
-            lines.append(interior_rule(domain))
+        if domain.has_rows and read.rows:
+            lines.append(interior_rule(domain, network.input_size))
             _, point, equations = lines[-1]
             checker.rule_interior(read, checker.rationals(point, model.inputs), equations)
         net = BoundedNetwork(model, read, grouped, out_of_time)

@@ -12,6 +12,7 @@ import click
 
 from jensen.cli.app import app
 from jensen.errors import JensenError
+from jensen.text import printable
 
 
 class ExitCode(IntEnum):
@@ -54,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("JENSEN_TRACEBACK"):
             raise
-        line = " ".join(_message(error).split())
+        line = printable(" ".join(_message(error).split()))
         print(f"jensen: error: {line}", file=sys.stderr)  # noqa: T201
         return ExitCode.ERROR
     return int(code or 0)

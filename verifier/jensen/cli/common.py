@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.status import Status
+from rich.text import Text
 
 from jensen.domains.domain import Box, Domain, Everywhere
 from jensen.domains.domain_file import load_domain
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.options import Engine, Options
+from jensen.text import json_ready, printable
 
 if TYPE_CHECKING:
     ParamType = click.ParamType[Any]
@@ -223,6 +225,23 @@ def checked_time_limit(seconds: float | None) -> float | None:
     return Options(time_limit=seconds).time_limit
 
 
+def as_text(text: str) -> Text:
+    """Return one line for rich, in which nothing is markup."""
+    return Text(printable(text))
+
+
+class SafeConsole(Console):
+    """A console on which text from files can do nothing but be read."""
+
+    def status(self, status: RenderableType, **settings: Any) -> Status:
+        """Show what is going on; rich would look for its markup in a string."""
+        return super().status(as_text(status) if isinstance(status, str) else status, **settings)
+
+    def render_str(self, text: str, **settings: Any) -> Text:
+        """Turn a string into text, as printing does with every string."""
+        return super().render_str(printable(text, lines=True), **settings)
+
+
 def stdout_console() -> Console:
     """Return the console for verdicts: coloured and folded only on a terminal."""
     return _console(sys.stdout)
@@ -235,7 +254,7 @@ def stderr_console() -> Console:
 
 def _console(stream: Any) -> Console:
     terminal = stream.isatty()
-    return Console(
+    return SafeConsole(
         file=stream,
         highlight=False,
         markup=False,
@@ -248,18 +267,8 @@ def _console(stream: Any) -> Console:
 
 
 def to_json(record: Any) -> str:
-    """Return strict JSON: numbers that are not finite become null."""
-    return json.dumps(_finite(record), indent=2, ensure_ascii=False, allow_nan=False)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value
+    """Return strict JSON: printable text, null for numbers that are not finite."""
+    return json.dumps(json_ready(record), indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def point(values: Iterable[float], most: int = 6) -> str:

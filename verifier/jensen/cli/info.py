@@ -43,7 +43,7 @@ def command(model: str, as_json: bool) -> int:
     if network.roundings:
         console.print(f"  {'rounded':<11}{len(network.roundings):>10,}  (no double holds them)")
         for line in network.roundings[:_MOST_ROUNDINGS]:
-            console.print(f"    {line}", soft_wrap=True)
+            console.print(f"    {printable(line)}", soft_wrap=True)
         if len(network.roundings) > _MOST_ROUNDINGS:
             console.print("    ...")
     console.print()

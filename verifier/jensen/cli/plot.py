@@ -12,7 +12,7 @@ import numpy as np
 from jensen.arithmetic.exact import to_double
 from jensen.cli import common
 from jensen.decide import verify
-from jensen.domains.domain import Box, Domain, Everywhere
+from jensen.domains.domain import Domain, Everywhere
 from jensen.loaders import load
 from jensen.network.relu_network import FloatArray, ReluNetwork
 from jensen.prover.counterexample import Point
@@ -69,7 +69,7 @@ def command(
         title="\n".join(
             filter(None, (f"{printable(Path(model).stem)} on {_named(domain)}", chosen.text))
         ),
-        inside=isinstance(domain, Box),
+        inside=domain.box_sides(network.input_size) is not None,
     )
     save(drawn, out)
     click.echo(f"{printable(out)}: {chosen.what}")
@@ -78,10 +78,8 @@ def command(
 
 def _named(domain: Domain) -> str:
     """Return a domain for a title: the sides of a box of two or three inputs."""
-    if isinstance(domain, Box) and 1 < domain.lower.size == domain.upper.size <= 3:
-        sides = zip(domain.lower.tolist(), domain.upper.tolist(), strict=True)
-        return " \u00d7 ".join(f"[{low:g}, {high:g}]" for low, high in sides)
-    return str(domain)
+    sides = domain.sides(4)
+    return sides if 1 <= sides.count("\u00d7") <= 2 else str(domain)
 
 
 @dataclass(frozen=True)
@@ -108,7 +106,8 @@ def _pair(
         return _Pair(np.stack(points), "the segment asked for")
     verdict = verify(network, domain, options=Options(time_limit=time_limit))
     pair = verdict.counterexample
-    if pair is not None and isinstance(domain, Box):
+    sides = domain.box_sides(network.input_size)
+    if pair is not None and sides is not None:
         found = worst_violation(network, domain, time_limit=time_limit, gap=GAP)
         if found.exact_lower >= pair.violation:
             text = f"{found.lower:.4g} <= worst midpoint violation <= {found.upper:.4g}"
@@ -117,9 +116,8 @@ def _pair(
     if pair is not None:
         return _Pair(_doubles(pair.x, pair.y), "a pair that breaks convexity", "nonconvex")
     text = str(verdict.status)
-    if isinstance(domain, Box):
-        ends = np.stack(domain.bounds(network.input_size))
-        return _Pair(ends, f"{text}, a diagonal", text, marked=False)
+    if sides is not None:
+        return _Pair(np.stack(sides), f"{text}, a diagonal", text, marked=False)
     ones = np.ones(network.input_size)
     return _Pair(np.stack([-2 * ones, 2 * ones]), f"{text}, a segment", text, marked=False)
 
@@ -131,8 +129,9 @@ def _doubles(x: Point, y: Point) -> FloatArray:
 
 def _bounds(domain: Domain, pair: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return the box to draw: the domain where it is one, else the pair's surroundings."""
-    if isinstance(domain, Box):
-        return domain.bounds(pair.shape[1])
+    sides = domain.box_sides(pair.shape[1])
+    if sides is not None:
+        return sides
     middle = pair.mean(axis=0)
     reach = max(float(np.abs(pair[1] - pair[0]).max()), 1e-6)
     return middle - reach, middle + reach

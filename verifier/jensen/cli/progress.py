@@ -10,10 +10,12 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from jensen.batch.runner import Event, EventKind
 from jensen.cli.common import stderr_console
+from jensen.text import json_ready, printable
 
 _OVER = {EventKind.FOUND, EventKind.DONE, EventKind.SKIPPED}
 
@@ -51,7 +53,7 @@ class Plain:
 
     def write(self, line: str) -> None:
         """Write one line."""
-        print(line, file=sys.stderr, flush=True)  # noqa: T201  (standard error is its place)
+        print(printable(line), file=sys.stderr, flush=True)  # noqa: T201  (standard error is its place)
 
     def __enter__(self) -> Self:
         return self
@@ -93,7 +95,7 @@ class Events(Plain):
                 "seconds": round(event.row.seconds, 4),
                 "error": event.row.error,
             }
-        self.write(json.dumps(record, ensure_ascii=False))
+        self.write(json.dumps(json_ready(record), ensure_ascii=False))
 
 
 class Live(Plain):
@@ -143,7 +145,7 @@ class Live(Plain):
         )
 
     def _at_work(self) -> str:
-        names = [name.replace("[", r"\[") for name in list(self.working.values())[:2]]
+        names = [escape(printable(name)) for name in list(self.working.values())[:2]]
         more = len(self.working) - len(names)
         return ", ".join(names) + (f" and {more} more" if more else "")
 

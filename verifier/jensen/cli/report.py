@@ -62,7 +62,7 @@ def draw(
     with common.stderr_console().status(text) as status:
 
         def progress(done: int, total: int) -> None:
-            status.update(f"{text}: {done} of {total} pictures")
+            status.update(common.as_text(f"{text}: {done} of {total} pictures"))
 
         write_report(
             results, path, title=title, pictures=pictures, time_limit=time_limit, progress=progress

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from jensen.batch import Case, Kind, Row, outcome
 from jensen.batch.outcome import evidence, summary
-from jensen.cli.common import STYLES
+from jensen.cli.common import STYLES, as_text
 
 
 def show_table(results: Sequence[tuple[Case, Row]], console: Console) -> None:
@@ -28,12 +28,12 @@ def show_table(results: Sequence[tuple[Case, Row]], console: Console) -> None:
     for case, row in results:
         output = "" if case.output is None else f" [{case.output}]"
         table.add_row(
-            Text(case.name.removeprefix(shared) + output),
+            as_text(case.name.removeprefix(shared) + output),
             str(case.domain),
             _verdict(case, row),
             _expected(case, row),
             f"{row.seconds:.2f}",
-            Text(evidence(row)),
+            as_text(evidence(row)),
         )
     if console.is_terminal:
         console.print(table)

@@ -98,7 +98,8 @@ def _reporter(status: Status, text: str, name: str) -> Callable[[Progress], None
         lower = 0.0 if state.objective is None else state.objective
         bounds = f"{lower:.4g} <= {name} <= {state.bound:.4g}"
         gap = f"gap {100 * (state.bound / lower - 1):.3g} %" if lower > 0 else "gap open"
-        status.update(f"{text}: {bounds}, {gap}, {state.nodes:,} nodes, {state.seconds:.0f} s")
+        line = f"{text}: {bounds}, {gap}, {state.nodes:,} nodes, {state.seconds:.0f} s"
+        status.update(common.as_text(line))
 
     return progress
 
@@ -232,7 +233,7 @@ def _show_jump(found: JumpViolation, console: Console) -> None:
             soft_wrap=True,
         )
         console.print(f"  the slope along the normal falls from {before:.6g} to {after:.6g} there")
-        names = ", ".join(f"{block}[{index}]" for block, index in found.neurons)
+        names = ", ".join(f"{printable(block)}[{index}]" for block, index in found.neurons)
         console.print(f"  kink of {names}", soft_wrap=True)
     seconds = ", ".join(f"{stage} {spent:.2f} s" for stage, spent in found.times.items())
     search = f"{found.nodes:,} nodes, {found.lps:,} LPs"

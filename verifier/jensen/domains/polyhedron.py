@@ -1,287 +1,60 @@
-"""What has to be known about a polyhedron: its hull exactly, a box around it, a ball in it."""
+"""Polyhedra."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Any
+from typing import ClassVar
 
-import flint
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
-from jensen.arithmetic.rational import (
-    ONE,
-    ZERO,
-    float_below,
-    floats,
-    null_space,
-    project_to_null_space,
-    rational,
-    rationals,
-)
-from jensen.arithmetic.simplex import maximise
+from jensen.domains.base import Domain, FloatArray, numbers
 from jensen.errors import DomainError
-from jensen_encodings.lp import LpSolver, LpStatus
-
-FloatArray = NDArray[np.float64]
-ObjectArray = NDArray[Any]
-
-BOX_INPUTS = 64  # a bounding box takes two linear programs per input
-MULTIPLIER_CUT = 1e-9  # smaller multipliers are taken for zero before the exact solve
-
-
-def linear_hull(cone: ObjectArray) -> ObjectArray | None:
-    """Return a basis of the linear hull of ``{v : cone @ v <= 0}``, last row ``-t <= 0``.
-
-    Parameters
-    ----------
-    cone : object array (rows, n) of ``fmpq``
-
-    Returns
-    -------
-    basis : object array (n, dim) of integers as ``fmpq``, the identity if dim = n;
-        None if ``t = 0`` on the whole cone, that is, if the polyhedron is empty.
-    """
-    found = relative_interior(cone)
-    return None if found is None else found.basis
 
 
 @dataclass(frozen=True, eq=False)
-class RelativeInterior:
-    """The hull of a cone, a point inside it, and why the hull is not larger.
-
-    Attributes
-    ----------
-    basis : object array (n, dim) of integers as ``fmpq``
-    point : object array (n,)
-        In the cone; rows that do not vanish on the hull are ``< 0``.
-    multipliers : list of ``fmpq``
-        One per row, ``>= 0``; their sum of the rows is 0, and they are positive on the
-        rows that vanish on the hull. These hold with equality, a sum of what is ``<= 0``.
-    """
-
-    basis: ObjectArray
-    point: ObjectArray
-    multipliers: list[Any]
-
-
-def relative_interior(cone: ObjectArray) -> RelativeInterior | None:
-    """Return the hull of ``{v : cone @ v <= 0}``, last row ``-t <= 0``, and a point inside.
-
-    Either all rows that are not zero hold strictly somewhere, or multipliers ``y >= 0``
-    with ``y cone = 0`` show that the rows they use hold with equality on the whole cone.
-    Then these are solved for, and the rest is looked at again.
+class Polyhedron(Domain):
+    """The polyhedron ``A x <= b``, bounded or not.
 
     Parameters
     ----------
-    cone : object array (rows, n) of ``fmpq``
+    A : array of shape (rows, inputs)
+    b : array of shape (rows,)
 
-    Returns
-    -------
-    RelativeInterior or None
-        None if ``t = 0`` on the whole cone, that is, if the polyhedron is empty.
-    """
-    basis = _identity(cone.shape[1])
-    multipliers = [ZERO] * len(cone)
-    while True:
-        rows = cone @ basis
-        binding = [i for i, row in enumerate(rows) if any(v != 0 for v in row)]
-        if len(cone) - 1 not in binding:
-            return None
-        solution = strict_point(rows[binding])
-        if solution.point is not None:
-            # rows that are multiples of what is known have to be shown as well
-            for i in sorted(set(range(len(cone))) - set(binding)):
-                if any(cone[i]) and multipliers[i] == 0:
-                    multipliers = _joined(cone, multipliers, {i: ONE})
-            return RelativeInterior(basis, basis @ solution.point, multipliers)
-        further = dict(zip(binding, solution.multipliers, strict=True))
-        multipliers = _joined(cone, multipliers, further)
-        equalities = [rows[i] for i, y in further.items() if y > 0]
-        basis = _integer_columns(basis @ _null_columns(equalities))
-
-
-def _joined(cone: ObjectArray, known: list[Any], further: dict[int, Any]) -> list[Any]:
-    """Add multipliers whose sum of rows vanishes only where the known ones hold with equality.
-
-    There that sum is a combination of the rows that are known, of any signs; enough of
-    the known multipliers makes up for these.
-    """
-    old = [i for i, y in enumerate(known) if y > 0]
-    total = sum((y * cone[i] for i, y in further.items()), np.full(cone.shape[1], ZERO))
-    vectors = null_space([list(total), *(list(cone[i]) for i in old)])
-    vector = next(v for v in vectors if v[0] != 0)
-    change = {i: y / vector[0] for i, y in zip(old, vector[1:], strict=True)}
-    share = max((-change[i] / known[i] for i in old), default=ZERO)
-    joined = [(max(share, ZERO) + 1) * y for y in known]
-    for part in (change, further):
-        for i, y in part.items():
-            joined[i] += y
-    return joined
-
-
-@dataclass(frozen=True, eq=False)
-class StrictPoint:
-    """Either a point with all rows ``< 0``, or multipliers that show that there is none.
-
-    Attributes
-    ----------
-    point : object array (n,) or None
-    multipliers : list of ``fmpq``
-        ``>= 0``, not all 0, and their sum of the rows is 0; empty if there is a point.
+    Raises
+    ------
+    DomainError
+        For NaN, infinities or mismatching shapes. Emptiness is found when it is used.
     """
 
-    point: ObjectArray | None
-    multipliers: list[Any]
+    kind: ClassVar[str] = "polyhedron"
+    fields: ClassVar[tuple[str, ...]] = ("A", "b")
 
+    A: FloatArray
+    b: FloatArray
 
-def strict_point(rows: ObjectArray) -> StrictPoint:
-    """Decide exactly whether some v has ``rows @ v < 0`` in all rows (Gordan's theorem).
+    def __init__(self, A: ArrayLike, b: ArrayLike) -> None:
+        matrix, vector = numbers(A, "polyhedron A"), numbers(b, "polyhedron b")
+        if matrix.ndim != 2 or vector.ndim != 1 or matrix.shape[0] != vector.size:
+            raise DomainError(
+                f"polyhedron A has shape {matrix.shape}, b {vector.shape}: "
+                "needed are (rows, inputs) and (rows,)"
+            )
+        if np.isinf(matrix).any() or np.isinf(vector).any():
+            raise DomainError("polyhedron A or b is infinite: leave out rows that bind nothing")
+        object.__setattr__(self, "A", matrix)
+        object.__setattr__(self, "b", vector)
 
-    A linear program in floating point proposes the answer. Where its proposal does not hold
-    exactly, as on sets of width 1e-12, the program is solved in rational arithmetic.
+    def check(self, inputs: int) -> None:
+        """Raise :class:`DomainError` unless it fits a network of so many inputs."""
+        if self.A.shape[1] != inputs:
+            raise DomainError(
+                f"polyhedron has {self.A.shape[1]} dimensions, the network {inputs} inputs"
+            )
 
-    Parameters
-    ----------
-    rows : object array (m, n) of ``fmpq``, no row zero
-    """
-    sizes = [max(abs(v) for v in row) for row in rows]
-    proposed = _proposal(rows, sizes)
-    if proposed is not None:
-        return proposed
-    count = rows.shape[1]
-    # max s subject to  row v + |row| s <= 0,  s <= 1: the optimum is 1 or 0
-    cap = [*([ZERO] * count), ONE]
-    A = [[*row, size] for row, size in zip(rows, sizes, strict=True)]
-    solution = maximise(cap, [*A, cap], [*([ZERO] * len(rows)), ONE], [False] * (len(rows) + 1))
-    if solution is None or solution.v is None:
-        raise DomainError("the dimension of the polyhedron could not be determined")
-    if solution.v[-1] > 0:
-        return StrictPoint(np.array(solution.v[:-1], dtype=object), [])
-    return StrictPoint(None, solution.multipliers[:-1])
+    def inequalities(self, inputs: int) -> tuple[FloatArray, FloatArray]:
+        """Return A and b."""
+        return self.A, self.b
 
-
-def _proposal(rows: ObjectArray, sizes: list[Any]) -> StrictPoint | None:
-    """Return the solver's answer if it holds exactly."""
-    count, n = rows.shape
-    scaled = floats(rows / np.array(sizes, dtype=object)[:, None])
-    A = np.vstack([np.column_stack([scaled, np.ones(count)]), np.append(np.zeros(n), 1.0)])
-    b = np.append(np.zeros(count), 1.0)
-    result = LpSolver().maximise(A[-1], A, b, np.zeros(count + 1, dtype=bool))
-    if result.status is not LpStatus.OPTIMAL:
-        return None
-    if result.objective > 0.5:
-        point = np.array([rational(float(v)) for v in result.x[:-1]], dtype=object)
-        return StrictPoint(point, []) if all(value < 0 for value in rows @ point) else None
-    support = [i for i in range(count) if result.multipliers[i] > MULTIPLIER_CUT]
-    with np.errstate(over="ignore"):
-        guess = result.multipliers[support] / floats(np.array(sizes, dtype=object)[support])
-    if not support or not np.isfinite(guess).all():
-        return None
-    found = project_to_null_space([list(rows[i]) for i in support], guess.tolist())
-    if not any(y > 0 for y in found) or any(y < 0 for y in found):
-        return None
-    multipliers = [ZERO] * count
-    for i, y in zip(support, found, strict=True):
-        multipliers[i] = y
-    return StrictPoint(None, multipliers)
-
-
-def _null_columns(equalities: list[ObjectArray]) -> ObjectArray:
-    """Return a basis, as columns, of the vectors on which all rows vanish."""
-    n = len(equalities[0])
-    vectors = null_space([[row[k] for row in equalities] for k in range(n)])
-    basis = np.full((n, len(vectors)), ZERO, dtype=object)
-    for k, vector in enumerate(vectors):
-        basis[:, k] = vector
-    return basis
-
-
-def _integer_columns(basis: ObjectArray) -> ObjectArray:
-    """Scale every column to coprime integers."""
-    out = basis.copy()
-    for k in range(basis.shape[1]):
-        denominator = math.lcm(*(int(v.q) for v in basis[:, k]))
-        divisor = math.gcd(*(int((v * denominator).p) for v in basis[:, k]))
-        out[:, k] = basis[:, k] * denominator / divisor
-    return out
-
-
-def _identity(n: int) -> ObjectArray:
-    eye = np.full((n, n), ZERO, dtype=object)
-    np.fill_diagonal(eye, ONE)
-    return eye
-
-
-def bounding_box(A: FloatArray, b: FloatArray) -> tuple[FloatArray, FloatArray] | None:
-    """Return a proved box around ``A x <= b``; None if none was found.
-
-    Multipliers ``y >= 0`` with ``y A = s e_i - r``, s = +-1, show ``s x_i <= y b + r x``. All
-    sides together bound ``|x|_inf``, if the residuals r of the solver's multipliers are
-    small, and this bounds ``r x`` (as in Neumaier and Shcherbina 2004, but without a box
-    to start from). Everything but the multipliers is computed in rational arithmetic.
-
-    Parameters
-    ----------
-    A, b : arrays (rows, n) and (rows,)
-        Of a polyhedron that is not empty.
-
-    References
-    ----------
-    A. Neumaier, O. Shcherbina. Safe bounds in linear and mixed-integer linear programming.
-    Mathematical Programming 99, 2004.
-    """
-    n = A.shape[1]
-    used = A.any(axis=1)
-    if n > BOX_INPUTS or not used.any():
-        return None
-    exponents = np.frexp(np.abs(A[used]).max(axis=1))[1]
-    # rows of size about 1; the doubles may be rounded to 0 or infinity, the rationals not
-    scale = np.array([flint.fmpq(2) ** -int(e) for e in exponents], dtype=object)
-    exact_A, exact_b = rationals(A[used]) * scale[:, None], rationals(b[used]) * scale
-    A, b = floats(exact_A), floats(exact_b)
-    solver, equality = LpSolver(), np.zeros(len(b), dtype=bool)
-    limits, residuals = [], []
-    for i in range(n):
-        for sign in (1.0, -1.0):
-            target = np.zeros(n)
-            target[i] = sign
-            result = solver.maximise(target, A, b, equality)
-            if result.status is not LpStatus.OPTIMAL:
-                return None
-            support = np.flatnonzero(result.multipliers > 0)
-            y = rationals(result.multipliers[support])
-            limits.append(y @ exact_b[support] if len(support) else ZERO)
-            remainder = rationals(target) - (y @ exact_A[support] if len(support) else ZERO)
-            residuals.append(sum((abs(v) for v in remainder), ZERO))
-    if max(residuals) >= ONE:
-        return None
-    reach = max(limits) / (ONE - max(residuals))
-    sides = [limit + residual * reach for limit, residual in zip(limits, residuals, strict=True)]
-    upper = np.array([-float_below(-side) for side in sides[::2]])
-    lower = np.array([float_below(-side) for side in sides[1::2]])
-    return (lower, upper) if np.isfinite([lower, upper]).all() else None
-
-
-def inner_ball(A: FloatArray, b: FloatArray, reach: float = 1e6) -> tuple[FloatArray, float]:
-    """Return centre and radius of a large ball in ``A x <= b``; a hint, in floating point.
-
-    Parameters
-    ----------
-    A, b : arrays (rows, n) and (rows,)
-    reach : float
-        The centre is looked for in ``|x_i| <= reach``, the radius up to ``reach``. It only
-        says where to look for counterexamples.
-    """
-    n = A.shape[1]
-    norms = np.linalg.norm(A, axis=1)
-    box = np.hstack([np.vstack([np.eye(n), -np.eye(n)]), np.zeros((2 * n, 1))])
-    cap = np.append(np.zeros(n), 1.0)[None, :]
-    matrix = np.vstack([np.hstack([A, norms[:, None]]), box, cap])
-    limits = np.concatenate([b, np.full(2 * n + 1, reach)])
-    objective = np.append(np.zeros(n), 1.0)
-    result = LpSolver().maximise(objective, matrix, limits, np.zeros(len(limits), dtype=bool))
-    if result.status is not LpStatus.OPTIMAL:
-        return np.zeros(n), 0.0
-    return result.x[:n], max(float(result.x[-1]), 0.0)
+    def __str__(self) -> str:
+        return f"polyhedron of {self.A.shape[0]} rows"

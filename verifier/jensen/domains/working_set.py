@@ -35,8 +35,7 @@ from jensen.arithmetic.rational import (
     rational,
     rationals,
 )
-from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
-from jensen.domains.polyhedron import bounding_box, linear_hull
+from jensen.domains.hull import bounding_box, linear_hull
 from jensen.errors import DomainError
 from jensen.network.relu_network import INPUT, Block, FloatArray, ReluNetwork
 
@@ -203,36 +202,35 @@ class WorkingSet:
         return np.array(metric.tolist(), dtype=object)
 
 
-def working_set(domain: Domain, inputs: int) -> WorkingSet:
-    """Return the full-dimensional working set of a domain.
+def polyhedral_set(A: FloatArray, b: FloatArray) -> WorkingSet:
+    """Return the working set of ``A x <= b``, in its hull.
 
     Raises
     ------
     DomainError
-        If the domain does not fit or is empty.
+        If it is empty.
     """
-    domain.check(inputs)
-    if isinstance(domain, Box):
-        return _box_set(domain, inputs)
-    if isinstance(domain, Everywhere):
-        return _cone_set(_with_positive_t(_zeros(0, inputs + 1)), _identity(inputs + 1))
-    cone = cone_of(domain)
+    cone = cone_of(A, b)
     hull = linear_hull(cone)
     if hull is None:
         raise DomainError("the polyhedron is empty")
-    box = bounding_box(domain.A, domain.b)
+    box = bounding_box(A, b)
     return _cone_set(cone, hull) if box is None else _bounded_set(cone, hull, box)
 
 
-def cone_of(domain: Polyhedron) -> ObjectArray:
+def whole_cone(inputs: int) -> WorkingSet:
+    """Return the working set of all of R^n: the unit cube of (x, t) with t >= 0."""
+    return _cone_set(_with_positive_t(_zeros(0, inputs + 1)), _identity(inputs + 1))
+
+
+def cone_of(A: FloatArray, b: FloatArray) -> ObjectArray:
     """Return the rows of ``A x - b t <= 0``, ``-t <= 0`` in (x, t)."""
-    return _with_positive_t(
-        np.concatenate([rationals(domain.A), -rationals(domain.b)[:, None]], axis=1)
-    )
+    return _with_positive_t(np.concatenate([rationals(A), -rationals(b)[:, None]], axis=1))
 
 
-def _box_set(box: Box, inputs: int) -> WorkingSet:
-    lower, upper = box.bounds(inputs)
+def box_set(lower: FloatArray, upper: FloatArray) -> WorkingSet:
+    """Return the working set of a box: its sides that are not points."""
+    inputs = len(lower)
     free = np.flatnonzero(lower < upper)
     matrix = _zeros(inputs + 1, len(free))
     matrix[free, np.arange(len(free))] = ONE

@@ -10,7 +10,7 @@ from jensen.bounds.network_data import network_data
 from jensen.bounds.paths import sign_bounds
 from jensen.bounds.pre_activation import pre_activation_bounds, stable_pattern
 from jensen.domains.domain import Domain
-from jensen.domains.working_set import WorkingSet, lifted_network, working_set
+from jensen.domains.working_set import WorkingSet, lifted_network
 from jensen.groups.groups import GroupedNetwork, group_network
 from jensen.network.relu_network import ReluNetwork
 from jensen.stopwatch import Stopwatch
@@ -61,7 +61,7 @@ class Prepared:
             If the domain is empty.
         """
         with self.watch.stage("domain"):
-            return working_set(self.domain, self.network.input_size)
+            return self.domain.working_set(self.network.input_size)
 
     @cached_property
     def lifted(self) -> ReluNetwork:

@@ -10,15 +10,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from jensen.arithmetic.exact import Matrix
 from jensen.errors import ModelFileError
-from jensen.network.relu_network import OUTPUT, ReluNetwork
+from jensen.network.relu_network import INPUT, OUTPUT, ReluNetwork
 
 FloatArray = NDArray[np.float64]
 
-POINTS = 3
-_SLACK = 0.4
+SCALES = (1.0, 1.0, 0.1, 10.0, 100.0)  # of the random points
+_ROUNDINGS = 8  # per operation: a block of the network may stand for several of them
 
 
 def check_agreement(
@@ -47,13 +49,13 @@ def check_agreement(
     Raises
     ------
     ModelFileError
-        If the original does not run, or an output differs by more than
-        ``precision ** 0.4`` of the largest number in the network: far more than
-        rounding does, far less than a wrong operator.
+        If the original does not run, or an output differs by more than its rounding
+        errors can make up: some units of rounding of the sum of all absolute values that
+        enter the output, or of the largest number in the network.
     """
     rng = np.random.default_rng(0)
-    for _ in range(POINTS):
-        inputs = [rng.normal(size=(1, *shape)) for shape in shapes]
+    for scale in SCALES:
+        inputs = [scale * rng.normal(size=(1, *shape)) for shape in shapes]
         expected = _joined(run, inputs, name)
         x = np.concatenate([part.ravel() for part in inputs])
         values = network.pre_activations(x[None, :])
@@ -64,13 +66,42 @@ def check_agreement(
             )
         if not np.isfinite(expected).all():
             continue
-        scale = max(1.0, np.abs(x).max(), *(np.abs(z).max() for z in values.values()))
-        worst = int(np.abs(found - expected).argmax())
-        if abs(found[worst] - expected[worst]) > precision**_SLACK * scale:
+        largest = max(np.abs(x).max(), *(np.abs(z).max() for z in values.values()))
+        # what cancels in the network was computed, and rounded, by the original
+        allowed = precision * np.maximum(_rounding(network, x, values), _ROUNDINGS * largest)
+        worst = int((np.abs(found - expected) - allowed).argmax())
+        if abs(found[worst] - expected[worst]) > allowed[worst]:
             raise ModelFileError(
                 f"{name}: the exporter changed the function: at a random point output {worst} "
-                f"is {expected[worst]:g}, of the exported network {found[worst]:g}"
+                f"is {expected[worst]:.17g}, of the exported network {found[worst]:.17g}, which "
+                f"is more than rounding ({allowed[worst]:.1g}); change the operator that it "
+                "exports differently"
             )
+
+
+def _rounding(network: ReluNetwork, x: FloatArray, values: Mapping[str, FloatArray]) -> FloatArray:
+    """Bound the rounding errors of the outputs, in units of rounding.
+
+    Every block adds its own to what it receives (Higham, Accuracy and Stability of Numerical
+    Algorithms, section 3.1).
+    """
+    sizes, errors = {INPUT: np.abs(x)}, {INPUT: np.abs(x)}
+    for block in network.blocks:
+        carried, size, terms = np.zeros(block.size), np.abs(block.bias), 1
+        for source, weight in block.weights.items():
+            carried = carried + abs(weight) @ errors[source]
+            size = size + abs(weight) @ sizes[source]
+            terms += _longest_row(weight)
+        errors[block.name] = carried + _ROUNDINGS * (terms + _ROUNDINGS) * size
+        z = values[block.name][0]
+        sizes[block.name] = np.abs(np.maximum(z, 0.0) if block.is_relu else z)
+    return errors[OUTPUT]
+
+
+def _longest_row(weight: Matrix) -> int:
+    if sp.issparse(weight):
+        return int(np.diff(weight.indptr).max(initial=0))
+    return int(weight.shape[1])
 
 
 def _joined(run: Callable[..., Any], inputs: Sequence[FloatArray], name: str) -> FloatArray:

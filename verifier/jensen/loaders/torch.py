@@ -18,6 +18,7 @@ from jensen.loaders.agreement import check_agreement
 from jensen.loaders.onnx.reader import network_from_model
 from jensen.loaders.pt2_archive import safe_archive
 from jensen.loaders.quiet import quiet
+from jensen.loaders.torch_scalars import with_exact_scalars
 from jensen.network.relu_network import ReluNetwork
 
 FloatArray = NDArray[np.float64]
@@ -65,7 +66,7 @@ def from_torch(
     training = {child: child.training for child in module.modules()}
     module.eval()
     try:
-        network = _exported(module, samples, Path(type(module).__name__))
+        network = _exported(_program(module, samples), samples, Path(type(module).__name__))
         _compare(module, network, shapes, samples[0])
         return network
     finally:
@@ -111,7 +112,22 @@ def load_pt2(path: Path) -> ReluNetwork:
             program = torch.export.load(archive)
     except Exception as error:  # torch raises what its readers happen to raise
         raise ModelFileError(f"{path}: torch cannot read it ({_line(error)})") from None
-    return _exported(program, None, path)
+    return _exported(with_exact_scalars(program), None, path)
+
+
+def _program(module: Any, samples: Any) -> Any:
+    """Return a float64 module as a program that keeps its numbers; others as they are.
+
+    Modules that cannot be exported so are left to the ONNX exporter, which has other ways.
+    """
+    torch = _import_torch()
+    if samples[0].dtype != torch.float64:
+        return module
+    try:
+        with quiet("torch"):
+            return with_exact_scalars(torch.export.export(module, samples, strict=False))
+    except Exception:  # any operator of the module may raise anything
+        return module
 
 
 def _exported(model: Any, samples: Any, path: Path) -> ReluNetwork:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from jensen.domains.domain import Box
+from jensen.domains.domain import Domain
 from jensen.errors import OptionError, SolverError
 from jensen.groups.prepared import Prepared, prepare
 from jensen.groups.twin_groups import twin_groups
@@ -82,7 +82,7 @@ class Violation:
 
 def worst_violation(
     network: ReluNetwork,
-    box: Box,
+    domain: Domain,
     *,
     output: int = 0,
     time_limit: float | None = None,
@@ -98,7 +98,8 @@ def worst_violation(
     Parameters
     ----------
     network : ReluNetwork
-    box : Box
+    domain : Domain
+        A box.
     output : int
         Which output is f.
     time_limit : float or None
@@ -132,7 +133,7 @@ def worst_violation(
         raise OptionError(f"engine {engine!r}: supported are {', '.join(ENGINES)}")
     if threads is not None and threads < 1:
         raise OptionError(f"threads {threads}: at least 1 is needed")
-    prepared = prepare(network, box, output=output)
+    prepared = prepare(network, domain, output=output)
     return measure_pairs(
         prepared,
         deadline=Deadline.after(time_limit),

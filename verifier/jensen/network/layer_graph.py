@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from jensen.network.relu_network import INPUT, OUTPUT, ReluNetwork
+from jensen.text import printable
 
 # the edges on one rail: (row of the source, rows of its readers in order)
 _Rail = list[tuple[int, list[int]]]
@@ -41,12 +42,13 @@ def draw_layer_graph(network: ReluNetwork) -> list[str]:
     names = [INPUT, *(block.name for block in network.blocks)]
     row = {name: index for index, name in enumerate(names)}
     rails = _rails(network, row)
-    widest = max(len(name) for name in names)
+    shown = [printable(name) for name in names]
+    widest = max(map(len, shown))
     digits = max(5, max(len(str(network.size_of(name))) for name in names) + 1)
     lines = []
     for index, name in enumerate(names):
         kind = "" if name == INPUT else _kind(network, name)
-        label = f"{name:<{widest}}{network.size_of(name):>{digits}}  {kind:<6}   "
+        label = f"{shown[index]:<{widest}}{network.size_of(name):>{digits}}  {kind:<6}   "
         lines.append((label + _row_of_rails(rails, index)).rstrip())
         if index + 1 < len(names):
             linked = name in network[names[index + 1]].weights

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from jensen.domains.domain import Box, Domain, Polyhedron
+from jensen.domains.domain import Domain
 from jensen.errors import OptionError
 from jensen.groups.prepared import Prepared
 from jensen.network.relu_network import ReluNetwork
@@ -66,7 +66,7 @@ def check_question(inputs: int, domain: Domain, options: Options) -> None:
     DomainError, OptionError
     """
     domain.check(inputs)
-    _check_combination(domain, options)
+    _check_combination(inputs, domain, options)
     if options.inputs is not None and not all(0 <= i < inputs for i in options.inputs):
         raise OptionError(f"inputs {list(options.inputs)}: the network has {inputs}, from 0 on")
 
@@ -98,12 +98,12 @@ def claimed(options: Options) -> str:
     return claim
 
 
-def _check_combination(domain: Domain, options: Options) -> None:
+def _check_combination(inputs: int, domain: Domain, options: Options) -> None:
     """Refuse what an engine cannot do, rather than do something else."""
     engine = options.engine
-    if engine is Engine.MILP and isinstance(domain, Polyhedron):
+    if engine is Engine.MILP and domain.has_rows:
         raise OptionError("engine milp decides on a box or everywhere; use engine tree")
-    if engine is Engine.MIDPOINT and not isinstance(domain, Box):
+    if engine is Engine.MIDPOINT and domain.box_sides(inputs) is None:
         raise OptionError("engine midpoint needs a box: the program's big-M are its bounds")
     if engine is Engine.MIDPOINT and options.inputs is not None:
         raise OptionError("engine midpoint does not decide partial convexity; use engine tree")

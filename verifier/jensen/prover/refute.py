@@ -12,8 +12,7 @@ from fractions import Fraction
 import numpy as np
 
 from jensen.arithmetic.intervals import row_norms
-from jensen.domains.domain import Box, Domain, Polyhedron
-from jensen.domains.polyhedron import inner_ball
+from jensen.domains.domain import Domain
 from jensen.network.relu_network import INPUT, FloatArray, ReluNetwork
 from jensen.prover.counterexample import counterexample
 from jensen.prover.outcome import Outcome, refuted_by
@@ -111,7 +110,7 @@ def _look(
 
 
 class LineSampler:
-    """Random segments inside a domain, of widely different lengths.
+    """Random segments inside a domain, of widely different lengths, ready to be evaluated.
 
     Parameters
     ----------
@@ -134,78 +133,15 @@ class LineSampler:
         inputs: tuple[int, ...] | None = None,
     ) -> None:
         self._rng = rng
-        self._dim = dim
-        self._domain = domain
         self._moves = np.ones(dim)
         if inputs is not None:
             self._moves = np.zeros(dim)
             self._moves[list(inputs)] = 1.0
-        self._scale = scale
-        if isinstance(domain, Polyhedron):
-            self._ball = _ball_near_kinks(domain, scale)
+        self._lines = domain.lines(dim, scale)
 
     def lines(self, count: int) -> tuple[FloatArray, FloatArray]:
         """Return start points and steps, each of shape (count, dim)."""
-        if isinstance(self._domain, Box):
-            return self._box_lines(self._domain, count)
-        length = self._scale * 10.0 ** self._rng.uniform(-2, 3, (count, 1))
-        directions = self._rng.normal(size=(count, self._dim)) * self._moves
-        directions /= np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-300)
-        if isinstance(self._domain, Polyhedron):
-            return self._polyhedron_lines(self._domain, directions, length)
-        middles = self._rng.normal(size=(count, self._dim)) * self._scale
-        middles *= 10.0 ** self._rng.uniform(-2, 2, (count, 1)) / np.sqrt(self._dim)
-        return middles - length * directions, directions * (2 * length / (STEPS - 1))
-
-    def _box_lines(self, box: Box, count: int) -> tuple[FloatArray, FloatArray]:
-        lower, upper = box.bounds(self._dim)
-        start, end = self._rng.random((2, count, self._dim))
-        # half of the segments shorter, so that fine structure is seen too
-        short = 10.0 ** self._rng.uniform(-3, 0, (count, 1))
-        share = np.where(self._rng.random((count, 1)) < 0.5, 1.0, short)
-        end = start + share * (end - start) * self._moves
-        # no differences of sides: they may overflow
-        start, end = (np.clip(lower * (1 - u) + upper * u, lower, upper) for u in (start, end))
-        return start, end / (STEPS - 1) - start / (STEPS - 1)
-
-    def _polyhedron_lines(
-        self, domain: Polyhedron, directions: FloatArray, length: FloatArray
-    ) -> tuple[FloatArray, FloatArray]:
-        """Walk from the middle of an inner ball to the walls, then take chords there."""
-        centre, radius = self._ball
-        shift = self._rng.normal(size=directions.shape)
-        shift *= (
-            self._rng.uniform(0, 1, (len(shift), 1))
-            * radius
-            / np.maximum(np.linalg.norm(shift, axis=1, keepdims=True), 1e-300)
-        )
-        points = centre + shift
-        back, forth = _reach(domain, points, directions, length)
-        start = points - back * directions
-        return start, directions * (back + forth) / (STEPS - 1)
-
-
-def _ball_near_kinks(domain: Polyhedron, scale: float) -> tuple[FloatArray, float]:
-    """Return a ball in the polyhedron, as close to the origin as the kinks if possible."""
-    ball = np.zeros(domain.A.shape[1]), 0.0
-    for reach in (4 * scale, 1e3 * scale, 1e6 * max(scale, 1.0)):
-        ball = inner_ball(domain.A, domain.b, reach)
-        if ball[1] > 0:
-            break
-    return ball
-
-
-def _reach(
-    domain: Polyhedron, points: FloatArray, directions: FloatArray, length: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Return how far each line may go both ways, at most ``length``."""
-    room = np.maximum(domain.b - points @ domain.A.T, 0.0)
-    speed = directions @ domain.A.T
-    with np.errstate(divide="ignore", invalid="ignore"):
-        forth = np.where(speed > 0, room / speed, np.inf).min(axis=1, initial=np.inf)
-        back = np.where(speed < 0, room / -speed, np.inf).min(axis=1, initial=np.inf)
-    shrink = 1 - 1e-9  # the ends stay inside after rounding
-    return (np.minimum(back[:, None], length) * shrink, np.minimum(forth[:, None], length) * shrink)
+        return self._lines.draw(count, STEPS - 1, self._moves, self._rng)
 
 
 def kink_distance(network: ReluNetwork) -> float:

@@ -12,6 +12,7 @@ from typing import Any
 from jensen.arithmetic.exact import to_double
 from jensen.arithmetic.rational import decimal
 from jensen.domains.domain import Domain
+from jensen.text import printable
 
 
 class Status(StrEnum):
@@ -180,7 +181,8 @@ class Verdict:
             where = ""
             if worst.neuron is not None and worst.slope_change is not None:
                 block, index = worst.neuron
-                where = f"; neuron {block}[{index}]: slope falls by {-worst.slope_change:.3g}"
+                fall = f"slope falls by {-worst.slope_change:.3g}"
+                where = f"; neuron {printable(block)}[{index}]: {fall}"
             return (
                 f"not {self.claim} on {self.domain}: midpoint violation "
                 f"{to_double(worst.violation):.3g}{where}"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from jensen.batch.case import Case, Row
 from jensen.batch.outcome import Kind, evidence, failures, outcome, summary
+from jensen.text import printable
 
 _SIGNS = {"convex": "✅", "nonconvex": "❌", "unknown": "❔", "error": "⚠️"}
 
@@ -53,5 +54,5 @@ def _table(results: Sequence[tuple[Case, Row]]) -> list[str]:
 
 def _cell(text: str) -> str:
     """Return text that Markdown takes as it is."""
-    escaped = "".join(f"\\{c}" if c in r"\`*_[]<>|#" else c for c in text)
+    escaped = "".join(f"\\{c}" if c in r"\`*_[]<>|#&~" else c for c in printable(text))
     return " ".join(escaped.split())

@@ -12,11 +12,11 @@ import numpy as np
 
 from jensen.batch.case import Case, Row, RowStatus
 from jensen.batch.outcome import Kind, evidence, failures, outcome, summary
-from jensen.domains.domain import Box, Domain
 from jensen.errors import MissingExtraError
 from jensen.network.relu_network import FloatArray
 from jensen.report.pictures import Picture, drawn
 from jensen.report.worst import REFUTING, SECONDS
+from jensen.text import printable
 
 _WORDS = {
     RowStatus.CONVEX: "{Convex}: every kink of the function on the domain bends {up}wards.",
@@ -59,7 +59,9 @@ def to_html(
     except ImportError:
         raise MissingExtraError("reports need jinja2: pip install 'jensen[report]'") from None
     here = files("jensen.report")
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, finalize=_readable
+    )
     template = environment.from_string((here / "page.html").read_text(encoding="utf-8"))
     models = [_model(number, case, row) for number, (case, row) in enumerate(results)]
     chosen = _chosen(results, pictures)
@@ -87,6 +89,11 @@ def to_html(
     )
 
 
+def _readable(value: Any) -> Any:
+    """Return what the page writes for a value; markup of its own is a subclass of str."""
+    return printable(value, lines=True) if type(value) is str else value
+
+
 def _chosen(results: Sequence[tuple[Case, Row]], pictures: int) -> list[int]:
     """Return which models are drawn: what needs attention first, errors never."""
 
@@ -106,7 +113,7 @@ def _model(number: int, case: Case, row: Row) -> dict[str, Any]:
         "name": case.name,
         "short": case.name.rpartition("/")[2],
         "domain": str(case.domain),
-        "sides": _sides(case.domain),
+        "sides": case.domain.sides(),
         "output": case.output,
         "options": _asked(case),
         "status": str(row.status),
@@ -172,15 +179,6 @@ def _asked(case: Case) -> str:
     if options.tolerance:
         parts.append(f"within {options.tolerance:g}")
     return ", ".join(part for part in parts if part)
-
-
-def _sides(domain: Domain) -> str:
-    """Return the sides of a small box that are not all the same."""
-    if not isinstance(domain, Box) or domain.lower.ndim == domain.upper.ndim == 0:
-        return ""
-    sides = list(zip(*np.broadcast_arrays(domain.lower, domain.upper), strict=True))
-    shown = " × ".join(f"[{low:g}, {high:g}]" for low, high in sides[:8])
-    return shown + (" × …" if len(sides) > 8 else "")
 
 
 def _bounds(row: Row) -> str:

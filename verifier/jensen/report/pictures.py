@@ -8,7 +8,7 @@ import numpy as np
 
 from jensen.batch.case import Case, Row
 from jensen.batch.networks import network_of
-from jensen.domains.domain import Box, Domain
+from jensen.domains.domain import Domain
 from jensen.errors import JensenError
 from jensen.network.layer_graph import draw_layer_graph
 from jensen.network.relu_network import FloatArray, ReluNetwork
@@ -88,7 +88,7 @@ def _svg(network: ReluNetwork, domain: Domain, ends: FloatArray, salt: str, *, m
     from jensen.report.plot import figure, to_svg  # noqa: PLC0415  (draws: an extra)
 
     bounds = _where(domain, network.input_size, ends if marked else None)
-    inside = isinstance(domain, Box)
+    inside = domain.box_sides(network.input_size) is not None
     return to_svg(figure(network, ends, bounds=bounds, mark_pair=marked, inside=inside), salt=salt)
 
 
@@ -96,8 +96,9 @@ def _where(
     domain: Domain, inputs: int, pair: FloatArray | None = None
 ) -> tuple[FloatArray, FloatArray]:
     """Return the box to draw: the domain where it is one, else the pair's surroundings."""
-    if isinstance(domain, Box):
-        return domain.bounds(inputs)
+    sides = domain.box_sides(inputs)
+    if sides is not None:
+        return sides
     if pair is None:
         return np.full(inputs, -2.0), np.full(inputs, 2.0)
     reach = max(float(np.abs(pair[1] - pair[0]).max()), 1e-6)

@@ -18,6 +18,7 @@ from jensen.errors import MissingExtraError, OptionError
 from jensen.network.relu_network import FloatArray, ReluNetwork
 from jensen.report.plot_kinks import kink_lines
 from jensen.report.plot_segment import Segment, sample_segment
+from jensen.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -311,7 +312,7 @@ def figure(
         _plain(axes)
     _legend(drawn)
     if title:
-        drawn.suptitle(title, color=INK, fontsize=11)
+        drawn.suptitle(printable(title), color=INK, fontsize=11, parse_math=False)
     return drawn
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from jensen.arithmetic.exact import to_double
 from jensen.arithmetic.intervals import round_down
 from jensen.batch.case import Case
-from jensen.domains.domain import Box, Domain, Polyhedron
+from jensen.domains.domain import Domain
 from jensen.errors import JensenError
 from jensen.midpoint import worst_pair as midpoint
 from jensen.midpoint.worst_pair import Violation
@@ -78,9 +78,9 @@ def shown_pair(
     measured = network.negated() if case.options.concave else network
     limits: dict[str, Any] = {"time_limit": time_limit, "gap": GAP, "seed": 0}
     try:
-        if isinstance(case.domain, Polyhedron):
+        if case.domain.has_rows:
             return _facet(worst_jump(measured, case.domain, **limits), ends, claim)
-        if isinstance(case.domain, Box):
+        if case.domain.box_sides(measured.input_size) is not None:
             start = _fractions(ends[0]), _fractions(ends[1])
             found = midpoint.worst_violation(measured, case.domain, start=start, **limits)
         else:
@@ -108,9 +108,8 @@ def _worst(
     low = _down(max(found.lower, math.nextafter(violation, 0.0)))
     others, bounds = UNKNOWN_ELSEWHERE, f"{low} ≤ worst violation"
     if math.isfinite(found.upper):
-        place = "the box" if isinstance(domain, Box) else "R^n"
         high = _up(max(found.upper, math.nextafter(violation, math.inf)))
-        others = f"no pair of {place} violates it by more than {high}."
+        others = f"no pair of {domain.place} violates it by more than {high}."
         bounds += f" ≤ {high}"
     if to_double(found.exact_lower) > violation:
         text = f"The worst pair found violates {claim} by at least {low}; {others}"

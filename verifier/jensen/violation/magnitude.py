@@ -18,9 +18,8 @@ import numpy as np
 
 from jensen.arithmetic.exact import root_to_double, to_double
 from jensen.arithmetic.intervals import round_down
-from jensen.bounds.network_data import network_data
-from jensen.bounds.pre_activation import pre_activation_bounds
-from jensen.domains.domain import Box, Domain
+from jensen.domains.domain import Domain
+from jensen.groups.prepared import Prepared, prepare
 from jensen.midpoint.ranges import THOROUGH, tightened
 from jensen.midpoint.search import in_range
 from jensen.network.relu_network import FloatArray, ReluNetwork
@@ -127,7 +126,7 @@ def magnitude(
     squared = sum(((a - b) ** 2 for a, b in zip(x, y, strict=True)), Fraction(0))
     violation = at_middle - (at_x + at_y) / 2
     found, share = None, None
-    if isinstance(domain, Box):
+    if domain.box_sides(scalar.input_size) is not None:
         found = value_range(scalar, domain, extra=(at_x, at_y, at_middle), seed=seed)
         narrow, wide = found.widths
         if narrow > 0 and math.isfinite(wide):
@@ -147,7 +146,7 @@ def magnitude(
 
 
 def value_range(
-    network: ReluNetwork, box: Box, *, extra: Iterable[Fraction] = (), seed: int = 0
+    network: ReluNetwork, domain: Domain, *, extra: Iterable[Fraction] = (), seed: int = 0
 ) -> Range:
     """Enclose the range of a scalar network on a box from both sides.
 
@@ -155,15 +154,17 @@ def value_range(
     ----------
     network : ReluNetwork
         With one output.
-    box : Box
+    domain : Domain
+        A box.
     extra : iterable of Fraction
         Values of f that are known to be attained.
     seed : int
     """
-    lower, upper = box.bounds(network.input_size)
+    prepared = prepare(network, domain)
+    lower, upper = prepared.working.box
     ends = [network.exact(point.tolist())[0] for point in _extremes(network, lower, upper, seed)]
     values = [*ends, *extra]
-    below, above = _bounds(network, lower, upper)
+    below, above = _bounds(prepared)
     least, most = min(values), max(values)
     return Range(
         (to_double(least), to_double(most)),
@@ -172,12 +173,12 @@ def value_range(
     )
 
 
-def _bounds(network: ReluNetwork, lower: FloatArray, upper: FloatArray) -> tuple[float, float]:
+def _bounds(prepared: Prepared) -> tuple[float, float]:
     """Return proved bounds of f on a box, by a short search where that is possible."""
     try:
-        data = network_data(network, lower, upper)
+        data = prepared.data
     except UnboundedNeuronError:
-        below, above = pre_activation_bounds(network, lower, upper)["output"]
+        below, above = prepared.bounds["output"]
         return float(below[0]), float(above[0])
     if in_range(data):
         data = tightened(data, THOROUGH, time.monotonic() + RANGE_SECONDS)

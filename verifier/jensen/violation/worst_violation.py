@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from jensen.decide import verify
-from jensen.domains.domain import Box, Domain, Everywhere
+from jensen.domains.domain import Domain
 from jensen.errors import DomainError, OptionError
 from jensen.midpoint import worst_pair as midpoint
 from jensen.midpoint.worst_pair import Violation
@@ -80,7 +80,8 @@ def worst_violation(
     """
     check_supported(domain)
     midpoint.check_gap(gap)
-    if engine != "tree" and not isinstance(domain, Box):
+    sides = domain.box_sides(network.input_size)
+    if engine != "tree" and sides is None:
         raise OptionError(f"engine {engine} needs a box: the program's big-M are its bounds")
     began = time.monotonic()
     start = None
@@ -104,7 +105,7 @@ def worst_violation(
         "progress": progress,
         "seed": seed,
     }
-    if isinstance(domain, Box):
+    if sides is not None:
         found = midpoint.worst_violation(network, domain, engine=engine, start=start, **limits)
     else:
         found = everywhere_violation(network, **limits)
@@ -112,16 +113,15 @@ def worst_violation(
 
 
 def _no_violation(network: ReluNetwork, domain: Domain, seconds: float) -> Violation:
-    lower = np.zeros(network.input_size)
-    if isinstance(domain, Box):
-        lower, _ = domain.bounds(network.input_size)
+    sides = domain.box_sides(network.input_size)
+    lower = np.zeros(network.input_size) if sides is None else sides[0]
     point = tuple(Fraction(float(v)) for v in lower)
     return Violation(0.0, 0.0, point, point, Fraction(0), PROVED, times={"prover": seconds})
 
 
 def check_supported(domain: Domain) -> None:
     """Raise :class:`DomainError` for a polyhedron."""
-    if not isinstance(domain, Box | Everywhere):
+    if domain.has_rows:
         raise DomainError(
             "the midpoint violation is measured on a box or everywhere; "
             "on a polyhedron there is the measure jump"

@@ -1,0 +1,128 @@
+"""What a domain is: a convex set, given by finitely many linear rows."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from jensen.arithmetic.exact import exact_fractions
+from jensen.domains.lines import Chords, Lines
+from jensen.domains.working_set import WorkingSet, polyhedral_set
+from jensen.errors import DomainError
+
+FloatArray = NDArray[np.float64]
+
+
+class Domain(ABC):
+    """A set on which convexity is decided.
+
+    A kind of domain says which rows describe it, how it is written in JSON and which words
+    name it; all else follows from the rows, and is overridden where a kind knows better.
+
+    Attributes
+    ----------
+    kind, fields : its ``type`` in JSON, and its other keys, which are the constructor's
+    place : str
+        Where it is, in words: "no pair of *the box* ...".
+    may_be_empty : bool
+        Whether emptiness is only found by looking closer.
+    has_rows : bool
+        Whether more than the sides of a box restrict it.
+    """
+
+    kind: ClassVar[str]
+    fields: ClassVar[tuple[str, ...]] = ()
+    place: ClassVar[str] = "the polyhedron"
+    may_be_empty: ClassVar[bool] = True
+    has_rows: ClassVar[bool] = True
+
+    @abstractmethod
+    def check(self, inputs: int) -> None:
+        """Raise :class:`DomainError` unless it fits a network of so many inputs."""
+
+    @abstractmethod
+    def inequalities(self, inputs: int) -> tuple[FloatArray, FloatArray]:
+        """Return A, shape (rows, inputs), and b: the domain is ``A x <= b``."""
+
+    @abstractmethod
+    def __str__(self) -> str:
+        """Return a few words that name it."""
+
+    def sides(self, most: int = 8) -> str:
+        """Return the sides of a box in words, at most so many; "" where nothing is to be said."""
+        return ""
+
+    # ----------------------------------------------------------------------- writing
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        """Build one from the keys of a JSON description."""
+        return cls(**{name: data[name] for name in cls.fields})
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON-ready description."""
+        values = {name: np.asarray(getattr(self, name)).tolist() for name in self.fields}
+        return {"type": self.kind, **values}
+
+    def exact_record(self, inputs: int) -> dict[str, Any]:
+        """Describe it in fractions, in the terms of certificates (docs/FORMAT.md)."""
+        A, b = self.inequalities(inputs)
+        rows = [exact_fractions(row) for row in A]
+        return {"type": "polyhedron", "A": rows, "b": exact_fractions(b)}
+
+    # ---------------------------------------------------------------------- geometry
+
+    def box_sides(self, inputs: int) -> tuple[FloatArray, FloatArray] | None:
+        """Return both sides, of shape (inputs,), where it is a box; None elsewhere."""
+        return None
+
+    def contains(self, x: Sequence[Fraction]) -> bool:
+        """Decide exactly whether a rational point lies in it."""
+        self.check(len(x))
+        A, b = self.inequalities(len(x))
+        return all(
+            sum((a * v for a, v in zip(exact_fractions(row), x, strict=True)), Fraction(0)) <= limit
+            for row, limit in zip(A, exact_fractions(b), strict=True)
+        )
+
+    def working_set(self, inputs: int) -> WorkingSet:
+        """Return the full-dimensional set that the provers work in.
+
+        Raises
+        ------
+        DomainError
+            If the domain does not fit or is empty.
+        """
+        self.check(inputs)
+        return polyhedral_set(*self.inequalities(inputs))
+
+    def lines(self, inputs: int, scale: float) -> Lines:
+        """Return where to draw random lines from, near kinks at this distance from 0."""
+        return Chords(*self.inequalities(inputs), scale)
+
+    def clipped(self, points: FloatArray) -> FloatArray:
+        """Return points, those of rounding's making moved back into it where that is easy."""
+        return points
+
+
+def numbers(value: ArrayLike, what: str) -> FloatArray:
+    """Return numbers as a frozen array of doubles.
+
+    Raises
+    ------
+    DomainError
+        For what is no array of numbers, and for NaN.
+    """
+    try:
+        array = np.array(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DomainError(f"{what}: not numbers ({error})") from None
+    if np.isnan(array).any():
+        raise DomainError(f"{what} holds NaN")
+    array.flags.writeable = False
+    return array

@@ -1,0 +1,1 @@
+"""Using a proof of convexity: minimisers, conjugates, proximal points, with proved gaps."""

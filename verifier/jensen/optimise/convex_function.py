@@ -1,0 +1,122 @@
+"""A network that was proved convex, as a convex function."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from jensen.certificate.certificate import Certificate
+from jensen.domains.domain import Domain, Everywhere
+from jensen.errors import OptionError
+from jensen.loaders import load
+from jensen.network.relu_network import FloatArray, ReluNetwork
+from jensen.optimise.cells import gradients_around
+from jensen.optimise.cuts import Term
+from jensen.optimise.function import Function
+from jensen.optimise.ground import ground_of
+from jensen.optimise.problem import vector
+from jensen.optimise.proof import proved_convex
+from jensen.prover.options import Options
+from jensen.prover.question import merged_options
+from jensen.prover.verdict import Verdict
+
+
+class ConvexFunction(Function):
+    """One output of a network, proved convex on a domain.
+
+    Every answer carries a gap that is proved: what is called ``lower`` holds in real arithmetic,
+    by the convexity that was proved and multipliers that were rounded outwards; what is called
+    ``value`` is attained.
+
+    Parameters
+    ----------
+    network : ReluNetwork or path
+    domain : Domain, optional
+        All of R^n by default.
+    output : int, optional
+        Needed where the network has several.
+    verdict : Verdict, optional
+        Of this network, on this domain or a larger one; spares the verification. It does not
+        name its network: that it is this one is on you.
+    certificate : Certificate or path, optional
+        Checked against this network in place of a verification.
+    options : Options, optional
+        Of the verification; or its fields as keywords, such as ``time_limit=60``.
+
+    Raises
+    ------
+    NotConvexError
+        With the pair that breaks convexity.
+    UndecidedError
+        If convexity was not decided, or only up to a tolerance.
+
+    References
+    ----------
+    docs/optimise.md.
+
+    Examples
+    --------
+    >>> from jensen.domains.domain import Box
+    >>> net = ReluNetwork.from_layers([[[1.0], [-1.0]], [[1.0, 1.0]]], [[0, 0], [1]])
+    >>> f = ConvexFunction(net, Box(-1, 2))
+    >>> f.value([1.5]), f.subgradient([1.5])
+    (2.5, array([1.]))
+    >>> found = f.minimise(linear=[0.5])
+    >>> found.x, found.value, found.gap < 1e-12
+    (array([0.]), 1.0, True)
+    >>> f.conjugate([3.0]).value, f.prox([1.25], step=1.0).x
+    (3.0, array([0.25]))
+    """
+
+    def __init__(
+        self,
+        network: ReluNetwork | str | Path,
+        domain: Domain | None = None,
+        *,
+        output: int | None = None,
+        verdict: Verdict | None = None,
+        certificate: Certificate | str | Path | None = None,
+        options: Options | None = None,
+        **keywords: Any,
+    ) -> None:
+        net = network if isinstance(network, ReluNetwork) else load(network)
+        domain = Everywhere() if domain is None else domain
+        if output is None and net.output_size > 1:
+            raise OptionError(f"the network has {net.output_size} outputs: say which, output=0")
+        index = 0 if output is None else output
+        chosen = merged_options(options, keywords)
+        ground = ground_of(domain, net.input_size)
+        self.verdict = proved_convex(
+            net, domain, index, verdict=verdict, certificate=certificate, options=chosen
+        )
+        self.domain = domain
+        self.network = net.select_output(index)
+        self._term = Term(self.network, ground)
+        super().__init__(self._term)
+
+    def subgradients(self, x: ArrayLike) -> FloatArray:
+        """Return the gradients of all regions that touch a point of the domain, as rows.
+
+        Inside the domain their convex hull is the subdifferential.
+
+        Parameters
+        ----------
+        x : array (inputs,)
+
+        Returns
+        -------
+        array (regions, inputs)
+            Different rows in exact arithmetic; rounded to the nearest doubles.
+        """
+        point = vector(x, self.inputs, "the point")
+        self._check_inside(point)
+        exact = [Fraction(v) for v in point.tolist()]
+        found = gradients_around(self._term.pieces, self._term.ground, exact)
+        return np.array([[float(v) for v in gradient] for gradient in found])
+
+    def __repr__(self) -> str:
+        return f"ConvexFunction({self.network!r}, {self.domain})"

@@ -1,0 +1,131 @@
+"""One problem ``minimise c x + sum_s w_s f_s(x)``, checked, and how far to go."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from jensen.errors import DomainError, OptionError
+from jensen.network.relu_network import FloatArray
+from jensen.optimise.cuts import Convex
+from jensen.optimise.feasible import FeasibleSet
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How far to go.
+
+    Parameters
+    ----------
+    tolerance : float
+        Relative gap at which the search stops, of the value and of what f varies.
+    time_limit : float or None
+        Seconds of wall clock.
+    evaluations : int
+        Of f and its gradient.
+    """
+
+    tolerance: float = 1e-9
+    time_limit: float | None = None
+    evaluations: int = 20_000
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.tolerance) and self.tolerance >= 0):
+            raise OptionError(f"tolerance {self.tolerance}: a finite number >= 0 is needed")
+        if self.time_limit is not None and not self.time_limit > 0:
+            raise OptionError(f"time limit {self.time_limit}: seconds > 0 are needed")
+        if self.evaluations < 1:
+            raise OptionError(f"evaluations {self.evaluations}: at least 1 is needed")
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """What is minimised over which set.
+
+    Attributes
+    ----------
+    convex : Convex
+    linear : array (inputs,)
+    feasible : FeasibleSet
+    integers : tuple of int
+    """
+
+    convex: Convex
+    linear: FloatArray
+    feasible: FeasibleSet
+    integers: tuple[int, ...] = ()
+
+
+def problem_of(
+    convex: Convex,
+    linear: ArrayLike | None,
+    A: ArrayLike | None,
+    b: ArrayLike | None,
+    equality: tuple[ArrayLike, ArrayLike] | None,
+    integers: Sequence[int],
+) -> Problem:
+    """Check the parts of a problem.
+
+    Raises
+    ------
+    DomainError
+        For shapes that do not fit, and numbers that are not finite.
+    OptionError
+        For integers that are no inputs, or a matrix without its right side.
+    """
+    inputs = len(convex.ground.lower)
+    cost = np.zeros(inputs) if linear is None else vector(linear, inputs, "linear")
+    if (A is None) != (b is None):
+        raise OptionError("A and b: one without the other; rows A x <= b need both")
+    rows = None if A is None or b is None else matrix_rows(A, b, inputs, "A", "b")
+    equations = None
+    if equality is not None:
+        if len(equality) != 2:
+            raise OptionError("equality: a pair (E, e) for E x = e is needed")
+        equations = matrix_rows(*equality, inputs, "equality matrix", "equality right side")
+    whole = tuple(sorted({_index(i, inputs) for i in integers}))
+    return Problem(convex, cost, FeasibleSet(convex.ground, rows, equations), whole)
+
+
+def vector(value: ArrayLike, inputs: int, what: str) -> FloatArray:
+    """Return a vector of so many finite numbers; a single number is repeated."""
+    numbers = _finite(value, what)
+    if numbers.ndim == 0:
+        return np.full(inputs, float(numbers))
+    if numbers.shape != (inputs,):
+        raise DomainError(f"{what} has shape {numbers.shape}: needed are {inputs} numbers")
+    return numbers
+
+
+def matrix_rows(
+    A: ArrayLike, b: ArrayLike, inputs: int, name: str, side: str
+) -> tuple[FloatArray, FloatArray]:
+    """Return a matrix and its right side."""
+    matrix, right = np.atleast_2d(_finite(A, name)), np.atleast_1d(_finite(b, side))
+    if matrix.ndim != 2 or matrix.shape[1] != inputs or right.shape != (len(matrix),):
+        raise DomainError(
+            f"{name} has shape {matrix.shape}, {side} {right.shape}: "
+            f"needed are (rows, {inputs}) and (rows,)"
+        )
+    return matrix, right
+
+
+def _finite(value: Any, what: str) -> FloatArray:
+    try:
+        numbers = np.array(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DomainError(f"{what}: not numbers ({error})") from None
+    if not np.isfinite(numbers).all():
+        raise DomainError(f"{what} holds a number that is not finite")
+    return numbers
+
+
+def _index(index: int, inputs: int) -> int:
+    if int(index) != index or not 0 <= index < inputs:
+        raise OptionError(f"integer input {index}: the network has {inputs}, from 0 on")
+    return int(index)

@@ -1,0 +1,269 @@
+"""Proximal points of a certified network: ``argmin f(u) + |u - x|^2 / (2 step)``.
+
+With the cuts ``g_i u + c_i`` in place of f this is a quadratic program, whose dual has one
+multiplier per cut and row, however many inputs there are. For multipliers y and mu, and
+``v = sum_i y_i g_i + mu A``, the minimum over the bounds of the domain separates:
+
+    d(y) = sum_i y_i c_i - mu b + sum_j min over u_j of  v_j u_j + (u_j - x_j)^2 / (2 step),
+
+attained at ``u = clip(x - step v)``. Every y gives a lower bound. Small programs are solved in u;
+with many inputs d is maximised by Newton's method: quadratic programs that keep the bounds
+active which are so now, with a line search. u gives the next cut. The objective is strongly
+convex, so that the gap bounds the distance to the proximal point.
+
+References
+----------
+C. Lemaréchal, J.-B. Hiriart-Urruty. Convex Analysis and Minimization Algorithms II, 1993, ch. XV.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from jensen.arithmetic.exact import root_to_double
+from jensen.arithmetic.intervals import SUBNORMAL, round_down, round_up, rounding_factor
+from jensen.network.relu_network import FloatArray
+from jensen.optimise.answers import Proximal
+from jensen.optimise.cuts import Cuts, IndexArray
+from jensen.optimise.cutting_planes import Pool
+from jensen.optimise.dual_bound import convex_shares
+from jensen.optimise.ground import dot
+from jensen.optimise.problem import Limits, Problem
+from jensen.optimise.quadratic import maximise_quadratic, nearest_point
+
+PRIMAL_INPUTS = 128  # beyond these, and without rows, programs in the multipliers are smaller
+PASSES = 20  # of these per set of cuts
+HALVINGS = 20
+CALM = 25  # rounds after which a cut without multiplier is dropped
+
+
+@dataclass(frozen=True, eq=False)
+class _Dual:
+    """Multipliers of cuts, rows and equations, the point that they give, and d there."""
+
+    y: FloatArray
+    u: FloatArray
+    value: float
+
+
+def proximal(
+    problem: Problem, center: FloatArray, step: float, limits: Limits, pool: Pool
+) -> Proximal:
+    """Return the proximal point of a problem's objective.
+
+    Parameters
+    ----------
+    problem : Problem
+        Without a linear part and without integers.
+    center : array (inputs,)
+    step : float
+        Positive.
+    limits : Limits
+    pool : Pool
+        Cuts to start from.
+    """
+    return _Search(problem, center, step, limits, pool).run()
+
+
+class _Search:
+    def __init__(
+        self, problem: Problem, center: FloatArray, step: float, limits: Limits, pool: Pool
+    ) -> None:
+        self._convex, self._feasible = problem.convex, problem.feasible
+        self._center, self._step = center, step
+        self._limits, self._pool = limits, pool
+        self._rows = np.concatenate([self._feasible.A, self._feasible.E])
+        self._sides = np.concatenate([self._feasible.b, self._feasible.e])
+        self._deadline = math.inf
+        if limits.time_limit is not None:
+            self._deadline = time.monotonic() + limits.time_limit
+
+    def run(self) -> Proximal:
+        weights = self._convex.weights
+        _, first = self._convex.at(self._center)
+        cuts = self._pool.cuts.joined(first)
+        calm = np.zeros(len(cuts), dtype=np.intp)
+        best, best_u, evaluations, gap_before = math.inf, self._center, 1, math.nan
+        dual = self._maximise(cuts, None)
+        while True:
+            value, new = self._convex.at(dual.u)
+            evaluations += 1
+            if (objective := value + self._square(dual.u)) < best:
+                best, best_u = objective, dual.u
+            gap = best - dual.value
+            gap_before = gap if math.isnan(gap_before) else gap_before
+            accepted = self._limits.tolerance * max(abs(best), abs(gap_before))
+            over = evaluations >= self._limits.evaluations or time.monotonic() > self._deadline
+            before, after = (_model(some, dual.u, len(weights)) for some in (cuts, new))
+            risen = float(weights @ (after - before))
+            if gap <= accepted or over or not risen > 0.1 * accepted:
+                break
+            calm = np.where(dual.y[: len(cuts)] > 0, 0, calm + 1)
+            kept = np.flatnonzero(calm <= CALM)
+            own = np.concatenate([dual.y[: len(cuts)][kept], np.zeros(len(new))])
+            cuts = cuts.only(kept).joined(new)
+            calm = np.append(calm[kept], np.zeros(len(new), dtype=np.intp))
+            dual = self._maximise(cuts, _Dual(own, dual.u, dual.value))
+        self._pool.keep(cuts, dual.y[: len(cuts)])
+        return self._answer(best_u, cuts, dual.y, evaluations)
+
+    # ------------------------------------------------------------------------ the dual
+
+    def _maximise(self, cuts: Cuts, dual: _Dual | None) -> _Dual:
+        """Return the best multipliers for some cuts."""
+        matrix = np.concatenate([cuts.gradient, self._rows])
+        constants = np.concatenate([cuts.offset, -self._sides])
+        term = np.concatenate([cuts.term, np.full(len(self._sides), -1)])
+        if len(self._center) > PRIMAL_INPUTS and not len(self._sides):
+            return self._newton(matrix, constants, term, dual)
+        sides = self._feasible.lower, self._feasible.upper
+        u, y = nearest_point(
+            self._center,
+            self._step,
+            matrix,
+            constants,
+            term,
+            self._convex.weights,
+            len(self._feasible.e),
+            sides,
+        )
+        return _Dual(y, u, float(y @ (constants + matrix @ u)) + self._square(u))
+
+    def _newton(
+        self, matrix: FloatArray, constants: FloatArray, term: IndexArray, last: _Dual | None
+    ) -> _Dual:
+        """Maximise d by quadratic programs that keep the bounds active which are so now."""
+        weights = self._convex.weights
+        start = np.zeros(len(term))
+        start[: 0 if last is None else len(last.y)] = 0.0 if last is None else last.y
+        sums = np.zeros(len(weights))
+        np.add.at(sums, term, start)
+        if last is None or not (sums > 0).all():
+            start = weights[term] / np.bincount(term)[term]
+        best = self._dual(start, matrix, constants)
+        for _ in range(PASSES):
+            free = (self._feasible.lower < best.u) & (best.u < self._feasible.upper)
+            moving = matrix[:, free]
+            slope = constants + matrix @ np.where(free, self._center, best.u)
+            y = maximise_quadratic(slope, self._step * (moving @ moving.T), term, weights)
+            found = self._dual(y, matrix, constants)
+            now = (self._feasible.lower < found.u) & (found.u < self._feasible.upper)
+            if found.value > best.value and (now == free).all():
+                return found
+            if not found.value > best.value:
+                found = self._between(best, y, matrix, constants)
+                if not found.value > best.value:
+                    return best
+            best = found
+        return best
+
+    def _dual(self, y: FloatArray, matrix: FloatArray, constants: FloatArray) -> _Dual:
+        u = np.clip(
+            self._center - self._step * (y @ matrix), self._feasible.lower, self._feasible.upper
+        )
+        return _Dual(y, u, float(y @ (constants + matrix @ u)) + self._square(u))
+
+    def _between(
+        self, best: _Dual, y: FloatArray, matrix: FloatArray, constants: FloatArray
+    ) -> _Dual:
+        """Return the best of some points on the way to y; d is concave."""
+        shares = 0.5 ** np.arange(1, HALVINGS + 1)
+        ways = [self._dual(best.y + t * (y - best.y), matrix, constants) for t in shares]
+        return max(ways, key=lambda dual: dual.value)
+
+    def _square(self, u: FloatArray) -> float:
+        return float(((u - self._center) ** 2).sum()) / (2.0 * self._step)
+
+    # ---------------------------------------------------------------------- the answer
+
+    def _answer(self, u: FloatArray, cuts: Cuts, y: FloatArray, evaluations: int) -> Proximal:
+        restored = self._feasible.restore(u)
+        step = Fraction(self._step)
+        way = [a - Fraction(b) for a, b in zip(restored.point, self._center.tolist(), strict=True)]
+        square = sum((w * w for w in way), Fraction(0)) / (2 * step)
+        value = self._convex.exact(restored.point) + square
+        lower = self._lower(cuts, y)
+        room = 2 * step * max(value - Fraction(lower), Fraction(0)) if lower > -math.inf else None
+        distance = math.inf if room is None else root_to_double(room) * (1.0 + 2.0**-50)
+        return Proximal(restored.x, round_up(value), lower, distance, restored.point, evaluations)
+
+    def _lower(self, cuts: Cuts, y: FloatArray) -> float:
+        """Return d at multipliers, in real arithmetic, rounded down."""
+        convex, count = self._convex, len(cuts)
+        shares = convex_shares(np.maximum(y[:count], 0.0), cuts.term, len(convex.weights))
+        if shares is None:
+            return -math.inf
+        rows = y[count:].copy()
+        inequalities = len(self._feasible.b)
+        rows[:inequalities] = np.maximum(rows[:inequalities], 0.0)
+        if not cuts.patterns:
+            return self._rounded_bound(cuts, shares, rows)
+        return self._exact_bound(cuts, shares, rows)
+
+    def _exact_bound(self, cuts: Cuts, shares: FloatArray, rows: FloatArray) -> float:
+        """Evaluate d in rational arithmetic, with the cuts' exact gradients; no bounds on u."""
+        slope = [Fraction(0)] * len(self._center)
+        constant = Fraction(0)
+        weighted = [Fraction(w) for w in self._convex.weights.tolist()]
+        for i in np.flatnonzero(shares):
+            gradient, offset = self._convex.exact_cut(cuts, int(i))
+            factor = weighted[int(cuts.term[i])] * Fraction(float(shares[i]))
+            slope = [s + factor * g for s, g in zip(slope, gradient, strict=True)]
+            constant += factor * offset
+        for k in np.flatnonzero(rows):
+            factor = Fraction(float(rows[k]))
+            row = self._rows[k].tolist()
+            slope = [s + factor * Fraction(a) for s, a in zip(slope, row, strict=True)]
+            constant -= factor * Fraction(float(self._sides[k]))
+        linear = dot(slope, self._center.tolist())
+        squares = sum((s * s for s in slope), Fraction(0)) * Fraction(self._step) / 2
+        return round_down(constant + linear - squares)
+
+    def _rounded_bound(self, cuts: Cuts, shares: FloatArray, rows: FloatArray) -> float:
+        """Evaluate d with outward rounding.
+
+        For v in [v_l, v_h], any w within the bounds and ``r = v + (w - x) / step``, the minimum of
+        ``v u + (u - x)^2 / (2 step)`` over the bounds is at least its value at w, less
+        ``step r^2 / 2`` unless r only pushes u against a bound at w.
+        """
+        feasible, x, step = self._feasible, self._center, self._step
+        p = self._convex.weights[cuts.term] * shares
+        factors = np.concatenate([p, rows])
+        matrix = np.concatenate([cuts.gradient, self._rows])
+        with np.errstate(over="ignore", invalid="ignore"):
+            slope = factors @ matrix
+            error = rounding_factor(len(factors) + 3) * (np.abs(factors) @ np.abs(matrix))
+            error += len(factors) * 4.0 * SUBNORMAL
+            low, high = np.nextafter(slope - error, -np.inf), np.nextafter(slope + error, np.inf)
+            w = np.clip(x - step * slope, feasible.lower, feasible.upper)
+            moved = (w - x) / step
+            blur = 2.0**-50 * (np.abs(w) + np.abs(x)) / step + 4.0 * SUBNORMAL
+            above, below = high + moved + blur, low + moved - blur
+            rest = np.where(w <= feasible.lower, np.maximum(-below, 0.0), 0.0)
+            rest = np.where(w >= feasible.upper, np.maximum(above, 0.0), rest)
+            inner = (feasible.lower < w) & (w < feasible.upper)
+            rest = np.where(inner, np.maximum(np.abs(above), np.abs(below)), rest)
+            rest = np.where(feasible.lower == feasible.upper, 0.0, rest)
+            linear = np.minimum(low * w, high * w)
+            # w and x as they are, the difference rounded once: 8 roundings at most
+            square = (w - x) ** 2 / (2.0 * step) * (1.0 - 8.0 * 2.0**-53)
+            loss = step * rest**2 / 2.0 * (1.0 + 2.0**-20) + 4.0 * SUBNORMAL
+            constants = factors * np.concatenate([cuts.offset, -self._sides])
+            constants -= np.abs(constants) * 2.0**-51 + SUBNORMAL
+            terms = [np.nextafter(v, -np.inf) for v in (linear, square, -loss, constants)]
+            total = np.concatenate(terms)
+        if not np.isfinite(total).all():
+            return -math.inf
+        return math.nextafter(math.fsum(total.tolist()), -math.inf)
+
+
+def _model(cuts: Cuts, u: FloatArray, terms: int) -> FloatArray:
+    """Return the largest cut of each term at a point."""
+    top = np.full(terms, -np.inf)
+    np.maximum.at(top, cuts.term, cuts.gradient @ u + cuts.offset)
+    return top

@@ -1,0 +1,140 @@
+"""Quadratic programs over cuts, by HiGHS: in the points, or in the multipliers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import highspy
+import numpy as np
+
+from jensen.errors import SolverError
+from jensen.network.relu_network import FloatArray
+from jensen.optimise.cuts import IndexArray
+from jensen_encodings.lp import INFINITY, QuietHighs
+
+TOLERANCE = 1e-9
+# added to the diagonal: HiGHS's 1e-7 moves the optimum, and without any it fails now and then
+SHIFTS = (0.0, 1e-12, 1e-9, 1e-7)
+
+
+def nearest_point(
+    center: FloatArray,
+    step: float,
+    matrix: FloatArray,
+    constants: FloatArray,
+    term: IndexArray,
+    weights: FloatArray,
+    equations: int,
+    sides: tuple[FloatArray, FloatArray],
+) -> tuple[FloatArray, FloatArray]:
+    """Minimise ``w t + |u - center|^2 / (2 step)`` over cuts, rows and bounds.
+
+    Parameters
+    ----------
+    center : array (inputs,)
+    step : float
+    matrix, constants : arrays (k, inputs), (k,)
+        ``matrix u + constants <= t_s`` for cuts, ``<= 0`` for rows, ``= 0`` for the last ones.
+    term : int array (k,)
+        The term s of each cut; -1 for rows.
+    weights : array (terms,)
+    equations : int
+    sides : pair of arrays (inputs,)
+        Bounds of u.
+
+    Returns
+    -------
+    u : array (inputs,)
+    y : array (k,)
+        Multipliers, ``>= 0`` except for the equations.
+
+    Raises
+    ------
+    SolverError
+        If HiGHS finds no solution.
+    """
+    inputs, terms, count = len(center), len(weights), len(term)
+    highs = _solver()
+    lp = highspy.HighsLp()
+    lp.num_col_, lp.num_row_ = inputs + terms, count
+    lp.col_cost_ = np.append(-center, weights * step)
+    lp.col_lower_ = np.append(sides[0], np.full(terms, -INFINITY))
+    lp.col_upper_ = np.append(sides[1], np.full(terms, INFINITY))
+    full = np.zeros((count, inputs + terms))
+    full[:, :inputs] = -matrix
+    cuts = np.flatnonzero(term >= 0)
+    full[cuts, inputs + term[cuts]] = 1.0
+    lp.row_lower_ = constants
+    lp.row_upper_ = np.where(np.arange(count) < count - equations, INFINITY, constants)
+    rows, columns = np.nonzero(full)
+    lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
+    lp.a_matrix_.start_ = np.searchsorted(rows, np.arange(count + 1)).astype(np.int32)
+    lp.a_matrix_.index_ = columns.astype(np.int32)
+    lp.a_matrix_.value_ = full[rows, columns]
+    highs.passModel(lp)
+    starts = np.minimum(np.arange(inputs + terms + 1), inputs).astype(np.int32)
+    diagonal = np.arange(inputs, dtype=np.int32)
+    highs.passHessian(inputs + terms, inputs, 1, starts, diagonal, np.ones(inputs))
+    solution = _solved(highs)
+    y = np.array(solution.row_dual) / step
+    y[: count - equations] = np.maximum(y[: count - equations], 0.0)
+    return np.array(solution.col_value)[:inputs], y
+
+
+def maximise_quadratic(
+    q: FloatArray, Q: FloatArray, term: IndexArray, weights: FloatArray
+) -> FloatArray:
+    """Maximise ``q y - y Q y / 2`` over y >= 0 whose sums over the terms are given.
+
+    Parameters
+    ----------
+    q : array (k,)
+    Q : array (k, k)
+        Positive semidefinite.
+    term : int array (k,)
+        To which sum a multiplier belongs.
+    weights : array (terms,)
+        What these sums are.
+
+    Raises
+    ------
+    SolverError
+        If HiGHS finds none.
+    """
+    count = len(q)
+    size = float(np.abs(np.diag(Q)).max(initial=0.0)) or 1.0
+    highs = _solver()
+    lp = highspy.HighsLp()
+    lp.num_col_, lp.num_row_ = count, len(weights)
+    lp.col_cost_ = -q / size
+    lp.col_lower_ = np.zeros(count)
+    lp.col_upper_ = np.full(count, INFINITY)
+    lp.row_lower_ = lp.row_upper_ = weights
+    members = [np.flatnonzero(term == s).astype(np.int32) for s in range(len(weights))]
+    lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
+    lp.a_matrix_.start_ = np.cumsum([0, *map(len, members)]).astype(np.int32)
+    lp.a_matrix_.index_ = np.concatenate(members)
+    lp.a_matrix_.value_ = np.ones(sum(map(len, members)))
+    highs.passModel(lp)
+    columns, rows = np.triu_indices(count)  # column by column of the lower triangle
+    starts = np.searchsorted(columns, np.arange(count + 1)).astype(np.int32)
+    highs.passHessian(count, len(rows), 1, starts, rows.astype(np.int32), Q[rows, columns] / size)
+    return np.array(_solved(highs).col_value)
+
+
+def _solver() -> Any:
+    highs = QuietHighs()
+    highs.setOptionValue("threads", 1)
+    highs.setOptionValue("primal_feasibility_tolerance", TOLERANCE)
+    highs.setOptionValue("dual_feasibility_tolerance", TOLERANCE)
+    return highs
+
+
+def _solved(highs: Any) -> Any:
+    for shift in SHIFTS:
+        highs.setOptionValue("qp_regularization_value", shift)
+        highs.clearSolver()
+        highs.run()
+        if highs.getModelStatus() == highspy.HighsModelStatus.kOptimal:
+            return highs.getSolution()
+    raise SolverError("HiGHS could not solve the quadratic program over the cuts")
