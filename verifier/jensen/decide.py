@@ -40,7 +40,7 @@ def single_point(question: Question) -> Outcome | None:
 SCREENS: tuple[Screen, ...] = (signs_of_all_paths, random_lines, single_point)
 
 PROVERS: Mapping[Engine, Prover] = {
-    Engine.AUTO: prove_by_trees,
+    Engine.AUTO: prove_jointly,
     Engine.JOINT: prove_jointly,
     Engine.TREE: prove_by_trees,
     Engine.MILP: prove_by_facet_programs,

@@ -32,6 +32,7 @@ from jensen_encodings.lp import LpSolver
 Path = tuple[tuple[Unit, bool], ...]
 
 CUTOFF_MARGIN = 1e-9  # of the jump's size: programs are stopped once their bound is this far above
+FEW_LEAVES = 4  # leaves that trees are grown below before the whole group gets one
 FREE_MISSES = 4  # full patterns whose facet may turn out not to be there, before any node
 PATIENCE = 16  # nodes that allow one more of them
 TREE_TURN = 64  # nodes of a tree below a leaf before other nodes get their turn
@@ -165,6 +166,7 @@ class JointSearch:
         self.target = self.floor + CUTOFF_MARGIN * max(self.jump.magnitude, 1e-300)
         self.stuck = False
         self._misses = -FREE_MISSES
+        self._handed_over = 0
         self._open: list[int] = []
         self._roots: dict[int, tuple[Ranges, Activations]] = {}
         self._current: _PieceSearch | None = None
@@ -203,6 +205,11 @@ class JointSearch:
         return tuple(found)
 
     @property
+    def wants_tree(self) -> bool:
+        """Whether so many leaves were left undecided that kinks are likely to coincide."""
+        return self._handed_over > FEW_LEAVES
+
+    @property
     def closed(self) -> bool:
         """Whether nothing is left open."""
         return not (self._open or self._current or self._trees)
@@ -219,7 +226,7 @@ class JointSearch:
         while not self.closed:
             if self.stuck or self._limit_reached():
                 return self._result(SearchState.STOPPED)
-            if self.nodes >= pause:
+            if self.nodes >= pause or self.wants_tree:
                 return self._result(SearchState.PAUSED)
             if self._current is None and self._open:
                 index = self._open.pop()
@@ -261,6 +268,7 @@ class JointSearch:
 
     def hand_over(self, index: int, path: Path, activations: Activations) -> None:
         """Let the tree of section 4 decide what is below a node."""
+        self._handed_over += 1
         self._trees.append((index, path, self._tree(activations)))
 
     def _tree(self, activations: Activations) -> Tree:

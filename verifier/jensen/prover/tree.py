@@ -190,6 +190,29 @@ class Tree:
             self._stack.extend(node.children)
         return self._result(SearchState.CLOSED)
 
+    def run_by_sign(self, budget: int) -> GroupResult:
+        """Search by the sign rule alone; pause where it cannot close a node, too.
+
+        That is enough where many groups have few patterns each, as in maxima of many
+        numbers, and hopeless where J is negative under some pattern.
+        """
+        stop = self.nodes + budget
+        while self._stack and self.nodes < stop:
+            node = self._stack[-1]
+            if self.jump.is_nonnegative(node.state, node.activations, self._least):
+                node.rule = Rule.SIGN
+                self._stack.pop()
+                self.nodes += 1
+                continue
+            unit = self.unit_behind(node)
+            if unit is None or node.state.output[1] < 0:
+                return self._result(SearchState.PAUSED)
+            self.branch(node, unit)
+            self._stack.pop()
+            self._stack.extend(node.children)
+            self.nodes += 1
+        return self._result(SearchState.PAUSED if self._stack else SearchState.CLOSED)
+
     def _result(self, state: SearchState, crossing: Crossing | None = None) -> GroupResult:
         return GroupResult(state, crossing, self.root, self.nodes, self.lps, len(self._stack))
 
