@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,11 @@ def load(path: str | Path, *, simplify: bool = True) -> ReluNetwork:
     NetworkError
         If the network in it is no finite ReLU DAG.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise ModelFileError(
+            f"load takes the name of a model file, found {type(path).__name__}; objects are read "
+            "by from_torch, from_keras and from_sklearn"
+        )
     file = Path(path)
     suffix = file.suffix.lower()
     if suffix in _ELSEWHERE:
@@ -97,6 +103,23 @@ def save(network: ReluNetwork, path: str | Path) -> None:
     ModelFileError
         For another ending, or where the file cannot be written.
     """
+    file = check_writable(path)
+    if file.suffix == ".npz":
+        network.save(file)
+        return
+    from jensen.loaders.onnx.export import save_onnx  # noqa: PLC0415
+
+    save_onnx(network, file)
+
+
+def check_writable(path: str | Path) -> Path:
+    """Return a path that :func:`save` can write to, for what is known before it tries.
+
+    Raises
+    ------
+    ModelFileError
+        For another ending or a folder that is not there.
+    """
     file = Path(path)
     if file.suffix not in WRITABLE:
         raise ModelFileError(
@@ -105,12 +128,7 @@ def save(network: ReluNetwork, path: str | Path) -> None:
         )
     if not file.parent.is_dir():
         raise ModelFileError(f"{file}: no such folder")
-    if file.suffix == ".npz":
-        network.save(file)
-        return
-    from jensen.loaders.onnx.export import save_onnx  # noqa: PLC0415
-
-    save_onnx(network, file)
+    return file
 
 
 def from_torch(module: Any, input_shape: Any) -> ReluNetwork:
