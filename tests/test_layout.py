@@ -38,7 +38,7 @@ ROOMS = (
     {"loaders"},
     {"domains"},
     {"network"},
-    {"arithmetic"},
+    {"arithmetic", "outputs"},
     {"errors", "text", "processors", "stopwatch"},
 )
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jensen.cli import main
-from jensen.errors import OptionError
+from jensen.errors import OutputError
 from jensen.network.relu_network import ReluNetwork
 from jensen.report.plot import DOWN, UP, figure, save, to_svg
 from jensen.report.plot_kinks import kink_lines
@@ -48,7 +48,7 @@ def test_figures_are_written(tmp_path, ending):
 
 
 def test_other_endings_are_refused(tmp_path):
-    with pytest.raises(OptionError, match=r"\.svg"):
+    with pytest.raises(OutputError, match=r"\.svg"):
         save(figure(hat(), [[-1.0], [2.0]]), tmp_path / "p.bmp")
 
 

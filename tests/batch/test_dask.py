@@ -56,7 +56,7 @@ def write_external(path: Path) -> None:
 
 def stored(file: Path) -> list[tuple[Any, ...]]:
     """Return every row of a store without what no two runs share."""
-    with Store(file, create=False) as store:
+    with Store(file, read_only=True) as store:
         rows = [(case.name, case.question, row.to_json()) for case, row in store.rows()]
     for _, _, record in rows:
         for key in ("seconds", "times", "finished"):

@@ -131,3 +131,44 @@ def test_limits_are_no_part_of_the_question(make):
     assert slow.job("digest") == fast.job("digest")
     assert slow.job("digest") != other.job("digest")
     assert slow.job("digest") != slow.job("another")
+
+
+@pytest.mark.parametrize(
+    ("word", "concave"),
+    [("true", True), ("TRUE", True), ("True", True), ("1", True), ("yes", True), (" Yes ", True),
+     ("false", False), ("FALSE", False), ("0", False), ("no", False), ("", False)],
+)  # fmt: skip
+def test_a_spreadsheets_words_for_true_and_false_are_read(tmp_path, make, word, concave):
+    make("a.npz", 1)
+    (tmp_path / "manifest.csv").write_text(f"file,concave\na.npz,{word}\n")
+    (case,) = find_cases([tmp_path])
+    assert case.options.concave is concave
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("concave = 2", "concave = 2: neither true nor false"),
+        ("concave = 1.0", "concave = 1.0: neither true nor false"),
+        ('concave = "WAHR"', "concave = 'WAHR': neither true nor false"),
+        ("output = 0.5", "output = 0.5: a whole number"),
+        ("output = true", "output = True: a whole number"),
+        ('output = "-1"', "output = '-1': a whole number"),
+        ("inputs = [0.5]", "inputs = 0.5: a whole number"),
+        ('inputs = "0 x"', "inputs = 'x': a whole number"),
+    ],
+)
+def test_what_may_mean_anything_is_an_error(tmp_path, make, line, says):
+    make("a.npz", 1)
+    (tmp_path / "manifest.toml").write_text(f'[[model]]\nfile = "a.npz"\n{line}\n')
+    with pytest.raises(ModelFileError) as found:
+        find_cases([tmp_path])
+    assert says in str(found.value)
+    assert "model 1" in str(found.value)
+
+
+def test_a_line_with_more_fields_than_names_is_an_error(tmp_path, make):
+    make("a.npz", 1)
+    (tmp_path / "manifest.csv").write_text("file,concave\na.npz,true,everywhere\n")
+    with pytest.raises(ModelFileError, match="more fields than the header has names"):
+        find_cases([tmp_path])

@@ -15,7 +15,7 @@ import pytest
 from jensen.batch import Case, Row, RowStatus, find_cases, run_batch
 from jensen.batch.export import COLUMNS, write_export
 from jensen.domains.domain import Box, Everywhere
-from jensen.errors import MissingExtraError, OptionError
+from jensen.errors import MissingExtraError, OutputError
 
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")
@@ -91,9 +91,9 @@ def test_the_ending_decides_and_others_are_refused(results, tmp_path):
     write_report(results, tmp_path / "r.html")
     write_report(results, tmp_path / "r.md")
     assert (tmp_path / "r.html").read_text().startswith("<!doctype html>")
-    with pytest.raises(OptionError, match=r"\.html or \.md"):
+    with pytest.raises(OutputError, match=r"\.html, \.md"):
         write_report(results, tmp_path / "r.pdf")
-    with pytest.raises(OptionError, match=r"\.csv, \.jsonl, \.parquet"):
+    with pytest.raises(OutputError, match=r"\.csv, \.jsonl, \.parquet"):
         write_export(results, tmp_path / "r.xls")
 
 

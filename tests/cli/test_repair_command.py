@@ -58,7 +58,7 @@ def test_json_says_how_far_it_is_from_the_least_change(broken_file, tmp_path, ca
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["-o", "fixed.pt"], "cannot write '.pt'"),
+        (["-o", "fixed.pt"], "cannot write .pt"),
         (["-o", "nowhere/fixed.onnx"], "no such folder"),
         (["-o", "fixed.onnx", "--output", "2"], "output 2"),
         (["-o", "fixed.onnx", "--time-limit", "-1"], "time limit"),

@@ -8,7 +8,7 @@ import pytest
 import scipy.sparse as sp
 from onnx_models import assert_same_function
 
-from jensen.errors import ModelFileError
+from jensen.errors import ModelFileError, OutputError
 from jensen.loaders import load, save
 from jensen.network.relu_network import Activation, Block, ReluNetwork
 
@@ -66,9 +66,9 @@ def test_the_same_network_gives_the_same_file(tmp_path):
 
 
 def test_other_endings_and_folders_are_refused(tmp_path):
-    with pytest.raises(ModelFileError, match="cannot write"):
+    with pytest.raises(OutputError, match="cannot write"):
         save(dag(), tmp_path / "a.nnet")
-    with pytest.raises(ModelFileError, match="no such folder"):
+    with pytest.raises(OutputError, match="no such folder"):
         save(dag(), tmp_path / "no" / "a.onnx")
 
 

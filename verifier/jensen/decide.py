@@ -22,7 +22,7 @@ from jensen.prover.question import Question, check_question, check_subject, clai
 from jensen.prover.refute import random_lines
 from jensen.prover.signs import signs_of_all_paths
 from jensen.prover.tree_engine import prove_by_trees
-from jensen.prover.verdict import Status, Verdict, worst
+from jensen.prover.verdict import Interrupted, Status, Verdict, worst
 from jensen.prover.walk import walk_few_inputs
 from jensen_encodings.deadline import Deadline
 
@@ -85,6 +85,8 @@ def verify(
         For an option out of range or unknown.
     NetworkError
         If there is no such output.
+    Interrupted
+        On Ctrl-C: a ``KeyboardInterrupt`` that holds what was proved, as ``verdict``.
 
     References
     ----------
@@ -108,7 +110,15 @@ def verify(
         left = options
         if options.time_limit is not None:
             left = replace(options, time_limit=max(deadline.left(), 1e-3))
-        verdicts.append(_answer(network, domain, k, left))
+        try:
+            verdicts.append(_answer(network, domain, k, left))
+        except Interrupted as stop:
+            raise Interrupted(_summed_up([*verdicts, stop.verdict])) from None
+    return _summed_up(verdicts)
+
+
+def _summed_up(verdicts: list[Verdict]) -> Verdict:
+    """Return the verdict about several outputs, which is that of the worst one."""
     status = worst([verdict.status for verdict in verdicts])
     decisive = next(verdict for verdict in verdicts if verdict.status == status)
     return replace(
@@ -139,15 +149,23 @@ def _answer(network: ReluNetwork, domain: Domain, output: int, options: Options)
     question = Question(prepared, options, Deadline.after(options.time_limit))
     # floating point proposes and rationals decide: where it overflows it proposes nothing
     with np.errstate(all="ignore"):
-        outcome = _decide(question)
+        try:
+            outcome = _decide(question)
+        except KeyboardInterrupt:
+            outcome = Outcome(interrupted=True)
+        interrupted = outcome.interrupted
         certificate, note = None, outcome.note
-        if options.certificate and outcome.status is not Status.UNKNOWN:
+        if interrupted:
+            note = "interrupted" + (f"; {note}" if note else " before anything was proved")
+        elif options.certificate and outcome.status is not Status.UNKNOWN:
             try:
                 with prepared.watch.stage("certificate"):
                     certificate = _certificate(network, output, question, outcome)
             except CertificateError as error:
                 note = str(error)
-    return Verdict(
+            except KeyboardInterrupt:
+                interrupted, note = True, "interrupted before the certificate was complete"
+    verdict = Verdict(
         outcome.status,
         domain,
         output,
@@ -161,6 +179,9 @@ def _answer(network: ReluNetwork, domain: Domain, output: int, options: Options)
         claim=claimed(options),
         certificate=certificate,
     )
+    if interrupted:
+        raise Interrupted(verdict)
+    return verdict
 
 
 def _decide(question: Question) -> Outcome:

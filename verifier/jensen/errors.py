@@ -30,6 +30,10 @@ class ModelFileError(JensenError, ValueError):
     """A model file that cannot be read."""
 
 
+class OutputError(JensenError, OSError):
+    """A file that cannot be written, or that would take the place of an input."""
+
+
 class UnsupportedOperatorError(ModelFileError, NotImplementedError):
     """A model file that holds an operation outside piecewise-linear networks."""
 

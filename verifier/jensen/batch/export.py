@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from jensen.batch.case import Case, Row, canonical
-from jensen.errors import MissingExtraError, OptionError
+from jensen.errors import MissingExtraError
+from jensen.outputs import check_output, replacing, write_whole
 from jensen.text import csv_text, json_ready
 
 COLUMNS = (
@@ -31,20 +32,40 @@ def write_export(results: Iterable[tuple[Case, Row]], path: Path) -> None:
 
     Raises
     ------
-    OptionError
-        For another ending.
+    OutputError
+        For another ending, or where the file cannot be written.
     MissingExtraError
         For Parquet without pyarrow.
     """
-    if path.suffix == ".parquet":
+    check_export(path)
+    ending = path.suffix.lower()
+    if ending == ".parquet":
         _write_parquet(results, path)
-    elif path.suffix == ".csv":
-        path.write_text(to_csv(results), encoding="utf-8")
-    elif path.suffix == ".jsonl":
-        lines = "".join(json.dumps(record(case, row)) + "\n" for case, row in results)
-        path.write_text(lines, encoding="utf-8")
+    elif ending == ".csv":
+        write_whole(path, to_csv(results))
     else:
-        raise OptionError(f"{path}: results are exported as {', '.join(ENDINGS)}")
+        write_whole(path, "".join(json.dumps(record(case, row)) + "\n" for case, row in results))
+
+
+def check_export(path: Path, inputs: Iterable[str | Path] = ()) -> None:
+    """Refuse an export that could not be written, before the results are there.
+
+    Parameters
+    ----------
+    path : Path
+    inputs : iterable of str or Path
+        Files that it may not take the place of.
+
+    Raises
+    ------
+    OutputError
+        For another ending, or a place that cannot be written to.
+    MissingExtraError
+        For Parquet without pyarrow.
+    """
+    check_output(path, endings=ENDINGS, inputs=inputs)
+    if path.suffix.lower() == ".parquet":
+        _pyarrow()
 
 
 def record(case: Case, row: Row) -> dict[str, Any]:
@@ -88,11 +109,7 @@ def to_csv(results: Iterable[tuple[Case, Row]]) -> str:
 
 def _write_parquet(results: Iterable[tuple[Case, Row]], path: Path) -> None:
     """Write the flat columns with their types, the same ones whatever the rows hold."""
-    try:
-        import pyarrow as pa  # noqa: PLC0415  (an extra)
-        from pyarrow import parquet  # noqa: PLC0415
-    except ImportError:
-        raise MissingExtraError("Parquet needs pyarrow: pip install 'jensen[parquet]'") from None
+    pa, parquet = _pyarrow()
 
     def kind(column: str) -> Any:
         declared = _TYPES.get(column, "str")
@@ -102,4 +119,14 @@ def _write_parquet(results: Iterable[tuple[Case, Row]], path: Path) -> None:
 
     schema = pa.schema([(column, kind(column)) for column in COLUMNS])
     rows = [flat(case, row) for case, row in results]
-    parquet.write_table(pa.Table.from_pylist(rows, schema=schema), path)
+    with replacing(path) as stream:
+        parquet.write_table(pa.Table.from_pylist(rows, schema=schema), stream)
+
+
+def _pyarrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow as pa  # noqa: PLC0415  (an extra)
+        from pyarrow import parquet  # noqa: PLC0415
+    except ImportError:
+        raise MissingExtraError("Parquet needs pyarrow: pip install 'jensen[parquet]'") from None
+    return pa, parquet

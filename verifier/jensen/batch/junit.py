@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 
 from jensen.batch.case import Case, Row
 from jensen.batch.outcome import Kind, failures
+from jensen.outputs import replacing
 from jensen.text import printable
 
 
@@ -21,6 +22,11 @@ def write_junit(results: Sequence[tuple[Case, Row]], path: Path) -> None:
     ----------
     results : sequence of (Case, Row)
     path : Path
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
     """
     suite = ET.Element("testsuite", name="jensen", tests=str(len(results)))
     counts = {"error": 0, "failure": 0, "skipped": 0}
@@ -46,7 +52,8 @@ def write_junit(results: Sequence[tuple[Case, Row]], path: Path) -> None:
     root = ET.Element("testsuites")
     root.append(suite)
     ET.indent(root)
-    ET.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
+    with replacing(path) as stream:
+        ET.ElementTree(root).write(stream, encoding="utf-8", xml_declaration=True)
 
 
 def _tag(kinds: frozenset[Kind]) -> str | None:

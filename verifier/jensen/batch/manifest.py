@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from jensen.arithmetic.doubles import double_of_text
 from jensen.batch.case import Case, RowStatus
 from jensen.batch.networks import expanded
 from jensen.domains.domain import Box, Domain, Everywhere, domain_from_json
+from jensen.domains.domain_file import SUPPORTED as DOMAIN_FILES
 from jensen.domains.domain_file import load_domain
 from jensen.errors import JensenError, ModelFileError
 from jensen.loaders import SUPPORTED
@@ -21,6 +22,8 @@ from jensen.prover.options import Options
 from jensen.text import printable
 
 NAMES = ("manifest.toml", "manifest.csv")
+_TRUE = ("true", "yes", "1")
+_FALSE = ("false", "no", "0")
 KEYS = (
     "file",
     "domain",
@@ -78,6 +81,28 @@ def find_cases(
     return cases
 
 
+def files_read(targets: Sequence[str | Path], cases: Iterable[Case]) -> list[Path]:
+    """Return the files that a batch reads: models, manifests, the domain files of manifests.
+
+    Parameters
+    ----------
+    targets : sequence of path
+    cases : iterable of Case
+        What :func:`find_cases` made of the targets.
+    """
+    files = {case.path: None for case in cases}
+    for target in map(Path, targets):
+        files[target] = None
+        manifests = [target] if target.name in NAMES else [target / name for name in NAMES]
+        for manifest in manifests:
+            if manifest.is_file():
+                files[manifest] = None
+                values = (str(entry.get("domain", "")) for entry in _entries(manifest))
+                named = (value for value in values if value.endswith(DOMAIN_FILES))
+                files |= dict.fromkeys(manifest.parent / value for value in named)
+    return list(files)
+
+
 def _cases(path: Path, domain: Domain, options: Options, output: int | None) -> list[Case]:
     return expanded(Case(path, printable(path), domain, options, output))
 
@@ -127,7 +152,7 @@ def _entries(file: Path) -> list[Mapping[str, Any]]:
     try:
         text = file.read_text(encoding="utf-8")
         if file.suffix == ".csv":
-            return [_without_blanks(row) for row in csv.DictReader(text.splitlines(), strict=True)]
+            return [_fields(row) for row in csv.DictReader(text.splitlines(), strict=True)]
         entries = tomllib.loads(text).get("model", [])
     except OSError as error:
         raise ModelFileError(f"{file}: {error.strerror or error}") from None
@@ -138,8 +163,13 @@ def _entries(file: Path) -> list[Mapping[str, Any]]:
     return entries
 
 
-def _without_blanks(row: Mapping[str, str | None]) -> dict[str, str]:
-    return {key: value.strip() for key, value in row.items() if key and value and value.strip()}
+def _fields(row: Mapping[str | None, Any]) -> dict[str, str]:
+    """Return what is in a line of CSV, without its blanks."""
+    if None in row:
+        raise ValueError(f"more fields than the header has names: {row[None]}")
+    return {
+        key.strip(): value.strip() for key, value in row.items() if key and value and value.strip()
+    }
 
 
 def _entry(folder: Path, entry: Mapping[str, Any], options: Options) -> Case:
@@ -155,7 +185,7 @@ def _entry(folder: Path, entry: Mapping[str, Any], options: Options) -> Case:
         printable(path),
         _domain(folder, entry.get("domain", "everywhere")),
         _options(entry, options),
-        None if entry.get("output") is None else int(entry["output"]),
+        None if entry.get("output") is None else _number("output", entry["output"]),
         None if expected is None else RowStatus(expected),
         str(entry.get("reason", "")),
     )
@@ -164,14 +194,34 @@ def _entry(folder: Path, entry: Mapping[str, Any], options: Options) -> Case:
 def _options(entry: Mapping[str, Any], options: Options) -> Options:
     changes: dict[str, Any] = {}
     if "concave" in entry:
-        changes["concave"] = entry["concave"] in {True, "true", "1", "yes"}
+        changes["concave"] = _truth("concave", entry["concave"])
     if "tolerance" in entry:
         changes["tolerance"] = float(entry["tolerance"])
     if "inputs" in entry:
         inputs = entry["inputs"]
         parts = inputs.replace(",", " ").split() if isinstance(inputs, str) else inputs
-        changes["inputs"] = tuple(int(part) for part in parts)
+        changes["inputs"] = tuple(_number("inputs", part) for part in parts)
     return replace(options, **changes)
+
+
+def _truth(key: str, value: Any) -> bool:
+    """Read a boolean of TOML, or a word for one in CSV; whatever else there is may mean either."""
+    if isinstance(value, bool):
+        return value
+    for truth, words in ((True, _TRUE), (False, _FALSE)):
+        if str(value).strip().lower() in words and isinstance(value, str | int):
+            return truth
+    known = ", ".join((*_TRUE, *_FALSE))
+    raise ModelFileError(f"{key} = {value!r}: neither true nor false; known are {known}")
+
+
+def _number(key: str, value: Any) -> int:
+    """Read a whole number; int() would cut off digits, and take true for 1."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.strip().isdecimal() and value.isascii():
+        return int(value)
+    raise ModelFileError(f"{key} = {value!r}: a whole number >= 0 is needed")
 
 
 def _domain(folder: Path, value: Any) -> Domain:

@@ -10,12 +10,22 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import FrameType
 
-from jensen.batch.case import Row
+import numpy as np
+
+from jensen.batch.case import Case, Row
 from jensen.batch.job import Job, error_row, now, run_job
+from jensen.domains.domain import Everywhere
+from jensen.errors import OptionError
+from jensen.loaders import save
+from jensen.network.relu_network import ReluNetwork
+from jensen_encodings.lp import LpSolver
 
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _LEFT_IDLE = 75  # exit code of a worker that had nothing to do for too long
@@ -43,7 +53,7 @@ class ProcessExecutor:
         How many workers.
     memory_limit : int or None
         Bytes of address space per worker; a job that needs more becomes an ``error`` row.
-        Needs an operating system with ``setrlimit``.
+        Needs an operating system with ``setrlimit``. See :func:`check_memory_limit`.
     patience : float or None
         Seconds after which a worker without a job leaves; the next job starts another.
     """
@@ -102,7 +112,7 @@ class ProcessExecutor:
             daemon=True,
             name="jensen-worker",
         )
-        with _starting, _one_thread_each(), _no_daemon():
+        with _starting, _one_thread_each(), _no_daemon(), _no_interrupt():
             process.start()
         theirs.close()
         worker = _Worker(process, ours)
@@ -182,6 +192,25 @@ def _one_thread_each() -> Iterator[None]:
 
 
 @contextmanager
+def _no_interrupt() -> Iterator[None]:
+    """Let a child that is started here be born deaf to Ctrl-C, until it says itself to ignore it.
+
+    Without this it would die, or print a traceback, while its modules load. Here the signal
+    is not lost: it waits until the start is over.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    # multiprocessing's helper of all children unblocks the signal here when it starts
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
 def _no_daemon() -> Iterator[None]:
     """Let a process that is a daemon, as Dask's workers are, have children all the same.
 
@@ -201,6 +230,8 @@ def _work(pipe: Connection, memory_limit: int | None, patience: float | None) ->
     """Answer jobs until the parent hangs up (runs in the worker)."""
     # Ctrl-C reaches the whole process group; only the parent decides what it means
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     signal.signal(signal.SIGTERM, _leave)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     if memory_limit is not None:
@@ -224,6 +255,61 @@ def _die_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
+
+
+def check_memory_limit(limit: int) -> None:
+    """Refuse a limit under which no worker could verify anything.
+
+    One is started without a limit, verifies a small network, and says how much address
+    space that took.
+
+    Parameters
+    ----------
+    limit : int
+        Bytes of address space.
+
+    Raises
+    ------
+    OptionError
+        With the number that is needed at least.
+    """
+    ours, theirs = multiprocessing.get_context("spawn").Pipe(duplex=False)
+    process = multiprocessing.get_context("spawn").Process(
+        target=_tell_need, args=(theirs,), daemon=True, name="jensen-need"
+    )
+    with _starting, _one_thread_each(), _no_daemon(), _no_interrupt():
+        process.start()
+    theirs.close()
+    try:
+        need: int | None = ours.recv()
+    except EOFError:  # it died: so will the workers, and their rows say how
+        need = None
+    process.join()
+    if need is not None and limit < need:
+        raise OptionError(
+            f"memory limit {limit >> 20} MiB: a worker needs at least {-(-need >> 20)} MiB "
+            "of address space before it reads a model"
+        )
+
+
+def _tell_need(pipe: Connection) -> None:
+    """Send the address space that a small verification took; None where that is not known."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_die_with_parent, daemon=True).start()  # as workers do: it takes room
+    maximum = ReluNetwork.from_layers([[[1.0, -1.0], [0.0, 1.0]], [[1.0, 1.0]]], [[0, 0], [0]])
+    with TemporaryDirectory(prefix="jensen-") as folder:
+        path = Path(folder, "small.onnx")
+        save(maximum, path)
+        run_job(Job(0, Case(path, path.name, Everywhere())))
+    one = np.ones(1)
+    LpSolver().maximise(one, one[None], one, np.zeros(1, dtype=bool))
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+    except OSError:  # no Linux
+        pipe.send(None)
+        return
+    peak = next(line.split()[1] for line in status.splitlines() if line.startswith("VmPeak:"))
+    pipe.send(int(peak) << 10)
 
 
 def _limit_memory(limit: int) -> None:

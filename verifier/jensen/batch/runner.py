@@ -13,7 +13,7 @@ from jensen.batch.case import Case, Row, RowStatus
 from jensen.batch.executor import Executor, InlineExecutor
 from jensen.batch.job import Job, verdict_row
 from jensen.batch.networks import refuted
-from jensen.batch.store import Fingerprint, Store, fingerprint
+from jensen.batch.store import Store, StoreError, fingerprint
 
 _POLL = 0.25
 # a job's own limit ends the proof; its worker is ended only when that failed by far
@@ -60,6 +60,20 @@ class Event:
     row: Row | None = None
 
 
+class LostStoreError(StoreError):
+    """A store that could not take all results of a batch.
+
+    Attributes
+    ----------
+    results : list of (Case, Row)
+        What :func:`run_batch` would have returned.
+    """
+
+    def __init__(self, message: str, results: list[tuple[Case, Row]]) -> None:
+        super().__init__(message)
+        self.results = results
+
+
 def run_batch(
     cases: Sequence[Case],
     *,
@@ -97,6 +111,11 @@ def run_batch(
     -------
     list of (Case, Row)
         In the order of the cases; after ``stop`` only what was finished.
+
+    Raises
+    ------
+    LostStoreError
+        If results could not be written to the store, not even later; they are in it.
     """
     run = _Run(cases, executor or InlineExecutor(), store, limits or Limits(), certificates)
     run.on_event = on_event or (lambda event: None)
@@ -104,7 +123,9 @@ def run_batch(
     run.force = force
     if not force:
         run.look_up(frozenset(retry))
-    return run.go()
+    results = run.go()
+    run.store_the_rest(results)
+    return results
 
 
 class _Run:
@@ -126,7 +147,8 @@ class _Run:
         self.on_event: Callable[[Event], None] = lambda event: None
         self.stop: Callable[[], bool] = lambda: False
         self.rows: dict[int, Row] = {}
-        self.files: dict[int, Fingerprint | None] = {}
+        self.contents: dict[int, str | None] = {}
+        self.unwritten: list[tuple[int, Row]] = []
         self.first_try: dict[int, Row] = {}
         # (pass, cost, number): a heap pops all of the first pass before the second
         self.queue: list[tuple[int, float, int]] = []
@@ -146,8 +168,16 @@ class _Run:
             row = self.store.find(case)
             if row is not None and row.status not in retry and self._serves(row):
                 self.rows[number] = row
-                self.store.name(case, row.digest)
+                self._name(number, row)
                 self.on_event(Event(EventKind.FOUND, number, case, row))
+
+    def _name(self, number: int, row: Row) -> None:
+        """Note in the store whom a row answers; later where it cannot be written to now."""
+        assert self.store is not None
+        try:
+            self.store.name(self.cases[number], row.digest)
+        except StoreError:
+            self.unwritten.append((number, row))
 
     def go(self) -> list[tuple[Case, Row]]:
         self._refute_together()
@@ -197,7 +227,7 @@ class _Run:
                 limit = left
                 self.cut.add(number)
         if self.store is not None and case.network is None:
-            self.files[number] = fingerprint(case.path)
+            self.contents[number] = fingerprint(case.path)
         self.running[number] = turn == 0
         self.on_event(Event(EventKind.START, number, case))
         self.executor.submit(Job(number, case, limit, self.certificates, self._kill_after()))
@@ -260,8 +290,31 @@ class _Run:
         case = self.cases[number]
         self.rows[number] = row
         if self.store is not None:
-            self.store.put(case, row, self.files.get(number))
+            self.unwritten.append((number, row))
+            self._write()
         self.on_event(Event(EventKind.DONE, number, case, row))
+
+    def _write(self) -> StoreError | None:
+        """Store what is not there yet; a full disk ends no batch, and may have room later."""
+        assert self.store is not None
+        while self.unwritten:
+            number, row = self.unwritten[0]
+            case, content = self.cases[number], self.contents.get(number)
+            if content is not None and content != fingerprint(case.path):
+                content = None  # replaced meanwhile: nobody knows which of the two was read
+            try:
+                self.store.put(case, row, content)
+            except StoreError as error:
+                return error
+            del self.unwritten[0]
+        return None
+
+    def store_the_rest(self, results: list[tuple[Case, Row]]) -> None:
+        """Try for the last time to store what could not be stored when it was found."""
+        error = self._write() if self.unwritten else None
+        if error is not None:
+            left = f"{len(self.unwritten)} of {len(results)} results are not in it"
+            raise LostStoreError(f"{error}; {left}", results)
 
     def _give_up(self) -> None:
         """Report what the total time did not reach; not stored, so that a resume does it."""

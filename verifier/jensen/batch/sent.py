@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from jensen.batch.case import Row
 from jensen.batch.job import Job, file_digest
+from jensen.loaders.companions import external_locations
+from jensen.outputs import write_whole
 from jensen.text import printable
 
 _CERTIFICATES = "certificates"
@@ -52,7 +53,7 @@ def pack(job: Job) -> SentJob | None:
         files = {path.name: path.read_bytes()}
     except OSError:
         return None
-    for location in _external_locations(path, files[path.name]):
+    for location in external_locations(path, files[path.name]):
         content = _beside(path, location)
         if content is not None:
             files[location] = content
@@ -112,37 +113,9 @@ def unpack(job: Job, answer: Answer) -> Row:
     folder = Path(job.certificates)
     for name, content in answer.certificates.items():
         # a name, never a path: it comes from another machine
-        (folder / Path(name).name).write_bytes(content)
+        write_whole(folder / Path(name).name, content)
     names = [part.rpartition("/")[2] for part in (answer.row.certificate or "").split(", ")]
     return replace(answer.row, certificate=", ".join(printable(folder / name) for name in names))
-
-
-def _external_locations(path: Path, content: bytes) -> set[str]:
-    """Return the names of the files in which an ONNX model keeps weights."""
-    if path.suffix.lower() != ".onnx" or b"location" not in content:
-        return set()
-    import onnx  # noqa: PLC0415  (takes long to import, and such models are few)
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped] # noqa: PLC0415
-
-    try:
-        model = onnx.load_model_from_string(content)
-    except DecodeError:
-        return set()
-    return {
-        str(entry.value)
-        for tensor in _tensors(model)
-        for entry in tensor.external_data
-        if entry.key == "location"
-    }
-
-
-def _tensors(model: Any) -> Iterator[Any]:
-    yield from model.graph.initializer
-    for nodes in (model.graph.node, *(function.node for function in model.functions)):
-        for node in nodes:
-            for attribute in node.attribute:
-                if attribute.HasField("t"):
-                    yield attribute.t
 
 
 def _beside(path: Path, location: str) -> bytes | None:

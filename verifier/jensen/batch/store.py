@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from jensen.batch.case import Case, Row, RowStatus, asked_options, canonical
+from jensen.batch.job import file_digest
 from jensen.domains.domain import domain_from_json
-from jensen.errors import JensenError
+from jensen.errors import JensenError, OutputError
+from jensen.outputs import check_output
 from jensen.prover.options import Options
 from jensen.text import printable
 
-VERSION = 2
+VERSION = 3
 # "jens" in ASCII: tells such a file from any other SQLite file
 APPLICATION_ID = 0x6A656E73
 
@@ -45,11 +48,6 @@ CREATE TABLE model (
   reason   TEXT NOT NULL,
   PRIMARY KEY (name, question)
 ) WITHOUT ROWID;
-CREATE TABLE file (
-  path     TEXT PRIMARY KEY,
-  stamp    TEXT NOT NULL,
-  digest   TEXT NOT NULL
-) WITHOUT ROWID;
 CREATE TABLE content (
   content  TEXT PRIMARY KEY,
   digest   TEXT NOT NULL
@@ -60,28 +58,22 @@ CREATE VIEW verdict AS
          finished, digest
   FROM model JOIN result USING (job);
 """
-# what makes a store of the version before into one of this version
+# what makes a store of one version into one of the next
 _UPGRADES = {
-    1: "CREATE TABLE content (content TEXT PRIMARY KEY, digest TEXT NOT NULL) WITHOUT ROWID"
+    1: "CREATE TABLE content (content TEXT PRIMARY KEY, digest TEXT NOT NULL) WITHOUT ROWID",
+    2: "DROP TABLE file",  # said by size and time whether a file is the same: no proof of it
 }
 
 
 _ELSEWHERE = b"location"
+_CAUSES = {
+    "SQLITE_FULL": "cannot be written: No space left on device",
+    "SQLITE_BUSY": "cannot be written: another program holds it",
+}
 
 
 class StoreError(JensenError, ValueError):
     """A file that is no store of results, or one of another version."""
-
-
-@dataclass(frozen=True)
-class Fingerprint:
-    """What tells a file from another: where it stands at a glance, and what it holds.
-
-    ``stamp``: size, time of change, inode; ``content``: SHA-256 of its ending and its bytes.
-    """
-
-    stamp: str
-    content: str
 
 
 class Store:
@@ -94,22 +86,66 @@ class Store:
     ----------
     path : str or Path
         Made where it does not exist.
+    read_only : bool
+        The file must exist; neither it nor its folder is written to.
 
     Raises
     ------
     StoreError
-        If the file is something else.
+        If the file is something else, or cannot be written to.
     """
 
-    def __init__(self, path: str | Path, *, create: bool = True) -> None:
+    def __init__(self, path: str | Path, *, read_only: bool = False) -> None:
         self.path = Path(path)
-        if not create and not self.path.is_file():
-            raise StoreError(f"{path}: no such store")
+        self._copy: TemporaryDirectory[str] | None = None
         try:
-            self._db = sqlite3.connect(self.path, timeout=60, isolation_level=None)
-            self._open()
+            self._db = self._reader() if read_only else self._writer()
         except sqlite3.Error as error:
-            raise StoreError(f"{path}: not a store of results ({error})") from None
+            self._close_copy()
+            raise self._failed(error) from None
+        try:
+            self._check_version() if read_only else self._open()
+        except sqlite3.Error as error:
+            self.close()
+            raise self._failed(error) from None
+        except StoreError:
+            self.close()
+            raise
+
+    def _writer(self) -> sqlite3.Connection:
+        return sqlite3.connect(self.path, timeout=60, isolation_level=None)
+
+    def _reader(self) -> sqlite3.Connection:
+        """Open the file as it is, with what a run that was killed left in its journal."""
+        if not self.path.is_file():
+            raise self._refused("no such store")
+        if not self.path.stat().st_size:
+            raise self._refused("an empty file, no store of results")
+        journal = Path(f"{self.path}-wal")
+        if not (journal.is_file() and journal.stat().st_size):
+            # all is in the file; without this word SQLite would need to write beside it
+            return _connected(self.path, "mode=ro&immutable=1")
+        try:
+            return _connected(self.path, "mode=ro")
+        except sqlite3.OperationalError:  # a folder that may not be written to
+            self._copy = TemporaryDirectory(prefix="jensen-")
+            copy = Path(self._copy.name, "store.db")
+            shutil.copyfile(self.path, copy)
+            shutil.copyfile(journal, f"{copy}-wal")
+            return _connected(copy, "mode=rw")
+
+    def _failed(self, error: sqlite3.Error) -> StoreError:
+        """Return an error that says the true cause, where the system tells it."""
+        if isinstance(error, sqlite3.OperationalError):
+            try:
+                check_output(self.path)
+            except OutputError as found:
+                return StoreError(str(found))
+            return self._refused(_CAUSES.get(_kind(error), str(error)))
+        return self._refused(f"not a store of results ({error})")
+
+    def _refused(self, why: str) -> StoreError:
+        return StoreError(f"{printable(self.path)}: {why}")
 
     def _open(self) -> None:
         db = self._db
@@ -136,51 +172,61 @@ class Store:
         application = self._db.execute("PRAGMA application_id").fetchone()[0]
         version = self._version()
         if application != APPLICATION_ID:
-            raise StoreError(f"{self.path}: an SQLite file, but no store of results")
+            raise self._refused("an SQLite file, but no store of results")
         if not 1 <= version <= VERSION:
-            raise StoreError(f"{self.path}: store of version {version}, supported is {VERSION}")
+            raise self._refused(f"store of version {version}, supported is {VERSION}")
 
     def _version(self) -> int:
         return int(self._db.execute("PRAGMA user_version").fetchone()[0])
 
     def find(self, case: Case) -> Row | None:
-        """Return the stored row of a case if a file with its content was verified before."""
+        """Return the stored row of a case if a file with its content was verified before.
+
+        Sizes and times of files decide nothing: what is in a file does.
+        """
         if case.network is not None:
             return self.get(case, case.network.digest)
-        found = self._db.execute(
-            "SELECT digest FROM file WHERE path = ? AND stamp = ?",
-            (_absolute(case.path), _stamp(case.path)),
-        ).fetchone()
-        if found is not None:
-            return self.get(case, found[0])
-        # touched, moved or checked out anew: the content decides
-        if self._db.execute("SELECT 1 FROM content LIMIT 1").fetchone() is None:
+        if self._one("SELECT 1 FROM result LIMIT 1") is None:
             return None
-        file = fingerprint(case.path)
-        if file is None:
+        content = fingerprint(case.path)
+        if content is None:
             return None
-        found = self._db.execute(
-            "SELECT digest FROM content WHERE content = ?", (file.content,)
-        ).fetchone()
-        return None if found is None else self.get(case, found[0])
+        found = self._one("SELECT digest FROM content WHERE content = ?", content)
+        return self.get(case, file_digest(case.path) if found is None else found[0])
 
     def get(self, case: Case, digest: str) -> Row | None:
         """Return the stored row of a case's question to the network of that digest."""
-        found = self._db.execute(
-            "SELECT record FROM result WHERE job = ?", (case.job(digest),)
-        ).fetchone()
+        found = self._one("SELECT record FROM result WHERE job = ?", case.job(digest))
         return None if found is None else Row.from_json(json.loads(found[0]))
 
-    def put(self, case: Case, row: Row, file: Fingerprint | None = None) -> None:
+    def _one(self, query: str, *values: str) -> Any:
+        try:
+            return self._db.execute(query, values).fetchone()
+        except sqlite3.Error as error:
+            raise self._failed(error) from None
+
+    def put(self, case: Case, row: Row, content: str | None = None) -> None:
         """Write one row, in place of an older one of the same job.
 
         Parameters
         ----------
         case : Case
         row : Row
-        file : Fingerprint, optional
-            The file when it was read; without it the file is read again next time.
+        content : str, optional
+            The file's :func:`fingerprint` when it was read; without it the model is verified
+            again next time.
+
+        Raises
+        ------
+        StoreError
+            If it cannot be written; what was stored before is untouched.
         """
+        try:
+            self._put(case, row, content)
+        except sqlite3.Error as error:
+            raise self._failed(error) from None
+
+    def _put(self, case: Case, row: Row, content: str | None) -> None:
         job = case.job(row.digest)
         db = self._db
         db.execute("BEGIN IMMEDIATE")
@@ -203,22 +249,27 @@ class Store:
                 ),
             )
             self._name(case, job)
-            if file is not None:
-                db.execute(
-                    "INSERT OR REPLACE INTO file VALUES (?,?,?)",
-                    (_absolute(case.path), file.stamp, row.digest),
-                )
-                if row.relus is not None:  # the digest is a network's, not a broken file's
-                    values = (file.content, row.digest)
-                    db.execute("INSERT OR REPLACE INTO content VALUES (?,?)", values)
+            if content is not None and row.relus is not None:  # a network's digest, no file's
+                values = (content, row.digest)
+                db.execute("INSERT OR REPLACE INTO content VALUES (?,?)", values)
             db.execute("COMMIT")
         except BaseException:
-            db.execute("ROLLBACK")
+            if db.in_transaction:  # a full disk may have ended it already
+                db.execute("ROLLBACK")
             raise
 
     def name(self, case: Case, digest: str) -> None:
-        """Note that a case is answered by a result that is already here."""
-        self._name(case, case.job(digest))
+        """Note that a case is answered by a result that is already here.
+
+        Raises
+        ------
+        StoreError
+            If it cannot be written.
+        """
+        try:
+            self._name(case, case.job(digest))
+        except sqlite3.Error as error:
+            raise self._failed(error) from None
 
     def _name(self, case: Case, job: str) -> None:
         expected = None if case.expected is None else str(case.expected)
@@ -229,7 +280,19 @@ class Store:
         self._db.execute("INSERT OR REPLACE INTO model VALUES (?,?,?,?,?,?)", values)
 
     def rows(self) -> Iterator[tuple[Case, Row]]:
-        """Return every model with its row, in order of names."""
+        """Return every model with its row, in order of names.
+
+        Raises
+        ------
+        StoreError
+            If the file is damaged.
+        """
+        try:
+            yield from self._rows()
+        except sqlite3.Error as error:
+            raise self._failed(error) from None
+
+    def _rows(self) -> Iterator[tuple[Case, Row]]:
         query = (
             "SELECT name, path, expected, reason, domain, output, options, record"
             " FROM model JOIN result USING (job) ORDER BY name, question"
@@ -251,6 +314,12 @@ class Store:
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+        self._close_copy()
+
+    def _close_copy(self) -> None:
+        if self._copy is not None:
+            self._copy.cleanup()
+            self._copy = None
 
     def __enter__(self) -> Self:
         return self
@@ -264,19 +333,32 @@ class Store:
         self.close()
 
 
-def fingerprint(path: Path) -> Fingerprint | None:
-    """Return what tells whether a file has changed; None where that cannot be told.
+def _connected(path: Path, mode: str) -> sqlite3.Connection:
+    db = sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, isolation_level=None)
+    try:
+        db.execute("SELECT count(*) FROM sqlite_master")  # connects in earnest
+    except sqlite3.Error:
+        db.close()
+        raise
+    return db
+
+
+def _kind(error: sqlite3.Error) -> str:
+    return getattr(error, "sqlite_errorname", "")
+
+
+def fingerprint(path: Path) -> str | None:
+    """Return the SHA-256 of a file's ending and bytes; None where that does not tell all.
 
     An ONNX file may keep its weights in other files, whose names follow the key
     ``location``; such a file is read every time.
     """
-    stamp = _stamp(path)
-    if stamp is None:
-        return None
     onnx = path.suffix.lower() == ".onnx"
     sha = hashlib.sha256(path.suffix.lower().encode("utf-8", "surrogateescape"))
     tail = b""
     try:
+        if not path.is_file():  # a pipe would be waited for
+            return None
         with path.open("rb") as stream:
             while part := stream.read(2**20):
                 sha.update(part)
@@ -285,17 +367,7 @@ def fingerprint(path: Path) -> Fingerprint | None:
                 tail = part[-len(_ELSEWHERE) :]
     except OSError:
         return None
-    return Fingerprint(stamp, sha.hexdigest())
-
-
-def _stamp(path: Path) -> str | None:
-    try:
-        if not path.is_file():
-            return None
-        status = path.stat()
-    except OSError:
-        return None
-    return f"{status.st_size}:{status.st_mtime_ns}:{status.st_ino}"
+    return sha.hexdigest()
 
 
 def _absolute(path: Path) -> str:

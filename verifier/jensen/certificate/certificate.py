@@ -32,6 +32,7 @@ from jensen.domains.working_set import cone_of
 from jensen.errors import CertificateError, DomainError
 from jensen.groups.groups import GroupedNetwork
 from jensen.network.relu_network import ReluNetwork
+from jensen.outputs import write_whole
 from jensen.prover.outcome import GroupProof
 
 
@@ -62,7 +63,7 @@ class Certificate:
         """Write JSON Lines, gzipped if the name ends in ``.gz``; the same bytes every time."""
         file = Path(path)
         zipped = file.suffix == ".gz"
-        file.write_bytes(gzip.compress(self.data, mtime=0) if zipped else self.data)
+        write_whole(file, gzip.compress(self.data, mtime=0) if zipped else self.data)
 
 
 # --------------------------------------------------------------------------- claims

@@ -13,6 +13,7 @@ from jensen.arithmetic.exact import Matrix
 from jensen.certificate.checker import MODEL_FORMAT
 from jensen.errors import CertificateError
 from jensen.network.relu_network import ReluNetwork
+from jensen.outputs import write_whole
 
 
 def export_json(network: ReluNetwork, path: str | Path) -> None:
@@ -32,7 +33,7 @@ def export_json(network: ReluNetwork, path: str | Path) -> None:
     file = Path(path)
     if file.suffix != ".json":
         raise CertificateError(f"{file}: the name of an export must end in .json")
-    file.write_bytes(export_bytes(network))
+    write_whole(file, export_bytes(network))
 
 
 def export_bytes(network: ReluNetwork) -> bytes:

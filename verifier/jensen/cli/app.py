@@ -11,6 +11,7 @@ import click
 COMMANDS = {
     "verify": "Decide whether a network is convex, and prove it.",
     "violation": "Bound the worst violation of convexity from both sides.",
+    "minimise": "Minimise a convex network over a domain, with proof.",
     "batch": "Verify a folder of models, or a list of them.",
     "report": "Turn a store of results into a page to look at.",
     "repair": "Make a network convex by the smallest change of its output weights.",
@@ -46,11 +47,20 @@ def _version() -> str:
         return "unknown (not installed)"
 
 
-@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_LazyGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(_version(), prog_name="jensen")
-def app() -> None:
+@click.pass_context
+def app(context: click.Context) -> int:
     """Exact convexity verification of ReLU networks.
 
     Exit codes: 0 convex, 1 nonconvex, 2 error (bad file, bad option), 3 unknown,
     130 interrupted. Verdicts go to standard output, everything else to standard error.
     """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+        return 2  # nothing was asked; in a script, 0 would mean convex
+    return 0

@@ -26,12 +26,16 @@ from jensen.batch import (
 )
 from jensen.batch.dask import DaskExecutor
 from jensen.batch.executor import Executor, InlineExecutor
-from jensen.batch.export import write_export
+from jensen.batch.export import check_export, write_export
 from jensen.batch.junit import write_junit
-from jensen.batch.processes import ProcessExecutor
+from jensen.batch.manifest import files_read
+from jensen.batch.processes import ProcessExecutor, check_memory_limit
+from jensen.batch.runner import LostStoreError
 from jensen.cli import common
 from jensen.cli.progress import progress_for
 from jensen.cli.table import show_table
+from jensen.errors import JensenError
+from jensen.outputs import check_output, check_output_folder
 from jensen.processors import available_processors
 
 
@@ -113,24 +117,58 @@ def command(targets: tuple[str, ...], **settings: Any) -> int:
         output=settings["output"],
         recursive=settings["recursive"],
     )
+    _check_outputs(settings, files_read(targets, cases))
+    if settings["memory_limit"] is not None:
+        _check_memory_limit(settings)
+    errors: list[JensenError] = []
     with _stop_on_interrupt() as stopped:
-        results = _run(cases, settings, stopped)
-    _write_files(results, settings, stopped=stopped())
+        try:
+            results = _run(cases, settings, stopped)
+        except LostStoreError as error:  # what was found is shown and written all the same
+            results = error.results
+            errors.append(error)
+    errors += _write_files(results, settings, stopped=stopped())
     if settings["as_json"]:
         click.echo(common.to_json([_record(case, row) for case, row in results]))
     else:
         show_table(results, common.stdout_console())
+    if errors:
+        raise click.ClickException("; ".join(map(str, errors)))
     if stopped():
         raise KeyboardInterrupt
     chosen = settings["fail_on"]
     return exit_code(results, None if chosen is None else {Kind(word) for word in chosen})
 
 
+def _check_outputs(settings: dict[str, Any], read: list[Path]) -> None:
+    """Refuse, before the first model, every output that could not be written after the last."""
+    # another output is no place for an output either
+    taken = [*read, *([] if settings["domain_file"] is None else [Path(settings["domain_file"])])]
+    if settings["store_file"] is not None:
+        taken.append(check_output(settings["store_file"], inputs=taken))
+    if settings["junit"] is not None:
+        taken.append(check_output(settings["junit"], inputs=taken))
+    if settings["export"] is not None:
+        check_export(Path(settings["export"]), taken)
+        taken.append(Path(settings["export"]))
+    if settings["report"] is not None:
+        from jensen.report import check_report  # noqa: PLC0415  (an extra)
+
+        check_report(Path(settings["report"]), taken)
+    if settings["certificates"] is not None:
+        check_output_folder(settings["certificates"])
+
+
+def _check_memory_limit(settings: dict[str, Any]) -> None:
+    if settings["jobs"] == 0:
+        raise click.UsageError("--memory-limit is one of worker processes: not with --jobs 0")
+    if settings["scheduler"] is None:  # other machines may need more or less than this one
+        check_memory_limit(settings["memory_limit"] * 2**20)
+
+
 def _run(
     cases: list[Case], settings: dict[str, Any], stopped: Callable[[], bool]
 ) -> list[tuple[Case, Row]]:
-    if settings["certificates"] is not None:
-        Path(settings["certificates"]).mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         store = None
         if settings["store_file"] is not None:
@@ -189,17 +227,24 @@ def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
 
 def _write_files(
     results: list[tuple[Case, Row]], settings: dict[str, Any], *, stopped: bool
-) -> None:
-    if settings["junit"] is not None:
-        write_junit(results, Path(settings["junit"]))
-    if settings["export"] is not None:
-        write_export(results, Path(settings["export"]))
-    if settings["report"] is not None:
+) -> list[JensenError]:
+    """Write what was asked for; one file that fails keeps no other from being written."""
+
+    def report(results: list[tuple[Case, Row]], path: Path) -> None:
         from jensen.cli.report import draw  # noqa: PLC0415  (draws: an extra)
         from jensen.report.worst import SECONDS  # noqa: PLC0415
 
         # after Ctrl-C nothing more is sought
-        draw(results, Path(settings["report"]), time_limit=0.0 if stopped else SECONDS)
+        draw(results, path, time_limit=0.0 if stopped else SECONDS)
+
+    errors: list[JensenError] = []
+    for name, write in (("junit", write_junit), ("export", write_export), ("report", report)):
+        if settings[name] is not None:
+            try:
+                write(results, Path(settings[name]))
+            except JensenError as error:
+                errors.append(error)
+    return errors
 
 
 def _record(case: Case, row: Row) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -15,6 +16,7 @@ from rich.text import Text
 from jensen.arithmetic.doubles import double_of_text
 from jensen.domains.domain import Box, Domain, Everywhere
 from jensen.domains.domain_file import load_domain
+from jensen.loaders.companions import files_of
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.options import Engine, Options
 from jensen.text import json_ready, printable
@@ -143,6 +145,12 @@ def domain_options(command: Command) -> Command:
     ):
         command = option(command)
     return command
+
+
+def files_read(model: str, settings: Mapping[str, Any]) -> list[Path]:
+    """Return the files that a command reads, none of which may be one that it writes."""
+    domain_file = settings["domain_file"]
+    return files_of(Path(model)) + ([] if domain_file is None else [Path(domain_file)])
 
 
 def chosen_domain(settings: Mapping[str, Any]) -> Domain | None:

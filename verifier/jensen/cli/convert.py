@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from jensen.cli.common import fix_option, with_fixed_inputs
-from jensen.loaders import load, save
+from jensen.loaders import WRITABLE, load, save
+from jensen.loaders.companions import files_of
+from jensen.outputs import check_output
 from jensen.text import printable
 
 
@@ -16,6 +20,7 @@ from jensen.text import printable
 @click.option("--simplify/--as-is", default=True, help="Drop what does not act, or keep it.")
 def command(model: str, out: str, *, fix: tuple[dict[int, float], ...], simplify: bool) -> int:
     """Lower MODEL to affine maps and ReLUs and write it as OUT (.npz or .onnx)."""
+    check_output(out, endings=WRITABLE, inputs=files_of(Path(model)))
     network = with_fixed_inputs(load(model, simplify=simplify), fix)
     save(network, out)
     click.echo(f"{printable(out)}: {network!r}")

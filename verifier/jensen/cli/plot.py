@@ -17,7 +17,7 @@ from jensen.loaders import load
 from jensen.network.relu_network import FloatArray, ReluNetwork
 from jensen.prover.counterexample import Point
 from jensen.prover.options import Options
-from jensen.report.plot import figure, save
+from jensen.report.plot import check_picture, figure, save
 from jensen.text import printable
 from jensen.violation.worst_violation import worst_violation
 
@@ -54,6 +54,7 @@ def command(
     elsewhere that of a pair which breaks convexity; of a convex network it is a diagonal
     of the domain.
     """
+    check_picture(out, inputs=common.files_read(model, settings))
     network = common.with_fixed_inputs(load(model), fix)
     domain = common.chosen_domain(settings) or Everywhere()
     domain.check(network.input_size)

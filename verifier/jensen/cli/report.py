@@ -8,10 +8,12 @@ from pathlib import Path
 import click
 
 from jensen.batch.case import Case, Row
-from jensen.batch.export import ENDINGS, write_export
+from jensen.batch.export import ENDINGS, check_export, write_export
 from jensen.batch.store import Store
 from jensen.cli import common
-from jensen.report import write_report
+from jensen.outputs import check_output
+from jensen.report import ENDINGS as REPORTS
+from jensen.report import check_report, write_report
 from jensen.report.worst import SECONDS
 from jensen.text import printable
 
@@ -36,10 +38,15 @@ def command(store: str, out: str, title: str, pictures: int, time_limit: float) 
     nonconvex ones first, if their files are still there and unchanged. The segment of a
     nonconvex model is that of the worst pair which is found in --time-limit.
     """
-    with Store(store, create=False) as stored:
-        results = list(stored.rows())
     path = Path(out)
-    if path.suffix in ENDINGS:
+    check_output(path, endings=(*REPORTS, *ENDINGS), inputs=[store, f"{store}-wal"])
+    if path.suffix.lower() in ENDINGS:
+        check_export(path)
+    else:
+        check_report(path)
+    with Store(store, read_only=True) as stored:
+        results = list(stored.rows())
+    if path.suffix.lower() in ENDINGS:
         write_export(results, path)
     else:
         draw(

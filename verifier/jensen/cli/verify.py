@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any
 
 import click
@@ -15,7 +14,8 @@ from jensen.decide import verify
 from jensen.domains.domain import Everywhere
 from jensen.errors import OptionError
 from jensen.loaders import load
-from jensen.prover.verdict import Counterexample, Status, Verdict
+from jensen.outputs import check_output
+from jensen.prover.verdict import Counterexample, Interrupted, Status, Verdict
 from jensen.text import printable
 
 CODES = {Status.CONVEX: 0, Status.NONCONVEX: 1, Status.UNKNOWN: 3}
@@ -50,15 +50,19 @@ def command(
     domain = common.chosen_domain(settings) or Everywhere()
     options = common.chosen_options(settings, certificate=certificate is not None)
     if certificate is not None:
-        _check_place(Path(certificate))
+        check_output(certificate, inputs=common.files_read(model, settings))
     start = time.perf_counter()
     network = common.with_fixed_inputs(load(model), fix)
     loading = time.perf_counter() - start
     if certificate is not None and output is None and network.output_size > 1:
         raise OptionError("a certificate speaks of one output: give --output K")
     progress = common.stderr_console()
+    interrupted = False
     with progress.status(f"verifying {printable(model)} on {domain}"):
-        verdict = verify(network, domain, output=output, options=options)
+        try:
+            verdict = verify(network, domain, output=output, options=options)
+        except Interrupted as stop:
+            verdict, interrupted = stop.verdict, True
     written = _write_certificate(verdict, certificate, progress)
     if as_json:
         record = {"model": printable(model), "digest": network.digest}
@@ -71,6 +75,8 @@ def command(
             lines, size = len(verdict.certificate.lines), verdict.certificate.size
             text = f"  certificate of {lines:,} lines, {size:,} bytes: {written}"
             console.print(text, style="dim", soft_wrap=True, markup=False)
+    if interrupted:
+        raise KeyboardInterrupt
     return CODES[verdict.status]
 
 
@@ -114,14 +120,6 @@ def _show_evidence(verdict: Verdict, console: Console) -> None:
         console.print(f"    {name}{twins}: {item.reason}{exact}{search}", soft_wrap=True)
 
 
-def _check_place(path: Path) -> None:
-    """Refuse a file that cannot be written before the work rather than after it."""
-    if path.is_dir():
-        raise OptionError(f"{printable(path)}: a folder, no place for a certificate")
-    if not path.absolute().parent.is_dir():
-        raise OptionError(f"{printable(path)}: no such folder")
-
-
 def _write_certificate(verdict: Verdict, path: str | None, log: Console) -> str | None:
     """Write the certificate where one was produced; say so where none was."""
     if path is None:
@@ -130,8 +128,5 @@ def _write_certificate(verdict: Verdict, path: str | None, log: Console) -> str 
         why = verdict.note or "the verdict is unknown"
         log.print(f"jensen: no certificate: {why}", style="yellow", soft_wrap=True, markup=False)
         return None
-    try:
-        verdict.certificate.write(path)
-    except OSError as error:
-        raise OptionError(f"{printable(path)}: {error.strerror}") from None
+    verdict.certificate.write(path)
     return printable(path)

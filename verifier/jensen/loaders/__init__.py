@@ -9,6 +9,7 @@ from typing import Any
 from jensen.errors import ModelFileError
 from jensen.network.relu_network import ReluNetwork
 from jensen.network.simplify.simplify import simplify as simplified
+from jensen.outputs import check_output
 
 SUPPORTED = (".npz", ".onnx", ".nnet", ".pt2")
 WRITABLE = (".npz", ".onnx")
@@ -100,35 +101,18 @@ def save(network: ReluNetwork, path: str | Path) -> None:
 
     Raises
     ------
-    ModelFileError
+    OutputError
         For another ending, or where the file cannot be written.
+    ModelFileError
+        If the matrices do not fit in an ONNX file.
     """
-    file = check_writable(path)
-    if file.suffix == ".npz":
+    file = check_output(path, endings=WRITABLE)
+    if file.suffix.lower() == ".npz":
         network.save(file)
         return
     from jensen.loaders.onnx.export import save_onnx  # noqa: PLC0415
 
     save_onnx(network, file)
-
-
-def check_writable(path: str | Path) -> Path:
-    """Return a path that :func:`save` can write to, for what is known before it tries.
-
-    Raises
-    ------
-    ModelFileError
-        For another ending or a folder that is not there.
-    """
-    file = Path(path)
-    if file.suffix not in WRITABLE:
-        raise ModelFileError(
-            f"{file}: cannot write {file.suffix or '(no ending)'!r}; "
-            f"supported are {', '.join(WRITABLE)}"
-        )
-    if not file.parent.is_dir():
-        raise ModelFileError(f"{file}: no such folder")
-    return file
 
 
 def from_torch(module: Any, input_shape: Any) -> ReluNetwork:

@@ -13,6 +13,7 @@ import scipy.sparse as sp
 
 from jensen.errors import ModelFileError
 from jensen.network.block import Block
+from jensen.outputs import replacing
 
 NPZ_FORMAT = "jensen-network/1"
 
@@ -34,7 +35,7 @@ def write_npz(
     input_shape, output_shape : sequences of int
         As :class:`~jensen.network.relu_network.ReluNetwork` keeps them.
     """
-    if path.suffix != ".npz":
+    if path.suffix.lower() != ".npz":
         raise ModelFileError(f"{path}: the file name must end in .npz")
     arrays: dict[str, Any] = {}
     structure: list[dict[str, Any]] = []
@@ -65,4 +66,5 @@ def write_npz(
         "blocks": structure,
     }
     arrays["header"] = np.array(json.dumps(header))
-    np.savez_compressed(path, **arrays)
+    with replacing(path) as stream:
+        np.savez_compressed(stream, **arrays)

@@ -16,6 +16,7 @@ from jensen.arithmetic.doubles import NotADoubleError, exact_doubles
 from jensen.errors import ModelFileError, NetworkError
 from jensen.network.block import INPUT, OUTPUT, FloatArray
 from jensen.network.relu_network import ReluNetwork
+from jensen.outputs import replacing
 
 _LARGEST = 2**31  # bytes of a file of stacked arrays
 
@@ -122,7 +123,9 @@ class NetworkStack(Sequence[ReluNetwork]):
         """Write the stack as ``.npz`` (docs/manifest.md)."""
         arrays = {f"W{k}": weight for k, weight in enumerate(self.weights)}
         arrays |= {f"b{k}": bias for k, bias in enumerate(self.biases)}
-        np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
+        file = Path(path)
+        with replacing(file if file.suffix == ".npz" else Path(f"{file}.npz")) as stream:
+            np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
 
     def __len__(self) -> int:
         return len(self.weights[0])

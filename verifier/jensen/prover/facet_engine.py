@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from fractions import Fraction
 
 from jensen.errors import SolverError
@@ -47,7 +48,10 @@ def _every_group(question: Question) -> Outcome:
             threads=options.threads,
             deadline=deadline.at,
         )
-        result = search.run()
+        try:
+            result = search.run()
+        except KeyboardInterrupt:
+            return replace(looked_at(question, found, tolerance=tolerance), interrupted=True)
         found[level, unit] = _evidence(net.neurons((level, unit)), result)
         if result.crossing is not None:
             return bent_at(question, result.crossing, (level, unit), found)

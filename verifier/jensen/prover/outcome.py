@@ -48,6 +48,8 @@ class Outcome:
         Proved bounds of the worst midpoint violation, where known.
     note : str
         What is left open, or which restriction applies.
+    interrupted : bool
+        Whether Ctrl-C ended the work.
     """
 
     status: Status = Status.UNKNOWN
@@ -58,6 +60,7 @@ class Outcome:
     tolerance: float = 0.0
     violation_bounds: tuple[float, float] | None = None
     note: str = ""
+    interrupted: bool = False
 
 
 def refuted_by(pair: Counterexample, evidence: Iterable[GroupEvidence] = ()) -> Outcome:

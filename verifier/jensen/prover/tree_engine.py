@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from fractions import Fraction
 
 from jensen.groups.groups import Neurons, Unit
@@ -30,11 +31,14 @@ def prove_by_trees(question: Question) -> Outcome:
         found = closed_by_sweep(question.prepared)
         forest = Forest(question)
         waiting = deque(group for group in net.groups() if group not in found)
-        proofs = []
+        proofs: list[GroupProof] = []
         budget, turns = FIRST_BUDGET, len(waiting)
         while waiting:
             group = waiting.popleft()
-            result = forest.run(group, budget)
+            try:
+                result = forest.run(group, budget)
+            except KeyboardInterrupt:
+                return replace(looked_at(question, found, proofs=proofs), interrupted=True)
             if result.state is SearchState.PAUSED:
                 waiting.append(group)
             else:

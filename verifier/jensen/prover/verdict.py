@@ -215,6 +215,20 @@ class Verdict:
         return record
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C in a verification, with what was proved until then.
+
+    Attributes
+    ----------
+    verdict : Verdict
+        Undecided, unless one of several outputs was refuted.
+    """
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(verdict.summary)
+        self.verdict = verdict
+
+
 def worst(statuses: list[Status]) -> Status:
     """Return nonconvex if any is, else unknown if any is, else convex."""
     for status in (Status.NONCONVEX, Status.UNKNOWN):

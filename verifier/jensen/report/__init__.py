@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from jensen.batch.case import Case, Row
-from jensen.errors import OptionError
+from jensen.errors import MissingExtraError
+from jensen.outputs import check_output, write_whole
 from jensen.report.markdown import to_markdown
 from jensen.report.page import to_html
 from jensen.report.worst import SECONDS
 
-__all__ = ["to_html", "to_markdown", "write_report"]
+__all__ = ["check_report", "to_html", "to_markdown", "write_report"]
+
+ENDINGS = (".html", ".md")
+NEEDED = ("jinja2", "matplotlib")
 
 
 def write_report(
@@ -41,17 +46,41 @@ def write_report(
 
     Raises
     ------
-    OptionError
-        For another ending.
+    OutputError
+        For another ending, or where the file cannot be written.
     MissingExtraError
-        Without jinja2 and matplotlib.
+        Without jinja2 and matplotlib, for a page.
     """
-    if path.suffix == ".html":
+    check_report(path)
+    if path.suffix.lower() == ".html":
         text = to_html(
             results, title=title, pictures=pictures, time_limit=time_limit, progress=progress
         )
-    elif path.suffix == ".md":
-        text = to_markdown(results, title=title)
     else:
-        raise OptionError(f"{path}: a report is written as .html or .md")
-    path.write_text(text, encoding="utf-8")
+        text = to_markdown(results, title=title)
+    write_whole(path, text)
+
+
+def check_report(path: Path, inputs: Iterable[str | Path] = ()) -> None:
+    """Refuse a report that could not be written, before the results are there.
+
+    Parameters
+    ----------
+    path : Path
+    inputs : iterable of str or Path
+        Files that it may not take the place of.
+
+    Raises
+    ------
+    OutputError
+        For another ending, or a place that cannot be written to.
+    MissingExtraError
+        Without jinja2 and matplotlib, for a page.
+    """
+    check_output(path, endings=ENDINGS, inputs=inputs)
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if path.suffix.lower() == ".html" and missing:
+        raise MissingExtraError(
+            f"a page needs {' and '.join(missing)}: pip install 'jensen[report]'; "
+            "a report that ends in .md needs neither"
+        )

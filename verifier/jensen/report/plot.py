@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,7 @@ from numpy.typing import ArrayLike
 
 from jensen.errors import MissingExtraError, OptionError
 from jensen.network.relu_network import FloatArray, ReluNetwork
+from jensen.outputs import check_output, replacing
 from jensen.report.plot_kinks import kink_lines
 from jensen.report.plot_segment import Segment, sample_segment
 from jensen.text import printable
@@ -32,6 +35,7 @@ UP, DOWN, CHORD = "#0072b2", "#d55e00", "#009e73"
 KINDS = ((1, UP, "^", "bends up"), (-1, DOWN, "v", "bends down"))
 BEYOND = 0.35  # how far the line goes on beyond the pair, in units of its length
 FORMATS = (".svg", ".png", ".pdf")
+_MISSING = "pictures need matplotlib: pip install 'jensen[plot]'"
 
 
 def draw_segment(
@@ -300,7 +304,7 @@ def figure(
     try:
         from matplotlib.figure import Figure  # noqa: PLC0415  (an extra)
     except ImportError:
-        raise MissingExtraError("pictures need matplotlib: pip install 'jensen[plot]'") from None
+        raise MissingExtraError(_MISSING) from None
     both = bounds is not None and network.input_size <= 2
     drawn = Figure(figsize=(9.6, 4.3) if both else (5.4, 4.0), layout="constrained")
     panels = drawn.subplots(1, 2 if both else 1, squeeze=False)[0]
@@ -321,13 +325,33 @@ def save(drawn: Figure, path: str | Path) -> None:
 
     Raises
     ------
-    OptionError
-        For another ending.
+    OutputError
+        For another ending, or where the file cannot be written.
     """
-    file = Path(path)
-    if file.suffix.lower() not in FORMATS:
-        raise OptionError(f"{file}: pictures are written as {', '.join(FORMATS)}")
-    drawn.savefig(file, dpi=160)
+    file = check_output(path, endings=FORMATS)
+    with replacing(file) as stream:
+        drawn.savefig(stream, format=file.suffix[1:].lower(), dpi=160)
+
+
+def check_picture(path: str | Path, inputs: Iterable[str | Path] = ()) -> Path:
+    """Refuse a picture that could not be written, before there is one.
+
+    Parameters
+    ----------
+    path : str or Path
+    inputs : iterable of str or Path
+        Files that it may not take the place of.
+
+    Raises
+    ------
+    OutputError
+        For another ending, or a place that cannot be written to.
+    MissingExtraError
+        Without matplotlib.
+    """
+    if find_spec("matplotlib") is None:
+        raise MissingExtraError(_MISSING)
+    return check_output(path, endings=FORMATS, inputs=inputs)
 
 
 def to_svg(drawn: Figure, *, salt: str = "jensen") -> str:

@@ -12,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from jensen.arithmetic.exact import Matrix
 from jensen.errors import ModelFileError
 from jensen.network.relu_network import INPUT, OUTPUT, Block, ReluNetwork
+from jensen.outputs import write_whole
 
 OPSET = 17
 IR_VERSION = 8
@@ -34,7 +35,7 @@ def save_onnx(network: ReluNetwork, path: Path) -> None:
     ModelFileError
         If the ending is another one, or the matrices do not fit in a file.
     """
-    if path.suffix != ".onnx":
+    if path.suffix.lower() != ".onnx":
         raise ModelFileError(f"{path}: the file name must end in .onnx")
     numbers = sum(b.size * network.size_of(s) for b in network.blocks for s in b.weights)
     if 8 * numbers > MAX_BYTES:
@@ -43,10 +44,7 @@ def save_onnx(network: ReluNetwork, path: Path) -> None:
             "save it as .npz"
         )
     model = onnx_model(network)
-    try:
-        path.write_bytes(model.SerializeToString(deterministic=True))
-    except OSError as error:
-        raise ModelFileError(f"{path}: {error.strerror}") from None
+    write_whole(path, model.SerializeToString(deterministic=True))
 
 
 def onnx_model(network: ReluNetwork) -> Any:
