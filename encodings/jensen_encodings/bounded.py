@@ -15,7 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jensen_encodings.deadline import NEVER, Deadline
-from jensen_encodings.lp import QuietHighs
+from jensen_encodings.solver import (
+    INFINITY,
+    Compressed,
+    accepts,
+    limit_time,
+    linear_program,
+    started,
+)
 
 FloatArray = NDArray[np.float64]
 
@@ -90,21 +97,9 @@ class BoundedProgram:
         lower: FloatArray,
         upper: FloatArray,
     ) -> None:
-        self._highs = QuietHighs()
-        for option, value in OPTIONS.items():
-            self._highs.setOptionValue(option, value)
-        rows, columns = A.shape
-        lp = highspy.HighsLp()
-        lp.num_col_, lp.num_row_ = columns, rows
-        lp.col_cost_ = cost
-        lp.col_lower_, lp.col_upper_ = lower, upper
-        lp.row_lower_, lp.row_upper_ = row_lower, row_upper
-        row_index, column_index = np.nonzero(A)
-        lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
-        lp.a_matrix_.start_ = np.searchsorted(row_index, np.arange(rows + 1)).astype(np.int32)
-        lp.a_matrix_.index_ = column_index.astype(np.int32)
-        lp.a_matrix_.value_ = A[row_index, column_index]
-        self._accepted = self._highs.passModel(lp) != highspy.HighsStatus.kError
+        self._highs = started(OPTIONS)
+        lp = linear_program(cost, (lower, upper), Compressed.of_dense(A), (row_lower, row_upper))
+        self._accepted = accepts(self._highs, lp)
 
     def set_column(self, column: int, lower: float, upper: float) -> None:
         """Change the bounds of a variable."""
@@ -131,10 +126,8 @@ class BoundedProgram:
         highs = self._highs
         if not self._accepted:
             return BoundedSolution(BoundedStatus.FAILED, empty, empty, empty)
-        highs.setOptionValue("objective_bound", min(target, highspy.kHighsInf))
-        if deadline is not NEVER:
-            # HiGHS's clock runs on from solve to solve
-            highs.setOptionValue("time_limit", highs.getRunTime() + deadline.left())
+        highs.setOptionValue("objective_bound", min(target, INFINITY))
+        limit_time(highs, deadline)
         highs.run()
         status = highs.getModelStatus()
         solution = highs.getSolution()
@@ -145,7 +138,7 @@ class BoundedProgram:
         if status == highspy.HighsModelStatus.kObjectiveBound:
             return BoundedSolution(BoundedStatus.CUTOFF, empty, multipliers, empty)
         if status == highspy.HighsModelStatus.kInfeasible:
-            _, found, ray = highs.getDualRay()  # type: ignore[attr-defined]
+            _, found, ray = highs.getDualRay()
             ray = np.array(ray) if found else empty
             return BoundedSolution(BoundedStatus.INFEASIBLE, empty, multipliers, ray)
         return BoundedSolution(BoundedStatus.FAILED, empty, multipliers, empty)

@@ -65,7 +65,7 @@ class _Prover:
         self._limits = TreeLimits(
             self._over, options.node_limit, Fraction(options.tolerance), options.inputs
         )
-        self._solver = LpSolver(question.deadline.at)
+        self._solver = LpSolver(question.deadline)
         self._forest = Forest(question)
         self._found = closed_by_sweep(question.prepared)
         self._least = least_jumps(self._net, question.network, options.tolerance, options.inputs)
