@@ -138,7 +138,7 @@ class BoundedProgram:
         if status == highspy.HighsModelStatus.kObjectiveBound:
             return BoundedSolution(BoundedStatus.CUTOFF, empty, multipliers, empty)
         if status == highspy.HighsModelStatus.kInfeasible:
-            _, found, ray = highs.getDualRay()
+            _, found, ray = highs.getDualRay()  # type: ignore[attr-defined]
             ray = np.array(ray) if found else empty
             return BoundedSolution(BoundedStatus.INFEASIBLE, empty, multipliers, ray)
         return BoundedSolution(BoundedStatus.FAILED, empty, multipliers, empty)
