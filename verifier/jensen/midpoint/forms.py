@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from jensen.midpoint.linked import LinkedNetwork, Objective
-from jensen.network.relu_network import INPUT, FloatArray
+from jensen.network.relu_network import INPUT
+from jensen.types import FloatArray
 
 
 class LinearForms:
