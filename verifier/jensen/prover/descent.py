@@ -15,11 +15,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from jensen.groups.groups import SOURCE, GroupedNetwork, Unit
-from jensen.network.relu_network import FloatArray
+from jensen.groups.groups import SOURCE, GroupedNetwork
 from jensen.prover.pieces import Piece
-
-IntArray = NDArray[np.intp]
+from jensen.types import FloatArray, IndexArray, Unit
 
 SHARPEST = 0.01  # the last tau, in units of the typical |z| of a level
 STEP = 0.1  # length of the first step, in units of the piece's sides
@@ -73,7 +71,7 @@ class Descent:
         for first in range(0, len(which), chunk):
             yield from self._descend(which[first : first + chunk], steps)
 
-    def _descend(self, which: IntArray, steps: int) -> Iterator[tuple[Unit, FloatArray]]:
+    def _descend(self, which: IndexArray, steps: int) -> Iterator[tuple[Unit, FloatArray]]:
         walk = _Walk(self._net, self._pieces, len(which), self._rng)
         levels, units = self._levels[which], self._units[which]
         with np.errstate(all="ignore"):
@@ -106,7 +104,7 @@ class Descent:
                 seen.add(group)
                 yield self._groups[group], walk.points[row]
 
-    def _carry(self, states: list[FloatArray], which: IntArray) -> list[FloatArray | None]:
+    def _carry(self, states: list[FloatArray], which: IndexArray) -> list[FloatArray | None]:
         """Carry the jumps forward through all levels, under soft states."""
         found: list[FloatArray | None] = []
         for k, level in enumerate(self._net.levels):
@@ -124,7 +122,7 @@ class Descent:
         return found
 
     def _jump_gradient(
-        self, z: list[FloatArray], which: IntArray, scales: list[FloatArray], tau: float
+        self, z: list[FloatArray], which: IndexArray, scales: list[FloatArray], tau: float
     ) -> list[FloatArray | None]:
         """Return the derivative of the smoothed jump by the z of every level."""
         states: list[FloatArray] = []
@@ -183,7 +181,7 @@ class _Walk:
         """Return z of all levels."""
         return self._net.pre_activations(self.points)
 
-    def own(self, z: list[FloatArray], levels: IntArray, units: IntArray) -> FloatArray:
+    def own(self, z: list[FloatArray], levels: IndexArray, units: IndexArray) -> FloatArray:
         """Return every point's own group's z."""
         found = np.zeros(len(levels))
         for k in np.unique(levels):
@@ -191,7 +189,7 @@ class _Walk:
             found[here] = z[k][here, units[here]]
         return found
 
-    def to_kink(self, levels: IntArray, units: IntArray, rounds: int) -> FloatArray:
+    def to_kink(self, levels: IndexArray, units: IndexArray, rounds: int) -> FloatArray:
         """Step to z_g = 0 by Newton; return the gradients of z_g."""
         for _ in range(rounds):
             z = self.values()

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from jensen.arithmetic.intervals import SAFETY, SUBNORMAL, UNIT, rounding_factor
-from jensen.network.relu_network import FloatArray
+from jensen.types import FloatArray
 
 LARGEST_MULTIPLIER = 1e100  # larger ones, and what is no number, prove nothing
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from jensen.groups.groups import GroupedNetwork, Neurons, Unit
+from jensen.groups.groups import GroupedNetwork
 from jensen.groups.tolerance import least_jumps
 from jensen.prover.crossing import Crossing
 from jensen.prover.descent import Descent
@@ -17,6 +17,7 @@ from jensen.prover.signs import closed_by_sweep
 from jensen.prover.tree import GroupResult, SearchState, TreeLimits
 from jensen.prover.tree_engine import Forest, prove_by_trees, tree_evidence
 from jensen.prover.verdict import GroupEvidence, Reason
+from jensen.types import Neurons, Unit
 from jensen_encodings.lp import LpSolver
 
 FIRST_BUDGET = 64  # nodes of a group before the others get their turn

@@ -8,15 +8,12 @@ doubles; each comes with a bound of what rounding changed it by over the variabl
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from jensen.arithmetic.intervals import SAFETY, SUBNORMAL, rounding_factor
-from jensen.groups.groups import SOURCE, GroupedNetwork, Unit
-from jensen.network.relu_network import FloatArray
+from jensen.groups.groups import SOURCE, GroupedNetwork
 from jensen.prover.kink_bounds import Ranges
 from jensen.prover.pieces import Piece
-
-BoolArray = NDArray[np.bool_]
+from jensen.types import BoolArray, FloatArray, Unit
 
 
 class JointForms:

@@ -23,24 +23,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from jensen.arithmetic.intervals import SAFETY, SUBNORMAL, UNIT, rounding_factor
 from jensen.groups.forms import Row
-from jensen.groups.groups import GroupedNetwork, Unit
+from jensen.groups.groups import GroupedNetwork
 from jensen.groups.jump import FREE, ON, Activations, JumpProblem, JumpState
-from jensen.network.relu_network import FloatArray
 from jensen.prover.dual_bound import LinearProgram
 from jensen.prover.joint_forms import JointForms
 from jensen.prover.kink_bounds import Ranges
 from jensen.prover.pieces import Piece
+from jensen.types import BoolArray, FloatArray, Unit
 from jensen_encodings.bounded import BoundedProgram, BoundedStatus
 from jensen_encodings.deadline import Deadline
 
 FRACTION = 1e-7  # distance from 0 and 1, times weight, below which a state counts as decided
 GAP = 1e-9  # the same for the distance of h from relu(z)
-
-BoolArray = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,14 +18,15 @@ import numpy as np
 
 from jensen.arithmetic.rational import float_below, rational
 from jensen.groups.forms import Row
-from jensen.groups.groups import GroupedNetwork, Unit
+from jensen.groups.groups import GroupedNetwork
 from jensen.groups.jump import FREE, OFF, ON, Activations, JumpProblem
-from jensen.network.relu_network import FloatArray, ReluNetwork
+from jensen.network.relu_network import ReluNetwork
 from jensen.prover.crossing import Crossing, cross_facet, probe
 from jensen.prover.joint_program import JointProgram, JointSolution
 from jensen.prover.kink_bounds import KinkBounds, Ranges
 from jensen.prover.pieces import Piece
 from jensen.prover.tree import Allowance, SearchState, Tree, TreeLimits
+from jensen.types import FloatArray, Unit
 from jensen_encodings.deadline import NEVER, Deadline
 from jensen_encodings.lp import LpSolver
 

@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 
 from jensen.arithmetic.intervals import SAFETY, SUBNORMAL, UNIT, rounding_factor
 from jensen.arithmetic.rational import rationals
-from jensen.groups.groups import SOURCE, GroupedNetwork, Unit
-from jensen.network.relu_network import FloatArray
+from jensen.groups.groups import SOURCE, GroupedNetwork
 from jensen.prover.pieces import Piece
+from jensen.types import FloatArray, Unit
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,7 @@ import numpy as np
 from jensen.arithmetic.intervals import SAFETY, SUBNORMAL, UNIT, rounding_factor
 from jensen.arithmetic.rational import ZERO, float_below
 from jensen.domains.working_set import WorkingSet
-from jensen.network.relu_network import FloatArray
+from jensen.types import FloatArray
 
 
 @dataclass(frozen=True, eq=False)
