@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from jensen.certificate.certificate import Certificate, certify_convex, certify_
 from jensen.domains.domain import Domain, Everywhere
 from jensen.errors import CertificateError, OptionError, UndecidedError
 from jensen.groups.prepared import prepare
+from jensen.linear_regions.conditions import path_conditions
 from jensen.midpoint.engine import prove_by_midpoint_program
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.facet_engine import prove_by_facet_programs
@@ -178,6 +180,7 @@ def _answer(network: ReluNetwork, domain: Domain, output: int, options: Options)
         note=note,
         claim=claimed(options),
         certificate=certificate,
+        condition_source=partial(path_conditions, question.network, domain),
     )
     if interrupted:
         raise Interrupted(verdict)
