@@ -73,9 +73,17 @@ class LpSolver:
         self._highs.setOptionValue("solver", "simplex")
 
     def maximise(
-        self, c: FloatArray, A: FloatArray, b: FloatArray, equality: NDArray[np.bool_]
+        self,
+        c: FloatArray,
+        A: FloatArray,
+        b: FloatArray,
+        equality: NDArray[np.bool_],
+        box: tuple[FloatArray, FloatArray] | None = None,
     ) -> LpResult:
-        """Solve ``max c x``, ``A x <= b``, with ``A x = b`` on the ``equality`` rows, x free."""
+        """Solve ``max c x``, ``A x <= b``, with ``A x = b`` on the ``equality`` rows.
+
+        x is free, or in a box (lower, upper), whose sides have no multipliers.
+        """
         rows, columns = A.shape
         empty = np.empty(0)
         if not (np.isfinite(A).all() and np.isfinite(c).all() and (b > -INFINITY).all()):
@@ -86,8 +94,8 @@ class LpSolver:
         lp.num_row_ = rows
         lp.sense_ = highspy.ObjSense.kMaximize
         lp.col_cost_ = c
-        lp.col_lower_ = np.full(columns, -INFINITY)
-        lp.col_upper_ = np.full(columns, INFINITY)
+        everywhere = np.full(columns, -INFINITY), np.full(columns, INFINITY)
+        lp.col_lower_, lp.col_upper_ = everywhere if box is None else box
         lp.row_lower_ = np.where(equality, b, -INFINITY)
         lp.row_upper_ = b
         row_index, column_index = np.nonzero(A)

@@ -16,12 +16,13 @@ from jensen.loaders import load
 from jensen.midpoint.worst_pair import ENGINES, Violation
 from jensen.network.relu_network import ReluNetwork
 from jensen.text import printable
-from jensen.violation.magnitude import Magnitude, magnitude
+from jensen.violation.magnitude import RANGE_SECONDS, Magnitude, magnitude
 from jensen.violation.recession import ON_BOXES, UNBOUNDED, growth_rate
 from jensen.violation.worst_jump import JumpViolation, worst_jump
 from jensen.violation.worst_violation import check_supported, worst_violation
 from jensen_encodings.highs import Progress
 
+RANGE_SHARE = 0.2  # of the time limit, at most, to enclose the range of f
 NAMES = {"midpoint": "worst midpoint violation", "jump": "worst gradient jump"}
 
 
@@ -89,8 +90,16 @@ def command(
         }
         if measure == "jump":
             return _report_jump(model, worst_jump(network, domain, **limits), as_json=as_json)
+        limits["time_limit"] = _for_the_search(domain, network, time_limit)
         found = worst_violation(network, domain, engine=engine, threads=threads, **limits)
     return _report_midpoint(model, network, domain, output, found, as_json=as_json)
+
+
+def _for_the_search(domain: Domain, network: ReluNetwork, time_limit: float | None) -> float | None:
+    """Return the seconds that are left for the search when the range of f has had its own."""
+    if time_limit is None or domain.box_sides(network.input_size) is None:
+        return time_limit
+    return time_limit - min(2 * RANGE_SECONDS, RANGE_SHARE * time_limit)
 
 
 def _reporter(status: Status, text: str, name: str) -> Callable[[Progress], None]:

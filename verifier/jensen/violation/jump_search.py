@@ -201,6 +201,9 @@ class JumpSearch:
         for group in self._net.groups():
             if group in closed:
                 continue
+            if self._out_of_time():
+                self._undecided = math.inf  # nothing is known of the groups that are left
+                break
             tree = Tree(self._net, group, self._network, self._solver, limits)
             gradient = self._gradients.norm(group, tree.root.activations)
             share = self._share(tree, tree.root, gradient)
@@ -369,6 +372,8 @@ class JumpSearch:
     def _start(self) -> FloatArray | None:
         """Return a point in the interior of the working set."""
         for _, _, entry in self._heap[:8]:
+            if self._out_of_time():
+                return None
             point = self._trees[entry.group].solve(entry.node).point
             if point is not None:
                 return point
