@@ -11,10 +11,9 @@ from fractions import Fraction
 from itertools import combinations
 
 import flint
-import numpy as np
 import oracle
-from scipy.optimize import linprog
 
+from jensen.arithmetic.simplex import maximise
 from jensen.domains.domain import Domain
 from jensen.network.relu_network import ReluNetwork
 
@@ -60,13 +59,25 @@ def _rank(rays: list[oracle.Ray]) -> int:
 
 
 def _overlap(one: list[oracle.Ray], two: list[oracle.Ray]) -> bool:
-    """Whether the relative interiors of two cones, given by their rays, meet."""
-    columns = np.vstack([_unit(one), -_unit(two)]).T
-    found = linprog(
-        np.ones(columns.shape[1]), A_eq=columns, b_eq=np.zeros(len(columns)), bounds=(1, None)
-    )
-    return found.status == 0
+    """Whether the relative interiors of two cones, given by their rays, meet; exactly.
+
+    They do if some combinations of all rays with factors >= s = 1 are equal. In cells of
+    width 1e-10 a solver in floating point sees facets that are not there.
+    """
+    rays = [_unit(ray) for ray in one] + [[-v for v in _unit(ray)] for ray in two]
+    count = len(rays)
+    zero, unit = flint.fmpq(0), flint.fmpq(1)
+    equal = [[*column, zero] for column in zip(*rays, strict=True)]
+    above = [[*(-unit if j == i else zero for j in range(count)), unit] for i in range(count)]
+    cap = [*([zero] * count), unit]
+    limits = [zero] * (len(equal) + count) + [unit]
+    equality = [True] * len(equal) + [False] * (count + 1)
+    solution = maximise(cap, [*equal, *above, cap], limits, equality)
+    assert solution is not None
+    assert solution.v is not None
+    return bool(solution.v[-1] > 0)
 
 
-def _unit(rays: list[oracle.Ray]) -> np.ndarray:
-    return np.array([[float(v) / max(abs(u) for u in ray) for v in ray] for ray in rays])
+def _unit(ray: oracle.Ray) -> list[flint.fmpq]:
+    largest = max(abs(v) for v in ray)
+    return [flint.fmpq(v, largest) for v in ray]

@@ -22,9 +22,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyomo.environ as pyo
-from pyomo.core.expr.numeric_expr import LinearExpression
 
-from jensen_encodings.data import INPUT, LayerData, NetworkData
+from jensen_encodings.affine_rows import affine_row
+from jensen_encodings.data import INPUT, NetworkData
 from jensen_encodings.errors import EncodingError
 
 Neuron = tuple[str, int]
@@ -147,7 +147,7 @@ def add_network_copy(
     copy = NetworkCopy(data, block, inputs, switches)
     for layer in data.layers:
         for i in range(layer.size):
-            block.affine.add(_affine_row(copy, layer, i))
+            block.affine.add(affine_row(layer, i, copy.pre(layer.name, i), copy.post))
     for neuron in unstable:
         _add_relu_rows(block, neuron, bounds[neuron], switches[neuron])
     return copy
@@ -176,20 +176,6 @@ def _add_switches(
         for neuron, same in members:
             switches[neuron] = switch if same else switch.flipped()
     return switches
-
-
-def _affine_row(copy: NetworkCopy, layer: LayerData, index: int) -> Any:
-    """Write ``z - sum W h = bias``; the constant stands alone, so that nothing is rounded."""
-    coefficients, variables = [1.0], [copy.pre(layer.name, index)]
-    for source, weight in layer.csr.items():
-        row = slice(weight.indptr[index], weight.indptr[index + 1])
-        for column, w in zip(weight.indices[row], weight.data[row], strict=True):
-            variable = copy.post(source, int(column))
-            if variable is not None and w:
-                coefficients.append(-float(w))
-                variables.append(variable)
-    body = LinearExpression(constant=0, linear_coefs=coefficients, linear_vars=variables)
-    return body == float(layer.bias[index])
 
 
 def _add_relu_rows(block: Any, neuron: Neuron, bounds: tuple[float, float], on: Switch) -> None:

@@ -54,6 +54,22 @@ class QuietHighs(highspy.Highs):
         self.silent()
         super().enableCallbacks()  # type: ignore[no-untyped-call]
 
+    def run(self) -> highspy.HighsStatus:
+        """Run, whatever number of threads HiGHS had in this process before.
+
+        HiGHS keeps one pool per calling thread and refuses to run with another number of
+        threads than it has: a model that someone solved with the defaults would make every
+        program here fail.
+        """
+        status = super().run()
+        if (
+            status == highspy.HighsStatus.kError
+            and self.getModelStatus() == highspy.HighsModelStatus.kNotset
+        ):
+            highspy.Highs.resetGlobalScheduler(True)
+            status = super().run()
+        return status
+
 
 class LpSolver:
     """One silent HiGHS instance, reused for many small programs.

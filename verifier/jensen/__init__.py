@@ -6,6 +6,7 @@
 True
 """
 
+from jensen import learning
 from jensen.decide import is_convex, verify
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.errors import (
@@ -18,6 +19,7 @@ from jensen.errors import (
     NotConvexError,
     OptionError,
     SolverError,
+    TrainingError,
     UnboundedError,
     UndecidedError,
     UnsupportedOperatorError,
@@ -30,6 +32,7 @@ from jensen.network.stack import NetworkStack
 from jensen.optimise.convex_function import ConvexFunction
 from jensen.prover.options import Engine, Options
 from jensen.prover.verdict import Counterexample, GroupEvidence, Reason, Status, Verdict
+from jensen.repairs.nearest import Repair, repair
 from jensen.violation.worst_jump import JumpViolation, worst_jump
 from jensen.violation.worst_violation import worst_violation
 
@@ -59,8 +62,10 @@ __all__ = [
     "Polyhedron",
     "Reason",
     "ReluNetwork",
+    "Repair",
     "SolverError",
     "Status",
+    "TrainingError",
     "UnboundedError",
     "UndecidedError",
     "UnsupportedOperatorError",
@@ -70,7 +75,9 @@ __all__ = [
     "from_sklearn",
     "from_torch",
     "is_convex",
+    "learning",
     "load",
+    "repair",
     "verify",
     "verify_many",
     "worst_jump",

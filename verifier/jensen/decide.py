@@ -17,11 +17,12 @@ from jensen.network.relu_network import ReluNetwork
 from jensen.prover.facet_engine import prove_by_facet_programs
 from jensen.prover.options import Engine, Options
 from jensen.prover.outcome import Outcome
-from jensen.prover.question import Question, check_question, claimed, merged_options
+from jensen.prover.question import Question, check_question, check_subject, claimed, merged_options
 from jensen.prover.refute import random_lines
 from jensen.prover.signs import signs_of_all_paths
 from jensen.prover.tree_engine import prove_by_trees
 from jensen.prover.verdict import Interrupted, Status, Verdict, worst
+from jensen.prover.walk import walk_few_inputs
 from jensen_encodings.deadline import Deadline
 
 Screen = Callable[[Question], Outcome | None]
@@ -36,7 +37,7 @@ def single_point(question: Question) -> Outcome | None:
 
 
 # the cheapest first; the first that decides ends the search
-SCREENS: tuple[Screen, ...] = (signs_of_all_paths, random_lines, single_point)
+SCREENS: tuple[Screen, ...] = (signs_of_all_paths, walk_few_inputs, random_lines, single_point)
 
 PROVERS: Mapping[Engine, Prover] = {
     Engine.AUTO: prove_by_trees,
@@ -97,6 +98,7 @@ def verify(
     """
     domain = Everywhere() if domain is None else domain
     options = merged_options(options, keywords)
+    check_subject(network, domain)
     check_question(network.input_size, domain, options)
     if output is not None or network.output_size == 1:
         return _answer(network, domain, 0 if output is None else output, options)

@@ -72,3 +72,7 @@ class SolverError(JensenError, RuntimeError):
 
 class CertificateError(JensenError, RuntimeError):
     """A certificate cannot be written; the claim itself may still be true."""
+
+
+class TrainingError(JensenError, RuntimeError):
+    """A training that cannot go on: a loss without gradient, or one that is not finite."""

@@ -13,13 +13,14 @@ import numpy as np
 
 from jensen.decide import verify
 from jensen.domains.domain import Domain, Everywhere
+from jensen.errors import NetworkError
 from jensen.network.block import FloatArray
 from jensen.network.relu_network import ReluNetwork
 from jensen.network.stack import NetworkStack, architecture
 from jensen.network.stack_exact import exact_violations
 from jensen.prover.counterexample import Point, admits, confirmed, counterexample
 from jensen.prover.options import Options
-from jensen.prover.question import check_question, merged_options, refuted
+from jensen.prover.question import check_question, check_subject, merged_options, refuted
 from jensen.prover.refute import NOISE, STEPS, LineSampler, middle_distance
 from jensen.prover.verdict import Counterexample, Verdict
 
@@ -78,11 +79,19 @@ def verify_many(
     """
     domain = Everywhere() if domain is None else domain
     chosen = merged_options(options, keywords)
+    if isinstance(networks, ReluNetwork | str) or not isinstance(networks, Iterable):
+        raise NetworkError(
+            f"verify_many takes a list of networks or a NetworkStack, found "
+            f"{type(networks).__name__}; one network is verified by jensen.verify"
+        )
     if isinstance(networks, NetworkStack):
+        check_subject(networks[0], domain)
         return _decide(networks, domain, output, chosen)
     verdicts: list[Verdict] = []
     unread = iter(networks)
     while part := list(islice(unread, _READ)):
+        for network in part:
+            check_subject(network, domain)
         verdicts += _decide(part, domain, output, chosen)
     return verdicts
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from jensen.arithmetic.doubles import double_of_text
 from jensen.batch.case import Case, RowStatus
 from jensen.batch.networks import expanded
 from jensen.domains.domain import Box, Domain, Everywhere, domain_from_json
@@ -231,5 +232,5 @@ def _domain(folder: Path, value: Any) -> Domain:
     if words == ["everywhere"]:
         return Everywhere()
     if len(words) == 3 and words[0] == "box":
-        return Box(float(words[1]), float(words[2]))
+        return Box(double_of_text(words[1]), double_of_text(words[2]))
     return load_domain(folder / str(value))

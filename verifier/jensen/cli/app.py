@@ -13,6 +13,7 @@ COMMANDS = {
     "violation": "Bound the worst violation of convexity from both sides.",
     "batch": "Verify a folder of models, or a list of them.",
     "report": "Turn a store of results into a page to look at.",
+    "repair": "Make a network convex by the smallest change of its output weights.",
     "info": "Show inputs, outputs, layer graph and size of a model.",
     "plot": "Draw a network along a segment, or over its one or two inputs.",
     "check": "Check a certificate of convexity in exact arithmetic.",

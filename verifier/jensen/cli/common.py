@@ -13,6 +13,7 @@ from rich.console import Console, RenderableType
 from rich.status import Status
 from rich.text import Text
 
+from jensen.arithmetic.doubles import double_of_text
 from jensen.domains.domain import Box, Domain, Everywhere
 from jensen.domains.domain_file import load_domain
 from jensen.loaders.companions import files_of
@@ -47,9 +48,9 @@ class Numbers(ParamType):
         if not isinstance(value, str):
             return [float(v) for v in value] if isinstance(value, list) else float(value)
         try:
-            numbers = [float(part) for part in value.split(",")]
-        except ValueError:
-            self.fail(f"{value!r} is no number and no list of numbers", param, ctx)
+            numbers = [double_of_text(part) for part in value.split(",")]
+        except ValueError as error:
+            self.fail(f"{value!r} is no number and no list of numbers ({error})", param, ctx)
         return numbers if "," in value else numbers[0]
 
 
@@ -85,7 +86,7 @@ class Assignments(ParamType):
         for part in str(value).split(","):
             index, _, number = part.partition("=")
             try:
-                key, fixed = int(index), float(number)
+                key, fixed = int(index), double_of_text(number)
             except ValueError:
                 self.fail(f"{part!r}: an input and its value such as 3=0.5", param, ctx)
             if key in values:

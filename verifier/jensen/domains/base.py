@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from jensen.arithmetic.doubles import NotADoubleError, exact_doubles
 from jensen.arithmetic.exact import exact_fractions
 from jensen.domains.lines import Chords, Lines
 from jensen.domains.working_set import WorkingSet, polyhedral_set
@@ -116,12 +117,12 @@ def numbers(value: ArrayLike, what: str) -> FloatArray:
     Raises
     ------
     DomainError
-        For what is no array of numbers, and for NaN.
+        For what is no array of numbers that doubles hold exactly, and for NaN.
     """
     try:
-        array = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise DomainError(f"{what}: not numbers ({error})") from None
+        array = exact_doubles(value)
+    except NotADoubleError as error:
+        raise DomainError(f"{what}: {error}") from None
     if np.isnan(array).any():
         raise DomainError(f"{what} holds NaN")
     array.flags.writeable = False

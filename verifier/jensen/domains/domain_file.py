@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from jensen.arithmetic.doubles import double_of_text
 from jensen.domains.domain import Domain, domain_from_json
 from jensen.errors import DomainError
 
@@ -64,7 +65,9 @@ def read_table(file: Path) -> Any:
         if file.stat().st_size > _LIMIT:
             raise DomainError(f"{file}: larger than {_LIMIT >> 20} MiB")
         text = file.read_text(encoding="utf-8")
-        return json.loads(text) if suffix == ".json" else tomllib.loads(text)
+        if suffix == ".json":
+            return json.loads(text, parse_float=double_of_text)
+        return tomllib.loads(text, parse_float=double_of_text)
     except OSError as error:
         raise DomainError(f"{file}: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,11 @@ def load(path: str | Path, *, simplify: bool = True) -> ReluNetwork:
     NetworkError
         If the network in it is no finite ReLU DAG.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise ModelFileError(
+            f"load takes the name of a model file, found {type(path).__name__}; objects are read "
+            "by from_torch, from_keras and from_sklearn"
+        )
     file = Path(path)
     suffix = file.suffix.lower()
     if suffix in _ELSEWHERE:
@@ -100,8 +106,7 @@ def save(network: ReluNetwork, path: str | Path) -> None:
     ModelFileError
         If the matrices do not fit in an ONNX file.
     """
-    file = Path(path)
-    check_output(file, endings=WRITABLE)
+    file = check_output(path, endings=WRITABLE)
     if file.suffix.lower() == ".npz":
         network.save(file)
         return

@@ -7,24 +7,28 @@ the biases. ReLU between the layers, none after the last.
 
 The network read is the one between normalised inputs ``(x - mean) / range`` and
 normalised outputs, as the exporters of the same networks to ONNX do it: its weights
-are those of the file. The minima and maxima are no part of the function.
+are those of the file, or the doubles next to them. The minima and maxima are no part of the
+function.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from jensen.arithmetic.doubles import double_of_text
 from jensen.errors import ModelFileError, NetworkError
 from jensen.network.relu_network import ReluNetwork
 
 FloatArray = NDArray[np.float64]
 
 _HEADER_LINES_AFTER_SIZES = 5
+_ROUNDED = "decimal numbers of the file were rounded to doubles"
 
 
 def load_nnet(path: Path) -> ReluNetwork:
@@ -43,11 +47,24 @@ def load_nnet(path: Path) -> ReluNetwork:
         raise ModelFileError(f"{path}: not a text file") from None
     try:
         weights, biases = _layers(text)
-        return ReluNetwork.from_layers(weights, biases)
+        network = ReluNetwork.from_layers(weights, biases)
+        roundings = (_ROUNDED,) if _holds_other_numbers(text) else ()
+        return ReluNetwork(network.input_size, network.blocks, roundings=roundings)
     except NetworkError as error:
         raise NetworkError(f"{path}: {error}") from None
     except ValueError as error:
         raise ModelFileError(f"{path}: not a .nnet file ({error})") from None
+
+
+def _holds_other_numbers(text: str) -> bool:
+    """Whether a number of the file is no double."""
+    lines = (line for _, line in _numbered_lines(text))
+    return any(
+        Decimal(part.strip()) != Decimal(float(part))
+        for line in lines
+        for part in line.split(",")
+        if part.strip()
+    )
 
 
 def _layers(text: str) -> tuple[list[FloatArray], list[FloatArray]]:
@@ -82,7 +99,7 @@ def _numbers(lines: Iterator[tuple[int, str]], count: int | None = None) -> list
     if not number:
         raise ValueError("it ends too early")
     try:
-        values = [float(part) for part in line.split(",")]
+        values = [double_of_text(part) for part in line.split(",")]
     except ValueError:
         raise ValueError(f"line {number}: numbers with commas are needed") from None
     if count is not None and len(values) != count:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from jensen.arithmetic.doubles import NotADoubleError, exact_doubles
 from jensen.errors import ModelFileError, UnsupportedOperatorError
 from jensen.loaders.lowering import Lowering
 from jensen.loaders.symbolic import LoweringError, constant, powers_of_two
@@ -32,7 +33,12 @@ def from_sklearn(model: Any) -> ReluNetwork:
         If the model is not fitted.
     """
     steps = [step for _, step in model.steps] if hasattr(model, "steps") else [model]
-    *scalers, network = [step for step in steps if step not in ("passthrough", None)]
+    known = [step for step in steps if step is not None and not isinstance(step, str)]
+    if not known:
+        raise ModelFileError(
+            f"{type(model).__name__}: a fitted MLPRegressor is needed, alone or last in a pipeline"
+        )
+    *scalers, network = known
     if not hasattr(network, "coefs_") or not hasattr(network, "intercepts_"):
         raise ModelFileError(f"{type(network).__name__}: a fitted MLPRegressor is needed")
     output = getattr(network, "out_activation_", "identity")
@@ -55,11 +61,11 @@ def from_sklearn(model: Any) -> ReluNetwork:
             x = lowering.add(lowering.scale(x, factor), constant(after))
         last = len(network.coefs_) - 1
         for i, (weight, bias) in enumerate(zip(network.coefs_, network.intercepts_, strict=True)):
-            matrix = np.asarray(weight, dtype=np.float64).T
+            matrix = exact_doubles(weight).T
             x = lowering.add(lowering.linear(matrix, x, (matrix.shape[0],)), constant(bias))
             if i < last and network.activation == "relu":
                 x = lowering.relu(x)
-    except LoweringError as error:
+    except (LoweringError, NotADoubleError) as error:
         raise ModelFileError(f"{type(network).__name__}: {error}") from None
     return lowering.finish(x, (inputs,), x.shape)
 

@@ -15,6 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
+from jensen.arithmetic.doubles import NotADoubleError, exact_doubles
 from jensen.arithmetic.exact import Matrix
 from jensen.arithmetic.lossless import is_nonzero
 
@@ -109,7 +110,10 @@ class SymbolicTensor:
 
 def constant(value: Any) -> SymbolicTensor:
     """Lift finite numbers to a tensor without dependence."""
-    array = np.asarray(value, dtype=np.float64)
+    try:
+        array = exact_doubles(value)
+    except NotADoubleError as error:
+        raise LoweringError(f"a constant is no double: {error}") from None
     check_size(array.size)
     return SymbolicTensor(array.shape, {}, array.ravel().copy())
 

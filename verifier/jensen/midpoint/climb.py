@@ -72,7 +72,10 @@ class PairSearch:
     ) -> Pair:
         """Return pairs after a projected subgradient ascent from random ones, best first."""
         low, high = self._data.input_lower, self._data.input_upper
-        P = rng.uniform(self._lower, self._upper, (pairs, len(self._lower)))
+        shares = rng.random((pairs, len(self._lower)))
+        P = self._lower + (self._upper - self._lower) * shares
+        # sides that are longer than the largest double
+        P = np.where(np.isfinite(P), P, self._lower * (1 - shares) + self._upper * shares)
         # half of the pairs start at corners, where the worst ones often are
         corners = rng.random(P.shape) < 0.5
         P[: pairs // 2] = np.where(corners, self._lower, self._upper)[: pairs // 2]

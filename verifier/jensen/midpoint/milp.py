@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from jensen.arithmetic.intervals import round_up
 from jensen.errors import SolverError
 from jensen.groups.twin_groups import Twins
 from jensen.midpoint.search import Found, Judge, PairIncumbent, width_bound
@@ -83,7 +84,7 @@ def solve_midpoint_program(
         found = judge(*pair)
         if found > exact:
             exact, (x, y) = found, pair
-    upper = max(result.bound, 0.0, float(np.nextafter(float(exact), np.inf)) if exact else 0.0)
+    upper = max(result.bound, 0.0, round_up(exact) if exact else 0.0)
     return Found(
         status=str(result.status),
         exact=exact,

@@ -13,6 +13,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from jensen.arithmetic.exact import to_double
 from jensen.bounds.paths import sign_bounds
 from jensen.groups.prepared import Prepared
 from jensen.groups.twin_groups import Twins, twin_groups
@@ -116,11 +117,11 @@ class PairIncumbent:
 
     def take(self, x: Sequence[Fraction], y: Sequence[Fraction]) -> None:
         """Start from a given pair."""
-        pair = np.array([[float(v) for v in x], [float(v) for v in y]])
+        pair = np.array([[to_double(v) for v in x], [to_double(v) for v in y]])
         x0, y0 = np.clip(pair, self._lower, self._upper)
         exact = self._judge(x0, y0)
         if exact > self.best[0]:
-            self.best = exact, float(exact), x0, y0
+            self.best = exact, to_double(exact), x0, y0
         self._keep(*self._search.climb(x0, y0, _share(self._deadline)))
 
     def _keep(self, x: FloatArray, y: FloatArray, value: float) -> None:
@@ -129,7 +130,7 @@ class PairIncumbent:
         x, y = (np.clip(p, self._lower, self._upper) for p in (x, y))
         exact = self._judge(x, y)
         if exact > self.best[0]:
-            self.best = exact, float(exact), x, y
+            self.best = exact, to_double(exact), x, y
 
 
 def search_pairs(

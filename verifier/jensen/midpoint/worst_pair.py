@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
+
+from jensen.arithmetic.exact import to_double
+from jensen.arithmetic.intervals import round_down, round_up
 from jensen.domains.domain import Domain
 from jensen.errors import OptionError, SolverError
 from jensen.groups.prepared import Prepared, prepare
@@ -23,6 +28,7 @@ from jensen_encodings.deadline import Deadline
 from jensen_encodings.highs import Progress
 
 ENGINES = ("tree", "milp")
+OPTIMAL, PRECISION_LIMIT = "optimal", "precision limit"
 MOST_THREADS = 4  # beyond which the interpreter is the bottleneck
 
 
@@ -36,11 +42,13 @@ class Violation:
         No pair of the box violates midpoint convexity by more than ``upper``; the pair
         below does by ``exact_lower``, of which ``lower`` is the double below.
     x, y : tuple of Fraction, length inputs
-        Dyadic points of the box.
+        Points of the domain.
     exact_lower : Fraction
         ``f((x + y) / 2) - (f(x) + f(y)) / 2`` in rational arithmetic.
     status : str
-        ``"optimal"`` within the gap asked for, else what ended the search.
+        ``"optimal"`` where ``upper - lower <= gap * lower`` for the gap asked for;
+        ``"precision limit"`` where that does not hold, and the rest cannot be told from
+        the rounding of numbers of the network's size; else what ended the search.
     tolerance : float or None
         None: ``upper`` holds in real arithmetic. Otherwise it is HiGHS's dual bound, and
         holds as far as rows and integrality may be violated by this number.
@@ -70,8 +78,8 @@ class Violation:
             "upper": self.upper,
             "x": [str(v) for v in self.x],
             "y": [str(v) for v in self.y],
-            "x_float": [float(v) for v in self.x],
-            "y_float": [float(v) for v in self.y],
+            "x_float": [to_double(v) for v in self.x],
+            "y_float": [to_double(v) for v in self.y],
             "exact_lower": str(self.exact_lower),
             "status": self.status,
             "tolerance": self.tolerance,
@@ -105,7 +113,7 @@ def worst_violation(
     time_limit : float or None
         Seconds; the best bounds so far are returned. So they are on Ctrl-C.
     gap : float
-        Stop when ``upper - lower <= gap * lower``, or both are 0 within rounding.
+        Stop when ``upper - lower <= gap * lower``, or nothing is left but rounding.
     engine : str
         ``"tree"`` branches on signs of pre-activations, and its ``upper`` holds in real
         arithmetic; ``"milp"`` solves the midpoint program by HiGHS, up to its tolerance.
@@ -188,21 +196,22 @@ def measure_pairs(
             progress=progress,
         )
     else:
-        found = search_pairs(
-            prepared,
-            judge,
-            gap=gap,
-            deadline=deadline.at,
-            seed=seed,
-            start=start,
-            progress=progress,
-            threads=threads or min(MOST_THREADS, available_processors()),
-        )
+        with np.errstate(over="ignore", invalid="ignore"):  # sides may reach the largest double
+            found = search_pairs(
+                prepared,
+                judge,
+                gap=gap,
+                deadline=deadline.at,
+                seed=seed,
+                start=start,
+                progress=progress,
+                threads=threads or min(MOST_THREADS, available_processors()),
+            )
     x, y, exact = _fractions(found.x), _fractions(found.y), found.exact
     if not admits(prepared.domain, x, y):  # it would show nothing about the box
         y = x = _fractions(data.input_lower)
         exact = Fraction(0)
-    return Violation(
+    result = Violation(
         lower=round_down(exact),
         upper=found.upper,
         x=x,
@@ -213,6 +222,9 @@ def measure_pairs(
         nodes=found.nodes,
         times={"prepare": done - began, **found.times},
     )
+    if start is not None:
+        result = with_pair(result, prepared.network, prepared.domain, start)
+    return concluded(result, gap)
 
 
 def check_gap(gap: float) -> None:
@@ -221,10 +233,46 @@ def check_gap(gap: float) -> None:
         raise OptionError(f"gap {gap}: a number > 0 is needed")
 
 
-def round_down(value: Fraction) -> float:
-    """Return the largest double that is not above a rational."""
-    nearest = float(value)
-    return nearest if Fraction(nearest) <= value else math.nextafter(nearest, -math.inf)
+def concluded(found: Violation, gap: float) -> Violation:
+    """Return a result that is called optimal where the gap holds, and only there.
+
+    Parameters
+    ----------
+    found : Violation
+    gap : float
+        Relative, as it was asked for; below the tolerance of a solver nothing is distinguished.
+    """
+    if found.status not in {OPTIMAL, PRECISION_LIMIT}:
+        return found
+    exact = found.exact_lower
+    # the search compares doubles
+    allowed = exact * (Fraction(min(gap, sys.float_info.max)) + Fraction(1, 2**50))
+    allowed = max(allowed, Fraction(found.tolerance or 0))
+    closed = math.isfinite(found.upper) and Fraction(found.upper) - exact <= allowed
+    return replace(found, status=OPTIMAL if closed else PRECISION_LIMIT)
+
+
+def with_pair(
+    found: Violation, network: ReluNetwork, domain: Domain, pair: tuple[Point, Point]
+) -> Violation:
+    """Return a result with the worse one of its own pair and another one, judged exactly.
+
+    Parameters
+    ----------
+    found : Violation
+    network : ReluNetwork
+        With one output.
+    domain : Domain
+    pair : (x, y)
+    """
+    x, y = pair
+    if not admits(domain, x, y):
+        return found
+    exact = exact_violation(network, x, y)
+    if exact <= found.exact_lower:
+        return found
+    upper = max(found.upper, round_up(exact))
+    return replace(found, lower=round_down(exact), upper=upper, x=x, y=y, exact_lower=exact)
 
 
 def _fractions(values: FloatArray) -> Point:

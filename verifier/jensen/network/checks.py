@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import heapq
+import operator
 from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
 from math import prod
 from typing import Any
 
@@ -12,6 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
+from jensen.arithmetic.doubles import NotADoubleError, exact_doubles
 from jensen.arithmetic.exact import Matrix
 from jensen.errors import NetworkError
 from jensen.network.block import INPUT, OUTPUT, Activation, Block, FloatArray
@@ -28,22 +31,54 @@ def as_matrix(value: ArrayLike | Matrix, where: str) -> Matrix:
         If it is no matrix of numbers; the message starts with ``where``.
     """
     if sp.issparse(value):
-        matrix = sp.csr_array(value, dtype=np.float64)
+        matrix = _as_csr(value, where)
         if matrix.ndim == 2 and not matrix.has_canonical_format:
-            matrix = matrix.copy()
+            repeated, matrix = matrix, matrix.copy()
             matrix.sum_duplicates()  # sorts, too
+            if matrix.nnz < repeated.nnz:
+                _check_sums(repeated, matrix, where)
         elif not all(_is_fixed(part) for part in _parts(matrix)):
             matrix = matrix.copy()
     elif isinstance(value, np.ndarray) and value.dtype == np.float64 and _is_fixed(value):
         matrix = np.asarray(value, order="C")
     else:
         try:
-            matrix = np.array(value, dtype=np.float64, order="C")
-        except (TypeError, ValueError) as error:
-            raise NetworkError(f"{where}: not a matrix of numbers ({error})") from None
+            matrix = np.ascontiguousarray(exact_doubles(value))
+        except NotADoubleError as error:
+            raise NetworkError(
+                f"{where}: not a matrix of numbers that doubles hold: {error}"
+            ) from None
     if matrix.ndim != 2:
         raise NetworkError(f"{where}: a matrix (out, in) is needed, found shape {matrix.shape}")
     return matrix
+
+
+def _as_csr(value: Matrix, where: str) -> Matrix:
+    """Return a sparse matrix as csr, its entries unrounded."""
+    if value.dtype != np.float64:
+        try:
+            entries = sp.coo_array(value)
+            doubles = exact_doubles(entries.data)
+        except NotADoubleError as error:
+            raise NetworkError(
+                f"{where}: not a matrix of numbers that doubles hold: {error}"
+            ) from None
+        value = sp.coo_array((doubles, entries.coords), shape=value.shape)
+    matrix = sp.csr_array(value)
+    if matrix.nnz < value.nnz:
+        _check_sums(value, matrix, where)
+    return matrix
+
+
+def _check_sums(repeated: Matrix, summed: Matrix, where: str) -> None:
+    """Refuse a matrix whose repeated entries were rounded when they were added up."""
+    entries = sp.coo_array(repeated)
+    exact: dict[tuple[int, int], Fraction] = {}
+    for row, column, v in zip(*entries.coords, entries.data, strict=True):
+        key = int(row), int(column)
+        exact[key] = exact.get(key, Fraction(0)) + Fraction(float(v))
+    if any(Fraction(float(summed[key])) != total for key, total in exact.items()):
+        raise NetworkError(f"{where}: the sum of repeated entries is no double")
 
 
 def as_vector(value: ArrayLike, where: str) -> FloatArray:
@@ -55,9 +90,11 @@ def as_vector(value: ArrayLike, where: str) -> FloatArray:
         If it is no vector of numbers; the message starts with ``where``.
     """
     try:
-        vector = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise NetworkError(f"{where}: the bias is not a vector of numbers ({error})") from None
+        vector = exact_doubles(value)
+    except NotADoubleError as error:
+        raise NetworkError(
+            f"{where}: the bias is not a vector of numbers that doubles hold: {error}"
+        ) from None
     if vector.ndim != 1:
         raise NetworkError(f"{where}: the bias must be a vector, found shape {vector.shape}")
     return vector
@@ -65,13 +102,35 @@ def as_vector(value: ArrayLike, where: str) -> FloatArray:
 
 def frozen(block: Block) -> Block:
     """Return a copy whose arrays nobody else holds and nobody can write to."""
+    if not isinstance(block, Block):
+        raise NetworkError(
+            f"{type(block).__name__} where a block is needed: "
+            "Block(name, weights, bias, activation)"
+        )
+    if not isinstance(block.name, str) or not isinstance(block.weights, Mapping):
+        raise NetworkError(
+            f"{_title(block.name)}: its weights are {type(block.weights).__name__}, "
+            "needed is Block(name, weights, bias, activation) with weights such as "
+            "{'input': matrix}"
+        )
     weights: dict[str, Matrix] = {}
     for source, weight in block.weights.items():
         matrix = as_matrix(weight, f"block {block.name!r}, weight from {source!r}")
         weights[source] = fixed(matrix)
     bias = as_vector(block.bias, f"block {block.name!r}")
     fixed(bias)
-    return Block(block.name, weights, bias, Activation(block.activation))
+    try:
+        activation = Activation(block.activation)
+    except ValueError:
+        raise NetworkError(
+            f"block {block.name!r}: activation {block.activation!r}; "
+            f"supported are {', '.join(Activation)}"
+        ) from None
+    return Block(block.name, weights, bias, activation)
+
+
+def _title(name: Any) -> str:
+    return f"block {name!r}"[:100] if isinstance(name, str) else f"block of name {type(name)}"
 
 
 def fixed(matrix: Matrix) -> Matrix:
@@ -98,9 +157,22 @@ def _is_fixed(array: NDArray[Any]) -> bool:
     return holder is None
 
 
+def as_count(value: Any, what: str) -> int:
+    """Return a whole number.
+
+    Raises
+    ------
+    NetworkError
+    """
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise NetworkError(f"{what} {value!r}: a whole number is needed") from None
+
+
 def checked_shape(name: str, shape: Sequence[int] | None, size: int) -> tuple[int, ...]:
     """Return a tensor shape that holds ``size`` numbers; a vector's by default."""
-    dims = (size,) if shape is None else tuple(int(s) for s in shape)
+    dims = (size,) if shape is None else tuple(as_count(s, name) for s in shape)
     if min(dims, default=1) < 1 or prod(dims) != size:
         raise NetworkError(f"{name} {dims} does not hold {size} numbers")
     return dims

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import scipy.sparse as sp
 
+from jensen.arithmetic.doubles import NotADoubleError, exact_doubles
 from jensen.arithmetic.exact import Matrix
 from jensen.arithmetic.lossless import exact_product, exact_sum
 from jensen.errors import NetworkError
@@ -55,6 +56,10 @@ def _checked(input_size: int, values: Mapping[int, float]) -> tuple[list[int], F
     for index in fixed:
         if isinstance(index, bool) or int(index) != index or not 0 <= index < input_size:
             raise NetworkError(f"input {index} to fix: the network has {input_size}, from 0 on")
+        try:
+            exact_doubles(values[index])
+        except NotADoubleError as error:
+            raise NetworkError(f"input {index} to fix: {error}") from None
         if not math.isfinite(values[index]):
             raise NetworkError(f"input {index} fixed to {values[index]}: it has to be finite")
     if len(fixed) == input_size:

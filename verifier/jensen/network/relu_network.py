@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from jensen.arithmetic.exact import ExactMatrix, ExactVector, Matrix
 from jensen.errors import NetworkError
 from jensen.network.block import INPUT, OUTPUT, Activation, Block, FloatArray
-from jensen.network.checks import as_matrix, as_vector, checked_shape, frozen, ordered
+from jensen.network.checks import as_count, as_matrix, as_vector, checked_shape, frozen, ordered
 from jensen.network.digest import network_digest
 from jensen.network.fixing import fixed_blocks
 from jensen.network.npz_writer import write_npz
@@ -70,8 +70,13 @@ class ReluNetwork:
         output_shape: Sequence[int] | None = None,
         roundings: Sequence[str] = (),
     ) -> None:
-        checked = ordered(int(input_size), [frozen(block) for block in blocks])
-        object.__setattr__(self, "input_size", int(input_size))
+        size = as_count(input_size, "input_size")
+        if isinstance(blocks, str | Mapping) or not isinstance(blocks, Iterable):
+            raise NetworkError(
+                f"blocks: {type(blocks).__name__}; needed is ReluNetwork(input_size, [Block, ...])"
+            )
+        checked = ordered(size, [frozen(block) for block in blocks])
+        object.__setattr__(self, "input_size", size)
         object.__setattr__(self, "blocks", checked)
         object.__setattr__(self, "_by_name", {block.name: block for block in checked})
         object.__setattr__(self, "roundings", tuple(roundings))
@@ -99,6 +104,12 @@ class ReluNetwork:
         array([[2.],
                [3.]])
         """
+        for name, given in (("weights", weights), ("biases", biases)):
+            if not isinstance(given, Sequence | np.ndarray) or isinstance(given, str):
+                raise NetworkError(
+                    f"{name}: {type(given).__name__}; needed is a list with one array per layer, "
+                    "from_layers(weights, biases)"
+                )
         if len(weights) != len(biases) or not len(weights):
             raise NetworkError(
                 f"{len(weights)} weight matrices, {len(biases)} biases: need n and n"
@@ -191,6 +202,7 @@ class ReluNetwork:
         NetworkError
             If there is no such output.
         """
+        index = as_count(index, "output")
         if not 0 <= index < self.output_size:
             raise NetworkError(f"output {index} asked for, the network has {self.output_size}")
         if self.output_size == 1:

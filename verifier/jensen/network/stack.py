@@ -12,6 +12,7 @@ from typing import overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from jensen.arithmetic.doubles import NotADoubleError, exact_doubles
 from jensen.errors import ModelFileError, NetworkError
 from jensen.network.block import INPUT, OUTPUT, FloatArray
 from jensen.network.relu_network import ReluNetwork
@@ -48,6 +49,10 @@ class NetworkStack(Sequence[ReluNetwork]):
     biases: tuple[FloatArray, ...]
 
     def __init__(self, weights: Sequence[ArrayLike], biases: Sequence[ArrayLike]) -> None:
+        if not isinstance(weights, Sequence) or not isinstance(biases, Sequence):
+            raise NetworkError(
+                "a stack needs a list of weight arrays and one of bias arrays, one per layer"
+            )
         if len(weights) != len(biases) or not len(weights):
             raise NetworkError(f"{len(weights)} weight arrays, {len(biases)} biases: need n and n")
         checked = [_layer(w, b, k) for k, (w, b) in enumerate(zip(weights, biases, strict=True))]
@@ -196,9 +201,11 @@ def architecture(network: ReluNetwork) -> tuple[int, ...] | None:
 
 def _layer(weight: ArrayLike, bias: ArrayLike, number: int) -> tuple[FloatArray, FloatArray]:
     try:
-        w, b = np.array(weight, dtype=np.float64), np.array(bias, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise NetworkError(f"layer {number}: not arrays of numbers ({error})") from None
+        w, b = exact_doubles(weight), exact_doubles(bias)
+    except NotADoubleError as error:
+        raise NetworkError(
+            f"layer {number}: not arrays of numbers that doubles hold: {error}"
+        ) from None
     if w.ndim != 3 or b.shape != w.shape[:2] or not w.size:
         raise NetworkError(
             f"weights[{number}] has shape {w.shape}, biases[{number}] {b.shape}: "

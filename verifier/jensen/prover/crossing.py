@@ -90,11 +90,11 @@ def probe(
     normal = form[1 : 1 + forms.dim]
     step = net.working_set.steepest(normal, inputs)
     squared = float(normal @ step)
-    if squared <= 0:
+    if not 0 < squared < np.inf:
         return None
     y = point - (form[0] + normal @ point) / squared * step
     reach = _float_reach(net, group, pattern, y, step)
-    if not (np.isfinite(reach) and np.isfinite(y).all() and reach > 0):
+    if not (np.isfinite([reach, *y, *step]).all() and reach > 0):
         return None
     middle = _rational_vector(y)
     exact_step = net.working_set.exact_step(step, inputs)
@@ -177,6 +177,8 @@ def cross_facet(
     squared = sum((v * v for v in normal), ZERO)
     if squared == 0:
         return None
+    if point.dtype != object and not np.isfinite(point).all():
+        return None  # a solver's, out of numbers beyond the doubles
     y = point if point.dtype == object else _rational_vector(point)
     y = y - (form[0] + normal @ y) / squared * normal
     rows = _strict_rows(net, group, activations, forms)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import operator
 from dataclasses import dataclass
 from enum import StrEnum
+from numbers import Integral, Real
 
 from jensen.errors import OptionError
 
@@ -69,6 +71,7 @@ class Options:
         except ValueError:
             names = ", ".join(Engine)
             raise OptionError(f"engine {self.engine!r}: supported are {names}") from None
+        self._check_types()
         if self.time_limit is not None and not self.time_limit > 0:
             raise OptionError(f"time limit {self.time_limit}: seconds > 0 are needed")
         if not (math.isfinite(self.tolerance) and self.tolerance >= 0):
@@ -86,6 +89,26 @@ class Options:
         if self.certificate and self.tolerance:
             raise OptionError("a certificate claims exact convexity: leave out the tolerance")
         if self.inputs is not None:
-            object.__setattr__(self, "inputs", tuple(sorted(set(map(int, self.inputs)))))
+            try:
+                inputs = tuple(sorted(set(map(operator.index, self.inputs))))
+            except TypeError:
+                raise OptionError(
+                    f"inputs {self.inputs!r}: numbers of inputs such as (0, 2) are needed"
+                ) from None
+            object.__setattr__(self, "inputs", inputs)
             if not self.inputs:
                 raise OptionError("partial convexity needs at least one input")
+
+    def _check_types(self) -> None:
+        for name, kind, needed in (
+            ("time_limit", Real, "seconds are"),
+            ("tolerance", Real, "a number is"),
+            ("node_limit", Integral, "a whole number is"),
+            ("threads", Integral, "a whole number is"),
+            ("seed", Integral, "a whole number is"),
+        ):
+            value = getattr(self, name)
+            optional = name in ("time_limit", "node_limit") and value is None
+            if not optional and (isinstance(value, bool) or not isinstance(value, kind)):
+                words = name.replace("_", " ")
+                raise OptionError(f"{words} {value!r}: {needed} needed")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from jensen.domains.domain import Domain
-from jensen.errors import OptionError
+from jensen.errors import DomainError, NetworkError, OptionError
 from jensen.groups.prepared import Prepared
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.options import Engine, Options
@@ -51,11 +52,48 @@ def merged_options(options: Options | None, keywords: dict[str, Any]) -> Options
         For a field that does not exist, or a value out of range.
     """
     base = Options() if options is None else options
+    if not isinstance(base, Options):
+        raise OptionError(f"options {_shown(base)}: jensen.Options(...) is needed")
     unknown = set(keywords) - set(Options.__dataclass_fields__)
     if unknown:
         known = ", ".join(Options.__dataclass_fields__)
         raise OptionError(f"unknown option {', '.join(sorted(unknown))}; there are {known}")
     return replace(base, **keywords)
+
+
+def check_subject(network: Any, domain: Any) -> None:
+    """Raise unless a network and a domain were given, and say what to pass.
+
+    Raises
+    ------
+    NetworkError, DomainError
+    """
+    check_network(network)
+    if not isinstance(domain, Domain):
+        raise DomainError(
+            f"{_shown(domain)} where a domain is needed: jensen.Box(lower, upper), "
+            "jensen.Polyhedron(A, b) or jensen.Everywhere(); a file is read by load_domain"
+        )
+
+
+def check_network(network: Any) -> None:
+    """Raise unless a network was given, and say what to pass.
+
+    Raises
+    ------
+    NetworkError
+    """
+    if not isinstance(network, ReluNetwork):
+        hint = "jensen.load(file)"
+        if not isinstance(network, str | os.PathLike):
+            hint += ", jensen.from_torch(module, shape) or ReluNetwork.from_layers(weights, biases)"
+        raise NetworkError(f"{_shown(network)} where a network is needed: pass {hint}")
+
+
+def _shown(value: Any) -> str:
+    """Return what was given, briefly."""
+    simple = isinstance(value, str | int | float | tuple | None.__class__)
+    return repr(value)[:60] if simple else f"an object of type {type(value).__name__}"
 
 
 def check_question(inputs: int, domain: Domain, options: Options) -> None:

@@ -28,6 +28,7 @@ class Reason(StrEnum):
 
     NEVER_CROSSES = "never crosses"
     SIGN = "sign"
+    WALK = "walk"
     TREE = "tree"
     MILP = "milp bound"
     MIDPOINT = "midpoint bound"

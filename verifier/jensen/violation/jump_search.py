@@ -13,7 +13,7 @@ import heapq
 import itertools
 import math
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -68,6 +68,14 @@ def root_above(squared: Fraction) -> float:
     """Return a double that is not below the square root of a fraction, and next to it."""
     root = root_to_double(squared)
     return root if Fraction(root) ** 2 >= squared else math.nextafter(root, math.inf)
+
+
+def _sum_above(values: Iterable[float]) -> float:
+    """Bound a sum from above."""
+    try:
+        return math.fsum(values) * SUM_ROUNDING
+    except OverflowError:
+        return math.inf
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,7 +253,7 @@ class JumpSearch:
         if not entry.others:
             return replace(entry, bound=entry.share)
         shares = [entry.share, *(min(entry.share, self._shares[u]) for u in entry.others)]
-        return replace(entry, bound=math.fsum(shares) * SUM_ROUNDING)
+        return replace(entry, bound=_sum_above(shares))
 
     # ----------------------------------------------------------------------- one node
 

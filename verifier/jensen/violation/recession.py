@@ -20,7 +20,7 @@ from jensen.arithmetic.intervals import Interval, interval_affine, round_down
 from jensen.bounds.pre_activation import pre_activation_bounds
 from jensen.decide import verify
 from jensen.domains.domain import Box
-from jensen.midpoint.worst_pair import Violation, worst_violation
+from jensen.midpoint.worst_pair import Violation, concluded, worst_violation
 from jensen.network.relu_network import INPUT, OUTPUT, Block, ReluNetwork
 from jensen.prover.counterexample import Point, exact_violation
 from jensen.prover.refute import kink_distance
@@ -292,7 +292,8 @@ class _Everywhere:
         elif status == "optimal" and cap > best.lower * (1 + self._gap):
             status = ON_BOXES
         times = spent | {"boxes": sum(best.times.values())}
-        return replace(best, upper=cap, tolerance=None, status=status, nodes=nodes, times=times)
+        best = replace(best, upper=cap, tolerance=None, status=status, nodes=nodes, times=times)
+        return concluded(best, self._gap)
 
     def _on(self, box: Box, cap: float, share: float = 1.0) -> Violation:
         """Measure on a box, with a share of the time that is left."""
@@ -308,8 +309,8 @@ class _Everywhere:
             seed=self._seed,
         )
         if cap < result.upper:
-            return replace(result, upper=max(cap, result.lower), tolerance=None)
-        return result
+            result = replace(result, upper=max(cap, result.lower), tolerance=None)
+        return concluded(result, self._gap)
 
     def _left(self) -> float | None:
         return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())

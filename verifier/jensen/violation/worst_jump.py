@@ -19,6 +19,7 @@ from jensen.groups.prepared import Prepared, prepare
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.counterexample import Point, admits
 from jensen.prover.options import Options
+from jensen.prover.question import check_subject
 from jensen.violation.jump_search import JumpSearch
 from jensen_encodings.highs import Progress
 
@@ -154,8 +155,10 @@ def worst_jump(
     """
     if not 0 < gap < math.inf:
         raise OptionError(f"gap {gap}: a finite number > 0 is needed")
+    domain = Everywhere() if domain is None else domain
+    check_subject(network, domain)
     Options(time_limit=time_limit, seed=seed)
-    prepared = prepare(network, Everywhere() if domain is None else domain, output=output)
+    prepared = prepare(network, domain, output=output)
     with np.errstate(all="ignore"):
         return _Measurement(prepared, time_limit, gap, seed).run(progress)
 
@@ -190,7 +193,9 @@ class _Measurement:
         times = {"build": built - self._began, "search": time.monotonic() - built}
         status = "interrupted" if interrupted else _status(search)
         worst, network, domain = search.worst, self._prepared.network, self._prepared.domain
-        if worst is None or not admits(domain, worst.crossing.before, worst.crossing.after):
+        if worst is not None and not admits(domain, worst.crossing.before, worst.crossing.after):
+            worst, status = None, "undecided facet" if status == "optimal" else status
+        if worst is None:
             return self._nothing(status, search.upper, search.nodes, search.lps, times)
         crossing = worst.crossing
         return JumpViolation(
@@ -254,7 +259,7 @@ def _unit(start: Point, end: Point) -> tuple[float, ...]:
     """Return the unit vector of ``end - start``, each component rounded."""
     steps = [b - a for a, b in zip(start, end, strict=True)]
     squared = sum((v * v for v in steps), Fraction(0))
-    return tuple(math.copysign(root_to_double(v * v / squared), v) if v else 0.0 for v in steps)
+    return tuple(_with_sign(root_to_double(v * v / squared), v) for v in steps)
 
 
 def _slopes(network: ReluNetwork, x: Point, middle: Point, y: Point) -> tuple[float, float]:
@@ -262,7 +267,9 @@ def _slopes(network: ReluNetwork, x: Point, middle: Point, y: Point) -> tuple[fl
     (at_x,), (at_middle,), (at_y,) = network.exact(x), network.exact(middle), network.exact(y)
     squared = sum(((b - a) ** 2 for a, b in zip(x, y, strict=True)), Fraction(0)) / 4
     rises = at_middle - at_x, at_y - at_middle
-    before, after = (
-        math.copysign(root_to_double(r * r / squared), -1 if r < 0 else 1) for r in rises
-    )
+    before, after = (_with_sign(root_to_double(r * r / squared), r) for r in rises)
     return before, after
+
+
+def _with_sign(size: float, value: Fraction) -> float:
+    return -size if value < 0 else size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,12 +13,13 @@ import numpy as np
 
 from jensen.decide import verify
 from jensen.domains.domain import Domain
-from jensen.errors import DomainError, OptionError
+from jensen.errors import DomainError, OptionError, SolverError
 from jensen.midpoint import worst_pair as midpoint
-from jensen.midpoint.worst_pair import Violation
+from jensen.midpoint.worst_pair import PRECISION_LIMIT, Violation, with_pair
 from jensen.network.relu_network import ReluNetwork
+from jensen.prover.question import check_subject
 from jensen.prover.verdict import Status
-from jensen.violation.recession import everywhere_violation
+from jensen.violation.recession import UNBOUNDED, everywhere_violation
 from jensen_encodings.highs import Progress
 
 PROVED = "proved convex"
@@ -66,7 +68,7 @@ def worst_violation(
     DomainError, NetworkError, OptionError
         For a polyhedron, a domain or an output that does not fit, or options out of range.
     SolverError
-        If HiGHS fails.
+        If HiGHS fails, or values leave the doubles, and the prover found no pair either.
 
     References
     ----------
@@ -78,6 +80,7 @@ def worst_violation(
     >>> round(worst_violation(net, Everywhere()).upper, 4)
     0.5
     """
+    check_subject(network, domain)
     check_supported(domain)
     midpoint.check_gap(gap)
     sides = domain.box_sides(network.input_size)
@@ -105,11 +108,21 @@ def worst_violation(
         "progress": progress,
         "seed": seed,
     }
-    if sides is not None:
-        found = midpoint.worst_violation(network, domain, engine=engine, start=start, **limits)
-    else:
-        found = everywhere_violation(network, **limits)
-    return replace(found, times={"prover": spent, **found.times}) if start else found
+    try:
+        if sides is not None:
+            found = midpoint.worst_violation(network, domain, engine=engine, start=start, **limits)
+        else:
+            found = everywhere_violation(network, **limits)
+    except SolverError:
+        if start is None:
+            raise
+        found = Violation(0.0, math.inf, start[0], start[0], Fraction(0), PRECISION_LIMIT)
+    if start is None:
+        return found
+    if found.status != UNBOUNDED:
+        kept = with_pair(found, network.select_output(output), domain, start)
+        found = midpoint.concluded(kept, gap)
+    return replace(found, times={"prover": spent, **found.times})
 
 
 def _no_violation(network: ReluNetwork, domain: Domain, seconds: float) -> Violation:

@@ -27,6 +27,7 @@ from jensen.loaders.onnx import (
 from jensen.loaders.onnx.file import opset_of, read_model
 from jensen.loaders.onnx.folding import can_fold, fold, tensor_array
 from jensen.loaders.onnx.node import OPERATORS, Node, Value, label, plain
+from jensen.loaders.onnx.order import needed_nodes
 from jensen.loaders.onnx.refusals import advice, refusal
 from jensen.loaders.onnx.schema import check_schema
 from jensen.loaders.symbolic import (
@@ -101,7 +102,7 @@ class _Graph:
     def __init__(self, model: Any, path: Path) -> None:
         self._path = path
         self._graph = model.graph
-        self._needed = _needed_nodes(model.graph)
+        self._needed = needed_nodes(model.graph)
         self._stored = {tensor.name: tensor for tensor in model.graph.initializer}
         # older files list every stored tensor as an input, too
         self._inputs = {i.name for i in model.graph.input} - set(self._stored)
@@ -235,17 +236,6 @@ def _numbers_in(value: Value) -> int:
     if not isinstance(value, SymbolicTensor):
         return int(value.size)
     return value.size + sum(stored_count(matrix) for matrix in value.terms.values())
-
-
-def _needed_nodes(graph: Any) -> list[Any]:
-    """Return the nodes that an output depends on, in the order of the file."""
-    needed = {info.name for info in graph.output}
-    kept = []
-    for proto in reversed(graph.node):
-        if not needed.isdisjoint(name for name in proto.output if name):
-            kept.append(proto)
-            needed.update(proto.input)
-    return kept[::-1]
 
 
 def _count_readers(graph: Any, nodes: Sequence[Any]) -> dict[str, int]:

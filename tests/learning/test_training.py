@@ -1,0 +1,157 @@
+"""Training ends with a proof, or says plainly that it did not."""
+
+from __future__ import annotations
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="the extra 'torch' is not installed")
+pytest.importorskip("onnxscript", reason="the extra 'torch' is not installed")
+
+from torch import nn  # noqa: E402
+
+import jensen  # noqa: E402
+from jensen.certificate.checker import run  # noqa: E402
+from jensen.certificate.model_export import export_json  # noqa: E402
+from jensen.learning import make_convex  # noqa: E402
+
+QUICK = {"steps": 150, "round_steps": 60, "samples": 128}
+
+
+def mlp(inputs=2, width=8, seed=0):
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1)
+    )
+
+
+def error(module, sign=1.0):
+    """Mean squared error of a bowl on random points."""
+    x = 2 * torch.rand(64, 2) - 1
+    return (module(x)[:, 0] - sign * x.abs().sum(1)).pow(2).mean()
+
+
+@pytest.mark.parametrize("domain", [jensen.Box(-1, 1), jensen.Everywhere()], ids=str)
+def test_a_free_network_is_trained_until_it_is_proved_convex(domain, tmp_path):
+    module = mlp()
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    seen = []
+    result = make_convex(module, error, domain, certificate=True, progress=seen.append, **QUICK)
+    assert result.certified
+    assert result.verdict.status == "convex"
+    assert seen == list(result.history)
+    assert seen[-1].status == "convex"
+    assert "convex on" in result.summary
+    assert error(result.module).item() < error(module).item() / 2
+    # what was proved is what the module computes
+    x = 2 * torch.rand(50, 2) - 1
+    with torch.no_grad():
+        torch.testing.assert_close(
+            torch.from_numpy(result.network(x.double().numpy())).float(), result.module(x)
+        )
+    files = [str(tmp_path / name) for name in ("network.json", "proof.jsonl")]
+    export_json(result.network, files[0])
+    result.certificate.write(files[1])
+    assert run(*files)[0] == 0
+    # the module that was given is as it was
+    for name, value in module.state_dict().items():
+        torch.testing.assert_close(value, before[name])
+
+
+def test_concave_training_in_place_with_an_optimizer_of_ones_own():
+    module = mlp(seed=1)
+    result = make_convex(
+        module,
+        lambda m: error(m, -1.0),
+        jensen.Box(-1, 1),
+        concave=True,
+        in_place=True,
+        optimizer=lambda parameters: torch.optim.Adam(parameters, lr=3e-3),
+        **QUICK,
+    )
+    assert result.module is module
+    assert result.certified
+    assert result.verdict.claim == "concave"
+
+
+def test_further_rounds_keep_the_best_certified_snapshot():
+    result = make_convex(mlp(seed=2), error, jensen.Box(-1, 1), further_rounds=1, **QUICK)
+    assert result.certified
+    proved = [r.loss for r in result.history if r.status == "convex"]
+    assert len(result.history) >= 2
+    with torch.no_grad():
+        x = 2 * torch.rand(50, 2) - 1
+        torch.testing.assert_close(
+            torch.from_numpy(result.network(x.double().numpy())).float(), result.module(x)
+        )
+    assert proved
+
+
+def test_what_was_not_certified_says_by_how_much():
+    # a concave target and no weight on the penalty: nothing makes it convex
+    result = make_convex(
+        mlp(), lambda m: error(m, -1.0), jensen.Box(-1, 1), weight=0.0, rounds=1, steps=60
+    )
+    assert not result.certified
+    assert result.verdict.status == "nonconvex"
+    assert result.certificate is None
+    assert result.worst_jump.lower > 0
+    assert result.summary.startswith("not certified after 60 steps")
+    assert "its gradient falls by" in result.summary
+
+
+def test_the_time_limit_ends_training_with_a_verification():
+    result = make_convex(mlp(), error, jensen.Box(-1, 1), time_limit=3.0, steps=10**6)
+    assert result.history[-1].steps < 10**6
+    assert result.history[-1].status is not None
+
+
+def not_a_number(module):
+    return error(module) * float("nan")
+
+
+def of_another_module(module):
+    return error(mlp())
+
+
+def without_gradient(module):
+    return error(module).detach()
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        (not_a_number, "the loss is nan at step 1"),
+        (of_another_module, "no gradient in the parameters"),
+        (without_gradient, "no gradient in the parameters"),
+        (lambda module: 1.0, "no scalar tensor"),
+        (lambda module: module(torch.zeros(2, 2)), "no scalar tensor"),
+    ],
+)
+def test_a_loss_that_cannot_be_trained_is_an_error(loss, message):
+    module = mlp()
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    with pytest.raises(jensen.TrainingError, match=message):
+        make_convex(module, loss, jensen.Box(-1, 1), **QUICK)
+    for name, value in module.state_dict().items():
+        torch.testing.assert_close(value, before[name])
+
+
+def test_a_module_without_parameters_to_train_is_an_error():
+    module = mlp().requires_grad_(False)
+    with pytest.raises(jensen.TrainingError, match="no parameter to train"):
+        make_convex(module, error, jensen.Box(-1, 1), **QUICK)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"steps": 0}, "steps 0"),
+        ({"rounds": 0}, "rounds 0"),
+        ({"time_limit": 0.0}, "time_limit"),
+        ({"weight": float("inf")}, "weight"),
+        ({"epochs": 3}, "unknown option epochs: there are weight"),
+    ],
+)
+def test_options_out_of_range_are_errors(options, message):
+    with pytest.raises(jensen.OptionError, match=message):
+        make_convex(mlp(), error, jensen.Box(-1, 1), **options)

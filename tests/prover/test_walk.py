@@ -1,0 +1,127 @@
+"""The walk along the kinks of few inputs decides like brute force."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import fuzz
+import numpy as np
+import oracle
+import pytest
+import strategies
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import jensen
+from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
+from jensen.groups.prepared import prepare
+from jensen.network.relu_network import ReluNetwork
+from jensen.prover import walk
+from jensen.prover.walk import can_walk, walk_kinks
+
+
+def walked(network: ReluNetwork, domain: Domain) -> walk.Walked | None:
+    signs = prepare(network, domain).signs
+    with np.errstate(all="ignore"):
+        return walk_kinks(network, domain, {name: low >= 0 for name, (low, _) in signs.items()})
+
+
+def random_polyhedron(rng: np.random.Generator, inputs: int) -> Polyhedron:
+    rows = rng.integers(-2, 3, (rng.integers(1, 5), inputs)).astype(float)
+    return Polyhedron(rows, rng.integers(0, 3, len(rows)).astype(float))
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_verdicts_of_tiny_networks_are_those_of_brute_force(part):
+    undecided = 0
+    for seed in range(part, 1200, 4):
+        family, network = fuzz.tiny_network(seed, max_inputs=2)
+        rng = np.random.default_rng(seed)
+        domain = [Box(-1, 1), Everywhere(), Box([-2] * network.input_size, 1)][seed % 3]
+        if network.input_size == 2 and rng.random() < 0.3:
+            domain = random_polyhedron(rng, 2)
+        try:
+            truth = oracle.is_convex(network, domain)
+        except ValueError:
+            continue  # no interior
+        assert can_walk(network, domain)
+        found = walked(network, domain)
+        if found is None:
+            undecided += 1
+            continue
+        assert found.proved == truth, (seed, family)
+        assert (found.pair is None) == truth
+    assert undecided <= 12
+
+
+@given(st.data())
+@settings(max_examples=150, deadline=None)
+def test_verdicts_of_drawn_networks_are_those_of_brute_force(data):
+    network = data.draw(strategies.networks(max_inputs=2, affine=True))
+    domain = data.draw(st.one_of(st.just(Everywhere()), strategies.boxes(network.input_size)))
+    found = walked(network, domain)
+    if found is not None:
+        assert found.proved == oracle.is_convex(network, domain)
+
+
+@given(st.integers(0, 10**6), st.integers(1, 6))
+@settings(max_examples=60, deadline=None)
+def test_both_ways_to_look_at_the_edges_agree(seed, depth):
+    rng = np.random.default_rng(seed)
+    sizes = [2, *rng.integers(1, 7, depth), 1]
+    weights = [rng.normal(size=(b, a)) for a, b in pairwise(sizes)]
+    weights[1:] = [np.where(rng.random(w.shape) < 0.9, abs(w), w) for w in weights[1:]]
+    network = ReluNetwork.from_layers(weights, [rng.normal(size=len(w)) for w in weights])
+    signs = prepare(network, Box(-1, 1)).signs
+    closed = {name: low >= 0 for name, (low, _) in signs.items()}
+    one = walk._Walk(network, Box(-1, 1), closed, walk.NEVER)
+    quick, complete = one._quickly(), one._completely()
+    assert complete is not None
+    assert quick is None or quick.proved == complete.proved
+
+
+def test_the_verdict_names_the_walk():
+    rng = np.random.default_rng(5)
+    weights = [rng.normal(size=(5, 2)), np.abs(rng.normal(size=(4, 5))), np.ones((1, 4))]
+    # a negative weight that larger ones outweigh wherever its neuron is on
+    weights[1][:, 0] = [1.0, 1.0, 1.0, -0.5]
+    network = ReluNetwork.from_layers(weights, [rng.normal(size=5), [9.0, 9.0, 9.0, 9.0], [0.0]])
+    for domain in (Box(-1, 1), Everywhere()):
+        verdict = jensen.verify(network, domain)
+        assert verdict.status is jensen.Status.CONVEX
+        assert verdict.reasons["walk"] == 1
+        assert jensen.verify(network, domain, engine="tree").status is jensen.Status.CONVEX
+
+
+def test_with_a_certificate_the_trees_prove_what_was_walked():
+    net = ReluNetwork.from_layers(
+        [[[1.0, 0.0], [0.0, 1.0]], [[2.0, -1.0], [0.0, 2.0]], [[1.0, 1.0]]],
+        [[0.0, 0.0], [5.0, 5.0], [0.0]],
+    )
+    verdict = jensen.verify(net, Box(-1, 1), certificate=True)
+    assert verdict.status is jensen.Status.CONVEX
+    assert verdict.certificate is not None
+    assert "walk" not in verdict.reasons
+
+
+def test_a_needle_is_found_at_its_place():
+    """Two neurons of the last level differ by 1e-9 of a turn: a sliver bends down."""
+    tiny = 1e-9
+    net = ReluNetwork.from_layers(
+        [[[1.0, 0.0], [1.0, tiny], [0.0, 1.0]], [[1.0, -1.0, 2.0 * tiny]], [[1.0]]],
+        [[0.0, 0.0, 0.0], [0.0], [0.0]],
+    )
+    for domain in (Box(-1, 1), Everywhere()):
+        truth = oracle.is_convex(net, domain)
+        found = walked(net, domain)
+        assert found is not None
+        assert found.proved == truth
+
+
+def test_it_gives_up_where_the_time_is_over():
+    rng = np.random.default_rng(1)
+    weights = [rng.normal(size=(20, 2)), rng.normal(size=(20, 20)), rng.normal(size=(1, 20))]
+    network = ReluNetwork.from_layers(weights, [rng.normal(size=len(w)) for w in weights])
+    signs = prepare(network, Box(-1, 1)).signs
+    closed = {name: low >= 0 for name, (low, _) in signs.items()}
+    assert walk_kinks(network, Box(-1, 1), closed, walk.Deadline.after(0.0)) is None

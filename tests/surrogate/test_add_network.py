@@ -1,0 +1,377 @@
+"""Networks in Pyomo models: every formulation gives the same optimum, or says why it would not."""
+
+from __future__ import annotations
+
+import highspy
+import numpy as np
+import pyomo.environ as pyo
+import pytest
+from pyomo.common.errors import PyomoException
+from pyomo.contrib.solver.solvers.highs import Highs
+
+import jensen
+from jensen import Box, ConvexFunction, Everywhere, Polyhedron, ReluNetwork, surrogate
+from jensen.errors import DomainError, InfeasibleError, NotConvexError, OptionError, UnboundedError
+from jensen.network.relu_network import Activation, Block
+from jensen_encodings.lp import QuietHighs
+
+ALL = ("big_m", "epigraph", "cuts")
+ABSOLUTE = ReluNetwork.from_layers([[[1.0], [-1.0]], [[1.0, 1.0]]], [[0, 0], [0]])
+
+
+def icnn(inputs: int, width: int, seed: int, outputs: int = 1) -> ReluNetwork:
+    rng = np.random.default_rng(seed)
+    first = Block("relu_1", {"input": rng.normal(size=(width, inputs))}, rng.normal(size=width))
+    weights = {
+        "input": rng.normal(size=(width, inputs)),
+        "relu_1": np.abs(rng.normal(size=(width, width))),
+    }
+    second = Block("relu_2", weights, rng.normal(size=width))
+    last = {"relu_2": np.abs(rng.normal(size=(outputs, width)))}
+    output = Block("output", last, rng.normal(size=outputs), Activation.IDENTITY)
+    return ReluNetwork(inputs, [first, second, output])
+
+
+def freely_convex() -> ReluNetwork:
+    """The maximum of three numbers as a tournament: convex, with products of both signs."""
+    players = np.array([[1.0, 0.5], [-1.0, 1.0], [0.25, -1.0]])
+    first = np.array([players[0] - players[1], players[1], -players[1], players[2], -players[2]])
+    match = np.array([1.0, 1.0, -1.0])
+    second = np.array([[*match, -1.0, 1.0], [0, 0, 0, 1.0, -1.0], [0, 0, 0, -1.0, 1.0]])
+    return ReluNetwork.from_layers([first, second, [[1.0, 1.0, -1.0]]], [[0] * 5, [0] * 3, [0]])
+
+
+def model_with(inputs: int, side: float = 2.0, **arguments) -> pyo.ConcreteModel:
+    model = pyo.ConcreteModel()
+    model.x = pyo.Var(range(inputs), bounds=(-side, side), **arguments)
+    return model
+
+
+# ------------------------------------------------------------------------- the same optimum
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("integer", [False, True])
+def test_all_formulations_have_the_optimum_of_the_convex_function(seed, integer):
+    network, rng = icnn(3, 6, seed), np.random.default_rng(seed)
+    linear, row = rng.normal(size=3), rng.normal(size=3)
+    f = ConvexFunction(network, Box(-2, 2))
+    exact = f.minimise(linear, [row], [0.5], integers=(0, 2) if integer else ())
+    for formulation in ALL:
+        model = model_with(3)
+        if integer:
+            model.x[0].domain = model.x[2].domain = pyo.Integers
+        handle = surrogate.add_network(model, network, model.x, formulation=formulation)
+        model.row = pyo.Constraint(expr=sum(row[i] * model.x[i] for i in range(3)) <= 0.5)
+        cost = sum(linear[i] * model.x[i] for i in range(3))
+        model.goal = pyo.Objective(expr=handle.output + cost)
+        found = surrogate.solve(model)
+        assert found.optimal
+        assert found.value == pytest.approx(exact.value, rel=1e-6, abs=1e-6)
+        assert handle.error() < 1e-9
+        if integer:
+            assert model.x[0].domain is pyo.Integers
+            assert pyo.value(model.x[0]) == pytest.approx(round(pyo.value(model.x[0])), abs=1e-6)
+
+
+@pytest.mark.parametrize("formulation", ["big_m", "cuts"])
+def test_networks_convex_by_proof_only_need_no_binaries(formulation):
+    network = freely_convex()
+    model = model_with(2)
+    handle = surrogate.add_network(model, network, model.x, formulation=formulation)
+    model.goal = pyo.Objective(expr=handle.output + 0.3 * model.x[0])
+    exact = ConvexFunction(network, Box(-2, 2)).minimise([0.3, 0.0])
+    assert surrogate.solve(model).value == pytest.approx(exact.value, abs=1e-6)
+    binaries = [v for v in model.component_data_objects(pyo.Var) if v.is_binary()]
+    assert bool(binaries) == (formulation == "big_m")
+
+
+@pytest.mark.parametrize("formulation", ALL)
+def test_an_output_may_stand_in_a_row_that_bounds_it_from_above(formulation):
+    model = model_with(1)
+    handle = surrogate.add_network(model, ABSOLUTE, model.x, formulation=formulation)
+    model.limit = pyo.Constraint(expr=2 * handle.output <= 1.5)
+    model.goal = pyo.Objective(expr=model.x[0], sense=pyo.maximize)
+    surrogate.solve(model)
+    assert pyo.value(model.x[0]) == pytest.approx(0.75, abs=1e-6)
+    assert pyo.value(handle.output) == pytest.approx(0.75, abs=1e-6)
+
+
+@pytest.mark.parametrize("formulation", ALL)
+def test_concave_networks_may_be_pushed_up(formulation):
+    network = icnn(2, 5, 3).negated()
+    model = model_with(2)
+    handle = surrogate.add_network(model, network, model.x, formulation=formulation)
+    model.goal = pyo.Objective(expr=handle.output + model.x[0], sense=pyo.maximize)
+    exact = ConvexFunction(network.negated(), Box(-2, 2)).minimise([-1.0, 0.0])
+    assert surrogate.solve(model).value == pytest.approx(-exact.value, rel=1e-6)
+
+
+@pytest.mark.parametrize("formulation", ALL)
+def test_several_networks_share_inputs_and_have_several_outputs(formulation):
+    one, two = icnn(2, 5, 0, outputs=2), icnn(2, 4, 1)
+    model = model_with(2)
+    first = surrogate.add_network(model, one, model.x, formulation=formulation)
+    second = surrogate.add_network(model, two, [model.x[1], model.x[0]], formulation=formulation)
+    model.goal = pyo.Objective(expr=first.outputs[0] + 2 * first.outputs[1] + second.output)
+    found = surrogate.solve(model)
+    x = np.array([pyo.value(model.x[i]) for i in range(2)])
+    grid = np.stack(np.meshgrid(*[np.linspace(-2, 2, 161)] * 2), axis=-1).reshape(-1, 2)
+    values = one(grid) @ [1.0, 2.0] + two(grid[:, ::-1])[:, 0]
+    assert found.value <= values.min() + 1e-6
+    here = one(x[None]) @ [1.0, 2.0] + two(x[None, ::-1])[:, 0]
+    assert found.value == pytest.approx(here[0], rel=1e-9)
+    with pytest.raises(OptionError, match="2 outputs"):
+        _ = first.output
+
+
+def test_one_output_of_several_can_be_taken():
+    network = icnn(2, 5, 0, outputs=2)
+    model = model_with(2)
+    handle = surrogate.add_network(model, network, model.x, output=1)
+    model.goal = pyo.Objective(expr=handle.output)
+    exact = ConvexFunction(network, Box(-2, 2), output=1).minimise()
+    assert surrogate.solve(model).value == pytest.approx(exact.value, rel=1e-6)
+
+
+@pytest.mark.parametrize("formulation", ALL)
+def test_numbers_and_expressions_are_inputs_too(formulation):
+    network = icnn(3, 6, 2)
+    model = model_with(2)
+    inputs = [model.x[0] + 0.5 * model.x[1], 0.25, model.x[1]]
+    handle = surrogate.add_network(
+        model, network, inputs, domain=Box(-3, 3), formulation=formulation
+    )
+    model.goal = pyo.Objective(expr=handle.output)
+    found = surrogate.solve(model)
+    x = [pyo.value(model.x[0]) + 0.5 * pyo.value(model.x[1]), 0.25, pyo.value(model.x[1])]
+    assert found.value == pytest.approx(network([x])[0, 0], rel=1e-6)
+    fixed = ConvexFunction(network.fix_inputs({1: 0.25}), Box([-3, -2], [3, 2]))
+    exact = fixed.minimise(A=[[1, -0.5], [-1, 0.5]], b=[2, 2])
+    assert found.value == pytest.approx(exact.value, rel=1e-6)
+
+
+def test_onnx_files_go_into_a_block_in_one_call():
+    model = model_with(2)
+    model.part = pyo.Block()
+    handle = surrogate.add_network(
+        model.part, "models/icnn_mpc_value.onnx", model.x, formulation="big_m"
+    )
+    assert handle.block.parent_block() is model.part
+    model.goal = pyo.Objective(expr=handle.output)
+    exact = ConvexFunction("models/icnn_mpc_value.onnx", Box(-2, 2)).minimise()
+    assert surrogate.solve(model).value == pytest.approx(exact.value, abs=1e-6)
+
+
+def test_polyhedra_are_kept_as_rows():
+    domain = Polyhedron([[1, 1], [-1, 0], [0, -1]], [1, 1, 1])
+    model = pyo.ConcreteModel()
+    model.x = pyo.Var(range(2))
+    handle = surrogate.add_network(model, icnn(2, 5, 1), model.x, domain=domain, formulation="cuts")
+    model.goal = pyo.Objective(expr=handle.output - 5 * model.x[0] - 4 * model.x[1])
+    exact = ConvexFunction(icnn(2, 5, 1), domain).minimise([-5, -4])
+    assert surrogate.solve(model).value == pytest.approx(exact.value, rel=1e-6)
+
+
+# -------------------------------------------------------------------------- auto, and why
+
+
+def test_auto_says_what_it_picked_and_why():
+    model = model_with(2)
+    picked = {
+        "epigraph": icnn(2, 4, 0),
+        "cuts": freely_convex(),
+        "big_m": ReluNetwork.from_layers([[[1.0, 0.0]], [[-1.0]]], [[0], [0]]).select_output(0),
+    }
+    kinked = ReluNetwork.from_layers([np.eye(2), [[1.0, -1.0]]], [[0, 0], [0]])
+    for formulation, network in {**picked, "big_m": kinked}.items():
+        handle = surrogate.add_network(model, network, model.x)
+        assert handle.formulation == formulation, handle.why
+        assert handle.why.startswith(formulation)
+    assert "not convex" in handle.why
+
+
+def test_auto_changes_to_big_m_where_the_output_is_pushed_the_wrong_way():
+    network = icnn(2, 4, 0)
+    model = model_with(2, side=1.0)
+    handle = surrogate.add_network(model, network, model.x)
+    model.goal = pyo.Objective(expr=handle.output, sense=pyo.maximize)
+    found = surrogate.solve(model)
+    corners = [[a, b] for a in (-1, 1) for b in (-1, 1)]
+    assert handle.formulation == "big_m"
+    assert "goal pushes it up" in handle.why
+    assert found.value == pytest.approx(network(corners).max(), rel=1e-6)
+
+
+def test_affine_networks_need_neither_cuts_nor_binaries():
+    network = ReluNetwork.from_layers([[[2.0, -1.0]]], [[0.5]])
+    model = model_with(2)
+    handle = surrogate.add_network(model, network, model.x)
+    model.goal = pyo.Objective(expr=handle.output, sense=pyo.maximize)
+    assert surrogate.solve(model).value == pytest.approx(6.5)
+
+
+# --------------------------------------------------------------------- no wrong optimum
+
+
+@pytest.mark.parametrize("formulation", ["epigraph", "cuts"])
+@pytest.mark.parametrize("kind", ["maximise", "equation", "at least", "square", "elsewhere"])
+def test_an_output_pushed_the_wrong_way_is_refused_by_name(formulation, kind):
+    model = model_with(1)
+    handle = surrogate.add_network(model, ABSOLUTE, model.x, formulation=formulation)
+    t = handle.output
+    model.y = pyo.Var(bounds=(0, 1))
+    rules = {
+        "maximise": (t, pyo.maximize, None),
+        "equation": (model.x[0], pyo.minimize, t + model.y == 1),
+        "at least": (t, pyo.minimize, t - model.y >= 0.5),
+        "square": (t, pyo.minimize, t**2 + model.y >= 0.5),
+        "elsewhere": (model.x[0], pyo.minimize, model.y <= 2 * t),
+    }
+    expression, sense, row = rules[kind]
+    model.goal = pyo.Objective(expr=expression, sense=sense)
+    if row is not None:
+        model.wrong = pyo.Constraint(expr=row)
+    name = "goal" if row is None else "wrong"
+    with pytest.raises(OptionError, match=f"would be wrong: .*{name} pushes it up"):
+        surrogate.solve(model)
+
+
+@pytest.mark.parametrize("formulation", ["epigraph", "cuts"])
+def test_a_model_that_was_not_checked_is_not_solved_in_silence(formulation, tmp_path):
+    model = model_with(1)
+    handle = surrogate.add_network(model, ABSOLUTE, model.x, formulation=formulation)
+    model.goal = pyo.Objective(expr=handle.output, sense=pyo.maximize)
+    for solve in (Highs().solve, pyo.SolverFactory("appsi_highs").solve):
+        with pytest.raises((PyomoException, ValueError, RuntimeError)):
+            solve(model)
+    with pytest.raises((PyomoException, ValueError), match="solve_with_jensen_surrogate_solve"):
+        model.write(str(tmp_path / "model.lp"))
+
+
+def test_bounds_that_are_loosened_later_change_nothing():
+    # big-M constants and convexity were computed for [-1, 1]
+    for formulation in ALL:
+        model = model_with(1, side=1.0)
+        handle = surrogate.add_network(model, ABSOLUTE, model.x, formulation=formulation)
+        model.x.setlb(-10)
+        model.x.setub(10)
+        model.goal = pyo.Objective(expr=handle.output - 2 * model.x[0])
+        assert surrogate.solve(model).value == pytest.approx(-1.0)
+
+
+@pytest.mark.parametrize("formulation", ["epigraph", "cuts"])
+def test_networks_that_are_not_convex_are_refused(formulation):
+    network = ReluNetwork.from_layers([np.eye(2), [[1.0, -1.0]]], [[0, 0], [0]])
+    model = model_with(2)
+    with pytest.raises((NotConvexError, OptionError)) as caught:
+        surrogate.add_network(model, network, model.x, formulation=formulation)
+    assert (formulation == "cuts") == isinstance(caught.value, NotConvexError)
+    if formulation == "cuts":
+        assert caught.value.counterexample.violation > 0
+    # nothing half-done is left behind
+    assert not list(model.component_objects(pyo.Block))
+    handle = surrogate.add_network(model, network, model.x, domain=Box([-2, -2], [2, 0]))
+    assert handle.formulation == "cuts"
+
+
+def test_infeasible_and_unbounded_models_are_named():
+    model = model_with(1)
+    handle = surrogate.add_network(model, ABSOLUTE, model.x, formulation="cuts")
+    model.goal = pyo.Objective(expr=handle.output)
+    model.row = pyo.Constraint(expr=model.x[0] >= 3)
+    with pytest.raises(InfeasibleError, match="no point satisfies"):
+        surrogate.solve(model)
+    model.row.deactivate()
+    assert surrogate.solve(model).value == pytest.approx(0.0, abs=1e-9)
+    free = pyo.ConcreteModel()
+    free.x = pyo.Var([0])
+    handle = surrogate.add_network(
+        free, ABSOLUTE, free.x, domain=Everywhere(), formulation="epigraph"
+    )
+    free.goal = pyo.Objective(expr=handle.output - 2 * free.x[0])
+    with pytest.raises(UnboundedError, match="bound the inputs"):
+        surrogate.solve(free)
+    free.goal.expr = handle.output - 0.5 * free.x[0]
+    assert surrogate.solve(free).value == pytest.approx(0.0, abs=1e-9)
+
+
+def test_wrong_arguments_are_refused_in_one_line():
+    model = model_with(2)
+    model.free = pyo.Var()
+    cases = [
+        ({"inputs": [model.x[0]]}, OptionError, "1 inputs given: the network has 2"),
+        ({"inputs": [model.x[0], model.free]}, OptionError, "free has the bounds"),
+        ({"inputs": [model.x[0], "three"]}, OptionError, "a variable or a number"),
+        ({"inputs": [1.0, 2.0]}, OptionError, "all inputs are numbers"),
+        ({"inputs": model.x, "formulation": "bigm"}, OptionError, "supported are auto, big_m"),
+        ({"inputs": model.x, "domain": Box([0] * 3, 1)}, DomainError, "3 dimensions"),
+        ({"inputs": [model.x[0], 9.0], "domain": Box(-1, 1)}, DomainError, "outside the domain"),
+        (
+            {"inputs": model.x, "domain": Everywhere(), "formulation": "big_m"},
+            OptionError,
+            "big_m needs bounded inputs",
+        ),
+    ]
+    for arguments, error, message in cases:
+        with pytest.raises(error, match=message):
+            surrogate.add_network(model, icnn(2, 4, 0), **arguments)
+    with pytest.raises(OptionError, match="no network"):
+        surrogate.solve(model)
+    surrogate.add_network(model, icnn(2, 4, 0), model.x)
+    with pytest.raises(OptionError, match="0 active objectives"):
+        surrogate.solve(model)
+
+
+def test_a_limit_ends_with_the_best_bounds():
+    network = icnn(4, 12, 0)
+    model = model_with(4)
+    handle = surrogate.add_network(model, network, model.x, formulation="cuts")
+    model.goal = pyo.Objective(expr=handle.output)
+    found = surrogate.solve(model, max_rounds=2)
+    exact = ConvexFunction(network, Box(-2, 2)).minimise()
+    assert not found.optimal
+    assert found.bound <= exact.value + 1e-6 <= found.value + 2e-6
+
+
+# --------------------------------------------------------------------------------- files
+
+
+@pytest.mark.parametrize("suffix", [".lp", ".mps"])
+@pytest.mark.parametrize("formulation", ["big_m", "epigraph"])
+def test_programs_written_for_other_solvers_have_the_same_optimum(tmp_path, suffix, formulation):
+    network = icnn(2, 4, 1)
+    model = model_with(2)
+    handle = surrogate.add_network(model, network, model.x, formulation=formulation)
+    model.goal = pyo.Objective(expr=handle.output - 3 * model.x[0])
+    path = tmp_path / f"model{suffix}"
+    surrogate.write_program(model, path)
+    highs = QuietHighs()
+    assert highs.readModel(str(path)) == highspy.HighsStatus.kOk
+    highs.run()
+    exact = ConvexFunction(network, Box(-2, 2)).minimise([-3, 0])
+    assert highs.getInfo().objective_function_value == pytest.approx(exact.value, rel=1e-6)
+
+
+def test_files_are_refused_where_they_would_be_wrong(tmp_path):
+    model = model_with(1)
+    handle = surrogate.add_network(model, ABSOLUTE, model.x, formulation="cuts")
+    model.goal = pyo.Objective(expr=handle.output)
+    with pytest.raises(OptionError, match=r"ends in \.lp or \.mps"):
+        surrogate.write_program(model, tmp_path / "model.nl")
+    with pytest.raises(OptionError, match="known by cuts"):
+        surrogate.write_program(model, tmp_path / "model.lp")
+    other = model_with(1)
+    handle = surrogate.add_network(other, ABSOLUTE, other.x, formulation="epigraph")
+    other.goal = pyo.Objective(expr=-handle.output)
+    with pytest.raises(OptionError, match="would be wrong"):
+        surrogate.write_program(other, tmp_path / "model.lp")
+
+
+def test_a_verdict_spares_the_proof():
+    model = model_with(2)
+    verdict = jensen.verify(freely_convex(), Box(-2, 2))
+    handle = surrogate.add_network(
+        model, freely_convex(), model.x, formulation="cuts", verdict=verdict
+    )
+    assert handle.formulation == "cuts"

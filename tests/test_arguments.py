@@ -1,0 +1,142 @@
+"""Wrong arguments: one of this package's errors, which says what to pass."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+import jensen
+from jensen.errors import JensenError, ModelFileError
+from jensen.loaders import load
+
+BOX = jensen.Box(-1.0, 1.0)
+NET = jensen.ReluNetwork.from_layers([[[1.0], [-1.0]], [[1.0, 1.0]]], [[0, 0], [0]])
+EYE = np.eye(2)
+CALLS = {
+    "name of a file": (lambda: jensen.verify("m.onnx"), r"jensen\.load"),
+    "path": (lambda: jensen.verify(Path("m.onnx")), r"jensen\.load"),
+    "no network": (lambda: jensen.verify(None), "None where a network is needed"),
+    "array": (lambda: jensen.verify(EYE), "from_layers"),
+    "class": (lambda: jensen.verify(jensen.ReluNetwork), "where a network is needed"),
+    "is_convex of a name": (lambda: jensen.is_convex("m.onnx", BOX), r"jensen\.load"),
+    "tuple as a box": (lambda: jensen.verify(NET, (-1, 1)), r"jensen\.Box"),
+    "number as a box": (lambda: jensen.verify(NET, 1.0), r"jensen\.Box"),
+    "file as a domain": (lambda: jensen.verify(NET, "d.toml"), "load_domain"),
+    "class as a domain": (lambda: jensen.verify(NET, jensen.Everywhere), r"jensen\.Box"),
+    "domain first": (lambda: jensen.verify(BOX, NET), "where a network is needed"),
+    "options": (lambda: jensen.verify(NET, options={"seed": 1}), r"jensen\.Options"),
+    "output": (lambda: jensen.verify(NET, output="0"), "output '0': a whole number"),
+    "inputs": (lambda: jensen.verify(NET, inputs=3), "inputs"),
+    "time limit": (lambda: jensen.verify(NET, time_limit="10"), "time limit"),
+    "tolerance": (lambda: jensen.verify(NET, tolerance="1"), "tolerance"),
+    "seed": (lambda: jensen.verify(NET, seed=None), "seed"),
+    "violation of a name": (lambda: jensen.worst_violation("m.onnx", BOX), r"jensen\.load"),
+    "violation on a tuple": (lambda: jensen.worst_violation(NET, (-1, 1)), r"jensen\.Box"),
+    "jump of a name": (lambda: jensen.worst_jump("m.onnx", BOX), r"jensen\.load"),
+    "jump on a tuple": (lambda: jensen.worst_jump(NET, (-1, 1)), r"jensen\.Box"),
+    "many: numbers": (lambda: jensen.verify_many([1], BOX), "where a network is needed"),
+    "many: one": (lambda: jensen.verify_many(NET, BOX), r"jensen\.verify"),
+    "many: name": (lambda: jensen.verify_many("m.onnx", BOX), "list of networks"),
+    "many: number": (lambda: jensen.verify_many(3, BOX), "list of networks"),
+    "many: domain": (lambda: jensen.verify_many([NET], (-1, 1)), r"jensen\.Box"),
+    "load nothing": (lambda: load(None), "name of a model file"),
+    "load a network": (lambda: load(NET), "name of a model file"),
+    "sklearn: nothing": (lambda: jensen.from_sklearn(None), "fitted MLPRegressor"),
+    "sklearn: text": (lambda: jensen.from_sklearn("m.pkl"), "fitted MLPRegressor"),
+    "keras: nothing": (lambda: jensen.from_keras(None), "no Keras model"),
+    "block in another order": (
+        lambda: jensen.ReluNetwork(2, [jensen.Block("output", np.zeros(1), {"input": EYE[:1]})]),
+        r"Block\(name, weights, bias, activation\)",
+    ),
+    "block without a name": (
+        lambda: jensen.ReluNetwork(2, [jensen.Block({"input": EYE}, "output", np.zeros(2))]),
+        r"Block\(name, weights, bias, activation\)",
+    ),
+    "activation": (
+        lambda: jensen.ReluNetwork(2, [jensen.Block("output", {"input": EYE}, [0, 0], "tanh")]),
+        "activation 'tanh'",
+    ),
+    "no blocks": (lambda: jensen.ReluNetwork(2, [EYE]), "where a block is needed"),
+    "blocks first": (lambda: jensen.ReluNetwork([], 2), "whole number"),
+    "one block": (lambda: jensen.ReluNetwork(2, 3), "ReluNetwork"),
+    "size": (lambda: jensen.ReluNetwork(2.5, []), "whole number"),
+    "layers": (lambda: jensen.ReluNetwork.from_layers(3, 3), "from_layers"),
+    "layers of nothing": (lambda: jensen.ReluNetwork.from_layers([None], [None]), "doubles"),
+    "stack": (lambda: jensen.NetworkStack(3, 3), "list of weight arrays"),
+    "box": (lambda: jensen.Box("a", 1), "not numbers"),
+    "box of nothing": (lambda: jensen.Box(None, None), "number"),
+    "polyhedron": (lambda: jensen.Polyhedron(None, [1.0]), "number"),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_wrong_argument_is_an_error_that_says_what_to_pass(name):
+    call, message = CALLS[name]
+    with pytest.raises(JensenError, match=message) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+def test_paths_of_all_kinds_are_read(tmp_path):
+    path = tmp_path / "m.npz"
+    NET.save(path)
+
+    class Named(os.PathLike):
+        def __fspath__(self):
+            return str(path)
+
+    for given in (path, str(path), Named()):
+        assert load(given).input_size == 1
+
+
+# ------------------------------------------------------------------- order of ONNX nodes
+
+
+def shuffled_model(order, *, circle=False):
+    """Return ``relu(2 x + 1) - 3 x`` with its nodes in some order."""
+    nodes = [
+        helper.make_node("Constant", [], ["two"], value_float=2.0),
+        helper.make_node("Mul", ["x", "two"], ["scaled"]),
+        helper.make_node("Add", ["scaled", "r" if circle else "one"], ["z"]),
+        helper.make_node("Relu", ["z"], ["r"]),
+        helper.make_node("Constant", [], ["three"], value_float=3.0),
+        helper.make_node("Mul", ["x", "three"], ["line"]),
+        helper.make_node("Sub", ["r", "line"], ["y"]),
+        helper.make_node("Constant", [], ["one"], value_float=1.0),
+        helper.make_node("Sigmoid", ["x"], ["unused"]),
+    ]
+    graph = helper.make_graph(
+        [nodes[k] for k in order],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 1])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 1])],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+
+def test_nodes_may_come_in_any_order(tmp_path):
+    rng = np.random.default_rng(0)
+    for order in [range(9), range(8, -1, -1), *(rng.permutation(9) for _ in range(20))]:
+        path = tmp_path / "m.onnx"
+        onnx.save(shuffled_model(list(order)), path)
+        network = load(path)
+        assert network([[-2.0], [0.0], [1.5]]).ravel().tolist() == [6.0, 1.0, -0.5]
+
+
+def test_nodes_in_a_circle_are_refused(tmp_path):
+    path = tmp_path / "m.onnx"
+    onnx.save(shuffled_model(list(range(9)), circle=True), path)
+    with pytest.raises(ModelFileError, match=r"m\.onnx: .*circle"):
+        load(path)
+
+
+def test_a_constant_behind_its_reader_is_found(shared_cases):
+    network = load(shared_cases / "faults" / "unsorted.onnx")
+    zeros = np.zeros((1, network.input_size))
+    assert network(zeros).ravel().tolist() == [1.0, 2.0, 3.0]

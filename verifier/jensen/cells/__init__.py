@@ -1,0 +1,1 @@
+"""Polyhedral complexes of networks of few inputs: vertices, edges, faces, exact signs."""

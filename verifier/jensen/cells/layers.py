@@ -1,0 +1,332 @@
+"""A network as levels of units over homogeneous coordinates, with bounds of rounding errors.
+
+A point x is held as ``v = (x, 1)``, a direction at infinity as ``(d, 0)``; a bias is the
+weight on the last coordinate. Every pre-activation is then positively homogeneous,
+``z(s v) = s z(v)`` for s > 0, and one kind of vertex serves boxes, polyhedra and R^n
+(docs/theory.md, section 5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import flint
+import numpy as np
+from numpy.typing import NDArray
+
+from jensen.arithmetic.rational import ZERO, floats, rationals
+from jensen.groups.groups import SOURCE, GroupedNetwork
+from jensen.network.block import INPUT, OUTPUT
+from jensen.network.relu_network import FloatArray, ReluNetwork
+
+BoolArray = NDArray[np.bool_]
+ObjectArray = NDArray[Any]
+IndexArray = NDArray[np.intp]
+
+ExactRow = tuple[Any | None, list[tuple[Any, Any | None]]]
+
+UNIT_ROUNDOFF = 2.0**-53
+# beyond these sizes products could under- or overflow, and error bounds would not hold
+SMALLEST, LARGEST = 2.0**-200, 2.0**200
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """The weights on one earlier level: ``on`` for z >= 0, ``off`` for z <= 0 (None: zero)."""
+
+    level: int
+    on: FloatArray
+    off: FloatArray | None
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """Units that read the same levels.
+
+    Attributes
+    ----------
+    source : array (units, coordinates) or None
+        Weights on the homogeneous coordinates.
+    reads : tuple of Reading
+    kink : bool array (units,)
+        False for linear units, which pass z on.
+    exact : callable
+        Returns the same weights as ``fmpq_mat``: source (or None), then (on, off) per read.
+    """
+
+    source: FloatArray | None
+    reads: tuple[Reading, ...]
+    kink: BoolArray
+    exact: Callable[[], ExactWeights]
+
+    @cached_property
+    def all_kink(self) -> bool:
+        """Whether no unit is linear."""
+        return bool(self.kink.all())
+
+    @property
+    def size(self) -> int:
+        """Number of units."""
+        return len(self.kink)
+
+    @cached_property
+    def exact_weights(self) -> ExactWeights:
+        """The weights as exact matrices."""
+        return self.exact()
+
+
+@dataclass(frozen=True, eq=False)
+class ExactWeights:
+    """Exact weights of one level: on the coordinates, and (on, off) per level read."""
+
+    source: Any | None
+    reads: tuple[tuple[Any, Any | None], ...]
+
+
+class Layers:
+    """Levels of units in topological order; the last one is the output, one linear unit.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+    coordinates : int
+        Number of homogeneous coordinates.
+
+    Attributes
+    ----------
+    lipschitz : list of arrays (units,)
+        ``|z(v) - z(v')| <= lipschitz * |v - v'|_inf``, and ``|z(v)| <= lipschitz |v|_inf``.
+    rounding : float
+        The computed z at v is off by at most ``lipschitz * rounding * |v|_inf``.
+    """
+
+    def __init__(self, layers: Sequence[Layer], coordinates: int) -> None:
+        self.layers = tuple(layers)
+        self.coordinates = coordinates
+        self.lipschitz: list[FloatArray] = []
+        terms = 0
+        usable = True
+        for layer in self.layers:
+            bound = np.zeros(layer.size)
+            if layer.source is not None:
+                size = np.abs(layer.source)
+                usable &= _is_usable(size)
+                bound += size.sum(axis=1)
+                terms += coordinates
+            for read in layer.reads:
+                size = np.abs(read.on)
+                usable &= _is_usable(size)
+                if read.off is not None:
+                    usable &= _is_usable(np.abs(read.off))
+                    size = np.maximum(size, np.abs(read.off))
+                bound += size @ self.lipschitz[read.level]
+                terms += read.on.shape[1] * (1 if read.off is None else 2)
+            self.lipschitz.append(bound * (1 + 1e-12))
+            terms += 8
+        self.usable = usable and all(
+            np.isfinite(bound).all() and bound.max(initial=0.0) < LARGEST
+            for bound in self.lipschitz
+        )
+        self.rounding = 1.1 * UNIT_ROUNDOFF * terms
+        sizes = [layer.size for layer in self.layers[:-1]]
+        self.columns = np.concatenate([[0], np.cumsum(sizes)]).astype(np.intp)
+
+    @property
+    def hidden(self) -> range:
+        """Indices of all levels but the output."""
+        return range(len(self.layers) - 1)
+
+    @property
+    def width(self) -> int:
+        """Units of all hidden levels."""
+        return int(self.columns[-1])
+
+    def span(self, level: int) -> slice:
+        """Return the columns of a level among all hidden units."""
+        return slice(int(self.columns[level]), int(self.columns[level + 1]))
+
+    def unit_of(self, column: IndexArray) -> tuple[IndexArray, IndexArray]:
+        """Return the (level, unit) of columns among all hidden units."""
+        level = np.searchsorted(self.columns, column, side="right") - 1
+        return level, column - self.columns[level]
+
+    @cached_property
+    def last_reader(self) -> list[int]:
+        """For every level, the last level that reads it."""
+        last = list(range(len(self.layers)))
+        for k, layer in enumerate(self.layers):
+            for read in layer.reads:
+                last[read.level] = k
+        return last
+
+    def evaluate(self, level: int, X: FloatArray, Z: Mapping[int, FloatArray]) -> FloatArray:
+        """Return z of a level at points ``X``, from z of the levels that it reads."""
+        layer = self.layers[level]
+        total = np.zeros((len(X), layer.size)) if layer.source is None else X @ layer.source.T
+        for read in layer.reads:
+            z, reads = Z[read.level], self.layers[read.level]
+            h = np.maximum(z, 0.0) if reads.all_kink else np.where(reads.kink, np.maximum(z, 0), z)
+            total += h @ read.on.T
+            if read.off is not None:
+                total += np.where(reads.kink, np.minimum(z, 0.0), 0.0) @ read.off.T
+        return total
+
+    def exact_passed(self, level: int, z: Any) -> tuple[Any, Any]:
+        """Return what a level passes on at an exact point: columns for the on- and off-slopes."""
+        kink = self.layers[level].kink
+        values = [row[0] for row in z.tolist()]
+        up = [v if v > 0 or not k else ZERO for v, k in zip(values, kink, strict=True)]
+        down = [v if v < 0 and k else ZERO for v, k in zip(values, kink, strict=True)]
+        return flint.fmpq_mat(len(up), 1, up), flint.fmpq_mat(len(down), 1, down)
+
+    def exact_value(self, level: int, point: Any, passed: Mapping[int, tuple[Any, Any]]) -> Any:
+        """Return z of a level at one exact point as an ``fmpq_mat`` column."""
+        layer, weights = self.layers[level], self.layers[level].exact_weights
+        total = flint.fmpq_mat(layer.size, 1)
+        if weights.source is not None:
+            total += weights.source * point
+        for read, (on, off) in zip(layer.reads, weights.reads, strict=True):
+            total += on * passed[read.level][0]
+            if off is not None:
+                total += off * passed[read.level][1]
+        return total
+
+    def exact_unit(
+        self, level: int, unit: int, point: Any, passed: Mapping[int, tuple[Any, Any]]
+    ) -> Any:
+        """Return z of one unit at one exact point as ``fmpq``."""
+        source, reads = self._exact_row(level, unit)
+        total = ZERO if source is None else (source * point)[0, 0]
+        for read, (on, off) in zip(self.layers[level].reads, reads, strict=True):
+            total += (on * passed[read.level][0])[0, 0]
+            if off is not None:
+                total += (off * passed[read.level][1])[0, 0]
+        return total
+
+    def _exact_row(self, level: int, unit: int) -> ExactRow:
+        key = (level, unit)
+        if key not in self._rows:
+            weights = self.layers[level].exact_weights
+            self._rows[key] = (
+                None if weights.source is None else _row(weights.source, unit),
+                [
+                    (_row(on, unit), None if off is None else _row(off, unit))
+                    for on, off in weights.reads
+                ],
+            )
+        return self._rows[key]
+
+    @cached_property
+    def _rows(self) -> dict[tuple[int, int], ExactRow]:
+        return {}
+
+
+def _row(values: Any, row: int) -> Any:
+    return flint.fmpq_mat(1, values.ncols(), [values[row, k] for k in range(values.ncols())])
+
+
+def _is_usable(size: FloatArray) -> bool:
+    """Whether all sizes are zero or far from under- and overflow."""
+    return bool((size <= LARGEST).all() and ((size == 0) | (size >= SMALLEST)).all())
+
+
+def layers_of_network(network: ReluNetwork, scale: FloatArray, rows: Layer | None = None) -> Layers:
+    """Take a network with one output as it is: every neuron is a unit.
+
+    A network of one input gets a second one that nothing depends on.
+
+    Parameters
+    ----------
+    scale : array (inputs,)
+        Powers of two; the first coordinates are ``x / scale``.
+    rows : Layer, optional
+        A level to put in front.
+    """
+    first = 0 if rows is None else 1
+    index = {INPUT: SOURCE} | {block.name: k + first for k, block in enumerate(network.blocks)}
+    layers = [] if rows is None else [rows]
+    inputs = network.input_size
+    coordinates = max(inputs, 2) + 1
+    for block in network.blocks:
+        source = np.zeros((block.size, coordinates))
+        if INPUT in block.weights:
+            source[:, :inputs] = _dense(block.weights[INPUT]) * scale
+        source[:, -1] = block.bias
+        reads = tuple(
+            Reading(index[name], _dense(weight), None)
+            for name, weight in block.weights.items()
+            if name != INPUT
+        )
+        kink = np.full(block.size, block.is_relu and block.name != OUTPUT)
+        layers.append(Layer(source, reads, kink, _exact_of(source, reads)))
+    return Layers(layers, coordinates)
+
+
+def _dense(weight: Any) -> FloatArray:
+    dense: FloatArray = weight.toarray() if hasattr(weight, "toarray") else weight
+    return dense
+
+
+def _exact_of(source: FloatArray, reads: tuple[Reading, ...]) -> Callable[[], ExactWeights]:
+    return lambda: ExactWeights(
+        matrix(rationals(source)), tuple((matrix(rationals(read.on)), None) for read in reads)
+    )
+
+
+def matrix(values: ObjectArray) -> Any:
+    """Return an object array of ``fmpq`` as an ``fmpq_mat``."""
+    return flint.fmpq_mat(values.shape[0], values.shape[1], list(values.reshape(-1)))
+
+
+def rows_layer(rows: ObjectArray) -> Layer:
+    """Return exact rows as a level that nothing reads: it cuts, and changes no function."""
+    return Layer(
+        floats(rows), (), np.ones(len(rows), dtype=bool), lambda: ExactWeights(matrix(rows), ())
+    )
+
+
+def layers_of_groups(net: GroupedNetwork) -> list[Layer]:
+    """Take a grouped network: twins are one unit, stable neurons are linear or gone.
+
+    Coordinates are the working variables, and 1 behind them unless the set is lifted.
+    """
+    working = net.working_set
+    extra = 0 if working.lifted else 1
+    found = []
+    for level in net.levels:
+        source = np.zeros((level.size, working.dim + extra))
+        reads = []
+        for k, slopes in level.slopes.items():
+            if k == SOURCE:
+                source[:, : working.dim] = slopes.on
+            else:
+                reads.append(Reading(k, slopes.on, slopes.off))
+        if extra:
+            source[:, -1] = level.bias
+        found.append(Layer(source, tuple(reads), level.kink, _exact_of_level(net, level)))
+    return found
+
+
+def _exact_of_level(net: GroupedNetwork, level: Any) -> Callable[[], ExactWeights]:
+    def build() -> ExactWeights:
+        dim, extra = net.working_set.dim, 0 if net.working_set.lifted else 1
+        source = np.full((level.size, dim + extra), ZERO, dtype=object)
+        reads = []
+        for k, slopes in level.slopes.items():
+            if k == SOURCE:
+                source[:, :dim] = slopes.rational_on
+            else:
+                off = slopes.rational_off
+                reads.append((matrix(slopes.rational_on), None if off is None else matrix(off)))
+        if extra:
+            source[:, -1] = level.exact_bias
+        return ExactWeights(matrix(source), tuple(reads))
+
+    return build
+
+
+__all__ = ["ExactWeights", "Layer", "Layers", "Reading", "layers_of_groups"]
+__all__ += ["layers_of_network", "matrix", "rows_layer"]

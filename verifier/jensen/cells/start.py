@@ -1,0 +1,109 @@
+"""The domain as a complex, before any unit cuts it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jensen.arithmetic.rational import rationals
+from jensen.cells.complex import BoolArray, Complex, IndexArray, Vertices
+from jensen.cells.layers import Layer, rows_layer
+from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
+from jensen.network.block import INPUT
+from jensen.network.relu_network import FloatArray, ReluNetwork
+
+# Directions of the fan that covers the plane, and its centre: no kink of a network that people
+# write down passes through them. Whether one does is found out, and costs time only.
+FAN = np.array([[0.8947, 0.3125, 0.0], [-0.7162, 0.6143, 0.0], [-0.1279, -0.9238, 0.0]])
+CENTRE = np.array([0.0371, -0.0593, 1.0])
+
+
+def coordinate_scale(network: ReluNetwork, domain: Domain) -> FloatArray:
+    """Return powers of two, per input, about the size of the domain or of its kinks."""
+    inputs = network.input_size
+    if isinstance(domain, Box):
+        lower, upper = domain.bounds(inputs)
+        size = np.maximum(np.maximum(np.abs(lower), np.abs(upper)), 2.0**-100)
+        return 2.0 ** np.ceil(np.log2(size))
+    blocks = [block for block in network.blocks if INPUT in block.weights]
+    offsets = np.concatenate([np.abs(block.bias) for block in blocks])
+    slopes = np.concatenate([np.abs(block.weights[INPUT]).sum(axis=1) for block in blocks])
+    usable = (offsets > 0) & (slopes > 0)
+    if not usable.any():
+        return np.ones(inputs)
+    ratio = float(np.median(offsets[usable]) / np.median(slopes[usable]))
+    return np.full(inputs, 2.0 ** np.clip(np.round(np.log2(ratio)), -60, 60))
+
+
+def is_flat(domain: Domain, inputs: int) -> bool:
+    """Whether a box has a side of width zero."""
+    if not isinstance(domain, Box):
+        return False
+    lower, upper = domain.bounds(inputs)
+    return bool((lower == upper).any())
+
+
+def domain_rows(domain: Domain, scale: FloatArray) -> Layer | None:
+    """Return the rows of a polyhedron as a level of units, which are positive inside."""
+    if not isinstance(domain, Polyhedron):
+        return None
+    return rows_layer(rationals(np.concatenate([-domain.A * scale, domain.b[:, None]], axis=1)))
+
+
+def starting_complex(domain: Domain, scale: FloatArray, width: int) -> Complex:
+    """Return the complex of a domain in the plane; a polyhedron's rows have still to cut it.
+
+    Parameters
+    ----------
+    scale : array (inputs,)
+        The coordinates are ``x / scale``.
+    width : int
+        Number of units that will cut it.
+    """
+    if len(scale) == 1:
+        points, edges, faces = _strip(domain, scale)
+    elif isinstance(domain, Box):
+        lower, upper = (side / scale for side in domain.bounds(2))
+        left, right = lower[0], upper[0]
+        corners = [[left, lower[1]], [right, lower[1]], [right, upper[1]], [left, upper[1]]]
+        points = np.column_stack([corners, np.ones(4)])
+        edges, faces = np.array([[0, 1], [1, 2], [2, 3], [3, 0]]), [[0, 1, 2, 3]]
+    else:
+        points = np.concatenate([[CENTRE], FAN])
+        edges = np.array([[0, 1], [0, 2], [0, 3], [1, 2], [2, 3], [3, 1]])
+        faces = [[0, 1, 3], [1, 2, 4], [2, 0, 5]]
+    return Complex(
+        Vertices.given(points),
+        edges,
+        np.zeros((len(edges), width), dtype=np.int8),
+        np.concatenate(faces).astype(np.intp),
+        np.repeat(np.arange(len(faces)), [len(face) for face in faces]),
+        np.zeros((len(faces), width), dtype=np.int8),
+    )
+
+
+def _strip(domain: Domain, scale: FloatArray) -> tuple[FloatArray, IndexArray, list[list[int]]]:
+    """Return a line as a strip of the plane: kinks become edges across it."""
+    if isinstance(domain, Everywhere):
+        points = [[CENTRE[0], 0, 1], [CENTRE[0], 1, 1], [1, 0, 0], [-1, 0, 0]]
+        edges = [[0, 1], [0, 2], [1, 2], [0, 3], [1, 3]]
+        return np.array(points, dtype=float), np.array(edges), [[0, 1, 2], [0, 3, 4]]
+    assert isinstance(domain, Box)  # the others are not walked
+    lower, upper = (float(side[0] / scale[0]) for side in domain.bounds(1))
+    points = [[lower, 0, 1], [upper, 0, 1], [upper, 1, 1], [lower, 1, 1]]
+    return np.array(points), np.array([[0, 1], [1, 2], [2, 3], [3, 0]]), [[0, 1, 2, 3]]
+
+
+def keep_inside(cells: Complex, rows: int) -> Complex:
+    """Drop the faces where one of the first so many units, a row of the domain, is negative."""
+    inside: BoolArray = np.all(cells.face_signs[:, :rows] >= 0, axis=1)
+    number = np.cumsum(inside) - 1
+    kept = inside[cells.at_face]
+    used, at_edge = np.unique(cells.at_edge[kept], return_inverse=True)
+    return Complex(
+        cells.vertices,
+        cells.edges[used],
+        cells.edge_signs[used],
+        at_edge,
+        number[cells.at_face[kept]],
+        cells.face_signs[inside],
+    )

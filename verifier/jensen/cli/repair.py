@@ -1,0 +1,101 @@
+"""``jensen repair``: the nearest convex network with the same hidden layers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from jensen.cli import common
+from jensen.cli.common import checked_time_limit, chosen_domain, stderr_console, stdout_console
+from jensen.domains.domain import Everywhere
+from jensen.loaders import WRITABLE, load, save
+from jensen.outputs import check_output
+from jensen.prover.verdict import Status
+from jensen.repairs.nearest import Repair, repair
+from jensen.repairs.program import Norm
+from jensen.repairs.row_search import RepairProgress
+from jensen.text import printable
+
+CODES = {Status.CONVEX: 0, Status.NONCONVEX: 1, Status.UNKNOWN: 3}
+
+
+@click.command("repair")
+@click.argument("model")
+@click.option(
+    "-o",
+    "--to",
+    "target",
+    required=True,
+    metavar="FIXED",
+    help="Where to write the repaired network: a .onnx or .npz file.",
+)
+@common.domain_options
+@click.option(
+    "--norm",
+    type=click.Choice([str(norm) for norm in Norm]),
+    default=str(Norm.L2),
+    show_default=True,
+    help="Of the change of the output weights, which is made as small as possible.",
+)
+@click.option("--output", type=int, metavar="K", help="Which output, where there are several.")
+@click.option("--concave", is_flag=True, help="Make it concave.")
+@click.option("--time-limit", type=float, metavar="SECONDS", help="Give up after so long.")
+@click.option("--seed", type=int, default=0, help="Of the kinks that are looked at first.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(
+    model: str,
+    *,
+    target: str,
+    norm: str,
+    output: int | None,
+    concave: bool,
+    time_limit: float | None,
+    seed: int,
+    as_json: bool,
+    **settings: Any,
+) -> int:
+    """Change the output weights of a network as little as possible, so that it is convex.
+
+    The hidden layers stay. The repaired network is proved convex on the domain, and the
+    change is shown to be close to the smallest one that does it; FIXED is written only then.
+
+    Exit code 0: repaired; 3: given up, nothing was written.
+    """
+    domain = chosen_domain(settings) or Everywhere()
+    checked_time_limit(time_limit)
+    check_output(target, endings=WRITABLE, inputs=common.files_read(model, settings))
+    network = load(model)
+    text = f"{printable(model)} on {domain}"
+    with stderr_console().status(text) as status:
+
+        def progress(state: RepairProgress) -> None:
+            status.update(f"{text}: round {state.rounds}, {state.rows} rows, {state.seconds:.0f} s")
+
+        found = repair(
+            network,
+            domain,
+            norm=norm,
+            output=output,
+            concave=concave,
+            time_limit=time_limit,
+            progress=progress,
+            seed=seed,
+        )
+    if found.verdict.status is Status.CONVEX:
+        save(found.network, target)
+    if as_json:
+        click.echo(common.to_json({"model": printable(model), **found.to_json()}))
+    else:
+        _show(found, target)
+    return CODES[found.verdict.status]
+
+
+def _show(found: Repair, target: str) -> None:
+    console = stdout_console()
+    console.print(found.summary, style="bold", soft_wrap=True)
+    if found.verdict.status is Status.CONVEX:
+        console.print(f"  written to {printable(target)}", soft_wrap=True)
+    seconds = ", ".join(f"{stage} {spent:.2f} s" for stage, spent in found.times.items())
+    counts = f"{found.rounds} rounds of the prover, {found.rows} rows"
+    console.print(f"  {counts}; {seconds}", style="dim")

@@ -1,0 +1,372 @@
+"""Train a module until it is proved convex."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from jensen.domains.domain import Domain
+from jensen.errors import OptionError, TrainingError
+from jensen.learning.guard import ConvexityGuard
+from jensen.network.relu_network import ReluNetwork
+from jensen.prover.verdict import Status, Verdict
+from jensen.violation.worst_jump import JumpViolation, worst_jump
+
+Loss = Callable[[nn.Module], torch.Tensor]
+Optimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+
+LEARNING_RATE = 3e-3
+LAST_RATE = 0.1  # of the learning rate: at the end of the first stretch, and in all rounds
+LAST_SHARE = 0.2  # of a time limit that is kept for the last verification
+SEARCH = 8192  # kinks that are sampled before the prover is asked
+JUMP_SECONDS = 10.0  # for the worst jump of a module that was not proved convex
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long to train, and when to verify; see :func:`make_convex`."""
+
+    weight: float = 3.0
+    samples: int = 256
+    steps: int = 2500
+    round_steps: int = 400
+    rounds: int = 50
+    further_rounds: int = 0
+    time_limit: float | None = None
+    verify_seconds: float | None = 60.0
+    certificate: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("samples", "steps", "round_steps", "rounds"):
+            if getattr(self, name) < 1:
+                raise OptionError(f"{name} {getattr(self, name)}: at least 1 is needed")
+        for name in ("time_limit", "verify_seconds"):
+            seconds = getattr(self, name)
+            if seconds is not None and not seconds > 0:
+                raise OptionError(f"{name} {seconds}: seconds > 0 are needed")
+        if not 0 <= self.weight < math.inf:
+            raise OptionError(f"weight {self.weight}: a finite number >= 0 is needed")
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one stretch of training ended with.
+
+    Attributes
+    ----------
+    steps : int
+        Steps so far.
+    loss, penalty : float
+        Means over the last tenth of the stretch, the penalty without its weight.
+    smallest_jump : float
+        The smallest J of the kinks that were sampled then, in floating point.
+    status : Status or None
+        Of the verification; None where the sampled kinks already bent down.
+    seconds : float
+        Since the beginning.
+    remembered : int
+        Refuting points that the penalty draws from.
+    """
+
+    steps: int
+    loss: float
+    penalty: float
+    smallest_jump: float
+    status: Status | None
+    seconds: float
+    remembered: int
+
+
+@dataclass(frozen=True, eq=False)
+class ConvexTraining:
+    """The outcome of :func:`make_convex`.
+
+    Attributes
+    ----------
+    network : ReluNetwork
+        The certified snapshot; the module as it ended where there is none.
+    module : torch.nn.Module
+        The module with the weights of ``network``.
+    verdict : Verdict
+        Of ``network``.
+    history : tuple of Round
+    worst_jump : JumpViolation or None
+        How far a network without proof is from convex: bounds of its worst gradient jump.
+    """
+
+    network: ReluNetwork
+    module: nn.Module
+    verdict: Verdict
+    history: tuple[Round, ...]
+    worst_jump: JumpViolation | None = None
+
+    @property
+    def certified(self) -> bool:
+        """Whether the network was proved convex."""
+        return self.verdict.status is Status.CONVEX
+
+    @property
+    def certificate(self) -> Any:
+        """The certificate, where one was asked for and the network was proved convex."""
+        return self.verdict.certificate
+
+    @property
+    def summary(self) -> str:
+        """What was reached, in one sentence."""
+        last = self.history[-1]
+        spent = f"after {last.steps} steps and {last.seconds:.0f} s"
+        if self.certified:
+            return f"{self.verdict.summary}, proved {spent}"
+        gap = ""
+        if self.worst_jump is not None:
+            worst = self.worst_jump
+            gap = f"; its gradient falls by {worst.lower:.3g} to {worst.upper:.3g} at worst"
+        return f"not certified {spent}: {self.verdict.summary}{gap}"
+
+
+def make_convex(
+    module: nn.Module,
+    loss: Loss,
+    domain: Domain,
+    *,
+    output: int | None = None,
+    concave: bool = False,
+    inputs: Sequence[int] | None = None,
+    input_shape: Any = None,
+    margin: float = 1e-2,
+    optimizer: Optimizer | None = None,
+    in_place: bool = False,
+    progress: Callable[[Round], None] | None = None,
+    seed: int = 0,
+    **plan: Any,
+) -> ConvexTraining:
+    """Train a module under a penalty on kinks that bend down, and verify it, until proved.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Whatever :func:`jensen.from_torch` takes.
+    loss : callable
+        Takes the module and returns a scalar tensor; called once per step, it may draw a
+        new batch each time.
+    domain : Box, Polyhedron or Everywhere
+    output, concave, inputs, input_shape, margin, seed
+        See :class:`~jensen.learning.guard.ConvexityGuard`.
+    optimizer : callable, optional
+        Makes an optimizer of the parameters. Default: Adam, its rate decaying to a tenth.
+    in_place : bool
+        Train the module itself, not a copy.
+    progress : callable, optional
+        Called with each :class:`Round`.
+    **plan
+        ``weight`` of the penalty (3.0; reached half-way through the first stretch),
+        ``samples`` kinks per step (256), ``steps`` before the first verification (2500),
+        ``round_steps`` between two (400), ``rounds`` at most (50), ``further_rounds`` after the
+        first proof for a better fit, of which the best certified one is kept (0),
+        ``time_limit`` in seconds for everything (none), ``verify_seconds`` for one
+        verification (60), ``certificate`` to write one (False).
+
+    Returns
+    -------
+    ConvexTraining
+        ``.certified`` says whether it was proved; nothing is claimed where it was not.
+
+    Raises
+    ------
+    TrainingError
+        If the loss is not finite or has no gradient in the module's parameters.
+    OptionError
+        For an option unknown or out of range.
+    JensenError
+        What :class:`~jensen.learning.guard.ConvexityGuard` raises for a module or a domain.
+    """
+    try:
+        chosen = Plan(**plan)
+    except TypeError:
+        names = list(Plan.__dataclass_fields__)
+        unknown = ", ".join(sorted(set(plan) - set(names)))
+        raise OptionError(f"unknown option {unknown}: there are {', '.join(names)}") from None
+    guard = ConvexityGuard(
+        module if in_place else copy.deepcopy(module),
+        domain,
+        output=output,
+        margin=margin,
+        concave=concave,
+        inputs=inputs,
+        input_shape=input_shape,
+        seed=seed,
+    )
+    return _Run(guard, loss, chosen, optimizer, progress).all_rounds()
+
+
+@dataclass(frozen=True, eq=False)
+class _Snapshot:
+    """A module as it was when it was verified."""
+
+    loss: float
+    verdict: Verdict
+    network: ReluNetwork
+    state: dict[str, Any]
+
+
+class _Run:
+    """A training and its state."""
+
+    def __init__(
+        self,
+        guard: ConvexityGuard,
+        loss: Loss,
+        plan: Plan,
+        optimizer: Optimizer | None,
+        progress: Callable[[Round], None] | None,
+    ) -> None:
+        self._guard, self._loss, self._plan = guard, loss, plan
+        self._module, self._progress = guard.module, progress
+        self._parameters = [p for p in self._module.parameters() if p.requires_grad]
+        if not self._parameters:
+            raise TrainingError(f"{type(self._module).__name__} has no parameter to train")
+        self._decays = optimizer is None
+        make = optimizer or (lambda tensors: torch.optim.Adam(tensors, lr=LEARNING_RATE))
+        self._optimizer = make(self._parameters)
+        self._began = time.monotonic()
+        self._steps = 0
+        self._history: list[Round] = []
+        self._best: _Snapshot | None = None
+
+    def all_rounds(self) -> ConvexTraining:
+        """Train and verify by turns; return the best that was certified, or the last."""
+        snapshot = None
+        proofs = 0
+        for number in range(self._plan.rounds):
+            snapshot = self._round(first=not number, last=number == self._plan.rounds - 1)
+            proofs += self._best is not None
+            if proofs > self._plan.further_rounds or self._is_last():
+                break
+        if self._best is not None:
+            snapshot = self._best
+            self._module.load_state_dict(snapshot.state)
+        assert snapshot is not None  # the last round always verifies
+        convex = snapshot.verdict.status is Status.CONVEX
+        distance = None if convex else self._distance(snapshot.network)
+        return ConvexTraining(
+            snapshot.network, self._module, snapshot.verdict, tuple(self._history), distance
+        )
+
+    def _round(self, *, first: bool, last: bool) -> _Snapshot | None:
+        """Train a stretch, look for kinks that bend down, and verify if none is found."""
+        loss, penalty = self._stretch(first=first)
+        jump = self._guard.search(SEARCH)
+        snapshot = None
+        if jump >= 0 or last or self._is_last():
+            snapshot = self._verified(loss)
+        self._history.append(
+            Round(
+                self._steps,
+                loss,
+                penalty,
+                jump,
+                None if snapshot is None else snapshot.verdict.status,
+                time.monotonic() - self._began,
+                self._guard.remembered,
+            )
+        )
+        if self._progress is not None:
+            self._progress(self._history[-1])
+        return snapshot
+
+    def _verified(self, loss: float) -> _Snapshot:
+        network = self._guard.network()
+        seconds = min(max(self._left(), 1.0), self._plan.verify_seconds or math.inf)
+        verdict = self._guard.verify(
+            network=network,
+            certificate=self._plan.certificate,
+            time_limit=seconds if math.isfinite(seconds) else None,
+        )
+        state = copy.deepcopy(self._module.state_dict())
+        snapshot = _Snapshot(loss, verdict, network, state)
+        convex = verdict.status is Status.CONVEX
+        if convex and (self._best is None or loss < self._best.loss):
+            self._best = snapshot
+        return snapshot
+
+    # ------------------------------------------------------------------------- training
+
+    def _stretch(self, *, first: bool) -> tuple[float, float]:
+        """Train; return the means of loss and penalty over the last tenth."""
+        steps = self._plan.steps if first else self._plan.round_steps
+        tail: list[tuple[float, float]] = []
+        for step in range(steps):
+            done = step / steps
+            if self._decays:
+                decay = LAST_RATE**done if first else LAST_RATE
+                for group in self._optimizer.param_groups:
+                    group["lr"] = LEARNING_RATE * decay
+            ramp = min(1.0, 2 * done) if first else 1.0
+            found = self._step(self._plan.weight * ramp)
+            if done < 0.9:
+                tail.clear()
+            tail.append(found)
+            if self._is_last():
+                break
+        losses, penalties = zip(*tail, strict=True)
+        return sum(losses) / len(tail), sum(penalties) / len(tail)
+
+    def _step(self, weight: float) -> tuple[float, float]:
+        loss = self._checked(self._loss(self._module))
+        penalty = self._guard.penalty(samples=self._plan.samples)
+        self._optimizer.zero_grad()
+        (loss + weight * penalty).backward()
+        self._optimizer.step()
+        self._steps += 1
+        return loss.item(), penalty.item()
+
+    def _checked(self, loss: Any) -> torch.Tensor:
+        if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
+            raise TrainingError("the loss is no scalar tensor: return one from loss(module)")
+        if not math.isfinite(loss.item()):
+            raise TrainingError(
+                f"the loss is {loss.item()} at step {self._steps + 1}: lower the learning rate, "
+                "or look at the data"
+            )
+        if not self._steps and not self._reaches_parameters(loss):
+            raise TrainingError(
+                "the loss has no gradient in the parameters: compute it from the module that "
+                "loss(module) is given"
+            )
+        return loss
+
+    def _reaches_parameters(self, loss: torch.Tensor) -> bool:
+        if not loss.requires_grad:
+            return False
+        slopes = torch.autograd.grad(loss, self._parameters, retain_graph=True, allow_unused=True)
+        return any(slope is not None for slope in slopes)
+
+    # ----------------------------------------------------------------------------- time
+
+    def _left(self) -> float:
+        """Return the seconds left, infinite without a limit."""
+        if self._plan.time_limit is None:
+            return math.inf
+        return self._began + self._plan.time_limit - time.monotonic()
+
+    def _is_last(self) -> bool:
+        """Whether what is left of the time is needed for the last verification."""
+        return self._left() < LAST_SHARE * (self._plan.time_limit or 0.0)
+
+    def _distance(self, network: ReluNetwork) -> JumpViolation | None:
+        """Bound the worst jump; None for questions that it does not answer."""
+        guard = self._guard
+        if guard.inputs is not None or (guard.output is None and network.output_size > 1):
+            return None
+        output = guard.output or 0
+        asked = network.select_output(output)
+        return worst_jump(
+            asked.negated() if guard.concave else asked, guard.domain, time_limit=JUMP_SECONDS
+        )

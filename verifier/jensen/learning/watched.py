@@ -1,0 +1,213 @@
+"""A PyTorch module as a function of points of a cone, with all its kinks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import torch
+from torch import nn
+
+from jensen.errors import OptionError, UnsupportedOperatorError
+from jensen.learning.kinks import KinkRecorder, Purpose, in_evaluation
+
+FROZEN_REACH = 8.0  # how far from its point a frozen module must still be affine
+FROZEN_ERROR = 1e-3  # relative; rounding in float32 stays below
+
+
+class WatchedModule:
+    """A module in evaluation mode, and where it kinks.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    shapes : sequence of tuple of int
+        Shape of one sample per input of ``forward``.
+
+    Raises
+    ------
+    UnsupportedOperatorError
+        If it bends in an operation that is not known, or mixes the samples of a batch.
+    """
+
+    def __init__(self, module: nn.Module, shapes: Sequence[tuple[int, ...]]) -> None:
+        self.module = module
+        self._shapes = [tuple(shape) for shape in shapes]
+        self.inputs = sum(prod(shape) for shape in self._shapes)
+        tensors = [*module.parameters(), *module.buffers()]
+        self._first = next(iter(tensors), None)
+        floating = [t for t in tensors if t.is_floating_point()]
+        self.dtype = floating[0].dtype if floating else torch.float32
+        self._depends: list[bool] = []
+        self._batch: list[int] = []
+        self._calibrate()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the module's weights are."""
+        return torch.device("cpu") if self._first is None else self._first.device
+
+    def pre_activations(self, points: torch.Tensor) -> torch.Tensor:
+        """Return ``t z(x / t)`` of every kink at points ``(x, t)`` of the cone.
+
+        Parameters
+        ----------
+        points : tensor (n, inputs + 1)
+
+        Returns
+        -------
+        tensor (n, kinks)
+        """
+        with torch.no_grad():
+            run = KinkRecorder(Purpose.VALUES, self._depends)
+            self._run(run, points)
+            return self._rows([kink.z for kink in run.kinks], len(points)) * points[:, -1:]
+
+    def jumps(
+        self, points: torch.Tensor, outputs: torch.Tensor, *, differentiable: bool = True
+    ) -> torch.Tensor:
+        """Return J of every kink under the pattern at each point ``(x, t)``.
+
+        Parameters
+        ----------
+        points : tensor (n, inputs + 1)
+        outputs : integer tensor (n,)
+            Which output each point asks about.
+        differentiable : bool
+            Whether the weights' gradients will be wanted.
+
+        Returns
+        -------
+        tensor (n, kinks)
+            The change of the output's slope per unit of the kink's pre-activation.
+        """
+        run = KinkRecorder(Purpose.JUMPS, self._depends)
+        with torch.enable_grad():
+            values = self._run(run, points).gather(1, outputs[:, None]).sum()
+            probes = [kink.probe for kink in run.kinks]
+            slopes = torch.autograd.grad(
+                values, probes, create_graph=differentiable, allow_unused=True
+            )
+            return self._rows(
+                [
+                    torch.zeros_like(kink.z) if slope is None else slope * kink.factor
+                    for kink, slope in zip(run.kinks, slopes, strict=True)
+                ],
+                len(points),
+            )
+
+    # -------------------------------------------------------------------------- running
+
+    def _run(self, run: KinkRecorder, points: torch.Tensor) -> torch.Tensor:
+        """Run the module at ``x / t``; return (n, outputs)."""
+        x = points[:, :-1] / points[:, -1:]
+        parts = x.split([prod(shape) for shape in self._shapes], dim=1)
+        given = [part.reshape(-1, *shape) for part, shape in zip(parts, self._shapes, strict=True)]
+        with in_evaluation(self.module), run:
+            result = self.module(*given)
+        return _flat(result, len(points))
+
+    def _rows(self, tensors: Sequence[torch.Tensor], count: int) -> torch.Tensor:
+        """Put tensors of all kinks side by side: (n, kinks)."""
+        rows = [
+            tensor.movedim(batch, 0).reshape(count, -1)
+            for tensor, batch in zip(tensors, self._batch, strict=True)
+        ]
+        if not rows:
+            return torch.zeros(count, 0, dtype=self.dtype, device=self.device)
+        return torch.cat(rows, dim=1)
+
+    # ---------------------------------------------------------------------- calibration
+
+    def _calibrate(self) -> None:
+        """Find out which operations see the input, and which dimension is the batch."""
+        frozen = [p for p in self.module.parameters() if p.requires_grad]
+        try:
+            for parameter in frozen:
+                parameter.requires_grad_(False)
+            runs = [self._first_run(count) for count in (3, 5)]
+            self._depends = runs[0].found
+            self._batch = [
+                _batch_dimension(a.z, b.z)
+                for a, b in zip(runs[0].kinks, runs[1].kinks, strict=True)
+            ]
+            self._check_frozen()
+        finally:
+            for parameter in frozen:
+                parameter.requires_grad_(True)
+
+    def _points(self, count: int) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(count)
+        x = torch.randn(count, self.inputs, generator=generator, dtype=torch.float64)
+        points = torch.cat([x, torch.ones(count, 1, dtype=torch.float64)], dim=1)
+        return points.to(self.device, self.dtype)
+
+    def _first_run(self, count: int) -> KinkRecorder:
+        run = KinkRecorder(Purpose.VALUES)
+        with torch.enable_grad():
+            self._run(run, self._points(count).requires_grad_(True))
+        return run
+
+    def _check_frozen(self) -> None:
+        """Under a fixed pattern the module must be affine, or it bends where nobody looks."""
+        points = self._points(5)
+        run = KinkRecorder(Purpose.VALUES, self._depends)
+        with torch.no_grad():
+            self._run(run, points)
+            masks = [(kink.z > 0).to(kink.z) for kink in run.kinks]
+            step = FROZEN_REACH * self._points(5).flip(0)
+            step[:, -1] = 0
+            values = [
+                self._run(KinkRecorder(Purpose.FROZEN, self._depends, masks), points + k * step)
+                for k in (-1, 0, 1)
+            ]
+        bend = (values[0] + values[2] - 2 * values[1]).abs()
+        size = sum(v.abs() for v in values)
+        if not bool((bend <= FROZEN_ERROR * size + 1e-6).all()):
+            raise UnsupportedOperatorError(
+                f"{type(self.module).__name__} bends in an operation whose kinks are not known "
+                "here: write it with relu, abs, max, min, clamp or their modules"
+            )
+
+
+def _batch_dimension(few: torch.Tensor, more: torch.Tensor) -> int:
+    """Return the dimension that grew from 3 to 5 with the number of samples."""
+    grew = [d for d, (a, b) in enumerate(zip(few.shape, more.shape, strict=False)) if a != b]
+    if few.dim() == more.dim() and len(grew) == 1 and few.shape[grew[0]] == 3:
+        return grew[0]
+    raise UnsupportedOperatorError(
+        f"a kink of shape {tuple(few.shape)} for 3 samples: every operation must keep the "
+        "batch as a dimension of its own"
+    )
+
+
+def _flat(result: Any, count: int) -> torch.Tensor:
+    """Join the outputs of a module, as from_torch does: (n, outputs)."""
+    if isinstance(result, torch.Tensor):
+        if not result.dim() or result.shape[0] != count:
+            raise UnsupportedOperatorError(
+                f"an output of shape {tuple(result.shape)} for {count} samples: the batch must "
+                "be the first dimension"
+            )
+        return result.reshape(count, -1)
+    if isinstance(result, dict):
+        result = list(result.values())
+    if isinstance(result, list | tuple):
+        return torch.cat([_flat(part, count) for part in result], dim=1)
+    raise UnsupportedOperatorError(f"the module returns a {type(result).__name__}, not tensors")
+
+
+def input_shapes(module: nn.Module, dimension: int | None, given: Any) -> list[tuple[int, ...]]:
+    """Return the shape of one sample per input: as given, or guessed from domain and layers."""
+    if given is not None:
+        listed = [given] if isinstance(given, int) else list(given)
+        if all(isinstance(size, int) for size in listed):
+            listed = [listed]
+        return [(shape,) if isinstance(shape, int) else tuple(shape) for shape in listed]
+    if dimension is not None:
+        return [(dimension,)]
+    first = next((m for m in module.modules() if isinstance(m, nn.Linear)), None)
+    if first is None:
+        raise OptionError("input_shape: the sizes of one sample are needed, such as (3, 32, 32)")
+    return [(first.in_features,)]

@@ -1,0 +1,256 @@
+"""Few inputs: look at every kink everywhere, along the edges of the complex.
+
+In the plane a kink is a line or a polyline, cut into edges by the others; J of the unit that
+bends is a constant on each. All edges are found and looked at in one pass per level
+(:mod:`jensen.cells`), so that the sign of every jump is known. The last level need not be cut
+into cells: only where its units change sign on the other kinks matters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jensen.cells.complex import ExactVertices, TooDegenerateError
+from jensen.cells.facets import ExactFacets
+from jensen.cells.jumps import carry, rounding_of, to_output
+from jensen.cells.layers import layers_of_network
+from jensen.cells.start import (
+    coordinate_scale,
+    domain_rows,
+    is_flat,
+    keep_inside,
+    starting_complex,
+)
+from jensen.cells.subdivide import Subdivision
+from jensen.domains.domain import Domain, Polyhedron
+from jensen.network.relu_network import FloatArray, ReluNetwork
+from jensen.prover.across import PairFinder
+from jensen.prover.last_level import jumps_on_parts
+from jensen.prover.options import Engine
+from jensen.prover.outcome import Outcome, refuted_by
+from jensen.prover.question import Question
+from jensen.prover.verdict import Counterexample, GroupEvidence, Reason, Status
+from jensen_encodings.deadline import NEVER, Deadline
+
+BoolArray = NDArray[np.bool_]
+
+EXACT_LIMIT = 4000  # exact evaluations before the walk gives up
+SIZE_LIMIT = 2e8  # signs held at a time (edges times units)
+CHUNK = 1 << 22  # numbers in a table of patterns at a time
+TRIES = 8  # edges that bend down that are crossed
+
+
+@dataclass(frozen=True, eq=False)
+class Walked:
+    """What the walk found out.
+
+    Attributes
+    ----------
+    proved : bool
+        J >= 0 on every edge: the network is convex on the domain.
+    pair : Counterexample or None
+    """
+
+    proved: bool
+    pair: Counterexample | None = None
+
+
+def walk_few_inputs(question: Question) -> Outcome | None:
+    """Decide networks of one or two inputs; None where that is not asked for or did not do."""
+    options, network = question.options, question.network
+    if options.engine is not Engine.AUTO or options.inputs is not None or options.tolerance:
+        return None
+    if not can_walk(network, question.domain):
+        return None
+    signs = question.prepared.signs
+    closed = {name: low >= 0 for name, (low, _) in signs.items()}
+    with question.prepared.watch.stage("walk"):
+        walked = walk_kinks(network, question.domain, closed, question.deadline)
+    if walked is None:
+        return None
+    if walked.pair is not None:
+        return refuted_by(walked.pair)
+    if options.certificate:
+        return None  # the trees prove it once more, in steps that the checker can follow
+    evidence = [
+        GroupEvidence(((block.name, i),), Reason.SIGN, jump_lower_bound=float(low))
+        if low >= 0
+        else GroupEvidence(((block.name, i),), Reason.WALK)
+        for block in network.hidden
+        if block.is_relu
+        for i, low in enumerate(signs[block.name][0])
+    ]
+    return Outcome(Status.CONVEX, tuple(evidence))
+
+
+def can_walk(network: ReluNetwork, domain: Domain) -> bool:
+    """Whether a network and a domain are of the kind that is walked."""
+    inputs = network.input_size
+    if inputs > 2 or is_flat(domain, inputs):
+        return False
+    return not (inputs == 1 and isinstance(domain, Polyhedron))
+
+
+def walk_kinks(
+    network: ReluNetwork,
+    domain: Domain,
+    closed: Mapping[str, BoolArray],
+    deadline: Deadline = NEVER,
+) -> Walked | None:
+    """Decide convexity in one or two inputs; None if it was too degenerate or too large.
+
+    Parameters
+    ----------
+    network : ReluNetwork
+        With one output.
+    domain : Domain
+        With an interior, as far as it is a box.
+    closed : mapping from block name to bool array (size,)
+        Neurons whose J is known to be >= 0 under every pattern.
+    deadline : Deadline
+    """
+    try:
+        return _Walk(network, domain, closed, deadline).run()
+    except TooDegenerateError:
+        return None
+
+
+class _Walk:
+    """One network on one domain."""
+
+    def __init__(
+        self,
+        network: ReluNetwork,
+        domain: Domain,
+        closed: Mapping[str, BoolArray],
+        deadline: Deadline,
+    ) -> None:
+        self._domain = domain
+        self._deadline = deadline
+        self._scale = coordinate_scale(network, domain)
+        rows = domain_rows(domain, self._scale)
+        self._first = 0 if rows is None else 1
+        self._layers = layers_of_network(network, self._scale, rows)
+        self._pairs = PairFinder(network, domain, self._layers, self._scale, self._first)
+        parts = [closed[block.name] | (not block.is_relu) for block in network.hidden]
+        if rows is not None:
+            parts.insert(0, np.ones(rows.size, dtype=bool))
+        self._closed = np.concatenate(parts) if parts else np.empty(0, dtype=bool)
+
+    def run(self) -> Walked | None:
+        """Look at edges without the last level's cells, and if that does not do with them."""
+        if not self._layers.usable or len(self._layers.hidden) <= self._first:
+            return None
+        return self._quickly() or self._completely()
+
+    def _quickly(self) -> Walked | None:
+        layers = self._layers
+        last = layers.hidden[-1]
+        weights = np.zeros(layers.layers[last].size)
+        for read in layers.layers[-1].reads:
+            if read.level == last:
+                weights = read.on[0]
+        bending = np.flatnonzero((weights < 0) & layers.layers[last].kink)
+        division = self._start()
+        for level in range(last):
+            # where no kink of the last level bends down, those that need no look are left out
+            wanted = None
+            if level == last - 1 and level >= self._first and not len(bending):
+                wanted = ~self._closed[layers.span(level)]
+            if not self._cut(division, level, wanted):
+                return None
+        division.evaluate(last)
+        if len(bending):
+            signs = division.cells.vertices.signs[last]
+            if not signs[:, bending].all():
+                return None
+            pair = self._pairs.last_kink(division, last, bending)
+            if pair is not None:
+                return Walked(proved=False, pair=pair)
+            edges = division.cells.edges
+            if (signs[edges[:, 0]][:, bending] != signs[edges[:, 1]][:, bending]).any():
+                return None
+        return self._edges_to_last(division, last, weights)
+
+    def _start(self) -> Subdivision:
+        cells = starting_complex(self._domain, self._scale, self._layers.width)
+        exact = ExactVertices(self._layers, cells.vertices, EXACT_LIMIT)
+        return Subdivision(self._layers, cells, exact)
+
+    def _cut(self, division: Subdivision, level: int, wanted: BoolArray | None = None) -> bool:
+        """Cut by a level; False if time or memory is up, or nothing is left of the domain."""
+        if self._deadline.over() or division.cells.edge_signs.size > SIZE_LIMIT:
+            return False
+        division.evaluate(level)
+        division.split(level, wanted)
+        division.forget(level)
+        if level < self._first:
+            division.cells = keep_inside(division.cells, self._layers.layers[level].size)
+        return wanted is not None or len(division.cells.face_signs) > 0
+
+    def _edges_to_last(
+        self, division: Subdivision, last: int, weights: FloatArray
+    ) -> Walked | None:
+        """Look at J on every part of the edges between the kinks of the last level."""
+        cells, layers = division.cells, self._layers
+        zero = cells.edge_signs[:, : layers.span(last).start] == 0
+        # what lies at infinity is no facet
+        zero[cells.vertices.infinite[cells.edges].all(axis=1)] = False
+        edges, column = np.nonzero(zero & ~self._closed[: zero.shape[1]])
+        if not len(edges):
+            return Walked(proved=True)
+        if (np.count_nonzero(zero, axis=1) > 1).any():
+            return None
+        level, unit = layers.unit_of(column)
+        step = max(1, CHUNK // layers.width)
+        bad: list[tuple[float, int, float]] = []
+        for first in range(0, len(edges), step):
+            part = slice(first, first + step)
+            found = jumps_on_parts(division, last, edges[part], (level[part], unit[part]), weights)
+            if found is None:
+                return None
+            falls = found.certain & (found.jump < -found.error)
+            if not (falls | (found.jump >= found.error)).all():
+                return None
+            weight = found.jump * (found.high - found.low)
+            middle = (found.low + found.high) / 2
+            bad += [
+                (weight[i], int(edges[part][found.edge[i]]), middle[i])
+                for i in np.flatnonzero(falls)
+            ]
+        for _, edge, share in sorted(bad)[:TRIES]:
+            pair = self._pairs.on_edge(division, edge, share)
+            if pair is not None:
+                return Walked(proved=False, pair=pair)
+        return None if bad else Walked(proved=True)
+
+    def _completely(self) -> Walked | None:
+        """Look at all edges of the whole complex; in rational arithmetic where need be."""
+        layers = self._layers
+        division = self._start()
+        if not all(self._cut(division, level) for level in layers.hidden):
+            return None
+        cells = division.cells
+        zero = cells.edge_signs == 0
+        inner = np.bincount(cells.at_edge, minlength=len(cells.edges)) == 2
+        asked = inner & (zero & ~self._closed).any(axis=1)
+        several = asked & (np.count_nonzero(zero, axis=1) > 1)
+        edges = np.flatnonzero(asked & ~several)
+        bends = layers.unit_of(np.argmax(zero[edges], axis=1))
+        carried = carry(layers, bends, cells.edge_signs[edges], layers.hidden[-1])
+        jump, size = to_output(layers, carried, bends, cells.edge_signs[edges])
+        error = rounding_of(layers) * size
+        facets = ExactFacets(division)
+        doubtful = [*edges[np.abs(jump) < error].tolist(), *np.flatnonzero(several).tolist()]
+        bad = edges[jump < -error].tolist() + [e for e in doubtful if facets.bends_down(e)]
+        for edge in bad:
+            pair = self._pairs.on_edge(division, edge, 0.5)
+            if pair is None:
+                pair = self._pairs.exactly(division, facets, edge)
+            if pair is not None:
+                return Walked(proved=False, pair=pair)
+        return None if bad else Walked(proved=True)

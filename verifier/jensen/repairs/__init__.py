@@ -1,0 +1,1 @@
+"""The nearest convex network with the same hidden layers (docs/repair.md)."""

@@ -1,0 +1,242 @@
+"""The nearest convex network with the same hidden layers."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from jensen.bounds.pre_activation import pre_activation_bounds
+from jensen.domains.domain import Box, Domain, Everywhere
+from jensen.domains.hull import bounding_box
+from jensen.errors import NetworkError, OptionError
+from jensen.network.relu_network import FloatArray, ReluNetwork
+from jensen.prover.verdict import Status, Verdict
+from jensen.repairs.features import Features
+from jensen.repairs.program import Norm, Objective
+from jensen.repairs.refit import Refit
+from jensen.repairs.row_search import RepairProgress, RowSearch
+from jensen.violation.magnitude import value_range
+
+EPSILON = 2.0**-50
+
+
+@dataclass(frozen=True, eq=False)
+class Repair:
+    """A network near a given one, and what is known about it.
+
+    Attributes
+    ----------
+    network : ReluNetwork
+        The hidden layers of the given network under new output weights.
+    verdict : Verdict
+        Of ``network``: convex unless time ran out.
+    norm : str
+        ``"l1"`` or ``"l2"``, of the change of the output weights; ``"rms"`` for a refit.
+    change : float
+        By how much the output weights changed; for a refit the root of the mean squared
+        error on the data.
+    lower, upper : float
+        The smallest change that makes it convex lies between them. ``upper`` is ``change``
+        where the network is proved convex, else infinite. ``lower`` holds in real
+        arithmetic; for a refit up to rounding.
+    relative_change : float
+        ``change`` over the norm of the weights that were there (of the data's spread).
+    sup_change : float
+        Proved bound of ``|new f - old f|`` on the domain; infinite on unbounded ones,
+        unless nothing changed.
+    rounds, rows : int
+        Questions to the prover; pairs of points that bind the weights.
+    times : mapping from stage to seconds
+    """
+
+    network: ReluNetwork
+    verdict: Verdict
+    norm: str
+    change: float
+    lower: float
+    upper: float
+    relative_change: float
+    sup_change: float
+    rounds: int
+    rows: int
+    times: dict[str, float]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON-ready record."""
+        return {
+            "status": str(self.verdict.status),
+            "summary": self.summary,
+            "norm": self.norm,
+            "change": self.change,
+            "lower": self.lower,
+            "upper": self.upper,
+            "relative_change": self.relative_change,
+            "sup_change": self.sup_change,
+            "rounds": self.rounds,
+            "rows": self.rows,
+            "times": dict(self.times),
+            "verdict": self.verdict.to_json(),
+        }
+
+    @property
+    def summary(self) -> str:
+        """What was reached, in one sentence."""
+        how = f"{self.norm} change {self.change:.4g} ({100 * self.relative_change:.3g} %)"
+        if self.verdict.status is not Status.CONVEX:
+            return f"not repaired: {self.verdict.summary}; no change below {self.lower:.4g} does it"
+        gap = 100 * (self.upper / self.lower - 1) if self.lower else 0.0
+        best = "nothing to do" if not self.upper else f"at most {gap:.2g} % above the least"
+        return f"{self.verdict.summary}; {how}, {best}; f moves by at most {self.sup_change:.4g}"
+
+
+def repair(
+    network: ReluNetwork,
+    domain: Domain | None = None,
+    *,
+    norm: str = "l2",
+    data: tuple[ArrayLike, ArrayLike] | None = None,
+    output: int | None = None,
+    concave: bool = False,
+    time_limit: float | None = None,
+    certificate: bool = False,
+    progress: Callable[[RepairProgress], None] | None = None,
+    seed: int = 0,
+) -> Repair:
+    """Return the nearest network with the same hidden layers that is convex, proved so.
+
+    With the hidden layers kept, every gradient jump is linear in the output weights, so
+    that the nearest convex network is the solution of a convex program with one row per
+    kink and pattern. Rows are added where sampled kinks, and then the prover, find the
+    network to bend down, until it is proved convex.
+
+    Parameters
+    ----------
+    network : ReluNetwork
+    domain : Box, Polyhedron or Everywhere
+        Default: ``Everywhere()``.
+    norm : {"l2", "l1"}
+        Of the change of the output weights.
+    data : (X, y), optional
+        Points (n, inputs) and values (n,): fit them best, by least squares over output
+        weights and bias, instead of staying near the old weights.
+    output : int, optional
+        Which output, where there are several; the result has that one only.
+    concave : bool
+        Concave instead of convex.
+    time_limit : float, optional
+        Seconds. What was not proved convex by then is returned with its verdict.
+    certificate : bool
+        Write the certificate of the repaired network.
+    progress : callable, optional
+        Gets a :class:`RepairProgress` after each round.
+    seed : int
+
+    Returns
+    -------
+    Repair
+
+    Raises
+    ------
+    NetworkError
+        If there are several outputs and none was picked.
+    OptionError
+        For options out of range, or data that does not fit.
+    DomainError
+        If the domain is empty or of the wrong dimension.
+
+    References
+    ----------
+    docs/repair.md.
+
+    Examples
+    --------
+    >>> net = ReluNetwork.from_layers([[[1.0], [-1.0]], [[2.0, -1.0]]], [[0, 1], [0]])
+    >>> fixed = repair(net, Box(-2, 2))
+    >>> fixed.verdict.status, round(fixed.change, 3)
+    (<Status.CONVEX: 'convex'>, 1.0)
+    """
+    if norm not in list(Norm):
+        raise OptionError(f"norm {norm!r}: supported are {', '.join(Norm)}")
+    domain = Everywhere() if domain is None else domain
+    domain.check(network.input_size)
+    if output is None and network.output_size > 1:
+        raise NetworkError(f"the network has {network.output_size} outputs: pick one by output=")
+    scalar = network.select_output(output or 0)
+    features = Features(scalar.negated() if concave else scalar)
+    fit = None if data is None else Refit(features, *data, sign=-1.0 if concave else 1.0)
+    objective = Objective(features.weights, None, Norm(norm)) if fit is None else fit.objective
+    search = RowSearch(
+        features,
+        domain,
+        objective,
+        concave=concave,
+        certificate=certificate,
+        time_limit=time_limit,
+        progress=progress,
+        seed=seed,
+    )
+    weights, verdict = search.run()
+    began = time.perf_counter()
+    size = _size(objective, fit)
+    change = size(weights)
+    lower = search.proved_change() if fit is None else size(search.unrounded())
+    convex = verdict.status is Status.CONVEX
+    moved = _sup_change(features, weights, domain)
+    whole = size(np.zeros_like(weights)) if fit is None else fit.spread
+    search.times["bounds"] = time.perf_counter() - began
+    return Repair(
+        network=search.network(weights),
+        verdict=verdict,
+        norm=norm if fit is None else "rms",
+        change=change,
+        lower=min(lower, change),
+        upper=change if convex else math.inf,
+        relative_change=change / whole if whole else 0.0,
+        sup_change=moved,
+        rounds=search.rounds,
+        rows=search.row_count,
+        times=search.times,
+    )
+
+
+def _size(objective: Objective, fit: Refit | None) -> Callable[[FloatArray], float]:
+    """Return how far output weights are from what was asked for, rounded up."""
+    if fit is not None:
+        return fit.error
+    order = 1 if objective.norm is Norm.L1 else 2
+
+    def size(weights: FloatArray) -> float:
+        moved = weights - objective.centre
+        rounding = 1 + 4 * len(moved) * np.finfo(float).eps
+        return float(np.linalg.norm(moved, order)) * rounding
+
+    return size
+
+
+def _sup_change(features: Features, weights: FloatArray, domain: Domain) -> float:
+    """Bound ``|new f - old f|`` on the domain, in real arithmetic."""
+    units = len(features.weights)
+    moved = weights[:units] - features.weights
+    bias = float(weights[units] - features.network.output.bias[0]) if len(weights) > units else 0.0
+    if not moved.any():
+        return abs(bias)
+    inputs = features.network.input_size
+    sides = domain.box_sides(inputs)
+    if sides is None and domain.has_rows:
+        sides = bounding_box(*domain.inequalities(inputs))
+    if sides is None:
+        return math.inf
+    box = Box(*sides)
+    network = features.combination(moved)
+    below, above = value_range(network, box).proved
+    # the change of a weight is rounded to a double: relatively by 2**-53 at most
+    reached = pre_activation_bounds(network, *box.bounds(network.input_size))
+    sizes = np.concatenate([np.abs(reached[b.name]).max(axis=0) for b in features.sources])
+    rounding = EPSILON * float(np.abs(moved) @ sizes)
+    return (max(abs(below), abs(above)) + abs(bias) + rounding) * (1 + EPSILON)

@@ -1,0 +1,217 @@
+"""The point of a cone ``{w : rows @ w >= 0}`` that is nearest to a given one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jensen.arithmetic.exact import root_to_double
+from jensen.errors import SolverError
+from jensen.network.relu_network import FloatArray
+from jensen_encodings.lp import LpSolver, LpStatus
+
+BoolArray = NDArray[np.bool_]
+
+THIN = 1e4  # distance from 0 at which every row has a slack of 1, if it is to count as room
+CLOSE = 1e-7  # rows this close to 0 may be the ones that stay 0
+MOST_ROWS = 600  # that a linear program tells apart
+STRICT = 1e-7  # slack that a row needs to count as strict
+ZERO = 1e-9  # entries of a null space that count as 0
+
+
+class Norm(StrEnum):
+    """How the change of the output weights is measured."""
+
+    L1 = "l1"
+    L2 = "l2"
+
+
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """Minimise ``|factor (w - centre)|``.
+
+    Attributes
+    ----------
+    centre : array (units,)
+    factor : array (units, units), upper triangular, or None for the identity
+    norm : Norm
+        The norm l1 goes with the identity only.
+    """
+
+    centre: FloatArray
+    factor: FloatArray | None = None
+    norm: Norm = Norm.L2
+
+    def nearest(self, rows: FloatArray, margin: float) -> tuple[FloatArray, FloatArray] | None:
+        """Return the best w with ``rows @ w >= margin``, and the rows' multipliers.
+
+        In the norm l2 a margin > 0 is met by a w that is the best one up to a few margins.
+
+        Returns
+        -------
+        (w, multipliers) or None
+            None if there is no such w, or none nearby. Both are hints, in floating point.
+        """
+        if not (rows @ self.centre < margin).any():
+            return self.centre.copy(), np.zeros(len(rows))
+        if self.norm is Norm.L1:
+            found = _least_sum(rows, margin - rows @ self.centre)
+            return None if found is None else (self.centre + found[0], found[1])
+        factor = np.eye(len(self.centre)) if self.factor is None else self.factor
+        turned = np.asarray(np.linalg.solve(factor.T, rows.T).T, dtype=np.float64)
+        inside = _inner_point(turned) if margin else np.zeros(len(self.centre))
+        if inside is None:
+            return None
+        start = factor @ self.centre - margin * inside
+        point, multipliers = _projection(turned, start)
+        best = np.linalg.solve(factor, point + margin * inside)
+        return np.asarray(best, dtype=np.float64), multipliers
+
+    def restricted(self, free: BoolArray) -> Objective:
+        """Return the same objective where the other weights are 0, as one of the free ones."""
+        if self.factor is None:
+            return Objective(self.centre[free], None, self.norm)
+        basis, factor = np.linalg.qr(self.factor[:, free])
+        centre = np.linalg.solve(factor, basis.T @ (self.factor @ self.centre))
+        return Objective(centre, factor, self.norm)
+
+
+def nearest_with_margin(objective: Objective, rows: FloatArray, margin: float) -> FloatArray:
+    """Return the best w with ``rows @ w >= margin`` for rows that can be positive, else 0.
+
+    Rows that are 0 wherever all are ``>= 0`` leave no room for rounding; the weights that
+    they tie are set to 0, so that they hold exactly. With all weights 0 every row holds.
+    """
+    free = np.ones(rows.shape[1], dtype=bool)
+    while free.any():
+        bent = objective.restricted(free)
+        left = rows[(np.abs(rows[:, free]) > ZERO).any(axis=1)][:, free]
+        found = bent.nearest(left, margin)
+        if found is not None:
+            weights = np.zeros(len(free))
+            weights[free] = found[0]
+            return weights
+        free[np.flatnonzero(free)[_tied(bent, left)]] = False
+    return np.zeros(len(free))
+
+
+def _tied(objective: Objective, rows: FloatArray) -> BoolArray:
+    """Return which weights to set to 0 where the rows have no common interior."""
+    everything = np.ones(rows.shape[1], dtype=bool)
+    best = objective.nearest(rows, 0.0)
+    if best is None:
+        return everything
+    size = max(float(np.abs(best[0]).max()), 1e-300)
+    tight = rows[rows @ best[0] < CLOSE * size]
+    if len(tight) > MOST_ROWS:
+        return everything
+    tight = tight[~strict_rows(tight)]
+    zero = _zero_on_null_space(tight)
+    if not zero.any():
+        zero = np.asarray((np.abs(tight) > ZERO).any(axis=0), dtype=bool)
+    return zero if zero.any() else everything
+
+
+def _zero_on_null_space(rows: FloatArray) -> BoolArray:
+    """Return which coordinates are 0 wherever all rows are."""
+    _, values, basis = np.linalg.svd(rows)
+    rank = int((values > ZERO * max(values.max(initial=0.0), 1.0)).sum())
+    return np.asarray((np.abs(basis[rank:]) < ZERO).all(axis=0))
+
+
+def strict_rows(rows: FloatArray) -> BoolArray:
+    """Return which rows can be positive while none is negative."""
+    count, units = rows.shape
+    eye, none = np.eye(count), np.zeros((count, units))
+    A = np.vstack([np.hstack([-rows, eye]), np.hstack([none, eye]), np.hstack([none, -eye])])
+    b = np.concatenate([np.zeros(count), np.ones(count), np.zeros(count)])
+    c = np.concatenate([np.zeros(units), np.ones(count)])
+    result = LpSolver().maximise(c, A, b, np.zeros(len(b), dtype=bool))
+    if result.status is not LpStatus.OPTIMAL:
+        return np.zeros(count, dtype=bool)
+    return np.asarray(result.x[units:] > STRICT)
+
+
+def _projection(rows: FloatArray, start: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the nearest w with ``rows @ w >= 0``, as ``start + multipliers @ rows``.
+
+    References
+    ----------
+    Moreau 1962: what is left of a point's projection on a cone is its projection on the
+    polar cone, a non-negative least squares problem.
+    """
+    multipliers = _nonnegative(rows.T, -start)
+    return start + multipliers @ rows, multipliers
+
+
+def _inner_point(rows: FloatArray) -> FloatArray | None:
+    """Return the shortest s with ``rows @ s >= 1``; None if there is none of moderate length.
+
+    References
+    ----------
+    Lawson and Hanson, "Solving Least Squares Problems", 1974, chapter 23: least distance
+    programming by non-negative least squares.
+    """
+    count, units = rows.shape
+    system = np.vstack([rows.T, np.ones((1, count))])
+    target = np.append(np.zeros(units), 1.0)
+    residual = system @ _nonnegative(system, target) - target
+    if -residual[-1] < 1 / (1 + THIN**2):
+        return None
+    inside: FloatArray = residual[:units] / -residual[-1]
+    return inside if (rows @ inside > 0.5).all() else None
+
+
+def _nonnegative(system: FloatArray, target: FloatArray) -> FloatArray:
+    """Return the ``y >= 0`` that minimises ``|system y - target|``."""
+    from scipy.optimize import nnls  # noqa: PLC0415  (half a second for who imports jensen)
+
+    try:
+        found, _ = nnls(system, target, maxiter=30 * sum(system.shape))
+    except RuntimeError as error:
+        raise SolverError(f"non-negative least squares: {error}") from None
+    return np.asarray(found, dtype=np.float64)
+
+
+def _least_sum(rows: FloatArray, needed: FloatArray) -> tuple[FloatArray, FloatArray] | None:
+    """Return the d of least ``sum |d|``: the variables are d and their absolute values."""
+    units = rows.shape[1]
+    eye = np.eye(units)
+    A = np.vstack(
+        [np.hstack([-rows, np.zeros_like(rows)]), np.hstack([eye, -eye]), np.hstack([-eye, -eye])]
+    )
+    b = np.concatenate([-needed, np.zeros(2 * units)])
+    c = np.concatenate([np.zeros(units), -np.ones(units)])
+    result = LpSolver().maximise(c, A, b, np.zeros(len(b), dtype=bool))
+    if result.status is not LpStatus.OPTIMAL:
+        return None
+    return result.x[:units], np.maximum(result.multipliers[: len(rows)], 0.0)
+
+
+def proved_distance(
+    rows: Sequence[Sequence[Fraction]],
+    multipliers: Sequence[float],
+    weights: Sequence[Fraction],
+    norm: Norm,
+) -> float:
+    """Return a bound below the distance from w to ``{v : rows @ v >= 0}``, in real arithmetic.
+
+    For multipliers ``y >= 0`` every such v has ``(y rows) v >= 0``, so that its distance
+    from w is at least ``-(y rows) w`` over the dual norm of ``y rows``.
+    """
+    total = [Fraction(0)] * len(weights)
+    for row, multiplier in zip(rows, multipliers, strict=True):
+        factor = Fraction(max(float(multiplier), 0.0))
+        total = [t + factor * r for t, r in zip(total, row, strict=True)]
+    short = -sum((t * w for t, w in zip(total, weights, strict=True)), Fraction(0))
+    if short <= 0:
+        return 0.0
+    if norm is Norm.L1:
+        return math.nextafter(float(short / max(abs(t) for t in total)), 0.0)
+    return math.nextafter(root_to_double(short**2 / sum(t * t for t in total)), 0.0)

@@ -1,0 +1,249 @@
+"""Rows, the best output weights under them, the prover: by turns, until convex."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from typing import TypeVar
+
+import numpy as np
+
+from jensen.arithmetic.exact import root_to_double
+from jensen.arithmetic.rational import floats, rationals
+from jensen.decide import verify
+from jensen.domains.base import Domain
+from jensen.domains.working_set import WorkingSet
+from jensen.network.relu_network import FloatArray, ReluNetwork
+from jensen.prover.counterexample import Point
+from jensen.prover.verdict import Verdict
+from jensen.repairs.features import Features
+from jensen.repairs.program import Objective, nearest_with_margin, proved_distance
+from jensen.repairs.sampled_rows import Pairs, RowSampler
+
+Result = TypeVar("Result")
+
+MARGIN = 2.0**-22  # of the rows, relative to the output weights: more than rounding them costs
+WIDER = 8.0  # factor of the margin where it turned out too small
+NOISE = 1e-8  # violations of sampled rows below it are not seen, relative to the weights
+SAMPLES = 4096  # kinks per look at the whole domain
+NEAR = 2048  # kinks looked at around a refuting pair
+LOOKS = 2  # looks without a violated row before the prover is asked
+WORST = 48  # rows that enter the program at a time
+SOLVES = 20  # programs over one set of samples at most
+
+
+@dataclass(frozen=True)
+class RepairProgress:
+    """What a repair has done so far.
+
+    Attributes
+    ----------
+    rounds : int
+        Questions to the prover.
+    rows : int
+        Pairs of points in the program.
+    seconds : float
+    """
+
+    rounds: int
+    rows: int
+    seconds: float
+
+
+class RowSearch:
+    """Constraint generation for the best output weights of a convex network.
+
+    Parameters
+    ----------
+    features : Features
+        Of ``-f`` where concavity is asked for.
+    domain : Domain
+    objective : Objective
+        Over the output weights, or over them and the output's bias.
+    concave, certificate, time_limit, progress, seed
+        See :func:`jensen.repairs.nearest.repair`.
+    """
+
+    def __init__(
+        self,
+        features: Features,
+        domain: Domain,
+        objective: Objective,
+        *,
+        concave: bool,
+        certificate: bool,
+        time_limit: float | None,
+        progress: Callable[[RepairProgress], None] | None,
+        seed: int,
+    ) -> None:
+        self._features, self._domain, self._objective = features, domain, objective
+        self._concave, self._certificate = concave, certificate
+        self._progress = progress
+        self._began = time.monotonic()
+        self._deadline = None if time_limit is None else self._began + time_limit
+        self._sampler = RowSampler(features, domain, seed)
+        self._units = len(features.weights)
+        self._size = float(np.linalg.norm(features.weights))
+        self._margin = MARGIN
+        self._rows = np.empty((0, self._units))
+        self._pairs: list[tuple[Point, Point]] = []
+        self._single = np.array_equal(features.weights, features.weights.astype(np.float32))
+        self.rounds = 0
+        self.times: dict[str, float] = {}
+
+    @property
+    def row_count(self) -> int:
+        """How many pairs of points are in the program."""
+        return len(self._pairs)
+
+    def run(self) -> tuple[FloatArray, Verdict]:
+        """Return output weights that were proved convex, or the last ones and what is known."""
+        weights = self._objective.centre
+        while True:
+            weights = self._sampled(weights)
+            verdict = self._asked(weights)
+            found = verdict.counterexample
+            if found is None or self._left() <= 0:
+                return weights, verdict
+            if not self._add_exact(found.x, found.y, weights):
+                self._margin *= WIDER
+            x, y = (np.array([[float(v) for v in p]]) for p in (found.x, found.y))
+            near = self._sampler.along(x, y).joined(self._sampler.around((x + y) / 2, NEAR))
+            weights = self._solved_over(near, self._best())
+
+    def network(self, weights: FloatArray) -> ReluNetwork:
+        """Return the network under some output weights."""
+        network = self._features.with_weights(weights)
+        return network.negated() if self._concave else network
+
+    def unrounded(self) -> FloatArray:
+        """Return the best weights under the rows so far, without margin or rounding."""
+        return self._without_margin()[0]
+
+    def proved_change(self) -> float:
+        """Return a bound below every change that makes the network convex."""
+        multipliers = self._without_margin()[1]
+        rows, scaled = [], []
+        for i in np.flatnonzero(multipliers > 0):
+            x, y = (self._inside(point) for point in self._pairs[i])
+            if x is not None and y is not None:
+                rows.append(self._features.exact_row(x, y))
+                length = _length(rows[-1])
+                scaled.append(float(multipliers[i]) / length if length else 0.0)
+        weights = [Fraction(float(w)) for w in self._features.weights]
+        return proved_distance(rows, scaled, weights, self._objective.norm)
+
+    def _inside(self, point: Point) -> Point | None:
+        """Return a point of the domain itself: doubles near a flat one are not on it."""
+        if self._domain.contains(point):
+            return point
+        working = self._working
+        near = np.append([float(v) for v in point], 1.0) - floats(working.offset)
+        y, *_ = np.linalg.lstsq(floats(working.matrix), near, rcond=None)
+        moved = working.to_input(rationals(np.asarray(y, dtype=np.float64)).tolist())
+        return moved if moved is not None and self._domain.contains(moved) else None
+
+    @cached_property
+    def _working(self) -> WorkingSet:
+        return self._domain.working_set(self._features.network.input_size)
+
+    # ----------------------------------------------------------------------- the program
+
+    def _without_margin(self) -> tuple[FloatArray, FloatArray]:
+        found = self._objective.nearest(self._padded(), 0.0)
+        if found is None:  # weights 0 satisfy every row: only rounding can say otherwise
+            return self._objective.centre, np.zeros(len(self._rows))
+        return found
+
+    def _padded(self) -> FloatArray:
+        """Return the rows over all unknowns: the output's bias bends nothing."""
+        more = len(self._objective.centre) - self._units
+        return np.hstack([self._rows, np.zeros((len(self._rows), more))])
+
+    def _best(self) -> FloatArray:
+        return self._lap("program", self._solve)
+
+    def _solve(self) -> FloatArray:
+        margin = self._margin * self._size
+        weights = nearest_with_margin(self._objective, self._padded(), margin)
+        if self._single:
+            rounded = weights.astype(np.float32).astype(np.float64)
+            weights = np.where(np.isfinite(rounded), rounded, weights)
+        return weights
+
+    def _sampled(self, weights: FloatArray) -> FloatArray:
+        """Add rows of kinks all over the domain until looks at it find none violated."""
+        clean = 0
+        while clean < LOOKS and self._left() > 0:
+            pairs = self._lap("samples", lambda: self._sampler.everywhere(SAMPLES))
+            moved = self._solved_over(pairs, weights)
+            clean = clean + 1 if moved is weights else 0
+            weights = moved
+        return weights
+
+    def _solved_over(self, pairs: Pairs, weights: FloatArray) -> FloatArray:
+        """Add the violated rows of some pairs, the worst first, and solve, by turns."""
+        for _ in range(SOLVES):
+            values = pairs.rows @ weights[: self._units]
+            worst = np.argsort(values)[:WORST]
+            worst = worst[values[worst] < -NOISE * self._size]
+            if not len(worst) or self._left() <= 0:
+                break
+            self._add(pairs.take(worst))
+            weights = self._best()
+        return weights
+
+    def _add(self, pairs: Pairs) -> None:
+        self._rows = np.concatenate([self._rows, pairs.rows])
+        self._pairs += [
+            (tuple(map(Fraction, x.tolist())), tuple(map(Fraction, y.tolist())))
+            for x, y in zip(pairs.x, pairs.y, strict=True)
+        ]
+
+    def _add_exact(self, x: Point, y: Point, weights: FloatArray) -> bool:
+        """Add the row of a refuting pair; return whether it is news in floating point."""
+        row = self._features.exact_row(x, y)
+        length = _length(row)
+        scaled = np.array([[float(r / Fraction(length)) for r in row]])
+        self._rows = np.concatenate([self._rows, scaled])
+        self._pairs.append((x, y))
+        return bool(scaled[0] @ weights[: self._units] < -NOISE * self._size)
+
+    # ------------------------------------------------------------------------ the prover
+
+    def _asked(self, weights: FloatArray) -> Verdict:
+        left = max(self._left(), 1.0)
+        self.rounds += 1
+        verdict = self._lap(
+            "prover",
+            lambda: verify(
+                self.network(weights),
+                self._domain,
+                concave=self._concave,
+                certificate=self._certificate,
+                time_limit=left if math.isfinite(left) else None,
+            ),
+        )
+        if self._progress is not None:
+            spent = time.monotonic() - self._began
+            self._progress(RepairProgress(self.rounds, self.row_count, spent))
+        return verdict
+
+    def _left(self) -> float:
+        """Return the seconds left, infinite without a limit."""
+        return math.inf if self._deadline is None else self._deadline - time.monotonic()
+
+    def _lap(self, stage: str, work: Callable[[], Result]) -> Result:
+        began = time.perf_counter()
+        result = work()
+        self.times[stage] = self.times.get(stage, 0.0) + time.perf_counter() - began
+        return result
+
+
+def _length(row: list[Fraction]) -> float:
+    """Return the Euclidean length of a row, rounded."""
+    return root_to_double(sum((r * r for r in row), Fraction(0)))

@@ -1,0 +1,172 @@
+"""What a caller hands over: variables, numbers and a domain, as the formulations need them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyomo.environ as pyo
+from pyomo.core.expr.numvalue import is_potentially_variable
+
+from jensen.domains.domain import Box, Domain
+from jensen.errors import DomainError, OptionError
+from jensen.network.relu_network import FloatArray, ReluNetwork
+from jensen.optimise.ground import Ground, ground_of
+
+
+@dataclass(frozen=True, eq=False)
+class Arguments:
+    """A network whose inputs are all variables, on its domain.
+
+    Attributes
+    ----------
+    network : ReluNetwork
+        Inputs that were given as numbers are fixed.
+    inputs : list of pyomo variables or expressions
+    domain : Domain
+        Of these inputs.
+    ground : Ground
+        The domain, as what the formulations rest on.
+    """
+
+    network: ReluNetwork
+    inputs: list[Any]
+    domain: Domain
+    ground: Ground
+
+
+def read_arguments(network: ReluNetwork, inputs: Any, domain: Domain | None) -> Arguments:
+    """Tell variables from numbers, and find out about the domain.
+
+    Raises
+    ------
+    OptionError
+        If the number of inputs is wrong, or no domain is given and a variable has no bounds.
+    DomainError
+        If the domain does not fit, or a number lies outside it.
+    """
+    given = _as_list(inputs)
+    if len(given) != network.input_size:
+        raise OptionError(f"{len(given)} inputs given: the network has {network.input_size}")
+    numbers = {i: _number(v, i) for i, v in enumerate(given) if not is_potentially_variable(v)}
+    if len(numbers) == len(given):
+        raise OptionError("all inputs are numbers: evaluate the network instead, net(x)")
+    variables = [v for i, v in enumerate(given) if i not in numbers]
+    if domain is None:
+        domain = _bounds_of(variables)
+    else:
+        domain.check(network.input_size)
+        domain = _without(domain, numbers, network.input_size)
+    reduced = network.fix_inputs(numbers) if numbers else network
+    return Arguments(reduced, variables, domain, ground_of(domain, len(variables)))
+
+
+def _as_list(inputs: Any) -> list[Any]:
+    if hasattr(inputs, "is_indexed"):
+        return list(inputs.values()) if inputs.is_indexed() else [inputs]
+    if isinstance(inputs, Mapping):
+        return list(inputs.values())
+    if isinstance(inputs, np.ndarray):
+        return list(inputs.ravel())
+    return list(inputs)
+
+
+def _number(value: Any, index: int) -> float:
+    try:
+        return float(pyo.value(value))
+    except (TypeError, ValueError):
+        raise OptionError(f"input {index} is {value!r}: a variable or a number is needed") from None
+
+
+def _bounds_of(variables: Sequence[Any]) -> Box:
+    """Return the box of the variables' own bounds."""
+    lower, upper = [], []
+    for variable in variables:
+        low, high = _sides(variable)
+        if low is None or high is None:
+            raise OptionError(
+                f"input {variable} has the bounds [{low}, {high}]: give it finite ones, or "
+                "the network a domain="
+            )
+        lower.append(float(low))
+        upper.append(float(high))
+    return Box(lower, upper)
+
+
+def _sides(variable: Any) -> tuple[float | None, float | None]:
+    if hasattr(variable, "bounds"):
+        low, high = variable.bounds
+        return low, high
+    from pyomo.contrib.fbbt.fbbt import compute_bounds_on_expr  # noqa: PLC0415  (slow to load)
+
+    low, high = compute_bounds_on_expr(variable)
+    return low, high
+
+
+def _without(domain: Domain, numbers: Mapping[int, float], inputs: int) -> Domain:
+    """Return the domain of the inputs that are not given as numbers."""
+    if not numbers:
+        return domain
+    sides = domain.box_sides(inputs)
+    if sides is None:
+        if domain.has_rows:
+            raise DomainError("numbers among the inputs and a polyhedron: use net.fix_inputs first")
+        return domain
+    lower, upper = sides
+    for index, value in numbers.items():
+        if not lower[index] <= value <= upper[index]:
+            raise DomainError(f"input {index} is {value}, outside the domain")
+    free = [i for i in range(inputs) if i not in numbers]
+    return Box(lower[free], upper[free])
+
+
+def keep_inside(block: Any, arguments: Arguments) -> list[Any]:
+    """Add variables equal to inputs that are expressions, and rows that keep all in the domain.
+
+    The rows are added even where the variables have these bounds: what a formulation rests on
+    must not change with bounds that are loosened later.
+    """
+    inputs = []
+    block.copied = pyo.VarList()
+    block.equal = pyo.ConstraintList()
+    for given in arguments.inputs:
+        if hasattr(given, "is_variable_type") and given.is_variable_type():
+            inputs.append(given)
+            continue
+        copied = block.copied.add()
+        block.equal.add(copied == given)
+        inputs.append(copied)
+    block.inside = pyo.ConstraintList()
+    ground = arguments.ground
+    if not len(ground.b):
+        for variable, low, high in zip(inputs, ground.lower, ground.upper, strict=True):
+            sides = (_side(low), variable, _side(high))
+            if sides[0] is not None or sides[2] is not None:
+                block.inside.add(sides)
+    for row, limit in zip(ground.A, ground.b, strict=True):
+        terms = [float(a) * v for a, v in zip(row, inputs, strict=True) if a]
+        if terms:
+            block.inside.add(sum(terms) <= float(limit))
+    return inputs
+
+
+def _side(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def working_box(arguments: Arguments) -> tuple[FloatArray, FloatArray]:
+    """Return finite bounds of the inputs, for big-M constants.
+
+    Raises
+    ------
+    OptionError
+        If the domain gives none.
+    """
+    ground = arguments.ground
+    if not ground.bounded:
+        raise OptionError(
+            f"big_m needs bounded inputs, the domain is {arguments.domain}: give a box"
+        )
+    return ground.lower, ground.upper

@@ -1,0 +1,68 @@
+"""Input-convex networks as disciplined convex expressions of CVXPY."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from jensen.errors import MissingExtraError, NotConvexError, OptionError
+from jensen.network.relu_network import INPUT, ReluNetwork
+
+
+def dcp_expression(network: ReluNetwork, x: Any, *, output: int | None = None) -> Any:
+    """Return f(x) as a CVXPY expression that its rules know to be convex (or concave).
+
+    Parameters
+    ----------
+    network : ReluNetwork
+        Every ReLU that reads another one does so with weights of one sign, and the output, too:
+        an input-convex network, or minus one.
+    x : cvxpy Variable or affine expression of shape (inputs,)
+    output : int, optional
+        Needed where the network has several.
+
+    Returns
+    -------
+    cvxpy Expression
+        A scalar; for any objective or constraint that CVXPY's rules allow.
+
+    Raises
+    ------
+    NotConvexError
+        If CVXPY's rules do not see convexity or concavity; it may be there, see
+        :func:`jensen.verify` and the formulation ``cuts``.
+    MissingExtraError
+        Without CVXPY.
+
+    References
+    ----------
+    M. Grant, S. Boyd, Y. Ye. Disciplined convex programming. In: Global Optimization, 2006.
+    """
+    try:
+        cp: Any = importlib.import_module("cvxpy")
+    except ImportError:
+        raise MissingExtraError(
+            "expressions of CVXPY need the extra 'cvxpy': pip install 'jensen[cvxpy]'"
+        ) from None
+    if output is None and network.output_size > 1:
+        raise OptionError(f"the network has {network.output_size} outputs: say which, output=0")
+    net = network.select_output(output or 0)
+    if x.shape != (net.input_size,):
+        raise OptionError(f"x has shape {x.shape}: needed is ({net.input_size},)")
+    values = {INPUT: x}
+    for block in net.blocks:
+        z: Any = np.asarray(block.bias)
+        for source, weight in block.weights.items():
+            if sp.issparse(weight) or weight.any():
+                z = z + weight @ values[source]
+        values[block.name] = cp.maximum(z, 0) if block.is_relu else z
+    result = values[net.output.name][0]
+    if not result.is_dcp():
+        raise NotConvexError(
+            "the rules of disciplined convex programming do not prove this network convex or "
+            "concave: it is not input-convex; use jensen.surrogate.add_network"
+        )
+    return result

@@ -1,0 +1,231 @@
+"""A network in a Pyomo model: one formulation per output, and what it is good for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import pyomo.environ as pyo
+from pyomo.common.modeling import unique_component_name
+from pyomo.core.expr.numeric_expr import LinearExpression
+
+from jensen.bounds.network_data import network_data
+from jensen.errors import OptionError
+from jensen.network.relu_network import FloatArray, ReluNetwork
+from jensen.optimise.cuts import Cuts, Term
+from jensen.surrogate.arguments import Arguments, working_box
+from jensen.surrogate.direction import Pushes
+from jensen_encodings import add_epigraph_copy, add_network_copy
+
+GUARD = "solve_with_jensen_surrogate_solve"
+
+
+class Formulation(StrEnum):
+    """How a network enters a model."""
+
+    AUTO = "auto"
+    BIG_M = "big_m"
+    EPIGRAPH = "epigraph"
+    CUTS = "cuts"
+
+
+class Shape(StrEnum):
+    """What was proved of an output."""
+
+    CONVEX = "convex"
+    CONCAVE = "concave"
+    UNKNOWN = "unknown"
+
+
+@dataclass(eq=False)
+class Output:
+    """One output of a network in a model.
+
+    Attributes
+    ----------
+    network : ReluNetwork
+        With this output only.
+    variable : pyomo variable
+    block : pyomo Block
+        Holds the rows.
+    shape : Shape
+    formulation : Formulation
+    why : str
+        Why this formulation.
+    switches : bool
+        Whether another formulation may take its place (it was picked by ``auto``).
+    """
+
+    network: ReluNetwork
+    variable: Any
+    block: Any
+    shape: Shape
+    formulation: Formulation
+    why: str
+    switches: bool
+    arguments: Arguments
+    inputs: Sequence[Any]
+    term: Term | None = None
+    spread: float = 0.0
+    cuts: list[Any] = field(default_factory=list)
+
+    @property
+    def sign(self) -> float:
+        """1 for a convex output, -1 for a concave one, whose cuts are those of ``-f``."""
+        return -1.0 if self.shape is Shape.CONCAVE else 1.0
+
+    def build(self) -> None:
+        """Add the rows of the formulation."""
+        if self.formulation is Formulation.BIG_M:
+            data = network_data(self.network, *working_box(self.arguments))
+            copy = add_network_copy(self.block, data, self.inputs)
+            self.block.same = pyo.Constraint(expr=self.variable == copy.output)
+            return
+        if self.formulation is Formulation.EPIGRAPH:
+            data = network_data(self.network, *_some_box(self.arguments))
+            epigraph = add_epigraph_copy(self.block, data, self.inputs)
+            self.block.same = pyo.Constraint(expr=self.variable == epigraph.output)
+        else:
+            self._start_cuts()
+        # a cubic row that no linear solver takes: without the check it must not be solved
+        guard = pyo.Constraint(expr=self.variable**3 - self.variable**3 <= 1.0)
+        self.block.add_component(GUARD, guard)
+
+    def check(self, pushes: Pushes) -> None:
+        """Make sure that the model may push the output as it does.
+
+        Raises
+        ------
+        OptionError
+            If the formulation would be wrong there.
+        """
+        if self.formulation is Formulation.BIG_M:
+            return
+        wrong = pushes.down if self.shape is Shape.CONCAVE else pushes.up
+        if not wrong:
+            return
+        way = "down" if self.shape is Shape.CONCAVE else "up"
+        reason = f"{', '.join(wrong[:3])} pushes it {way}, and f is {self.shape}"
+        if not self.switches:
+            raise OptionError(
+                f"formulation {self.formulation} of {self.variable.name} would be wrong: {reason}; "
+                "use big_m"
+            )
+        self._become_big_m(reason)
+
+    def _become_big_m(self, reason: str) -> None:
+        parent = self.block.parent_block()
+        parent.del_component(self.block)
+        self.block = pyo.Block(concrete=True)
+        parent.add_component(unique_component_name(parent, "exact"), self.block)
+        self.formulation, self.why, self.cuts = Formulation.BIG_M, f"big_m: {reason}", []
+        self.build()
+
+    # -------------------------------------------------------------------------------- cuts
+
+    def _start_cuts(self) -> None:
+        self.block.cuts = pyo.ConstraintList()
+        net = self.network.negated() if self.shape is Shape.CONCAVE else self.network
+        self.term = Term(net, self.arguments.ground)
+        points = _first_points(self.arguments)
+        values = self.term.values(points)
+        self.spread = float(values.max() - values.min())
+        for x in points:
+            self.add_cuts(self.term.at(x)[1])
+
+    def add_cuts(self, cuts: Cuts) -> list[Any]:
+        """Add rows ``t >= g x + c`` (``<=`` for a concave output), and return them."""
+        added = []
+        for gradient, offset in zip(cuts.gradient, cuts.offset, strict=True):
+            slopes = (-self.sign * gradient).tolist()
+            body = LinearExpression(
+                constant=0,
+                linear_coefs=[1.0, *slopes],
+                linear_vars=[self.variable, *self.inputs],
+            )
+            side = self.sign * float(offset)
+            row = body >= side if self.sign > 0 else body <= side
+            added.append(self.block.cuts.add(row))
+        self.cuts += added
+        return added
+
+    def point(self) -> FloatArray:
+        """Return the inputs as they stand in the model."""
+        return np.array([float(pyo.value(v)) for v in self.inputs])
+
+    def value(self) -> float:
+        """Return f at the inputs as they stand in the model."""
+        return float(self.network(self.point()[None])[0, 0])
+
+    def miss(self) -> float:
+        """Return by how much the variable is below f (above, if f is concave)."""
+        return self.sign * (self.value() - float(pyo.value(self.variable)))
+
+
+@dataclass(eq=False)
+class NetworkHandle:
+    """A network that was added to a model.
+
+    Attributes
+    ----------
+    network : ReluNetwork
+    block : pyomo Block
+        All of its components.
+    parts : tuple of Output
+    """
+
+    network: ReluNetwork
+    block: Any
+    parts: tuple[Output, ...]
+
+    @property
+    def output(self) -> Any:
+        """The variable of the only output, for any objective or constraint."""
+        if len(self.parts) > 1:
+            raise OptionError(f"the network has {len(self.parts)} outputs: take .outputs[k]")
+        return self.parts[0].variable
+
+    @property
+    def outputs(self) -> list[Any]:
+        """The variables of all outputs."""
+        return [part.variable for part in self.parts]
+
+    @property
+    def formulation(self) -> str:
+        """What was picked, one word for all outputs or one for each."""
+        names = [str(part.formulation) for part in self.parts]
+        return names[0] if len(set(names)) == 1 else ", ".join(names)
+
+    @property
+    def why(self) -> str:
+        """Why this formulation was picked."""
+        return "; ".join(dict.fromkeys(part.why for part in self.parts))
+
+    def error(self) -> float:
+        """Return the largest ``|output - f(inputs)|`` at the values in the model."""
+        return max(abs(part.value() - float(pyo.value(part.variable))) for part in self.parts)
+
+    def check(self, pushes: Mapping[int, Pushes]) -> None:
+        """Check all outputs (see :meth:`Output.check`)."""
+        for part in self.parts:
+            part.check(pushes[id(part.variable)])
+
+
+def _some_box(arguments: Arguments) -> tuple[FloatArray, FloatArray]:
+    """Return bounds for the arrays of an epigraph, which uses none."""
+    ground = arguments.ground
+    low = np.where(np.isfinite(ground.lower), ground.lower, -1.0)
+    return low, np.where(np.isfinite(ground.upper), ground.upper, np.maximum(low, 1.0))
+
+
+def _first_points(arguments: Arguments) -> FloatArray:
+    """Return the middle of the domain and points towards its sides, one pair per input."""
+    ground = arguments.ground
+    center = np.array([float(v) for v in ground.center])
+    reach = np.where(np.isfinite(ground.upper - ground.lower), ground.upper - ground.lower, 2.0)
+    steps = 0.375 * np.diag(reach)
+    points = np.concatenate([center[None], center + steps, center - steps])
+    return np.array([p for p in points if ground.settle(p) is not None]) if len(points) else points
