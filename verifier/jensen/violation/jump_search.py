@@ -140,6 +140,7 @@ class JumpSearch:
         self._counter = itertools.count()
         self._current: _Entry | None = None
         self._undecided = 0.0
+        self._cut_short = False
         self.worst: Facet | None = None
         self.nodes = 0
         self._open_roots(closed_by_sweep(prepared))
@@ -174,7 +175,7 @@ class JumpSearch:
 
     def is_stuck(self) -> bool:
         """Whether nothing is left to search but facets that could not be decided."""
-        return not self._heap and self._current is None
+        return not self._heap and self._current is None and not self._cut_short
 
     def _out_of_time(self) -> bool:
         return self._deadline is not None and time.monotonic() > self._deadline
@@ -210,7 +211,8 @@ class JumpSearch:
             if group in closed:
                 continue
             if self._out_of_time():
-                self._undecided = math.inf  # nothing is known of the groups that are left
+                # nothing is known of the groups that are left
+                self._undecided, self._cut_short = math.inf, True
                 break
             tree = Tree(self._net, group, self._network, self._solver, limits)
             gradient = self._gradients.norm(group, tree.root.activations)
