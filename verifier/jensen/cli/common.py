@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -278,11 +278,3 @@ def _console(stream: Any) -> Console:
 def to_json(record: Any) -> str:
     """Return strict JSON: printable text, null for numbers that are not finite."""
     return json.dumps(json_ready(record), indent=2, ensure_ascii=False, allow_nan=False)
-
-
-def point(values: Iterable[float], most: int = 6) -> str:
-    """Return a point for the eye, long ones shortened."""
-    numbers = [f"{float(v):.6g}" for v in values]
-    if len(numbers) > most:
-        return f"({', '.join(numbers[: most - 1])}, ... {len(numbers)} numbers)"
-    return f"({', '.join(numbers)})"

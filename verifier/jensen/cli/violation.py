@@ -13,11 +13,11 @@ from jensen.arithmetic.exact import to_double
 from jensen.cli import common
 from jensen.domains.domain import Domain, Everywhere
 from jensen.loaders import load
-from jensen.midpoint.worst_pair import ENGINES, Violation
+from jensen.midpoint.worst_pair import ENGINES, UNBOUNDED, Violation
 from jensen.network.relu_network import ReluNetwork
-from jensen.text import printable
+from jensen.text import point, printable
 from jensen.violation.magnitude import RANGE_SECONDS, Magnitude, magnitude
-from jensen.violation.recession import ON_BOXES, UNBOUNDED, growth_rate
+from jensen.violation.recession import ON_BOXES, growth_rate
 from jensen.violation.worst_jump import JumpViolation, worst_jump
 from jensen.violation.worst_violation import check_supported, worst_violation
 from jensen_encodings.highs import Progress
@@ -183,7 +183,7 @@ def _trust(found: Violation | JumpViolation) -> str:
 def _show_pair(found: Violation, scale: Magnitude, console: Console) -> None:
     middle = [(a + b) / 2 for a, b in zip(found.x, found.y, strict=True)]
     points = (("x", found.x), ("y", found.y), ("m", middle))
-    texts = {name: common.point(map(to_double, point)) for name, point in points}
+    texts = {name: point(map(to_double, values)) for name, values in points}
     width = max(map(len, texts.values()))
     values = {"x": scale.at_x, "y": scale.at_y, "m": scale.at_middle}
     for name, text in texts.items():
@@ -237,8 +237,8 @@ def _show_jump(found: JumpViolation, console: Console) -> None:
     if found.point is not None and found.slopes is not None:
         before, after = found.slopes
         console.print(
-            f"  at {common.point(map(to_double, found.point))}, across the facet with unit "
-            f"normal {common.point(found.normal)}",
+            f"  at {point(map(to_double, found.point))}, across the facet with unit "
+            f"normal {point(found.normal)}",
             soft_wrap=True,
         )
         console.print(f"  the slope along the normal falls from {before:.6g} to {after:.6g} there")
