@@ -12,10 +12,12 @@ from oracle_convex import icnn, max_affine
 from strategies import networks
 
 from jensen import Box, ConvexFunction, Everywhere, Polyhedron, Status, Verdict
-from jensen.errors import DomainError, OptionError
+from jensen.errors import DomainError, InfeasibleError, OptionError
 from jensen.network.relu_network import ReluNetwork
+from jensen.optimise import quadratic
 from jensen.optimise.linearise import Lineariser
 from jensen.optimise.pieces import Pieces
+from jensen.optimise.quadratic import maximise_quadratic
 
 ABSOLUTE = ReluNetwork.from_layers([[[1.0], [-1.0]], [[1.0, 1.0]]], [[0, 0], [0]])
 CORNERS = max_affine(np.array([[1.0, 0], [-1, 0], [0, 1], [0, -1]]), np.zeros(4))
@@ -67,7 +69,7 @@ def test_a_symbolic_step_finds_the_region_it_leads_into():
     pieces = Pieces(CORNERS)
     cases = (((2, 1), (1, 0)), ((-2, 1), (-1, 0)), ((1, 2), (0, 1)), ((0, -1), (0, -1)))
     for direction, slope in cases:
-        pattern = pieces.around([0, 0], [direction], [(1, 0), (0, 1)])
+        pattern = pieces.around([0, 0], [direction], lambda: [(1, 0), (0, 1)])
         assert pieces.affine(pattern)[0] == slope
 
 
@@ -248,3 +250,48 @@ def test_cuts_are_kept_for_the_next_problem():
     first = f.minimise()
     assert f.minimise().evaluations < first.evaluations
     assert f.forget().minimise().evaluations == first.evaluations
+
+
+def test_many_inputs_are_solved_in_the_multipliers():
+    # |u|_1 in 200 inputs: the soft threshold, cut to the box
+    count = 200
+    rows = np.concatenate([np.eye(count), -np.eye(count)])
+    network = ReluNetwork.from_layers([rows, np.ones((1, 2 * count))], [[0] * 2 * count, [0]])
+    x = np.random.default_rng(0).normal(size=count) * 2
+    found = ConvexFunction(network, Box(-1, 1)).prox(x, 0.5, tolerance=1e-3)
+    exact = np.clip(np.sign(x) * np.maximum(np.abs(x) - 0.5, 0), -1, 1)
+    value = np.abs(exact).sum() + ((exact - x) ** 2).sum()
+    assert found.lower <= value <= found.value + 1e-9
+    assert found.gap <= 1.1e-3 * found.value
+    assert np.linalg.norm(found.x - exact) <= found.distance
+
+
+def test_gradients_stand_in_for_the_quadratic_solver():
+    rng = np.random.default_rng(0)
+    G, q = rng.normal(size=(12, 5)), rng.normal(size=12)
+    term, weights = np.array([0] * 7 + [1] * 5), np.array([1.0, 0.5])
+    start = np.concatenate([np.full(7, 1 / 7), np.full(5, 0.1)])
+    Q = G @ G.T
+    values = []
+    for solve in (maximise_quadratic, quadratic._climbed):
+        y = solve(q, Q, term, weights, start)
+        assert (y >= -1e-9).all()
+        assert [y[term == s].sum() for s in (0, 1)] == pytest.approx(weights)
+        values.append(float(q @ y - y @ Q @ y / 2))
+    assert values[0] == pytest.approx(values[1], rel=1e-6)
+
+
+def test_inputs_can_be_fixed_in_a_problem():
+    network = icnn(3, (8, 6), 0)
+    f = ConvexFunction(network, Box(-2, 2))
+    for value in (-1.0, 0.1, 2.0):
+        found = f.minimise([0.1, 0.2, 0.3], fixed={1: value})
+        alone = ConvexFunction(network.fix_inputs({1: value}), Box(-2, 2)).minimise([0.1, 0.3])
+        assert found.x[1] == value
+        assert found.value == pytest.approx(alone.value + 0.2 * value, rel=1e-9)
+    point = {0: 0.3, 1: 1.0, 2: 0.0}
+    assert ConvexFunction(network).minimise([0.1, 0.2, 0.3], fixed=point).gap < 1e-12
+    with pytest.raises(InfeasibleError, match="input 1 fixed at 3"):
+        f.minimise(fixed={1: 3.0})
+    with pytest.raises(OptionError, match="fixed input 5"):
+        f.minimise(fixed={5: 0.0})

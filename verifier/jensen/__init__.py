@@ -30,6 +30,7 @@ from jensen.midpoint.worst_pair import Violation
 from jensen.network.relu_network import Activation, Block, ReluNetwork
 from jensen.network.stack import NetworkStack
 from jensen.optimise.convex_function import ConvexFunction
+from jensen.optimise.scenarios import ScenarioSum
 from jensen.prover.options import Engine, Options
 from jensen.prover.verdict import Counterexample, GroupEvidence, Reason, Status, Verdict
 from jensen.repairs.nearest import Repair, repair
@@ -63,6 +64,7 @@ __all__ = [
     "Reason",
     "ReluNetwork",
     "Repair",
+    "ScenarioSum",
     "SolverError",
     "Status",
     "TrainingError",

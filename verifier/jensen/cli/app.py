@@ -11,6 +11,7 @@ import click
 COMMANDS = {
     "verify": "Decide whether a network is convex, and prove it.",
     "violation": "Bound the worst violation of convexity from both sides.",
+    "minimise": "Minimise a convex network over a domain, with proof.",
     "batch": "Verify a folder of models, or a list of them.",
     "report": "Turn a store of results into a page to look at.",
     "repair": "Make a network convex by the smallest change of its output weights.",

@@ -182,14 +182,10 @@ class Term:
     def region_at(self, point: Sequence[Fraction]) -> Pattern:
         """Return the pattern of a region of the domain that touches a point of it."""
         towards = [c - v for c, v in zip(self.ground.center, point, strict=True)]
-        hull = self.ground.directions
         # a random direction of the hull settles almost every sign; the whole basis every one
-        mix = self._random.integers(-99, 100, size=len(hull)).tolist()
-        blend = [
-            sum((k * v[i] for k, v in zip(mix, hull, strict=True)), Fraction(0))
-            for i in range(len(point))
-        ]
-        return self.pieces.around(point, [towards, blend], hull)
+        mix = self._random.integers(-99, 100, size=self.ground.dimension).tolist()
+        blend = self.ground.blend(mix)
+        return self.pieces.around(point, [towards, blend], lambda: self.ground.directions)
 
     def exact(self, point: Sequence[Fraction]) -> Fraction:
         """Return f at a rational point."""

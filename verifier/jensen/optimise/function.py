@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Self, overload
@@ -17,7 +17,7 @@ from jensen.optimise.answers import Conjugate, Minimum, Proximal
 from jensen.optimise.cuts import Convex, no_cuts
 from jensen.optimise.cutting_planes import Pool
 from jensen.optimise.ground import dot
-from jensen.optimise.problem import Limits, problem_of, vector
+from jensen.optimise.problem import Limits, problem_of, vector, with_fixed_inputs
 from jensen.optimise.proximal import proximal
 from jensen.optimise.solving import solve
 
@@ -140,6 +140,7 @@ class Function:
         equality: tuple[ArrayLike, ArrayLike] | None = None,
         integers: Sequence[int] = (),
         *,
+        fixed: Mapping[int, float] | None = None,
         tolerance: float = 1e-9,
         time_limit: float | None = None,
     ) -> Minimum:
@@ -152,6 +153,8 @@ class Function:
         equality : pair of arrays (E, e), optional
         integers : sequence of int
             Inputs that have to be whole numbers.
+        fixed : mapping from input to its value, optional
+            Such as the state in a control problem. The cuts of all values serve all others.
         tolerance : float
             Relative gap at which the search stops.
         time_limit : float or None
@@ -175,6 +178,8 @@ class Function:
             If no feasible point was found within the limits.
         """
         problem = problem_of(self._convex, linear, A, b, equality, integers)
+        if fixed:
+            problem = with_fixed_inputs(problem, fixed)
         return solve(problem, Limits(tolerance, time_limit), self._pool)
 
     @overload

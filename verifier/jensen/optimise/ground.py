@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 
@@ -38,8 +37,10 @@ class Ground:
         coordinates; None where the domain is too thin for one.
     center : tuple of Fraction
         A point of the relative interior.
-    directions : tuple of such tuples
-        They span the directions of the domain's affine hull.
+    axes : tuple of int
+        Inputs along which the domain extends freely, if those span its affine hull.
+    hull : tuple of tuples of Fraction
+        Directions that span it, where axes do not.
     """
 
     lower: FloatArray
@@ -48,7 +49,28 @@ class Ground:
     b: FloatArray
     inside: FloatArray | None
     center: Vector
-    directions: tuple[Vector, ...]
+    axes: tuple[int, ...]
+    hull: tuple[Vector, ...] = ()
+
+    @property
+    def directions(self) -> tuple[Vector, ...]:
+        """Directions that span the domain's affine hull; many where there are many inputs."""
+        return self.hull or tuple(_unit(len(self.lower), axis) for axis in self.axes)
+
+    def blend(self, factors: Sequence[int]) -> Vector:
+        """Return a combination of the directions, one factor for each."""
+        mixed = [Fraction(0)] * len(self.lower)
+        if self.hull:
+            for factor, direction in zip(factors, self.hull, strict=True):
+                mixed = [m + factor * v for m, v in zip(mixed, direction, strict=True)]
+        for axis, factor in zip(self.axes, factors if self.axes else (), strict=True):
+            mixed[axis] = Fraction(factor)
+        return tuple(mixed)
+
+    @property
+    def dimension(self) -> int:
+        """Of the affine hull."""
+        return len(self.hull) or len(self.axes)
 
     @property
     def bounded(self) -> bool:
@@ -101,12 +123,12 @@ def ground_of(domain: Domain, inputs: int) -> Ground:
             *none,
             middle if strict.all() else None,
             center,
-            _units(inputs, np.flatnonzero(lower < upper)),
+            tuple(np.flatnonzero(lower < upper).tolist()),
         )
     infinite = np.full(inputs, np.inf)
     if not domain.has_rows:
         origin = np.zeros(inputs)
-        every = _units(inputs, range(inputs))
+        every = tuple(range(inputs))
         return Ground(-infinite, infinite, *none, origin, (Fraction(0),) * inputs, every)
     A, b = domain.inequalities(inputs)
     found = relative_interior(cone_of(A, b))
@@ -123,7 +145,8 @@ def ground_of(domain: Domain, inputs: int) -> Ground:
         b,
         _inside(A, b, center) if full else None,
         center,
-        _units(inputs, range(inputs)) if full else _directions(found.basis),
+        tuple(range(inputs)) if full else (),
+        () if full else _directions(found.basis),
     )
 
 
@@ -167,8 +190,8 @@ def _inside(A: FloatArray, b: FloatArray, center: Vector) -> FloatArray | None:
     return None
 
 
-def _units(inputs: int, chosen: Iterable[Any]) -> tuple[Vector, ...]:
-    return tuple(tuple(Fraction(int(i == j)) for i in range(inputs)) for j in chosen)
+def _unit(inputs: int, axis: int) -> Vector:
+    return tuple(Fraction(int(i == axis)) for i in range(inputs))
 
 
 def _directions(basis: FloatArray) -> tuple[Vector, ...]:

@@ -84,16 +84,23 @@ class Lineariser:
         self._filled = {
             b.name: {s: (w != 0).astype(np.float64) for s, w in b.weights.items()} for b in blocks
         }
-        # additions and products on a chain through all blocks, whichever way it is walked
-        operations = 4 + sum(
-            max(weight.shape) + block.size + 4
+        # additions and products on the longest chain up to a block, and all the way back
+        reached = {INPUT: 0}
+        for block in blocks:
+            own = sum(_longest(weight, axis=1) + 2 for weight in block.weights.values())
+            reached[block.name] = own + 2 + max(reached[source] for source in block.weights)
+        back = 4 + sum(
+            max(_longest(weight, axis=0), _longest(weight, axis=1)) + 4
             for block in blocks
             for weight in block.weights.values()
         )
-        self._factor = rounding_factor(operations)
+        back += max(block.size for block in blocks)  # terms of slope @ bias
+        self._factors = {name: rounding_factor(count) for name, count in reached.items()}
+        self._factor = rounding_factor(back)
+        loss = SUBNORMAL * (back + max(reached.values()))
         with np.errstate(over="ignore", invalid="ignore"):
-            self._forward_loss = self._underflow_forward(SUBNORMAL * operations)
-            self._backward_loss = self._underflow_backward(SUBNORMAL * operations)
+            self._forward_loss = self._underflow_forward(loss)
+            self._backward_loss = self._underflow_backward(loss)
 
     def values(self, X: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return f and a bound of its error at points (N, inputs)."""
@@ -120,7 +127,7 @@ class Lineariser:
             for source, weight in block.weights.items():
                 z += values[source] @ weight.T
                 size += sizes[source] @ self._absolute[block.name][source].T
-            error = self._factor * size + self._forward_loss[block.name]
+            error = self._factors[block.name] * size + self._forward_loss[block.name]
             if not block.is_relu:
                 values[block.name], sizes[block.name] = z, size
                 moving[block.name] = np.ones_like(z)
@@ -135,7 +142,7 @@ class Lineariser:
             sizes[block.name] = np.where(on[block.name] | unsure, size, 0.0)
             moving[block.name] = mask
         value = values[OUTPUT][:, 0]
-        error = self._factor * sizes[OUTPUT][:, 0] + self._forward_loss[OUTPUT]
+        error = self._factors[OUTPUT] * sizes[OUTPUT][:, 0] + self._forward_loss[OUTPUT]
         finite = np.isfinite(value) & np.isfinite(error)
         return _Forward(value, np.where(finite, error, np.inf), on, certain & finite)
 
@@ -195,6 +202,11 @@ class Lineariser:
             for source, weight in self._absolute[block.name].items():
                 reached[source] += own * (1.0 + _largest_sum(weight, axis=0))
         return 2.0 * (reached[INPUT] + offset + loss)
+
+
+def _longest(matrix: Matrix, *, axis: int) -> int:
+    """Return the largest number of non-zeros in a row (axis 1) or column (axis 0)."""
+    return int(np.asarray((matrix != 0).sum(axis=axis)).max(initial=0))
 
 
 def _largest_sum(matrix: Matrix, *, axis: int) -> float:

@@ -56,7 +56,12 @@ class Pieces:
             for s, w in b.weights.items()
         }
 
-    def around(self, x: Point, directions: Sequence[Point], basis: Sequence[Point] = ()) -> Pattern:
+    def around(
+        self,
+        x: Point,
+        directions: Sequence[Point],
+        basis: Callable[[], Sequence[Point]] = tuple,
+    ) -> Pattern:
         """Return the pattern of a region that ``x + e d_1 + e^2 d_2 + ...`` lies in.
 
         Parameters
@@ -64,13 +69,13 @@ class Pieces:
         x : sequence of inputs numbers
         directions : sequence of such sequences
             The first one leads into the interior of the domain.
-        basis : sequence of such sequences
-            Tried after the directions where these leave a sign open. A neuron that is 0 along
+        basis : callable
+            Returns more directions, where these leave a sign open. A neuron that is 0 along
             all of them is taken as off: it is 0 on the whole region, within their span.
         """
         pattern, open_signs = self._pattern(x, directions)
-        if open_signs and basis:
-            pattern, _ = self._pattern(x, [*directions, *basis])
+        if open_signs:
+            pattern, _ = self._pattern(x, [*directions, *basis()])
         return pattern
 
     def _pattern(self, x: Point, directions: Sequence[Point]) -> tuple[Pattern, bool]:

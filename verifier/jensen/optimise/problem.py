@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jensen.errors import DomainError, OptionError
+from jensen.errors import DomainError, InfeasibleError, OptionError
 from jensen.network.relu_network import FloatArray
 from jensen.optimise.cuts import Convex
 from jensen.optimise.feasible import FeasibleSet
@@ -92,6 +92,33 @@ def problem_of(
     return Problem(convex, cost, FeasibleSet(convex.ground, rows, equations), whole)
 
 
+def with_fixed_inputs(problem: Problem, fixed: Mapping[int, float]) -> Problem:
+    """Return the problem with inputs fixed: by bounds, or by equations where there are none.
+
+    Raises
+    ------
+    OptionError
+        For an input that does not exist, or a value that is not finite.
+    InfeasibleError
+        For a value outside the bounds of the domain.
+    """
+    feasible, inputs = problem.feasible, len(problem.linear)
+    lower, upper = feasible.lower.copy(), feasible.upper.copy()
+    for index, value in fixed.items():
+        if _index(index, inputs, "fixed") != index or not math.isfinite(value):
+            raise OptionError(f"fixed input {index} has the value {value}: it has to be finite")
+        if not lower[index] <= value <= upper[index]:
+            raise InfeasibleError(f"input {index} fixed at {value} is outside the domain")
+        lower[index] = upper[index] = value
+    if feasible.bounded:
+        return replace(problem, feasible=feasible.within(lower, upper))
+    E = np.concatenate([feasible.E, np.eye(inputs)[list(fixed)]])
+    e = np.concatenate([feasible.e, np.array(list(fixed.values()), dtype=float)])
+    own = slice(len(feasible.ground.b), None)
+    rows = (feasible.A[own], feasible.b[own])
+    return replace(problem, feasible=FeasibleSet(feasible.ground, rows, (E, e)))
+
+
 def vector(value: ArrayLike, inputs: int, what: str) -> FloatArray:
     """Return a vector of so many finite numbers; a single number is repeated."""
     numbers = _finite(value, what)
@@ -125,7 +152,7 @@ def _finite(value: Any, what: str) -> FloatArray:
     return numbers
 
 
-def _index(index: int, inputs: int) -> int:
+def _index(index: int, inputs: int, what: str = "integer") -> int:
     if int(index) != index or not 0 <= index < inputs:
-        raise OptionError(f"integer input {index}: the network has {inputs}, from 0 on")
+        raise OptionError(f"{what} input {index}: the network has {inputs}, from 0 on")
     return int(index)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Collection
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -30,6 +31,7 @@ def proved_convex(
     verdict: Verdict | None = None,
     certificate: Certificate | str | Path | None = None,
     options: Options | None = None,
+    claims: Collection[str] = ("convex",),
 ) -> Verdict:
     """Return a verdict that says "convex", exactly, of one output on a domain.
 
@@ -44,6 +46,8 @@ def proved_convex(
         Checked against the network, in place of a verification.
     options : Options, optional
         Of the verification, where there is neither.
+    claims : collection of str
+        What a verdict may claim; such as partial convexity.
 
     Raises
     ------
@@ -64,8 +68,9 @@ def proved_convex(
         verdict = verify(network, domain, output=output, options=options)
     elif verdict.outputs:
         verdict = next((v for v in verdict.outputs if v.output == output), verdict)
-    if verdict.claim != "convex":
-        raise OptionError(f"the verdict claims {verdict.claim!r}: 'convex' is needed")
+    if verdict.claim not in claims:
+        needed = " or ".join(map(repr, claims))
+        raise OptionError(f"the verdict claims {verdict.claim!r}: {needed} is needed")
     if verdict.output != output:
         raise OptionError(f"the verdict is about output {verdict.output}: asked is {output}")
     if verdict.status is Status.NONCONVEX:

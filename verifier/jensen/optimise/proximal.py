@@ -39,6 +39,7 @@ from jensen.optimise.quadratic import maximise_quadratic, nearest_point
 PRIMAL_INPUTS = 128  # beyond these, and without rows, programs in the multipliers are smaller
 PASSES = 20  # of these per set of cuts
 HALVINGS = 20
+VARIES = 1e-3  # the share of the first gap that counts as a size where the value is near 0
 CALM = 25  # rounds after which a cut without multiplier is dropped
 
 
@@ -97,7 +98,7 @@ class _Search:
                 best, best_u = objective, dual.u
             gap = best - dual.value
             gap_before = gap if math.isnan(gap_before) else gap_before
-            accepted = self._limits.tolerance * max(abs(best), abs(gap_before))
+            accepted = self._limits.tolerance * max(abs(best), VARIES * abs(gap_before))
             over = evaluations >= self._limits.evaluations or time.monotonic() > self._deadline
             before, after = (_model(some, dual.u, len(weights)) for some in (cuts, new))
             risen = float(weights @ (after - before))
@@ -150,7 +151,7 @@ class _Search:
             free = (self._feasible.lower < best.u) & (best.u < self._feasible.upper)
             moving = matrix[:, free]
             slope = constants + matrix @ np.where(free, self._center, best.u)
-            y = maximise_quadratic(slope, self._step * (moving @ moving.T), term, weights)
+            y = maximise_quadratic(slope, self._step * (moving @ moving.T), term, weights, best.y)
             found = self._dual(y, matrix, constants)
             now = (self._feasible.lower < found.u) & (found.u < self._feasible.upper)
             if found.value > best.value and (now == free).all():

@@ -1,0 +1,125 @@
+"""Sums over scenarios: one proof, one batch, the optimum of the sum."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from oracle_convex import icnn
+
+import jensen
+from jensen import Box, ConvexFunction, Everywhere, Polyhedron, ReluNetwork, ScenarioSum
+from jensen.errors import NotConvexError, OptionError
+
+# |x - p| - relu(p) is convex in x only
+NEWSVENDOR = ReluNetwork.from_layers(
+    [[[1.0, -1.0], [-1.0, 1.0], [0.0, 1.0]], [[1.0, 1.0, -1.0]]], [[0, 0, 0], [0]]
+)
+
+
+def contexts(count: int, seed: int = 0) -> list[dict[int, float]]:
+    rng = np.random.default_rng(seed)
+    return [{1: float(v), 3: float(w)} for v, w in rng.normal(size=(count, 2))]
+
+
+def test_the_median_minimises_a_sum_of_distances():
+    found = ScenarioSum(NEWSVENDOR, [{1: 2.0}, {1: 5.0}, {1: 6.0}], Box(0, 10)).minimise()
+    assert found.x[0] == pytest.approx(5.0, abs=1e-9)
+    assert found.value == pytest.approx((3 + 0 + 1 - 13) / 3)
+    assert found.gap < 1e-9
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_sum_of_scenarios_is_minimised_as_brute_force_does(seed):
+    network, weights = icnn(4, (8, 6), seed), np.array([0.5, 0.25, 0.125, 0.125])
+    scenarios = contexts(4, seed)
+    F = ScenarioSum(network, scenarios, Box(-1, 1), weights=weights)
+    found = F.minimise([0.1, -0.2])
+    axis = np.linspace(-1, 1, 101)
+    grid = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+    total = grid @ [0.1, -0.2]
+    for weight, context in zip(weights, scenarios, strict=True):
+        total = total + weight * network.fix_inputs(context)(grid)[:, 0]
+    assert F.value(grid) + grid @ [0.1, -0.2] == pytest.approx(total, rel=1e-12)
+    assert found.lower <= total.min() + 1e-12
+    assert found.value <= total.min() + 1e-12
+    assert found.gap <= 1e-9 * max(1, abs(found.value))
+    exact = F._convex.exact(found.point)
+    assert found.lower <= exact + sum(
+        Fraction(c) * v for c, v in zip((0.1, -0.2), found.point, strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    "domain", [Everywhere(), Polyhedron([[1, 1], [-1, 0], [0, -1]], [1, 1, 1])]
+)
+def test_sums_on_other_domains_agree_with_a_box_around_the_optimum(domain):
+    network, scenarios = icnn(4, (6, 4), 7), contexts(3)
+    F = ScenarioSum(network, scenarios, domain)
+    slopes = F.subgradient(np.random.default_rng(0).uniform(-0.4, 0.4, (8, 2)))
+    found = F.minimise(-slopes.mean(axis=0))
+    assert found.gap <= 1e-8 * max(1, abs(found.value))
+    if isinstance(domain, Everywhere):
+        box = Box(found.x - 1, found.x + 1)
+        same = ScenarioSum(network, scenarios, box).minimise(-slopes.mean(axis=0))
+        assert same.lower <= found.value
+        assert found.lower <= same.value
+
+
+def test_one_proof_of_partial_convexity_serves_all_scenarios():
+    F = ScenarioSum(NEWSVENDOR, [{1: float(v)} for v in range(20)], Box(0, 20))
+    assert len(F.verdicts) == 1
+    assert F.verdicts[0].claim == "convex in inputs 0"
+    verdict = jensen.verify(NEWSVENDOR, Box([0, 0], [20, 30]), inputs=(0,))
+    again = ScenarioSum(NEWSVENDOR, [{1: 25.0}], Box(0, 20), verdict=verdict)
+    assert again.minimise().value == pytest.approx(5.0 - 25.0)
+    with pytest.raises(OptionError, match="which is not all of"):
+        ScenarioSum(NEWSVENDOR, [{1: 35.0}], Box(0, 20), verdict=verdict)
+
+
+def test_scenarios_are_proved_alone_where_contexts_between_them_are_not_convex():
+    # relu(x + p) - relu(x) + relu(x - p): only at p = 0 the kinks make up for one another
+    bend = ReluNetwork.from_layers(
+        [[[1.0, 1.0], [1.0, 0.0], [0.0, 1.0], [1.0, -1.0]], [[1.0, -1.0, 0.0, 1.0]]],
+        [[0, 0, 0, 0], [0]],
+    )
+    F = ScenarioSum(bend, [{1: 0.0}], Box(-1, 1))
+    assert len(F.verdicts) == 1
+    with pytest.raises(NotConvexError):
+        ScenarioSum(bend, [{1: 0.0}, {1: 0.5}], Box(-1, 1))
+
+
+def test_conjugates_proximal_points_and_integers_work_on_sums():
+    network, scenarios = icnn(4, (6, 4), 3), contexts(3)
+    F = ScenarioSum(network, scenarios, Box(-2, 2))
+    alone = [ConvexFunction(network.fix_inputs(c), Box(-2, 2)) for c in scenarios]
+    star = F.conjugate([0.3, -0.1])
+    assert star.gap < 1e-9
+    near = F.prox([1.0, -1.0], 0.5)
+    total = np.mean([f.value(near.x) for f in alone]) + ((near.x - [1, -1]) ** 2).sum()
+    assert near.value == pytest.approx(total, rel=1e-9)
+    assert near.gap < 1e-7
+    whole = F.minimise(integers=(0, 1))
+    tried = [F.value([a, b]) for a in range(-2, 3) for b in range(-2, 3)]
+    assert whole.value == pytest.approx(min(tried), rel=1e-9)
+    support = F.support([0.5, 0.5])
+    assert support.gradient @ [0.5, 0.5] + support.offset == pytest.approx(F.value([0.5, 0.5]))
+
+
+@pytest.mark.parametrize(
+    ("scenarios", "arguments", "message"),
+    [
+        ([], {}, "at least one"),
+        ([{}], {}, "at least one"),
+        ([{1: 0.0}, {0: 1.0}], {}, "scenario 1 fixes the inputs"),
+        ([{1: 0.0}], {"weights": [-1.0]}, "positive"),
+        ([{1: 0.0}], {"output": None, "two": True}, "2 outputs"),
+    ],
+)
+def test_scenarios_that_make_no_sense_are_refused(scenarios, arguments, message):
+    network = NEWSVENDOR
+    if arguments.pop("two", False):
+        network = ReluNetwork.from_layers([[[1.0, 0.0]], [[1.0], [2.0]]], [[0], [0, 0]])
+    with pytest.raises(OptionError, match=message):
+        ScenarioSum(network, scenarios, Box(-1, 1), **arguments)
