@@ -37,6 +37,7 @@ ROOMS = (
     {"groups"},
     {"bounds"},
     {"loaders"},
+    {"icnn"},
     {"domains"},
     {"network"},
     {"arithmetic", "outputs"},

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from jensen.domains.domain import Everywhere as Everywhere
     from jensen.domains.domain import Polyhedron as Polyhedron
     from jensen.errors import DomainError as DomainError
+    from jensen.errors import IcnnFormError as IcnnFormError
     from jensen.errors import InfeasibleError as InfeasibleError
     from jensen.errors import JensenError as JensenError
     from jensen.errors import MissingExtraError as MissingExtraError
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from jensen.errors import UnboundedError as UnboundedError
     from jensen.errors import UndecidedError as UndecidedError
     from jensen.errors import UnsupportedOperatorError as UnsupportedOperatorError
+    from jensen.icnn.check import is_icnn as is_icnn
+    from jensen.icnn.convert import to_icnn as to_icnn
     from jensen.linear_regions.regions import Regions as Regions
     from jensen.linear_regions.regions import regions as regions
     from jensen.loaders import from_keras as from_keras
@@ -77,6 +80,7 @@ _HOMES = {
     ),
     "jensen.errors": (
         "DomainError",
+        "IcnnFormError",
         "InfeasibleError",
         "JensenError",
         "MissingExtraError",
@@ -90,6 +94,8 @@ _HOMES = {
         "UndecidedError",
         "UnsupportedOperatorError",
     ),
+    "jensen.icnn.check": ("is_icnn",),
+    "jensen.icnn.convert": ("to_icnn",),
     "jensen.linear_regions.regions": (
         "Regions",
         "regions",
