@@ -34,6 +34,7 @@ from jensen.midpoint.search import Found
 from jensen.midpoint.worst_pair import exact_violation, worst_violation
 from jensen.network.relu_network import ReluNetwork
 from jensen_encodings import NetworkData
+from jensen_encodings.deadline import Deadline
 from jensen_encodings.jensen_gap import Strengthening
 
 MODELS = Path(__file__).parent.parent / "models"
@@ -82,7 +83,7 @@ def cases() -> list[Case]:
 
 
 def milp(case: Case, data: NetworkData, network: ReluNetwork, rows: Strengthening | None) -> Found:
-    deadline = time.monotonic() + case.seconds
+    deadline = Deadline.after(case.seconds)
     return solve_midpoint_program(
         data,
         lambda x, y: exact(network, x, y),

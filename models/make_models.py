@@ -21,6 +21,7 @@ import onnxruntime as ort
 import torch
 from exact_onnx import ExactModel
 from networks import (
+    BeyondIcnn,
     Clipped,
     ConcatIcnn,
     Guarded,
@@ -229,6 +230,7 @@ MAKERS: dict[str, Callable[[Path], None]] = {
     "newsvendor": lambda path: newsvendor(path, [2.0, 1.0, 3.0]),
     "newsvendor_subsidy": lambda path: newsvendor(path, [2.0, 0.25, 3.0]),
     "worst_two": worst_two,
+    "beyond_icnn": lambda path: export(BeyondIcnn(), (2,), path),
     "tv_huber": lambda path: export(
         PatchPotential([0.25, 0.5, 0.25], [0.25, 0.5]), (1, 2, 2), path
     ),

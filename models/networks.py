@@ -288,3 +288,26 @@ class PatchPotential(nn.Module):
         """Evaluate at (batch, 1, 2, 2)."""
         sides = torch.relu(self.both(torch.flatten(x, 1)))
         return self.base(sides) + self.bent(torch.relu(self.bends(sides)))
+
+
+class BeyondIcnn(nn.Module):
+    """``relu(y - 1 - h) + relu(y + 2 h)`` with ``h = relu(x)``: convex, and no such ICNN is.
+
+    The second layer reads ``Concat(h, (x, y))``, as that of an input-convex network does.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.last = nn.Linear(2, 1), nn.Linear(3, 2), nn.Linear(2, 1)
+        with torch.no_grad():
+            self.first.weight.copy_(torch.tensor([[1.0, 0.0]]))
+            self.second.weight.copy_(torch.tensor([[-1.0, 0.0, 1.0], [2.0, 0.0, 1.0]]))
+            self.second.bias.copy_(torch.tensor([-1.0, 0.0]))
+            self.last.weight.fill_(1.0)
+            self.first.bias.zero_()
+            self.last.bias.zero_()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the values, of shape (batch, 1)."""
+        h = torch.relu(self.first(x))
+        return self.last(torch.relu(self.second(torch.cat([h, x], dim=1))))

@@ -6,26 +6,27 @@ from fractions import Fraction
 from itertools import combinations
 
 import flint
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jensen.arithmetic import exact_lp, simplex
 from jensen.arithmetic.rational import fraction
-from jensen.arithmetic.simplex import maximise
 
 REACH = 5  # all vertices lie in |v_i| <= REACH
 NUMBERS = st.sampled_from([0, 0, 1, -1, 2, -3, Fraction(1, 3), Fraction(-5, 2)])
 TINY = Fraction(1, 10**40)
 
 
-def solve(c, A, b, equality, **more):
-    def q(value):
-        value = Fraction(value)
-        return flint.fmpq(value.numerator, value.denominator)
+def rational(value):
+    value = Fraction(value)
+    return flint.fmpq(value.numerator, value.denominator)
 
-    return maximise(
-        [q(v) for v in c], [[q(v) for v in r] for r in A], [q(v) for v in b], equality, **more
-    )
+
+def solve(c, A, b, equality, maximise=exact_lp.maximise, **more):
+    numbers = [rational(v) for v in c], [[rational(v) for v in r] for r in A]
+    return maximise(*numbers, [rational(v) for v in b], equality, **more)
 
 
 def vertices(A, b, n):
@@ -63,11 +64,23 @@ def holds(A, b, equality, v):
     )
 
 
+def by_basis(*arguments):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exact_lp, "FEW", 0)
+        return exact_lp.maximise(*arguments)
+
+
 def check(c, A, b, equality):
-    """Compare with brute force and re-check the evidence; return whether it is feasible."""
+    """Compare both ways with brute force; return whether the program is feasible."""
+    candidates = [v for v in vertices(A, b, len(c)) if holds(A, b, equality, v)]
+    for maximise in (by_basis, simplex.maximise):
+        check_one(c, A, b, equality, candidates, solve(c, A, b, equality, maximise))
+    return bool(candidates)
+
+
+def check_one(c, A, b, equality, candidates, found):
+    """Re-check the evidence."""
     n = len(c)
-    candidates = [v for v in vertices(A, b, n) if holds(A, b, equality, v)]
-    found = solve(c, A, b, equality)
     assert found.feasible == bool(candidates)
     y = [fraction(v) for v in found.multipliers]
     assert len(y) == len(A)
@@ -79,14 +92,13 @@ def check(c, A, b, equality):
         assert found.v is None
         assert not any(columns)
         assert dot(b, y) < 0
-        return False
+        return
     v = [fraction(x) for x in found.v]
     best = max(dot(c, w) for w in candidates)
     assert holds(A, b, equality, v)
     assert dot(c, v) == best
     assert columns == list(c)
     assert dot(b, y) == best
-    return True
 
 
 def boxed(A, b, equality, n):
@@ -161,3 +173,32 @@ def test_it_does_not_cycle_on_beales_example():
 
 def test_without_time_there_is_no_answer():
     assert solve([1], [[1]], [1], [False], out_of_time=lambda: True) is None
+
+
+def larger_program(seed, n=12, shift=0):
+    """A program with a bounded optimum; without feasible points for a large shift."""
+    rng = np.random.default_rng(seed)
+    A = rng.normal(size=(3 * n, n))
+    b = np.abs(rng.normal(size=3 * n))
+    b[:2] -= shift
+    A, b = A.tolist(), b.tolist()
+    return rng.normal(size=n).tolist(), *boxed(A, b, [False] * len(b), n)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_larger_programs_are_settled_by_the_basis_alone(monkeypatch, seed):
+    def never(*_, **__):
+        raise AssertionError("the tableau was needed")
+
+    expected = [solve(*larger_program(seed, shift=shift), simplex.maximise) for shift in (0, 99)]
+    monkeypatch.setattr(exact_lp, "pivot_to_optimum", never)
+    found = [solve(*larger_program(seed, shift=shift)) for shift in (0, 99)]
+    c = [rational(v) for v in larger_program(seed)[0]]
+    values = [sum(x * y for x, y in zip(c, s[0].v, strict=True)) for s in (expected, found)]
+    assert values[0] == values[1]
+    assert [s.feasible for s in found] == [s.feasible for s in expected] == [True, False]
+
+
+def test_where_the_basis_is_not_exactly_optimal_the_tableau_pivots(monkeypatch):
+    monkeypatch.setattr(exact_lp, "_from_basis", lambda *_: None)
+    assert check([1, 1], *boxed([[1, 1]], [1], [False], 2))

@@ -13,6 +13,7 @@ from jensen.network.relu_network import ReluNetwork
 from jensen.prover.counterexample import exact_violation
 from jensen.prover.facet_programs import FacetSearch
 from jensen.prover.verdict import Status
+from jensen_encodings.deadline import Deadline
 from jensen_encodings.lp import LpSolver
 
 SHARED = Path(__file__).parents[2] / "shared" / "cases"
@@ -81,5 +82,5 @@ def test_without_time_the_group_is_left_open():
     prepared = prepare(network, Box(-1, 1))
     net, data = prepared.grouped, prepared.data
     group = next(g for g in net.groups() if g[0] == 0)
-    result = FacetSearch(net, data, group, network, LpSolver(), deadline=0.0).run()
+    result = FacetSearch(net, data, group, network, LpSolver(), deadline=Deadline(0.0)).run()
     assert result.closed or result.crossing is not None or result.note

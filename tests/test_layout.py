@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import os
 import subprocess
 import sys
@@ -31,11 +32,12 @@ ROOMS = (
     {"decide"},
     {"certificate"},
     {"midpoint"},
-    {"prover"},
+    {"prover", "linear_regions"},
     {"cells"},
     {"groups"},
     {"bounds"},
     {"loaders"},
+    {"icnn"},
     {"domains"},
     {"network"},
     {"arithmetic", "outputs"},
@@ -163,7 +165,49 @@ def test_the_library_unpickles_nothing():
             assert "allow_pickle=True" not in text
 
 
-def test_importing_jensen_imports_neither_torch_nor_matplotlib():
-    code = "import sys, jensen; print([m for m in ('torch', 'matplotlib') if m in sys.modules])"
+HEAVY = ("torch", "matplotlib", "pyomo", "scipy.optimize", "networkx", "onnx")
+
+
+def loaded_by(code: str) -> list[str]:
+    """Return which of the heavy packages a program has loaded at its end."""
+    code = f"import sys\n{code}\nprint([m for m in {HEAVY} if m in sys.modules], file=sys.stderr)"
     result = run(code, SOURCES["jensen"].parent, SOURCES["jensen_encodings"].parent)
-    assert result.stdout.strip() == "[]", result.stderr
+    assert result.returncode == 0, result.stderr
+    return ast.literal_eval(result.stderr.splitlines()[-1])
+
+
+NET = "net = jensen.ReluNetwork.from_layers([[[1.0], [-2.0]], [[1.0, -1.0]]], [[0, 1], [0]])"
+
+
+def test_importing_jensen_and_its_help_load_nothing_heavy():
+    assert loaded_by("import jensen, jensen_encodings; assert 'numpy' not in sys.modules") == []
+    assert loaded_by("from jensen.cli import main; main(['--help'])") == []
+
+
+def test_a_verification_loads_no_model_builder():
+    question = "jensen.verify(net, jensen.Box(-1, 1), certificate=True)"
+    assert loaded_by(f"import jensen\n{NET}\n{question}\njensen.worst_jump(net)") == []
+    assert loaded_by(f"import jensen\n{NET}\njensen.worst_violation(net, jensen.Box(-1, 1))") == []
+
+
+@pytest.mark.parametrize("package", ["jensen", "jensen_encodings"])
+def test_public_names_are_the_same_for_type_checkers_and_at_run_time(package):
+    module = importlib.import_module(package)
+    tree = ast.parse((SOURCES[package] / "__init__.py").read_text(encoding="utf-8"))
+    typed = {
+        (alias.name, node.module)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module != "__future__"
+        for alias in node.names
+        if alias.name not in {"TYPE_CHECKING", "Any"}
+    }
+    homes = {
+        (name, home if home.startswith("jensen") else f"{package}.{home}")
+        for home, names in module._HOMES.items()
+        for name in names
+    } | {(room, package) for room in getattr(module, "_ROOMS", ())}
+    assert typed == homes
+    assert all(getattr(module, name) is not None for name in module.__all__)
+    assert set(module.__all__) <= set(dir(module))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = module.nothing

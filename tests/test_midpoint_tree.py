@@ -135,7 +135,7 @@ def test_both_relaxations_end_at_the_same_optimum(kind):
         network, data, dual = prepared(seed, 1)
         judge = lambda x, y: exact(network, x, y)  # noqa: B023, E731
         incumbent = PairIncumbent(data, judge)
-        incumbent.start(0, None)
+        incumbent.start(0)
         if kind is SubgradientRelaxation:
             dual = SafeDual(dual.linked, dual.columns, dual.objective)
             relaxation = SubgradientRelaxation(dual)

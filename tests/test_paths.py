@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import networks, patterns
 
-from jensen.bounds.paths import layer_paths, path_products, path_sums, sign_bounds
+from jensen.bounds.paths import path_products, path_sums, sign_bounds
 from jensen.bounds.pre_activation import pre_activation_bounds, stable_pattern
 from jensen.errors import NetworkError
 from jensen.network.relu_network import INPUT, OUTPUT, Activation, Block, ReluNetwork
@@ -64,7 +64,7 @@ def test_the_products_of_all_layer_paths_add_up_to_the_path_sum(data):
     pattern = data.draw(patterns(network))
     for block in network.hidden:
         total = sum(
-            path_products(network, path, pattern) for path in layer_paths(network, block.name)
+            path_products(network, path, pattern) for path in network.layer_paths(block.name)
         )
         expected = path_sums(network, block.name, pattern)
         assert total == pytest.approx(expected, abs=1e-6, rel=1e-9)
@@ -100,7 +100,7 @@ def test_the_jump_across_a_kink_is_the_path_sum_times_the_gradient_of_z():
 def test_the_output_is_its_own_path_sum():
     network = tiny_network(0)[1]
     assert path_sums(network, OUTPUT, {}).tolist() == [[1.0]]
-    assert list(layer_paths(network, OUTPUT)) == [(OUTPUT,)]
+    assert list(network.layer_paths(OUTPUT)) == [(OUTPUT,)]
 
 
 def test_only_the_blocks_behind_need_an_activation():

@@ -14,6 +14,7 @@ from test_verify_fuzz import domains_of
 from jensen.domains.domain import Box, Everywhere, Polyhedron
 from jensen.network.relu_network import INPUT, OUTPUT, Activation, Block, ReluNetwork
 from jensen.prover.refute import search_lines
+from jensen_encodings.deadline import Deadline
 
 TENT = ReluNetwork.from_layers([[[1.0, 0.0]], [[-1.0]]], [[-0.25], [0.0]])  # -relu(x - 1/4)
 
@@ -83,8 +84,8 @@ def test_the_same_seed_finds_the_same_pair():
 
 
 def test_a_deadline_in_the_past_ends_it():
-    assert search_lines(TENT, Box(-1, 1), deadline=time.monotonic() - 1) is None
-    assert search_lines(TENT, Box(-1, 1), deadline=time.monotonic() + 60) is not None
+    assert search_lines(TENT, Box(-1, 1), deadline=Deadline(time.monotonic() - 1)) is None
+    assert search_lines(TENT, Box(-1, 1), deadline=Deadline.after(60)) is not None
 
 
 def test_no_rounding_error_is_taken_for_a_violation():

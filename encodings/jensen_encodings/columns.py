@@ -6,7 +6,6 @@ returns is a hint: multipliers of any status are worth trying, none is a proof.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -16,7 +15,15 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from jensen_encodings.lp import QuietHighs
+from jensen_encodings.deadline import NEVER, Deadline
+from jensen_encodings.solver import (
+    INFINITY,
+    Compressed,
+    accepts,
+    limit_time,
+    linear_program,
+    started,
+)
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -105,23 +112,18 @@ class ColumnProgram:
         self._switched = np.ones(count - self._fixed, dtype=bool)
         self._indices = np.arange(max(count, rows), dtype=np.int32)
         self._zeros = np.zeros(count)
-        self._highs = QuietHighs()
-        for option, value in OPTIONS.items():
-            self._highs.setOptionValue(option, value)
-        lp = highspy.HighsLp()
-        lp.num_col_, lp.num_row_ = count, rows
+        self._highs = started(OPTIONS)
         # HiGHS cuts off at its objective bound when it minimises
-        lp.sense_ = highspy.ObjSense.kMinimize
-        lp.col_cost_ = -cost
-        lp.col_lower_ = np.concatenate([lower, np.zeros(count - self._fixed)])
-        lp.col_upper_ = np.concatenate([upper, np.full(count - self._fixed, highspy.kHighsInf)])
-        lp.row_lower_ = lp.row_upper_ = right
-        columns = sp.csr_array(columns)
-        lp.a_matrix_.format_ = highspy.MatrixFormat.kColwise
-        lp.a_matrix_.start_ = columns.indptr.astype(np.int32)
-        lp.a_matrix_.index_ = columns.indices.astype(np.int32)
-        lp.a_matrix_.value_ = columns.data.astype(np.float64)
-        self._accepted = self._highs.passModel(lp) != highspy.HighsStatus.kError
+        lp = linear_program(
+            -cost,
+            (
+                np.concatenate([lower, np.zeros(count - self._fixed)]),
+                np.concatenate([upper, np.full(count - self._fixed, INFINITY)]),
+            ),
+            Compressed.of_csr(columns, by_rows=False),
+            (right, right),
+        )
+        self._accepted = accepts(self._highs, lp)
 
     def set_cost(self, cost: FloatArray) -> None:
         """Change the objective."""
@@ -139,7 +141,7 @@ class ColumnProgram:
         rows = sp.csr_array(rows)
         self._highs.addRows(
             len(right),
-            np.full(len(right), -highspy.kHighsInf),
+            np.full(len(right), -INFINITY),
             right,
             rows.nnz,
             rows.indptr[:-1].astype(np.int32),
@@ -148,12 +150,12 @@ class ColumnProgram:
         )
 
     def solve(
-        self, on: BoolArray, target: float, basis: Any = None, deadline: float | None = None
+        self, on: BoolArray, target: float, basis: Any = None, deadline: Deadline = NEVER
     ) -> ColumnSolution:
         """Solve with the given columns of those that can be switched, and no others.
 
         Starts from a basis, the last one by default; stops once the optimum is below target,
-        or at a time on the clock of ``time.monotonic``.
+        or at a deadline.
         """
         empty = np.empty(0)
         if not self._accepted:
@@ -163,10 +165,7 @@ class ColumnProgram:
         if basis is not None:
             highs.setBasis(basis)
         highs.setOptionValue("objective_bound", float(-target))
-        if deadline is not None:
-            # HiGHS's clock runs on from solve to solve
-            left = max(deadline - time.monotonic(), 0.0)
-            highs.setOptionValue("time_limit", highs.getRunTime() + left)
+        limit_time(highs, deadline)
         highs.run()
         status = highs.getModelStatus()
         value = -float(highs.getObjectiveValue())
@@ -194,6 +193,6 @@ class ColumnProgram:
                 len(changed),
                 self._indices[changed + self._fixed],
                 self._zeros[: len(changed)],
-                np.where(on[changed], highspy.kHighsInf, 0.0),
+                np.where(on[changed], INFINITY, 0.0),
             )
             self._switched = on

@@ -39,6 +39,10 @@ class Deadline:
         """Seconds left, >= 0."""
         return max(0.0, self.at - time.monotonic())
 
+    def seconds(self, least: float = 0.0) -> float | None:
+        """Return the seconds left, at least so many, for whom None means no limit."""
+        return None if self.at == math.inf else max(least, self.left())
+
     def share(self, part: float) -> Deadline:
         """Return the deadline after a part of what is left."""
         return Deadline(time.monotonic() + part * self.left())

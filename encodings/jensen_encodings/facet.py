@@ -109,7 +109,7 @@ def facet_program(
     ``f(x) = relu(x) - 3 relu(relu(x) + x - 1)`` falls by 6 where its second neuron kinks
     (its slope there goes from 1 to -5, two per unit of z):
 
-    >>> from jensen_encodings.highs import solve_model
+    >>> from jensen_encodings.pyomo_model import solve_model
     >>> one = np.ones(1)
     >>> a = LayerData("a", {"input": np.eye(1)}, 0 * one, True, -one, one)
     >>> b = LayerData("b", {"a": np.eye(1), "input": np.eye(1)}, -one, True, -2 * one, one)

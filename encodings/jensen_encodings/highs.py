@@ -1,8 +1,4 @@
-"""The one module that talks to HiGHS: Pyomo model -> arrays -> ``highspy``.
-
-A model is compiled once into arrays (Pyomo's standard-form compiler) and passed to HiGHS
-in one call. HiGHS's own row-by-row API and Pyomo's solver interfaces cost more per model
-(PERFORMANCE.md has the numbers). The solver prints nothing.
+"""Mixed-integer programs by HiGHS.
 
 Everything HiGHS reports holds up to its tolerances: 1e-6 on every row and on
 integrality, which a big-M constant multiplies, and a gap. Bounds that must hold in real
@@ -19,39 +15,22 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 import highspy
 import numpy as np
-import pyomo.environ as pyo
-import scipy.sparse as sp
 from numpy.typing import NDArray
-from pyomo.common.errors import InfeasibleConstraintException
-from pyomo.repn.plugins.standard_form import LinearStandardFormCompiler
 
-from jensen_encodings.errors import EncodingError, SolverFailure
-from jensen_encodings.lp import QuietHighs
+from jensen_encodings.errors import SolverFailure
+from jensen_encodings.program import Program, Progress, SolveOptions, SolveResult, SolveStatus
+from jensen_encodings.solver import Compressed, QuietHighs, accepts, linear_program, started
+
+__all__ = ["Program", "Progress", "SolveOptions", "SolveResult", "SolveStatus", "solve"]
 
 FloatArray = NDArray[np.float64]
 
 # seconds between two reports of a search
 PROGRESS_INTERVAL = 0.5
-
-
-class SolveStatus(StrEnum):
-    """How a solve ended."""
-
-    OPTIMAL = "optimal"
-    INFEASIBLE = "infeasible"
-    UNBOUNDED = "unbounded"
-    INFEASIBLE_OR_UNBOUNDED = "infeasible or unbounded"
-    TIME_LIMIT = "time limit"
-    NODE_LIMIT = "node limit"
-    OBJECTIVE_LIMIT = "objective limit"
-    INTERRUPTED = "interrupted"
-
 
 _STATUS = {
     highspy.HighsModelStatus.kOptimal: SolveStatus.OPTIMAL,
@@ -65,143 +44,6 @@ _STATUS = {
     highspy.HighsModelStatus.kObjectiveTarget: SolveStatus.OBJECTIVE_LIMIT,
     highspy.HighsModelStatus.kInterrupt: SolveStatus.INTERRUPTED,
 }
-
-
-@dataclass(frozen=True, eq=False)
-class Program:
-    """A mixed-integer linear program as arrays.
-
-    ``row_lower <= A x <= row_upper``, ``lower <= x <= upper``, ``x[integer]`` integral;
-    the objective is ``offset + cost @ x``.
-    """
-
-    cost: FloatArray
-    offset: float
-    maximise: bool
-    A: sp.csr_array
-    row_lower: FloatArray
-    row_upper: FloatArray
-    lower: FloatArray
-    upper: FloatArray
-    integer: NDArray[np.bool_]
-    columns: tuple[Any, ...] = ()
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns."""
-        return int(self.A.shape[0]), int(self.A.shape[1])
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What a running solve knows: best value, proved bound, nodes and seconds so far."""
-
-    objective: float | None
-    bound: float
-    nodes: int
-    seconds: float
-
-
-@dataclass(frozen=True)
-class SolveOptions:
-    """How HiGHS runs.
-
-    Parameters
-    ----------
-    time_limit : float or None
-        Seconds of wall clock.
-    threads : int
-    relative_gap, absolute_gap : float
-        HiGHS's own default of 1e-4 relative passes for "optimal"; here both must be chosen.
-    node_limit : int or None
-    objective_limit : float or None
-        Stop as soon as a solution at least this good is known.
-    feasibility_tolerance : float or None
-        Of rows and integrality; None keeps HiGHS's 1e-6. Values below 1e-9 are rejected,
-        and 1e-9 itself has made feasible models infeasible.
-    seed : int
-    """
-
-    time_limit: float | None = None
-    threads: int = 1
-    relative_gap: float = 0.0
-    absolute_gap: float = 1e-6
-    node_limit: int | None = None
-    objective_limit: float | None = None
-    feasibility_tolerance: float | None = None
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.time_limit is not None and not self.time_limit >= 0:
-            raise EncodingError(f"time limit {self.time_limit}: seconds >= 0 are needed")
-        if self.threads < 1:
-            raise EncodingError(f"threads {self.threads}: at least 1 is needed")
-        if not (self.relative_gap >= 0 and self.absolute_gap >= 0):
-            raise EncodingError("gaps must be >= 0")
-        tolerance = self.feasibility_tolerance
-        if tolerance is not None and not 1e-9 <= tolerance <= 1e-2:
-            raise EncodingError(f"feasibility tolerance {tolerance}: supported are 1e-9 to 1e-2")
-
-
-@dataclass(frozen=True, eq=False)
-class SolveResult:
-    """How a solve ended and what it left.
-
-    Attributes
-    ----------
-    status : SolveStatus
-    objective : float or None
-        Value of the best solution, None if there is none.
-    bound : float
-        The solver's dual bound, up to its tolerances (infinite if it has none).
-    values : array of shape (columns,) or None
-        The best solution.
-    duals : array of shape (rows,) or None
-        Row duals of a linear program solved to optimality.
-    nodes : int
-    seconds : float
-        Wall clock in HiGHS, passing the model included.
-    """
-
-    status: SolveStatus
-    objective: float | None
-    bound: float
-    values: FloatArray | None
-    duals: FloatArray | None
-    nodes: int
-    seconds: float
-
-
-def compile_model(model: pyo.ConcreteModel) -> Program:
-    """Turn a linear Pyomo model with one objective into arrays.
-
-    Raises
-    ------
-    EncodingError
-        If the model has not exactly one active objective.
-    """
-    objectives = list(model.component_data_objects(pyo.Objective, active=True))
-    if len(objectives) != 1:
-        raise EncodingError(f"the model has {len(objectives)} active objectives: one is needed")
-    try:
-        form = LinearStandardFormCompiler().write(model, mixed_form=True, set_sense=None)
-    except InfeasibleConstraintException as error:
-        raise EncodingError(f"a row without variables is violated: {error}") from None
-    sense = np.array([row.bound_type for row in form.rows], dtype=np.int8)
-    rhs = np.asarray(form.rhs, dtype=np.float64)
-    limits = [column.bounds for column in form.columns]
-    return Program(
-        cost=np.asarray(form.c.toarray(), dtype=np.float64).reshape(-1),
-        offset=float(form.c_offset[0]),
-        maximise=objectives[0].sense == pyo.maximize,
-        A=sp.csr_array(form.A),
-        row_lower=np.where(sense <= 0, rhs, -np.inf),
-        row_upper=np.where(sense >= 0, rhs, np.inf),
-        lower=np.array([-np.inf if low is None else low for low, _ in limits]),
-        upper=np.array([np.inf if high is None else high for _, high in limits]),
-        integer=np.array([not column.is_continuous() for column in form.columns], dtype=bool),
-        columns=tuple(form.columns),
-    )
 
 
 def solve(
@@ -237,54 +79,8 @@ def solve(
     return _result(highs, program, time.perf_counter() - began)
 
 
-def solve_model(
-    model: pyo.ConcreteModel,
-    options: SolveOptions | None = None,
-    *,
-    progress: Callable[[Progress], None] | None = None,
-) -> SolveResult:
-    """Compile and solve a Pyomo model and store the best values in its variables.
-
-    Examples
-    --------
-    >>> model = pyo.ConcreteModel()
-    >>> model.n = pyo.Var(domain=pyo.Integers, bounds=(0, 9))
-    >>> model.row = pyo.Constraint(expr=2 * model.n <= 7)
-    >>> model.goal = pyo.Objective(expr=model.n, sense=pyo.maximize)
-    >>> solve_model(model).status, pyo.value(model.n)
-    (<SolveStatus.OPTIMAL: 'optimal'>, 3.0)
-    """
-    program = compile_model(model)
-    result = solve(program, options, progress=progress)
-    if result.values is not None:
-        for column, value in zip(program.columns, result.values, strict=True):
-            column.set_value(float(value), skip_validation=True)
-    return result
-
-
-def to_highs(program: Program) -> highspy.HighsLp:
-    """Return the program as HiGHS's own record, to be passed in one call."""
-    rows, columns = program.shape
-    lp = highspy.HighsLp()
-    lp.num_col_, lp.num_row_ = columns, rows
-    lp.col_cost_, lp.offset_ = program.cost, program.offset
-    lp.sense_ = highspy.ObjSense.kMaximize if program.maximise else highspy.ObjSense.kMinimize
-    lp.col_lower_, lp.col_upper_ = program.lower, program.upper
-    lp.row_lower_, lp.row_upper_ = program.row_lower, program.row_upper
-    lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
-    lp.a_matrix_.num_col_, lp.a_matrix_.num_row_ = columns, rows
-    lp.a_matrix_.start_ = program.A.indptr.astype(np.int32)
-    lp.a_matrix_.index_ = program.A.indices.astype(np.int32)
-    lp.a_matrix_.value_ = program.A.data
-    if program.integer.any():
-        kinds = (highspy.HighsVarType.kContinuous, highspy.HighsVarType.kInteger)
-        lp.integrality_ = [kinds[int(flag)] for flag in program.integer]
-    return lp
-
-
-def _prepared(program: Program, options: SolveOptions) -> Any:
-    highs = QuietHighs()
-    settings: dict[str, Any] = {
+def _prepared(program: Program, options: SolveOptions) -> QuietHighs:
+    settings: dict[str, int | float | str] = {
         "threads": options.threads,
         "mip_rel_gap": options.relative_gap,
         "mip_abs_gap": options.absolute_gap,
@@ -299,10 +95,19 @@ def _prepared(program: Program, options: SolveOptions) -> Any:
     if options.feasibility_tolerance is not None:
         settings["mip_feasibility_tolerance"] = options.feasibility_tolerance
         settings["primal_feasibility_tolerance"] = options.feasibility_tolerance
-    for name, value in settings.items():
-        if highs.setOptionValue(name, value) != highspy.HighsStatus.kOk:
-            raise SolverFailure(f"HiGHS refuses the option {name} = {value}")
-    if highs.passModel(to_highs(program)) == highspy.HighsStatus.kError:
+    highs = started(settings)
+    lp = linear_program(
+        program.cost,
+        (program.lower, program.upper),
+        Compressed.of_csr(program.A),
+        (program.row_lower, program.row_upper),
+        maximise=program.maximise,
+        offset=program.offset,
+    )
+    if program.integer.any():
+        kinds = (highspy.HighsVarType.kContinuous, highspy.HighsVarType.kInteger)
+        lp.integrality_ = [kinds[int(flag)] for flag in program.integer]
+    if not accepts(highs, lp):
         raise SolverFailure("HiGHS rejects the model: are all coefficients finite?")
     return highs
 

@@ -135,7 +135,7 @@ def strengthen(
     Examples
     --------
     >>> from jensen_encodings.data import LayerData
-    >>> from jensen_encodings.highs import solve_model
+    >>> from jensen_encodings.pyomo_model import solve_model
     >>> from jensen_encodings.midpoint import midpoint_program
     >>> one, two = np.ones(1), np.ones(2)
     >>> relu = LayerData("relu", {"input": np.array([[1.0], [-1.0]])}, 0 * two, True, -two, two)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -10,8 +9,17 @@ import highspy
 import numpy as np
 from numpy.typing import NDArray
 
+from jensen_encodings.deadline import NEVER, Deadline
+from jensen_encodings.solver import (
+    INFINITY,
+    Compressed,
+    accepts,
+    limit_time,
+    linear_program,
+    started,
+)
+
 FloatArray = NDArray[np.float64]
-INFINITY = highspy.kHighsInf
 
 
 class LpStatus(StrEnum):
@@ -43,50 +51,19 @@ class LpResult:
     multipliers: FloatArray
 
 
-class QuietHighs(highspy.Highs):
-    """HiGHS without its banner, which the constructor prints when it enables callbacks."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-
-    def enableCallbacks(self) -> None:  # noqa: N802  (HiGHS's name)
-        """Silence the instance before anything can be logged."""
-        self.silent()
-        super().enableCallbacks()  # type: ignore[no-untyped-call]
-
-    def run(self) -> highspy.HighsStatus:
-        """Run, whatever number of threads HiGHS had in this process before.
-
-        HiGHS keeps one pool per calling thread and refuses to run with another number of
-        threads than it has: a model that someone solved with the defaults would make every
-        program here fail.
-        """
-        status = super().run()
-        if (
-            status == highspy.HighsStatus.kError
-            and self.getModelStatus() == highspy.HighsModelStatus.kNotset
-        ):
-            highspy.Highs.resetGlobalScheduler(True)
-            status = super().run()
-        return status
-
-
 class LpSolver:
     """One silent HiGHS instance, reused for many small programs.
 
     Parameters
     ----------
-    deadline : float or None
-        On the clock of ``time.monotonic``; a program that runs into it ends as FAILED.
+    deadline : Deadline
+        A program that runs into it ends as FAILED.
     """
 
-    def __init__(self, deadline: float | None = None) -> None:
+    def __init__(self, deadline: Deadline = NEVER) -> None:
         self._deadline = deadline
-        self._highs = QuietHighs()
-        self._highs.setOptionValue("threads", 1)
         # rays of infeasible programs are only there without presolve
-        self._highs.setOptionValue("presolve", "off")
-        self._highs.setOptionValue("solver", "simplex")
+        self._highs = started({"threads": 1, "presolve": "off", "solver": "simplex"})
 
     def maximise(
         self,
@@ -100,31 +77,22 @@ class LpSolver:
 
         x is free, or in a box (lower, upper), whose sides have no multipliers.
         """
-        rows, columns = A.shape
+        columns = A.shape[1]
         empty = np.empty(0)
         if not (np.isfinite(A).all() and np.isfinite(c).all() and (b > -INFINITY).all()):
             # HiGHS neither refuses a NaN nor ends: not even at its time limit
             return LpResult(LpStatus.FAILED, np.nan, empty, empty)
-        lp = highspy.HighsLp()
-        lp.num_col_ = columns
-        lp.num_row_ = rows
-        lp.sense_ = highspy.ObjSense.kMaximize
-        lp.col_cost_ = c
-        everywhere = np.full(columns, -INFINITY), np.full(columns, INFINITY)
-        lp.col_lower_, lp.col_upper_ = everywhere if box is None else box
-        lp.row_lower_ = np.where(equality, b, -INFINITY)
-        lp.row_upper_ = b
-        row_index, column_index = np.nonzero(A)
-        lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
-        lp.a_matrix_.start_ = np.searchsorted(row_index, np.arange(rows + 1)).astype(np.int32)
-        lp.a_matrix_.index_ = column_index.astype(np.int32)
-        lp.a_matrix_.value_ = A[row_index, column_index]
-        if self._highs.passModel(lp) == highspy.HighsStatus.kError:
+        free = np.full(columns, INFINITY)
+        lp = linear_program(
+            c,
+            (-free, free) if box is None else box,
+            Compressed.of_dense(A),
+            (np.where(equality, b, -INFINITY), b),
+            maximise=True,
+        )
+        if not accepts(self._highs, lp):
             return LpResult(LpStatus.FAILED, np.nan, empty, empty)
-        if self._deadline is not None:
-            # HiGHS's clock runs on over all programs of an instance
-            left = max(0.0, self._deadline - time.monotonic())
-            self._highs.setOptionValue("time_limit", self._highs.getRunTime() + left)
+        limit_time(self._highs, self._deadline)
         self._highs.run()
         status = self._highs.getModelStatus()
         if status == highspy.HighsModelStatus.kOptimal:
@@ -140,6 +108,16 @@ class LpSolver:
             multipliers = _signed(np.array(ray), equality) if found else empty
             return LpResult(LpStatus.INFEASIBLE, -np.inf, empty, multipliers)
         return LpResult(LpStatus.FAILED, np.nan, empty, empty)
+
+    def basis(self) -> tuple[list[int], list[int]]:
+        """Return the last program's basic columns, and the rows that hold with equality.
+
+        As many of these as of those; all other variables are 0.
+        """
+        basis, basic = self._highs.getBasis(), highspy.HighsBasisStatus.kBasic
+        columns = [j for j, status in enumerate(basis.col_status) if status == basic]
+        tight = [i for i, status in enumerate(basis.row_status) if status != basic]
+        return columns, tight
 
 
 def _signed(multipliers: FloatArray, equality: NDArray[np.bool_]) -> FloatArray:

@@ -66,7 +66,7 @@ def midpoint_program(data: NetworkData, *, groups: Iterable[Group] = ()) -> Midp
     ``f(x) = -|x|`` on [-1, 1] is worst between -1 and 1:
 
     >>> from jensen_encodings.data import LayerData
-    >>> from jensen_encodings.highs import solve_model
+    >>> from jensen_encodings.pyomo_model import solve_model
     >>> one, two = np.ones(1), np.ones(2)
     >>> relu = LayerData("relu", {"input": np.array([[1.0], [-1.0]])}, 0 * two, True, -two, two)
     >>> out = LayerData("output", {"relu": -np.ones((1, 2))}, 0 * one, False, -2 * one, 0 * one)

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-import jensen.prover.facet_engine
+import jensen.prover.facet_programs
 from jensen.cli import main
 from jensen.network.relu_network import ReluNetwork
 
@@ -186,7 +186,7 @@ def test_a_solver_that_fails_is_an_unknown_that_says_so(capsys, monkeypatch, har
     def fail(*_: object, **__: object) -> None:
         raise jensen.errors.SolverError("the solver gave up")
 
-    monkeypatch.setattr(jensen.prover.facet_engine.FacetSearch, "run", fail)
+    monkeypatch.setattr(jensen.prover.facet_programs.FacetSearch, "run", fail)
     record = verdict_of(capsys, hard_file, "--engine", "milp")
     assert record["status"] == "unknown"
     assert record["note"] == "the solver gave up"

@@ -5,7 +5,8 @@ import pyomo.environ as pyo
 import pytest
 
 from jensen_encodings import EncodingError, SolveOptions, SolveStatus, solve_model
-from jensen_encodings.highs import compile_model, solve
+from jensen_encodings.highs import solve
+from jensen_encodings.pyomo_model import compile_model
 
 
 def knapsack(size=12, seed=0):

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from encodings_networks import random_data
 
-from jensen_encodings.highs import SolveOptions, compile_model, solve, solve_model
+from jensen_encodings.highs import SolveOptions, solve
 from jensen_encodings.jensen_gap import Strengthening, gap_bounds, strengthen
 from jensen_encodings.midpoint import midpoint_program
+from jensen_encodings.pyomo_model import compile_model, solve_model
 
 FAMILIES = ("gap_lower", "gap_upper", "differences", "symmetry")
 

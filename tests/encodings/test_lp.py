@@ -5,7 +5,8 @@ from __future__ import annotations
 import highspy
 import numpy as np
 
-from jensen_encodings.lp import LpSolver, LpStatus, QuietHighs
+from jensen_encodings.lp import LpSolver, LpStatus
+from jensen_encodings.solver import QuietHighs
 
 
 def test_programs_run_after_highs_was_used_with_another_number_of_threads():

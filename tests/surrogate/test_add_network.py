@@ -13,7 +13,7 @@ import jensen
 from jensen import Box, ConvexFunction, Everywhere, Polyhedron, ReluNetwork, surrogate
 from jensen.errors import DomainError, InfeasibleError, NotConvexError, OptionError, UnboundedError
 from jensen.network.relu_network import Activation, Block
-from jensen_encodings.lp import QuietHighs
+from jensen_encodings.solver import QuietHighs
 
 ALL = ("big_m", "epigraph", "cuts")
 ABSOLUTE = ReluNetwork.from_layers([[[1.0], [-1.0]], [[1.0, 1.0]]], [[0, 0], [0]])

@@ -76,3 +76,7 @@ class CertificateError(JensenError, RuntimeError):
 
 class TrainingError(JensenError, RuntimeError):
     """A training that cannot go on: a loss without gradient, or one that is not finite."""
+
+
+class IcnnFormError(JensenError, ValueError):
+    """A network that no input-convex form was found for; the message says why."""

@@ -1,4 +1,4 @@
-"""Small linear programs solved exactly, for the leaves that floating point cannot decide.
+"""The simplex method over the rationals: the fallback of :mod:`jensen.arithmetic.exact_lp`.
 
 ``max c v`` subject to ``A v <= b`` (equalities for some rows), v free, is solved through
 its dual ``min b y, y A = c, y >= 0`` by the primal simplex method with Bland's rule over

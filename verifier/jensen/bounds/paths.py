@@ -7,19 +7,15 @@ the layer graph that is one backward sweep ``... W diag(a) W`` (docs/theory.md, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from jensen.arithmetic.intervals import FloatArray, Interval, interval_affine
 from jensen.bounds.pre_activation import BoolArray
 from jensen.errors import NetworkError
+from jensen.network.order import check_known, reached_from
 from jensen.network.relu_network import OUTPUT, Block, Pattern, ReluNetwork
-
-
-def layer_paths(network: ReluNetwork, block: str) -> Iterator[tuple[str, ...]]:
-    """Enumerate the layer paths from a block to the output."""
-    return network.layer_paths(block)
 
 
 def path_sums(network: ReluNetwork, block: str, pattern: Pattern) -> FloatArray:
@@ -49,8 +45,7 @@ def path_sums(network: ReluNetwork, block: str, pattern: Pattern) -> FloatArray:
     >>> path_sums(net, "relu_1", {"relu_2": np.array([True])})
     array([[-6.]])
     """
-    _known(network, block)
-    ahead = _ahead(network, block)
+    ahead = reached_from(network.graph, block)
     slopes: dict[str, FloatArray] = {OUTPUT: np.eye(network.output_size)}
     for node in reversed(network.blocks):
         if node.name == block or node.name not in slopes:
@@ -87,7 +82,7 @@ def path_products(network: ReluNetwork, path: Sequence[str], pattern: Pattern) -
         raise NetworkError(f"layer path {' -> '.join(path)!r} does not end in the output")
     product: FloatArray = np.eye(network.output_size)
     for source, target in zip(reversed(path[:-1]), reversed(path), strict=False):
-        _known(network, source)
+        check_known(network.graph, source)
         node = network[target]
         if source not in node.weights:
             raise NetworkError(f"there is no edge {source!r} -> {target!r} in the layer graph")
@@ -159,17 +154,3 @@ def _under_activation(
         np.where(off, 0.0, np.where(on, low, free[0])),
         np.where(off, 0.0, np.where(on, high, free[1])),
     )
-
-
-def _known(network: ReluNetwork, block: str) -> None:
-    if block not in network.graph:
-        raise NetworkError(f"no block {block!r}; there are {', '.join(network.graph)}")
-
-
-def _ahead(network: ReluNetwork, block: str) -> set[str]:
-    """Return the block and everything that reads it, directly or not."""
-    found = {block}
-    for node in network.blocks:
-        if found.intersection(node.weights):
-            found.add(node.name)
-    return found

@@ -69,13 +69,15 @@ def _add(
     size: FloatArray,
 ) -> None:
     """Add what arrives through one level that is read."""
-    here = bends[0] == read.level
-    if here.any():
-        column = read.on[:, bends[1][here]].T
-        if read.off is not None:
-            column = column - read.off[:, bends[1][here]].T
-        change[here] += column
-        size[here] += np.abs(column)
+    here = np.flatnonzero(bends[0] == read.level)
+    if len(here):
+        column = read.bend[bends[1][here]]
+        if len(here) == len(change):
+            change += column
+            size += np.abs(column)
+        else:
+            change[here] += column
+            size[here] += np.abs(column)
     if read.level in found:
         before, before_size = found[read.level]
         passed = signs[:, layers.span(read.level)]

@@ -41,6 +41,12 @@ class Reading:
     on: FloatArray
     off: FloatArray | None
 
+    @cached_property
+    def bend(self) -> FloatArray:
+        """By how much slopes change where a unit of the level read bends: (its units, units)."""
+        change = self.on if self.off is None else self.on - self.off
+        return np.ascontiguousarray(change.T)
+
 
 @dataclass(frozen=True, eq=False)
 class Layer:

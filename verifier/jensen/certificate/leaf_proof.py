@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from jensen.arithmetic.exact_lp import maximise
 from jensen.arithmetic.rational import ONE as ONE_EXACT
 from jensen.arithmetic.rational import ZERO, fraction, project_to_null_space, rational
-from jensen.arithmetic.simplex import maximise
 from jensen.certificate.checker import (
     ONE,
     Form,

@@ -10,6 +10,7 @@ import flint
 import numpy as np
 from numpy.typing import NDArray
 
+from jensen.arithmetic.exact_lp import maximise
 from jensen.arithmetic.rational import (
     ONE,
     ZERO,
@@ -20,7 +21,6 @@ from jensen.arithmetic.rational import (
     rational,
     rationals,
 )
-from jensen.arithmetic.simplex import maximise
 from jensen.errors import DomainError
 from jensen_encodings.lp import LpSolver, LpStatus
 

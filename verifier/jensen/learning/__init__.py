@@ -14,7 +14,9 @@ _HOMES = {
     "ConvexTraining": "training",
     "ConvexityGuard": "guard",
     "Round": "training",
+    "clip_to_icnn_": "clipping",
     "make_convex": "training",
+    "path_values": "paths",
 }
 
 __all__ = list(_HOMES)

@@ -8,7 +8,6 @@ evaluates pairs exactly.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from jensen.midpoint.linked import PAIR, PAIR_WEIGHTS, DenseLayer, LinkedNetwork, Objective
 from jensen.network.relu_network import INPUT, FloatArray
 from jensen_encodings import NetworkData
+from jensen_encodings.deadline import NEVER, Deadline
 from jensen_encodings.lp import LpResult, LpSolver, LpStatus
 
 Pair = tuple[FloatArray, FloatArray]
@@ -49,12 +49,11 @@ class PairSearch:
     Parameters
     ----------
     data : NetworkData
-    deadline : float or None
-        On the clock of ``time.monotonic``.
+    deadline : Deadline
     """
 
-    def __init__(self, data: NetworkData, deadline: float | None = None) -> None:
-        self._data, self._deadline = data, deadline
+    def __init__(self, data: NetworkData, deadline: Deadline = NEVER) -> None:
+        self._data = data
         self._linked = LinkedNetwork(data.input_lower, data.input_upper, data.layers[:-1], PAIR)
         self._objective = Objective.of_row(data.output, 0, PAIR_WEIGHTS)
         self._is_relu = {layer.name: layer.is_relu for layer in data.layers}
@@ -68,7 +67,7 @@ class PairSearch:
         return np.asarray(m - (x + y) / 2)
 
     def random_ascent(
-        self, pairs: int, steps: int, rng: np.random.Generator, deadline: float | None = None
+        self, pairs: int, steps: int, rng: np.random.Generator, deadline: Deadline = NEVER
     ) -> Pair:
         """Return pairs after a projected subgradient ascent from random ones, best first."""
         low, high = self._data.input_lower, self._data.input_upper
@@ -83,7 +82,7 @@ class PairSearch:
         best, best_value = P.copy(), self.violation(P[:, :n], P[:, n:])
         width = np.tile(high - low, 2)
         for step in range(steps):
-            if deadline is not None and time.monotonic() > deadline:
+            if deadline.over():
                 break
             gradient = self._gradient(P)
             size = np.abs(gradient * width).max(axis=1, keepdims=True)
@@ -96,16 +95,15 @@ class PairSearch:
         return best[order, :n], best[order, n:]
 
     def climb(
-        self, x: FloatArray, y: FloatArray, deadline: float | None = None
+        self, x: FloatArray, y: FloatArray, deadline: Deadline = NEVER
     ) -> tuple[FloatArray, FloatArray, float]:
         """Follow linear programs from cell to cell; return the best pair and its value."""
-        deadline = self._deadline if deadline is None else deadline
         n = self._data.input_size
         here = np.concatenate([x, y])
         best, best_value = here, float(self.violation(x[None], y[None])[0])
         ahead = here
         for _ in range(MAX_CELLS):
-            if deadline is not None and time.monotonic() > deadline:
+            if deadline.over():
                 break
             cell = self.cell(self.pattern(ahead))
             found = self.solve(cell)

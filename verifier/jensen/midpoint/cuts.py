@@ -27,6 +27,7 @@ from jensen.midpoint.linked import EPS, Columns, Cuts, LinkedNetwork, Objective,
 from jensen.midpoint.relaxation import LinearRelaxation, Task
 from jensen.network.relu_network import INPUT, FloatArray
 from jensen_encodings.columns import ColumnProgram, ColumnStatus
+from jensen_encodings.deadline import NEVER, Deadline
 
 CORNERS = 1 << 12  # of a box, beyond which there are no cuts
 ROUNDS = 40
@@ -43,7 +44,7 @@ def root_cuts(
     columns: Columns,
     objective: Objective,
     enough: float = -np.inf,
-    deadline: float | None = None,
+    deadline: Deadline = NEVER,
 ) -> Cuts:
     """Return cuts that bring down the bound of the first node.
 
@@ -54,8 +55,7 @@ def root_cuts(
     objective : Objective
     enough : float
         A bound below which nothing more is needed.
-    deadline : float or None
-        On the clock of ``time.monotonic``.
+    deadline : Deadline
     """
     cuts, idle = Cuts.none(linked), np.zeros(0, dtype=int)
     first = FirstNeurons(linked)

@@ -13,8 +13,10 @@ from jensen.groups.twin_groups import Twins
 from jensen.midpoint.search import Found, Judge, PairIncumbent, width_bound
 from jensen.network.relu_network import FloatArray
 from jensen_encodings import MidpointProgram, NetworkData, SolverFailure, midpoint_program
-from jensen_encodings.highs import Program, Progress, SolveOptions, compile_model, solve
+from jensen_encodings.deadline import Deadline
+from jensen_encodings.highs import Program, Progress, SolveOptions, solve
 from jensen_encodings.jensen_gap import Strengthening, strengthen
+from jensen_encodings.pyomo_model import compile_model
 
 MILP_TOLERANCE = 1e-6  # HiGHS's, on rows and integrality
 ROWS = Strengthening(gap_lower=True, gap_upper=False, differences=False, symmetry=True)
@@ -26,7 +28,7 @@ def solve_midpoint_program(
     *,
     twins: Sequence[Twins] = (),
     gap: float,
-    deadline: float | None,
+    deadline: Deadline,
     threads: int,
     seed: int,
     progress: Callable[[Progress], None] | None,
@@ -60,7 +62,7 @@ def solve_midpoint_program(
     start = _start(program, compiled, incumbent) if incumbent.best[0] else None
     built = time.perf_counter()
     options = SolveOptions(
-        time_limit=None if deadline is None else max(0.0, deadline - time.monotonic()),
+        time_limit=deadline.left(),
         threads=threads,
         relative_gap=gap,
         absolute_gap=MILP_TOLERANCE,

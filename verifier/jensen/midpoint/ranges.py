@@ -7,7 +7,6 @@ from :class:`~jensen.midpoint.tree.SignTree`, so they hold in real arithmetic.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -19,6 +18,7 @@ from jensen.midpoint.relaxation import LinearRelaxation
 from jensen.midpoint.tree import SignTree, TreeOptions
 from jensen.network.relu_network import INPUT, FloatArray
 from jensen_encodings import LayerData, NetworkData
+from jensen_encodings.deadline import NEVER, Deadline
 
 TOGETHER = 4  # nodes that are branched on at a time
 LP_NEURONS = 250  # free neurons in front of a layer beyond which it is left as it is
@@ -47,9 +47,7 @@ class Effort:
 QUICK, THOROUGH = Effort(100, 0.005), Effort(400, 0.002)
 
 
-def tightened(
-    data: NetworkData, effort: Effort = QUICK, deadline: float | None = None
-) -> NetworkData:
+def tightened(data: NetworkData, effort: Effort = QUICK, deadline: Deadline = NEVER) -> NetworkData:
     """Return the same network with tighter bounds behind its first layer.
 
     Parameters
@@ -64,7 +62,7 @@ def tightened(
     for position, layer in enumerate(layers):
         if set(layer.weights) <= {INPUT} or not (layer.is_relu or position == len(layers) - 1):
             continue
-        if deadline is not None and time.monotonic() > deadline:
+        if deadline.over():
             break
         if not 0 < sum(len(front.unstable()) for front in layers[:position]) <= LP_NEURONS:
             continue
@@ -73,7 +71,7 @@ def tightened(
         for index in range(layer.size):
             if layer.is_relu and not (lower[index] < 0 < upper[index]):
                 continue
-            if deadline is not None and time.monotonic() > deadline:
+            if deadline.over():
                 break
             upper[index] = min(upper[index], search.largest(index, 1.0))
             lower[index] = max(lower[index], -search.largest(index, -1.0))
@@ -90,7 +88,7 @@ class _RangeSearch:
         front: list[LayerData],
         layer: LayerData,
         effort: Effort,
-        deadline: float | None,
+        deadline: Deadline,
     ) -> None:
         self._data, self._front, self._layer = data, front, layer
         self._effort, self._deadline = effort, deadline

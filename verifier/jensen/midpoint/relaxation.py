@@ -21,6 +21,7 @@ from jensen.midpoint.forms import LinearForms
 from jensen.midpoint.linked import BoolArray, Cuts, Objective, SafeDual
 from jensen.network.relu_network import FloatArray
 from jensen_encodings.columns import ColumnProgram, ColumnSolution, ColumnStatus
+from jensen_encodings.deadline import NEVER, Deadline
 
 RAY_LENGTHS = (1.0, 1e1, 1e2, 1e3, 1e5)
 
@@ -75,12 +76,9 @@ class Relaxation(Protocol):
     """A way to bound nodes."""
 
     def relax(
-        self, tasks: Sequence[Task], target: float, deadline: float | None = None
+        self, tasks: Sequence[Task], target: float, deadline: Deadline = NEVER
     ) -> list[Relaxed]:
-        """Bound nodes, each as far as needed to be below a target.
-
-        The deadline is on the clock of ``time.monotonic``.
-        """
+        """Bound nodes, each as far as needed to be below a target."""
 
 
 class LinearRelaxation:
@@ -167,7 +165,7 @@ class LinearRelaxation:
         return np.concatenate([base, hidden])
 
     def relax(
-        self, tasks: Sequence[Task], target: float, deadline: float | None = None
+        self, tasks: Sequence[Task], target: float, deadline: Deadline = NEVER
     ) -> list[Relaxed]:
         """Solve the programs of nodes; see :class:`Relaxation`."""
         solved = self._solve(tasks, target - self._constant, deadline)
@@ -183,7 +181,7 @@ class LinearRelaxation:
         ]
 
     def _solve(
-        self, tasks: Sequence[Task], target: float, deadline: float | None
+        self, tasks: Sequence[Task], target: float, deadline: Deadline
     ) -> list[ColumnSolution]:
         """Solve every n-th program in a thread of its own; HiGHS leaves the interpreter free."""
         count = len(self._programs)

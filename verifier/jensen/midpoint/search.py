@@ -35,6 +35,7 @@ from jensen.midpoint.subgradient import SubgradientRelaxation
 from jensen.midpoint.tree import SignTree, TreeOptions
 from jensen.network.relu_network import FloatArray, ReluNetwork
 from jensen_encodings import NetworkData
+from jensen_encodings.deadline import NEVER, Deadline
 from jensen_encodings.highs import Progress
 
 Judge = Callable[[FloatArray, FloatArray], Fraction]
@@ -70,11 +71,10 @@ class PairIncumbent:
     data : NetworkData
     judge : callable
         The exact violation of a pair of doubles.
-    deadline : float or None
-        On the clock of ``time.monotonic``.
+    deadline : Deadline
     """
 
-    def __init__(self, data: NetworkData, judge: Judge, deadline: float | None = None) -> None:
+    def __init__(self, data: NetworkData, judge: Judge, deadline: Deadline = NEVER) -> None:
         self._lower, self._upper, self._judge = data.input_lower, data.input_upper, judge
         self._deadline = deadline
         self._search = PairSearch(data, deadline)
@@ -91,7 +91,7 @@ class PairIncumbent:
         """The violation, rounded."""
         return self.best[1]
 
-    def start(self, seed: int, deadline: float | None) -> None:
+    def start(self, seed: int, deadline: Deadline = NEVER) -> None:
         """Ascend from random pairs, and climb from the best ones."""
         rng = np.random.default_rng(seed)
         X, Y = self._search.random_ascent(FIRST_PAIRS, FIRST_STEPS, rng, deadline)
@@ -100,7 +100,7 @@ class PairIncumbent:
             cells = self._search.pattern(np.concatenate([x, y]))
             if cells.tobytes() in seen:
                 continue
-            if deadline is not None and time.monotonic() > deadline:
+            if deadline.over():
                 return
             self._keep(*self._search.climb(x, y, deadline))
             seen |= {cells.tobytes(), cells[:, [1, 0, 2]].tobytes()}
@@ -113,7 +113,7 @@ class PairIncumbent:
         values = self._search.violation(pairs[:, 0], pairs[:, 1])
         for (x, y), value in zip(pairs, values, strict=True):
             if value > self.value:
-                self._keep(*self._search.climb(x, y, _share(self._deadline)))
+                self._keep(*self._search.climb(x, y, self._deadline.share(FIRST_SHARE)))
 
     def take(self, x: Sequence[Fraction], y: Sequence[Fraction]) -> None:
         """Start from a given pair."""
@@ -122,7 +122,7 @@ class PairIncumbent:
         exact = self._judge(x0, y0)
         if exact > self.best[0]:
             self.best = exact, to_double(exact), x0, y0
-        self._keep(*self._search.climb(x0, y0, _share(self._deadline)))
+        self._keep(*self._search.climb(x0, y0, self._deadline.share(FIRST_SHARE)))
 
     def _keep(self, x: FloatArray, y: FloatArray, value: float) -> None:
         if not value > self.value:
@@ -138,7 +138,7 @@ def search_pairs(
     judge: Judge,
     *,
     gap: float,
-    deadline: float | None,
+    deadline: Deadline,
     seed: int,
     start: tuple[Sequence[Fraction], Sequence[Fraction]] | None,
     progress: Callable[[Progress], None] | None,
@@ -154,8 +154,7 @@ def search_pairs(
         The exact violation of a pair of doubles.
     gap : float
         Relative gap at which to stop.
-    deadline : float or None
-        On the clock of ``time.monotonic``.
+    deadline : Deadline
     seed : int
     start : pair of points, optional
     progress : callable, optional
@@ -171,16 +170,16 @@ def search_pairs(
         if upper > 0:
             if start is not None:
                 incumbent.take(*start)
-            incumbent.start(seed, _share(deadline))
+            incumbent.start(seed, deadline.share(FIRST_SHARE))
             clock.lap("search")
         if upper > 0 and not in_range(data):
             status = "precision limit"
-        elif upper > 0 and _over(deadline):
+        elif upper > 0 and deadline.over():
             status = "time limit"  # what comes next takes long to set up
         elif upper > 0:
             twins = twin_groups(prepared)
             effort = QUICK if _free(data) <= QUICK_NEURONS else THOROUGH
-            data = tightened(data, effort, _share(deadline))
+            data = tightened(data, effort, deadline.share(FIRST_SHARE))
             upper = min(upper, width_bound(data), jump_bound(network, data))
             clock.lap("bounds")
             least = ROUNDING_SHARE * width_bound(data)
@@ -212,12 +211,14 @@ def _tree(
     """Return the tree, with the relaxation that suits its size; None where time is up before."""
     linked = LinkedNetwork(data.input_lower, data.input_upper, data.layers[:-1], PAIR)
     columns = pair_columns(linked)
-    if _over(options.deadline):
+    if options.deadline.over():
         return None
     objective = Objective.of_row(data.output, 0, PAIR_WEIGHTS)
     relaxation: Relaxation
     if len(linked.free) <= LP_NEURONS:
-        cuts = root_cuts(linked, columns, objective, incumbent.value, _share(options.deadline))
+        cuts = root_cuts(
+            linked, columns, objective, incumbent.value, options.deadline.share(FIRST_SHARE)
+        )
         dual = SafeDual(linked, columns, objective, cuts)
         relaxation = LinearRelaxation(dual, threads)
         small = len(linked.free) <= SMALL_NEURONS
@@ -235,10 +236,6 @@ def _tree(
         first_bound=upper,
         progress=progress,
     )
-
-
-def _over(deadline: float | None) -> bool:
-    return deadline is not None and time.monotonic() > deadline
 
 
 def _free_twins(linked: LinkedNetwork, group: Twins) -> list[tuple[int, int]]:
@@ -298,14 +295,6 @@ def in_range(data: NetworkData) -> bool:
 
 def _free(data: NetworkData) -> int:
     return sum(len(layer.unstable()) for layer in data.layers)
-
-
-def _share(deadline: float | None) -> float | None:
-    """Return when the bounds have had their share of the time."""
-    if deadline is None:
-        return None
-    now = time.monotonic()
-    return now + FIRST_SHARE * max(deadline - now, 0.0)
 
 
 class _Clock:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from jensen.midpoint.linked import BoolArray, SafeDual
 from jensen.midpoint.relaxation import Relaxed, Task
 from jensen.network.relu_network import INPUT, FloatArray
+from jensen_encodings.deadline import NEVER, Deadline
 
 MOMENTUM = 0.4
 AVERAGING = 0.15
@@ -35,13 +35,13 @@ class SubgradientRelaxation:
         self._scale = np.repeat(1.0 / width, linked.points)
 
     def relax(
-        self, tasks: Sequence[Task], target: float, deadline: float | None = None
+        self, tasks: Sequence[Task], target: float, deadline: Deadline = NEVER
     ) -> list[Relaxed]:
         """Improve the parents' multipliers; see :class:`Relaxation`."""
         return [self._improve(task.allowed, task.parent, target, deadline) for task in tasks]
 
     def _improve(
-        self, allowed: BoolArray, parent: FloatArray, target: float, deadline: float | None
+        self, allowed: BoolArray, parent: FloatArray, target: float, deadline: Deadline
     ) -> Relaxed:
         v, best, best_v = parent[None].copy(), np.inf, parent
         z_mean = h_mean = base_mean = None
@@ -62,7 +62,7 @@ class SubgradientRelaxation:
             base_mean = base_mean + weight * (found.base[0] - base_mean)
             if best <= target or not np.isfinite(value):
                 break
-            if deadline is not None and time.monotonic() > deadline:
+            if deadline.over():
                 break
             if stall >= 4:
                 relax, stall = relax * 0.6, 0

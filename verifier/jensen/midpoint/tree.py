@@ -26,6 +26,7 @@ from jensen.midpoint.linked import BoolArray, SafeDual
 from jensen.midpoint.pseudo_costs import PseudoCosts
 from jensen.midpoint.relaxation import Relaxation, Relaxed, Task
 from jensen.network.relu_network import FloatArray
+from jensen_encodings.deadline import NEVER, Deadline
 from jensen_encodings.highs import Progress
 
 Signs = NDArray[np.int8]
@@ -42,7 +43,7 @@ class TreeOptions:
     ``together`` nodes are branched on at a time.
     """
 
-    deadline: float | None = None
+    deadline: Deadline = NEVER
     relative_gap: float = 1e-4
     absolute_gap: float = 1e-9
     node_limit: int | None = None
@@ -204,7 +205,7 @@ class SignTree:
     def _limit(self) -> str | None:
         """Return the limit that was met, if any."""
         options = self._options
-        if options.deadline is not None and time.monotonic() > options.deadline:
+        if options.deadline.over():
             return "time limit"
         if options.node_limit is not None and self.nodes >= options.node_limit:
             return "node limit"

@@ -18,7 +18,6 @@ from jensen.domains.domain import Domain
 from jensen.errors import OptionError, SolverError
 from jensen.groups.prepared import Prepared, prepare
 from jensen.groups.twin_groups import twin_groups
-from jensen.midpoint.milp import MILP_TOLERANCE, solve_midpoint_program
 from jensen.midpoint.search import search_pairs
 from jensen.network.relu_network import FloatArray, ReluNetwork
 from jensen.processors import available_processors
@@ -204,13 +203,17 @@ def measure_pairs(
         return exact_violation(prepared.network, _fractions(x), _fractions(y))
 
     done = time.perf_counter()
+    tolerance = None
     if engine == "milp":
-        found = solve_midpoint_program(
+        from jensen.midpoint import milp  # noqa: PLC0415  (loads Pyomo)
+
+        tolerance = milp.MILP_TOLERANCE
+        found = milp.solve_midpoint_program(
             data,
             judge,
             twins=twin_groups(prepared),
             gap=gap,
-            deadline=deadline.at,
+            deadline=deadline,
             threads=threads or 1,
             seed=seed,
             progress=progress,
@@ -221,7 +224,7 @@ def measure_pairs(
                 prepared,
                 judge,
                 gap=gap,
-                deadline=deadline.at,
+                deadline=deadline,
                 seed=seed,
                 start=start,
                 progress=progress,
@@ -238,7 +241,7 @@ def measure_pairs(
         y=y,
         exact_lower=exact,
         status=found.status,
-        tolerance=MILP_TOLERANCE if engine == "milp" else None,
+        tolerance=tolerance,
         nodes=found.nodes,
         times={"prepare": done - began, **found.times},
     )

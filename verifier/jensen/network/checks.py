@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import heapq
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from math import prod
 from typing import Any
 
-import networkx as nx
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
@@ -18,6 +16,7 @@ from jensen.arithmetic.doubles import NotADoubleError, exact_doubles
 from jensen.arithmetic.exact import Matrix
 from jensen.errors import NetworkError
 from jensen.network.block import INPUT, OUTPUT, Activation, Block, FloatArray
+from jensen.network.order import in_order
 
 
 def as_matrix(value: ArrayLike | Matrix, where: str) -> Matrix:
@@ -196,15 +195,7 @@ def ordered(input_size: int, blocks: Sequence[Block]) -> tuple[Block, ...]:
     sizes = {INPUT: input_size} | {block.name: block.size for block in blocks}
     for block in blocks:
         _check_block(block, sizes)
-    readers: dict[str, list[str]] = {name: [] for name in sizes}
-    for block in blocks:
-        for source in block.weights:
-            readers[source].append(block.name)
-    order = _topological_order(by_name, readers)
-    _check_paths(by_name, readers)
-    if order[-1] != OUTPUT:
-        raise NetworkError(f"block {OUTPUT!r} must not feed another block")
-    return tuple(by_name[name] for name in order)
+    return in_order(blocks)
 
 
 def _check_block(block: Block, sizes: Mapping[str, int]) -> None:
@@ -226,50 +217,3 @@ def _check_block(block: Block, sizes: Mapping[str, int]) -> None:
             raise NetworkError(
                 f"block {block.name!r}: the weight from {source!r} holds NaN or infinity"
             )
-
-
-def _topological_order(
-    by_name: Mapping[str, Block], readers: Mapping[str, Sequence[str]]
-) -> list[str]:
-    """Sort by Kahn's algorithm; of several blocks that are ready the first given comes first."""
-    names = list(by_name)
-    rank = {name: i for i, name in enumerate(names)}
-    missing = {name: len(block.weights) for name, block in by_name.items()}
-    order: list[str] = []
-    ready: list[int] = []
-    newest = INPUT
-    while True:
-        for reader in readers[newest]:
-            missing[reader] -= 1
-            if not missing[reader]:
-                heapq.heappush(ready, rank[reader])
-        if not ready:
-            break
-        newest = names[heapq.heappop(ready)]
-        order.append(newest)
-    if len(order) < len(names):
-        graph = nx.DiGraph((source, b.name) for b in by_name.values() for source in b.weights)
-        cycle = " -> ".join(str(edge[0]) for edge in nx.find_cycle(graph))
-        raise NetworkError(f"the layer graph has a cycle: {cycle}")
-    return order
-
-
-def _check_paths(by_name: Mapping[str, Block], readers: Mapping[str, Sequence[str]]) -> None:
-    """Refuse blocks between input and output only in name."""
-    from_input = _closure(INPUT, readers)
-    to_output = _closure(OUTPUT, {name: list(b.weights) for name, b in by_name.items()})
-    for name in by_name:
-        if name not in from_input:
-            raise NetworkError(f"block {name!r} is unreachable: no path from the input")
-        if name not in to_output:
-            raise NetworkError(f"block {name!r} is unreachable: no path to the output")
-
-
-def _closure(start: str, neighbours: Mapping[str, Iterable[str]]) -> set[str]:
-    found, waiting = {start}, [start]
-    while waiting:
-        for name in neighbours.get(waiting.pop(), ()):
-            if name not in found:
-                found.add(name)
-                waiting.append(name)
-    return found

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import networkx as nx
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +20,10 @@ from jensen.network.checks import as_count, as_matrix, as_vector, checked_shape,
 from jensen.network.digest import network_digest
 from jensen.network.fixing import fixed_blocks
 from jensen.network.npz_writer import write_npz
+from jensen.network.order import layer_graph, paths_to_output
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 __all__ = ["INPUT", "OUTPUT", "Activation", "Block", "BoolArray", "FloatArray", "Pattern"]
 __all__ += ["ReluNetwork"]
@@ -164,13 +168,9 @@ class ReluNetwork:
     @cached_property
     def graph(self) -> nx.DiGraph:
         """The layer graph; every edge carries its matrix as ``weight`` (frozen)."""
-        graph = nx.DiGraph()
-        graph.add_node(INPUT, size=self.input_size)
-        for block in self.blocks:
-            graph.add_node(block.name, size=block.size, activation=str(block.activation))
-            for source, weight in block.weights.items():
-                graph.add_edge(source, block.name, weight=weight)
-        return nx.freeze(graph)
+        import networkx as nx  # noqa: PLC0415  (loaded where a graph is walked)
+
+        return nx.freeze(layer_graph(self.input_size, self.blocks))
 
     @cached_property
     def successors(self) -> Mapping[str, tuple[str, ...]]:
@@ -188,11 +188,7 @@ class ReluNetwork:
         Their number can grow exponentially with the skips; sums over all of
         them are taken by :func:`jensen.bounds.paths.path_sums` without enumeration.
         """
-        if block not in self.graph:
-            raise NetworkError(f"no block {block!r}; there are {', '.join(self.graph)}")
-        if block == OUTPUT:
-            return iter([(OUTPUT,)])
-        return (tuple(path) for path in nx.all_simple_paths(self.graph, block, OUTPUT))
+        return paths_to_output(self.graph, block)
 
     def select_output(self, index: int) -> ReluNetwork:
         """Return the network of one output, without the neurons it does not read.

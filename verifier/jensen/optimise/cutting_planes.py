@@ -19,7 +19,6 @@ Networks 49, 2007.
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +31,7 @@ from jensen.optimise.epigraph import Duals, EpigraphLp, LpEnd, LpPoint
 from jensen.optimise.feasible import FeasibleSet
 from jensen.optimise.ground import dot
 from jensen.optimise.problem import Limits, Problem
+from jensen_encodings.deadline import Deadline
 
 STEADY_INPUTS = 16  # from so many inputs on the search is steadied
 STEADY_GAP = 1e-3  # until the gap is this share of the first one
@@ -90,9 +90,7 @@ class CuttingPlanes:
     def __init__(self, problem: Problem, limits: Limits, pool: Pool) -> None:
         self.problem, self.limits, self.pool = problem, limits, pool
         self.evaluations = 0
-        self._deadline = math.inf
-        if limits.time_limit is not None:
-            self._deadline = time.monotonic() + limits.time_limit
+        self._deadline = Deadline.after(limits.time_limit)
         self._first_gap = math.nan
 
     def run(self) -> Found:
@@ -235,7 +233,7 @@ class CuttingPlanes:
         )
 
     def _over(self) -> bool:
-        return self.evaluations >= self.limits.evaluations or time.monotonic() > self._deadline
+        return self.evaluations >= self.limits.evaluations or self._deadline.over()
 
 
 class EmptyCubeError(Exception):

@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from jensen.arithmetic.exact_lp import maximise
 from jensen.arithmetic.intervals import SUBNORMAL, round_down, rounding_factor
 from jensen.arithmetic.rational import (
     ONE,
@@ -33,7 +34,6 @@ from jensen.arithmetic.rational import (
     rational,
     rationals,
 )
-from jensen.arithmetic.simplex import maximise
 from jensen.network.relu_network import FloatArray
 from jensen.optimise.cuts import Convex, Cuts, IndexArray
 from jensen.optimise.epigraph import Duals, LpPoint

@@ -21,9 +21,16 @@ from jensen.errors import SolverError
 from jensen.network.relu_network import FloatArray
 from jensen.optimise.cuts import Cuts
 from jensen.optimise.feasible import FeasibleSet
-from jensen_encodings.lp import INFINITY, QuietHighs
+from jensen_encodings.solver import INFINITY, Compressed, accepts, linear_program, started
 
 TOLERANCE = 1e-9
+OPTIONS: dict[str, int | float | str] = {
+    "threads": 1,
+    "presolve": "off",
+    "solver": "simplex",
+    "primal_feasibility_tolerance": TOLERANCE,
+    "dual_feasibility_tolerance": TOLERANCE,
+}
 
 
 class LpEnd(StrEnum):
@@ -102,20 +109,16 @@ class EpigraphLp:
         middle = np.clip(np.zeros(inputs), lower, upper)
         self._start = np.full(terms, -np.inf)
         np.maximum.at(self._start, cuts.term, cuts.gradient @ middle + cuts.offset)
-        self._highs = QuietHighs()
-        self._set(
-            threads=1,
-            presolve="off",
-            solver="simplex",
-            primal_feasibility_tolerance=TOLERANCE,
-            dual_feasibility_tolerance=TOLERANCE,
+        self._highs = started(OPTIONS)
+        free, none = np.full(terms, INFINITY), np.empty(0)
+        lp = linear_program(
+            np.concatenate([linear * self._unit / self._scale, weights]),
+            (np.append(lower / self._unit, -free), np.append(upper / self._unit, free)),
+            Compressed.of_dense(np.empty((0, inputs + terms))),
+            (none, none),
         )
-        lp = highspy.HighsLp()
-        lp.num_col_, lp.num_row_ = inputs + terms, 0
-        lp.col_cost_ = np.concatenate([linear * self._unit / self._scale, weights])
-        lp.col_lower_ = np.concatenate([lower / self._unit, np.full(terms, -INFINITY)])
-        lp.col_upper_ = np.concatenate([upper / self._unit, np.full(terms, INFINITY)])
-        self._pass(lp)
+        if not accepts(self._highs, lp):
+            raise SolverError("HiGHS rejects the program: are all numbers finite?")
         self._row_scale = self._add_fixed_rows(feasible)
         self.cuts = cuts
         self._add_rows(cuts)
@@ -124,10 +127,6 @@ class EpigraphLp:
         for name, value in options.items():
             if self._highs.setOptionValue(name, value) != highspy.HighsStatus.kOk:
                 raise SolverError(f"HiGHS refuses the option {name} = {value}")
-
-    def _pass(self, lp: highspy.HighsLp) -> None:
-        if self._highs.passModel(lp) == highspy.HighsStatus.kError:
-            raise SolverError("HiGHS rejects the program: are all numbers finite?")
 
     def _add_fixed_rows(self, feasible: FeasibleSet) -> FloatArray:
         matrix = np.concatenate([feasible.A, feasible.E]) * self._unit

@@ -12,7 +12,6 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
-import time
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,6 +23,7 @@ from jensen.optimise.cutting_planes import CuttingPlanes, EmptyCubeError, Pool
 from jensen.optimise.dual_bound import box_bound, proves_empty
 from jensen.optimise.epigraph import EpigraphLp, LpEnd, LpPoint
 from jensen.optimise.problem import Limits, Problem
+from jensen_encodings.deadline import Deadline
 
 INTEGRAL = 1e-7  # how near an integer the solver's value has to be
 
@@ -63,9 +63,7 @@ class IntegerSearch:
         self._closed = math.inf
         self._nodes = 0
         self._evaluations = 0
-        self._deadline = math.inf
-        if limits.time_limit is not None:
-            self._deadline = time.monotonic() + limits.time_limit
+        self._deadline = Deadline.after(limits.time_limit)
 
     def run(self) -> Minimum:
         """Search until no node can hold a better point."""
@@ -115,7 +113,7 @@ class IntegerSearch:
             self.problem.integers,
         )
         while not self._over():
-            point = whole.solve_integer(self._left())
+            point = whole.solve_integer(self._deadline.seconds(1e-2))
             if point.end is not LpEnd.OPTIMAL or point.objective >= self._cutoff():
                 return
             known = len(lp.cuts)
@@ -237,14 +235,9 @@ class IntegerSearch:
     def _cutoff(self) -> float:
         return math.inf if self._best is None else self._best.value - self._accepted()
 
-    def _left(self) -> float | None:
-        if self._deadline == math.inf:
-            return None
-        return max(self._deadline - time.monotonic(), 1e-2)
-
     def _over(self) -> bool:
         spent = self._evaluations + self._relaxed.evaluations >= self.limits.evaluations
-        return spent or time.monotonic() > self._deadline
+        return spent or self._deadline.over()
 
     def _rounded(self, lower: FloatArray, upper: FloatArray) -> tuple[FloatArray, FloatArray]:
         low, high = lower.copy(), upper.copy()

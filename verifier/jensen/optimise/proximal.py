@@ -19,7 +19,6 @@ C. Lemaréchal, J.-B. Hiriart-Urruty. Convex Analysis and Minimization Algorithm
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -35,6 +34,7 @@ from jensen.optimise.dual_bound import convex_shares
 from jensen.optimise.ground import dot
 from jensen.optimise.problem import Limits, Problem
 from jensen.optimise.quadratic import maximise_quadratic, nearest_point
+from jensen_encodings.deadline import Deadline
 
 PRIMAL_INPUTS = 128  # beyond these, and without rows, programs in the multipliers are smaller
 PASSES = 20  # of these per set of cuts
@@ -80,9 +80,7 @@ class _Search:
         self._limits, self._pool = limits, pool
         self._rows = np.concatenate([self._feasible.A, self._feasible.E])
         self._sides = np.concatenate([self._feasible.b, self._feasible.e])
-        self._deadline = math.inf
-        if limits.time_limit is not None:
-            self._deadline = time.monotonic() + limits.time_limit
+        self._deadline = Deadline.after(limits.time_limit)
 
     def run(self) -> Proximal:
         weights = self._convex.weights
@@ -99,7 +97,7 @@ class _Search:
             gap = best - dual.value
             gap_before = gap if math.isnan(gap_before) else gap_before
             accepted = self._limits.tolerance * max(abs(best), VARIES * abs(gap_before))
-            over = evaluations >= self._limits.evaluations or time.monotonic() > self._deadline
+            over = evaluations >= self._limits.evaluations or self._deadline.over()
             before, after = (_model(some, dual.u, len(weights)) for some in (cuts, new))
             risen = float(weights @ (after - before))
             if gap <= accepted or over or not risen > 0.1 * accepted:

@@ -16,9 +16,14 @@ import numpy as np
 from jensen.errors import SolverError
 from jensen.network.relu_network import FloatArray
 from jensen.optimise.cuts import IndexArray
-from jensen_encodings.lp import INFINITY, QuietHighs
+from jensen_encodings.solver import INFINITY, Compressed, linear_program, started
 
 TOLERANCE = 1e-9
+OPTIONS: dict[str, int | float | str] = {
+    "threads": 1,
+    "primal_feasibility_tolerance": TOLERANCE,
+    "dual_feasibility_tolerance": TOLERANCE,
+}
 GRADIENT_STEPS = 1000
 # added to the diagonal: HiGHS's 1e-7 moves the optimum, and without any it fails now and then
 SHIFTS = (0.0, 1e-12, 1e-9, 1e-7)
@@ -61,23 +66,18 @@ def nearest_point(
         If HiGHS finds no solution.
     """
     inputs, terms, count = len(center), len(weights), len(term)
-    highs = _solver()
-    lp = highspy.HighsLp()
-    lp.num_col_, lp.num_row_ = inputs + terms, count
-    lp.col_cost_ = np.append(-center, weights * step)
-    lp.col_lower_ = np.append(sides[0], np.full(terms, -INFINITY))
-    lp.col_upper_ = np.append(sides[1], np.full(terms, INFINITY))
+    highs = started(OPTIONS)
     full = np.zeros((count, inputs + terms))
     full[:, :inputs] = -matrix
     cuts = np.flatnonzero(term >= 0)
     full[cuts, inputs + term[cuts]] = 1.0
-    lp.row_lower_ = constants
-    lp.row_upper_ = np.where(np.arange(count) < count - equations, INFINITY, constants)
-    rows, columns = np.nonzero(full)
-    lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
-    lp.a_matrix_.start_ = np.searchsorted(rows, np.arange(count + 1)).astype(np.int32)
-    lp.a_matrix_.index_ = columns.astype(np.int32)
-    lp.a_matrix_.value_ = full[rows, columns]
+    free = np.full(terms, INFINITY)
+    lp = linear_program(
+        np.append(-center, weights * step),
+        (np.append(sides[0], -free), np.append(sides[1], free)),
+        Compressed.of_dense(full),
+        (constants, np.where(np.arange(count) < count - equations, INFINITY, constants)),
+    )
     highs.passModel(lp)
     starts = np.minimum(np.arange(inputs + terms + 1), inputs).astype(np.int32)
     diagonal = np.arange(inputs, dtype=np.int32)
@@ -107,18 +107,14 @@ def maximise_quadratic(
     """
     count = len(q)
     size = float(np.abs(np.diag(Q)).max(initial=0.0)) or 1.0
-    highs = _solver()
-    lp = highspy.HighsLp()
-    lp.num_col_, lp.num_row_ = count, len(weights)
-    lp.col_cost_ = -q / size
-    lp.col_lower_ = np.zeros(count)
-    lp.col_upper_ = np.full(count, INFINITY)
-    lp.row_lower_ = lp.row_upper_ = weights
-    members = [np.flatnonzero(term == s).astype(np.int32) for s in range(len(weights))]
-    lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
-    lp.a_matrix_.start_ = np.cumsum([0, *map(len, members)]).astype(np.int32)
-    lp.a_matrix_.index_ = np.concatenate(members)
-    lp.a_matrix_.value_ = np.ones(sum(map(len, members)))
+    highs = started(OPTIONS)
+    sums = (np.arange(len(weights))[:, None] == term[None, :]).astype(np.float64)
+    lp = linear_program(
+        -q / size,
+        (np.zeros(count), np.full(count, INFINITY)),
+        Compressed.of_dense(sums),
+        (weights, weights),
+    )
     highs.passModel(lp)
     columns, rows = np.triu_indices(count)  # column by column of the lower triangle
     starts = np.searchsorted(columns, np.arange(count + 1)).astype(np.int32)
@@ -127,14 +123,6 @@ def maximise_quadratic(
     return (
         _climbed(q, Q, term, weights, start) if solution is None else np.array(solution.col_value)
     )
-
-
-def _solver() -> Any:
-    highs = QuietHighs()
-    highs.setOptionValue("threads", 1)
-    highs.setOptionValue("primal_feasibility_tolerance", TOLERANCE)
-    highs.setOptionValue("dual_feasibility_tolerance", TOLERANCE)
-    return highs
 
 
 def _solved(highs: Any) -> Any:

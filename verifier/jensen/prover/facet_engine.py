@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from jensen.errors import SolverError
 from jensen.groups.groups import Neurons, Unit
 from jensen.groups.tolerance import least_jumps
-from jensen.prover.facet_programs import FacetResult, FacetSearch
 from jensen.prover.outcome import Outcome, bent_at, looked_at
 from jensen.prover.question import Question
 from jensen.prover.verdict import GroupEvidence, Reason
 from jensen_encodings import UnboundedNeuronError
 from jensen_encodings.lp import LpSolver
+
+if TYPE_CHECKING:
+    from jensen.prover.facet_programs import FacetResult
 
 
 def prove_by_facet_programs(question: Question) -> Outcome:
@@ -27,9 +30,11 @@ def prove_by_facet_programs(question: Question) -> Outcome:
 
 
 def _every_group(question: Question) -> Outcome:
+    from jensen.prover.facet_programs import FacetSearch  # noqa: PLC0415  (loads Pyomo)
+
     options, deadline = question.options, question.deadline
     net, data = question.prepared.grouped, question.prepared.data
-    solver = LpSolver(deadline.at)
+    solver = LpSolver(deadline)
     least = least_jumps(net, question.network, options.tolerance, options.inputs)
     found: dict[Unit, GroupEvidence] = {}
     tolerance = 0.0
@@ -47,7 +52,7 @@ def _every_group(question: Question) -> Outcome:
             least_jump=math.nextafter(float(least[level][unit]), 0.0),
             tolerance=Fraction(options.tolerance),
             threads=options.threads,
-            deadline=deadline.at,
+            deadline=deadline,
         )
         try:
             result = search.run()

@@ -9,7 +9,6 @@ solver's tolerance, which the result carries.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -26,9 +25,11 @@ from jensen.network.relu_network import FloatArray, ReluNetwork
 from jensen.prover.crossing import Crossing, cross_facet
 from jensen.prover.margin import MarginProgram
 from jensen_encodings import NetworkData, SolveOptions, SolverFailure, SolveStatus
+from jensen_encodings.deadline import NEVER, Deadline
 from jensen_encodings.facet import FacetProgram, facet_program
-from jensen_encodings.highs import Program, compile_model, solve
+from jensen_encodings.highs import Program, solve
 from jensen_encodings.lp import LpSolver
+from jensen_encodings.pyomo_model import compile_model
 
 Unit = tuple[int, int]
 Activations = tuple[Any, ...]
@@ -87,8 +88,7 @@ class FacetSearch:
     tolerance : Fraction
         Facets whose gradient jump is >= -tolerance are accepted.
     threads : int
-    deadline : float or None
-        Of ``time.monotonic()``.
+    deadline : Deadline
     """
 
     net: GroupedNetwork
@@ -100,7 +100,7 @@ class FacetSearch:
     least_jump: float = 0.0
     tolerance: Fraction = Fraction(0)
     threads: int = 1
-    deadline: float | None = None
+    deadline: Deadline = NEVER
 
     def run(self) -> FacetResult:
         """Search until no candidate is left, a facet bends down, or time is out.
@@ -164,7 +164,7 @@ class FacetSearch:
         return bool(pattern[unit[0]][unit[1]] == ON)
 
     def _solve_options(self) -> SolveOptions:
-        left = None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+        left = self.deadline.left()
         return SolveOptions(time_limit=left, threads=self.threads, objective_limit=0.0)
 
     def _members(self) -> Members:

@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jensen.arithmetic.exact_lp import maximise
 from jensen.arithmetic.rational import ONE, ZERO, project_to_null_space
-from jensen.arithmetic.simplex import maximise
 from jensen.groups.forms import ExactForms, FloatForms, Row
 from jensen.groups.groups import GroupedNetwork
 from jensen.groups.jump import FREE, ON, Activations

@@ -6,7 +6,6 @@ one step to the next, the three points are looked at in rational arithmetic.
 
 from __future__ import annotations
 
-import time
 from fractions import Fraction
 
 import numpy as np
@@ -18,6 +17,7 @@ from jensen.prover.counterexample import counterexample
 from jensen.prover.outcome import Outcome, refuted_by
 from jensen.prover.question import Question
 from jensen.prover.verdict import Counterexample
+from jensen_encodings.deadline import NEVER, Deadline
 
 STEPS = 33  # points on a line
 FIRST_LINES = 8  # in a first, cheap round: enough for most random networks
@@ -37,7 +37,7 @@ def random_lines(question: Question) -> Outcome | None:
             question.domain,
             seed=question.options.seed,
             inputs=question.options.inputs,
-            deadline=question.deadline.at,
+            deadline=question.deadline,
         )
     return None if found is None else refuted_by(found)
 
@@ -49,7 +49,7 @@ def search_lines(
     rounds: int = 3,
     seed: int = 0,
     inputs: tuple[int, ...] | None = None,
-    deadline: float | None = None,
+    deadline: Deadline = NEVER,
 ) -> Counterexample | None:
     """Return an exact counterexample to convexity if random lines meet one.
 
@@ -63,15 +63,14 @@ def search_lines(
     seed : int
     inputs : tuple of int or None
         Lines vary these inputs only (partial convexity).
-    deadline : float or None
-        On the clock of ``time.monotonic``.
+    deadline : Deadline
     """
     rng = np.random.default_rng(seed)
     sampler = LineSampler(domain, network.input_size, kink_distance(network), rng, inputs)
     cost = max(1, network.parameter_count)
     lines = int(np.clip(WORK / (cost * STEPS), 4, LINES))
     for count in (min(lines, FIRST_LINES), *[lines] * rounds):
-        if deadline is not None and time.monotonic() > deadline:
+        if deadline.over():
             return None
         starts, steps = sampler.lines(count)
         found = _look(network, domain, starts, steps, inputs)

@@ -60,7 +60,7 @@ class _Forest:
     def __init__(self, question: Question) -> None:
         options, self._net = question.options, question.prepared.grouped
         self._network = question.network
-        self._solver, self._allowance = LpSolver(question.deadline.at), Allowance()
+        self._solver, self._allowance = LpSolver(question.deadline), Allowance()
         self._limits = TreeLimits(
             question.deadline.over,
             options.node_limit,

@@ -40,7 +40,7 @@ BoolArray = NDArray[np.bool_]
 
 EXACT_LIMIT = 4000  # exact evaluations before the walk gives up
 SIZE_LIMIT = 2e8  # signs held at a time (edges times units)
-CHUNK = 1 << 22  # numbers in a table of patterns at a time
+CHUNK = 1 << 17  # numbers in a table of patterns at a time, so that they stay in the cache
 TRIES = 8  # edges that bend down that are crossed
 
 

@@ -35,6 +35,7 @@ from jensen.errors import (
 )
 from jensen.surrogate.direction import pushes_on
 from jensen.surrogate.handle import GUARD, Formulation, NetworkHandle, Output
+from jensen_encodings.deadline import Deadline
 
 STALLED = 1e-3  # share of the tolerance by which a round has to move something
 
@@ -161,7 +162,7 @@ class _Loop:
     ) -> None:
         self._model, self._parts, self._tolerance = model, parts, tolerance
         self._began, self._max_rounds = began, max_rounds
-        self._deadline = math.inf if time_limit is None else began + time_limit
+        self._deadline = Deadline.after(time_limit)
         self._solver = solver
         self._rounds = self._cuts = 0
         self._last: Any = None
@@ -201,7 +202,7 @@ class _Loop:
             if not rows:
                 return bool(self._last.solution_status == SolutionStatus.optimal)
             self._cuts += len(rows)
-            over = time.monotonic() > self._deadline or self._rounds >= self._max_rounds
+            over = self._deadline.over() or self._rounds >= self._max_rounds
             if over:
                 return False
             solver.add_constraints(rows)
@@ -221,7 +222,7 @@ class _Loop:
         return part.add_cuts(cuts) if risen > STALLED * accepted else []
 
     def _solve(self, watching: dict[str, bool]) -> Any:
-        left = None if self._deadline == math.inf else max(self._deadline - time.monotonic(), 0.01)
+        left = self._deadline.seconds(0.01)
         results = self._solver.solve(
             self._model,
             auto_updates=watching,

@@ -12,7 +12,6 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
-import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -28,6 +27,7 @@ from jensen.network.relu_network import FloatArray
 from jensen.prover.crossing import Crossing
 from jensen.prover.signs import closed_by_sweep
 from jensen.prover.tree import Activations, Node, Tree, TreeLimits, UndecidedLeafError
+from jensen_encodings.deadline import NEVER, Deadline
 from jensen_encodings.lp import LpSolver
 
 CHORDS, STEPS = 24, 33  # of the first look along lines
@@ -110,8 +110,7 @@ class JumpSearch:
     prepared : Prepared
     gap : float
         Facets that are worse by a factor of at most ``1 + gap`` are not looked for.
-    deadline : float or None
-        On the clock of ``time.monotonic``.
+    deadline : Deadline
     seed : int
         Of the first look along random lines.
     """
@@ -121,7 +120,7 @@ class JumpSearch:
         prepared: Prepared,
         *,
         gap: float,
-        deadline: float | None = None,
+        deadline: Deadline = NEVER,
         seed: int = 0,
     ) -> None:
         net, network = prepared.grouped, prepared.network
@@ -178,7 +177,7 @@ class JumpSearch:
         return not self._heap and self._current is None and not self._cut_short
 
     def _out_of_time(self) -> bool:
-        return self._deadline is not None and time.monotonic() > self._deadline
+        return self._deadline.over()
 
     # ------------------------------------------------------------------------- running
 
@@ -235,11 +234,7 @@ class JumpSearch:
 
     def _share_of_time_is_over(self, share: float) -> Callable[[], bool]:
         """Return a clock that rings when a share of the time that is left is over."""
-        if self._deadline is None:
-            return lambda: False
-        now = time.monotonic()
-        end = now + share * (self._deadline - now)
-        return lambda: time.monotonic() > end
+        return self._deadline.share(share).over
 
     def _share(self, tree: Tree, node: Node, gradient: float) -> float:
         """Bound ``-J_g |grad z_g|`` from above; exactly 0 where J_g >= 0 is proved."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -183,7 +182,7 @@ def _bounds(prepared: Prepared) -> tuple[float, float]:
         below, above = prepared.bounds["output"]
         return float(below[0]), float(above[0])
     if in_range(data):
-        data = tightened(data, THOROUGH, time.monotonic() + RANGE_SECONDS)
+        data = tightened(data, THOROUGH, Deadline.after(RANGE_SECONDS))
     return float(data.output.lower[0]), float(data.output.upper[0])
 
 

@@ -25,6 +25,7 @@ from jensen.network.relu_network import INPUT, OUTPUT, Block, ReluNetwork
 from jensen.prover.counterexample import Point, exact_violation
 from jensen.prover.refute import kink_distance
 from jensen.prover.verdict import Status
+from jensen_encodings.deadline import Deadline
 from jensen_encodings.highs import Progress
 
 FIRST_REACH = 4.0  # half side of the first box, in typical distances of kinks from 0
@@ -80,7 +81,7 @@ def recession(network: ReluNetwork, *, time_limit: float | None = None, seed: in
     homogeneous = recession_network(network)
     if network.input_size == 1:
         return _on_both_sides(homogeneous)
-    deadline = math.inf if time_limit is None else time.monotonic() + time_limit
+    deadline = Deadline.after(time_limit)
     # positively homogeneous: convex on R^n if and only if on a box around 0
     verdict = verify(
         homogeneous, Box(-1.0, 1.0), time_limit=time_limit, node_limit=FIRST_NODES, seed=seed
@@ -92,16 +93,15 @@ def recession(network: ReluNetwork, *, time_limit: float | None = None, seed: in
     return _face_by_face(homogeneous, deadline, seed)
 
 
-def _face_by_face(homogeneous: ReluNetwork, deadline: float, seed: int) -> Recession:
+def _face_by_face(homogeneous: ReluNetwork, deadline: Deadline, seed: int) -> Recession:
     """Decide on the faces of a cube around 0, where the origin is not in the way."""
     for index, sign in itertools.product(range(homogeneous.input_size), (1.0, -1.0)):
-        left = deadline - time.monotonic()
-        if left <= 0:
+        if deadline.over():
             return Recession(Status.UNKNOWN)
         verdict = verify(
             _face(homogeneous, index, sign),
             Box(-2.0, 2.0),
-            time_limit=None if math.isinf(left) else left,
+            time_limit=deadline.seconds(1e-3),
             seed=seed,
         )
         if verdict.counterexample is not None:
@@ -243,7 +243,7 @@ class _Everywhere:
         seed: int,
     ) -> None:
         self._network = network
-        self._deadline = None if time_limit is None else time.monotonic() + time_limit
+        self._deadline = Deadline.after(time_limit)
         self._gap = gap
         self._threads = threads
         self._progress = progress
@@ -251,7 +251,7 @@ class _Everywhere:
 
     def run(self) -> Violation:
         began = time.perf_counter()
-        found = recession(self._network, time_limit=self._left(), seed=self._seed)
+        found = recession(self._network, time_limit=self._deadline.seconds(1e-3), seed=self._seed)
         spent = {"recession": time.perf_counter() - began}
         if found.x is not None and found.y is not None:
             pair = _scaled_pair(self._network, found)
@@ -278,7 +278,7 @@ class _Everywhere:
             settled = best is not None and result.exact_lower <= best.exact_lower
             if best is None or result.exact_lower > best.exact_lower:
                 best = result
-            if result.status == "interrupted" or settled or self._left() == 0:
+            if result.status == "interrupted" or settled or self._deadline.over():
                 break
             if best.lower > 0 and cap <= best.lower * (1 + self._gap):
                 break
@@ -297,12 +297,10 @@ class _Everywhere:
 
     def _on(self, box: Box, cap: float, share: float = 1.0) -> Violation:
         """Measure on a box, with a share of the time that is left."""
-        left = self._left()
-        left = None if left is None else share * left
         result = worst_violation(
             self._network,
             box,
-            time_limit=None if left is None else max(left, 1e-3),
+            time_limit=self._deadline.share(share).seconds(1e-3),
             gap=self._gap,
             threads=self._threads,
             progress=self._progress,
@@ -311,9 +309,6 @@ class _Everywhere:
         if cap < result.upper:
             result = replace(result, upper=max(cap, result.lower), tolerance=None)
         return concluded(result, self._gap)
-
-    def _left(self) -> float | None:
-        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
 
     def _with_pair(
         self, pair: tuple[Point, Point], upper: float, status: str, times: dict[str, float]

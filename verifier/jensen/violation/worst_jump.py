@@ -22,6 +22,7 @@ from jensen.prover.options import Options
 from jensen.prover.question import check_subject
 from jensen.text import point, printable
 from jensen.violation.jump_search import JumpSearch
+from jensen_encodings.deadline import Deadline
 from jensen_encodings.highs import Progress
 
 
@@ -188,7 +189,7 @@ class _Measurement:
         seed: int,
     ) -> None:
         self._began = time.monotonic()
-        self._deadline = None if time_limit is None else self._began + time_limit
+        self._deadline = Deadline.after(time_limit)
         self._prepared = prepared
         self._gap = gap
         self._seed = seed

@@ -1,0 +1,1 @@
+"""Input-convex networks: recognised, and built from networks that are equal to one."""

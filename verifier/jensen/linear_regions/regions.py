@@ -1,0 +1,372 @@
+"""Linear regions: cells, facets, edges and vertices of a network of few inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from typing import TypeVar, overload
+
+import numpy as np
+
+from jensen.arithmetic.rational import fraction
+from jensen.cells.complex import BoolArray, IndexArray
+from jensen.cells.facets import exact_forms
+from jensen.cells.start import is_flat
+from jensen.domains.domain import Domain, Everywhere, Polyhedron
+from jensen.errors import DomainError, OptionError
+from jensen.linear_regions.build import Parts, affine_pieces, subdivide
+from jensen.network.relu_network import FloatArray, ReluNetwork
+
+MOST_INPUTS = 2
+DOUBTFUL = 1e-11  # relative rise across a facet below which its sign is decided exactly
+Neurons = tuple[tuple[str, int], ...]
+Point = tuple[Fraction, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """A full-dimensional region on which f is affine.
+
+    Attributes
+    ----------
+    index : int
+    pattern : mapping from block name to bool array (size,)
+        Which neurons are on; a neuron that is 0 throughout counts as off.
+    slope : array (inputs,)
+    offset : float
+        ``f(x) = slope @ x + offset``, rounded; :meth:`Regions.exact_piece` is exact.
+    vertices : tuple of int
+        In the plane in the order around the cell; those at infinity are directions.
+    """
+
+    index: int
+    pattern: Mapping[str, BoolArray]
+    slope: FloatArray
+    offset: float
+    vertices: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Facet:
+    """A common facet of two cells: a point between intervals, an edge in the plane.
+
+    Attributes
+    ----------
+    index : int
+    vertices : tuple of int
+    cells : (int, int)
+    neurons : tuple of (block name, index)
+        Those that change sign across it.
+    jump : float
+        How much the slope of f rises across it, per unit of length, rounded: f bends down where
+        it is negative. The sign is that of the rounded number.
+    """
+
+    index: int
+    vertices: tuple[int, ...]
+    cells: tuple[int, int]
+    neurons: Neurons
+    jump: float
+
+
+@dataclass(frozen=True, eq=False)
+class Edge:
+    """An edge of a cell: a facet, or a part of the domain's boundary (one cell)."""
+
+    vertices: tuple[int, ...]
+    cells: tuple[int, ...]
+
+
+Item = TypeVar("Item")
+
+
+class Listed(Sequence[Item]):
+    """A sequence whose items are made when they are asked for."""
+
+    def __init__(self, count: int, make: Callable[[int], Item]) -> None:
+        self._count = count
+        self._make = make
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> Item: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Item]: ...
+    def __getitem__(self, index: int | slice) -> Item | list[Item]:
+        if isinstance(index, slice):
+            return [self._make(i) for i in range(self._count)[index]]
+        return self._make(range(self._count)[index])
+
+    def __iter__(self) -> Iterator[Item]:
+        return map(self._make, range(self._count))
+
+
+class Regions:
+    """The linear regions of one output on a domain; see :func:`regions`.
+
+    Attributes
+    ----------
+    network : ReluNetwork
+        With one output.
+    domain : Domain
+    vertices : array (vertices, inputs)
+        Rounded; directions for those at infinity.
+    at_infinity : bool array (vertices,)
+    patterns : bool array (cells, neurons)
+        Which neurons are on in each cell, the blocks in topological order.
+    pieces : array (cells, inputs + 1)
+        Slopes and offset of f, rounded.
+    inner_points : array (cells, inputs)
+        A point inside each cell.
+    """
+
+    def __init__(self, network: ReluNetwork, domain: Domain, parts: Parts) -> None:
+        self.network = network
+        self.domain = domain
+        self._parts = parts
+        inputs = network.input_size
+        self._used, numbers = np.unique(parts.ends, return_inverse=True)
+        ends = numbers.reshape(parts.ends.shape)
+        points = parts.complex.vertices.points[self._used]
+        self.at_infinity: BoolArray = parts.complex.vertices.infinite[self._used]
+        last = np.where(self.at_infinity, 1.0, points[:, -1])
+        self.vertices: FloatArray = (points / last[:, None])[:, :inputs] * parts.scale
+        self.inner_points: FloatArray = (parts.interior / parts.interior[:, -1:])[
+            :, :inputs
+        ] * parts.scale
+        self._ends, self._sides = ends, parts.sides
+        self._is_facet = (parts.sides >= 0).all(axis=1)
+
+    # ------------------------------------------------------------------ what there is
+
+    @property
+    def cells(self) -> Sequence[Cell]:
+        """The full-dimensional cells."""
+        return Listed(len(self._parts.cell_signs), self._cell)
+
+    @property
+    def facets(self) -> Sequence[Facet]:
+        """The facets between two cells."""
+        return Listed(len(self._facet_edges), self._facet)
+
+    @property
+    def edges(self) -> Sequence[Edge]:
+        """All edges of the cells (points on a line), those on the domain's boundary included."""
+        return Listed(len(self._ends), self._edge)
+
+    @cached_property
+    def patterns(self) -> BoolArray:
+        """Which neurons are on in each cell."""
+        columns = [self._parts.layers.span(k) for k, _ in self._relu_levels]
+        signs = self._parts.cell_signs
+        return np.concatenate([signs[:, span] > 0 for span in columns], axis=1)
+
+    @cached_property
+    def pieces(self) -> FloatArray:
+        """Slopes and offset of f on each cell, rounded."""
+        pieces = affine_pieces(self._parts.layers, self._parts.cell_signs)
+        slopes = pieces[:, : self.network.input_size] / self._parts.scale
+        return np.column_stack([slopes, pieces[:, -1]])
+
+    @cached_property
+    def jumps(self) -> FloatArray:
+        """By how much the slope of f rises across each facet, per unit of length, rounded."""
+        one, two = self._sides[self._facet_edges].T
+        change = (self.pieces[two] - self.pieces[one])[:, :-1]
+        length = np.linalg.norm(change, axis=1)
+        # f at a point inside the second cell against the piece of the first one
+        inside = np.column_stack([self.inner_points[two], np.ones(len(two))])
+        rise = ((self.pieces[two] - self.pieces[one]) * inside).sum(axis=1)
+        size = ((np.abs(self.pieces[two]) + np.abs(self.pieces[one])) * np.abs(inside)).sum(axis=1)
+        jumps: FloatArray = np.copysign(length, rise)
+        for i in np.flatnonzero(np.abs(rise) <= DOUBTFUL * size):
+            jumps[i] = length[i] * self.exact_jump(int(i))[1]
+        return jumps
+
+    # ------------------------------------------------------------------- exact numbers
+
+    def exact_vertex(self, index: int) -> Point | None:
+        """Return a vertex in rational arithmetic; None at infinity."""
+        if self.at_infinity[index]:
+            return None
+        entries = self._parts.exact.point(int(self._used[index])).entries()
+        scale = [Fraction(float(v)) for v in self._parts.scale]
+        return tuple(s * fraction(v / entries[-1]) for s, v in zip(scale, entries, strict=False))
+
+    def exact_piece(self, index: int) -> tuple[Point, Fraction]:
+        """Return slopes and offset of f on a cell in rational arithmetic."""
+        layers = self._parts.layers
+        forms = exact_forms(layers, self._parts.cell_signs[index], len(layers.layers) - 1)
+        entries = [fraction(v) for v in forms[-1].entries()]
+        scale = [Fraction(float(v)) for v in self._parts.scale]
+        return tuple(v / s for v, s in zip(entries, scale, strict=False)), entries[-1]
+
+    def exact_jump(self, index: int) -> tuple[Fraction, int]:
+        """Return the square of a facet's jump and its sign, in rational arithmetic."""
+        edge = int(self._facet_edges[index])
+        one, two = self._sides[edge].tolist()
+        (slope, offset), (other, other_offset) = self.exact_piece(one), self.exact_piece(two)
+        change = [b - a for a, b in zip(slope, other, strict=True)]
+        sign = 0
+        for vertex in self._corners(two):
+            point = self._exact_homogeneous(vertex)
+            rise = sum((c * x for c, x in zip(change, point, strict=False)), Fraction(0))
+            rise += (other_offset - offset) * point[-1]
+            if rise:
+                sign = 1 if rise > 0 else -1
+                break
+        return sum((v * v for v in change), Fraction(0)), sign
+
+    def _exact_homogeneous(self, vertex: int) -> Point:
+        entries = self._parts.exact.point(vertex).entries()
+        scale = [Fraction(float(v)) for v in self._parts.scale]
+        found = [s * fraction(v) for s, v in zip(scale, entries, strict=False)]
+        return (*found, fraction(entries[-1]))
+
+    # ------------------------------------------------------------------------- items
+
+    @cached_property
+    def _relu_levels(self) -> list[tuple[int, str]]:
+        first = self._parts.first
+        return [
+            (k + first, block.name) for k, block in enumerate(self.network.hidden) if block.is_relu
+        ]
+
+    @cached_property
+    def _facet_edges(self) -> IndexArray:
+        return np.flatnonzero(self._is_facet)
+
+    @cached_property
+    def _edges_of_cells(self) -> tuple[IndexArray, IndexArray]:
+        """Return edges sorted by cell, and where each cell's begin."""
+        cell = self._sides.reshape(-1)
+        edge = np.repeat(np.arange(len(self._sides)), 2)[cell >= 0]
+        cell = cell[cell >= 0]
+        order = np.argsort(cell, kind="stable")
+        starts = np.searchsorted(cell[order], np.arange(len(self._parts.cell_signs) + 1))
+        return edge[order], starts
+
+    def _cell(self, index: int) -> Cell:
+        signs = self._parts.cell_signs[index]
+        span = self._parts.layers.span
+        pattern = {name: signs[span(k)] > 0 for k, name in self._relu_levels}
+        piece = self.pieces[index]
+        return Cell(index, pattern, piece[:-1], float(piece[-1]), self._around(index))
+
+    def _around(self, index: int) -> tuple[int, ...]:
+        """Return a cell's vertices in order."""
+        edges, starts = self._edges_of_cells
+        corners = np.unique(self._ends[edges[starts[index] : starts[index + 1]]])
+        if self.network.input_size == 1:
+            return tuple(corners.tolist())
+        away = self.vertices[corners] - self.inner_points[index]
+        infinite = self.at_infinity[corners]
+        away[infinite] = self.vertices[corners[infinite]]
+        away /= self._parts.scale
+        order = np.argsort(np.arctan2(away[:, 1], away[:, 0]))
+        return tuple(corners[order].tolist())
+
+    def _corners(self, cell: int) -> list[int]:
+        """Return the vertices of the complex that some face of a cell has."""
+        complex_ = self._parts.complex
+        same = (complex_.face_signs == self._parts.cell_signs[cell]).all(axis=1)
+        found = np.unique(complex_.edges[complex_.at_edge[same[complex_.at_face]]])
+        return [int(v) for v in found]
+
+    def _facet(self, index: int) -> Facet:
+        edge = int(self._facet_edges[index])
+        one, two = self._sides[edge].tolist()
+        ends = tuple(self._ends[edge].tolist())
+        return Facet(index, ends, (one, two), self._neurons(edge), float(self.jumps[index]))
+
+    def _neurons(self, edge: int) -> Neurons:
+        """Return the neurons that change sign across an edge."""
+        one, two = self._parts.cell_signs[self._sides[edge]]
+        found = []
+        for level, name in self._relu_levels:
+            span = self._parts.layers.span(level)
+            vanish = self._parts.vanishing[edge][span] & (one[span] != two[span])
+            found += [(name, int(i)) for i in np.flatnonzero(vanish)]
+        return tuple(found)
+
+    def _edge(self, index: int) -> Edge:
+        sides = tuple(int(c) for c in self._sides[index] if c >= 0)
+        return Edge(tuple(self._ends[index].tolist()), sides)
+
+    def __repr__(self) -> str:
+        return (
+            f"Regions({len(self.cells)} cells, {len(self.facets)} facets, "
+            f"{len(self.vertices)} vertices on {self.domain})"
+        )
+
+
+def regions(
+    network: ReluNetwork,
+    domain: Domain | None = None,
+    *,
+    output: int = 0,
+    fixed: Mapping[int, float] | None = None,
+) -> Regions:
+    """Return the linear regions of a network of one or two inputs, or of such a slice.
+
+    The arrangement is exact: every sign that rounding could hide is decided in rational
+    arithmetic, so that kinks through one point or along one line are right. Numbers are
+    rounded; ``exact_vertex``, ``exact_piece`` and ``exact_jump`` are not.
+
+    Parameters
+    ----------
+    network : ReluNetwork
+    domain : Box, Polyhedron or Everywhere
+        Default: ``Everywhere()``; with an interior.
+    output : int
+        Which output is f.
+    fixed : mapping from input to its value, optional
+        Look at the slice where these inputs have these values; the domain is that of the others.
+
+    Returns
+    -------
+    Regions
+        With ``.cells``, ``.facets``, ``.edges`` and ``.vertices``.
+
+    Raises
+    ------
+    OptionError
+        For more than two inputs that vary.
+    DomainError
+        If the domain does not fit or has no interior.
+    NetworkError
+        If there is no such output or input, or weights are out of range.
+
+    References
+    ----------
+    docs/theory.md, section 4; A. Berzins, "Polyhedral complex extraction from ReLU networks
+    using edge subdivision", ICML 2023.
+
+    Examples
+    --------
+    >>> net = ReluNetwork.from_layers([[[1.0, 0.0], [0.0, 1.0]], [[1.0, -1.0]]], [[0, 0], [0]])
+    >>> found = regions(net, Box(-1, 1))
+    >>> len(found.cells), len(found.facets), sorted(facet.jump for facet in found.facets)
+    (4, 4, [-1.0, -1.0, 1.0, 1.0])
+    """
+    scalar = network.select_output(output)
+    if fixed:
+        scalar = scalar.fix_inputs(fixed)
+    inputs = scalar.input_size
+    domain = Everywhere() if domain is None else domain
+    domain.check(inputs)
+    if inputs > MOST_INPUTS:
+        raise OptionError(
+            f"regions of {inputs} inputs: {MOST_INPUTS} can vary at most; give values "
+            "to the others with fixed={...}"
+        )
+    if is_flat(domain, inputs):
+        raise DomainError("the box has a side of width 0: give that input's value with fixed={...}")
+    if inputs == 1 and isinstance(domain, Polyhedron):
+        raise DomainError("regions of one input are those on a box or everywhere")
+    with np.errstate(all="ignore"):
+        return Regions(scalar, domain, subdivide(scalar, domain))
