@@ -41,7 +41,7 @@ ROOMS = (
     {"domains"},
     {"network"},
     {"arithmetic", "outputs"},
-    {"errors", "text", "processors", "stopwatch"},
+    {"errors", "text", "processors", "stopwatch", "types"},
 )
 
 

@@ -13,7 +13,6 @@ from typing import Any
 import highspy
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
 from jensen_encodings.deadline import NEVER, Deadline
 from jensen_encodings.solver import (
@@ -24,9 +23,7 @@ from jensen_encodings.solver import (
     linear_program,
     started,
 )
-
-FloatArray = NDArray[np.float64]
-BoolArray = NDArray[np.bool_]
+from jensen_encodings.types import BoolArray, FloatArray
 
 # a few pivots lead from the parent's basis to the optimum: preparing for many costs more
 OPTIONS: dict[str, int | float | str] = {

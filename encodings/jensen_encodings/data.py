@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
 from jensen_encodings.errors import EncodingError, UnboundedNeuronError
+from jensen_encodings.types import FloatArray
 
-FloatArray = NDArray[np.float64]
 Matrix = Any  # a float64 array or a scipy.sparse.csr_array, which has no type stubs
 
 INPUT = "input"

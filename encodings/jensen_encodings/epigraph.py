@@ -88,7 +88,7 @@ def add_epigraph_copy(block: Any, data: NetworkData, inputs: Sequence[Any]) -> E
 
     >>> import numpy as np
     >>> from jensen_encodings.data import LayerData
-    >>> from jensen_encodings.highs import solve_model
+    >>> from jensen_encodings.pyomo_model import solve_model
     >>> one, two = np.ones(1), np.ones(2)
     >>> relu = LayerData("relu", {"input": np.array([[1.0], [-1.0]])}, 0 * two, True, -two, two)
     >>> out = LayerData("output", {"relu": np.ones((1, 2))}, 0 * one, False, 0 * one, 2 * one)

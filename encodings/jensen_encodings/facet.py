@@ -33,8 +33,9 @@ import pyomo.environ as pyo
 from pyomo.core.expr.numeric_expr import LinearExpression
 
 from jensen_encodings.big_m import Group, NetworkCopy, Neuron, add_network_copy
-from jensen_encodings.data import FloatArray, LayerData, NetworkData
+from jensen_encodings.data import LayerData, NetworkData
 from jensen_encodings.errors import EncodingError
+from jensen_encodings.types import FloatArray
 
 Range = tuple[FloatArray, FloatArray]
 

@@ -19,15 +19,14 @@ from typing import Any
 
 import highspy
 import numpy as np
-from numpy.typing import NDArray
 
 from jensen_encodings.errors import SolverFailure
 from jensen_encodings.program import Program, Progress, SolveOptions, SolveResult, SolveStatus
 from jensen_encodings.solver import Compressed, QuietHighs, accepts, linear_program, started
+from jensen_encodings.types import FloatArray
 
 __all__ = ["Program", "Progress", "SolveOptions", "SolveResult", "SolveStatus", "solve"]
 
-FloatArray = NDArray[np.float64]
 
 # seconds between two reports of a search
 PROGRESS_INTERVAL = 0.5

@@ -38,8 +38,9 @@ import numpy as np
 import pyomo.environ as pyo
 from pyomo.core.expr.numeric_expr import LinearExpression
 
-from jensen_encodings.data import INPUT, FloatArray, NetworkData
+from jensen_encodings.data import INPUT, NetworkData
 from jensen_encodings.midpoint import MidpointProgram
+from jensen_encodings.types import FloatArray
 
 Interval = tuple[FloatArray, FloatArray]
 EPS = float(np.finfo(float).eps)

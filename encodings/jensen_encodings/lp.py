@@ -18,8 +18,7 @@ from jensen_encodings.solver import (
     linear_program,
     started,
 )
-
-FloatArray = NDArray[np.float64]
+from jensen_encodings.types import FloatArray
 
 
 class LpStatus(StrEnum):

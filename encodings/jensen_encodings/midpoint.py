@@ -23,7 +23,8 @@ import numpy as np
 import pyomo.environ as pyo
 
 from jensen_encodings.big_m import Group, NetworkCopy, add_network_copy
-from jensen_encodings.data import FloatArray, NetworkData
+from jensen_encodings.data import NetworkData
+from jensen_encodings.types import FloatArray
 
 
 @dataclass(frozen=True, eq=False)

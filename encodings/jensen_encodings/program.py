@@ -11,8 +11,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from jensen_encodings.errors import EncodingError
-
-FloatArray = NDArray[np.float64]
+from jensen_encodings.types import FloatArray
 
 
 class SolveStatus(StrEnum):

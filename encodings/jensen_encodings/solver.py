@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from jensen_encodings.deadline import Deadline
 from jensen_encodings.errors import SolverFailure
+from jensen_encodings.types import FloatArray
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int32]
+Int32Array = NDArray[np.int32]
 Sides = tuple[FloatArray, FloatArray]
 INFINITY = highspy.kHighsInf
 
@@ -78,8 +78,8 @@ class Compressed:
     by_rows : bool
     """
 
-    start: IntArray
-    index: IntArray
+    start: Int32Array
+    index: Int32Array
     value: FloatArray
     by_rows: bool = True
 

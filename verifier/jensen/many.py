@@ -14,7 +14,6 @@ import numpy as np
 from jensen.decide import verify
 from jensen.domains.domain import Domain, Everywhere
 from jensen.errors import NetworkError
-from jensen.network.block import FloatArray
 from jensen.network.relu_network import ReluNetwork
 from jensen.network.stack import NetworkStack, architecture
 from jensen.network.stack_exact import exact_violations
@@ -23,6 +22,7 @@ from jensen.prover.options import Options
 from jensen.prover.question import check_question, check_subject, merged_options, refuted
 from jensen.prover.refute import NOISE, STEPS, LineSampler, middle_distance
 from jensen.prover.verdict import Counterexample, Verdict
+from jensen.types import FloatArray
 
 _CHUNK = 256  # networks at once: what they need stays in the cache
 _READ = 2048  # networks taken from a generator before any is verified
@@ -70,6 +70,7 @@ def verify_many(
 
     Examples
     --------
+    >>> from jensen.domains.domain import Box
     >>> rng = np.random.default_rng(0)
     >>> weights = [rng.normal(size=(100, 8, 3)), rng.normal(size=(100, 1, 8))]
     >>> biases = [rng.normal(size=(100, 8)), np.zeros((100, 1))]

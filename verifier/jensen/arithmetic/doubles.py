@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
+from jensen.types import FloatArray
 
 EXACT_INTEGERS = 2**53  # every integer up to here is a double
 _KINDS = {

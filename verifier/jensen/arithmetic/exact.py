@@ -18,9 +18,10 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from jensen.types import ObjectArray
+
 # a float64 ndarray or a scipy csr_array; scipy ships no type information
 Matrix: TypeAlias = Any
-ObjectArray: TypeAlias = NDArray[Any]
 
 LARGEST = sys.float_info.max
 SMALLEST = 5e-324

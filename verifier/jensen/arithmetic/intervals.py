@@ -22,9 +22,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from jensen.arithmetic.exact import Matrix
-
-FloatArray = NDArray[np.float64]
-Interval = tuple[FloatArray, FloatArray]
+from jensen.types import FloatArray, Interval
 
 UNIT = 2.0**-53
 SUBNORMAL = 2.0**-1074

@@ -14,9 +14,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from jensen.arithmetic.exact import Matrix
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
+from jensen.types import FloatArray, IntArray
 
 # products that would cost more are not tried: they are hardly ever exact
 MAX_PRODUCT_COST = 2**28

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jensen.arithmetic.exact import nearest_double
+from jensen.types import ObjectArray
 
-ObjectArray = NDArray[Any]
 ZERO = flint.fmpq(0)
 ONE = flint.fmpq(1)
 

@@ -23,16 +23,9 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from jensen.arithmetic.exact import Matrix
-from jensen.arithmetic.intervals import (
-    SAFETY,
-    SUBNORMAL,
-    UNIT,
-    FloatArray,
-    Interval,
-    absolute,
-    rounding_factor,
-)
+from jensen.arithmetic.intervals import SAFETY, SUBNORMAL, UNIT, absolute, rounding_factor
 from jensen.network.relu_network import INPUT, Block, ReluNetwork
+from jensen.types import FloatArray, Interval
 
 _MEMORY = 1 << 23  # doubles in one coefficient matrix: 64 MiB
 
@@ -62,7 +55,6 @@ class BackwardBounds:
         self._box = box
         self._bounds = bounds
         self._lines: dict[str, _Line] = {}
-        self._costs: dict[str, FloatArray] = {}
         self._order = {block.name: i for i, block in enumerate(network.blocks)}
 
     def cost(self, name: str, rows: int) -> float:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from jensen.bounds.pre_activation import Bounds, pre_activation_bounds
-from jensen.network.relu_network import Activation, FloatArray, ReluNetwork
+from jensen.bounds.pre_activation import pre_activation_bounds
+from jensen.network.relu_network import Activation, ReluNetwork
+from jensen.types import Bounds, FloatArray
 from jensen_encodings import LayerData, NetworkData
 
 

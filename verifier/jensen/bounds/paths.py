@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from jensen.arithmetic.intervals import FloatArray, Interval, interval_affine
-from jensen.bounds.pre_activation import BoolArray
+from jensen.arithmetic.intervals import interval_affine
 from jensen.errors import NetworkError
 from jensen.network.order import check_known, reached_from
 from jensen.network.relu_network import OUTPUT, Block, Pattern, ReluNetwork
+from jensen.types import BoolArray, FloatArray, Interval
 
 
 def path_sums(network: ReluNetwork, block: str, pattern: Pattern) -> FloatArray:

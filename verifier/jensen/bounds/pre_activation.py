@@ -6,18 +6,14 @@ by side. Interval bounds need one pass over the weights and keep sparse matrices
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from jensen.arithmetic.intervals import FloatArray, Interval, interval_affine
+from jensen.arithmetic.intervals import interval_affine
 from jensen.bounds.crown import BackwardBounds
 from jensen.domains.domain import Box
 from jensen.network.relu_network import INPUT, Block, ReluNetwork
-
-BoolArray = NDArray[np.bool_]
-Bounds = Mapping[str, Interval]
+from jensen.types import BoolArray, Bounds, FloatArray, Interval
 
 # multiply-adds above which a block keeps its interval bounds: about a second on one core
 BACKWARD_WORK = 8e9

@@ -16,11 +16,9 @@ from numpy.typing import NDArray
 
 from jensen.arithmetic.rational import ONE, rational
 from jensen.cells.layers import Layers
-from jensen.network.relu_network import FloatArray
+from jensen.types import BoolArray, FloatArray, IndexArray
 
 SignArray = NDArray[np.int8]
-IndexArray = NDArray[np.intp]
-BoolArray = NDArray[np.bool_]
 
 
 class TooDegenerateError(ArithmeticError):

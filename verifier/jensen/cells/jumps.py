@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from jensen.cells.complex import IndexArray, SignArray
+from jensen.cells.complex import SignArray
 from jensen.cells.layers import UNIT_ROUNDOFF, Layers, Reading
-from jensen.network.relu_network import FloatArray
+from jensen.types import FloatArray, IndexArray
 
 Carried = dict[int, tuple[FloatArray, FloatArray]]
 Bends = tuple[IndexArray, IndexArray]  # the (level, unit) that bends on each edge

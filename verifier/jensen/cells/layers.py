@@ -15,16 +15,12 @@ from typing import Any
 
 import flint
 import numpy as np
-from numpy.typing import NDArray
 
 from jensen.arithmetic.rational import ZERO, floats, rationals
 from jensen.groups.groups import SOURCE, GroupedNetwork
 from jensen.network.block import INPUT, OUTPUT
-from jensen.network.relu_network import FloatArray, ReluNetwork
-
-BoolArray = NDArray[np.bool_]
-ObjectArray = NDArray[Any]
-IndexArray = NDArray[np.intp]
+from jensen.network.relu_network import ReluNetwork
+from jensen.types import BoolArray, FloatArray, IndexArray, ObjectArray
 
 ExactRow = tuple[Any | None, list[tuple[Any, Any | None]]]
 

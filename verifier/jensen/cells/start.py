@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from jensen.arithmetic.rational import rationals
-from jensen.cells.complex import BoolArray, Complex, IndexArray, Vertices
+from jensen.cells.complex import Complex, Vertices
 from jensen.cells.layers import Layer, rows_layer
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.network.block import INPUT
-from jensen.network.relu_network import FloatArray, ReluNetwork
+from jensen.network.relu_network import ReluNetwork
+from jensen.types import BoolArray, FloatArray, IndexArray
 
 # Directions of the fan that covers the plane, and its centre: no kink of a network that people
 # write down passes through them. Whether one does is found out, and costs time only.

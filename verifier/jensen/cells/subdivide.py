@@ -12,17 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from jensen.cells.complex import (
-    Complex,
-    ExactVertices,
-    IndexArray,
-    SignArray,
-    TooDegenerateError,
-)
+from jensen.cells.complex import Complex, ExactVertices, SignArray, TooDegenerateError
 from jensen.cells.layers import UNIT_ROUNDOFF, Layers
-from jensen.network.relu_network import FloatArray
-
-BoolArray = NDArray[np.bool_]
+from jensen.types import BoolArray, FloatArray, IndexArray
 
 CHUNK = 1 << 13  # rows of signs that are turned into doubles at a time
 

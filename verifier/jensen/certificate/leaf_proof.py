@@ -30,7 +30,7 @@ from jensen.certificate.checker import (
     text_of,
 )
 from jensen.certificate.proof_node import ProofNode
-from jensen.network.relu_network import FloatArray
+from jensen.types import FloatArray
 from jensen_encodings.lp import LpSolver, LpStatus
 
 Key = tuple[Any, ...]

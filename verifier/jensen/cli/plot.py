@@ -14,11 +14,12 @@ from jensen.cli import common
 from jensen.decide import verify
 from jensen.domains.domain import Domain, Everywhere
 from jensen.loaders import load
-from jensen.network.relu_network import FloatArray, ReluNetwork
+from jensen.network.relu_network import ReluNetwork
 from jensen.prover.counterexample import Point
 from jensen.prover.options import Options
 from jensen.report.plot import check_picture, figure, save
 from jensen.text import printable
+from jensen.types import FloatArray
 from jensen.violation.worst_violation import worst_violation
 from jensen_encodings.deadline import Deadline
 

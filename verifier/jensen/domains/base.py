@@ -8,15 +8,14 @@ from fractions import Fraction
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from jensen.arithmetic.doubles import NotADoubleError, exact_doubles
 from jensen.arithmetic.exact import exact_fractions
 from jensen.domains.lines import Chords, Lines
 from jensen.domains.working_set import WorkingSet, polyhedral_set
 from jensen.errors import DomainError
-
-FloatArray = NDArray[np.float64]
+from jensen.types import FloatArray
 
 
 class Domain(ABC):

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jensen.arithmetic.exact import exact_fractions
-from jensen.domains.base import Domain, FloatArray, numbers
+from jensen.domains.base import Domain, numbers
 from jensen.domains.lines import BoxLines
 from jensen.domains.working_set import WorkingSet, box_set
 from jensen.errors import DomainError
+from jensen.types import FloatArray
 
 _SHOWN = 3  # sides in a name: it has to fit into a column
 

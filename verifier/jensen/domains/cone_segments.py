@@ -13,15 +13,12 @@ from dataclasses import dataclass
 from math import log
 
 import numpy as np
-from numpy.typing import NDArray
 
 from jensen.arithmetic.rational import floats
 from jensen.domains.base import Domain
 from jensen.domains.hull import inner_ball
 from jensen.domains.working_set import WorkingSet
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.intp]
+from jensen.types import FloatArray, IndexArray
 
 NEAREST = 1e-4  # smallest t: beyond it, biases are lost in single precision
 CHAIN = 512  # points that walk through a polyhedron
@@ -42,8 +39,8 @@ class ConeSegments:
     """
 
     points: FloatArray
-    start: IntArray
-    end: IntArray
+    start: IndexArray
+    end: IndexArray
 
     def __len__(self) -> int:
         return len(self.start)

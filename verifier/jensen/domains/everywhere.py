@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from jensen.domains.base import Domain, FloatArray
+from jensen.domains.base import Domain
 from jensen.domains.lines import FreeLines
 from jensen.domains.working_set import WorkingSet, whole_cone
+from jensen.types import FloatArray
 
 
 @dataclass(frozen=True)

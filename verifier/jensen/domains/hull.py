@@ -8,7 +8,6 @@ from typing import Any
 
 import flint
 import numpy as np
-from numpy.typing import NDArray
 
 from jensen.arithmetic.exact_lp import maximise
 from jensen.arithmetic.rational import (
@@ -22,10 +21,8 @@ from jensen.arithmetic.rational import (
     rationals,
 )
 from jensen.errors import DomainError
+from jensen.types import FloatArray, ObjectArray
 from jensen_encodings.lp import LpSolver, LpStatus
-
-FloatArray = NDArray[np.float64]
-ObjectArray = NDArray[Any]
 
 BOX_INPUTS = 64  # a bounding box takes two linear programs per input
 MULTIPLIER_CUT = 1e-9  # smaller multipliers are taken for zero before the exact solve

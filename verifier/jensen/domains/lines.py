@@ -5,11 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 import numpy as np
-from numpy.typing import NDArray
 
 from jensen.domains.hull import inner_ball
+from jensen.types import FloatArray
 
-FloatArray = NDArray[np.float64]
 Segments = tuple[FloatArray, FloatArray]  # starts and steps, each (count, inputs)
 
 

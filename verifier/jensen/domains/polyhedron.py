@@ -8,8 +8,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jensen.domains.base import Domain, FloatArray, numbers
+from jensen.domains.base import Domain, numbers
 from jensen.errors import DomainError
+from jensen.types import FloatArray
 
 
 @dataclass(frozen=True, eq=False)

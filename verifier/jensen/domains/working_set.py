@@ -37,9 +37,8 @@ from jensen.arithmetic.rational import (
 )
 from jensen.domains.hull import bounding_box, linear_hull
 from jensen.errors import DomainError
-from jensen.network.relu_network import INPUT, Block, FloatArray, ReluNetwork
-
-ObjectArray = NDArray[Any]
+from jensen.network.relu_network import INPUT, Block, ReluNetwork
+from jensen.types import FloatArray, ObjectArray
 
 THINNEST, WIDEST = 2.0**-10, 2.0**30  # half sides that linear programs cope with as they are
 FARTHEST = 2.0**20  # distance from 0 in half sides

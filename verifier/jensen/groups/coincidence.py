@@ -13,16 +13,13 @@ from collections.abc import Callable, Iterable, Sequence
 
 import flint
 import numpy as np
-from numpy.typing import NDArray
 
 from jensen.arithmetic.rational import ONE, ZERO
 from jensen.groups.forms import ExactForms
 from jensen.groups.general_position import enumeration_work, never_parallel
 from jensen.groups.groups import SOURCE, GroupedNetwork
 from jensen.groups.jump import FREE, OFF, ON, Activations
-
-Unit = tuple[int, int]
-BoolArray = NDArray[np.bool_]
+from jensen.types import BoolArray, Unit
 
 # multiply-adds for trying all states of the units in front: once at the start, and in a node
 ROOT_WORK, NODE_WORK = 4e9, 2e6

@@ -17,7 +17,7 @@ from jensen.arithmetic.rational import ONE, ZERO, rational
 from jensen.groups.groups import SOURCE, GroupedNetwork
 from jensen.groups.jump import FREE, ON, Activations
 from jensen.groups.slopes import Slopes
-from jensen.network.relu_network import FloatArray
+from jensen.types import FloatArray, ObjectArray, Unit
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,6 @@ class Row:
     kind: str
     level: int = -1
     unit: int = -1
-
-
-ObjectArray = NDArray[Any]
-Unit = tuple[int, int]
 
 
 class FloatForms:

@@ -10,14 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from jensen.groups.groups import SOURCE, GroupedNetwork
 from jensen.groups.jump import ON, UNIT_ROUNDOFF, Activations
-from jensen.network.relu_network import FloatArray
-
-Unit = tuple[int, int]
-BoolArray = NDArray[np.bool_]
+from jensen.types import BoolArray, FloatArray, Unit
 
 CHUNK = 1 << 18  # numbers in a level's forms at a time
 UNDERFLOW = 1e-290  # more than what products lost by it

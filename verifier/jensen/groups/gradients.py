@@ -17,7 +17,8 @@ from jensen.groups.groups import SOURCE, GroupedNetwork
 from jensen.groups.jump import FREE, OFF, ON, UNIT_ROUNDOFF, Activations
 from jensen.groups.slopes import Slopes
 from jensen.groups.tolerance import UNDERFLOW
-from jensen.network.relu_network import INPUT, FloatArray, ReluNetwork
+from jensen.network.relu_network import INPUT, ReluNetwork
+from jensen.types import FloatArray
 
 
 class GradientBounds:

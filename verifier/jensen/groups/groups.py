@@ -14,7 +14,6 @@ neurons are left out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -27,13 +26,8 @@ from jensen.domains.working_set import WorkingSet, lifted_network
 from jensen.errors import NetworkError
 from jensen.groups.slopes import Slopes
 from jensen.groups.twins import Member, find_twins
-from jensen.network.relu_network import INPUT, OUTPUT, Block, FloatArray, ReluNetwork
-
-ObjectArray = NDArray[Any]
-Bounds = Mapping[str, tuple[FloatArray, FloatArray]]
-
-Unit = tuple[int, int]  # (level, unit)
-Neurons = tuple[tuple[str, int], ...]  # (block name, index) each
+from jensen.network.relu_network import INPUT, OUTPUT, Block, ReluNetwork
+from jensen.types import Bounds, FloatArray, Neurons, ObjectArray, Unit
 
 SOURCE = -1  # the level of the working variables
 DENSE_LIMIT = 2 * 10**8  # numbers kept at most (1.6 GB): a clear refusal before memory runs out
@@ -319,5 +313,4 @@ def _nonzero(weight: Any) -> bool:
     return bool(weight.nnz if hasattr(weight, "nnz") else weight.any())
 
 
-__all__ = ["SOURCE", "ZERO", "Bounds", "GroupedNetwork", "Level", "Neurons", "Slopes", "Unit"]
-__all__ += ["group_network"]
+__all__ = ["SOURCE", "ZERO", "GroupedNetwork", "Level", "Slopes", "group_network"]

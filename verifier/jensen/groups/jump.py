@@ -19,9 +19,8 @@ from jensen.arithmetic.exact import dyadic_integers
 from jensen.arithmetic.rational import ZERO, float_below, floats
 from jensen.groups.groups import GroupedNetwork
 from jensen.groups.slopes import Slopes
-from jensen.network.relu_network import FloatArray
+from jensen.types import FloatArray, ObjectArray
 
-ObjectArray = NDArray[Any]
 Activations = Sequence[NDArray[np.int8]]
 FREE, OFF, ON = -1, 0, 1
 UNIT_ROUNDOFF = 2.0**-53

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from jensen.arithmetic.intervals import Interval
 from jensen.bounds.network_data import network_data
 from jensen.bounds.paths import sign_bounds
 from jensen.bounds.pre_activation import pre_activation_bounds, stable_pattern
@@ -14,6 +13,7 @@ from jensen.domains.working_set import WorkingSet, lifted_network
 from jensen.groups.groups import GroupedNetwork, group_network
 from jensen.network.relu_network import FloatArray, ReluNetwork
 from jensen.stopwatch import Stopwatch
+from jensen.types import Interval
 from jensen_encodings import NetworkData
 
 

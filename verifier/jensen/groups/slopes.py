@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jensen.arithmetic.exact import dyadic_integers
 from jensen.arithmetic.rational import rationals
-from jensen.network.relu_network import FloatArray
-
-ObjectArray = NDArray[Any]
+from jensen.types import FloatArray, ObjectArray
 
 
 @dataclass(eq=False)

@@ -11,7 +11,8 @@ from jensen.arithmetic.intervals import row_norms
 from jensen.arithmetic.rational import ZERO
 from jensen.groups.groups import SOURCE, GroupedNetwork
 from jensen.groups.jump import FREE, ON, JumpProblem
-from jensen.network.relu_network import INPUT, FloatArray, ReluNetwork
+from jensen.network.relu_network import INPUT, ReluNetwork
+from jensen.types import FloatArray
 
 UNDERFLOW = 1e-300  # more than what products lost by it
 

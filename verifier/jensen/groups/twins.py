@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from jensen.arithmetic.rational import ONE, floats, rational
 from jensen.groups.slopes import Slopes
-
-ObjectArray = NDArray[Any]
+from jensen.types import ObjectArray
 
 # Rows whose float signatures differ by more than this are not compared exactly. A twin
 # missed here is still decided rightly: its coincidence is found at the tree's leaves.

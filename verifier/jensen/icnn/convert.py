@@ -10,14 +10,8 @@ import numpy as np
 from jensen.errors import IcnnFormError, NetworkError
 from jensen.icnn.analysis import Analysis, Expression, analyse
 from jensen.icnn.check import is_icnn
-from jensen.network.relu_network import (
-    INPUT,
-    OUTPUT,
-    Activation,
-    Block,
-    FloatArray,
-    ReluNetwork,
-)
+from jensen.network.relu_network import INPUT, OUTPUT, Activation, Block, ReluNetwork
+from jensen.types import FloatArray
 
 MOST_PARTS = 8  # doubles whose sum is a weight
 

@@ -16,8 +16,9 @@ from jensen.domains.domain import Box, Domain, Polyhedron
 from jensen.errors import NetworkError, OptionError
 from jensen.learning.watched import WatchedModule, input_shapes
 from jensen.loaders import from_torch
-from jensen.network.relu_network import FloatArray, ReluNetwork
+from jensen.network.relu_network import ReluNetwork
 from jensen.prover.verdict import Verdict
+from jensen.types import FloatArray
 
 SECANT_STEPS = 2  # runs of the module that follow a segment to a kink
 PERIOD = 8  # penalties that share the points of one search for kinks

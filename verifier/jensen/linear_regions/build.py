@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from jensen.cells.complex import BoolArray, Complex, ExactVertices, IndexArray, SignArray
+from jensen.cells.complex import Complex, ExactVertices, SignArray
 from jensen.cells.layers import Layers, layers_of_network
 from jensen.cells.start import coordinate_scale, domain_rows, keep_inside, starting_complex
 from jensen.cells.subdivide import Subdivision
 from jensen.domains.domain import Box, Domain
 from jensen.errors import DomainError, NetworkError
-from jensen.network.relu_network import FloatArray, ReluNetwork
+from jensen.network.relu_network import ReluNetwork
+from jensen.types import BoolArray, FloatArray, IndexArray
 
 
 @dataclass(frozen=True, eq=False)

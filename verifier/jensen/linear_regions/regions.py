@@ -11,17 +11,16 @@ from typing import TypeVar, overload
 import numpy as np
 
 from jensen.arithmetic.rational import fraction
-from jensen.cells.complex import BoolArray, IndexArray
 from jensen.cells.facets import exact_forms
 from jensen.cells.start import is_flat
 from jensen.domains.domain import Domain, Everywhere, Polyhedron
 from jensen.errors import DomainError, OptionError
 from jensen.linear_regions.build import Parts, affine_pieces, subdivide
-from jensen.network.relu_network import FloatArray, ReluNetwork
+from jensen.network.relu_network import ReluNetwork
+from jensen.types import BoolArray, FloatArray, IndexArray, Neurons
 
 MOST_INPUTS = 2
 DOUBTFUL = 1e-11  # relative rise across a facet below which its sign is decided exactly
-Neurons = tuple[tuple[str, int], ...]
 Point = tuple[Fraction, ...]
 
 
@@ -348,6 +347,7 @@ def regions(
 
     Examples
     --------
+    >>> from jensen.domains.domain import Box
     >>> net = ReluNetwork.from_layers([[[1.0, 0.0], [0.0, 1.0]], [[1.0, -1.0]]], [[0, 0], [0]])
     >>> found = regions(net, Box(-1, 1))
     >>> len(found.cells), len(found.facets), sorted(facet.jump for facet in found.facets)

@@ -11,13 +11,11 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
 from jensen.arithmetic.exact import Matrix
 from jensen.errors import ModelFileError
 from jensen.network.relu_network import INPUT, OUTPUT, ReluNetwork
-
-FloatArray = NDArray[np.float64]
+from jensen.types import FloatArray
 
 SCALES = (1.0, 1.0, 0.1, 10.0, 100.0)  # of the random points
 _ROUNDINGS = 8  # per operation: a block of the network may stand for several of them

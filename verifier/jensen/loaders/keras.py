@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from jensen.errors import MissingExtraError, ModelFileError, NetworkError
 from jensen.loaders.agreement import check_agreement
 from jensen.loaders.onnx.reader import load_onnx
 from jensen.loaders.quiet import quiet
 from jensen.network.relu_network import ReluNetwork
-
-FloatArray = NDArray[np.float64]
+from jensen.types import FloatArray
 
 _EXTRA = 'Keras models need the extra "keras": pip install "jensen[keras]"'
 

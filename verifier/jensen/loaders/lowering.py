@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
 from jensen.arithmetic.exact import Matrix
 from jensen.arithmetic.lossless import exact_product, exact_row_scaling, exact_sum, nonzero_lines
@@ -31,8 +30,7 @@ from jensen.loaders.symbolic import (
 )
 from jensen.network.checks import fixed
 from jensen.network.relu_network import INPUT, OUTPUT, Activation, Block, ReluNetwork
-
-FloatArray = NDArray[np.float64]
+from jensen.types import FloatArray
 
 MAX_SUMMANDS = 32
 _SMALL = 4096

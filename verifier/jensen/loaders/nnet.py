@@ -19,13 +19,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from jensen.arithmetic.doubles import double_of_text
 from jensen.errors import ModelFileError, NetworkError
 from jensen.network.relu_network import ReluNetwork
-
-FloatArray = NDArray[np.float64]
+from jensen.types import FloatArray
 
 _HEADER_LINES_AFTER_SIZES = 5
 _ROUNDED = "decimal numbers of the file were rounded to doubles"

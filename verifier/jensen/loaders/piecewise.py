@@ -10,20 +10,11 @@ from collections.abc import Iterator
 from math import prod
 
 import numpy as np
-from numpy.typing import NDArray
 
 from jensen.arithmetic.lossless import exact_sum
 from jensen.loaders.lowering import Lowering
-from jensen.loaders.symbolic import (
-    IndexArray,
-    LoweringError,
-    SymbolicTensor,
-    check_size,
-    constant,
-    stack,
-)
-
-FloatArray = NDArray[np.float64]
+from jensen.loaders.symbolic import LoweringError, SymbolicTensor, check_size, constant, stack
+from jensen.types import FloatArray, IndexArray
 
 
 def leaky_relu(lowering: Lowering, x: SymbolicTensor, slopes: FloatArray) -> SymbolicTensor:

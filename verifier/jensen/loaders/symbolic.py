@@ -13,14 +13,12 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from jensen.arithmetic.doubles import NotADoubleError, exact_doubles
 from jensen.arithmetic.exact import Matrix
 from jensen.arithmetic.lossless import is_nonzero
-
-FloatArray = NDArray[np.float64]
-IndexArray = NDArray[np.int64]
+from jensen.types import FloatArray, IntArray
 
 # Checked before anything of that size is allocated: a damaged file must not fill the memory.
 MAX_TENSOR_SIZE = 2**22
@@ -78,7 +76,7 @@ class SymbolicTensor:
         """Whether the tensor depends on no block."""
         return not self.terms
 
-    def indices(self) -> IndexArray:
+    def indices(self) -> IntArray:
         """Return the flat position of every number, in the tensor's shape."""
         return np.arange(self.size).reshape(self.shape)
 
@@ -88,7 +86,7 @@ class SymbolicTensor:
             raise LoweringError(f"shape {self.shape} cannot become {tuple(shape)}")
         return SymbolicTensor(tuple(int(s) for s in shape), self.terms, self.bias)
 
-    def take(self, index: IndexArray) -> SymbolicTensor:
+    def take(self, index: IntArray) -> SymbolicTensor:
         """Return the tensor of the numbers at flat positions ``index``, in its shape."""
         check_size(index.size)
         shape = tuple(int(s) for s in index.shape)
@@ -158,7 +156,7 @@ def stored_count(matrix: Matrix) -> int:
     return int(matrix.nnz) if sp.issparse(matrix) else int(matrix.size)
 
 
-def row_counts(matrix: Matrix) -> IndexArray:
+def row_counts(matrix: Matrix) -> IntArray:
     """Return the number of non-zeros of every row."""
     if sp.issparse(matrix):
         return np.asarray(np.diff(matrix.indptr), dtype=np.int64)

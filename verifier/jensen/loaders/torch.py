@@ -10,9 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from jensen.errors import MissingExtraError, ModelFileError
 from jensen.loaders.agreement import check_agreement
 from jensen.loaders.onnx.reader import network_from_model
@@ -20,8 +17,7 @@ from jensen.loaders.pt2_archive import safe_archive
 from jensen.loaders.quiet import quiet
 from jensen.loaders.torch_scalars import with_exact_scalars
 from jensen.network.relu_network import ReluNetwork
-
-FloatArray = NDArray[np.float64]
+from jensen.types import FloatArray
 
 _EXTRA = 'PyTorch models need the extra "torch": pip install "jensen[torch]"'
 _FORCE_SAFE_LOADING = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"

@@ -8,11 +8,9 @@ from math import prod
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
-from jensen.loaders.symbolic import IndexArray, LoweringError, check_entries, check_size
-
-FloatArray = NDArray[np.float64]
+from jensen.loaders.symbolic import LoweringError, check_entries, check_size
+from jensen.types import FloatArray, IndexArray
 
 PADDING = -1
 OUTSIDE = -2

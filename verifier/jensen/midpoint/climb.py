@@ -16,7 +16,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from jensen.midpoint.linked import PAIR, PAIR_WEIGHTS, DenseLayer, LinkedNetwork, Objective
-from jensen.network.relu_network import INPUT, FloatArray
+from jensen.network.relu_network import INPUT
+from jensen.types import FloatArray
 from jensen_encodings import NetworkData
 from jensen_encodings.deadline import NEVER, Deadline
 from jensen_encodings.lp import LpResult, LpSolver, LpStatus

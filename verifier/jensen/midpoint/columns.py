@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from jensen.midpoint.linked import BoolArray, Columns, DenseLayer, LinkedNetwork
-from jensen.network.relu_network import INPUT, FloatArray
+from jensen.midpoint.linked import Columns, DenseLayer, LinkedNetwork
+from jensen.network.relu_network import INPUT
+from jensen.types import BoolArray, FloatArray
 
 ROOM = 16  # roundings by which a candidate may miss a bound and is kept
 

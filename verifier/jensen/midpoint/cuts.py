@@ -25,7 +25,8 @@ import scipy.sparse as sp
 
 from jensen.midpoint.linked import EPS, Columns, Cuts, LinkedNetwork, Objective, SafeDual
 from jensen.midpoint.relaxation import LinearRelaxation, Task
-from jensen.network.relu_network import INPUT, FloatArray
+from jensen.network.relu_network import INPUT
+from jensen.types import FloatArray
 from jensen_encodings.columns import ColumnProgram, ColumnStatus
 from jensen_encodings.deadline import NEVER, Deadline
 

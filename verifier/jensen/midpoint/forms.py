@@ -8,7 +8,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from jensen.midpoint.linked import LinkedNetwork, Objective
-from jensen.network.relu_network import INPUT, FloatArray
+from jensen.network.relu_network import INPUT
+from jensen.types import FloatArray
 
 
 class LinearForms:

@@ -25,12 +25,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from jensen.network.relu_network import INPUT, FloatArray
+from jensen.network.relu_network import INPUT
+from jensen.types import BoolArray, FloatArray
 from jensen_encodings import LayerData
 
 EPS = float(np.finfo(float).eps)
 TINY = float(np.finfo(float).tiny)
-BoolArray = NDArray[np.bool_]
 
 PAIR = np.array([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]])  # x, y, m by x and y
 PAIR_WEIGHTS = np.array([-0.5, -0.5, 1.0])  # of f at x, y, m in the violation

@@ -11,7 +11,7 @@ from jensen.arithmetic.intervals import round_up
 from jensen.errors import SolverError
 from jensen.groups.twin_groups import Twins
 from jensen.midpoint.search import Found, Judge, PairIncumbent, width_bound
-from jensen.network.relu_network import FloatArray
+from jensen.types import FloatArray
 from jensen_encodings import MidpointProgram, NetworkData, SolverFailure, midpoint_program
 from jensen_encodings.deadline import Deadline
 from jensen_encodings.highs import Program, Progress, SolveOptions, solve

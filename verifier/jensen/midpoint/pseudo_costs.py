@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jensen.network.relu_network import FloatArray
+from jensen.types import FloatArray
 
 PRIOR = 2.0  # observations that the mean of all counts for
 LEAST_GAIN = 1e-6  # per unit of score

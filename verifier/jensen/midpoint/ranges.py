@@ -16,7 +16,8 @@ from jensen.midpoint.columns import single_columns
 from jensen.midpoint.linked import SINGLE, LinkedNetwork, Objective, SafeDual
 from jensen.midpoint.relaxation import LinearRelaxation
 from jensen.midpoint.tree import SignTree, TreeOptions
-from jensen.network.relu_network import INPUT, FloatArray
+from jensen.network.relu_network import INPUT
+from jensen.types import FloatArray
 from jensen_encodings import LayerData, NetworkData
 from jensen_encodings.deadline import NEVER, Deadline
 

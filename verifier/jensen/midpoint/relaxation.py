@@ -18,8 +18,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from jensen.midpoint.forms import LinearForms
-from jensen.midpoint.linked import BoolArray, Cuts, Objective, SafeDual
-from jensen.network.relu_network import FloatArray
+from jensen.midpoint.linked import Cuts, Objective, SafeDual
+from jensen.types import BoolArray, FloatArray
 from jensen_encodings.columns import ColumnProgram, ColumnSolution, ColumnStatus
 from jensen_encodings.deadline import NEVER, Deadline
 

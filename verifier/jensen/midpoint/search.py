@@ -33,7 +33,8 @@ from jensen.midpoint.ranges import QUICK, THOROUGH, tightened
 from jensen.midpoint.relaxation import LinearRelaxation, Relaxation
 from jensen.midpoint.subgradient import SubgradientRelaxation
 from jensen.midpoint.tree import SignTree, TreeOptions
-from jensen.network.relu_network import FloatArray, ReluNetwork
+from jensen.network.relu_network import ReluNetwork
+from jensen.types import FloatArray
 from jensen_encodings import NetworkData
 from jensen_encodings.deadline import NEVER, Deadline
 from jensen_encodings.highs import Progress

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from jensen.midpoint.linked import BoolArray, SafeDual
+from jensen.midpoint.linked import SafeDual
 from jensen.midpoint.relaxation import Relaxed, Task
-from jensen.network.relu_network import INPUT, FloatArray
+from jensen.network.relu_network import INPUT
+from jensen.types import BoolArray, FloatArray
 from jensen_encodings.deadline import NEVER, Deadline
 
 MOMENTUM = 0.4

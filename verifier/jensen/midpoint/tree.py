@@ -22,10 +22,10 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from jensen.midpoint.linked import BoolArray, SafeDual
+from jensen.midpoint.linked import SafeDual
 from jensen.midpoint.pseudo_costs import PseudoCosts
 from jensen.midpoint.relaxation import Relaxation, Relaxed, Task
-from jensen.network.relu_network import FloatArray
+from jensen.types import BoolArray, FloatArray
 from jensen_encodings.deadline import NEVER, Deadline
 from jensen_encodings.highs import Progress
 

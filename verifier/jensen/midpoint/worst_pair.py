@@ -19,10 +19,11 @@ from jensen.errors import OptionError, SolverError
 from jensen.groups.prepared import Prepared, prepare
 from jensen.groups.twin_groups import twin_groups
 from jensen.midpoint.search import search_pairs
-from jensen.network.relu_network import FloatArray, ReluNetwork
+from jensen.network.relu_network import ReluNetwork
 from jensen.processors import available_processors
 from jensen.prover.counterexample import Point, admits, exact_violation
 from jensen.text import point
+from jensen.types import FloatArray
 from jensen_encodings import UnboundedNeuronError
 from jensen_encodings.deadline import Deadline
 from jensen_encodings.highs import Progress

@@ -6,12 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-import numpy as np
-from numpy.typing import NDArray
-
 from jensen.arithmetic.exact import Matrix
-
-FloatArray = NDArray[np.float64]
+from jensen.types import FloatArray
 
 INPUT = "input"
 OUTPUT = "output"

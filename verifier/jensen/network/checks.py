@@ -15,8 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 from jensen.arithmetic.doubles import NotADoubleError, exact_doubles
 from jensen.arithmetic.exact import Matrix
 from jensen.errors import NetworkError
-from jensen.network.block import INPUT, OUTPUT, Activation, Block, FloatArray
+from jensen.network.block import INPUT, OUTPUT, Activation, Block
 from jensen.network.order import in_order
+from jensen.types import FloatArray
 
 
 def as_matrix(value: ArrayLike | Matrix, where: str) -> Matrix:

@@ -12,7 +12,8 @@ from jensen.arithmetic.doubles import NotADoubleError, exact_doubles
 from jensen.arithmetic.exact import Matrix
 from jensen.arithmetic.lossless import exact_product, exact_sum
 from jensen.errors import NetworkError
-from jensen.network.block import INPUT, Activation, Block, FloatArray
+from jensen.network.block import INPUT, Activation, Block
+from jensen.types import FloatArray
 
 
 def fixed_blocks(

@@ -11,24 +11,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from jensen.arithmetic.exact import ExactMatrix, ExactVector, Matrix
 from jensen.errors import NetworkError
-from jensen.network.block import INPUT, OUTPUT, Activation, Block, FloatArray
+from jensen.network.block import INPUT, OUTPUT, Activation, Block
 from jensen.network.checks import as_count, as_matrix, as_vector, checked_shape, frozen, ordered
 from jensen.network.digest import network_digest
 from jensen.network.fixing import fixed_blocks
 from jensen.network.npz_writer import write_npz
 from jensen.network.order import layer_graph, paths_to_output
+from jensen.types import BoolArray, FloatArray
 
 if TYPE_CHECKING:
     import networkx as nx
 
-__all__ = ["INPUT", "OUTPUT", "Activation", "Block", "BoolArray", "FloatArray", "Pattern"]
-__all__ += ["ReluNetwork"]
+__all__ = ["INPUT", "OUTPUT", "Activation", "Block", "Pattern", "ReluNetwork"]
 
-BoolArray = NDArray[np.bool_]
 Pattern = Mapping[str, BoolArray]
 
 

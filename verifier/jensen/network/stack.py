@@ -14,9 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from jensen.arithmetic.doubles import NotADoubleError, exact_doubles
 from jensen.errors import ModelFileError, NetworkError
-from jensen.network.block import INPUT, OUTPUT, FloatArray
+from jensen.network.block import INPUT, OUTPUT
 from jensen.network.relu_network import ReluNetwork
 from jensen.outputs import replacing
+from jensen.types import FloatArray
 
 _LARGEST = 2**31  # bytes of a file of stacked arrays
 

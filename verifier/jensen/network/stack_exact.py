@@ -17,10 +17,8 @@ import numpy as np
 from flint import fmpz
 from numpy.typing import NDArray
 
-from jensen.network.block import FloatArray
 from jensen.network.stack import NetworkStack
-
-IntArray = NDArray[np.int64]
+from jensen.types import FloatArray, IntArray
 
 _PRIME_BITS = 27
 _TERMS = 2**8  # products of two residues that an int64 can sum, and one more

@@ -10,9 +10,9 @@ from typing import Any
 from jensen.arithmetic.exact import to_double
 from jensen.arithmetic.intervals import round_up
 from jensen.arithmetic.rational import decimal
-from jensen.network.relu_network import FloatArray
 from jensen.optimise.ground import dot
 from jensen.optimise.problem import Problem
+from jensen.types import FloatArray
 
 
 @dataclass(frozen=True, eq=False)

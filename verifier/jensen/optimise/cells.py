@@ -13,9 +13,9 @@ from jensen.arithmetic.exact import ExactVector
 from jensen.arithmetic.rational import rational
 from jensen.domains.hull import strict_point
 from jensen.errors import OptionError
-from jensen.network.relu_network import BoolArray
 from jensen.optimise.ground import Ground, Vector, dot
 from jensen.optimise.pieces import Pattern, Pieces
+from jensen.types import BoolArray
 
 MOST = 4096  # regions around one point
 

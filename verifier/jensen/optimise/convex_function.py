@@ -13,7 +13,7 @@ from jensen.certificate.certificate import Certificate
 from jensen.domains.domain import Domain, Everywhere
 from jensen.errors import OptionError
 from jensen.loaders import load
-from jensen.network.relu_network import FloatArray, ReluNetwork
+from jensen.network.relu_network import ReluNetwork
 from jensen.optimise.cells import gradients_around
 from jensen.optimise.cuts import Term
 from jensen.optimise.function import Function
@@ -23,6 +23,7 @@ from jensen.optimise.proof import proved_convex
 from jensen.prover.options import Options
 from jensen.prover.question import merged_options
 from jensen.prover.verdict import Verdict
+from jensen.types import FloatArray
 
 
 class ConvexFunction(Function):

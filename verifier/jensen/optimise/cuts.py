@@ -14,17 +14,15 @@ from fractions import Fraction
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from jensen.arithmetic.intervals import round_down
-from jensen.network.relu_network import FloatArray, ReluNetwork
+from jensen.network.relu_network import ReluNetwork
 from jensen.optimise.feasible import FeasibleSet
 from jensen.optimise.ground import Ground, Vector, recession_ground
 from jensen.optimise.linearise import Linearisation, Lineariser
 from jensen.optimise.pieces import Pattern, Pieces
+from jensen.types import FloatArray, IndexArray
 from jensen.violation.recession import recession_network
-
-IndexArray = NDArray[np.intp]
 
 NUDGES = (2.0**-40, 2.0**-32, 2.0**-24)  # shares of the way into the domain, off a kink
 TILT = 0.125  # how far the way off a kink points beside the middle of the domain

@@ -24,13 +24,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from jensen.errors import UnboundedError, UndecidedError
-from jensen.network.relu_network import FloatArray
 from jensen.optimise.cuts import Cuts, no_cuts
 from jensen.optimise.dual_bound import box_bound, exact_bound, slope_left
 from jensen.optimise.epigraph import Duals, EpigraphLp, LpEnd, LpPoint
 from jensen.optimise.feasible import FeasibleSet
 from jensen.optimise.ground import dot
 from jensen.optimise.problem import Limits, Problem
+from jensen.types import FloatArray
 from jensen_encodings.deadline import Deadline
 
 STEADY_INPUTS = 16  # from so many inputs on the search is steadied

@@ -34,10 +34,10 @@ from jensen.arithmetic.rational import (
     rational,
     rationals,
 )
-from jensen.network.relu_network import FloatArray
-from jensen.optimise.cuts import Convex, Cuts, IndexArray
+from jensen.optimise.cuts import Convex, Cuts
 from jensen.optimise.epigraph import Duals, LpPoint
 from jensen.optimise.feasible import FeasibleSet
+from jensen.types import FloatArray, IndexArray
 
 ACTIVE = 16  # cuts and rows, beside some per input, of an exact program
 GRAIN = 2.0**50  # multipliers are rounded to multiples of its inverse, whose sums are exact

@@ -18,9 +18,9 @@ import highspy
 import numpy as np
 
 from jensen.errors import SolverError
-from jensen.network.relu_network import FloatArray
 from jensen.optimise.cuts import Cuts
 from jensen.optimise.feasible import FeasibleSet
+from jensen.types import FloatArray
 from jensen_encodings.solver import INFINITY, Compressed, accepts, linear_program, started
 
 TOLERANCE = 1e-9

@@ -13,8 +13,8 @@ from jensen.arithmetic.intervals import round_up
 from jensen.arithmetic.rational import ZERO, fraction, null_space, rational, rationals
 from jensen.domains.hull import relative_interior
 from jensen.errors import InfeasibleError
-from jensen.network.relu_network import FloatArray
 from jensen.optimise.ground import SHARES, Ground, Vector, dot, satisfied
+from jensen.types import FloatArray
 from jensen_encodings.lp import LpSolver, LpStatus
 
 

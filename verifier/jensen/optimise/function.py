@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike
 
 from jensen.arithmetic.intervals import round_down, round_up
 from jensen.errors import DomainError, OptionError, UnboundedError
-from jensen.network.relu_network import FloatArray
 from jensen.optimise.answers import Conjugate, Minimum, Proximal
 from jensen.optimise.cuts import Convex, no_cuts
 from jensen.optimise.cutting_planes import Pool
@@ -20,6 +19,7 @@ from jensen.optimise.ground import dot
 from jensen.optimise.problem import Limits, problem_of, vector, with_fixed_inputs
 from jensen.optimise.proximal import proximal
 from jensen.optimise.solving import solve
+from jensen.types import FloatArray
 
 
 @dataclass(frozen=True, eq=False)

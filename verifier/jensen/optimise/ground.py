@@ -14,7 +14,7 @@ from jensen.domains.domain import Box, Domain, Polyhedron
 from jensen.domains.hull import bounding_box, inner_ball, relative_interior
 from jensen.domains.working_set import cone_of
 from jensen.errors import DomainError
-from jensen.network.relu_network import BoolArray, FloatArray
+from jensen.types import BoolArray, FloatArray
 
 Vector = tuple[Fraction, ...]
 

@@ -17,12 +17,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from jensen.errors import InfeasibleError, OptionError, UndecidedError
-from jensen.network.relu_network import FloatArray
 from jensen.optimise.answers import Minimum, answer
 from jensen.optimise.cutting_planes import CuttingPlanes, EmptyCubeError, Pool
 from jensen.optimise.dual_bound import box_bound, proves_empty
 from jensen.optimise.epigraph import EpigraphLp, LpEnd, LpPoint
 from jensen.optimise.problem import Limits, Problem
+from jensen.types import FloatArray
 from jensen_encodings.deadline import Deadline
 
 INTEGRAL = 1e-7  # how near an integer the solver's value has to be

@@ -22,7 +22,8 @@ import numpy as np
 
 from jensen.arithmetic.exact import Matrix
 from jensen.arithmetic.intervals import SUBNORMAL, rounding_factor
-from jensen.network.relu_network import INPUT, OUTPUT, Block, BoolArray, FloatArray, ReluNetwork
+from jensen.network.relu_network import INPUT, OUTPUT, Block, ReluNetwork
+from jensen.types import BoolArray, FloatArray
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,8 @@ from fractions import Fraction
 import numpy as np
 
 from jensen.arithmetic.exact import ExactMatrix, ExactVector
-from jensen.network.relu_network import INPUT, OUTPUT, Block, BoolArray, ReluNetwork
+from jensen.network.relu_network import INPUT, OUTPUT, Block, ReluNetwork
+from jensen.types import BoolArray
 
 Point = Sequence[Fraction | int | float]
 Pattern = dict[str, BoolArray]

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jensen.errors import DomainError, InfeasibleError, OptionError
-from jensen.network.relu_network import FloatArray
 from jensen.optimise.cuts import Convex
 from jensen.optimise.feasible import FeasibleSet
+from jensen.types import FloatArray
 
 
 @dataclass(frozen=True)

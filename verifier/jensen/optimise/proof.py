@@ -17,10 +17,11 @@ from jensen.certificate.model_export import export_json
 from jensen.decide import verify
 from jensen.domains.domain import Domain, domain_from_json
 from jensen.errors import CertificateError, NotConvexError, OptionError, UndecidedError
-from jensen.network.relu_network import FloatArray, ReluNetwork
+from jensen.network.relu_network import ReluNetwork
 from jensen.optimise.ground import dot
 from jensen.prover.options import Options
 from jensen.prover.verdict import Status, Verdict
+from jensen.types import FloatArray
 
 
 def proved_convex(

@@ -26,14 +26,14 @@ import numpy as np
 
 from jensen.arithmetic.exact import root_to_double
 from jensen.arithmetic.intervals import SUBNORMAL, round_down, round_up, rounding_factor
-from jensen.network.relu_network import FloatArray
 from jensen.optimise.answers import Proximal
-from jensen.optimise.cuts import Cuts, IndexArray
+from jensen.optimise.cuts import Cuts
 from jensen.optimise.cutting_planes import Pool
 from jensen.optimise.dual_bound import convex_shares
 from jensen.optimise.ground import dot
 from jensen.optimise.problem import Limits, Problem
 from jensen.optimise.quadratic import maximise_quadratic, nearest_point
+from jensen.types import FloatArray, IndexArray
 from jensen_encodings.deadline import Deadline
 
 PRIMAL_INPUTS = 128  # beyond these, and without rows, programs in the multipliers are smaller

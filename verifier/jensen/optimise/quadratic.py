@@ -14,8 +14,7 @@ import highspy
 import numpy as np
 
 from jensen.errors import SolverError
-from jensen.network.relu_network import FloatArray
-from jensen.optimise.cuts import IndexArray
+from jensen.types import FloatArray, IndexArray
 from jensen_encodings.solver import INFINITY, Compressed, linear_program, started
 
 TOLERANCE = 1e-9

@@ -27,7 +27,7 @@ from jensen.decide import verify
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.errors import OptionError
 from jensen.loaders import load
-from jensen.network.relu_network import FloatArray, ReluNetwork
+from jensen.network.relu_network import ReluNetwork
 from jensen.optimise.cuts import Cuts, Term, lowered
 from jensen.optimise.function import Function
 from jensen.optimise.ground import Ground, ground_of
@@ -37,6 +37,7 @@ from jensen.optimise.proof import proved_convex
 from jensen.prover.options import Options
 from jensen.prover.question import merged_options
 from jensen.prover.verdict import Status, Verdict
+from jensen.types import FloatArray
 
 
 class Scenarios:

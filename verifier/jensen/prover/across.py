@@ -8,15 +8,16 @@ from fractions import Fraction
 import numpy as np
 
 from jensen.arithmetic.rational import fraction
-from jensen.cells.complex import IndexArray, SignArray
+from jensen.cells.complex import SignArray
 from jensen.cells.facets import ExactFacets
 from jensen.cells.jumps import gradient
 from jensen.cells.layers import Layers
 from jensen.cells.subdivide import Subdivision
 from jensen.domains.domain import Domain
-from jensen.network.relu_network import FloatArray, ReluNetwork
+from jensen.network.relu_network import ReluNetwork
 from jensen.prover.counterexample import counterexample
 from jensen.prover.verdict import Counterexample
+from jensen.types import FloatArray, IndexArray
 
 SHARES = 2.0 ** -np.arange(1.0, 40.0, 3.0)  # of an edge's length, how far a pair is apart
 QUARTERINGS = 200  # of the distance of a pair about an exact point

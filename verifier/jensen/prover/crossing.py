@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from jensen.arithmetic.exact import ExactVector
 from jensen.arithmetic.rational import ZERO, rational
@@ -16,12 +14,11 @@ from jensen.groups.forms import ExactForms, FloatForms
 from jensen.groups.groups import SOURCE, GroupedNetwork
 from jensen.groups.jump import FREE, OFF, ON, Activations
 from jensen.groups.twins import Member
-from jensen.network.relu_network import FloatArray, ReluNetwork
+from jensen.network.relu_network import ReluNetwork
 from jensen.prover.counterexample import Point, exact_violation, slope_change
+from jensen.types import FloatArray, ObjectArray, Unit
 
-Unit = tuple[int, int]
 PROBES = (0.5, 2.0**-6, 2.0**-12)  # shares of the estimated reach
-ObjectArray = NDArray[Any]
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,10 @@ from jensen.errors import SolverError
 from jensen.groups.forms import ExactForms, Row
 from jensen.groups.groups import SOURCE, GroupedNetwork
 from jensen.groups.jump import FREE, OFF, ON, JumpProblem
-from jensen.network.relu_network import FloatArray, ReluNetwork
+from jensen.network.relu_network import ReluNetwork
 from jensen.prover.crossing import Crossing, cross_facet
 from jensen.prover.margin import MarginProgram
+from jensen.types import FloatArray, Unit
 from jensen_encodings import NetworkData, SolveOptions, SolverFailure, SolveStatus
 from jensen_encodings.deadline import NEVER, Deadline
 from jensen_encodings.facet import FacetProgram, facet_program
@@ -31,7 +32,6 @@ from jensen_encodings.highs import Program, solve
 from jensen_encodings.lp import LpSolver
 from jensen_encodings.pyomo_model import compile_model
 
-Unit = tuple[int, int]
 Activations = tuple[Any, ...]
 Members = Mapping[Unit, list[tuple[str, int, Any]]]
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jensen.cells.complex import IndexArray, SignArray
+from jensen.cells.complex import SignArray
 from jensen.cells.jumps import Bends, carry, rounding_of, to_output
 from jensen.cells.subdivide import Subdivision
-from jensen.network.relu_network import FloatArray
+from jensen.types import FloatArray, IndexArray
 
 
 @dataclass(frozen=True, eq=False)

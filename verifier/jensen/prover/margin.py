@@ -22,18 +22,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from jensen.arithmetic.exact_lp import maximise
 from jensen.arithmetic.rational import ONE, ZERO, project_to_null_space
 from jensen.groups.forms import ExactForms, FloatForms, Row
 from jensen.groups.groups import GroupedNetwork
 from jensen.groups.jump import FREE, ON, Activations
-from jensen.network.relu_network import FloatArray
+from jensen.types import FloatArray, ObjectArray, Unit
 from jensen_encodings.lp import LpResult, LpSolver, LpStatus
-
-ObjectArray = NDArray[Any]
-Unit = tuple[int, int]
 
 MARGIN_TOLERANCE = 1e-8  # below it, a proof of emptiness is tried; it decides nothing itself
 COINCIDENCE_ANGLE = 1e-7  # below it, coincidence with the hyperplane is decided exactly

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from jensen.groups.groups import GroupedNetwork, Neurons, Unit
+from jensen.groups.groups import GroupedNetwork
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.counterexample import counterexample
 from jensen.prover.crossing import Crossing
 from jensen.prover.question import Question
 from jensen.prover.tree import Node
 from jensen.prover.verdict import Counterexample, GroupEvidence, Reason, Status
+from jensen.types import Neurons, Unit
 
 
 @dataclass(frozen=True, eq=False)

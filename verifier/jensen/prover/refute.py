@@ -12,11 +12,12 @@ import numpy as np
 
 from jensen.arithmetic.intervals import row_norms
 from jensen.domains.domain import Domain
-from jensen.network.relu_network import INPUT, FloatArray, ReluNetwork
+from jensen.network.relu_network import INPUT, ReluNetwork
 from jensen.prover.counterexample import counterexample
 from jensen.prover.outcome import Outcome, refuted_by
 from jensen.prover.question import Question
 from jensen.prover.verdict import Counterexample
+from jensen.types import FloatArray
 from jensen_encodings.deadline import NEVER, Deadline
 
 STEPS = 33  # points on a line

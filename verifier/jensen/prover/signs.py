@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from jensen.groups.groups import Unit
 from jensen.groups.prepared import Prepared
 from jensen.prover.options import Engine
 from jensen.prover.outcome import Outcome
 from jensen.prover.question import Question
 from jensen.prover.verdict import GroupEvidence, Reason, Status
+from jensen.types import Unit
 
 
 def signs_of_all_paths(question: Question) -> Outcome | None:

@@ -24,9 +24,9 @@ from jensen.groups.jump import FREE, OFF, ON, JumpProblem, JumpState
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.crossing import Crossing, cross_facet, probe
 from jensen.prover.margin import Margin, MarginProgram
+from jensen.types import Unit
 from jensen_encodings.lp import LpSolver
 
-Unit = tuple[int, int]
 Activations = tuple[NDArray[np.int8], ...]
 
 
@@ -102,8 +102,6 @@ class GroupResult:
         A facet that bends down.
     root : Node
     nodes, lps : int
-    open_nodes : int
-        Left when the search was paused or stopped.
     """
 
     state: SearchState
@@ -111,7 +109,6 @@ class GroupResult:
     root: Node
     nodes: int
     lps: int
-    open_nodes: int = 0
 
 
 @dataclass(frozen=True)
@@ -188,7 +185,7 @@ class Tree:
         return self._result(SearchState.CLOSED)
 
     def _result(self, state: SearchState, crossing: Crossing | None = None) -> GroupResult:
-        return GroupResult(state, crossing, self.root, self.nodes, self.lps, len(self._stack))
+        return GroupResult(state, crossing, self.root, self.nodes, self.lps)
 
     def _limit_reached(self) -> bool:
         limit = self.limits.node_limit

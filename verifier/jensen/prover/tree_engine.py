@@ -6,13 +6,13 @@ from collections import deque
 from dataclasses import replace
 from fractions import Fraction
 
-from jensen.groups.groups import Neurons, Unit
 from jensen.groups.tolerance import least_jumps
 from jensen.prover.outcome import GroupProof, Outcome, bent_at, looked_at
 from jensen.prover.question import Question
 from jensen.prover.signs import closed_by_sweep
 from jensen.prover.tree import Allowance, GroupResult, SearchState, Tree, TreeLimits
 from jensen.prover.verdict import GroupEvidence, Reason
+from jensen.types import Neurons, Unit
 from jensen_encodings.lp import LpSolver
 
 FIRST_BUDGET = 128  # nodes of a group before the others get their turn

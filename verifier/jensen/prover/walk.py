@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from jensen.cells.complex import ExactVertices, TooDegenerateError
 from jensen.cells.facets import ExactFacets
@@ -27,16 +26,15 @@ from jensen.cells.start import (
 )
 from jensen.cells.subdivide import Subdivision
 from jensen.domains.domain import Domain, Polyhedron
-from jensen.network.relu_network import FloatArray, ReluNetwork
+from jensen.network.relu_network import ReluNetwork
 from jensen.prover.across import PairFinder
 from jensen.prover.last_level import jumps_on_parts
 from jensen.prover.options import Engine
 from jensen.prover.outcome import Outcome, refuted_by
 from jensen.prover.question import Question
 from jensen.prover.verdict import Counterexample, GroupEvidence, Reason, Status
+from jensen.types import BoolArray, FloatArray
 from jensen_encodings.deadline import NEVER, Deadline
-
-BoolArray = NDArray[np.bool_]
 
 EXACT_LIMIT = 4000  # exact evaluations before the walk gives up
 SIZE_LIMIT = 2e8  # signs held at a time (edges times units)

@@ -17,8 +17,9 @@ from functools import cached_property
 import numpy as np
 
 from jensen.arithmetic.exact import Matrix
-from jensen.network.relu_network import INPUT, OUTPUT, Activation, Block, FloatArray, ReluNetwork
+from jensen.network.relu_network import INPUT, OUTPUT, Activation, Block, ReluNetwork
 from jensen.prover.counterexample import Point
+from jensen.types import FloatArray
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,12 +15,13 @@ from jensen.bounds.pre_activation import pre_activation_bounds
 from jensen.domains.domain import Box, Domain, Everywhere
 from jensen.domains.hull import bounding_box
 from jensen.errors import NetworkError, OptionError
-from jensen.network.relu_network import FloatArray, ReluNetwork
+from jensen.network.relu_network import ReluNetwork
 from jensen.prover.verdict import Status, Verdict
 from jensen.repairs.features import Features
 from jensen.repairs.program import Norm, Objective
 from jensen.repairs.refit import Refit
 from jensen.repairs.row_search import RepairProgress, RowSearch
+from jensen.types import FloatArray
 from jensen.violation.magnitude import value_range
 
 EPSILON = 2.0**-50
@@ -184,7 +185,7 @@ def repair(
     weights, verdict = search.run()
     began = time.perf_counter()
     size = _size(objective, fit)
-    change = size(weights)
+    change = float(size(weights))
     lower = search.proved_change() if fit is None else size(search.unrounded())
     convex = verdict.status is Status.CONVEX
     moved = _sup_change(features, weights, domain)

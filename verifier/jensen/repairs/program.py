@@ -9,14 +9,11 @@ from enum import StrEnum
 from fractions import Fraction
 
 import numpy as np
-from numpy.typing import NDArray
 
 from jensen.arithmetic.exact import root_to_double
 from jensen.errors import SolverError
-from jensen.network.relu_network import FloatArray
+from jensen.types import BoolArray, FloatArray
 from jensen_encodings.lp import LpSolver, LpStatus
-
-BoolArray = NDArray[np.bool_]
 
 THIN = 1e4  # distance from 0 at which every row has a slack of 1, if it is to count as room
 CLOSE = 1e-7  # rows this close to 0 may be the ones that stay 0

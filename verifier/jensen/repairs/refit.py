@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jensen.errors import OptionError
-from jensen.network.relu_network import FloatArray
 from jensen.repairs.features import Features
 from jensen.repairs.program import Objective
+from jensen.types import FloatArray
 
 RIDGE = 1e-8  # of the mean squared features: keeps weights that the data leave open
 

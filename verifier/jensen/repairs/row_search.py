@@ -17,12 +17,13 @@ from jensen.arithmetic.rational import floats, rationals
 from jensen.decide import verify
 from jensen.domains.base import Domain
 from jensen.domains.working_set import WorkingSet
-from jensen.network.relu_network import FloatArray, ReluNetwork
+from jensen.network.relu_network import ReluNetwork
 from jensen.prover.counterexample import Point
 from jensen.prover.verdict import Verdict
 from jensen.repairs.features import Features
 from jensen.repairs.program import Objective, nearest_with_margin, proved_distance
 from jensen.repairs.sampled_rows import Pairs, RowSampler
+from jensen.types import FloatArray
 
 Result = TypeVar("Result")
 

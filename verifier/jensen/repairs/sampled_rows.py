@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from jensen.domains.base import Domain
 from jensen.domains.cone_segments import ConeSampler, ConeSegments
-from jensen.network.relu_network import FloatArray
 from jensen.repairs.features import Features
+from jensen.types import FloatArray
 
 SECANT_STEPS = 3  # evaluations that follow a segment to a kink
 SHORT = 2.0**-10  # length of a pair, in lengths of its segment

@@ -13,10 +13,10 @@ import numpy as np
 from jensen.batch.case import Case, Row, RowStatus
 from jensen.batch.outcome import Kind, evidence, failures, outcome, summary
 from jensen.errors import MissingExtraError
-from jensen.network.relu_network import FloatArray
 from jensen.report.pictures import Picture, drawn
 from jensen.report.worst import REFUTING, SECONDS
 from jensen.text import printable
+from jensen.types import FloatArray
 
 _WORDS = {
     RowStatus.CONVEX: "{Convex}: every kink of the function on the domain bends {up}wards.",

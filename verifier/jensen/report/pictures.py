@@ -11,8 +11,9 @@ from jensen.batch.networks import network_of
 from jensen.domains.domain import Domain
 from jensen.errors import JensenError
 from jensen.network.layer_graph import draw_layer_graph
-from jensen.network.relu_network import FloatArray, ReluNetwork
+from jensen.network.relu_network import ReluNetwork
 from jensen.report.worst import ShownPair, shown_pair
+from jensen.types import FloatArray
 
 # more is too slow to look at in a browser
 _GRAPH_LINES = 120

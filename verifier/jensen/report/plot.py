@@ -17,11 +17,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jensen.errors import MissingExtraError, OptionError
-from jensen.network.relu_network import FloatArray, ReluNetwork
+from jensen.network.relu_network import ReluNetwork
 from jensen.outputs import check_output, replacing
 from jensen.report.plot_kinks import kink_lines
 from jensen.report.plot_segment import Segment, sample_segment
 from jensen.text import printable
+from jensen.types import FloatArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

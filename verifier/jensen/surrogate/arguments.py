@@ -12,8 +12,9 @@ from pyomo.core.expr.numvalue import is_potentially_variable
 
 from jensen.domains.domain import Box, Domain
 from jensen.errors import DomainError, OptionError
-from jensen.network.relu_network import FloatArray, ReluNetwork
+from jensen.network.relu_network import ReluNetwork
 from jensen.optimise.ground import Ground, ground_of
+from jensen.types import FloatArray
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,10 +14,11 @@ from pyomo.core.expr.numeric_expr import LinearExpression
 
 from jensen.bounds.network_data import network_data
 from jensen.errors import OptionError
-from jensen.network.relu_network import FloatArray, ReluNetwork
+from jensen.network.relu_network import ReluNetwork
 from jensen.optimise.cuts import Cuts, Term
 from jensen.surrogate.arguments import Arguments, working_box
 from jensen.surrogate.direction import Pushes
+from jensen.types import FloatArray
 from jensen_encodings import add_epigraph_copy, add_network_copy
 
 GUARD = "solve_with_jensen_surrogate_solve"

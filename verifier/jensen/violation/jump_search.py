@@ -20,13 +20,13 @@ import numpy as np
 
 from jensen.arithmetic.exact import root_to_double
 from jensen.arithmetic.rational import ZERO, float_below
-from jensen.groups.coincidence import Dependence, Unit, coinciding_pairs, may_coincide
+from jensen.groups.coincidence import Dependence, coinciding_pairs, may_coincide
 from jensen.groups.gradients import GradientBounds
 from jensen.groups.prepared import Prepared
-from jensen.network.relu_network import FloatArray
 from jensen.prover.crossing import Crossing
 from jensen.prover.signs import closed_by_sweep
 from jensen.prover.tree import Activations, Node, Tree, TreeLimits, UndecidedLeafError
+from jensen.types import FloatArray, Unit
 from jensen_encodings.deadline import NEVER, Deadline
 from jensen_encodings.lp import LpSolver
 

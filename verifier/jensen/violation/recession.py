@@ -16,7 +16,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from jensen.arithmetic.intervals import Interval, interval_affine, round_down
+from jensen.arithmetic.intervals import interval_affine, round_down
 from jensen.bounds.pre_activation import pre_activation_bounds
 from jensen.decide import verify
 from jensen.domains.domain import Box
@@ -25,6 +25,7 @@ from jensen.network.relu_network import INPUT, OUTPUT, Block, ReluNetwork
 from jensen.prover.counterexample import Point, exact_violation
 from jensen.prover.refute import kink_distance
 from jensen.prover.verdict import Status
+from jensen.types import Interval
 from jensen_encodings.deadline import Deadline
 from jensen_encodings.highs import Progress
 

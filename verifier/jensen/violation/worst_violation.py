@@ -76,6 +76,7 @@ def worst_violation(
 
     Examples
     --------
+    >>> from jensen.domains.domain import Everywhere
     >>> net = ReluNetwork.from_layers([[[1.0], [1.0]], [[1.0, -1.0]]], [[0, -1], [0]])
     >>> round(worst_violation(net, Everywhere()).upper, 4)
     0.5

@@ -7,19 +7,16 @@ from math import prod
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
 from jensen.loaders.lowering import Lowering
 from jensen.loaders.onnx.node import Node, operator
 from jensen.loaders.symbolic import (
-    IndexArray,
     LoweringError,
     NotPiecewiseLinearError,
     SymbolicTensor,
     check_entries,
 )
-
-FloatArray = NDArray[np.float64]
+from jensen.types import FloatArray, IndexArray
 
 PRODUCT = "it multiplies two values computed from the input, one must be a constant"
 

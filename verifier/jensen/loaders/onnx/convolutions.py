@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from math import prod
 
-import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
 from jensen.loaders.onnx.node import Node, operator
 from jensen.loaders.onnx.windows import image_input, per_sample, window_options
@@ -18,8 +16,7 @@ from jensen.loaders.windows import (
     convolution_matrix,
     joint_windows,
 )
-
-FloatArray = NDArray[np.float64]
+from jensen.types import FloatArray
 
 
 @operator("Conv")

@@ -18,8 +18,8 @@ from jensen.loaders.symbolic import (
     constant,
     powers_of_two,
 )
+from jensen.types import FloatArray
 
-FloatArray = NDArray[np.float64]
 Value = SymbolicTensor | NDArray[Any]
 
 _LONG_NAME = 200

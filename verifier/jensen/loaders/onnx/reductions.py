@@ -10,7 +10,8 @@ import scipy.sparse as sp
 from jensen.loaders.onnx.node import Node, normal_axes, normal_axis, operator
 from jensen.loaders.onnx.shaping import axes_of
 from jensen.loaders.piecewise import absolute, ranking, tournament
-from jensen.loaders.symbolic import IndexArray, LoweringError, SymbolicTensor, check_entries
+from jensen.loaders.symbolic import LoweringError, SymbolicTensor, check_entries
+from jensen.types import IndexArray
 
 
 @operator("ReduceSum")

@@ -14,13 +14,8 @@ import onnx
 
 from jensen.loaders.onnx.folding import fold
 from jensen.loaders.onnx.node import Node, normal_axis, operator
-from jensen.loaders.symbolic import (
-    IndexArray,
-    LoweringError,
-    SymbolicTensor,
-    constant,
-    stack,
-)
+from jensen.loaders.symbolic import LoweringError, SymbolicTensor, constant, stack
+from jensen.types import IndexArray
 
 
 @operator("DepthToSpace", "SpaceToDepth", "GatherND")

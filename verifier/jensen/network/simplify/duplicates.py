@@ -8,9 +8,7 @@ from numpy.typing import NDArray
 
 from jensen.arithmetic.exact import Matrix
 from jensen.network.simplify.sketch import Draft, Sketch
-
-FloatArray = NDArray[np.float64]
-IndexArray = NDArray[np.int64]
+from jensen.types import FloatArray, IntArray
 
 _MAX_COLUMN_ENTRIES = 2**24
 
@@ -46,7 +44,7 @@ def merge_duplicates(sketch: Sketch) -> bool:
     return merged
 
 
-def _duplicate_pairs(draft: Draft) -> IndexArray:
+def _duplicate_pairs(draft: Draft) -> IntArray:
     """Return disjoint pairs (first, second) of neurons with equal weights and bias."""
     if len(np.unique(_row_keys(draft, width=4))) == len(draft.bias):
         return np.zeros((0, 2), dtype=np.int64)
@@ -93,12 +91,12 @@ def _bits(values: FloatArray) -> NDArray[np.uint64]:
     return (np.asarray(values) + 0.0).view(np.uint64)
 
 
-def _columns(weight: Matrix, columns: IndexArray) -> FloatArray:
+def _columns(weight: Matrix, columns: IntArray) -> FloatArray:
     chosen = weight[:, columns]
     return np.asarray(chosen.toarray() if sp.issparse(chosen) else chosen)
 
 
-def _with_columns(weight: Matrix, columns: IndexArray, values: FloatArray) -> Matrix:
+def _with_columns(weight: Matrix, columns: IntArray, values: FloatArray) -> Matrix:
     if not sp.issparse(weight):
         weight = weight.copy()
         weight[:, columns] = values

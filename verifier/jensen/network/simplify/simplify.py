@@ -12,15 +12,13 @@ from itertools import takewhile
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
 from jensen.arithmetic.exact import Matrix
 from jensen.arithmetic.lossless import exact_product, exact_sum, is_nonzero
 from jensen.network.relu_network import ReluNetwork
 from jensen.network.simplify.duplicates import merge_duplicates
 from jensen.network.simplify.sketch import Draft, Sketch, any_nonzero
-
-FloatArray = NDArray[np.float64]
+from jensen.types import FloatArray
 
 MAX_ROUNDS = 10
 _SMALL = 4096

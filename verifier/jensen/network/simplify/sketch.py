@@ -8,14 +8,11 @@ from graphlib import TopologicalSorter
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
 from jensen.arithmetic.exact import Matrix
 from jensen.arithmetic.lossless import nonzero_lines
 from jensen.network.relu_network import INPUT, OUTPUT, Activation, Block, ReluNetwork
-
-FloatArray = NDArray[np.float64]
-BoolArray = NDArray[np.bool_]
+from jensen.types import BoolArray, FloatArray
 
 _SMALL = 4096
 
