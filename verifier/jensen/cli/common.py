@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+import numpy as np
 from rich.console import Console, RenderableType
 from rich.status import Status
 from rich.text import Text
@@ -168,6 +169,11 @@ def chosen_domain(settings: Mapping[str, Any]) -> Domain | None:
     if (box is not None) + everywhere + (domain_file is not None) > 1:
         raise click.UsageError("--box, --everywhere and --domain exclude each other")
     if box is not None:
+        if np.isinf(np.concatenate([np.ravel(side) for side in box])).any():
+            raise click.UsageError(
+                "--box: its sides are finite; --everywhere asks about all of R^n, and a --domain "
+                "FILE holds a half space or another polyhedron"
+            )
         return Box(*box)
     if domain_file is not None:
         return load_domain(domain_file)

@@ -43,7 +43,7 @@ def command(
     evidence: bool,
     **settings: Any,
 ) -> int:
-    """Decide whether MODEL (.onnx or .npz) is convex on a domain.
+    """Decide whether MODEL (.onnx, .npz, .nnet, .pt2) is convex on a domain.
 
     \b
     jensen verify model.onnx                  on all of R^n
