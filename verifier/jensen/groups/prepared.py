@@ -11,9 +11,9 @@ from jensen.bounds.pre_activation import pre_activation_bounds, stable_pattern
 from jensen.domains.domain import Domain
 from jensen.domains.working_set import WorkingSet, lifted_network
 from jensen.groups.groups import GroupedNetwork, group_network
-from jensen.network.relu_network import FloatArray, ReluNetwork
+from jensen.network.relu_network import ReluNetwork
 from jensen.stopwatch import Stopwatch
-from jensen.types import Interval
+from jensen.types import FloatArray, Interval
 from jensen_encodings import NetworkData
 
 
