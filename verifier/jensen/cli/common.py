@@ -171,7 +171,7 @@ def chosen_domain(settings: Mapping[str, Any]) -> Domain | None:
     if box is not None:
         if np.isinf(np.concatenate([np.ravel(side) for side in box])).any():
             raise click.UsageError(
-                "--box: its sides are finite; --everywhere asks about all of R^n, and a --domain "
+                "--box: infinite sides; --everywhere asks about all of R^n, and a --domain "
                 "FILE holds a half space or another polyhedron"
             )
         return Box(*box)
