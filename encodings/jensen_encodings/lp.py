@@ -74,7 +74,7 @@ class LpSolver:
     ) -> LpResult:
         """Solve ``max c x``, ``A x <= b``, with ``A x = b`` on the ``equality`` rows.
 
-        x is free, or between the two ends of a box; the multipliers are those of the rows.
+        x is free, or in a box (lower, upper), whose sides have no multipliers.
         """
         columns = A.shape[1]
         empty = np.empty(0)
