@@ -17,6 +17,7 @@ from jensen.linear_regions.conditions import path_conditions
 from jensen.midpoint.engine import prove_by_midpoint_program
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.facet_engine import prove_by_facet_programs
+from jensen.prover.joint_engine import prove_jointly
 from jensen.prover.options import Engine, Options
 from jensen.prover.outcome import Outcome
 from jensen.prover.question import Question, check_question, check_subject, claimed, merged_options
@@ -42,7 +43,8 @@ def single_point(question: Question) -> Outcome | None:
 SCREENS: tuple[Screen, ...] = (signs_of_all_paths, walk_few_inputs, random_lines, single_point)
 
 PROVERS: Mapping[Engine, Prover] = {
-    Engine.AUTO: prove_by_trees,
+    Engine.AUTO: prove_jointly,
+    Engine.JOINT: prove_jointly,
     Engine.TREE: prove_by_trees,
     Engine.MILP: prove_by_facet_programs,
     Engine.MIDPOINT: prove_by_midpoint_program,

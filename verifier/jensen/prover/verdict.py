@@ -30,6 +30,7 @@ class Reason(StrEnum):
     SIGN = "sign"
     WALK = "walk"
     TREE = "tree"
+    JOINT = "joint"
     MILP = "milp bound"
     MIDPOINT = "midpoint bound"
     OPEN = "open"
