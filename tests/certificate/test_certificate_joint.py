@@ -22,7 +22,7 @@ from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.errors import CertificateError
 from jensen.network.relu_network import ReluNetwork
 
-TRAINED = Path(__file__).resolve().parents[2] / "shared" / "cases" / "trained"
+TRAINED = Path(__file__).resolve().parents[3] / "shared" / "cases" / "trained"
 
 
 def claim_of(network: ReluNetwork, domain: Domain) -> dict[str, Any]:
