@@ -179,8 +179,36 @@ def other_leaf(lines: Lines, rng: np.random.Generator) -> Lines:
 def _multipliers(lines: Lines) -> list[Lines]:
     found = [lines[i][-1] for i in _where(lines, "empty")]
     bounds = [entry for i in _where(lines, "bounds") for entry in lines[i][-1]]
+    bounds += [entry for tree in _with_bounds(lines) for entry in tree[4]]
     found += [side for entry in bounds for side in entry[2:]]
-    return [entries for entries in found if entries]
+    return [entries for entries in found if isinstance(entries, list) and entries]
+
+
+def _with_bounds(lines: Lines) -> list[Lines]:
+    return [lines[i] for i in _where(lines, "tree") if len(lines[i]) > 3]
+
+
+def other_line(lines: Lines, rng: np.random.Generator) -> Lines:
+    """Change the multiple of the group in a bound on the kink, or drop the bound."""
+    tree = _pick(rng, [tree for tree in _with_bounds(lines) if tree[4]])
+    if tree is not None:
+        entry = _pick(rng, tree[4])
+        side = 2 + int(rng.integers(2))
+        if rng.random() < 0.3:
+            tree[4].remove(entry)
+        elif isinstance(entry[side], str):
+            value = exact(entry[side])
+            entry[side] = str(_pick(rng, [-value, 2 * value, value + 1, 0]))
+        else:
+            entry[side] = _pick(rng, ["0", "1", "-1/3"])
+    return lines
+
+
+def other_face(lines: Lines, rng: np.random.Generator) -> Lines:
+    tree = _pick(rng, _with_bounds(lines))
+    if tree is not None:
+        tree[3] = _pick(rng, [0, 1, 2, -2, -tree[3]])
+    return lines
 
 
 def change_multiplier(lines: Lines, rng: np.random.Generator) -> Lines:
@@ -255,7 +283,7 @@ def other_row(lines: Lines, rng: np.random.Generator) -> Lines:
     entries = _pick(rng, _multipliers(lines))
     if entries is not None:
         entry = _pick(rng, entries)
-        entry[0] = _pick(rng, ["facet", "sign", "above", "below", "domain"])
+        entry[0] = _pick(rng, ["facet", "sign", "above", "below", "domain", "jump", "on", "off"])
     return lines
 
 
@@ -300,8 +328,8 @@ def other_digest(lines: Lines, rng: np.random.Generator) -> Lines:
 MUTATIONS: tuple[Mutation, ...] = (
     drop_line, double_line, drop_leaf, drop_child, swap_children, truncate, swap_lines,
     swap_trees, other_neuron, other_leaf, flip_sign, huge_number, change_multiplier,
-    drop_multiplier, other_row, other_equation, move_point, other_domain, other_claim, other_inputs,
-    other_digest,
+    drop_multiplier, other_line, other_face, other_row, other_equation, move_point, other_domain,
+    other_claim, other_inputs, other_digest,
 )  # fmt: skip
 BYTES = "bytes"  # the change of a bit, or an end in the middle of a line
 

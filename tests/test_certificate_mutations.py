@@ -59,7 +59,7 @@ def cases(count: int = 40) -> tuple[Case, ...]:
             if wanted or (len(lines) > 3 and seed % 8 == 0):
                 found.append(Case(network, lines))
             if len(found) == count:
-                return (*found, *flat_cases())
+                return (*found, *flat_cases(), *joint_cases())
     raise AssertionError("too few certificates with interesting leaves")
 
 
@@ -76,6 +76,21 @@ def flat_cases(count: int = 8) -> list[Case]:
             assert verdict.certificate is not None
             lines = json.loads(json.dumps(verdict.certificate.lines))
             if len(lines) > 3:
+                found.append(Case(network, lines))
+    return found
+
+
+def joint_cases(count: int = 16) -> list[Case]:
+    """Return certificates without the prover's trees: with faces, bounds on kinks, states."""
+    found: list[Case] = []
+    for seed in range(1000):
+        _, network = tiny_network(seed)
+        domain: Domain = Box(-1, 1) if seed % 2 else Everywhere()
+        if len(found) == count:
+            break
+        if oracle.is_convex(network, domain):
+            lines = json.loads(json.dumps(certify_convex(network, domain).lines))
+            if any(line[0] == "tree" and line[3:] and line[4] for line in lines[1:]):
                 found.append(Case(network, lines))
     return found
 
@@ -228,9 +243,9 @@ def claim_for(network: ReluNetwork, domain: Domain) -> dict[str, Any]:
     }
 
 
-def never_off(net: checker.Network, zeta: checker.Form, sign: int, entries: Any) -> int:
+def never_off(node: checker.Node, zeta: checker.Form, sign: int, _side: Any) -> int:
     """Claim that every neuron is on."""
-    return 0 if sign < 0 else max(net.largest(zeta), 0)
+    return 0 if sign < 0 else max(node.largest(zeta), 0)
 
 
 LIES: dict[str, list[Lines]] = {

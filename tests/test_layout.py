@@ -132,6 +132,13 @@ def test_every_room_stands_in_the_table():
     assert rooms == {room for level in ROOMS for room in level}
 
 
+def test_the_map_names_every_room():
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    for room in {room for level in ROOMS for room in level}:
+        folder = (SOURCES["jensen"] / room).is_dir()
+        assert f"`{room}{'/' if folder else '.py'}`" in page, room
+
+
 def test_imports_between_rooms_run_down_only():
     level = {room: i for i, rooms in enumerate(ROOMS) for room in rooms}
     level |= {"__main__": -2, "the front door": -1}

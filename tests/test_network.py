@@ -16,6 +16,7 @@ from strategies import networks
 
 import jensen
 from jensen.errors import JensenError, NetworkError
+from jensen.network.order import path_count
 from jensen.network.relu_network import INPUT, OUTPUT, Activation, Block, ReluNetwork
 
 IDENTITY = Activation.IDENTITY
@@ -139,10 +140,27 @@ def test_the_layer_graph_carries_the_matrices_and_is_frozen():
         network.graph.add_edge("b", "a")
 
 
+def test_paths_are_counted_without_walking_them():
+    one = np.ones((1, 1))
+    blocks, before = [], ["input"]
+    for k in range(60):
+        blocks.append(Block(f"b{k}", dict.fromkeys(before[-2:], one), np.zeros(1)))
+        before.append(f"b{k}")
+    blocks.append(Block(OUTPUT, {"b59": one}, np.zeros(1), "identity"))
+    network = ReluNetwork(1, blocks)
+    a, b = 1, 1
+    for _ in range(59):
+        a, b = b, a + b
+    assert path_count(network.graph, INPUT) == b
+    assert next(network.layer_paths(INPUT))[-1] == OUTPUT
+
+
 def test_layer_paths_are_all_ways_to_the_output():
     network = diamond()
     assert set(network.layer_paths("a")) == {("a", OUTPUT), ("a", "b", OUTPUT)}
     assert len(list(network.layer_paths(INPUT))) == 3
+    for name in network.graph:
+        assert path_count(network.graph, name) == len(list(network.layer_paths(name)))
     with pytest.raises(NetworkError, match="no block 'c'"):
         network.layer_paths("c")
 

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle_convex import icnn, max_affine, vertex_minimum
 
@@ -31,6 +31,7 @@ def encloses(found: jensen.Minimum, exact: Fraction, tolerance: float = 1e-9) ->
     return found.lower <= exact <= found.value and found.gap <= tolerance * max(1, abs(exact))
 
 
+@settings(max_examples=25)
 @given(st.data())
 def test_both_sides_enclose_the_exact_optimum_of_maxima_of_affine_functions(data):
     count = data.draw(st.integers(2, 5))

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from jensen.errors import UnsupportedOperatorError as UnsupportedOperatorError
     from jensen.icnn.check import is_icnn as is_icnn
     from jensen.icnn.convert import to_icnn as to_icnn
+    from jensen.linear_regions.conditions import Condition as Condition
+    from jensen.linear_regions.conditions import path_conditions as path_conditions
     from jensen.linear_regions.regions import Regions as Regions
     from jensen.linear_regions.regions import regions as regions
     from jensen.loaders import from_keras as from_keras
@@ -96,6 +98,10 @@ _HOMES = {
     ),
     "jensen.icnn.check": ("is_icnn",),
     "jensen.icnn.convert": ("to_icnn",),
+    "jensen.linear_regions.conditions": (
+        "Condition",
+        "path_conditions",
+    ),
     "jensen.linear_regions.regions": (
         "Regions",
         "regions",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,11 @@ from jensen.certificate.certificate import Certificate, certify_convex, certify_
 from jensen.domains.domain import Domain, Everywhere
 from jensen.errors import CertificateError, OptionError, UndecidedError
 from jensen.groups.prepared import prepare
+from jensen.linear_regions.conditions import path_conditions
 from jensen.midpoint.engine import prove_by_midpoint_program
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.facet_engine import prove_by_facet_programs
+from jensen.prover.joint_engine import prove_jointly
 from jensen.prover.options import Engine, Options
 from jensen.prover.outcome import Outcome
 from jensen.prover.question import Question, check_question, check_subject, claimed, merged_options
@@ -40,7 +43,8 @@ def single_point(question: Question) -> Outcome | None:
 SCREENS: tuple[Screen, ...] = (signs_of_all_paths, walk_few_inputs, random_lines, single_point)
 
 PROVERS: Mapping[Engine, Prover] = {
-    Engine.AUTO: prove_by_trees,
+    Engine.AUTO: prove_jointly,
+    Engine.JOINT: prove_jointly,
     Engine.TREE: prove_by_trees,
     Engine.MILP: prove_by_facet_programs,
     Engine.MIDPOINT: prove_by_midpoint_program,
@@ -176,6 +180,7 @@ def _answer(network: ReluNetwork, domain: Domain, output: int, options: Options)
         note=note,
         claim=claimed(options),
         certificate=certificate,
+        condition_source=partial(path_conditions, question.network, domain),
     )
     if interrupted:
         raise Interrupted(verdict)

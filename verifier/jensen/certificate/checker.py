@@ -1,4 +1,4 @@
-"""Check a ``jensen-certificate/2`` against a model: standard library and exact numbers only.
+"""Check a ``jensen-certificate/3`` against a model: standard library and exact numbers only.
 
 Run as ``python checker.py MODEL.json CERTIFICATE``. Exit code 0: accepted, the claim is
 proved; 1: rejected, with the first wrong line; 2: the model or the certificate is malformed.
@@ -18,7 +18,8 @@ from fractions import Fraction
 from math import ceil, gcd, isfinite, lcm
 from typing import Any, NamedTuple
 
-FORMAT, MODEL_FORMAT = "jensen-certificate/2", "jensen-export/2"
+FORMAT, MODEL_FORMAT = "jensen-certificate/3", "jensen-export/2"
+FORMATS = FORMAT, "jensen-certificate/2"  # the older one is a part of the newer one
 MAX_MODEL, MAX_LINE, MAX_FILE = 1 << 28, 1 << 24, 1 << 30  # bytes, a certificate's unpacked
 MAX_INPUTS, MAX_NUMBER, MAX_SCALE = 1 << 20, 200_000, 1 << 17  # characters; bits to scale with
 MAX_WORK, STEP = 1 << 40, 256  # of `spend`: about an hour; what a small product costs
@@ -26,6 +27,7 @@ MAX_TEXT = 300  # characters of the domain, and of the inputs, that are printed
 INTEGER = "(0|[1-9][0-9]*|0x[0-9a-f]+)"
 NUMBER = re.compile(f"-?{INTEGER}(/{INTEGER})?")
 ONE = 0  # the unit that is constantly 1
+FINE = 1 << 20  # by which a form is multiplied, so that slopes of lines can be integers
 
 WORK = [0]  # what was spent
 Form = dict[int, Any]  # linear form; key u: zeta of the unit u, key -u: max(zeta_u, 0)
@@ -276,7 +278,7 @@ class Claim:
     def __init__(self, head: Any, model: Model) -> None:
         keys = {"format", "model", "claim", "output", "domain", "inputs"}
         need({*head, "inputs"} == keys, "this is no claim")
-        need(head["format"] == FORMAT, f"the format is not {FORMAT}")
+        need(head["format"] in FORMATS, f"the format is not {FORMAT}")
         hold(head["model"] == model.digest, "the certificate is about another model")
         kind, domain, n = head["claim"], head["domain"], model.inputs
         need(kind in ("convex", "concave", "nonconvex", "nonconcave"), "unknown claim")
@@ -347,6 +349,9 @@ class Network:
         self._bounds = bounds
         self.t, *inputs = self._inputs(claim)
         self.inputs = len(self.units)
+        # of the cube around the origin, by unit and side; unit 1 is t, which is not negative
+        cube = range(1, self.inputs) if claim.ranges[0] == (0, 1) else ()
+        self.faces = {*cube, *(-unit for unit in cube if unit > 1)}
         values = {"input": inputs}
         *hidden, last = model.blocks
         for block in hidden:
@@ -381,7 +386,8 @@ class Network:
             key, factor = opposite, -factor
         elif key not in self._known:
             lower, upper = self.multipliers(block.name, index, zeta)
-            low, high = -rule_bound(self, zeta, -1, lower), rule_bound(self, zeta, 1, upper)
+            node = Node(self, ONE, {})
+            low, high = -rule_bound(node, zeta, -1, lower), rule_bound(node, zeta, 1, upper)
             self._known[key] = len(self.units)
             self.units.append(Unit(f"{block.name}[{index}]", zeta, low, high))
         unit = self._known[key]
@@ -403,16 +409,8 @@ class Network:
         return self.neurons[name][0]
 
     def largest(self, form: Form) -> int:
-        """Return an upper bound of a form: over the ranges of the units, each by itself."""
-        bound: int = form.get(ONE, 0)
-        units = {abs(key) for key in form} - {ONE}
-        charge(max([max(-self.units[k].low, self.units[k].high) for k in units], default=1), form)
-        for k in units:
-            low, high = self.units[k][2:]
-            ends = (low, 0, high) if low < 0 < high else (low, high)
-            bound += max([form.get(k, 0) * z + form.get(-k, 0) * max(z, 0) for z in ends])
-        need(bound.bit_length() <= MAX_SCALE, "the bounds need too many digits")
-        return bound
+        """Return an upper bound of a form on the work domain."""
+        return Node(self, ONE, {}).largest(form)
 
     def _slopes(self) -> dict[int, tuple[int, int]]:
         """Return intervals of the slope of the output over every key, whatever the pattern."""
@@ -433,6 +431,71 @@ class Node:
     def __init__(self, net: Network, group: int, fixed: dict[int, bool]) -> None:
         # what is on or off; among it the group: max(zeta, 0) is 0 on its hyperplane
         self.net, self.group, self.fixed = net, group, fixed
+        self.local: dict[int, tuple[int, int]] = {}  # bounds that hold on the hyperplane
+        self.face = 0
+        self.spans: dict[int, tuple[int, int]] = {}  # of slopes over max(zeta, 0) of the group
+        self.jumps: dict[int, Form] = {}  # the same as forms of states and products
+
+    def bounds(self, k: int) -> tuple[int, int]:
+        """Return the range of a unit, of a state (0 or 1), or of a product of state and slope."""
+        count = len(self.net.units)
+        if k < count:
+            return self.local.get(k) or self.net.units[k][2:]
+        low, high = (0, 1) if k < 2 * count else self.spans.get(k - 2 * count, (0, 0))
+        return min(low, 0), max(high, 0)
+
+    def largest(self, form: Form) -> int:
+        """Return an upper bound of a form: over the ranges of its variables, each by itself."""
+        bound: int = form.get(ONE, 0)
+        ranges = {k: self.bounds(k) for k in {abs(key) for key in form} - {ONE}}
+        charge(max([max(-low, high) for low, high in ranges.values()], default=1), form)
+        for k, (low, high) in ranges.items():
+            ends = (low, 0, high) if low < 0 < high else (low, high)
+            bound += max([form.get(k, 0) * z + form.get(-k, 0) * max(z, 0) for z in ends])
+        need(bound.bit_length() <= MAX_SCALE, "the bounds need too many digits")
+        return bound
+
+    def line(self, form: Form) -> Form:
+        """Return a form of the inputs that is nowhere less: lines replace max(zeta, 0)."""
+        form = dict(form)
+        spend(len(self.net.units))
+        for h in range(max(map(abs, form), default=0), self.net.inputs - 1, -1):
+            kink = form.pop(-h, 0)
+            slope = kink * self.fixed.get(h, False)
+            if kink and h not in self.fixed:
+                low, high = self.bounds(h)
+                # from below 0 or zeta will do; from above any line over both ends
+                slope = kink * high // max(high - low, 1) if kink > 0 else kink * (high > -low)
+                add(form, max(-slope * low, (kink - slope) * high) if kink > 0 else 0, {ONE: 1})
+            add(form, form.pop(h, 0) + slope, self.net.units[h].form)
+        return form
+
+    def narrow(self, unit: int, lower: Any, upper: Any) -> None:
+        """Bound a unit on the hyperplane; what is not 0 there is on, or off, at every facet."""
+        hold(unit not in self.fixed, f"{self.net.units[unit].name} is already decided")
+        low, high = self.bounds(unit)
+        high = min(high, rule_bound(self, {unit: 1}, 1, upper))
+        low = max(low, -rule_bound(self, {unit: 1}, -1, lower))
+        self.local[unit] = low, high
+        if low > 0 or high < 0:
+            self.fixed[unit] = low > 0
+
+    def bend(self) -> None:
+        """Compute how the slopes behind the group depend on the states of open units."""
+        count, self.jumps = len(self.net.units), {}
+        passed: dict[int, Form] = {self.group: {ONE: 1}}  # over max(zeta, 0)
+        for k in range(self.group + 1, self.net.output + 1):
+            slope: Form = {}
+            spend(len(self.net.units[k].form))
+            for key, factor in self.net.units[k].form.items():
+                behind = (passed if key < 0 else self.jumps).get(abs(key))
+                if behind:
+                    add(slope, factor, behind)
+            self.jumps[k], open_ = slope, k not in self.fixed
+            passed[k] = slope if self.fixed.get(k) else {}
+            if open_ and slope:
+                constant = slope.keys() == {ONE}
+                passed[k] = {count + k: slope[ONE]} if constant else {2 * count + k: 1}
 
     def expand(self, form: Form) -> Form:
         """Write a form in the inputs, and in max(zeta_h, 0) of units that are not fixed."""
@@ -457,21 +520,42 @@ class Node:
             (index,) = where
             form, factor = self.net.rows[natural(index, len(self.net.rows))]
             return form, factor, bool(form)
-        need(kind in ("sign", "above", "below"), f"there is no row {kind!r:.40}")
-        unit = self.net.unit(*where)
-        low, high = self.net.units[unit][2:]
+        if kind == "jump" and self.group and not where:
+            return combination([-1, -1], [self.jumps[self.net.output], {ONE: 1}]), 1, False
+        number = natural(where[-1], 4) if kind == "product" else 0
+        unit = self.net.unit(*(where[:-1] if kind == "product" else where))
         if kind == "sign":
             hold(unit in self.fixed, f"{where} is neither on nor off here")
             return {unit: 1 if self.fixed[unit] else -1}, 1, self.genuine(unit)
-        if kind == "above":
-            return {-unit: 1, unit: -1}, 1, False
-        hold(low < 0 < high, f"{where} does not change its sign")
-        return {unit: high, -unit: low - high, ONE: -high * low}, 1, False
+        (low, high), slope = self.bounds(unit), self.jumps.get(unit, {})
+        least, most = self.spans.get(unit, (0, 0))
+        state, product = (len(self.net.units) * i + unit for i in (1, 2))
+        forms: dict[Any, Form] = {
+            "above": {-unit: 1, unit: -1},
+            "below": {unit: high, -unit: low - high, ONE: -high * low},
+            "on": {state: high, -unit: -1},
+            "off": {unit: 1, -unit: -1, ONE: -low, state: low},
+            # number: product <= most state, >= least state, <= slope - least (1 - state), ...
+            "product": [
+                {state: most, product: -1},
+                {state: -least, product: 1},
+                combination([1, 1], [slope, {ONE: -least, state: least, product: -1}]),
+                combination([-1, 1], [slope, {ONE: most, state: -most, product: 1}]),
+            ][number],
+        }
+        need(kind in forms, f"there is no row {kind!r:.40}")
+        hold(kind != "below" or low < 0 < high, f"{where} does not change its sign")
+        free = unit not in self.fixed and low <= 0 <= high
+        hold(kind in ("above", "below") or free, f"{where} has no open state here")
+        return forms[kind], 1, False
 
     def combine(self, entries: Any, form: Form) -> tuple[Form, Fraction, bool]:
         """Add multiples of rows to a form; return the sum, its factor, whether it is strict."""
         need(isinstance(entries, list), "the multipliers must be a list")
         factors = rationals([entry[-1] for entry in entries], len(entries))
+        if {"jump", "product"} & {kind for kind, *_ in entries}:
+            self.spans = spans(self)
+            self.bend()
         rows = [self.row(*words) for *words, _ in entries]
         for (kind, *_), factor in zip(entries, factors, strict=True):
             hold(factor > 0 or kind == "facet", f"a multiplier of {kind} is not positive")
@@ -483,7 +567,8 @@ class Node:
         total, content = primitive(
             combination([scale, *integers], [form, *(row[0] for row in rows)])
         )
-        return self.expand(total), content / scale, any(strict for *_, strict in rows)
+        states = {key: total.pop(key) for key in [*total] if key >= len(self.net.units)}
+        return self.expand(total) | states, content / scale, any(strict for *_, strict in rows)
 
 
 # --------------------------------------- rules (section 5): they raise, or what they say holds
@@ -532,13 +617,21 @@ def rule_interior(claim: Claim, point: list[Fraction], equations: Any) -> None:
     hold(all(slack.get(ONE, 0) > 0 for slack in slacks), "the point is not inside the polyhedron")
 
 
-def rule_bound(net: Network, zeta: Form, sign: int, entries: Any) -> int:
-    """Bound a form, or minus it, from above: by multipliers of rows of the whole domain, if any."""
-    total = combination([sign], [zeta])
-    if entries is None:
-        return net.largest(total)
-    total, factor, _ = Node(net, ONE, {}).combine(entries, total)
-    return ceil(factor * net.largest(total))
+def rule_bound(node: Node, zeta: Form, sign: int, side: Any) -> int:
+    """Bound a form, or minus it, from above, where the hyperplane is or on the whole domain.
+
+    By intervals, by lines and a multiple of the group, or by multipliers of rows.
+    """
+    if side is None:
+        return node.largest(combination([sign], [zeta]))
+    if isinstance(side, str):
+        (shift,) = rationals([side], 1)
+        need(node.group, "there is no hyperplane here")
+        scale, shifted = sign * FINE * shift.denominator, FINE * shift.numerator
+        total = combination([scale, shifted], [zeta, {node.group: 1}])
+        return -(-node.largest(node.line(total)) // abs(scale))
+    total, factor, _ = node.combine(side, combination([sign], [zeta]))
+    return ceil(factor * node.largest(total))
 
 
 def rule_path_signs(net: Network) -> set[int]:
@@ -546,37 +639,41 @@ def rule_path_signs(net: Network) -> set[int]:
     return {unit for unit in net.kinks if net.slopes[-unit][0] >= 0}
 
 
-def rule_sign(node: Node) -> None:
-    """No pattern below this node bends the function downwards.
-
-    The slopes of all units over max(zeta, 0) of the group, as intervals.
-    """
-    net, spans, fixed = node.net, {node.group: (1, 1)}, node.fixed | {node.group: True}
+def spans(node: Node) -> dict[int, tuple[int, int]]:
+    """Return intervals of the slopes of all units over max(zeta, 0) of the group."""
+    net, found, fixed = node.net, {node.group: (1, 1)}, node.fixed | {node.group: True}
     most = 1
     for k in range(node.group + 1, net.output + 1):
         form, low, high = net.units[k].form, 0, 0
         charge(most, form)
-        for h in {abs(key) for key in form} & spans.keys():
+        for h in {abs(key) for key in form} & found.keys():
             off, kink = form.get(h, 0) if h != node.group else 0, form.get(-h, 0)
             slopes = [off + kink * on for on in (0, 1) if fixed.get(h, on) == on]
-            ends = [slope * end for slope in slopes for end in spans[h]]
+            ends = [slope * end for slope in slopes for end in found[h]]
             low, high = low + min(ends), high + max(ends)
         if low or high:
-            spans[k], most = (low, high), max(most, -low, high)
-    hold(spans.get(net.output, (0, 0))[0] >= 0, "the gradient jump may be negative")
+            found[k], most = (low, high), max(most, -low, high)
+    return found
+
+
+def rule_sign(node: Node) -> None:
+    """No pattern below this node bends the function downwards."""
+    low, _ = spans(node).get(node.net.output, (0, 0))
+    hold(low >= 0, "the gradient jump may be negative")
 
 
 def rule_empty(node: Node, entries: Any) -> None:
-    """No facet of the group lies below this node.
+    """No facet of the group with a negative jump lies below this node.
 
     Its hyperplane does not cut the claimed inputs, or a combination of rows that are
-    valid on facets is negative.
+    valid on such facets is negative.
     """
     group = node.expand({node.group: 1})
     if min(group, default=ONE) >= ONE and not group.keys() & node.net.moving:
         return
     total, _, strict = node.combine(entries, {})
-    bound, strict = node.net.largest(total), strict or any(key > ONE for key in total)
+    inside = not node.face and any(ONE < key < node.net.inputs for key in total)
+    bound, strict = node.largest(total), strict or inside
     hold(bound < 0 or (bound == 0 and strict), "the combination is no contradiction")
 
 
@@ -595,26 +692,37 @@ def rule_smooth(node: Node) -> None:
     hold(bend is not None and bend >= 0, "the function bends downwards here")
 
 
-def rule_tree(net: Network, lines: Iterator[Any], block: Any, index: Any) -> int:
-    """Read the tree of one group in preorder, on-child first; return the group."""
+def rule_tree(
+    net: Network,
+    lines: Iterator[Any],
+    block: Any,
+    index: Any,
+    face: Any = 0,
+    bounds: Any = (),
+) -> tuple[int, int]:
+    """Read the tree of one group, or of one face, in preorder, on-child first; return both."""
     group = net.unit(block, index)
-    node = Node(net, group, {group: False})  # then the units fixed above, the last one last
+    node, path = Node(net, group, {group: False}), list[int]()  # the units that are branched on
+    need(type(face) is int and (face == 0 or face in net.faces), f"there is no face {face!s:.20}")
+    if face:
+        node.face, node.local[abs(face)] = face, (1, 1) if face > 0 else (-1, -1)
+    for *neuron, lower, upper in bounds:
+        node.narrow(net.unit(*neuron), lower, upper)
     leaves: dict[Any, Any] = {"sign": rule_sign, "empty": rule_empty, "smooth": rule_smooth}
     for name, *arguments in lines:
         if name == "branch":
-            unit = net.unit(*arguments)
-            hold(unit not in node.fixed, f"{net.units[unit].name} is already decided")
-            node.fixed[unit] = True
+            path.append(net.unit(*arguments))
+            hold(path[-1] not in node.fixed, f"{net.units[path[-1]].name} is already decided")
+            node.fixed[path[-1]] = True
             continue
         need(name in leaves, f"unknown leaf {name!r:.40}")
         spend(len(node.fixed))
         leaves[name](node, *arguments)
-        last, on = node.fixed.popitem()
-        while node.fixed and not on:
-            last, on = node.fixed.popitem()
-        if not on:  # not even the group is left
-            return group
-        node.fixed[last] = False
+        while path and not node.fixed[path[-1]]:
+            del node.fixed[path.pop()]
+        if not path:
+            return group, face
+        node.fixed[path[-1]] = False
     raise Rejected(f"the tree of {net.units[group].name} is not finished")
 
 
@@ -632,12 +740,16 @@ def check(model: Model, lines: Iterator[Any]) -> Claim:
     (bounds,) = expect(lines, "bounds")
     net = Network(model, claim, {(block, i): sides for block, i, *sides in bounds})
     proved: set[int] = set()
+    faces: dict[int, set[int]] = {}
     for name, *arguments in lines:
         if name == "path_signs":
             proved |= rule_path_signs(net, *arguments)
         else:
             need(name == "tree", f"unknown rule {name!r:.40}")
-            proved.add(rule_tree(net, lines, *arguments))
+            group, face = rule_tree(net, lines, *arguments)
+            faces.setdefault(group, set()).add(face)
+            if not face or faces[group] >= net.faces:
+                proved.add(group)
     missing = sorted(net.units[unit].name for unit in net.kinks - proved)
     hold(not missing, f"nothing is proved about {shown(missing)}")
     return claim

@@ -74,6 +74,7 @@ class LeafProver:
         self._net = net
         self._solver = solver
         self.lps = 0
+        self._node: ProofNode | None = None  # whose rows were named last
         self._domain: ProofNode | None = None  # of the network, which grows meanwhile
 
     def lead(self, unit: int) -> list[Any]:
@@ -85,6 +86,7 @@ class LeafProver:
 
     def rows(self, node: ProofNode, target: Form) -> list[Row]:
         """Return the rows that bear on a form: fixed units, relaxations, the domain."""
+        self._node = node
         keys: list[Key] = [("facet",)] if node.group else []
         fixed = sorted(node.fixed.keys() - {node.group})
         wanted = [target, *map(node.form, fixed)]
@@ -95,8 +97,10 @@ class LeafProver:
                     seen.add(-key)
                     wanted.append(node.form(-key))
         keys += [("sign", *self.lead(unit)) for unit in fixed]
-        for unit in sorted(u for u in seen if self._net.units[u].low < 0 < self._net.units[u].high):
-            keys += [("above", *self.lead(unit)), ("below", *self.lead(unit))]
+        for unit in sorted(seen):
+            low, high = node.bounds(unit)
+            if low < 0 < high:
+                keys += [("above", *self.lead(unit)), ("below", *self.lead(unit))]
         keys += [("domain", i) for i in range(len(self._net.rows))]
         rows = []
         for words in keys:
@@ -130,7 +134,7 @@ class LeafProver:
             low, high = self._range(k)
             at = len(rows) + 2 * i
             matrix[at, i], matrix[at + 1, i] = 1.0, -1.0
-            if k > 0 and objective is None:
+            if k > 0 and objective is None and not self._on_a_face():
                 matrix[at : at + 2, -1] = 1.0
             limits += [_ratio(high, size[i]), -_ratio(low, size[i])]
         matrix[-1, -1] = 1.0
@@ -163,8 +167,14 @@ class LeafProver:
 
     def _range(self, key: int) -> tuple[int, int]:
         """Return the range of a variable."""
-        unit = self._net.units[abs(key)]
-        return (0 if key < 0 else unit.low), unit.high
+        low, high = self._net.units[abs(key)][2:]
+        if self._node is not None:
+            low, high = self._node.bounds(abs(key))
+        return (0, max(high, 0)) if key < 0 else (low, high)
+
+    def _on_a_face(self) -> bool:
+        """Whether points lie on sides of the inputs' ranges, which are not strict there."""
+        return self._node is not None and self._node.face != 0
 
     def _size(self, key: int) -> int:
         low, high = self._range(key)
@@ -288,7 +298,8 @@ class LeafProver:
         for k in keys:
             low, high = self._range(k)
             for sign, limit in ((1, high), (-1, -low)):
-                margin = rational(Fraction(self._size(k) if k > 0 else 0))
+                strict = k > 0 and not self._on_a_face()
+                margin = rational(Fraction(self._size(k) if strict else 0))
                 A.append([*(rational(sign * int(k == other)) for other in keys), margin])
                 b.append(rational(limit))
         cap = [*([ZERO] * len(keys)), ONE_EXACT]

@@ -8,10 +8,14 @@ because the prover knew tighter bounds. What comes out was checked once already.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 from jensen.certificate import checker
 from jensen.certificate.bounded_network import BoundedNetwork, Names
+from jensen.certificate.joint_leaf import JointProver
+from jensen.certificate.joint_writer import JointWriter
+from jensen.certificate.kink_lemmas import MOST_UNITS, FloatUnits
 from jensen.certificate.leaf_proof import LeafProver
 from jensen.certificate.tree_writer import TreeWriter
 from jensen.groups.groups import GroupedNetwork
@@ -52,7 +56,30 @@ class Producer:
         if net.kinks & proved:
             lines.append(["path_signs"])
         for unit in sorted(net.kinks - proved):
-            lines.append(["tree", *self._leaves.lead(unit)])
-            writer = TreeWriter(net, unit, self._leaves, self._names)
-            lines += writer.run(self._roots.get(unit))
+            lines += self._tree(unit)
         return lines
+
+    def _tree(self, unit: int) -> list[Any]:
+        """Return the lines of one group: along the prover's tree, or by joint programs."""
+        net, first = self._net, ["tree", *self._leaves.lead(unit)]
+        root = self._roots.get(unit)
+        if root is not None or len(net.units) > MOST_UNITS:
+            return [first, *TreeWriter(net, unit, self._leaves, self._names).run(root)]
+        try:
+            checker.rule_sign(checker.Node(net, unit, {unit: False}))
+        except checker.Rejected:
+            lines = []
+            for face in sorted(net.faces) or [0]:
+                lines += JointWriter(
+                    net, unit, self._leaves, self._names, self._units, self._joint, face
+                ).run(None)
+            return lines
+        return [first, ["sign"]]
+
+    @cached_property
+    def _units(self) -> FloatUnits:
+        return FloatUnits(self._net)
+
+    @cached_property
+    def _joint(self) -> JointProver:
+        return JointProver(self._net, LpSolver(), self._leaves.lead)

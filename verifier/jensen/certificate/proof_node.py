@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from jensen.certificate.checker import Form, Network, Node, add
 
 
@@ -17,6 +19,21 @@ class ProofNode(Node):
         self.fixed.pop(unit, None)
         if side is not None:
             self.fixed[unit] = side
+        del self._forms[unit + 1 :]
+
+    def on_face(self, face: int) -> None:
+        """Restrict the root to a face of the cube around the origin."""
+        self.face, self.local[abs(face)] = face, (1, 1) if face > 0 else (-1, -1)
+
+    @property
+    def branched(self) -> list[int]:
+        """The units that are fixed by branching, and not by their bounds."""
+        decided = {unit for unit, (low, high) in self.local.items() if low > 0 or high < 0}
+        return [unit for unit in self.fixed if unit not in decided and unit != self.group]
+
+    def narrow(self, unit: int, lower: Any, upper: Any) -> None:
+        """Bound a unit on the hyperplane."""
+        super().narrow(unit, lower, upper)
         del self._forms[unit + 1 :]
 
     def form(self, unit: int) -> Form:

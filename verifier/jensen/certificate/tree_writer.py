@@ -91,6 +91,9 @@ class TreeWriter:
         if unit is None:
             self._last()
             return
+        self._branch_further(unit)
+
+    def _branch_further(self, unit: int) -> None:
         self._extra += 2
         if self._extra > EXTRA_NODES:
             self._fail("more branching than expected")

@@ -12,6 +12,7 @@ COMMANDS = {
     "verify": "Decide whether a network is convex, and prove it.",
     "violation": "Bound the worst violation of convexity from both sides.",
     "minimise": "Minimise a convex network over a domain, with proof.",
+    "conditions": "List the path conditions of a network, and where they fail.",
     "batch": "Verify a folder of models, or a list of them.",
     "report": "Turn a store of results into a page to look at.",
     "repair": "Make a network convex by the smallest change of its output weights.",

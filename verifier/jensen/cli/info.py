@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ import click
 from jensen.cli.common import stdout_console, to_json
 from jensen.loaders import load
 from jensen.network.layer_graph import draw_layer_graph
-from jensen.network.relu_network import ReluNetwork
+from jensen.network.order import path_count
+from jensen.network.relu_network import INPUT, ReluNetwork
 from jensen.network.simplify.simplify import simplify
 from jensen.text import printable
 
 _MOST_ROUNDINGS = 10
+_MOST_PATHS = 100
 
 
 @click.command("info")
@@ -33,12 +36,13 @@ def command(model: str, as_json: bool) -> int:
         return 0
     console.print(printable(model), style="bold")
     facts = describe(network)
-    for name in ("inputs", "outputs", "relus", "parameters"):
+    for name in ("inputs", "outputs", "relus", "parameters", "layer_paths"):
         shape = facts.get(f"{name[:-1]}_shape", ())
         note = f"  shape {tuple(shape)}" if len(shape) > 1 else ""
         if before.get(name, facts[name]) != facts[name]:
             note = f"  ({before[name]:,} before simplification)"
-        console.print(f"  {name:<11}{facts[name]:>10,}{note}")
+        label = name.replace("_", " ")
+        console.print(f"  {label:<11}{facts[name]:>10,}{note}")
     console.print(f"  {'digest':<11}{facts['digest'][:16]}")
     if network.roundings:
         console.print(f"  {'rounded':<11}{len(network.roundings):>10,}  (no double holds them)")
@@ -61,6 +65,9 @@ def describe(network: ReluNetwork) -> dict[str, Any]:
         "output_shape": list(network.output_shape),
         "relus": network.relu_count,
         "parameters": network.parameter_count,
+        "layer_paths": path_count(network.graph, INPUT),
+        # each is a product of matrices in the slopes (docs/theory.md, section 2)
+        "paths": [list(path) for path in islice(network.layer_paths(INPUT), _MOST_PATHS)],
         "digest": network.digest,
         "roundings": list(network.roundings),
         "layer_graph": [

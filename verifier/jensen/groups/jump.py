@@ -66,6 +66,11 @@ class JumpProblem:
     ----------
     supports : list of (level, units)
         Levels behind the group with the units reached, the output last.
+    magnitude : float
+        Bounds ``|J|`` under all patterns.
+    step : float
+        J is a multiple of it under every full pattern; 0 if none is known. Where weights are
+        small integers, J < 0 means that J <= -1.
     """
 
     def __init__(self, net: GroupedNetwork, level: int, unit: int) -> None:
@@ -76,7 +81,7 @@ class JumpProblem:
         self._edges: list[list[_Edge]] = []
         self._build(level, unit)
         self.only_rationals = False
-        self.magnitude = 0.0
+        self.magnitude = self.step = 0.0
         self._rounds = not self._doubles_are_exact()
 
     # ------------------------------------------------------------------ building
@@ -120,17 +125,17 @@ class JumpProblem:
         """
         magnitudes: list[FloatArray] = []
         exponents: list[int] = []
-        exact = True
+        exact = multiples = True
         for (k, rows), edges in zip(self.supports, self._edges, strict=True):
             magnitude = np.zeros(len(rows))
             exponent = 0
             if k in self._start:
                 start, rational_start = self._start[k]
-                exact &= rational_start is None
+                multiples &= rational_start is None
                 magnitude += np.abs(start[rows])
                 exponent = min(exponent, dyadic_integers(start[rows])[1])
             for edge in edges:
-                exact &= edge.slopes.is_exact
+                multiples &= edge.slopes.is_exact
                 magnitude += 2 * (edge.size @ magnitudes[edge.source])
                 exponent = min(exponent, edge.slopes.exponent + exponents[edge.source])
             magnitudes.append(magnitude)
@@ -139,7 +144,16 @@ class JumpProblem:
                 self.only_rationals = True
             exact &= not magnitude.size or magnitude.max() < 2.0 ** (52 + max(exponent, -1000))
         self.magnitude = float(magnitudes[-1].max(initial=0.0))
-        return exact
+        if multiples and exponents[-1] > UNDERFLOW_EXPONENT:
+            self.step = 2.0 ** min(exponents[-1], -UNDERFLOW_EXPONENT)
+        return exact and multiples
+
+    def start(self, level: int) -> FloatArray | None:
+        """Return the jump that arrives at a level's units from the group itself, rounded.
+
+        None if the level does not read the group.
+        """
+        return self._start[level][0] if level in self._start else None
 
     # ------------------------------------------------------------------- bounding
 

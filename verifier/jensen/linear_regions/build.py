@@ -32,8 +32,12 @@ class Parts:
     cell_signs : int8 array (cells, units)
     interior : array (cells, coordinates)
         A point inside each cell, homogeneous.
+    interior_radius : array (cells,)
+        Of a cube around it that holds a point which is truly inside.
     ends : int array (edges, 2), (edges, 1) on a line
         Vertices of the complex.
+    through : int array (edges,)
+        A vertex of the complex on each edge, finite if one is.
     sides : int array (edges, 2)
         The cells on both sides; -1 outside the domain.
     vanishing : bool array (edges, units)
@@ -47,7 +51,9 @@ class Parts:
     first: int
     cell_signs: SignArray
     interior: FloatArray
+    interior_radius: FloatArray
     ends: IndexArray
+    through: IndexArray
     sides: IndexArray
     vanishing: BoolArray
 
@@ -105,6 +111,10 @@ def _joined(
     corners = cells.vertices.points[cells.edges[cells.at_edge]].sum(axis=1)
     for k in range(interior.shape[1]):
         interior[:, k] = np.bincount(cells.at_face, corners[:, k], minlength=len(interior))
+    radii = cells.vertices.radius[cells.edges[cells.at_edge]].sum(axis=1)
+    # sums of many corners are rounded, too
+    radius = 1e-13 * np.abs(interior).sum(axis=1)
+    radius += np.bincount(cells.at_face, radii, minlength=len(interior))
     order = np.argsort(cells.at_edge, kind="stable")
     edge, face = cells.at_edge[order], cells.at_face[order]
     opens = np.diff(edge, prepend=-1) > 0
@@ -114,13 +124,16 @@ def _joined(
     kept = np.flatnonzero((sides[:, 0] != sides[:, 1]) & (sides[:, 0] >= 0) & ~infinite)
     ends, sides = cells.edges[kept], np.sort(sides[kept], axis=1)[:, ::-1]
     vanishing = cells.edge_signs[kept] == 0
+    through = ends[:, 0]
     if len(scale) == 1:
         # the line is a strip of the plane: what runs across it are points
         at = cells.vertices.points[ends]
         across = (sides >= 0).all(axis=1) | (at[:, 0, 0] == at[:, 1, 0]) & is_box
         ends, sides, vanishing = ends[across, :1], sides[across], vanishing[across]
+        through = ends[:, 0]
     elif not is_box:
-        ends, sides, vanishing = _whole_edges(ends, sides, vanishing)
+        finite = ~cells.vertices.infinite
+        ends, sides, vanishing, through = _whole_edges(ends, sides, vanishing, finite)
     return Parts(
         division.layers,
         exact,
@@ -129,15 +142,17 @@ def _joined(
         first,
         cells.face_signs[chosen],
         interior[chosen],
+        radius[chosen],
         ends,
+        through,
         sides,
         vanishing,
     )
 
 
 def _whole_edges(
-    ends: IndexArray, sides: IndexArray, vanishing: BoolArray
-) -> tuple[IndexArray, IndexArray, BoolArray]:
+    ends: IndexArray, sides: IndexArray, vanishing: BoolArray, finite: BoolArray
+) -> tuple[IndexArray, IndexArray, BoolArray, IndexArray]:
     """Join the parts of an edge: those between the same cells (or outside, on the same row)."""
     packed = np.packbits(vanishing, axis=1)
     _, kind = np.unique(packed, axis=0, return_inverse=True)
@@ -150,7 +165,12 @@ def _whole_edges(
     found, counts = np.unique(both, axis=0, return_counts=True)
     single = found[counts == 1]
     whole = single[np.argsort(single[:, 0], kind="stable"), 1].reshape(-1, 2)
-    return whole, sides[chosen], vanishing[chosen]
+    # of a whole line both ends are at infinity: a point of it is some vertex between parts
+    through = whole[:, 0].copy()
+    inside = np.flatnonzero(finite[ends].any(axis=1))
+    some = np.where(finite[ends[inside, 0]], ends[inside, 0], ends[inside, 1])
+    through[label[inside]] = some
+    return whole, sides[chosen], vanishing[chosen], through
 
 
 def affine_pieces(layers: Layers, signs: SignArray, chunk: int = 1 << 22) -> FloatArray:
@@ -185,3 +205,25 @@ def _pieces(layers: Layers, signs: SignArray) -> FloatArray:
                 arrived += np.where(passed < 0, slope @ read.off, 0.0)
             slopes[read.level] = slopes.get(read.level, 0.0) + arrived
     return total
+
+
+def largest_slopes(layers: Layers) -> FloatArray:
+    """Return, per coordinate, the sum of the absolute weight products of all paths to f.
+
+    The slopes of :func:`affine_pieces` are off by at most ``layers.rounding`` times these.
+    """
+    size: dict[int, FloatArray] = {len(layers.layers) - 1: np.ones(1)}
+    total = np.zeros(layers.coordinates)
+    for k in range(len(layers.layers) - 1, -1, -1):
+        reached = size.pop(k, None)
+        if reached is None:
+            continue
+        layer = layers.layers[k]
+        if layer.source is not None:
+            total += reached @ np.abs(layer.source)
+        for read in layer.reads:
+            weights = np.abs(read.on)
+            if read.off is not None:
+                weights = np.maximum(weights, np.abs(read.off))
+            size[read.level] = size.get(read.level, 0.0) + reached @ weights
+    return total * (1 + 1e-12)

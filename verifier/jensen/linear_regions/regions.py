@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import TypeVar, overload
+from typing import Any, TypeVar, overload
 
 import numpy as np
 
@@ -15,12 +15,11 @@ from jensen.cells.facets import exact_forms
 from jensen.cells.start import is_flat
 from jensen.domains.domain import Domain, Everywhere, Polyhedron
 from jensen.errors import DomainError, OptionError
-from jensen.linear_regions.build import Parts, affine_pieces, subdivide
+from jensen.linear_regions.build import Parts, affine_pieces, largest_slopes, subdivide
 from jensen.network.relu_network import ReluNetwork
 from jensen.types import BoolArray, FloatArray, IndexArray, Neurons
 
 MOST_INPUTS = 2
-DOUBTFUL = 1e-11  # relative rise across a facet below which its sign is decided exactly
 Point = tuple[Fraction, ...]
 
 
@@ -59,8 +58,8 @@ class Facet:
     neurons : tuple of (block name, index)
         Those that change sign across it.
     jump : float
-        How much the slope of f rises across it, per unit of length, rounded: f bends down where
-        it is negative. The sign is that of the rounded number.
+        How much the slope of f rises across it, per unit of length: f bends down where it is
+        negative. Rounded, but for its sign, which is exact.
     """
 
     index: int
@@ -167,7 +166,7 @@ class Regions:
     @cached_property
     def pieces(self) -> FloatArray:
         """Slopes and offset of f on each cell, rounded."""
-        pieces = affine_pieces(self._parts.layers, self._parts.cell_signs)
+        pieces = self._homogeneous_pieces
         slopes = pieces[:, : self.network.input_size] / self._parts.scale
         return np.column_stack([slopes, pieces[:, -1]])
 
@@ -175,16 +174,38 @@ class Regions:
     def jumps(self) -> FloatArray:
         """By how much the slope of f rises across each facet, per unit of length, rounded."""
         one, two = self._sides[self._facet_edges].T
-        change = (self.pieces[two] - self.pieces[one])[:, :-1]
-        length = np.linalg.norm(change, axis=1)
-        # f at a point inside the second cell against the piece of the first one
-        inside = np.column_stack([self.inner_points[two], np.ones(len(two))])
-        rise = ((self.pieces[two] - self.pieces[one]) * inside).sum(axis=1)
-        size = ((np.abs(self.pieces[two]) + np.abs(self.pieces[one])) * np.abs(inside)).sum(axis=1)
-        jumps: FloatArray = np.copysign(length, rise)
-        for i in np.flatnonzero(np.abs(rise) <= DOUBTFUL * size):
-            jumps[i] = length[i] * self.exact_jump(int(i))[1]
+        homogeneous = self._homogeneous_pieces
+        change = homogeneous[two] - homogeneous[one]
+        inside = self._parts.interior[two]
+        # the second piece against the first one, at a point inside the second cell
+        rise = (change * inside).sum(axis=1)
+        error = 4 * self._slope_error * (self._largest_slopes * np.abs(inside)).sum(axis=1)
+        reach = np.abs(change).sum(axis=1) + 4 * self._slope_error * self._largest_slopes.sum()
+        error += reach * self._parts.interior_radius[two]
+        slopes = change[:, : self.network.input_size] / self._parts.scale
+        jumps: FloatArray = np.copysign(np.linalg.norm(slopes, axis=1), rise)
+        for i in np.flatnonzero(~(np.abs(rise) > error)):
+            jumps[i] = abs(jumps[i]) * self.exact_jump(int(i))[1]
         return jumps
+
+    @property
+    def jump_error(self) -> float:
+        """A bound of the rounding error of the absolute jumps; their signs are exact."""
+        inputs = self.network.input_size
+        size = np.linalg.norm(self._largest_slopes[:inputs] / self._parts.scale)
+        return float(6 * self._slope_error * size)
+
+    @property
+    def _slope_error(self) -> float:
+        return self._parts.layers.rounding + 1e-15
+
+    @cached_property
+    def _largest_slopes(self) -> FloatArray:
+        return largest_slopes(self._parts.layers)
+
+    @cached_property
+    def _homogeneous_pieces(self) -> FloatArray:
+        return affine_pieces(self._parts.layers, self._parts.cell_signs)
 
     # ------------------------------------------------------------------- exact numbers
 
@@ -196,11 +217,50 @@ class Regions:
         scale = [Fraction(float(v)) for v in self._parts.scale]
         return tuple(s * fraction(v / entries[-1]) for s, v in zip(scale, entries, strict=False))
 
+    def exact_bend(self, index: int, neuron: tuple[str, int]) -> Fraction:
+        """Return by how much f bends across a facet, per unit of a neuron's pre-activation.
+
+        Parameters
+        ----------
+        neuron : (block name, index)
+            One of those that change sign there.
+        """
+        level = next(k for k, name in self._relu_levels if name == neuron[0])
+        column = self._parts.layers.span(level).start + neuron[1]
+        one, two = self._sides[int(self._facet_edges[index])].tolist()
+        if self._parts.cell_signs[one][column] > 0:
+            one, two = two, one
+        change = [b - a for a, b in zip(self._form(one), self._form(two), strict=True)]
+        # z of the neuron is the same form on both sides, up to what vanishes on the facet
+        forms = exact_forms(self._parts.layers, self._parts.cell_signs[two], level)
+        normal = [forms[-1][neuron[1], k] for k in range(forms[-1].ncols())]
+        at = next(k for k, v in enumerate(normal) if v != 0)
+        return fraction(change[at] / normal[at])
+
+    def _form(self, cell: int) -> list[Any]:
+        if cell not in self._forms:
+            layers = self._parts.layers
+            signs = self._parts.cell_signs[cell]
+            self._forms[cell] = exact_forms(layers, signs, len(layers.layers) - 1)[-1].entries()
+        found: list[Any] = self._forms[cell]
+        return found
+
+    @cached_property
+    def _forms(self) -> dict[int, Any]:
+        return {}
+
+    def exact_middle(self, index: int) -> Point | None:
+        """Return a point inside a facet in rational arithmetic; None if it is at infinity."""
+        edge = int(self._facet_edges[index])
+        ends = self._parts.ends[edge].tolist()
+        if self._parts.complex.vertices.infinite[ends].all():
+            ends = [int(self._parts.through[edge])]
+        total = [sum(v) for v in zip(*map(self._exact_homogeneous, ends), strict=True)]
+        return None if total[-1] == 0 else tuple(v / total[-1] for v in total[:-1])
+
     def exact_piece(self, index: int) -> tuple[Point, Fraction]:
         """Return slopes and offset of f on a cell in rational arithmetic."""
-        layers = self._parts.layers
-        forms = exact_forms(layers, self._parts.cell_signs[index], len(layers.layers) - 1)
-        entries = [fraction(v) for v in forms[-1].entries()]
+        entries = [fraction(v) for v in self._form(index)]
         scale = [Fraction(float(v)) for v in self._parts.scale]
         return tuple(v / s for v, s in zip(entries, scale, strict=False)), entries[-1]
 

@@ -24,6 +24,7 @@ from jensen.types import FloatArray
 from jensen_encodings.solver import INFINITY, Compressed, accepts, linear_program, started
 
 TOLERANCE = 1e-9
+ROUGH = 1e-2  # gap of the integer search, which only looks for a good point
 OPTIONS: dict[str, int | float | str] = {
     "threads": 1,
     "presolve": "off",
@@ -189,7 +190,7 @@ class EpigraphLp:
             count, self._integers, np.full(count, int(kinds.kInteger), dtype=np.uint8)
         )
         left = INFINITY if time_limit is None else time_limit
-        self._set(presolve="choose", solver="choose", mip_rel_gap=TOLERANCE, time_limit=left)
+        self._set(presolve="choose", solver="choose", mip_rel_gap=ROUGH, time_limit=left)
         self._highs.run()
         duals = self._duals(np.zeros(self._rows))
         info = self._highs.getInfo()

@@ -14,13 +14,15 @@ from jensen.errors import OptionError
 class Engine(StrEnum):
     """Which prover runs after the screens.
 
-    ``TREE`` branches on activations and is exact; ``MILP`` solves one facet program per
-    group and ``MIDPOINT`` one program over pairs of points, both up to HiGHS's tolerance.
+    ``JOINT`` bounds the jump on each relaxed kink, ``TREE`` branches on activations, and both
+    are exact; ``MILP`` solves one facet program per group and ``MIDPOINT`` one program over
+    pairs of points, both up to HiGHS's tolerance.
     ``AUTO`` is the fastest exact one.
     """
 
     AUTO = "auto"
     TREE = "tree"
+    JOINT = "joint"
     MILP = "milp"
     MIDPOINT = "midpoint"
 

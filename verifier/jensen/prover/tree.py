@@ -136,6 +136,8 @@ class Tree:
     least_jump : Fraction
         ``J_g >= -least_jump`` is accepted (a share of the tolerance divided by the largest
         gradient).
+    start : activations or None
+        The root's; by default every unit that may kink is free.
     """
 
     net: GroupedNetwork
@@ -146,13 +148,14 @@ class Tree:
     least_jump: Fraction = Fraction(0)
     allowance: Allowance = field(default_factory=Allowance)
     nodes: int = 0
+    start: Activations | None = None
 
     def __post_init__(self) -> None:
         self.jump = JumpProblem(self.net, *self.group)
         self._program = MarginProgram(self.net, self.group, self.solver)
         self._least = rational(-self.least_jump)
         self._pull = self.jump.slopes_behind() if len(self.jump.supports) > 1 else []
-        activations = tuple(
+        activations = self.start or tuple(
             np.where(level.kink, FREE, ON).astype(np.int8) for level in self.net.levels
         )
         self.root = Node(activations, self.jump.bound(activations), _Patience(self.allowance.nodes))
@@ -183,6 +186,29 @@ class Tree:
                 return self._result(SearchState.BENT, crossing)
             self._stack.extend(node.children)
         return self._result(SearchState.CLOSED)
+
+    def run_by_sign(self, budget: int) -> GroupResult:
+        """Search by the sign rule alone; pause where it cannot close a node, too.
+
+        That is enough where many groups have few patterns each, as in maxima of many
+        numbers, and hopeless where J is negative under some pattern.
+        """
+        stop = self.nodes + budget
+        while self._stack and self.nodes < stop:
+            node = self._stack[-1]
+            if self.jump.is_nonnegative(node.state, node.activations, self._least):
+                node.rule = Rule.SIGN
+                self._stack.pop()
+                self.nodes += 1
+                continue
+            unit = self.unit_behind(node)
+            if unit is None or node.state.output[1] < 0:
+                return self._result(SearchState.PAUSED)
+            self.branch(node, unit)
+            self._stack.pop()
+            self._stack.extend(node.children)
+            self.nodes += 1
+        return self._result(SearchState.PAUSED if self._stack else SearchState.CLOSED)
 
     def _result(self, state: SearchState, crossing: Crossing | None = None) -> GroupResult:
         return GroupResult(state, crossing, self.root, self.nodes, self.lps)

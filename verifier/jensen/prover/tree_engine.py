@@ -29,7 +29,7 @@ def prove_by_trees(question: Question) -> Outcome:
     net = question.prepared.grouped
     with question.prepared.watch.stage("tree"):
         found = closed_by_sweep(question.prepared)
-        forest = _Forest(question)
+        forest = Forest(question)
         waiting = deque(group for group in net.groups() if group not in found)
         proofs: list[GroupProof] = []
         budget, turns = FIRST_BUDGET, len(waiting)
@@ -42,7 +42,7 @@ def prove_by_trees(question: Question) -> Outcome:
             if result.state is SearchState.PAUSED:
                 waiting.append(group)
             else:
-                found[group] = _evidence(net.neurons(group), result)
+                found[group] = tree_evidence(net.neurons(group), result)
                 if result.crossing is not None:
                     return bent_at(question, result.crossing, group, found)
                 if question.options.certificate and result.state is SearchState.CLOSED:
@@ -53,7 +53,7 @@ def prove_by_trees(question: Question) -> Outcome:
         return looked_at(question, found, proofs=proofs)
 
 
-class _Forest:
+class Forest:
     """The trees that are under way."""
 
     def __init__(self, question: Question) -> None:
@@ -71,6 +71,19 @@ class _Forest:
 
     def run(self, group: Unit, budget: int) -> GroupResult:
         """Give a group's tree so many nodes; once it is done it is dropped."""
+        tree = self._tree(group)
+        result = tree.run(budget)
+        if result.state is not SearchState.PAUSED:
+            del self._trees[group]
+        return result
+
+    def run_by_sign(self, group: Unit, budget: int) -> GroupResult:
+        """Give a group's tree so many nodes without linear programs; drop it if that fails."""
+        result = self._tree(group).run_by_sign(budget)
+        del self._trees[group]
+        return result
+
+    def _tree(self, group: Unit) -> Tree:
         level, unit = group
         if group not in self._trees:
             self._trees[group] = Tree(
@@ -82,13 +95,11 @@ class _Forest:
                 self._least[level][unit],
                 self._allowance,
             )
-        result = self._trees[group].run(budget)
-        if result.state is not SearchState.PAUSED:
-            del self._trees[group]
-        return result
+        return self._trees[group]
 
 
-def _evidence(neurons: Neurons, result: GroupResult) -> GroupEvidence:
+def tree_evidence(neurons: Neurons, result: GroupResult) -> GroupEvidence:
+    """Return what the search of a group's tree says."""
     if result.state is not SearchState.CLOSED:
         reason = Reason.OPEN
     elif result.nodes == 1 and not result.lps:

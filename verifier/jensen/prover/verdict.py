@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
@@ -30,6 +30,7 @@ class Reason(StrEnum):
     SIGN = "sign"
     WALK = "walk"
     TREE = "tree"
+    JOINT = "joint"
     MILP = "milp bound"
     MIDPOINT = "midpoint bound"
     OPEN = "open"
@@ -138,6 +139,8 @@ class Verdict:
         The certificate, where one was asked for.
     outputs : tuple of Verdict
         One per output, where the network has several and none was picked.
+    condition_source : callable or None
+        Where :attr:`conditions` come from.
     """
 
     status: Status
@@ -153,6 +156,23 @@ class Verdict:
     claim: str = "convex"
     certificate: Any = None
     outputs: tuple[Verdict, ...] = ()
+    condition_source: Callable[[Mapping[tuple[str, int], str]], tuple[Any, ...]] | None = field(
+        default=None, repr=False, compare=False
+    )
+
+    @property
+    def conditions(self) -> tuple[Any, ...]:
+        """The path conditions (:class:`jensen.Condition`), the most violated first.
+
+        For one or two inputs all that some facet asks for, with exact values; for more inputs the
+        least per neuron. They are computed when they are asked for.
+        """
+        if self.outputs:
+            return tuple(item for verdict in self.outputs for item in verdict.conditions)
+        if self.condition_source is None:
+            return ()
+        reasons = {n: str(item.reason) for item in self.evidence for n in item.neurons}
+        return self.condition_source(reasons)
 
     @property
     def nodes(self) -> int:

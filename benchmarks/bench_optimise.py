@@ -1,0 +1,432 @@
+"""Time minimisation over networks that were proved convex; one table of all problems.
+
+    python benchmarks/bench_optimise.py                          all but the folder, some minutes
+    python benchmarks/bench_optimise.py facility control         some of them
+    python benchmarks/bench_optimise.py trained --folder DIR     networks of your own
+
+DIR holds index.json, a list of `file`, `box`, `convex_on_box`, and .npz files of W0, b0, W1, ...
+
+Against the same problems with one binary per ReLU, by HiGHS: the package's own big-M program,
+and, where it is installed, OMLT's. `--gurobi` adds gurobi-machinelearning's, solved by Gurobi
+within the limits of its free licence. CPU time; convexity is proved (or, for `--folder`, believed
+from the index) before the clock starts, since one proof serves all problems.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pyomo.environ as pyo
+import scipy.optimize
+import scipy.sparse as sp
+from rich.console import Console
+from rich.table import Table
+
+import jensen
+from jensen import Box, ConvexFunction, ReluNetwork, ScenarioSum, Status, Verdict, surrogate
+from jensen.network.relu_network import Activation, Block
+from jensen_encodings import SolveOptions, solve_model
+
+LIMIT = 60.0  # seconds of wall clock for each mixed-integer program
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Minimise ``f(x) + linear x`` on a box and ``A x <= b``."""
+
+    network: ReluNetwork
+    box: Box
+    linear: np.ndarray
+    A: np.ndarray
+    b: np.ndarray
+
+
+def random_rows(rng: np.random.Generator, inputs: int) -> tuple[np.ndarray, np.ndarray]:
+    return rng.normal(size=(2, inputs)), np.full(2, 0.5)
+
+
+def timed(run: Callable[[], float]) -> tuple[float, float]:
+    start = time.process_time()
+    value = run()
+    return value, time.process_time() - start
+
+
+# ------------------------------------------------------------------------ formulations
+
+
+def by_cuts(f: ConvexFunction, problem: Problem) -> float:
+    return f.forget().minimise(problem.linear, problem.A, problem.b).value
+
+
+def by_big_m(problem: Problem) -> float:
+    model = pyo.ConcreteModel()
+    lower, upper = problem.box.bounds(problem.network.input_size)
+    model.x = pyo.Var(range(len(lower)), bounds=lambda _, i: (lower[i], upper[i]))
+    net = surrogate.add_network(model, problem.network, model.x, formulation="big_m")
+    _add_problem(model, [model.x[i] for i in model.x], net.output, problem)
+    found = solve_model(model, SolveOptions(time_limit=LIMIT, relative_gap=1e-9))
+    return np.nan if found.objective is None or found.status != "optimal" else found.objective
+
+
+def by_omlt(problem: Problem) -> float:
+    from omlt import OmltBlock  # noqa: PLC0415  (optional)
+    from omlt.neuralnet import FullSpaceNNFormulation, NetworkDefinition  # noqa: PLC0415  (optional)
+    from omlt.neuralnet.layer import DenseLayer, InputLayer  # noqa: PLC0415  (optional)
+
+    lower, upper = problem.box.bounds(problem.network.input_size)
+    both = zip(lower, upper, strict=True)
+    sides = {i: (float(low), float(high)) for i, (low, high) in enumerate(both)}
+    definition = NetworkDefinition(scaled_input_bounds=sides)
+    layer = InputLayer([len(lower)])
+    definition.add_layer(layer)
+    for block in problem.network.blocks:
+        (weight,) = block.weights.values()
+        dense = DenseLayer(
+            layer.output_size,
+            [block.size],
+            activation="relu" if block.is_relu else "linear",
+            weights=np.asarray(weight).T,
+            biases=block.bias,
+        )
+        definition.add_layer(dense)
+        definition.add_edge(layer, dense)
+        layer = dense
+    model = pyo.ConcreteModel()
+    model.net = OmltBlock()
+    model.net.build_formulation(FullSpaceNNFormulation(definition))
+    x = [model.net.inputs[i] for i in range(len(lower))]
+    _add_problem(model, x, model.net.outputs[0], problem)
+    solver = pyo.SolverFactory("appsi_highs")
+    solver.options["time_limit"] = LIMIT
+    solver.options["mip_rel_gap"] = 1e-9
+    solver.options["threads"] = 1
+    ended = solver.solve(model, load_solutions=False)
+    if str(ended.solver.termination_condition) != "optimal":
+        return np.nan
+    return float(ended.problem.upper_bound)
+
+
+def by_gurobi(problem: Problem) -> float:
+    import gurobipy as gp  # noqa: PLC0415  (optional)
+    import torch  # noqa: PLC0415  (optional)
+    from gurobi_ml import add_predictor_constr  # noqa: PLC0415  (optional)
+
+    layers: list[torch.nn.Module] = []
+    for block in problem.network.blocks:
+        (weight,) = block.weights.values()
+        linear = torch.nn.Linear(weight.shape[1], weight.shape[0], dtype=torch.float64)
+        linear.weight.data = torch.tensor(np.array(weight))
+        linear.bias.data = torch.tensor(np.array(block.bias))
+        layers += [linear, torch.nn.ReLU()] if block.is_relu else [linear]
+    lower, upper = problem.box.bounds(problem.network.input_size)
+    model = gp.Model(env=gp.Env(params={"OutputFlag": 0, "Threads": 1}))
+    x = model.addMVar((1, len(lower)), lb=lower[None], ub=upper[None])
+    y = model.addMVar((1, 1), lb=-gp.GRB.INFINITY)
+    add_predictor_constr(model, torch.nn.Sequential(*layers), x, y)
+    model.addConstr(problem.A @ x[0] <= problem.b)
+    model.setObjective(y[0, 0] + x[0] @ problem.linear)
+    model.setParam("MIPGap", 1e-9)
+    model.setParam("TimeLimit", LIMIT)
+    model.optimize()
+    return float(model.ObjVal) if model.Status == gp.GRB.OPTIMAL else np.nan
+
+
+def _add_problem(model: pyo.ConcreteModel, x: list, output: object, problem: Problem) -> None:
+    model.rows = pyo.ConstraintList()
+    for row, limit in zip(problem.A.tolist(), problem.b.tolist(), strict=True):
+        model.rows.add(sum(a * v for a, v in zip(row, x, strict=True)) <= limit)
+    cost = sum(c * v for c, v in zip(problem.linear, x, strict=True))
+    model.goal = pyo.Objective(expr=output + cost)
+
+
+# ------------------------------------------------------------------------------ families
+
+
+def trained(folder: Path, problems: int, *, gurobi: bool) -> Iterator[list[str]]:
+    """Networks trained freely on convex functions, believed convex from their index."""
+    for entry in json.loads((folder / "index.json").read_text()):
+        if not entry.get("convex_on_box"):
+            continue
+        stored = np.load(folder / entry["file"])
+        depth = len(stored.files) // 2
+        weights = [stored[f"W{k}"].astype(float) for k in range(depth)]
+        biases = [stored[f"b{k}"].astype(float) for k in range(depth)]
+        network, box = ReluNetwork.from_layers(weights, biases), Box(*entry["box"])
+        verdict = Verdict(Status.CONVEX, box)
+        f = ConvexFunction(network, box, verdict=verdict)
+        yield compared(f, network, box, problems, entry["file"].removesuffix(".npz"), gurobi=gurobi)
+
+
+def compared(
+    f: ConvexFunction, network: ReluNetwork, box: Box, problems: int, name: str, *, gurobi: bool
+) -> list[str]:
+    """Solve some problems in every way and compare the optima."""
+    ways: dict[str, Callable[[Problem], float]] = {"big_m": by_big_m}
+    if find_spec("omlt") and all(len(b.weights) == 1 for b in network.blocks):
+        ways["omlt"] = by_omlt
+    if gurobi:
+        ways["gurobi"] = by_gurobi
+    times: dict[str, list[float]] = {"cuts": []} | {way: [] for way in ways}
+    worst = 0.0
+    for seed in range(problems):
+        rng = np.random.default_rng(seed)
+        linear = 0.5 * rng.normal(size=network.input_size)
+        problem = Problem(network, box, linear, *random_rows(rng, network.input_size))
+        value, seconds = timed(lambda problem=problem: by_cuts(f, problem))
+        times["cuts"].append(seconds)
+        for way, solve in ways.items():
+            other, seconds = timed(lambda solve=solve, problem=problem: solve(problem))
+            times[way].append(seconds)
+            if not np.isnan(other):
+                worst = max(worst, abs(other - value) / max(1.0, abs(value)))
+    row = [name, f"{statistics.median(times['cuts']):.4f} s"]
+    for way in ("big_m", "omlt", "gurobi"):
+        if way not in times:
+            row.append("-")
+            continue
+        ratios = [t / c for t, c in zip(times[way], times["cuts"], strict=True)]
+        row.append(f"{statistics.median(times[way]):.3f} s ({statistics.median(ratios):.0f}x)")
+    return [*row, f"{worst:.1e}"]
+
+
+def icnn(inputs: int, widths: tuple[int, ...], seed: int) -> ReluNetwork:
+    rng = np.random.default_rng(seed)
+    blocks: list[Block] = []
+    for index, width in enumerate(widths):
+        weights = {"input": rng.normal(size=(width, inputs)) / np.sqrt(inputs)}
+        if blocks:
+            size = blocks[-1].size
+            weights[blocks[-1].name] = np.abs(rng.normal(size=(width, size))) / size
+        blocks.append(Block(f"relu_{index + 1}", weights, rng.normal(size=width) / 2))
+    last = {blocks[-1].name: np.abs(rng.normal(size=(1, widths[-1]))) / widths[-1]}
+    blocks.append(Block("output", last, np.zeros(1), Activation.IDENTITY))
+    return ReluNetwork(inputs, blocks)
+
+
+def random_problems(count: int) -> Iterator[list[str]]:
+    """Many small problems: the optimum is that of big-M."""
+    worst, ratios = 0.0, []
+    for seed in range(count):
+        rng = np.random.default_rng(seed)
+        inputs = int(rng.integers(1, 7))
+        network, box = icnn(inputs, (8, 6), seed), Box(-1, 1)
+        linear = 0.3 * rng.normal(size=inputs)
+        problem = Problem(network, box, linear, *random_rows(rng, inputs))
+        f = ConvexFunction(network, box)
+        value, seconds = timed(lambda f=f, problem=problem: by_cuts(f, problem))
+        other, longer = timed(lambda problem=problem: by_big_m(problem))
+        worst = max(worst, abs(other - value) / max(1.0, abs(value)))
+        ratios.append(longer / seconds)
+    yield [
+        f"{count} random problems",
+        "",
+        f"{statistics.median(ratios):.0f}x",
+        "",
+        "",
+        f"{worst:.1e}",
+    ]
+
+
+def facility(scenarios: int = 50) -> Iterator[list[str]]:
+    """Open sites now, serve what is asked for later: a trained recourse cost, 50 scenarios."""
+    rng = np.random.default_rng(0)
+    sites, regions = 8, 4
+    capacity = rng.uniform(6, 12, sites)
+    freight = rng.uniform(1, 6, (sites, regions))
+    penalty = 15.0
+
+    def recourse(open_: np.ndarray, demand: np.ndarray) -> float:
+        # ship s_ij >= 0 within open capacities; what is missing costs a penalty
+        costs = np.append(freight.ravel(), np.full(regions, penalty))
+        supply = np.hstack(
+            [np.kron(np.eye(sites), np.ones((1, regions))), np.zeros((sites, regions))]
+        )
+        served = -np.hstack([np.tile(np.eye(regions), (1, sites)), np.eye(regions)])
+        found = scipy.optimize.linprog(
+            costs, np.vstack([supply, served]), np.append(capacity * open_, -demand)
+        )
+        return float(found.fun)
+
+    samples = np.hstack([rng.uniform(0, 1, (400, sites)), rng.uniform(2, 14, (400, regions))])
+    targets = np.array([recourse(s[:sites], s[sites:]) for s in samples])
+    # a convex fit: non-negative combinations of many random ReLUs, by non-negative least squares
+    units = 200
+    slopes = rng.normal(size=(units, sites + regions)) / np.append(
+        np.ones(sites), np.full(regions, 8)
+    )
+    shifts = -(slopes * samples[rng.integers(0, 400, units)]).sum(axis=1)
+    features = np.maximum(samples @ slopes.T + shifts, 0.0)
+    signed = np.hstack([features, samples, -samples, np.ones((400, 1)), -np.ones((400, 1))])
+    fit, error = scipy.optimize.nnls(signed, targets)
+    kept = np.flatnonzero(fit[:units] > 0)
+    width = sites + regions
+    linear = fit[units : units + width] - fit[units + width : units + 2 * width]
+    blocks = [
+        Block("relu_1", {"input": slopes[kept]}, shifts[kept]),
+        Block(
+            "output",
+            {"relu_1": fit[kept][None], "input": linear[None]},
+            np.array([fit[-2] - fit[-1]]),
+            Activation.IDENTITY,
+        ),
+    ]
+    network = ReluNetwork(width, blocks)
+    demands = rng.uniform(3, 13, (scenarios, regions))
+    contexts = [dict(zip(range(sites, width), d.tolist(), strict=True)) for d in demands]
+    fixed = rng.uniform(10, 25, sites)
+
+    total = ScenarioSum(network, contexts, Box(0, 1))
+    value, seconds = timed(lambda: total.forget().minimise(fixed, integers=range(sites)).value)
+
+    def big_m() -> float:
+        model = pyo.ConcreteModel()
+        model.open = pyo.Var(range(sites), domain=pyo.Binary)
+        nets = [
+            surrogate.add_network(
+                model,
+                network,
+                [*model.open.values(), *context.values()],
+                domain=Box([0] * sites + [2] * regions, [1] * sites + [14] * regions),
+                formulation="big_m",
+            )
+            for context in contexts
+        ]
+        first = sum(fixed[i] * model.open[i] for i in range(sites))
+        model.goal = pyo.Objective(expr=first + sum(n.output for n in nets) / scenarios)
+        found = solve_model(model, SolveOptions(time_limit=LIMIT, relative_gap=1e-6))
+        stopped.append(found.status != "optimal")
+        return np.nan if found.objective is None else found.objective
+
+    stopped: list[bool] = []
+    other, longer = timed(big_m)
+    miss = abs(other - value) / abs(value)
+    ratio = f"{longer:.2f} s ({longer / seconds:.0f}x)" + (", stopped" if stopped[0] else "")
+    unexplained = error**2 / ((targets - targets.mean()) ** 2).sum()
+    name = f"facility, {scenarios} scenarios, {len(kept)} ReLUs, R^2 {1 - unexplained:.3f}"
+    yield [name, f"{seconds:.3f} s", ratio, "-", "-", f"{miss:.1e}"]
+
+
+def control(steps: int = 200) -> Iterator[list[str]]:
+    """A closed loop: in each step the input that minimises stage cost and learned value."""
+    value = jensen.load(Path(__file__).parent.parent / "models" / "icnn_mpc_value.onnx")
+    A, B = np.array([[1.0, 0.125], [0.0, 1.0]]), np.array([[0.0], [0.125]])
+    # Q(x, u) = |x|_1 / 4 + |u| / 8 + V(A x + B u): one network in (x, u)
+    eye = np.eye(3)
+    ahead = Block("ahead", {"input": np.hstack([A, B])}, np.zeros(2), Activation.IDENTITY)
+    stage = Block("stage", {"input": np.vstack([eye, -eye])}, np.zeros(6))
+    blocks = [ahead, stage]
+    for block in value.blocks:
+        weights = {("ahead" if s == "input" else s): w for s, w in block.weights.items()}
+        if block.name == "output":
+            weights["stage"] = np.array([[0.25, 0.25, 0.125, 0.25, 0.25, 0.125]])
+        blocks.append(Block(block.name, weights, block.bias, block.activation))
+    network = ReluNetwork(3, blocks)
+    f = ConvexFunction(network, Box([-3, -3, -2], [3, 3, 2]))
+
+    def loop(decide: Callable[[np.ndarray], float]) -> float:
+        x, cost = np.array([2.0, -1.0]), 0.0
+        rng = np.random.default_rng(0)
+        for _ in range(steps):
+            u = decide(x)
+            cost += float(np.abs(x).sum() / 4 + abs(u) / 8)
+            x = np.clip(A @ x + B[:, 0] * u + 0.02 * rng.normal(size=2), -3, 3)
+        return cost
+
+    def by_function(x: np.ndarray) -> float:
+        return float(f.minimise(fixed={0: x[0], 1: x[1]}).x[2])
+
+    def by_program(x: np.ndarray) -> float:
+        model = pyo.ConcreteModel()
+        model.u = pyo.Var(bounds=(-2, 2))
+        net = surrogate.add_network(
+            model, network, [*x, model.u], domain=Box([-3, -3, -2], [3, 3, 2]), formulation="big_m"
+        )
+        model.goal = pyo.Objective(expr=net.output)
+        solve_model(model)
+        return float(pyo.value(model.u))
+
+    cost, seconds = timed(lambda: loop(by_function))
+    other, longer = timed(lambda: loop(by_program))
+    miss = abs(other - cost) / cost
+    ratio = f"{longer:.2f} s ({longer / seconds:.0f}x)"
+    yield [f"closed loop of {steps} steps", f"{seconds:.2f} s", ratio, "-", "-", f"{miss:.1e}"]
+
+
+def denoise(side: int = 64) -> Iterator[list[str]]:
+    """The proximal step of an input-convex regulariser: total variation of a noisy image."""
+    count = side * side
+    index = np.arange(count).reshape(side, side)
+
+    def differences(a: np.ndarray, b: np.ndarray) -> sp.csr_array:
+        rows = np.tile(np.arange(len(a)), 2)
+        values = np.repeat([1.0, -1.0], len(a))
+        return sp.csr_array((values, (rows, np.append(a, b))), shape=(len(a), count))
+
+    first = sp.csr_array(
+        sp.vstack(
+            [
+                differences(index[:, 1:].ravel(), index[:, :-1].ravel()),
+                differences(index[1:].ravel(), index[:-1].ravel()),
+            ]
+        )
+    )
+    weight = sp.csr_array(sp.vstack([first, -first]))
+    network = ReluNetwork.from_layers(
+        [weight, np.ones((1, weight.shape[0]))], [np.zeros(weight.shape[0]), np.zeros(1)]
+    )
+    f = ConvexFunction(network, Box(0, 1))
+    image = np.zeros((side, side))
+    image[side // 4 : side // 2, side // 4 : 3 * side // 4] = 1.0
+    image[side // 2 :, : side // 3] = 0.5
+    noisy = (image + 0.1 * np.random.default_rng(0).normal(size=image.shape)).ravel()
+    for tolerance in (1e-2, 1e-3):
+        start = time.process_time()
+        found = f.forget().prox(noisy, 0.1, tolerance=tolerance, time_limit=LIMIT)
+        seconds = time.process_time() - start
+        gap = found.gap / found.value
+        name = f"denoising {side}x{side}, {network.relu_count:,} ReLUs, proved gap {gap:.1e}"
+        yield [name, f"{seconds:.2f} s", "-", "-", "-", f"{found.evaluations} cuts"]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("families", nargs="*", default=["random", "facility", "control", "denoise"])
+    parser.add_argument("--folder", type=Path, help="of trained networks")
+    parser.add_argument("--problems", type=int, default=5, help="per trained network")
+    parser.add_argument("--count", type=int, default=200, help="of random problems")
+    parser.add_argument("--gurobi", action="store_true")
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")
+    rows: dict[str, Callable[[], Iterator[list[str]]]] = {
+        "random": lambda: random_problems(arguments.count),
+        "facility": facility,
+        "control": control,
+        "denoise": denoise,
+    }
+    if arguments.folder is not None:
+        rows["trained"] = lambda: trained(
+            arguments.folder, arguments.problems, gurobi=arguments.gurobi
+        )
+    table = Table("problem", "cuts", "big-M, HiGHS", "OMLT, HiGHS", "Gurobi", "difference")
+    for family in arguments.families:
+        if family not in rows:
+            parser.error(f"no family {family}; there are {', '.join(rows)} (trained with --folder)")
+        for row in rows[family]():
+            table.add_row(*row)
+            print(" | ".join(row), file=sys.stderr, flush=True)
+    Console(width=200).print(table)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,144 @@
+"""Linear programs whose variables are all bounded, changed a little and solved again.
+
+For searches that fix variables one after the other: a change of bounds leaves the last
+basis dual feasible, so that a few pivots lead to the next optimum. What HiGHS returns are
+hints: any multipliers give a bound, which the caller evaluates with its own rounding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import highspy
+import numpy as np
+from numpy.typing import NDArray
+
+from jensen_encodings.deadline import NEVER, Deadline
+from jensen_encodings.solver import (
+    INFINITY,
+    Compressed,
+    accepts,
+    limit_time,
+    linear_program,
+    started,
+)
+
+FloatArray = NDArray[np.float64]
+
+OPTIONS: dict[str, int | float | str] = {
+    "threads": 1,
+    "presolve": "off",
+    "solver": "simplex",
+    "simplex_scale_strategy": 0,
+    "dual_simplex_cost_perturbation_multiplier": 0.0,
+}
+
+
+class BoundedStatus(StrEnum):
+    """How a solve ended."""
+
+    OPTIMAL = "optimal"
+    CUTOFF = "cutoff"  # the dual objective passed the target
+    INFEASIBLE = "infeasible"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, eq=False)
+class BoundedSolution:
+    """What a solve left.
+
+    Attributes
+    ----------
+    status : BoundedStatus
+    x : array (columns,)
+        Empty unless optimal.
+    multipliers : array (rows,)
+        The objective's derivative by the side of each row that binds; may be empty.
+    ray : array (rows,)
+        If infeasible a ray of the dual, up to its sign; may be empty.
+    """
+
+    status: BoundedStatus
+    x: FloatArray
+    multipliers: FloatArray
+    ray: FloatArray
+
+
+class BoundedProgram:
+    """``min cost x, row_lower <= A x <= row_upper, lower <= x <= upper``.
+
+    Parameters
+    ----------
+    cost : array (columns,)
+    A : array (rows, columns)
+    row_lower, row_upper : arrays (rows,)
+        Minus or plus infinity on sides that are not there.
+    lower, upper : arrays (columns,)
+        Finite.
+
+    Examples
+    --------
+    >>> program = BoundedProgram(np.array([1.0, 1.0]), np.array([[1.0, 2.0]]),
+    ...     np.array([2.0]), np.array([np.inf]), np.zeros(2), np.full(2, 5.0))
+    >>> program.solve().x.tolist()
+    [0.0, 1.0]
+    >>> program.set_column(1, 0.0, 0.0)
+    >>> program.solve().x.tolist()
+    [2.0, 0.0]
+    """
+
+    def __init__(
+        self,
+        cost: FloatArray,
+        A: FloatArray,
+        row_lower: FloatArray,
+        row_upper: FloatArray,
+        lower: FloatArray,
+        upper: FloatArray,
+    ) -> None:
+        self._highs = started(OPTIONS)
+        lp = linear_program(cost, (lower, upper), Compressed.of_dense(A), (row_lower, row_upper))
+        self._accepted = accepts(self._highs, lp)
+
+    def set_column(self, column: int, lower: float, upper: float) -> None:
+        """Change the bounds of a variable."""
+        self._highs.changeColBounds(column, lower, upper)
+
+    def set_row(self, row: int, lower: float, upper: float) -> None:
+        """Change the sides of a row."""
+        self._highs.changeRowBounds(row, lower, upper)
+
+    def set_cost(self, cost: FloatArray) -> None:
+        """Change the objective; the last basis stays primal feasible."""
+        columns = np.arange(len(cost), dtype=np.int32)
+        self._highs.changeColsCost(len(cost), columns, cost)
+
+    def solve(self, target: float = np.inf, deadline: Deadline = NEVER) -> BoundedSolution:
+        """Solve from the last basis; stop once the dual objective is above a target.
+
+        Parameters
+        ----------
+        target : float
+        deadline : Deadline
+        """
+        empty = np.empty(0)
+        highs = self._highs
+        if not self._accepted:
+            return BoundedSolution(BoundedStatus.FAILED, empty, empty, empty)
+        highs.setOptionValue("objective_bound", min(target, INFINITY))
+        limit_time(highs, deadline)
+        highs.run()
+        status = highs.getModelStatus()
+        solution = highs.getSolution()
+        multipliers = np.array(solution.row_dual) if solution.dual_valid else empty
+        if status == highspy.HighsModelStatus.kOptimal:
+            x = np.array(solution.col_value)
+            return BoundedSolution(BoundedStatus.OPTIMAL, x, multipliers, empty)
+        if status == highspy.HighsModelStatus.kObjectiveBound:
+            return BoundedSolution(BoundedStatus.CUTOFF, empty, multipliers, empty)
+        if status == highspy.HighsModelStatus.kInfeasible:
+            _, found, ray = highs.getDualRay()  # type: ignore[attr-defined]
+            ray = np.array(ray) if found else empty
+            return BoundedSolution(BoundedStatus.INFEASIBLE, empty, multipliers, ray)
+        return BoundedSolution(BoundedStatus.FAILED, empty, multipliers, empty)

@@ -1,0 +1,118 @@
+"""Path conditions: exact values, where they are asked for, and what the command prints."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import pickle
+from fractions import Fraction
+
+import fuzz
+import numpy as np
+import oracle
+import pytest
+
+import jensen
+from jensen import Box, Everywhere, ReluNetwork
+from jensen.bounds.paths import path_sums
+from jensen.cli.app import app
+from jensen.linear_regions.conditions import path_conditions, path_formula
+
+
+def test_some_condition_fails_iff_the_network_is_not_convex():
+    for seed in range(150):
+        _, network = fuzz.tiny_network(seed, max_inputs=2)
+        domain = Box(-1, 1) if seed % 2 else Everywhere()
+        found = path_conditions(network, domain)
+        fails = any(condition.is_violated for condition in found)
+        assert fails != oracle.is_convex(network, domain), seed
+
+
+def test_values_are_the_sums_over_paths_and_points_lie_on_the_kink():
+    rng = np.random.default_rng(2)
+    weights = [rng.integers(-8, 9, s) / 4 for s in ((6, 2), (5, 6), (4, 5), (1, 4))]
+    biases = [rng.integers(-8, 9, len(w)) / 8 for w in weights]
+    network = ReluNetwork.from_layers(weights, biases)
+    found = [c for c in path_conditions(network, Box(-2, 2)) if c.reachable]
+    assert len(found) > 20
+    for condition in found:
+        if len(condition.neurons) > 1:
+            continue
+        ((block, index),) = condition.neurons
+        assert condition.pattern is not None
+        sums = path_sums(network, block, condition.pattern)
+        assert condition.value == Fraction(float(sums[0, index]))
+        assert condition.point is not None
+        z = network.exact_pre_activations(condition.point)[block]
+        assert z.integers[index] == 0
+
+
+def test_the_verdict_hands_out_its_conditions_also_after_pickling():
+    net = ReluNetwork.from_layers([[[1.0], [1.0]], [[1.0, -3.0]]], [[0, -1], [0]])
+    verdict = jensen.verify(net, Box(-2, 2))
+    for held in (verdict, pickle.loads(pickle.dumps(verdict))):
+        assert [c.value for c in held.conditions] == [-3, 1]
+        assert held.conditions[0].point == (Fraction(1),)
+    two = ReluNetwork.from_layers([[[1.0], [1.0]], [[1.0, -3.0], [1.0, 1.0]]], [[0, -1], [0, 0]])
+    assert len(jensen.verify(two, Box(-2, 2)).conditions) == 4
+
+
+def test_of_many_inputs_the_least_sums_are_listed_with_what_the_proof_says():
+    rng = np.random.default_rng(3)
+    weights = [rng.normal(size=(5, 4)), np.abs(rng.normal(size=(1, 5)))]
+    network = ReluNetwork.from_layers(weights, [rng.normal(size=5), [0.0]])
+    found = jensen.verify(network, Box(-1, 1)).conditions
+    assert len(found) == 5
+    assert all(c.pattern is None and c.reachable is None and c.value >= 0 for c in found)
+    assert {c.reason for c in found} == {"sign"}
+
+
+def test_neurons_that_no_point_reaches_say_so():
+    net = ReluNetwork.from_layers([[[1.0, 0.0], [0.0, 1.0]], [[-1.0, 1.0]]], [[5.0, 0.0], [0.0]])
+    found = path_conditions(net, Box(-1, 1))
+    assert [c.reachable for c in found] == [True, False]
+    assert found[1].reason == "never changes sign inside"
+    assert not any(c.is_violated for c in found)
+
+
+def test_the_formula_follows_the_layer_graph(skip_network):
+    assert path_formula(skip_network, "a") == ("J[a] = W[output, b] a[b] W[b, a] + W[output, a]")
+    assert path_formula(skip_network, "a", most=1).endswith("+ ...")
+
+
+@pytest.fixture
+def skip_network() -> ReluNetwork:
+    from jensen import Activation, Block  # noqa: PLC0415
+
+    one = np.ones((1, 1))
+    return ReluNetwork(
+        1,
+        [
+            Block("a", {"input": one}, np.zeros(1)),
+            Block("b", {"a": one, "input": one}, np.zeros(1)),
+            Block("output", {"b": one, "a": one}, np.zeros(1), Activation.IDENTITY),
+        ],
+    )
+
+
+def test_the_command_prints_a_table_csv_and_json(tmp_path, capsys):
+    file = tmp_path / "net.npz"
+    ReluNetwork.from_layers([[[1.0], [1.0]], [[1.0, -3.0]]], [[0, -1], [0]]).save(file)
+
+    def printed(*options: str) -> str:
+        assert (
+            app(["conditions", str(file), "--box", "-2", "2", *options], standalone_mode=False) == 0
+        )
+        return capsys.readouterr().out
+
+    table = printed()
+    assert "J[relu_1] = W[output, relu_1]" in table
+    assert "2 conditions, 1 fail" in table
+    rows = list(csv.DictReader(io.StringIO(printed("--csv", "--violated"))))
+    assert len(rows) == 1
+    assert rows[0]["neurons"] == "relu_1[1]"
+    assert (rows[0]["value"], rows[0]["point"], rows[0]["violated"]) == ("-3", "1", "True")
+    record = json.loads(printed("--json"))
+    assert [c["value"] for c in record["conditions"]] == ["-3", "1"]
+    assert record["formulas"] == ["J[relu_1] = W[output, relu_1]"]

@@ -1,0 +1,264 @@
+"""Version 3: bounds on the kink, states and products, faces; proofs without the prover's trees."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import oracle
+import pytest
+from certificate_tools import LONELY, check, digest_of
+from fuzz import tiny_network
+
+from jensen.certificate import checker
+from jensen.certificate.certificate import certify_convex, domain_record
+from jensen.certificate.model_export import export_bytes
+from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
+from jensen.errors import CertificateError
+from jensen.network.relu_network import ReluNetwork
+
+TRAINED = Path(__file__).resolve().parents[2] / "shared" / "cases" / "trained"
+
+
+def claim_of(network: ReluNetwork, domain: Domain) -> dict[str, Any]:
+    return {
+        "format": LONELY.FORMAT,
+        "model": digest_of(network),
+        "claim": "convex",
+        "output": 0,
+        "domain": domain_record(domain, network.input_size),
+    }
+
+
+def random_network(seed: int, depth: int, width: int = 3) -> ReluNetwork:
+    """Return a network of small integers, whose kinks meet in many ways."""
+    rng = np.random.default_rng(seed)
+    sizes = [int(rng.integers(1, 4)), *[width] * depth, 1]
+    shapes = list(zip(sizes[1:], sizes[:-1], strict=True))
+    return ReluNetwork.from_layers(
+        [rng.integers(-2, 3, shape).astype(float) for shape in shapes],
+        [rng.integers(-1, 2, rows).astype(float) for rows, _ in shapes],
+    )
+
+
+# ------------------------------------------------------------------ rows hold at facets
+
+
+class Facet:
+    """A point of the kink of a group, and the pattern on one side of it."""
+
+    def __init__(self, net: checker.Network, x: list[Fraction], near: list[Fraction]) -> None:
+        self.at, beside = values_at(net, x), values_at(net, near)
+        self.pattern = [z > 0 for z in beside]
+        self.net = net
+
+    def slopes(self, group: int) -> list[Fraction]:
+        """Return the slopes of all units over max(zeta, 0) of a group, in this pattern."""
+        found = [Fraction(0)] * len(self.net.units)
+        for k in range(group + 1, len(found)):
+            for key, factor in self.net.units[k].form.items():
+                h = abs(key)
+                passed = Fraction(1) if h == group else found[h]
+                if (key > 0 and h != group) or (key < 0 and (h == group or self.pattern[h])):
+                    found[k] += factor * passed
+        return found
+
+    def value(self, form: checker.Form, slopes: list[Fraction]) -> Fraction:
+        """Evaluate a form of units, states and products."""
+        count, total = len(self.net.units), Fraction(0)
+        for key, factor in form.items():
+            if key < 0:
+                value = max(self.at[-key], Fraction(0))
+            elif key < count:
+                value = self.at[key]
+            else:
+                state = Fraction(int(self.pattern[key % count]))
+                value = state if key < 2 * count else state * slopes[key % count]
+            total += factor * value
+        return total
+
+
+def values_at(net: checker.Network, x: list[Fraction]) -> list[Fraction]:
+    """Return zeta of all units at a point of the work domain."""
+    z = [Fraction(1), *x]
+    for unit in net.units[net.inputs :]:
+        z.append(sum((c * (z[k] if k >= 0 else max(z[-k], Fraction(0)))
+                      for k, c in unit.form.items()), Fraction(0)))  # fmt: skip
+    return z
+
+
+def facets(net: checker.Network, group: int, rng: np.random.Generator) -> Iterator[Facet]:
+    """Yield points of a kink with a pattern beside them, found along random segments."""
+    low, high = ([u[side] for u in net.units[1 : net.inputs]] for side in (2, 3))
+    for _ in range(20):
+        shares = [[Fraction(int(v), 97) for v in rng.integers(0, 98, len(low))] for _ in "xy"]
+        x, y = ([a + s * (b - a) for s, a, b in zip(share, low, high, strict=True)]
+                for share in shares)  # fmt: skip
+        for _ in range(60):
+            middle = [(a + b) / 2 for a, b in zip(x, y, strict=True)]
+            ends = [values_at(net, p)[group] for p in (x, middle, y)]
+            if ends[0] * ends[2] >= 0:
+                break
+            share = ends[0] / (ends[0] - ends[2])
+            crossing = [a + share * (b - a) for a, b in zip(x, y, strict=True)]
+            if values_at(net, crossing)[group] == 0:
+                yield Facet(net, crossing, [a + Fraction(1, 2**40) * (b - a)
+                                            for a, b in zip(crossing, x, strict=True)])  # fmt: skip
+                break
+            x, y = (x, middle) if ends[0] * ends[1] < 0 else (middle, y)
+
+
+def network_of(network: ReluNetwork, domain: Domain) -> checker.Network:
+    model = checker.read_model(export_bytes(network))
+    return checker.Network(model, checker.Claim(claim_of(network, domain), model), {})
+
+
+def rows_of(node: checker.Node) -> Iterator[tuple[Any, ...]]:
+    yield ("jump",)
+    for name, (unit, _) in node.net.neurons.items():
+        yield ("above", *name)
+        low, high = node.bounds(unit)
+        if low < 0 < high:
+            yield ("below", *name)
+        if unit not in node.fixed and low <= 0 <= high:
+            yield ("on", *name)
+            yield ("off", *name)
+            yield from (("product", *name, which) for which in range(4))
+
+
+def count_rows_that_hold(seed: int) -> int:
+    network = random_network(seed, depth=1 + seed % 3)
+    domain = (Box(-1, 1), Everywhere())[seed % 2]
+    net, rng, seen = network_of(network, domain), np.random.default_rng(seed), 0
+    for group in sorted(net.kinks):
+        node = checker.Node(net, group, {group: False})
+        for k in range(net.inputs, net.output):
+            if k != group and k not in node.fixed and rng.random() < 0.7:
+                shifts = [str(Fraction(int(v), 3)) for v in rng.integers(-6, 7, 2)]
+                node.narrow(k, *shifts)
+        node.spans = checker.spans(node)
+        node.bend()
+        for facet in facets(net, group, rng):
+            slopes = facet.slopes(group)
+            for k, (low, high) in node.local.items():
+                assert low <= facet.at[k] <= high
+                assert k not in node.fixed or facet.pattern[k] == node.fixed[k]
+            for k, (low, high) in node.spans.items():
+                assert k == group or low <= slopes[k] <= high
+            for words in rows_of(node):
+                form, factor, _ = node.row(*words)
+                value = facet.value(form, slopes)
+                if words == ("jump",):
+                    assert value == -slopes[net.output] - 1
+                else:
+                    assert factor * value >= 0, (seed, group, words)
+                    seen += 1
+    return seen
+
+
+def test_rows_and_bounds_hold_at_facets() -> None:
+    assert sum(map(count_rows_that_hold, range(60))) > 2000
+
+
+@pytest.mark.slow
+def test_rows_and_bounds_hold_at_many_facets() -> None:
+    assert sum(map(count_rows_that_hold, range(1000, 2500))) > 50_000
+
+
+# ------------------------------------------------------------------- proofs from scratch
+
+
+def domains(size: int) -> list[Domain]:
+    return [Box(-1, 1), Everywhere(), Polyhedron(-np.eye(size), [0.5] * size)]
+
+
+def certified(seeds: range, folder: Path, depth: int | None = None) -> tuple[int, set[str]]:
+    """Certify convex networks without the prover; count, and return the rules and rows used."""
+    count, used = 0, set()
+    for seed in seeds:
+        network = tiny_network(seed)[1] if depth is None else random_network(seed, depth)
+        for domain in domains(network.input_size):
+            if isinstance(domain, Polyhedron) and depth is not None:
+                continue
+            if not oracle.is_convex(network, domain):
+                continue
+            certificate = certify_convex(network, domain)
+            assert check(network, certificate, folder) == 0
+            count += 1
+            for line in certificate.lines[2:]:
+                used.add(line[0])
+                used |= {entry[0] for entry in line[1]} if line[0] == "empty" else set()
+                used |= (
+                    {"bounds on a kink"} if line[0] == "tree" and line[4:] and line[4] else set()
+                )
+                used |= {"face"} if line[0] == "tree" and line[3:] and line[3] else set()
+    return count, used
+
+
+def test_tiny_convex_networks_are_certified_without_the_prover(tmp_path: Path) -> None:
+    count, used = certified(range(150), tmp_path)
+    assert count > 60
+    assert {"jump", "bounds on a kink", "face", "sign", "empty"} <= used
+
+
+def test_deep_convex_networks_are_certified_without_the_prover(tmp_path: Path) -> None:
+    count, _ = certified(range(120), tmp_path, depth=3)
+    assert count > 10
+
+
+@pytest.mark.slow
+def test_many_convex_networks_are_certified_without_the_prover(tmp_path: Path) -> None:
+    assert certified(range(5000, 6500), tmp_path)[0] > 500
+    assert certified(range(5000, 5800), tmp_path, depth=3)[0] > 50
+
+
+def test_no_network_that_is_not_convex_is_certified() -> None:
+    tried = 0
+    for seed in range(60):
+        network = random_network(seed, depth=2)
+        for domain in (Box(-1, 1), Everywhere()):
+            if not oracle.is_convex(network, domain):
+                tried += 1
+                with pytest.raises(CertificateError):
+                    certify_convex(network, domain)
+    assert tried > 60
+
+
+def trained(name: str) -> ReluNetwork:
+    file = TRAINED / f"{name}.npz"
+    if not file.exists():
+        pytest.skip("the shared cases are not here")
+    arrays = np.load(file)
+    layers = range(sum(key.startswith("W") for key in arrays))
+    return ReluNetwork.from_layers(
+        [arrays[f"W{i}"] for i in layers], [arrays[f"b{i}"] for i in layers]
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "domain"),
+    [
+        ("paper_target2_4x8", Box(-10, 10)),
+        ("d3_12x12x12_s0_r1", Box(-1, 1)),
+        ("rn_2_16_0", Everywhere()),
+    ],
+)
+def test_trained_networks_are_certified(name: str, domain: Domain, tmp_path: Path) -> None:
+    network = trained(name)
+    assert check(network, certify_convex(network, domain), tmp_path) == 0
+
+
+@pytest.mark.slow
+def test_every_convex_trained_network_is_certified(tmp_path: Path) -> None:
+    index = TRAINED / "index.json"
+    if not index.exists():
+        pytest.skip("the shared cases are not here")
+    for case in json.loads(index.read_text()):
+        if case.get("convex_on_box") or case.get("convex_everywhere"):
+            domain = Box(*case["box"]) if case["box"] else Everywhere()
+            network = trained(case["file"].removesuffix(".npz"))
+            assert check(network, certify_convex(network, domain), tmp_path) == 0, case["file"]

@@ -1,0 +1,129 @@
+"""Trees of a certificate that begin with bounds on the kink and end in joint programs.
+
+For groups that no tree of the prover closed: the bounds decide most states, the sign rule
+closes what it can, and what is left is branched on by joint programs. Nothing of how the
+prover closed the group is needed. In a lift there is one such tree for every face of the
+cube around the origin, where alone the bounds can decide anything.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from jensen.certificate import checker
+from jensen.certificate.bounded_network import BoundedNetwork, Names, check_time
+from jensen.certificate.checker import Malformed, Rejected
+from jensen.certificate.joint_leaf import JointProver
+from jensen.certificate.kink_lemmas import BoolArray, FloatUnits, KinkLemmas, Lemma, lemma_line
+from jensen.certificate.leaf_proof import LeafProver
+from jensen.certificate.tree_writer import TreeWriter
+from jensen.prover.tree import Node
+
+
+class JointWriter(TreeWriter):
+    """Writes the tree of one group on one face, or on the whole domain (face 0)."""
+
+    def __init__(
+        self,
+        net: BoundedNetwork,
+        group: int,
+        leaves: LeafProver,
+        names: Names,
+        units: FloatUnits,
+        joint: JointProver,
+        face: int,
+    ) -> None:
+        super().__init__(net, group, leaves, names)
+        self._units, self._joint = units, joint
+        self._bounds: list[Any] = []
+        self._spans: dict[int, tuple[int, int]] = {}
+        if face:
+            self._node.on_face(face)
+        behind = units.behind(group)
+        behind[self._net.output :] = False
+        kinks = np.zeros_like(behind)
+        kinks[list(net.kinks)] = True
+        self._slopes = behind & kinks
+
+    def run(self, root: Node | None) -> list[Any]:
+        """Return all lines of the tree, the first one with its bounds."""
+        if not self._holds("sign") and not self._decide_states():
+            self._narrow_all()
+        lines = super().run(root)
+        return [["tree", *self._leaves.lead(self._group), self._node.face, self._bounds], *lines]
+
+    # ----------------------------------------------------------------------- bounds
+
+    def _decide_states(self) -> bool:
+        """Bound the units behind the group that the sign rule needs, if that is enough."""
+        lemmas = KinkLemmas(self._units, self._node)
+        found = [item for item in lemmas.find(self._slopes) if lemmas.state(item.unit) is not None]
+        self._spans = checker.spans(self._node)
+        found.sort(key=lambda item: -self._pull(item.unit))
+        states = {item.unit: bool(lemmas.state(item.unit)) for item in found}
+        if not self._would_hold(states, len(found)):
+            return False
+        few, many = 0, len(found)  # the first ones suffice from some number on
+        while few < many:
+            middle = (few + many) // 2
+            if self._would_hold(states, middle):
+                many = middle
+            else:
+                few = middle + 1
+        self._add(sorted(found[:many], key=lambda item: item.unit))
+        return self._holds("sign")
+
+    def _narrow_all(self) -> None:
+        """Bound every unit that the jump and the kink depend on."""
+        relevant: BoolArray = self._slopes.copy()
+        relevant[self._group] = True
+        wanted = self._units.in_front(relevant)
+        wanted[list(self._node.fixed)] = False
+        self._add(KinkLemmas(self._units, self._node).find(wanted))
+
+    def _add(self, lemmas: list[Lemma]) -> None:
+        for lemma in lemmas:
+            check_time(self._net)
+            if lemma.unit in self._node.fixed:
+                continue
+            entry = lemma_line(self._leaves.lead, self._units, lemma, self._group)
+            self._node.narrow(lemma.unit, *entry[2:])
+            self._bounds.append(entry)
+
+    def _pull(self, unit: int) -> float:
+        """Return how much a unit's state can move the jump."""
+        (low, high), (down, up) = self._spans.get(unit, (0, 0)), self._net.slopes[-unit]
+        return float(max(-low, high)) * float(max(-down, up))
+
+    def _would_hold(self, states: dict[int, bool], count: int) -> bool:
+        """Ask the sign rule, with the first states taken for granted."""
+        chosen = dict(list(states.items())[:count])
+        there = checker.Node(self._net, self._group, self._node.fixed | chosen)
+        try:
+            checker.rule_sign(there)
+        except (Rejected, Malformed):
+            return False
+        return True
+
+    def _holds(self, name: str) -> bool:
+        """Ask a rule without writing it down."""
+        written = self._try(name)
+        if written:
+            self._lines.pop()
+        return written
+
+    # ----------------------------------------------------------------------- leaves
+
+    def _leaf(self, proof: Node | None) -> None:
+        """Close a leaf by its joint program, or branch where that says."""
+        if self._try("empty", []) or self._try("smooth"):
+            return
+        found = self._joint.answer(self._node)
+        if found.entries is not None:
+            self._lines.append(["empty", found.entries])
+        elif found.unit is not None:
+            self._branch_further(found.unit)
+        else:
+            super()._leaf(proof)

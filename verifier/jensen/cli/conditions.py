@@ -1,0 +1,126 @@
+"""``jensen conditions``: the path conditions of a network, and where they fail."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from rich import box
+from rich.table import Table
+
+from jensen.arithmetic.exact import to_double
+from jensen.arithmetic.rational import decimal
+from jensen.cli import common
+from jensen.domains.domain import Everywhere
+from jensen.linear_regions.conditions import Condition, path_conditions, path_formula
+from jensen.loaders import load
+from jensen.network.relu_network import ReluNetwork
+from jensen.text import printable
+
+FIELDS = ("neurons", "pattern", "value", "value_float", "point", "reachable", "violated", "reason")
+MOST_BLOCKS = 12
+
+
+@click.command("conditions")
+@click.argument("model")
+@common.domain_options
+@common.fix_option
+@click.option("--output", type=int, default=0, metavar="K", help="Which output; the first.")
+@click.option("--violated", is_flag=True, help="Only those that fail.")
+@click.option("--most", type=int, default=40, show_default=True, help="Lines of the table.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(
+    model: str,
+    *,
+    fix: tuple[dict[int, float], ...],
+    output: int,
+    violated: bool,
+    most: int,
+    as_csv: bool,
+    as_json: bool,
+    **settings: Any,
+) -> int:
+    """List the path conditions of MODEL: J >= 0 for every kink and pattern behind it.
+
+    J of a neuron sums, over all paths to the output, the products of the weights along a path
+    whose neurons are on. For one or two inputs all conditions that a point of the domain asks
+    for are listed, with exact values; for more the least J of each neuron over all patterns.
+    """
+    network = common.with_fixed_inputs(load(model), fix)
+    domain = common.chosen_domain(settings) or Everywhere()
+    domain.check(network.input_size)
+    scalar = network.select_output(output)
+    found = path_conditions(scalar, domain)
+    chosen = [c for c in found if c.is_violated or not violated]
+    if as_json:
+        record = {
+            "model": printable(model),
+            "domain": domain.to_json(),
+            "formulas": _formulas(scalar),
+            "conditions": [condition.to_json() for condition in chosen],
+        }
+        click.echo(common.to_json(record))
+    elif as_csv:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(FIELDS)
+        writer.writerows(_fields(condition) for condition in chosen)
+    else:
+        _show(scalar, f"{printable(Path(model).stem)} on {domain}", found, chosen, most)
+    return 0
+
+
+def _formulas(network: ReluNetwork) -> list[str]:
+    blocks = [block.name for block in network.hidden if block.is_relu]
+    return [path_formula(network, name) for name in blocks[:MOST_BLOCKS]]
+
+
+def _fields(condition: Condition) -> list[Any]:
+    return [
+        " ".join(f"{block}[{index}]" for block, index in condition.neurons),
+        condition.pattern_text,
+        decimal(condition.value),
+        to_double(condition.value),
+        "" if condition.point is None else " ".join(map(decimal, condition.point)),
+        "" if condition.reachable is None else condition.reachable,
+        condition.is_violated,
+        condition.reason,
+    ]
+
+
+def _show(
+    network: ReluNetwork,
+    title: str,
+    found: Sequence[Condition],
+    chosen: Sequence[Condition],
+    most: int,
+) -> None:
+    console = common.stdout_console()
+    console.print(title, style="bold", soft_wrap=True)
+    for line in _formulas(network):
+        console.print(f"  {line}", soft_wrap=True)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name, justify in (("kink", "left"), ("behind it", "left"), ("J", "right"), ("at", "left")):
+        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    table.add_column("", overflow="fold")
+    for condition in chosen[:most]:
+        neurons = ", ".join(f"{block}[{index}]" for block, index in condition.neurons)
+        at = "" if condition.point is None else common.point(map(to_double, condition.point))
+        state = "FAILS" if condition.is_violated else condition.reason
+        table.add_row(
+            common.as_text(neurons),
+            common.as_text(condition.pattern_text),
+            f"{to_double(condition.value):.6g}",
+            at,
+            state,
+            style=common.STYLES["nonconvex"] if condition.is_violated else None,
+        )
+    console.print(table)
+    fails = sum(condition.is_violated for condition in found)
+    asked = sum(condition.reachable is not False for condition in found)
+    more = f"; {len(chosen) - most} more lines" if len(chosen) > most else ""
+    console.print(f"{asked} conditions, {fails} fail{more}", soft_wrap=True)

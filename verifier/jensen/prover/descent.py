@@ -1,0 +1,259 @@
+"""Refute first: descend a smoothed jump along the kinks (docs/theory.md, section 11).
+
+Random points on a kink hardly ever meet what is left of non-convexity in a trained network.
+So J_g is made smooth: the state of each unit behind is ``sigmoid(z / (scale tau))``, and
+its gradient, projected on the kink, leads to the states that pull J down, while tau goes to
+0. All starts of all groups go together, as rows of one matrix. Where J_g is a constant there
+is nothing to descend, and the steps back to the kink alone look for a point on it. What
+is found are candidates: the crossing is exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jensen.groups.groups import SOURCE, GroupedNetwork
+from jensen.prover.pieces import Piece
+from jensen.types import FloatArray, IndexArray, Unit
+
+SHARPEST = 0.01  # the last tau, in units of the typical |z| of a level
+STEP = 0.1  # length of the first step, in units of the piece's sides
+BLOCK = 1 << 21  # numbers per level at a time
+
+
+class Descent:
+    """Descents for some groups of a network.
+
+    Parameters
+    ----------
+    net : GroupedNetwork
+    groups : sequence of (level, unit)
+    pieces : sequence of Piece
+        Where to start; every point stays in its piece's box.
+    seed : int
+    """
+
+    def __init__(
+        self, net: GroupedNetwork, groups: Sequence[Unit], pieces: Sequence[Piece], seed: int
+    ) -> None:
+        self._net = net
+        self._groups = groups
+        self._pieces = pieces
+        self._rng = np.random.default_rng(seed)
+        self._levels = np.array([level for level, _ in groups], dtype=np.intp)
+        self._units = np.array([unit for _, unit in groups], dtype=np.intp)
+        self._starts: list[FloatArray | None] = []
+        for level in net.levels:
+            start = np.zeros((len(groups), level.size))
+            for i, (source, unit) in enumerate(groups):
+                slopes = level.slopes.get(source)
+                if slopes is not None:
+                    start[i] = slopes.on[:, unit]
+                    if slopes.off is not None:
+                        start[i] -= slopes.off[:, unit]
+            self._starts.append(start if start.any() else None)
+
+    def candidates(self, starts: int, steps: int) -> Iterator[tuple[Unit, FloatArray]]:
+        """Yield groups with points on their kinks where J is negative, the lowest J first.
+
+        Parameters
+        ----------
+        starts : int
+            Random starts of each group.
+        steps : int
+        """
+        which = np.repeat(np.arange(len(self._groups)), starts)
+        widest = max(level.size for level in self._net.levels)
+        chunk = max(1, BLOCK // (widest * max(1, len(self._net.levels))))
+        for first in range(0, len(which), chunk):
+            yield from self._descend(which[first : first + chunk], steps)
+
+    def _descend(self, which: IndexArray, steps: int) -> Iterator[tuple[Unit, FloatArray]]:
+        walk = _Walk(self._net, self._pieces, len(which), self._rng)
+        levels, units = self._levels[which], self._units[which]
+        with np.errstate(all="ignore"):
+            walk.to_kink(levels, units, 3)
+            scales = [np.abs(z).mean(axis=0) + 1e-300 for z in walk.values()]
+            for i in range(steps):
+                tau = SHARPEST ** (i / max(steps - 1, 1))
+                grad = walk.to_kink(levels, units, 1)
+                z = walk.values()
+                slope = self._jump_gradient(z, which, scales, tau)
+                walk.move(slope, grad, STEP * np.sqrt(tau))
+            walk.to_kink(levels, units, 3)
+            z = walk.values()
+            states = [
+                np.where(b.kink, v > 0, True) for b, v in zip(self._net.levels, z, strict=True)
+            ]
+            jumps = self._carry([s.astype(np.float64) for s in states], which)[-1]
+            off_kink = np.abs(walk.own(z, levels, units))
+            # a candidate is on its kink up to rounding; the exact crossing decides
+            near = off_kink <= 1e-7 * np.abs(np.concatenate(z, axis=1)).max(axis=1)
+        if jumps is None:
+            return
+        value = np.where(near, jumps[:, 0], np.inf)
+        seen: set[int] = set()
+        for row in np.argsort(value):
+            if not value[row] < 0:
+                break
+            group = int(which[row])
+            if group not in seen:
+                seen.add(group)
+                yield self._groups[group], walk.points[row]
+
+    def _carry(self, states: list[FloatArray], which: IndexArray) -> list[FloatArray | None]:
+        """Carry the jumps forward through all levels, under soft states."""
+        found: list[FloatArray | None] = []
+        for k, level in enumerate(self._net.levels):
+            start = self._starts[k]
+            total: FloatArray | None = None if start is None else start[which]
+            for source, slopes in level.slopes.items():
+                arriving = None if source == SOURCE else found[source]
+                if arriving is None:
+                    continue
+                part = (arriving * states[source]) @ slopes.on.T
+                if slopes.off is not None:
+                    part += (arriving * (1.0 - states[source])) @ slopes.off.T
+                total = part if total is None else total + part
+            found.append(total)
+        return found
+
+    def _jump_gradient(
+        self, z: list[FloatArray], which: IndexArray, scales: list[FloatArray], tau: float
+    ) -> list[FloatArray | None]:
+        """Return the derivative of the smoothed jump by the z of every level."""
+        states: list[FloatArray] = []
+        for level, values, scale in zip(self._net.levels, z, scales, strict=True):
+            soft = 1.0 / (1.0 + np.exp(-np.clip(values / (scale * tau), -40.0, 40.0)))
+            states.append(np.where(level.kink, soft, 1.0))
+        jumps = self._carry(states, which)
+        back: list[FloatArray | None] = [None] * len(z)
+        slopes_by_z: list[FloatArray | None] = [None] * len(z)
+        back[-1] = np.ones((len(which), 1))
+        for k in range(len(z) - 1, 0, -1):
+            behind = back[k]
+            if behind is None:
+                continue
+            for source, slopes in self._net.levels[k].slopes.items():
+                arriving = None if source == SOURCE else jumps[source]
+                if arriving is None:
+                    continue
+                bend = behind @ slopes.on
+                passed = states[source] * bend
+                if slopes.off is not None:
+                    off = behind @ slopes.off
+                    passed += (1.0 - states[source]) * off
+                    bend = bend - off
+                previous = back[source]
+                back[source] = passed if previous is None else previous + passed
+                soft = states[source] * (1.0 - states[source])
+                part = arriving * bend * soft / (scales[source] * tau)
+                earlier = slopes_by_z[source]
+                slopes_by_z[source] = part if earlier is None else earlier + part
+        return slopes_by_z
+
+
+class _Walk:
+    """Points that move in the boxes of their pieces."""
+
+    def __init__(
+        self,
+        net: GroupedNetwork,
+        pieces: Sequence[Piece],
+        count: int,
+        rng: np.random.Generator,
+    ) -> None:
+        self._net = net
+        chosen = np.arange(count) % len(pieces) if len(pieces) > 1 else np.zeros(count, dtype=int)
+        if len(pieces) > 1:
+            chosen = rng.permutation(chosen)
+        self._lower = np.array([piece.lower for piece in pieces])[chosen]
+        self._upper = np.array([piece.upper for piece in pieces])[chosen]
+        self._rows, self._limits = pieces[0].rows, pieces[0].limits
+        self.points = self._lower + rng.random(self._lower.shape) * (self._upper - self._lower)
+        self._side = (self._upper - self._lower).max(axis=1, keepdims=True)
+        self._into_domain()
+
+    def values(self) -> list[FloatArray]:
+        """Return z of all levels."""
+        return self._net.pre_activations(self.points)
+
+    def own(self, z: list[FloatArray], levels: IndexArray, units: IndexArray) -> FloatArray:
+        """Return every point's own group's z."""
+        found = np.zeros(len(levels))
+        for k in np.unique(levels):
+            here = np.flatnonzero(levels == k)
+            found[here] = z[k][here, units[here]]
+        return found
+
+    def to_kink(self, levels: IndexArray, units: IndexArray, rounds: int) -> FloatArray:
+        """Step to z_g = 0 by Newton; return the gradients of z_g."""
+        for _ in range(rounds):
+            z = self.values()
+            seeds: list[FloatArray | None] = [None] * len(z)
+            for k in np.unique(levels):
+                here = np.flatnonzero(levels == k)
+                seed = np.zeros_like(z[k])
+                seed[here, units[here]] = 1.0
+                seeds[k] = seed
+            grad = self._gradient(z, seeds)
+            left = self.own(z, levels, units)
+            for _ in range(3):
+                # coordinates on their way out of the box stay where they are
+                way = np.sign(left)[:, None] * grad
+                free = np.where(self._stuck(way), 0.0, grad)
+                share = left / np.maximum((free * free).sum(axis=1), 1e-300)
+                before = self.points
+                self.points = np.clip(before - share[:, None] * free, self._lower, self._upper)
+                left = left + ((self.points - before) * grad).sum(axis=1)
+        return grad
+
+    def move(self, seeds: list[FloatArray | None], normal: FloatArray, step: float) -> None:
+        """Go down a function of z along the kinks."""
+        way = self._gradient(self.values(), seeds)
+        for _ in range(2):
+            stuck = self._stuck(way)
+            way = np.where(stuck, 0.0, way)
+            free = np.where(stuck, 0.0, normal)
+            share = (way * free).sum(axis=1) / np.maximum((free * free).sum(axis=1), 1e-300)
+            way = way - share[:, None] * free
+        size = np.sqrt((way * way).sum(axis=1, keepdims=True))
+        step_sizes = step * self._side / np.maximum(size, 1e-300)
+        self.points = np.clip(self.points - step_sizes * way, self._lower, self._upper)
+        self._into_domain()
+
+    def _stuck(self, way: FloatArray) -> NDArray[np.bool_]:
+        stuck: NDArray[np.bool_] = ((self.points <= self._lower) & (way > 0)) | (
+            (self.points >= self._upper) & (way < 0)
+        )
+        return stuck
+
+    def _into_domain(self) -> None:
+        """Project on the rows that are violated, one after the other."""
+        for row, limit in zip(self._rows, self._limits, strict=True):
+            beyond = np.maximum(self.points @ row - limit, 0.0) / max(float(row @ row), 1e-300)
+            if beyond.any():
+                moved = self.points - beyond[:, None] * row
+                self.points = np.clip(moved, self._lower, self._upper)
+
+    def _gradient(self, z: list[FloatArray], seeds: list[FloatArray | None]) -> FloatArray:
+        """Return the gradient by the working variables of ``sum seed z``, as the network is."""
+        total: FloatArray = np.zeros_like(self.points)
+        carried = list(seeds)
+        for k in range(len(z) - 1, -1, -1):
+            behind = carried[k]
+            if behind is None:
+                continue
+            for source, slopes in self._net.levels[k].slopes.items():
+                if source == SOURCE:
+                    total += behind @ slopes.on
+                    continue
+                active = ~self._net.levels[source].kink | (z[source] > 0)
+                off = 0.0 if slopes.off is None else behind @ slopes.off
+                part = np.where(active, behind @ slopes.on, off)
+                earlier = carried[source]
+                carried[source] = part if earlier is None else earlier + part
+        return total

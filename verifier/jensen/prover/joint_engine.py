@@ -1,0 +1,162 @@
+"""The joint engine: refute along the kinks, prove group by group (docs/theory.md, section 11)."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from jensen.groups.groups import GroupedNetwork
+from jensen.groups.tolerance import least_jumps
+from jensen.prover.crossing import Crossing
+from jensen.prover.descent import Descent
+from jensen.prover.joint_search import JointResult, JointSearch, piece_bounds
+from jensen.prover.kink_bounds import ranges_of
+from jensen.prover.outcome import Outcome, bent_at, looked_at
+from jensen.prover.pieces import Piece, pieces_of
+from jensen.prover.question import Question
+from jensen.prover.signs import closed_by_sweep
+from jensen.prover.tree import GroupResult, SearchState, TreeLimits
+from jensen.prover.tree_engine import Forest, prove_by_trees, tree_evidence
+from jensen.prover.verdict import GroupEvidence, Reason
+from jensen.types import Neurons, Unit
+from jensen_encodings.lp import LpSolver
+
+FIRST_BUDGET = 64  # nodes of a group before the others get their turn
+BUDGET_GROWTH = 4
+STARTS, STEPS = 8, 40  # descents of each group, before anything is proved
+STARTS_GROWTH = 4  # and after each round, of the groups that are left
+MOST_STARTS = 512
+SIGN_BUDGET = 64  # nodes of a tree without linear programs
+SIGN_CREDIT = 6  # groups on which such trees may fail before no more are tried
+CANDIDATES = 8  # points that are looked at exactly, per round of descents
+
+
+def prove_jointly(question: Question) -> Outcome:
+    """Descend along the kinks, then search every group; stop at a facet that bends down.
+
+    One backward sweep closes the groups whose path products cannot be negative, bounds on
+    the kink close more. The others take turns with growing budgets of nodes, and before
+    each turn descents look for a facet that bends down on the kinks that are left.
+
+    Trees by the sign rule come first, while they close what they are tried on: maxima of many
+    numbers need nothing else. A group of which several leaves stay undecided gets a tree of
+    its own: its kinks coincide with others, or nearly so.
+
+    Where no boxes can be named that meet every kink (:func:`pieces_of`), or a bound is
+    beyond the range of doubles, the trees of section 4 are searched.
+    """
+    boxes = joint_boxes(question.prepared.grouped)
+    if not boxes or question.options.certificate:
+        return prove_by_trees(question)
+    with question.prepared.watch.stage("joint"):
+        return _Prover(question, boxes).run()
+
+
+def joint_boxes(net: GroupedNetwork) -> tuple[Piece, ...]:
+    """Return the pieces on which the joint engine can work; none if it cannot at all."""
+    return pieces_of(net.working_set) if ranges_of(net).finite else ()
+
+
+class _Prover:
+    """The groups that are left, in turns with growing budgets."""
+
+    def __init__(self, question: Question, boxes: tuple[Piece, ...]) -> None:
+        self._question, self._boxes = question, boxes
+        options, self._net = question.options, question.prepared.grouped
+        self._over = question.deadline.over
+        self._limits = TreeLimits(
+            self._over, options.node_limit, Fraction(options.tolerance), options.inputs
+        )
+        self._solver = LpSolver(question.deadline)
+        self._forest = Forest(question)
+        self._found = closed_by_sweep(question.prepared)
+        self._least = least_jumps(self._net, question.network, options.tolerance, options.inputs)
+        self._searches: dict[Unit, JointSearch] = {}
+
+    def run(self) -> Outcome:
+        """Close group after group, or find a facet that bends down."""
+        self._try_signs()
+        self._screen()
+        starts, budget = STARTS, FIRST_BUDGET
+        while self._searches and not self._over():
+            bent = self._descend(starts) or self._turn(budget)
+            if bent is not None:
+                return bent_at(self._question, bent[1], bent[0], self._found)
+            starts, budget = min(starts * STARTS_GROWTH, MOST_STARTS), budget * BUDGET_GROWTH
+        return looked_at(self._question, self._found)
+
+    def _try_signs(self) -> None:
+        """Grow trees by the sign rule, as long as that closes groups."""
+        credit = SIGN_CREDIT
+        for group in self._net.groups():
+            if group in self._found:
+                continue
+            if credit <= 0 or self._over():
+                return
+            result = self._forest.run_by_sign(group, SIGN_BUDGET)
+            if result.state is SearchState.CLOSED:
+                self._found[group] = tree_evidence(self._net.neurons(group), result)
+                credit = min(credit + 1, SIGN_CREDIT)
+            else:
+                credit -= 1
+
+    def _screen(self) -> None:
+        """Bound every unit on every kink; many groups are closed by that."""
+        if len(self._found) == len(self._net.groups()):
+            return
+        ranges = ranges_of(self._net)
+        pieces = [piece_bounds(self._net, box, ranges) for box in self._boxes]
+        self._boxes = tuple(shared.piece for shared in pieces if shared.met)
+        for group in self._net.groups():
+            if group in self._found or self._over():
+                continue
+            level, unit = group
+            search = JointSearch(
+                self._net,
+                group,
+                self._question.network,
+                pieces,
+                self._solver,
+                self._limits,
+                self._least[level][unit],
+                self._question.deadline,
+            )
+            if search.closed:
+                self._found[group] = GroupEvidence(self._net.neurons(group), Reason.JOINT)
+            else:
+                self._searches[group] = search
+
+    def _descend(self, starts: int) -> tuple[Unit, Crossing] | None:
+        """Look for a facet that bends down along the kinks that are left."""
+        seed = self._question.options.seed + starts
+        descent = Descent(self._net, list(self._searches), self._boxes, seed)
+        for count, (group, point) in enumerate(descent.candidates(starts, STEPS)):
+            if count >= CANDIDATES or self._over():
+                break
+            crossing = self._searches[group].look(point)
+            if crossing is not None:
+                return group, crossing
+        return None
+
+    def _turn(self, budget: int) -> tuple[Unit, Crossing] | None:
+        """Give every group that is left so many nodes."""
+        for group in list(self._searches):
+            neurons, search = self._net.neurons(group), self._searches[group]
+            result: JointResult | GroupResult = search.run(budget)
+            if search.wants_tree and result.state is SearchState.PAUSED:
+                result = self._forest.run(group, budget)
+            if result.crossing is not None:
+                return group, result.crossing
+            if result.state is not SearchState.PAUSED:
+                self._found[group] = (
+                    joint_evidence(neurons, result)
+                    if isinstance(result, JointResult)
+                    else tree_evidence(neurons, result)
+                )
+                del self._searches[group]
+        return None
+
+
+def joint_evidence(neurons: Neurons, result: JointResult) -> GroupEvidence:
+    """Return what the joint search of a group says."""
+    reason = Reason.JOINT if result.state is SearchState.CLOSED else Reason.OPEN
+    return GroupEvidence(neurons, reason, result.nodes, result.lps)

@@ -1,0 +1,421 @@
+"""The joint program of one group: its jump over the relaxed kink (docs/theory.md, section 11).
+
+Variables are y, a value h for every unit in front that changes sign on the kink, a state a
+in [0, 1] for every unit behind whose state matters to J, and a product g = a U where
+the jump U that arrives at such a unit depends on other states:
+
+    minimise J(a, g)
+    z_g = 0,  domain
+    h >= 0,  h >= z,  h <= s z + t                               units without a state
+    h >= 0,  h >= z,  h <= u a,  h <= z - l (1 - a)              units with h and a state
+    z <= u a,  z >= l (1 - a)                                    units with a state only
+    g <= M a,  g >= m a,  g <= U - m (1 - a),  g >= U - M (1 - a)    products, U in [m, M]
+
+with bounds l, u of z on the kink. Every point of the kink with every pattern that is
+compatible with it satisfies all rows, so that a proved bound >= 0 of the optimum, or a proof
+that there is no point, closes all patterns at once. Rows are doubles, their sides are moved
+outward by what rounding may have cost. A unit is fixed by bounds alone: its a, or
+``h = z``, or ``h = 0``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from jensen.arithmetic.intervals import SAFETY, SUBNORMAL, UNIT, rounding_factor
+from jensen.groups.forms import Row
+from jensen.groups.groups import GroupedNetwork
+from jensen.groups.jump import FREE, ON, Activations, JumpProblem, JumpState
+from jensen.prover.dual_bound import LinearProgram
+from jensen.prover.joint_forms import JointForms
+from jensen.prover.kink_bounds import Ranges
+from jensen.prover.pieces import Piece
+from jensen.types import BoolArray, FloatArray, Unit
+from jensen_encodings.bounded import BoundedProgram, BoundedStatus
+from jensen_encodings.deadline import Deadline
+
+FRACTION = 1e-7  # distance from 0 and 1, times weight, below which a state counts as decided
+GAP = 1e-9  # the same for the distance of h from relu(z)
+
+
+@dataclass(frozen=True, eq=False)
+class JointSolution:
+    """What one program says.
+
+    Attributes
+    ----------
+    bound : float
+        Proved: J is at least this wherever the program has a point; infinite if it has none.
+    x : array (columns,) or None
+        The solver's optimum.
+    multipliers : array (rows,)
+        Those that prove the bound.
+    """
+
+    bound: float
+    x: FloatArray | None
+    multipliers: FloatArray
+
+
+class JointProgram:
+    """Programs of one group over one piece, which differ in the units that are fixed.
+
+    Parameters
+    ----------
+    net : GroupedNetwork
+    group : (level, unit)
+    jump : JumpProblem
+        The group's.
+    state : JumpState
+        Intervals of the jump under the activations.
+    activations : sequence of int8 arrays
+        Those that the ranges decide strictly; the group itself is free.
+    ranges : Ranges
+        Bounds on the kink.
+    piece : Piece
+
+    Attributes
+    ----------
+    states : dict from unit to the column of its a
+    h : dict from unit to the column of its h
+    rows : list of Row
+        What each row says, for a certificate.
+    lps : int
+        Programs solved so far.
+    """
+
+    def __init__(
+        self,
+        net: GroupedNetwork,
+        group: Unit,
+        jump: JumpProblem,
+        state: JumpState,
+        activations: Activations,
+        ranges: Ranges,
+        piece: Piece,
+    ) -> None:
+        self._net, self._group, self._ranges, self._piece = net, group, ranges, piece
+        self._jump, self._state, self._activations = jump, state, activations
+        matter = _mattering(net, jump, state, activations)
+        wanted = {k: mask.copy() for k, mask in matter.items()}
+        own = wanted.setdefault(group[0], np.zeros(net.levels[group[0]].size, dtype=bool))
+        own[group[1]] = True
+        self._forms = JointForms(net, group, ranges, piece, wanted)
+        self.dim = self._forms.dim
+        self.h = self._forms.h
+        units = [(k, u) for k in sorted(matter) for u in np.flatnonzero(matter[k]).tolist()]
+        self.states = {unit: self._forms.width + i for i, unit in enumerate(units)}
+        self._products: dict[Unit, int] = {}
+        self._width = self._forms.width + len(units)
+        self._arriving = self._jump_forms()
+        self.rows: list[Row] = []
+        self._assemble()
+        self.lps = 0
+
+    # --------------------------------------------------------------------- solving
+
+    def fix(self, unit: Unit, on: bool | None) -> None:
+        """Fix a unit's state, or free it again (None)."""
+        data = self._data
+        if unit in self.states:
+            sides = (0.0, 1.0) if on is None else (float(on), float(on))
+            self._set_column(self.states[unit], *sides)
+            return
+        top = 0.0 if on is False else float(self._ranges.upper[unit[0]][unit[1]])
+        self._set_column(self.h[unit], 0.0, top)
+        row, slack = self._above[unit]
+        low = data.row_upper[row] - slack if on else -np.inf
+        if data.row_lower[row] != low:
+            data.row_lower[row] = low
+            self._solver.set_row(row, low, float(data.row_upper[row]))
+
+    def _set_column(self, column: int, lower: float, upper: float) -> None:
+        data = self._data
+        if data.lower[column] != lower or data.upper[column] != upper:
+            data.lower[column], data.upper[column] = lower, upper
+            self._solver.set_column(column, lower, upper)
+
+    def solve(self, target: float, deadline: Deadline) -> JointSolution:
+        """Bound J from below under the units fixed; stop once the bound passes the target."""
+        self.lps += 1
+        data = self._data
+        found = self._solver.solve(target - data.shift, deadline)
+        x = found.x if found.status is BoundedStatus.OPTIMAL else None
+        best, used = -np.inf, np.empty(0)
+        if found.multipliers.size:
+            best, used = data.least(found.multipliers), found.multipliers
+        if found.status is BoundedStatus.INFEASIBLE and found.ray.size:
+            ray = found.ray / np.abs(found.ray).max(initial=1e-300)
+            for sign in (1.0, -1.0):
+                if data.least(sign * ray, with_cost=False) > 0:
+                    return JointSolution(np.inf, None, sign * ray)
+        return JointSolution(best, x, used)
+
+    def value(self, x: FloatArray) -> float:
+        """Return J at a solution, in floating point."""
+        return float(self._data.cost @ x + self._data.shift)
+
+    # ------------------------------------------------------------------- branching
+
+    def branching_unit(self, x: FloatArray, fixed: dict[Unit, bool]) -> tuple[Unit, bool] | None:
+        """Return the unit whose relaxation is furthest off, and the state that x is closer to.
+
+        States come before values: the one that can move J most, times its distance
+        from 0 and 1. None if x satisfies everything exactly, up to tolerance.
+        """
+        best: tuple[float, Unit, bool] | None = None
+        for unit, column in self.states.items():
+            if unit not in fixed:
+                share = x[column]
+                score = self._weight[unit] * min(share, 1.0 - share)
+                if score > FRACTION * self._scale and (best is None or score > best[0]):
+                    best = score, unit, bool(share >= 0.5)
+        if best is not None:
+            return best[1], best[2]
+        for unit, column in self.h.items():
+            if unit not in fixed:
+                form = self._forms.forms[unit[0]][unit[1]]
+                z = form[0] + form[1:] @ x[: self._forms.width]
+                gap = abs(x[column] - max(z, 0.0)) * self._value_weight[unit]
+                if gap > GAP * self._scale and (best is None or gap > best[0]):
+                    best = gap, unit, bool(z > 0)
+        return None if best is None else (best[1], best[2])
+
+    # ------------------------------------------------------------------ assembling
+
+    def _jump_forms(self) -> list[tuple[FloatArray, FloatArray]]:
+        """Return, per support level, forms of the arriving jump and bounds of their errors.
+
+        Products get their columns on the way.
+        """
+        net, supports = self._net, self._jump.supports
+        found: list[tuple[FloatArray, FloatArray]] = []
+        place = {k: i for i, (k, _) in enumerate(supports)}
+        # at most every state has a product
+        most = 1 + self._width + len(self.states)
+        reaches = np.ones(most)
+        reaches[: 1 + self._forms.width] = 0.0  # y and h take no part
+        reaches[0] = 1.0
+        for k, units in supports:
+            total = np.zeros((len(units), most))
+            error = np.zeros(len(units))
+            size = np.zeros(len(units))
+            terms = 16
+            start = self._jump.start(k)
+            if start is not None:
+                total[:, 0] += start[units]
+                size += np.abs(start[units])
+            for source, slopes in net.levels[k].slopes.items():
+                if source not in place or source == k:
+                    continue
+                i = place[source]
+                columns = supports[i][1]
+                on = slopes.on[np.ix_(units, columns)]
+                off = (
+                    np.zeros_like(on) if slopes.off is None else slopes.off[np.ix_(units, columns)]
+                )
+                act = np.where(net.levels[source].kink, self._activations[source], ON)[columns]
+                forms, errors = found[i]
+                passed = np.where(act == ON, on, off)
+                total += passed @ forms
+                both = np.abs(on) + np.abs(off)
+                reach = np.maximum(np.abs(self._state.lower[i]), np.abs(self._state.upper[i]))
+                error += both @ errors
+                size += 2 * both @ (reach + np.abs(forms) @ reaches)
+                terms += 4 * len(columns)
+                for p in np.flatnonzero(act == FREE).tolist():
+                    unit = (source, int(columns[p]))
+                    if unit in self._products:
+                        total[:, 1 + self._products[unit]] += (on - off)[:, p]
+                    elif unit in self.states:
+                        total[:, 1 + self.states[unit]] += (on - off)[:, p] * forms[p, 0]
+            error = SAFETY * (error + rounding_factor(terms) * size) + SUBNORMAL * 8 * terms
+            for p, u in enumerate(units.tolist()):
+                if (k, u) in self.states and total[p, 1:].any():
+                    self._products[k, u] = self._width
+                    ends = self._state.lower[place[k]][p], self._state.upper[place[k]][p]
+                    reaches[1 + self._width] = max(abs(ends[0]), abs(ends[1]))
+                    self._width += 1
+            found.append((total, error))
+        return [(total[:, : 1 + self._width], error) for total, error in found]
+
+    def _assemble(self) -> None:
+        """Build the program: columns, rows, objective, and the weights for branching."""
+        forms, ranges = self._forms, self._ranges
+        lower, upper = np.zeros(self._width), np.ones(self._width)
+        lower[: self.dim], upper[: self.dim] = self._piece.lower, self._piece.upper
+        for (k, u), column in self.h.items():
+            upper[column] = ranges.upper[k][u]
+        builder = _Rows(self._width)
+        form, error = forms.forms[self._group[0]][self._group[1]], self._error(self._group)
+        builder.add(Row("group", *self._group), form[1:], -form[0] - error, -form[0] + error)
+        for i, row in enumerate(self._piece.rows):
+            number = self._piece.numbers[i]
+            builder.add(Row("domain", 0, number), row, -np.inf, self._piece.limits[i])
+        self._above: dict[Unit, tuple[int, float]] = {}
+        for unit in self.h:
+            self._add_value(builder, unit)
+        for unit in self.states:
+            if unit not in self.h:
+                self._add_state(builder, unit)
+        for unit, column in self._products.items():
+            lower[column], upper[column] = self._add_product(builder, unit)
+        self.rows = builder.names
+        objective, rounding = self._arriving[-1]
+        cost = np.zeros(self._width)
+        shift = 0.0
+        if len(objective):
+            cost[: objective.shape[1] - 1] = objective[0, 1:]
+            shift = float(np.nextafter(objective[0, 0] - rounding[0], -np.inf))
+        self._data = LinearProgram(cost, shift, *builder.arrays(), lower, upper)
+        self._solver = BoundedProgram(
+            cost, self._data.A, self._data.row_lower, self._data.row_upper, lower, upper
+        )
+        self._weigh()
+
+    def _error(self, unit: Unit) -> float:
+        """Bound how far a unit's form is off, its constant moved to the other side included."""
+        k, u = unit
+        constant = abs(self._forms.forms[k][u][0])
+        return float(SAFETY * self._forms.errors[k][u] + 4 * UNIT * constant)
+
+    def _add_value(self, builder: _Rows, unit: Unit) -> None:
+        """Add the rows of a unit with a variable h."""
+        k, u = unit
+        form, error = self._forms.forms[k][u], self._error(unit)
+        low, high = float(self._ranges.lower[k][u]), float(self._ranges.upper[k][u])
+        column = self.h[unit]
+        above = builder.row(form[1:])
+        above[column] -= 1.0
+        self._above[unit] = (len(builder.names), 4 * error + 4 * SUBNORMAL)
+        builder.add(Row("above", k, u), above, -np.inf, -form[0] + error)
+        if unit in self.states:
+            state = self.states[unit]
+            on = builder.row()
+            on[column], on[state] = 1.0, -high
+            builder.add(Row("on", k, u), on, -np.inf, 0.0)
+            off = builder.row(-form[1:])
+            off[column] += 1.0
+            off[state] -= low
+            limit = form[0] - low + error + 4 * UNIT * (abs(low) + abs(form[0]))
+            builder.add(Row("off", k, u), off, -np.inf, limit)
+            return
+        slope = min(max(high / (high - low), 0.0), 1.0)
+        # any slope is valid with the offset that lifts the line over both ends
+        lift = max(-slope * low, high * (1.0 - slope)) * (1.0 + 8 * UNIT) + 2 * SUBNORMAL
+        below = builder.row(-slope * form[1:])
+        below[column] += 1.0
+        size = float(np.abs(form) @ self._forms.reach) + lift
+        limit = slope * form[0] + lift + 2 * error + 8 * UNIT * size
+        builder.add(Row("below", k, u), below, -np.inf, limit)
+
+    def _add_state(self, builder: _Rows, unit: Unit) -> None:
+        """Add the rows of a unit whose state matters but whose value does not."""
+        k, u = unit
+        form, error = self._forms.forms[k][u], self._error(unit)
+        low, high = float(self._ranges.lower[k][u]), float(self._ranges.upper[k][u])
+        on = builder.row(form[1:])
+        on[self.states[unit]] -= high
+        builder.add(Row("on", k, u), on, -np.inf, -form[0] + error)
+        off = builder.row(-form[1:])
+        off[self.states[unit]] -= low
+        limit = form[0] - low + error + 4 * UNIT * (abs(low) + abs(form[0]))
+        builder.add(Row("off", k, u), off, -np.inf, limit)
+
+    def _add_product(self, builder: _Rows, unit: Unit) -> tuple[float, float]:
+        """Add the rows of a product ``g = a U``; return the bounds of g."""
+        k, u = unit
+        index = next(i for i, (level, _) in enumerate(self._jump.supports) if level == k)
+        p = int(np.flatnonzero(self._jump.supports[index][1] == u)[0])
+        low, high = float(self._state.lower[index][p]), float(self._state.upper[index][p])
+        forms, errors = self._arriving[index]
+        form, error = forms[p], float(errors[p])
+        error = SAFETY * error + 8 * UNIT * (abs(form[0]) + abs(low) + abs(high)) + SUBNORMAL
+        product, state = self._products[unit], self.states[unit]
+        for sign, end, kinds in ((1.0, high, "ad"), (-1.0, low, "bc")):
+            # sign g <= sign end a
+            most = builder.row()
+            most[product], most[state] = sign, -sign * end
+            builder.add(Row(f"product {kinds[0]}", k, u), most, -np.inf, 0.0)
+        for sign, end, kind in ((1.0, low, "c"), (-1.0, high, "d")):
+            # sign g <= sign U - sign end (1 - a)
+            row = builder.row(-sign * form[1:])
+            row[product] += sign
+            row[state] -= sign * end
+            limit = sign * form[0] - sign * end + error
+            builder.add(Row(f"product {kind}", k, u), row, -np.inf, limit)
+        return min(low, 0.0), max(high, 0.0)
+
+    def _weigh(self) -> None:
+        """Note how much each state can move J, and how much depends on each value."""
+        pull = self._jump.slopes_behind()
+        self._weight = dict.fromkeys(self.states, 0.0)
+        for i, (k, units) in enumerate(self._jump.supports[:-1]):
+            low, high = pull[i]
+            reach = np.maximum(np.abs(self._state.lower[i]), np.abs(self._state.upper[i]))
+            moved = reach * np.maximum(np.abs(low), np.abs(high))
+            for p, u in enumerate(units.tolist()):
+                if (k, u) in self._weight:
+                    self._weight[k, u] = float(moved[p])
+        self._scale = max(self._weight.values(), default=1.0) or 1.0
+        needs = {k: np.zeros(self._net.levels[k].size) for k in self._forms.needed}
+        for (k, u), weight in self._weight.items():
+            needs[k][u] += weight
+        needs[self._group[0]][self._group[1]] += self._scale
+        for k in sorted(needs, reverse=True):
+            for source, slopes in self._net.levels[k].slopes.items():
+                if source in needs:
+                    needs[source] += needs[k] @ slopes.size
+        self._value_weight = {(k, u): float(needs[k][u]) for k, u in self.h}
+
+
+class _Rows:
+    """Rows that are collected one by one."""
+
+    def __init__(self, width: int) -> None:
+        self._width = width
+        self._rows: list[FloatArray] = []
+        self._lower: list[float] = []
+        self._upper: list[float] = []
+        self.names: list[Row] = []
+
+    def row(self, coefficients: FloatArray | None = None) -> FloatArray:
+        """Return a new row that starts with some coefficients."""
+        row = np.zeros(self._width)
+        if coefficients is not None:
+            row[: len(coefficients)] = coefficients
+        return row
+
+    def add(self, name: Row, row: FloatArray, lower: float, upper: float) -> None:
+        """Add a row, its sides moved outward by a rounding."""
+        self.names.append(name)
+        self._rows.append(row if len(row) == self._width else self.row(row))
+        self._lower.append(float(np.nextafter(lower, -np.inf)))
+        self._upper.append(upper if upper == 0.0 else float(np.nextafter(upper, np.inf)))
+
+    def arrays(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return the matrix and the sides."""
+        return np.array(self._rows), np.array(self._lower), np.array(self._upper)
+
+
+def _mattering(
+    net: GroupedNetwork, jump: JumpProblem, state: JumpState, activations: Activations
+) -> dict[int, BoolArray]:
+    """Return the free units at which a jump may arrive and from which one may leave."""
+    leads = [np.zeros(level.size, dtype=bool) for level in net.levels]
+    leads[net.output_level][:] = True
+    for k in range(net.output_level, 0, -1):
+        for source, slopes in net.levels[k].slopes.items():
+            if source >= 0:
+                leads[source] |= (slopes.size[leads[k]] != 0).any(axis=0)
+    found: dict[int, BoolArray] = {}
+    for i, (k, units) in enumerate(jump.supports[:-1]):
+        arrives = (state.lower[i] != 0) | (state.upper[i] != 0)
+        chosen = units[(activations[k][units] == FREE) & leads[k][units] & arrives]
+        if chosen.size:
+            mask = np.zeros(net.levels[k].size, dtype=bool)
+            mask[chosen] = True
+            found[k] = mask
+    return found

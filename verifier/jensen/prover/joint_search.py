@@ -1,0 +1,403 @@
+"""Joint branch and bound for one group (docs/theory.md, section 11).
+
+Every piece of the working set has a root: the units' states that bounds on the kink decide
+strictly are fixed there, and nothing else. A node is closed by the interval of J, by the
+kink's not meeting the piece, or by a proved bound of its joint program; otherwise it is
+branched on. At a solution that satisfies everything the network's own pattern is crossed in
+exact arithmetic. Where that neither refutes nor closes, as on kinks that coincide, the tree
+of section 4 takes over below the node, with its own rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from jensen.arithmetic.rational import float_below, rational
+from jensen.groups.forms import Row
+from jensen.groups.groups import GroupedNetwork
+from jensen.groups.jump import FREE, OFF, ON, Activations, JumpProblem
+from jensen.network.relu_network import ReluNetwork
+from jensen.prover.crossing import Crossing, cross_facet, probe
+from jensen.prover.joint_program import JointProgram, JointSolution
+from jensen.prover.kink_bounds import KinkBounds, Ranges
+from jensen.prover.pieces import Piece
+from jensen.prover.tree import Allowance, SearchState, Tree, TreeLimits
+from jensen.types import FloatArray, Unit
+from jensen_encodings.deadline import NEVER, Deadline
+from jensen_encodings.lp import LpSolver
+
+Path = tuple[tuple[Unit, bool], ...]
+
+CUTOFF_MARGIN = 1e-9  # of the jump's size: programs are stopped once their bound is this far above
+FEW_LEAVES = 4  # leaves that trees are grown below before the whole group gets one
+FREE_MISSES = 4  # full patterns whose facet may turn out not to be there, before any node
+PATIENCE = 16  # nodes that allow one more of them
+TREE_TURN = 64  # nodes of a tree below a leaf before other nodes get their turn
+
+
+@dataclass(frozen=True, eq=False)
+class PieceBounds:
+    """What is shared by all groups on one piece."""
+
+    piece: Piece
+    bounds: KinkBounds
+    ranges: Ranges
+    met: bool  # False if the piece is proved to be outside of the domain
+
+
+def piece_bounds(net: GroupedNetwork, piece: Piece, ranges: Ranges) -> PieceBounds:
+    """Narrow the units' ranges to a piece."""
+    bounds, narrowed = KinkBounds(net, piece), ranges.copy()
+    # a single piece is the whole set, whose bounds are known
+    met = piece.face is None or bounds.narrow(narrowed)
+    return PieceBounds(piece, bounds, narrowed, met)
+
+
+@dataclass(frozen=True, eq=False)
+class JointLeaf:
+    """A node closed by its joint program: what a certificate needs.
+
+    Attributes
+    ----------
+    piece : int
+        Number of the piece.
+    path : tuple of ((level, unit), on)
+        The units fixed, in the order of branching.
+    multipliers : mapping from Row to float
+        ``<= 0`` on upper sides, ``>= 0`` on lower ones; rows are named as in
+        :mod:`jensen.prover.joint_program`.
+    empty : bool
+        Whether they prove that there is no point (J takes no part), or that J is bounded.
+    """
+
+    piece: int
+    path: Path
+    multipliers: Mapping[Row, float]
+    empty: bool
+
+
+@dataclass(frozen=True, eq=False)
+class JointProof:
+    """How a group was closed piece by piece, for a certificate.
+
+    Attributes
+    ----------
+    ranges : mapping from piece to Ranges
+        The bounds on the kink that the programs used; pieces that the kink does not meet
+        are left out.
+    activations : mapping from piece to activations
+        Those that the ranges decide.
+    leaves : list of JointLeaf
+        Those of pieces that the interval of J did not close.
+    trees : list of (piece, path, root node)
+        Closed trees below leaves.
+    """
+
+    ranges: dict[int, Ranges] = field(default_factory=dict)
+    activations: dict[int, Activations] = field(default_factory=dict)
+    leaves: list[JointLeaf] = field(default_factory=list)
+    trees: list[tuple[int, Path, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class JointResult:
+    """The state of one group's search.
+
+    Attributes
+    ----------
+    state : SearchState
+    crossing : Crossing or None
+        A facet that bends down.
+    nodes, lps : int
+    """
+
+    state: SearchState
+    crossing: Crossing | None
+    nodes: int
+    lps: int
+
+
+class JointSearch:
+    """The search for one group.
+
+    Parameters
+    ----------
+    net : GroupedNetwork
+    group : (level, unit)
+    network : ReluNetwork
+        The scalar network, for exact evaluation.
+    pieces : sequence of PieceBounds
+    solver : LpSolver
+        For trees below leaves.
+    limits : TreeLimits
+    least_jump : Fraction
+        ``J_g >= -least_jump`` is accepted.
+    deadline : Deadline
+    keep : bool
+        Whether to keep what a certificate needs.
+    """
+
+    def __init__(
+        self,
+        net: GroupedNetwork,
+        group: Unit,
+        network: ReluNetwork,
+        pieces: Sequence[PieceBounds],
+        solver: LpSolver,
+        limits: TreeLimits,
+        least_jump: Any,
+        deadline: Deadline = NEVER,
+        *,
+        keep: bool = False,
+    ) -> None:
+        self.net, self.group, self.network = net, group, network
+        self._solver, self._limits, self.deadline = solver, limits, deadline
+        self._least_jump = least_jump
+        self._least = rational(-least_jump)
+        self.jump = JumpProblem(net, *group)
+        self.floor = -float_below(-self._least)
+        if self._least == 0 and self.jump.step:
+            # J is a multiple of the step: what is above the last one below 0 is at least 0
+            self.floor = float(np.nextafter(-self.jump.step, 0.0))
+        self.pieces = pieces
+        self.target = self.floor + CUTOFF_MARGIN * max(self.jump.magnitude, 1e-300)
+        self.stuck = False
+        self._misses = -FREE_MISSES
+        self._handed_over = 0
+        self._open: list[int] = []
+        self._roots: dict[int, tuple[Ranges, Activations]] = {}
+        self._current: _PieceSearch | None = None
+        self._trees: list[tuple[int, Path, Tree]] = []
+        self._tried: set[bytes] = set()
+        self.proof = JointProof() if keep else None
+        self.nodes = self.lps = 0
+        self.lowest = np.inf  # the least interval bound of J over the open pieces
+        self._screen()
+
+    def _screen(self) -> None:
+        """Close the pieces that bounds on the kink close."""
+        for index, shared in enumerate(self.pieces):
+            if not shared.met:
+                continue
+            ranges = shared.ranges.copy()
+            if not shared.bounds.narrow(ranges, self.group):
+                continue
+            activations = self._decided(ranges)
+            state = self.jump.bound(activations)
+            if self.proof is not None:
+                self.proof.ranges[index] = ranges
+                self.proof.activations[index] = activations
+            if not self.jump.is_nonnegative(state, activations, self._least):
+                self._open.append(index)
+                self._roots[index] = ranges, activations
+                self.lowest = min(self.lowest, state.output[0])
+
+    def _decided(self, ranges: Ranges) -> Activations:
+        """Return the states that are strict all over the kink: no facet of it has another."""
+        found = []
+        for level, lower, upper in zip(self.net.levels, ranges.lower, ranges.upper, strict=True):
+            act = np.where(lower > 0, ON, np.where(upper < 0, OFF, FREE))
+            found.append(np.where(level.kink, act, ON).astype(np.int8))
+        found[self.group[0]][self.group[1]] = FREE
+        return tuple(found)
+
+    @property
+    def wants_tree(self) -> bool:
+        """Whether so many leaves were left undecided that kinks are likely to coincide."""
+        return self._handed_over > FEW_LEAVES
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing is left open."""
+        return not (self._open or self._current or self._trees)
+
+    def run(self, budget: int) -> JointResult:
+        """Search, or go on, until all is closed, a facet bends down or a limit is hit.
+
+        Parameters
+        ----------
+        budget : int
+            Nodes of this turn; then the search pauses and can be gone on with.
+        """
+        pause = self.nodes + budget
+        while not self.closed:
+            if self.stuck or self._limit_reached():
+                return self._result(SearchState.STOPPED)
+            if self.nodes >= pause or self.wants_tree:
+                return self._result(SearchState.PAUSED)
+            if self._current is None and self._open:
+                index = self._open.pop()
+                self._current = _PieceSearch(self, index, *self._roots.pop(index))
+            crossing = self._step()
+            if crossing is not None:
+                return self._result(SearchState.BENT, crossing)
+        return self._result(SearchState.CLOSED)
+
+    def _step(self) -> Crossing | None:
+        if self._current is None:
+            return self._grow_tree()
+        crossing = self._current.step()
+        if self._current.done:
+            self._current = None
+        return crossing
+
+    def _limit_reached(self) -> bool:
+        limit = self._limits.node_limit
+        return (limit is not None and self.nodes >= limit) or self._limits.out_of_time()
+
+    def _result(self, state: SearchState, crossing: Crossing | None = None) -> JointResult:
+        return JointResult(state, crossing, self.nodes, self.lps)
+
+    def _grow_tree(self) -> Crossing | None:
+        """Go on with a tree below a leaf."""
+        index, path, tree = self._trees[0]
+        nodes, lps = tree.nodes, tree.lps
+        result = tree.run(TREE_TURN)
+        self.nodes += tree.nodes - nodes
+        self.lps += tree.lps - lps
+        if result.state is SearchState.CLOSED:
+            self._trees.pop(0)
+            if self.proof is not None:
+                self.proof.trees.append((index, path, result.root))
+        elif result.state is SearchState.STOPPED and not self._limit_reached():
+            self.stuck = True
+        return result.crossing
+
+    def hand_over(self, index: int, path: Path, activations: Activations) -> None:
+        """Let the tree of section 4 decide what is below a node."""
+        self._handed_over += 1
+        self._trees.append((index, path, self._tree(activations)))
+
+    def _tree(self, activations: Activations) -> Tree:
+        return Tree(
+            self.net,
+            self.group,
+            self.network,
+            self._solver,
+            self._limits,
+            self._least_jump,
+            Allowance(),
+            start=tuple(activations),
+        )
+
+    def look(self, point: FloatArray) -> Crossing | None:
+        """Cross the kink in the network's own pattern at a point, if J is negative there."""
+        patterns = [
+            np.where(level.kink, np.where(z > 0, ON, OFF), ON).astype(np.int8)
+            for level, z in zip(self.net.levels, self.net.pre_activations(point), strict=True)
+        ]
+        patterns[self.group[0]][self.group[1]] = FREE
+        if self.jump.bound(patterns).output[0] >= self.floor:
+            return None
+        key = b"".join(part.tobytes() for part in patterns)
+        if key in self._tried:
+            return None
+        self._tried.add(key)
+        inputs, tolerance = self._limits.inputs, self._limits.tolerance
+        if tolerance:
+            # the probe may meet several facets, whose jumps must not be added up
+            crossing = cross_facet(
+                self.net, self.group, patterns, point, self.network, inputs=inputs
+            )
+        else:
+            crossing = probe(self.net, self.group, patterns, point, self.network, inputs=inputs)
+        if crossing is None or not crossing.bends_down(tolerance):
+            crossing = self._inside(patterns)
+        return crossing
+
+    def _inside(self, pattern: Activations) -> Crossing | None:
+        """Cross the facet of a full pattern at a point that its own program finds.
+
+        Points found are often on the boundary of the domain, or where several units are 0.
+        """
+        if self._misses > self.nodes // PATIENCE:
+            return None
+        tree = self._tree(pattern)
+        result = tree.run(1)
+        self.lps += result.lps
+        if result.crossing is None:
+            self._misses += 1
+        return result.crossing
+
+
+class _PieceSearch:
+    """The nodes of one piece, depth first."""
+
+    def __init__(
+        self, search: JointSearch, index: int, ranges: Ranges, activations: Activations
+    ) -> None:
+        self._search = search
+        self._index = index
+        self._activations = activations
+        self._program = JointProgram(
+            search.net,
+            search.group,
+            search.jump,
+            search.jump.bound(activations),
+            activations,
+            ranges,
+            search.pieces[index].piece,
+        )
+        self._stack: list[Path] = [()]
+        self._fixed: dict[Unit, bool] = {}
+
+    @property
+    def done(self) -> bool:
+        """Whether no node is left."""
+        return not self._stack
+
+    def step(self) -> Crossing | None:
+        """Take one node: close it, branch on it, or give it to a tree."""
+        search = self._search
+        path = self._stack.pop()
+        search.nodes += 1
+        search.lps += 1
+        self._fix(dict(path))
+        solution = self._program.solve(search.target, search.deadline)
+        if solution.bound >= search.floor:
+            self._close(path, solution)
+            return None
+        if solution.x is None:
+            self._hand_over(path)
+            return None
+        crossing = search.look(solution.x[: self._program.dim])
+        if crossing is not None:
+            return crossing
+        choice = self._program.branching_unit(solution.x, self._fixed)
+        if choice is None:
+            self._hand_over(path)
+            return None
+        unit, on = choice
+        # the stack pops the last one first: go where the solution is
+        self._stack += [(*path, (unit, not on)), (*path, (unit, on))]
+        return None
+
+    def _fix(self, wanted: dict[Unit, bool]) -> None:
+        for unit in [u for u, on in self._fixed.items() if wanted.get(u) is not on]:
+            self._program.fix(unit, None)
+            del self._fixed[unit]
+        for unit, on in wanted.items():
+            if unit not in self._fixed:
+                self._program.fix(unit, on)
+                self._fixed[unit] = on
+
+    def _close(self, path: Path, solution: JointSolution) -> None:
+        proof = self._search.proof
+        if proof is not None:
+            used = {
+                row: float(y)
+                for row, y in zip(self._program.rows, solution.multipliers, strict=True)
+                if y != 0
+            }
+            empty = bool(solution.bound == np.inf)
+            proof.leaves.append(JointLeaf(self._index, path, used, empty))
+
+    def _hand_over(self, path: Path) -> None:
+        activations = [act.copy() for act in self._activations]
+        for (k, u), on in path:
+            activations[k][u] = ON if on else OFF
+        self._search.hand_over(self._index, path, tuple(activations))

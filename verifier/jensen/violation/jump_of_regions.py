@@ -1,0 +1,90 @@
+"""The worst gradient jump of few inputs: all facets are there to be looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from jensen.cells.start import is_flat
+from jensen.domains.domain import Domain
+from jensen.errors import DomainError, NetworkError
+from jensen.linear_regions.regions import MOST_INPUTS, Regions, regions
+from jensen.network.relu_network import ReluNetwork
+from jensen.prover.counterexample import Point, admits, exact_violation
+from jensen.types import Neurons
+
+MOST_RELUS = 600  # the cells of more take too long to be worth a try
+QUARTERINGS = 400
+
+
+@dataclass(frozen=True)
+class WorstFacet:
+    """The facet across which the gradient falls the most.
+
+    Attributes
+    ----------
+    squared : Fraction
+        The square of the fall; 0 if no facet bends down.
+    before, middle, after : tuple of Fraction
+        ``middle`` is inside the facet, which is the only one between the others.
+    violation : Fraction
+        ``f(middle) - (f(before) + f(after)) / 2``
+    neurons : tuple of (block name, index)
+    """
+
+    squared: Fraction = Fraction(0)
+    before: Point = ()
+    middle: Point = ()
+    after: Point = ()
+    violation: Fraction = Fraction(0)
+    neurons: Neurons = ()
+
+
+def worst_facet(network: ReluNetwork, domain: Domain) -> WorstFacet | None:
+    """Return the worst facet of a network of one or two inputs, exactly; None if it is none.
+
+    Parameters
+    ----------
+    network : ReluNetwork
+        With one output.
+    domain : Domain
+    """
+    inputs = network.input_size
+    if inputs > MOST_INPUTS or network.relu_count > MOST_RELUS or is_flat(domain, inputs):
+        return None
+    try:
+        found = regions(network, domain)
+    except (DomainError, NetworkError):
+        return None  # without interior, or of sizes beyond all error bounds: the search copes
+    falls = -found.jumps
+    if not (falls > 0).any():
+        return WorstFacet()
+    close = np.flatnonzero(falls >= falls.max() - 2 * found.jump_error)
+    squares = [found.exact_jump(int(i))[0] for i in close]
+    index = max(range(len(close)), key=squares.__getitem__)
+    return _crossed(found, int(close[index]), squares[index])
+
+
+def _crossed(found: Regions, index: int, squared: Fraction) -> WorstFacet | None:
+    """Return the facet with two points on both sides, and no other facet between them."""
+    facet, middle = found.facets[index], found.exact_middle(index)
+    if middle is None:
+        return None
+    one, two = (found.exact_piece(cell)[0] for cell in facet.cells)
+    step = [b - a for a, b in zip(one, two, strict=True)]
+    size = max(map(abs, step))
+    ends = [end for v in facet.vertices if (end := found.exact_vertex(v)) is not None]
+    reach = max(abs(a - m) for end in ends for a, m in zip(end, middle, strict=True)) if ends else 0
+    step = [v / size * (reach or 1) for v in step]
+    for _ in range(QUARTERINGS):
+        before = tuple(m - s for m, s in zip(middle, step, strict=True))
+        after = tuple(m + s for m, s in zip(middle, step, strict=True))
+        if admits(found.domain, before, after):
+            violation = exact_violation(found.network, before, after)
+            length = sum((2 * s) ** 2 for s in step)
+            if violation > 0 and 16 * violation**2 == squared * length:
+                return WorstFacet(squared, before, middle, after, violation, facet.neurons)
+        step = [s / 4 for s in step]
+    return None
