@@ -137,3 +137,12 @@ def test_a_neuron_that_is_zero_throughout_bends_nothing():
     found = walked(ReluNetwork(2, [*hidden, out]), Everywhere())
     assert found is not None
     assert found.proved
+
+
+def test_scales_that_would_round_weights_away_are_not_used():
+    """A kink whose scaled weight is below the smallest double must not be forgotten."""
+    network = jensen.ReluNetwork.from_layers(
+        [[[2.0**-1070, 0.0]], [[-(2.0**1000)]]], [[0.0], [0.0]]
+    )
+    verdict = jensen.verify(network, jensen.Box(-(2.0**-60), 2.0**-60))
+    assert verdict.status != "convex"
