@@ -4,7 +4,8 @@
 
 FOLDER holds a checkout of github.com/annegnx/beyondicnn (Gagneux et al., arXiv 2501.03017);
 it needs PyTorch. Its program is timed as its own scripts call it, on a box +-100 without
-gradients. Without the folder only Jensen's columns are printed.
+gradients. Without the folder only Jensen's columns are printed. Set OMP_NUM_THREADS=1: threads of
+the BLAS that wait for one another count as CPU time.
 
 Networks are convex, and no product of weights along paths shows it: the weights of half of
 the second layer are of both signs, and outweighed by neurons that are always on.

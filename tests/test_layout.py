@@ -24,6 +24,7 @@ SOURCES["jensen_encodings"] = ROOT / "encodings" / "jensen_encodings"
 # From the top. A room imports rooms of later lines only, never its own line or an earlier one.
 ROOMS = (
     {"cli"},
+    {"plot"},
     {"report"},
     {"batch"},
     {"learning", "surrogate"},

@@ -65,9 +65,17 @@ class LpSolver:
         self._highs = started({"threads": 1, "presolve": "off", "solver": "simplex"})
 
     def maximise(
-        self, c: FloatArray, A: FloatArray, b: FloatArray, equality: NDArray[np.bool_]
+        self,
+        c: FloatArray,
+        A: FloatArray,
+        b: FloatArray,
+        equality: NDArray[np.bool_],
+        box: tuple[FloatArray, FloatArray] | None = None,
     ) -> LpResult:
-        """Solve ``max c x``, ``A x <= b``, with ``A x = b`` on the ``equality`` rows, x free."""
+        """Solve ``max c x``, ``A x <= b``, with ``A x = b`` on the ``equality`` rows.
+
+        x is free, or in a box (lower, upper), whose sides have no multipliers.
+        """
         columns = A.shape[1]
         empty = np.empty(0)
         if not (np.isfinite(A).all() and np.isfinite(c).all() and (b > -INFINITY).all()):
@@ -76,7 +84,7 @@ class LpSolver:
         free = np.full(columns, INFINITY)
         lp = linear_program(
             c,
-            (-free, free),
+            (-free, free) if box is None else box,
             Compressed.of_dense(A),
             (np.where(equality, b, -INFINITY), b),
             maximise=True,

@@ -45,7 +45,7 @@ def test_damaged_files_are_refused_in_one_line(tmp_path):
 def test_missing_files_folders_and_other_endings_are_refused(tmp_path):
     for name, words in (
         ("no.onnx", "no such file"),
-        ("a.tflite", "supported are"),
+        ("a.caffe", "supported are"),
         ("a.pth", "pickled"),
     ):
         with pytest.raises(ModelFileError, match=words):

@@ -312,3 +312,35 @@ def test_several_outputs_have_to_be_told_apart():
 def test_paths_and_model_files_load(tmp_path):
     absolute(2).save(tmp_path / "absolute.npz")
     assert ConvexFunction(tmp_path / "absolute.npz", Box(-1, 1)).minimise().value == 0.0
+
+
+def test_a_side_of_a_billionth_far_from_zero_is_not_lost():
+    # its column, scaled by its width alone, would fall below what HiGHS drops
+    network = icnn(3, (4,), 1)
+    thin = Box([-100.0, -0.75, -1.0], [100.0, 1.25, -0.999999999])
+    found = ConvexFunction(network, thin).minimise([-0.5, 0.75, -1.0], [[0.5, 1.25, 1.25]], [1.0])
+    assert found.gap <= 1e-8 * max(1, abs(found.value))
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 10**6))
+def test_no_feasible_point_is_below_the_lower_bound(seed):
+    rng = np.random.default_rng(seed)
+    inputs = int(rng.integers(1, 4))
+    network = icnn(inputs, (4, 3), seed)
+    lower = rng.choice([-1.0, 0.0, -100.0], size=inputs)
+    box = Box(lower, lower + rng.choice([0.0, 1e-9, 1.0, 200.0], size=inputs))
+    linear, A = rng.normal(size=inputs), rng.integers(-2, 3, size=(1, inputs)).astype(float)
+    try:
+        found = ConvexFunction(network, box).minimise(linear, A, [0.5])
+    except InfeasibleError:
+        return
+    assert box.contains(found.point)
+    assert found.gap <= 1e-7 * max(1, abs(found.value))
+    sides = zip(*box.bounds(inputs), strict=True)
+    corner = [Fraction(float(rng.choice(side))) for side in sides]
+    for share in (Fraction(1), Fraction(1, 2), Fraction(1, 1000)):
+        point = [a + share * (b - a) for a, b in zip(found.point, corner, strict=True)]
+        if dot(A[0].tolist(), point) <= Fraction(1, 2):
+            value = network.exact(point)[0] + dot(linear.tolist(), point)
+            assert value >= Fraction(found.lower)

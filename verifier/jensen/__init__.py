@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from jensen import learning as learning
+    from jensen import plot as plot
     from jensen import surrogate as surrogate
     from jensen.decide import is_convex as is_convex
     from jensen.decide import verify as verify
@@ -143,7 +144,7 @@ _HOMES = {
     ),
     "jensen.violation.worst_violation": ("worst_violation",),
 }
-_ROOMS = ("learning", "surrogate")
+_ROOMS = ("learning", "plot", "surrogate")
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = sorted((*_HOME, *_ROOMS))  # noqa: PLE0605  (the keys of a table)

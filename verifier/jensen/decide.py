@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -51,12 +51,22 @@ PROVERS: Mapping[Engine, Prover] = {
 }
 
 
+@dataclass(frozen=True)
+class Progress:
+    """How far a verification is: so many of the hyperplane groups of an output are closed."""
+
+    output: int
+    closed: int
+    groups: int
+
+
 def verify(
     network: ReluNetwork,
     domain: Domain | None = None,
     *,
     output: int | None = None,
     options: Options | None = None,
+    progress: Callable[[Progress], None] | None = None,
     **keywords: Any,
 ) -> Verdict:
     """Decide whether a network is convex on a domain, with evidence either way.
@@ -70,6 +80,8 @@ def verify(
         The output to verify. Without it each is verified, ``verdict.outputs`` lists them
         and ``verdict.status`` is the worst.
     options : Options, optional
+    progress : callable, optional
+        Gets a :class:`Progress` for every group that is looked at.
     **keywords
         Fields of :class:`Options`, for instance ``time_limit=10``.
 
@@ -105,7 +117,7 @@ def verify(
     check_subject(network, domain)
     check_question(network.input_size, domain, options)
     if output is not None or network.output_size == 1:
-        return _answer(network, domain, 0 if output is None else output, options)
+        return _answer(network, domain, 0 if output is None else output, options, progress)
     deadline = Deadline.after(options.time_limit)
     verdicts = []
     for k in range(network.output_size):
@@ -113,7 +125,7 @@ def verify(
         if options.time_limit is not None:
             left = replace(options, time_limit=max(deadline.left(), 1e-3))
         try:
-            verdicts.append(_answer(network, domain, k, left))
+            verdicts.append(_answer(network, domain, k, left, progress))
         except Interrupted as stop:
             raise Interrupted(_summed_up([*verdicts, stop.verdict])) from None
     return _summed_up(verdicts)
@@ -145,10 +157,18 @@ def is_convex(network: ReluNetwork, domain: Domain | None = None, **keywords: An
     return verdict.status is Status.CONVEX
 
 
-def _answer(network: ReluNetwork, domain: Domain, output: int, options: Options) -> Verdict:
+def _answer(
+    network: ReluNetwork,
+    domain: Domain,
+    output: int,
+    options: Options,
+    progress: Callable[[Progress], None] | None = None,
+) -> Verdict:
     """Ask about one output: the screens, then the prover, then the certificate."""
     prepared = prepare(network, domain, output=output, concave=options.concave)
     question = Question(prepared, options, Deadline.after(options.time_limit))
+    if progress is not None:
+        question = replace(question, closed=lambda *groups: progress(Progress(output, *groups)))
     # floating point proposes and rationals decide: where it overflows it proposes nothing
     with np.errstate(all="ignore"):
         try:

@@ -7,7 +7,7 @@ terminal, into CSV, JSON, JUnit, Markdown, HTML and the store.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -74,3 +74,17 @@ def json_ready(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [json_ready(item) for item in value]
     return value
+
+
+def point(values: Iterable[float], most: int = 6) -> str:
+    """Return a point for the eye, long ones shortened.
+
+    Examples
+    --------
+    >>> point([0.5, 1 / 3])
+    '(0.5, 0.333333)'
+    """
+    numbers = [f"{float(v):.6g}" for v in values]
+    if len(numbers) > most:
+        return f"({', '.join(numbers[: most - 1])}, ... {len(numbers)} numbers)"
+    return f"({', '.join(numbers)})"

@@ -44,8 +44,10 @@ def rationals(values: NDArray[np.float64]) -> ObjectArray:
 
 def floats(values: ObjectArray) -> NDArray[np.float64]:
     """Round an object array of ``fmpq`` to the nearest finite doubles; only 0 becomes 0."""
-    out = np.empty(values.shape)
-    out.reshape(-1)[:] = [_nearest(v) if v else 0.0 for v in values.reshape(-1).tolist()]
+    out = np.zeros(values.shape)
+    flat = values.reshape(-1)
+    filled = np.flatnonzero(flat)  # most are 0 where there are many
+    out.reshape(-1)[filled] = [_nearest(v) for v in flat[filled].tolist()]
     return out
 
 

@@ -22,6 +22,7 @@ from jensen.prover.options import Options
 from jensen.text import printable
 
 NAMES = ("manifest.toml", "manifest.csv")
+ENDINGS = (".toml", ".csv")
 _TRUE = ("true", "yes", "1")
 _FALSE = ("false", "no", "0")
 KEYS = (
@@ -40,6 +41,7 @@ KEYS = (
 def find_cases(
     targets: Sequence[str | Path],
     *,
+    manifests: Sequence[str | Path] = (),
     domain: Domain | None = None,
     options: Options | None = None,
     output: int | None = None,
@@ -54,6 +56,8 @@ def find_cases(
     Parameters
     ----------
     targets : sequence of path
+    manifests : sequence of path
+        Manifests by any name; one that is called :data:`NAMES` may be among the targets, too.
     domain : Domain, optional
         For models without a manifest; overrides the domains of a manifest where given
         (the expected verdicts are then dropped: they speak of another domain).
@@ -78,10 +82,16 @@ def find_cases(
             cases += _cases(target, domain or Everywhere(), base, output)
         else:
             raise ModelFileError(f"{target}: no such file or folder")
+    for manifest in map(Path, manifests):
+        if manifest.suffix.lower() not in ENDINGS:
+            raise ModelFileError(f"{manifest}: a manifest ends in {' or '.join(ENDINGS)}")
+        cases += _from_manifest(manifest, domain, base, output)
     return cases
 
 
-def files_read(targets: Sequence[str | Path], cases: Iterable[Case]) -> list[Path]:
+def files_read(
+    targets: Sequence[str | Path], cases: Iterable[Case], named: Sequence[str | Path] = ()
+) -> list[Path]:
     """Return the files that a batch reads: models, manifests, the domain files of manifests.
 
     Parameters
@@ -89,17 +99,20 @@ def files_read(targets: Sequence[str | Path], cases: Iterable[Case]) -> list[Pat
     targets : sequence of path
     cases : iterable of Case
         What :func:`find_cases` made of the targets.
+    named : sequence of path
+        Manifests by any name.
     """
     files = {case.path: None for case in cases}
+    found = [Path(manifest) for manifest in named]
     for target in map(Path, targets):
         files[target] = None
-        manifests = [target] if target.name in NAMES else [target / name for name in NAMES]
-        for manifest in manifests:
-            if manifest.is_file():
-                files[manifest] = None
-                values = (str(entry.get("domain", "")) for entry in _entries(manifest))
-                named = (value for value in values if value.endswith(DOMAIN_FILES))
-                files |= dict.fromkeys(manifest.parent / value for value in named)
+        found += [target] if target.name in NAMES else [target / name for name in NAMES]
+    for manifest in found:
+        if manifest.is_file():
+            files[manifest] = None
+            values = (str(entry.get("domain", "")) for entry in _entries(manifest))
+            domains = (value for value in values if value.endswith(DOMAIN_FILES))
+            files |= dict.fromkeys(manifest.parent / value for value in domains)
     return list(files)
 
 
@@ -151,7 +164,7 @@ def _from_manifest(
 def _entries(file: Path) -> list[Mapping[str, Any]]:
     try:
         text = file.read_text(encoding="utf-8")
-        if file.suffix == ".csv":
+        if file.suffix.lower() == ".csv":
             return [_fields(row) for row in csv.DictReader(text.splitlines(), strict=True)]
         entries = tomllib.loads(text).get("model", [])
     except OSError as error:

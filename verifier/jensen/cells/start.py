@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from jensen.arithmetic.exact import Matrix
 from jensen.arithmetic.rational import rationals
 from jensen.cells.complex import Complex, Vertices
 from jensen.cells.layers import Layer, rows_layer
@@ -19,7 +20,27 @@ CENTRE = np.array([0.0371, -0.0593, 1.0])
 
 
 def coordinate_scale(network: ReluNetwork, domain: Domain) -> FloatArray:
-    """Return powers of two, per input, about the size of the domain or of its kinks."""
+    """Return powers of two, per input, about the size of the domain or of its kinks.
+
+    They are 1 where numbers at the ends of the range of doubles would be rounded by them.
+    """
+    scale = _handy_scale(network, domain)
+    A, _ = domain.inequalities(network.input_size)
+    rows = [_dense(block.weights[INPUT]) for block in network.blocks if INPUT in block.weights]
+    with np.errstate(all="ignore"):
+        scaled = [(row, row * scale, scale) for row in (*rows, A)]
+        sides = domain.box_sides(network.input_size) or ()
+        scaled += [(side, side / scale, 1 / scale) for side in sides]
+        exact = all((by * (1 / s) == of).all() and np.isfinite(by).all() for of, by, s in scaled)
+    return scale if exact else np.ones(network.input_size)
+
+
+def _dense(weight: Matrix) -> FloatArray:
+    dense: FloatArray = weight.toarray() if hasattr(weight, "toarray") else weight
+    return dense
+
+
+def _handy_scale(network: ReluNetwork, domain: Domain) -> FloatArray:
     inputs = network.input_size
     if isinstance(domain, Box):
         lower, upper = domain.bounds(inputs)

@@ -165,7 +165,7 @@ class _Program:
     def solve(self, solver: LpSolver, jump: Form) -> tuple[FloatArray, Point | None]:
         """Minimise the jump; return multipliers, and the point unless there is none."""
         width = len(self._range)
-        A, b = np.zeros((len(self._rows) + 2 * width, width)), np.zeros(len(self._rows) + 2 * width)
+        A, b = np.zeros((len(self._rows), width)), np.zeros(len(self._rows))
         size = {key: self._size(key) for key in self._range}
         for r, row in enumerate(self._rows):
             scale = 1 << row.bits
@@ -174,11 +174,8 @@ class _Program:
                     b[r] = c / scale
                 else:
                     A[r, self._column[k]] = -(c * size[k]) / scale
-        place = len(self._rows)
-        for k, (low, high) in self._range.items():
-            i = self._column[k]
-            A[place + i, i], b[place + i] = 1.0, high / size[k]
-            A[place + width + i, i], b[place + width + i] = -1.0, -low / size[k]
+        lower = np.array([low / size[k] for k, (low, _) in self._range.items()])
+        upper = np.array([high / size[k] for k, (_, high) in self._range.items()])
         cost = np.zeros(width)
         self._top = (
             max((abs(v) * size.get(k, 1)).bit_length() for k, v in jump.items()) if jump else 0
@@ -186,12 +183,11 @@ class _Program:
         for k, c in jump.items():
             if k in self._column:
                 cost[self._column[k]] = -(c * size[k]) / (1 << self._top)
-        equality = np.array([row.words[0] == "facet" for row in self._rows] + [False] * 2 * width)
-        found = solver.maximise(cost, A, b, equality)
-        multipliers = found.multipliers[:place]
+        equality = np.array([row.words[0] == "facet" for row in self._rows])
+        found = solver.maximise(cost, A, b, equality, (lower, upper))
         if found.status is not LpStatus.OPTIMAL:
-            return multipliers, None
-        return multipliers, {k: float(found.x[i]) * size[k] for k, i in self._column.items()}
+            return found.multipliers, None
+        return found.multipliers, {k: float(found.x[i]) * size[k] for k, i in self._column.items()}
 
     def entries(self, multipliers: FloatArray, bits: int, *, with_jump: bool) -> list[Entry]:
         """Round multipliers to so many bits; of a ray any multiple will do."""

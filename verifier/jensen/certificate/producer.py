@@ -12,12 +12,13 @@ from functools import cached_property
 from typing import Any
 
 from jensen.certificate import checker
-from jensen.certificate.bounded_network import BoundedNetwork, Names
+from jensen.certificate.bounded_network import BoundedNetwork, Names, check_time
 from jensen.certificate.joint_leaf import JointProver
 from jensen.certificate.joint_writer import JointWriter
 from jensen.certificate.kink_lemmas import MOST_UNITS, FloatUnits
 from jensen.certificate.leaf_proof import LeafProver
 from jensen.certificate.tree_writer import TreeWriter
+from jensen.errors import CertificateError
 from jensen.groups.groups import GroupedNetwork
 from jensen.prover.outcome import GroupProof
 from jensen_encodings.lp import LpSolver
@@ -68,13 +69,21 @@ class Producer:
         try:
             checker.rule_sign(checker.Node(net, unit, {unit: False}))
         except checker.Rejected:
-            lines = []
-            for face in sorted(net.faces) or [0]:
-                lines += JointWriter(
-                    net, unit, self._leaves, self._names, self._units, self._joint, face
-                ).run(None)
-            return lines
+            try:
+                return self._by_joint_programs(unit)
+            except CertificateError:
+                check_time(net)
+                return [first, *TreeWriter(net, unit, self._leaves, self._names).run(None)]
         return [first, ["sign"]]
+
+    def _by_joint_programs(self, unit: int) -> list[Any]:
+        """Return the trees of all faces, or the one of the whole domain."""
+        lines: list[Any] = []
+        for face in sorted(self._net.faces) or [0]:
+            lines += JointWriter(
+                self._net, unit, self._leaves, self._names, self._units, self._joint, face
+            ).run(None)
+        return lines
 
     @cached_property
     def _units(self) -> FloatUnits:

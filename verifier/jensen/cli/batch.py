@@ -60,7 +60,8 @@ class _Choices(common.ParamType):
 
 
 @click.command("batch")
-@click.argument("targets", nargs=-1, required=True, metavar="FOLDER|MODEL...")
+@click.argument("targets", nargs=-1, metavar="FOLDER|MODEL...")
+@click.option("--manifest", "manifests", multiple=True, metavar="FILE", help="A .toml or .csv.")
 @common.domain_options
 @click.option("--output", type=int, metavar="K", help="One output only; all by default.")
 @common.proof_options
@@ -98,8 +99,8 @@ def command(targets: tuple[str, ...], **settings: Any) -> int:
     """Verify all models of folders, manifests and lists; compare with what is expected.
 
     A folder's manifest.toml or manifest.csv says which models, domains and verdicts
-    (docs/manifest.md); a folder without one is all its .onnx and .npz files. A broken
-    file is a row with its error.
+    (docs/manifest.md), and so does --manifest FILE, whatever FILE is called; a folder without
+    one is all its .onnx, .npz, .nnet and .pt2 files. A broken file is a row with its error.
 
     Exit code: 2 if a model failed with an error, 1 if a verdict is not the expected one
     or nonconvex where none is expected, 3 if one is unknown, else 0; an error, nonconvex
@@ -110,14 +111,18 @@ def command(targets: tuple[str, ...], **settings: Any) -> int:
     options = common.chosen_options(settings, certificate=settings["certificates"] is not None)
     options = replace(options, time_limit=None, certificate=False)
     common.checked_time_limit(settings["total_time"])
+    manifests = settings["manifests"]
+    if not (targets or manifests):
+        raise click.UsageError("Missing argument 'FOLDER|MODEL...', or --manifest FILE.")
     cases = find_cases(
         targets,
+        manifests=manifests,
         domain=domain,
         options=options,
         output=settings["output"],
         recursive=settings["recursive"],
     )
-    _check_outputs(settings, files_read(targets, cases))
+    _check_outputs(settings, files_read(targets, cases, manifests))
     if settings["memory_limit"] is not None:
         _check_memory_limit(settings)
     errors: list[JensenError] = []

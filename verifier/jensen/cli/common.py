@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+import numpy as np
 from rich.console import Console, RenderableType
 from rich.status import Status
 from rich.text import Text
@@ -168,6 +169,11 @@ def chosen_domain(settings: Mapping[str, Any]) -> Domain | None:
     if (box is not None) + everywhere + (domain_file is not None) > 1:
         raise click.UsageError("--box, --everywhere and --domain exclude each other")
     if box is not None:
+        if np.isinf(np.concatenate([np.ravel(side) for side in box])).any():
+            raise click.UsageError(
+                "--box: infinite sides; --everywhere asks about all of R^n, and a --domain "
+                "FILE holds a half space or another polyhedron"
+            )
         return Box(*box)
     if domain_file is not None:
         return load_domain(domain_file)
@@ -278,11 +284,3 @@ def _console(stream: Any) -> Console:
 def to_json(record: Any) -> str:
     """Return strict JSON: printable text, null for numbers that are not finite."""
     return json.dumps(json_ready(record), indent=2, ensure_ascii=False, allow_nan=False)
-
-
-def point(values: Iterable[float], most: int = 6) -> str:
-    """Return a point for the eye, long ones shortened."""
-    numbers = [f"{float(v):.6g}" for v in values]
-    if len(numbers) > most:
-        return f"({', '.join(numbers[: most - 1])}, ... {len(numbers)} numbers)"
-    return f"({', '.join(numbers)})"

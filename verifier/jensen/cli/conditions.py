@@ -19,7 +19,7 @@ from jensen.domains.domain import Everywhere
 from jensen.linear_regions.conditions import Condition, path_conditions, path_formula
 from jensen.loaders import load
 from jensen.network.relu_network import ReluNetwork
-from jensen.text import printable
+from jensen.text import point, printable
 
 FIELDS = ("neurons", "pattern", "value", "value_float", "point", "reachable", "violated", "reason")
 MOST_BLOCKS = 12
@@ -109,7 +109,7 @@ def _show(
     table.add_column("", overflow="fold")
     for condition in chosen[:most]:
         neurons = ", ".join(f"{block}[{index}]" for block, index in condition.neurons)
-        at = "" if condition.point is None else common.point(map(to_double, condition.point))
+        at = "" if condition.point is None else point(map(to_double, condition.point))
         state = "FAILS" if condition.is_violated else condition.reason
         table.add_row(
             common.as_text(neurons),

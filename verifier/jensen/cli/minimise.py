@@ -16,7 +16,7 @@ from jensen.errors import DomainError, NotConvexError, UndecidedError
 from jensen.loaders import load
 from jensen.optimise.answers import Minimum
 from jensen.optimise.convex_function import ConvexFunction
-from jensen.text import printable
+from jensen.text import point, printable
 
 
 @click.command("minimise")
@@ -93,7 +93,7 @@ def show(found: Minimum, console: Console) -> None:
     """Print a minimum for people."""
     console.print(f"{found.lower:.12g} <= minimum <= {found.value:.12g}", style="bold")
     console.print(f"  both bounds hold in real arithmetic: they differ by {found.gap:.2g}")
-    console.print(f"  x = {common.point(found.x)}", soft_wrap=True)
+    console.print(f"  x = {point(found.x)}", soft_wrap=True)
     if found.residual:
         console.print(f"  in doubles x misses the equations by {found.residual:.2g} at most")
     nodes = f", {found.nodes:,} nodes" if found.nodes else ""
@@ -108,8 +108,8 @@ def _not_convex(error: NotConvexError, console: Console, as_json: bool) -> int:
         return 1
     console.print(f"nonconvex  {error}", soft_wrap=True)
     if pair is not None:
-        console.print(f"  x = {common.point(map(float, pair.x))}", soft_wrap=True)
-        console.print(f"  y = {common.point(map(float, pair.y))}", soft_wrap=True)
+        console.print(f"  x = {point(map(float, pair.x))}", soft_wrap=True)
+        console.print(f"  y = {point(map(float, pair.y))}", soft_wrap=True)
     return 1
 
 

@@ -21,7 +21,9 @@ from jensen.report.plot import check_picture, figure, save
 from jensen.text import printable
 from jensen.types import FloatArray
 from jensen.violation.worst_violation import worst_violation
+from jensen_encodings.deadline import Deadline
 
+LEAST_SECONDS = 0.01  # for the worst pair, where the verdict took all the time
 GAP = 0.01  # between the bounds of the worst pair: pictures need no more
 
 
@@ -106,11 +108,13 @@ def _pair(
                     f"{network.input_size} inputs"
                 )
         return _Pair(np.stack(points), "the segment asked for")
+    deadline = Deadline.after(time_limit)
     verdict = verify(network, domain, options=Options(time_limit=time_limit))
     pair = verdict.counterexample
     sides = domain.box_sides(network.input_size)
     if pair is not None and sides is not None:
-        found = worst_violation(network, domain, time_limit=time_limit, gap=GAP)
+        left = max(deadline.left(), LEAST_SECONDS)
+        found = worst_violation(network, domain, time_limit=left, gap=GAP)
         if found.exact_lower >= pair.violation:
             text = f"{found.lower:.4g} <= worst midpoint violation <= {found.upper:.4g}"
             ends = _doubles(found.x, found.y)

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import click
 from rich.console import Console
+from rich.status import Status
 
-from jensen.arithmetic.exact import to_double
 from jensen.cli import common
-from jensen.decide import verify
+from jensen.decide import Progress, verify
 from jensen.domains.domain import Everywhere
 from jensen.errors import OptionError
 from jensen.loaders import load
 from jensen.outputs import check_output
-from jensen.prover.verdict import Counterexample, Interrupted, Status, Verdict
+from jensen.prover.verdict import Interrupted, Verdict
+from jensen.prover.verdict import Status as VerdictStatus
 from jensen.text import printable
 
-CODES = {Status.CONVEX: 0, Status.NONCONVEX: 1, Status.UNKNOWN: 3}
+REPORT_SECONDS = 0.2
+CODES = {VerdictStatus.CONVEX: 0, VerdictStatus.NONCONVEX: 1, VerdictStatus.UNKNOWN: 3}
 
 
 @click.command("verify")
@@ -40,7 +43,7 @@ def command(
     evidence: bool,
     **settings: Any,
 ) -> int:
-    """Decide whether MODEL (.onnx or .npz) is convex on a domain.
+    """Decide whether MODEL (.onnx, .npz, .nnet, .pt2) is convex on a domain.
 
     \b
     jensen verify model.onnx                  on all of R^n
@@ -58,9 +61,11 @@ def command(
         raise OptionError("a certificate speaks of one output: give --output K")
     progress = common.stderr_console()
     interrupted = False
-    with progress.status(f"verifying {printable(model)} on {domain}"):
+    text = f"verifying {printable(model)} on {domain}"
+    with progress.status(text) as status:
+        report = _reporter(status, text, network.output_size, options.time_limit)
         try:
-            verdict = verify(network, domain, output=output, options=options)
+            verdict = verify(network, domain, output=output, options=options, progress=report)
         except Interrupted as stop:
             verdict, interrupted = stop.verdict, True
     written = _write_certificate(verdict, certificate, progress)
@@ -80,34 +85,41 @@ def command(
     return CODES[verdict.status]
 
 
+def _reporter(
+    status: Status, text: str, outputs: int, time_limit: float | None
+) -> Callable[[Progress], None]:
+    """Show on a terminal how many groups are closed, the time, and what may be left."""
+    start = last = time.monotonic()
+
+    def report(state: Progress) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now < last + REPORT_SECONDS:
+            return
+        last = now
+        which = f"output {state.output} of {outputs}, " if outputs > 1 else ""
+        limit = "" if time_limit is None else f", at most {start + time_limit - now:.0f} s left"
+        status.update(
+            f"{text}: {which}{state.closed:,} of {state.groups:,} groups closed, "
+            f"{now - start:.0f} s{limit}"
+        )
+
+    return report
+
+
 def show(verdict: Verdict, console: Console, *, model: str, evidence: bool = False) -> None:
     """Print a verdict for people."""
     console.print(str(verdict.status), style=f"bold {common.STYLES[verdict.status]}", end="")
     console.print(f"  {model}", soft_wrap=True)
     for part in verdict.outputs or (verdict,):
         label = f"output {part.output}: " if verdict.outputs else ""
-        console.print(f"  {label}{part.summary}", soft_wrap=True)
-        if part.counterexample is not None:
-            _show_pair(part.counterexample, console)
-        if part.violation_bounds is not None:
-            lower, upper = part.violation_bounds
-            console.print(f"  worst midpoint violation between {lower:.6g} and {upper:.6g}")
-        if part.note and part.note not in part.summary:
-            console.print(f"  {part.note}", soft_wrap=True)
+        first, *rest = part.details
+        for line in (label + first, *rest):
+            console.print(f"  {line}", soft_wrap=True)
         if evidence:
             _show_evidence(part, console)
-    # stages that round to nothing are left to --json
-    spent = {stage: f"{seconds:.2f} s" for stage, seconds in verdict.times.items()}
-    times = ", ".join(f"{stage} {text}" for stage, text in spent.items() if text != "0.00 s")
-    search = f"{verdict.nodes:,} nodes, {verdict.lps:,} LPs" if verdict.nodes else ""
-    if times or search:
-        line = "; ".join(part for part in (search, times) if part)
-        console.print(f"  {line}", style="dim", soft_wrap=True)
-
-
-def _show_pair(pair: Counterexample, console: Console) -> None:
-    console.print(f"  x = {common.point(map(to_double, pair.x))}", soft_wrap=True)
-    console.print(f"  y = {common.point(map(to_double, pair.y))}", soft_wrap=True)
+    if verdict.effort:
+        console.print(f"  {verdict.effort}", style="dim", soft_wrap=True)
 
 
 def _show_evidence(verdict: Verdict, console: Console) -> None:

@@ -13,15 +13,16 @@ from jensen.arithmetic.exact import to_double
 from jensen.cli import common
 from jensen.domains.domain import Domain, Everywhere
 from jensen.loaders import load
-from jensen.midpoint.worst_pair import ENGINES, Violation
+from jensen.midpoint.worst_pair import ENGINES, UNBOUNDED, Violation
 from jensen.network.relu_network import ReluNetwork
-from jensen.text import printable
-from jensen.violation.magnitude import Magnitude, magnitude
-from jensen.violation.recession import ON_BOXES, UNBOUNDED, growth_rate
+from jensen.text import point, printable
+from jensen.violation.magnitude import RANGE_SECONDS, Magnitude, magnitude
+from jensen.violation.recession import ON_BOXES, growth_rate
 from jensen.violation.worst_jump import JumpViolation, worst_jump
 from jensen.violation.worst_violation import check_supported, worst_violation
 from jensen_encodings.highs import Progress
 
+RANGE_SHARE = 0.2  # of the time limit, at most, to enclose the range of f
 NAMES = {"midpoint": "worst midpoint violation", "jump": "worst gradient jump"}
 
 
@@ -89,8 +90,16 @@ def command(
         }
         if measure == "jump":
             return _report_jump(model, worst_jump(network, domain, **limits), as_json=as_json)
+        limits["time_limit"] = _for_the_search(domain, network, time_limit)
         found = worst_violation(network, domain, engine=engine, threads=threads, **limits)
     return _report_midpoint(model, network, domain, output, found, as_json=as_json)
+
+
+def _for_the_search(domain: Domain, network: ReluNetwork, time_limit: float | None) -> float | None:
+    """Return the seconds that are left for the search when the range of f has had its own."""
+    if time_limit is None or domain.box_sides(network.input_size) is None:
+        return time_limit
+    return time_limit - min(2 * RANGE_SECONDS, RANGE_SHARE * time_limit)
 
 
 def _reporter(status: Status, text: str, name: str) -> Callable[[Progress], None]:
@@ -174,7 +183,7 @@ def _trust(found: Violation | JumpViolation) -> str:
 def _show_pair(found: Violation, scale: Magnitude, console: Console) -> None:
     middle = [(a + b) / 2 for a, b in zip(found.x, found.y, strict=True)]
     points = (("x", found.x), ("y", found.y), ("m", middle))
-    texts = {name: common.point(map(to_double, point)) for name, point in points}
+    texts = {name: point(map(to_double, values)) for name, values in points}
     width = max(map(len, texts.values()))
     values = {"x": scale.at_x, "y": scale.at_y, "m": scale.at_middle}
     for name, text in texts.items():
@@ -228,8 +237,8 @@ def _show_jump(found: JumpViolation, console: Console) -> None:
     if found.point is not None and found.slopes is not None:
         before, after = found.slopes
         console.print(
-            f"  at {common.point(map(to_double, found.point))}, across the facet with unit "
-            f"normal {common.point(found.normal)}",
+            f"  at {point(map(to_double, found.point))}, across the facet with unit "
+            f"normal {point(found.normal)}",
             soft_wrap=True,
         )
         console.print(f"  the slope along the normal falls from {before:.6g} to {after:.6g} there")

@@ -17,6 +17,8 @@ from jensen.domains.working_set import WorkingSet, box_set
 from jensen.errors import DomainError
 from jensen.types import FloatArray
 
+_SHOWN = 3  # sides in a name: it has to fit into a column
+
 
 @dataclass(frozen=True, eq=False)
 class Box(Domain):
@@ -131,4 +133,8 @@ class Box(Domain):
     def __str__(self) -> str:
         if self.lower.ndim == self.upper.ndim == 0:
             return f"box [{float(self.lower):g}, {float(self.upper):g}]"
-        return f"box of {max(self.lower.size, self.upper.size)} sides"
+        sides = list(zip(*np.broadcast_arrays(self.lower, self.upper), strict=True))
+        if len(sides) > 1 and len(set(sides)) == 1:
+            return f"box {self.sides(1).removesuffix(' × …')}^{len(sides)}"
+        more = f" ({len(sides)} sides)" if len(sides) > _SHOWN else ""
+        return f"box {self.sides(_SHOWN)}{more}"

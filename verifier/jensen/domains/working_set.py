@@ -84,6 +84,11 @@ class WorkingSet:
         return floats(self.rows)
 
     @cached_property
+    def float_norms(self) -> FloatArray:
+        """The Euclidean norms of the rows, rounded."""
+        return np.array([float(np.linalg.norm(row)) for row in self.float_rows])
+
+    @cached_property
     def float_limits(self) -> FloatArray:
         """The limits, rounded."""
         return floats(self.limits)
@@ -239,6 +244,9 @@ def box_set(lower: FloatArray, upper: FloatArray) -> WorkingSet:
     rows[np.arange(len(free)), free] = ONE
     rows[np.arange(len(free), 2 * len(free)), free] = -ONE
     limits = np.concatenate([rationals(upper[free]), -rationals(lower[free])])
+    if len(free) == inputs and not _is_awkward(lower, upper):
+        # as it is: nothing to look for among the million zeros of a box in a thousand inputs
+        return WorkingSet(matrix, offset, rows, limits, (lower, upper), lifted=False, identity=True)
     return _scaled_set(matrix, offset, rows, limits, (lower, upper))
 
 

@@ -13,7 +13,7 @@ from jensen.domains.working_set import WorkingSet, lifted_network
 from jensen.groups.groups import GroupedNetwork, group_network
 from jensen.network.relu_network import ReluNetwork
 from jensen.stopwatch import Stopwatch
-from jensen.types import Interval
+from jensen.types import FloatArray, Interval
 from jensen_encodings import NetworkData
 
 
@@ -64,14 +64,21 @@ class Prepared:
             return self.domain.working_set(self.network.input_size)
 
     @cached_property
+    def box(self) -> tuple[FloatArray, FloatArray]:
+        """The working box; where the domain is one, the rest of the set need not be built."""
+        sides = self.domain.box_sides(self.network.input_size)
+        return self.working.box if sides is None else sides
+
+    @cached_property
     def lifted(self) -> ReluNetwork:
         """The network over the working box: ``t f(x / t)`` where the set is lifted, else f."""
-        return lifted_network(self.network) if self.working.lifted else self.network
+        is_box = self.domain.box_sides(self.network.input_size) is not None
+        return self.network if is_box or not self.working.lifted else lifted_network(self.network)
 
     @cached_property
     def bounds(self) -> dict[str, Interval]:
         """Proved bounds of every pre-activation of :attr:`lifted` on the working box."""
-        box, lifted = self.working.box, self.lifted
+        box, lifted = self.box, self.lifted
         with self.watch.stage("bounds"):
             return pre_activation_bounds(lifted, *box)
 
@@ -85,7 +92,7 @@ class Prepared:
             If a bound is beyond the range of doubles.
         """
         bounds = self.bounds
-        return network_data(self.lifted, *self.working.box, bounds)
+        return network_data(self.lifted, *self.box, bounds)
 
     @cached_property
     def grouped(self) -> GroupedNetwork:

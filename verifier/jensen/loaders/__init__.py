@@ -19,7 +19,17 @@ _TORCH = (
 )
 _SKLEARN = "may run code when it is unpickled; use jensen.from_sklearn on the object"
 _KERAS = "is read by Keras only; load it there and use jensen.from_keras on the model"
+_WEIGHTS = (
+    "holds weights without the network they belong to; load them into the module "
+    "(safetensors.torch.load_model) and use jensen.from_torch"
+)
+_LITE = (
+    "is read by TensorFlow Lite only; convert the model it was made from, before quantisation, "
+    "to ONNX (tf2onnx), or load it in Keras and use jensen.from_keras"
+)
 _ELSEWHERE = {
+    ".safetensors": _WEIGHTS,
+    ".tflite": _LITE,
     ".pt": _TORCH,
     ".pth": _TORCH,
     ".pkl": _SKLEARN,

@@ -8,6 +8,8 @@ import logging
 import warnings
 from collections.abc import Iterator
 
+_REDIRECT = (contextlib.redirect_stdout, contextlib.redirect_stderr)
+
 
 @contextlib.contextmanager
 def quiet(package: str) -> Iterator[None]:
@@ -23,7 +25,12 @@ def quiet(package: str) -> Iterator[None]:
     for handler in handlers:
         handler.addFilter(_drop)
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        # torch.export prints whole programs to standard error when it refuses one
+        printed = (
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        )
+        with warnings.catch_warnings(), printed[0], printed[1]:
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from jensen.midpoint.linked import PAIR, PAIR_WEIGHTS, DenseLayer, LinkedNetwork, Objective
@@ -34,7 +35,7 @@ class Cell:
     slope : array (2 inputs,)
     offset : float
     rows, limits : arrays
-        ``rows @ (x, y) <= limits``: first one row per neuron and copy, then the box.
+        ``rows @ (x, y) <= limits``: one row per neuron and copy. The box goes without saying.
     """
 
     slope: FloatArray
@@ -131,32 +132,33 @@ class PairSearch:
     def solve(self, cell: Cell) -> LpResult:
         """Maximise the violation over a cell."""
         equality = np.zeros(len(cell.rows), dtype=bool)
-        return self._solver.maximise(cell.slope, cell.rows, cell.limits, equality)
+        box = self._lower, self._upper
+        return self._solver.maximise(cell.slope, cell.rows, cell.limits, equality, box)
 
     def cell(self, on: NDArray[np.bool_]) -> Cell:
         """Return the cell of full patterns at x, y and m."""
         linked, n = self._linked, self._data.input_size
-        matrix = np.zeros((linked.neurons, 3, 2 * n))
+        matrix = np.zeros((linked.neurons, 3, 2, n))
         limit = np.zeros((linked.neurons, 3))
-        slope, offset = np.zeros(2 * n), self._objective.constant
-        for k in range(3):
-            inputs = np.kron(PAIR[k], np.eye(n))
-            values: dict[str, tuple[FloatArray, FloatArray]] = {INPUT: (inputs, np.zeros(n))}
+        slope, offset = np.zeros((2, n)), self._objective.constant
+        for k, shares in enumerate(PAIR):
+            # forms in the point itself, which is shares[0] x + shares[1] y
+            values: dict[str, tuple[Any, FloatArray]] = {INPUT: (sp.eye_array(n), np.zeros(n))}
             for layer in linked.layers:
                 rows, constant = _form(layer, values)
                 if self._is_relu[layer.name]:
                     active = on[layer.span, k]
                     sign = np.where(active, 1.0, -1.0)
-                    matrix[layer.span, k] = -sign[:, None] * rows
+                    matrix[layer.span, k] = (
+                        np.multiply.outer(-sign, shares)[..., None] * rows[:, None]
+                    )
                     limit[layer.span, k] = sign * constant
                     rows, constant = rows * active[:, None], constant * active
                 values[layer.name] = rows, constant
             for source, prices in self._objective.prices.items():
-                slope = slope + prices[:, k] @ values[source][0]
+                slope = slope + np.outer(shares, prices[:, k] @ values[source][0])
                 offset += float(prices[:, k] @ values[source][1])
-        box = np.vstack([np.eye(2 * n), -np.eye(2 * n)])
-        limits = np.concatenate([limit.reshape(-1), self._upper, -self._lower])
-        return Cell(slope, offset, np.vstack([matrix.reshape(-1, 2 * n), box]), limits)
+        return Cell(slope.reshape(-1), offset, matrix.reshape(-1, 2 * n), limit.reshape(-1))
 
     def _gradient(self, P: FloatArray) -> FloatArray:
         """Return the gradient of the violation in (x, y): (pairs, 2 inputs)."""

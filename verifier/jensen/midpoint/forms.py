@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from jensen.midpoint.linked import LinkedNetwork, Objective
 from jensen.network.relu_network import INPUT
@@ -21,7 +22,9 @@ class LinearForms:
         size, free = len(linked.input_lower), len(linked.free)
         place = np.full(linked.neurons, -1)
         place[linked.free] = np.arange(free)
-        self._passed = {INPUT: (np.eye(size), np.zeros((size, free)), np.zeros(size))}
+        self._passed: dict[str, tuple[Any, Any, FloatArray]] = {
+            INPUT: (sp.eye_array(size), sp.csr_array((size, free)), np.zeros(size))
+        }
         self.inputs, self.hidden = np.zeros((free, size)), np.zeros((free, free))
         self.constant = np.zeros(free)
         self._links = linked.links

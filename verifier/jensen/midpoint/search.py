@@ -175,6 +175,8 @@ def search_pairs(
             clock.lap("search")
         if upper > 0 and not in_range(data):
             status = "precision limit"
+        elif upper > 0 and deadline.over():
+            status = "time limit"  # what comes next takes long to set up
         elif upper > 0:
             twins = twin_groups(prepared)
             effort = QUICK if _free(data) <= QUICK_NEURONS else THOROUGH
@@ -183,11 +185,13 @@ def search_pairs(
             clock.lap("bounds")
             least = ROUNDING_SHARE * width_bound(data)
             options = TreeOptions(deadline, gap, least)
+            status = "time limit"
             tree = _tree(data, incumbent, options, twins, upper, progress, threads)
-            try:
-                status = tree.run()
-            finally:
-                nodes, upper = tree.nodes, min(upper, tree.upper)
+            if tree is not None:
+                try:
+                    status = tree.run()
+                finally:
+                    nodes, upper = tree.nodes, min(upper, tree.upper)
             clock.lap("tree")
     except KeyboardInterrupt:
         status = "interrupted"
@@ -204,9 +208,12 @@ def _tree(
     upper: float,
     progress: Callable[[Progress], None] | None,
     threads: int,
-) -> SignTree:
+) -> SignTree | None:
+    """Return the tree, with the relaxation that suits its size; None where time is up before."""
     linked = LinkedNetwork(data.input_lower, data.input_upper, data.layers[:-1], PAIR)
     columns = pair_columns(linked)
+    if options.deadline.over():
+        return None
     objective = Objective.of_row(data.output, 0, PAIR_WEIGHTS)
     relaxation: Relaxation
     if len(linked.free) <= LP_NEURONS:

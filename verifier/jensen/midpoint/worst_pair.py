@@ -22,6 +22,7 @@ from jensen.midpoint.search import search_pairs
 from jensen.network.relu_network import ReluNetwork
 from jensen.processors import available_processors
 from jensen.prover.counterexample import Point, admits, exact_violation
+from jensen.text import point
 from jensen.types import FloatArray
 from jensen_encodings import UnboundedNeuronError
 from jensen_encodings.deadline import Deadline
@@ -29,6 +30,7 @@ from jensen_encodings.highs import Progress
 
 ENGINES = ("tree", "milp")
 OPTIMAL, PRECISION_LIMIT = "optimal", "precision limit"
+UNBOUNDED = "unbounded"  # on all of R^n, by multiples of the pair
 MOST_THREADS = 4  # beyond which the interpreter is the bottleneck
 
 
@@ -70,6 +72,24 @@ class Violation:
     def gap(self) -> float:
         """What is left between the bounds."""
         return self.upper - self.lower
+
+    @property
+    def summary(self) -> str:
+        """What is proved, in one sentence."""
+        if self.status == UNBOUNDED:
+            return f"the midpoint violation is unbounded, and {self.lower:.6g} at this pair"
+        exact = "" if self.tolerance is None else f", the upper one up to {self.tolerance:g}"
+        return (
+            f"{self.lower:.6g} <= worst midpoint violation <= {self.upper:.6g} "
+            f"({self.status}{exact})"
+        )
+
+    def __str__(self) -> str:
+        """Return the summary and the pair."""
+        if not self.exact_lower:
+            return self.summary
+        pair = (f"{name} = {point(map(to_double, getattr(self, name)))}" for name in "xy")
+        return "\n  ".join([self.summary, *pair])
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-ready record; exact numbers are strings."""

@@ -258,14 +258,36 @@ class ReluNetwork:
     # --------------------------------------------------------------- evaluation
 
     def __call__(self, X: ArrayLike) -> FloatArray:
-        """Evaluate in floating point: (n, inputs) -> (n, outputs)."""
-        return self.pre_activations(X)[OUTPUT]
+        """Evaluate in floating point: (n, inputs) -> (n, outputs), or one point -> (outputs,).
+
+        One point has the shape ``(inputs,)`` or ``input_shape``, where that cannot be several
+        points: numbers in a row are points of a network with one input.
+
+        Examples
+        --------
+        >>> net = ReluNetwork.from_layers([[[1.0, -1.0]], [[2.0]]], [[0], [0]])
+        >>> net([3.0, 1.0])
+        array([4.])
+        >>> net([[3.0, 1.0], [1.0, 3.0]])
+        array([[4.],
+               [0.]])
+        """
+        points = np.asarray(X, dtype=np.float64)
+        several = points.ndim and points.size == points.shape[0] * self.input_size
+        shapes = {(self.input_size,), self.input_shape, () if self.input_size == 1 else None}
+        if not several and points.shape in shapes:
+            value: FloatArray = self.pre_activations(points.reshape(1, -1))[OUTPUT][0]
+            return value
+        return self.pre_activations(points)[OUTPUT]
 
     def pre_activations(self, X: ArrayLike) -> dict[str, FloatArray]:
         """Return z of every block at every point: name -> (n, size)."""
         points = np.asarray(X, dtype=np.float64)
         if points.ndim < 1 or points.size != points.shape[0] * self.input_size:
-            raise NetworkError(f"points of shape {points.shape}: need (n, {self.input_size})")
+            raise NetworkError(
+                f"points of shape {points.shape}: need (n, {self.input_size}), "
+                f"or ({self.input_size},) for a single point"
+            )
         values = {INPUT: points.reshape(points.shape[0], self.input_size)}
         result: dict[str, FloatArray] = {}
         for block in self.blocks:

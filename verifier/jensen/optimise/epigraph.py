@@ -3,8 +3,9 @@
     minimise  c x + sum_s w_s t_s
     subject to  t_s >= g_i x + c_i   (cuts i of term s),   A x <= b,   E x = e,   l <= x <= u.
 
-Columns, rows and the objective are scaled by powers of two, and each t_s is counted from a
-value of its term, so that HiGHS's absolute tolerances mean the same for every unit of x and f.
+Columns, rows and the objective are scaled by powers of two, x is counted from the point of the
+box next to 0 and each t_s from a value of its term, so that HiGHS's absolute tolerances mean the
+same for every unit of x and f, and no coefficient falls below what it drops (1e-9).
 """
 
 from __future__ import annotations
@@ -102,19 +103,19 @@ class EpigraphLp:
         inputs, terms = len(lower), len(weights)
         self._unit = _power_of_two(upper - lower)
         self._unit[list(integers)] = 1.0
+        self._origin = np.clip(np.zeros(inputs), lower, upper)
         self._integers = np.array(integers, dtype=np.int32)
         steep = np.abs(linear) * self._unit
         slopes = np.abs(cuts.gradient) * self._unit
         steep = np.maximum(steep, (weights[cuts.term][:, None] * slopes).max(axis=0, initial=0.0))
         self._scale = float(_power_of_two(np.array([steep.max(initial=0.0)]))[0])
-        middle = np.clip(np.zeros(inputs), lower, upper)
         self._start = np.full(terms, -np.inf)
-        np.maximum.at(self._start, cuts.term, cuts.gradient @ middle + cuts.offset)
+        np.maximum.at(self._start, cuts.term, cuts.gradient @ self._origin + cuts.offset)
         self._highs = started(OPTIONS)
         free, none = np.full(terms, INFINITY), np.empty(0)
         lp = linear_program(
             np.concatenate([linear * self._unit / self._scale, weights]),
-            (np.append(lower / self._unit, -free), np.append(upper / self._unit, free)),
+            (np.append(self._scaled(lower), -free), np.append(self._scaled(upper), free)),
             Compressed.of_dense(np.empty((0, inputs + terms))),
             (none, none),
         )
@@ -132,7 +133,9 @@ class EpigraphLp:
     def _add_fixed_rows(self, feasible: FeasibleSet) -> FloatArray:
         matrix = np.concatenate([feasible.A, feasible.E]) * self._unit
         scale = 1.0 / _power_of_two(np.abs(matrix).max(axis=1, initial=0.0))
-        upper = np.concatenate([feasible.b, feasible.e]) * scale
+        sides = np.concatenate([feasible.b, feasible.e])
+        sides -= np.concatenate([feasible.A, feasible.E]) @ self._origin
+        upper = sides * scale
         lower = np.where(np.arange(len(upper)) < len(feasible.b), -INFINITY, upper)
         self._add(matrix * scale[:, None], lower, upper)
         return scale
@@ -146,7 +149,8 @@ class EpigraphLp:
         matrix = np.zeros((len(cuts), len(self._linear) + len(self._weights)))
         matrix[:, : len(self._linear)] = -cuts.gradient * (self._unit / self._scale)
         matrix[np.arange(len(cuts)), len(self._linear) + cuts.term] = 1.0
-        lower = (cuts.offset - self._start[cuts.term]) / self._scale
+        offset = cuts.offset + cuts.gradient @ self._origin
+        lower = (offset - self._start[cuts.term]) / self._scale
         self._add(matrix, lower, np.full(len(cuts), INFINITY))
 
     def _add(self, matrix: FloatArray, lower: FloatArray, upper: FloatArray) -> None:
@@ -162,7 +166,10 @@ class EpigraphLp:
     def set_bounds(self, lower: FloatArray, upper: FloatArray) -> None:
         """Change the bounds of x."""
         columns = np.arange(len(lower), dtype=np.int32)
-        self._highs.changeColsBounds(len(lower), columns, lower / self._unit, upper / self._unit)
+        self._highs.changeColsBounds(len(lower), columns, self._scaled(lower), self._scaled(upper))
+
+    def _scaled(self, x: FloatArray) -> FloatArray:
+        return np.asarray((x - self._origin) / self._unit)
 
     def solve(self) -> LpPoint:
         """Solve from the last basis."""
@@ -177,7 +184,7 @@ class EpigraphLp:
         solution = self._highs.getSolution()
         values = np.array(solution.col_value)
         inputs = len(self._linear)
-        x = values[:inputs] * self._unit
+        x = self._origin + values[:inputs] * self._unit
         t = self._start + values[inputs:] * self._scale
         objective = float(self._linear @ x + self._weights @ t)
         return LpPoint(LpEnd.OPTIMAL, x, objective, self._duals(np.array(solution.row_dual)))
@@ -198,7 +205,7 @@ class EpigraphLp:
         if not found:
             return LpPoint(LpEnd.INFEASIBLE, np.zeros(0), np.inf, duals)
         inputs = len(self._linear)
-        x = np.array(self._highs.getSolution().col_value)[:inputs] * self._unit
+        x = self._origin + np.array(self._highs.getSolution().col_value)[:inputs] * self._unit
         return LpPoint(LpEnd.OPTIMAL, x, self.values_at(x), duals)
 
     @property

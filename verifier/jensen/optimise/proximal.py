@@ -26,6 +26,7 @@ import numpy as np
 
 from jensen.arithmetic.exact import root_to_double
 from jensen.arithmetic.intervals import SUBNORMAL, round_down, round_up, rounding_factor
+from jensen.errors import SolverError
 from jensen.optimise.answers import Proximal
 from jensen.optimise.cuts import Cuts
 from jensen.optimise.cutting_planes import Pool
@@ -107,7 +108,11 @@ class _Search:
             own = np.concatenate([dual.y[: len(cuts)][kept], np.zeros(len(new))])
             cuts = cuts.only(kept).joined(new)
             calm = np.append(calm[kept], np.zeros(len(new), dtype=np.intp))
-            dual = self._maximise(cuts, _Dual(own, dual.u, dual.value))
+            try:
+                dual = self._maximise(cuts, _Dual(own, dual.u, dual.value))
+            except SolverError:  # what is known so far has its proved gap
+                dual = _Dual(np.append(own, np.zeros(len(self._sides))), dual.u, dual.value)
+                break
         self._pool.keep(cuts, dual.y[: len(cuts)])
         return self._answer(best_u, cuts, dual.y, evaluations)
 

@@ -41,6 +41,7 @@ def _every_group(question: Question) -> Outcome:
     for level, unit in net.groups():
         if deadline.over():
             break
+        question.closed(len(found), len(net.groups()))
         search = FacetSearch(
             net,
             data,

@@ -10,7 +10,7 @@ from jensen.prover.crossing import Crossing
 from jensen.prover.descent import Descent
 from jensen.prover.joint_search import JointResult, JointSearch, piece_bounds
 from jensen.prover.kink_bounds import ranges_of
-from jensen.prover.outcome import Outcome, bent_at, looked_at
+from jensen.prover.outcome import GroupProof, Outcome, bent_at, looked_at
 from jensen.prover.pieces import Piece, pieces_of
 from jensen.prover.question import Question
 from jensen.prover.signs import closed_by_sweep
@@ -45,7 +45,7 @@ def prove_jointly(question: Question) -> Outcome:
     beyond the range of doubles, the trees of section 4 are searched.
     """
     boxes = joint_boxes(question.prepared.grouped)
-    if not boxes or question.options.certificate:
+    if not boxes:
         return prove_by_trees(question)
     with question.prepared.watch.stage("joint"):
         return _Prover(question, boxes).run()
@@ -71,6 +71,8 @@ class _Prover:
         self._found = closed_by_sweep(question.prepared)
         self._least = least_jumps(self._net, question.network, options.tolerance, options.inputs)
         self._searches: dict[Unit, JointSearch] = {}
+        # trees for a certificate, which proves the other groups by joint programs of its own
+        self._proofs: list[GroupProof] = []
 
     def run(self) -> Outcome:
         """Close group after group, or find a facet that bends down."""
@@ -82,7 +84,7 @@ class _Prover:
             if bent is not None:
                 return bent_at(self._question, bent[1], bent[0], self._found)
             starts, budget = min(starts * STARTS_GROWTH, MOST_STARTS), budget * BUDGET_GROWTH
-        return looked_at(self._question, self._found)
+        return looked_at(self._question, self._found, proofs=self._proofs)
 
     def _try_signs(self) -> None:
         """Grow trees by the sign rule, as long as that closes groups."""
@@ -95,6 +97,7 @@ class _Prover:
             result = self._forest.run_by_sign(group, SIGN_BUDGET)
             if result.state is SearchState.CLOSED:
                 self._found[group] = tree_evidence(self._net.neurons(group), result)
+                self._proofs.append(GroupProof(group, result.root))
                 credit = min(credit + 1, SIGN_CREDIT)
             else:
                 credit -= 1
@@ -152,6 +155,8 @@ class _Prover:
                     if isinstance(result, JointResult)
                     else tree_evidence(neurons, result)
                 )
+                if isinstance(result, GroupResult) and result.state is SearchState.CLOSED:
+                    self._proofs.append(GroupProof(group, result.root))
                 del self._searches[group]
         return None
 

@@ -81,6 +81,7 @@ class MarginProgram:
         working = net.working_set
         self._set_rows = working.float_rows
         self._set_limits = working.float_limits
+        self._set_norms = working.float_norms
         self.lps = 0
 
     def solve(self, activations: Activations) -> Margin:
@@ -173,14 +174,10 @@ class MarginProgram:
             rows.append(Row("fixed", k, u))
             matrix.append(np.append(sign * form[1:], margin))
             limits.append(-sign * form[0])
-        for i, row in enumerate(self._set_rows):
-            padded = np.zeros(width)
-            padded[: forms.dim] = row
-            rows.append(Row("domain", 0, i))
-            matrix.append(padded)
-            padded[-1] = _norm(row)
-            limits.append(self._set_limits[i])
-        A, b = np.array(matrix), np.array(limits)
+        rows += [Row("domain", 0, i) for i in range(len(self._set_rows))]
+        domain = np.zeros((len(self._set_rows), width))
+        domain[:, : forms.dim], domain[:, -1] = self._set_rows, self._set_norms
+        A, b = np.vstack([matrix, domain]), np.append(limits, self._set_limits)
         size = np.linalg.norm(A[:, :-1], axis=1)
         size = np.where(size > 0, size, np.where(b != 0, np.abs(b), 1.0))
         A /= size[:, None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,11 +26,14 @@ class Question:
         The network and the domain, and what is built of them once.
     options : Options
     deadline : Deadline
+    closed : callable
+        Told now and then how many of how many hyperplane groups are closed.
     """
 
     prepared: Prepared
     options: Options
     deadline: Deadline = NEVER
+    closed: Callable[[int, int], None] = lambda done, total: None
 
     @property
     def network(self) -> ReluNetwork:

@@ -34,6 +34,7 @@ def prove_by_trees(question: Question) -> Outcome:
         proofs: list[GroupProof] = []
         budget, turns = FIRST_BUDGET, len(waiting)
         while waiting:
+            question.closed(len(found), len(net.groups()))
             group = waiting.popleft()
             try:
                 result = forest.run(group, budget)

@@ -12,7 +12,10 @@ from typing import Any
 from jensen.arithmetic.exact import to_double
 from jensen.arithmetic.rational import decimal
 from jensen.domains.domain import Domain
-from jensen.text import printable
+from jensen.text import point, printable
+
+# of ``print(verdict)``: a terminal shows 24 lines
+SCREEN_OUTPUTS, SCREEN_WIDTH = 4, 110
 
 
 class Status(StrEnum):
@@ -113,7 +116,7 @@ class Counterexample:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Verdict:
     """The answer to "is output k of this network convex on this domain?".
 
@@ -208,6 +211,57 @@ class Verdict:
                 f"{to_double(worst.violation):.3g}{where}"
             )
         return f"undecided on {self.domain}" + (f": {self.note}" if self.note else "")
+
+    @property
+    def details(self) -> list[str]:
+        """What is claimed of one output, and what shows it, in lines for people."""
+        lines = [self.summary]
+        if self.counterexample is not None:
+            for name in "xy":
+                values = map(to_double, getattr(self.counterexample, name))
+                lines.append(f"{name} = {point(values)}")
+        if self.violation_bounds is not None:
+            lower, upper = self.violation_bounds
+            lines.append(f"worst midpoint violation between {lower:.6g} and {upper:.6g}")
+        if self.note and self.note not in self.summary:
+            lines.append(self.note)
+        return lines
+
+    @property
+    def effort(self) -> str:
+        """Nodes, linear programs, and the seconds of the stages that took any."""
+        spent = {stage: f"{seconds:.2f} s" for stage, seconds in self.times.items()}
+        times = ", ".join(f"{stage} {text}" for stage, text in spent.items() if text != "0.00 s")
+        search = f"{self.nodes:,} nodes, {self.lps:,} LPs" if self.nodes else ""
+        return "; ".join(part for part in (search, times) if part)
+
+    def __str__(self) -> str:
+        """Return the verdict on one screen: of many outputs the first ones, the decisive first.
+
+        Examples
+        --------
+        >>> from jensen.domains.everywhere import Everywhere
+        >>> print(Verdict(Status.UNKNOWN, Everywhere(), note="time is up"))
+        unknown
+          undecided on all of R^n: time is up
+        """
+        parts = list(self.outputs or (self,))
+        if len(parts) > SCREEN_OUTPUTS:
+            parts.sort(key=lambda part: part.status is not self.status)
+        lines = []
+        for part in parts[:SCREEN_OUTPUTS]:
+            label = f"output {part.output}: " if self.outputs else ""
+            first, *rest = part.details
+            lines += [label + first, *rest]
+        if len(parts) > SCREEN_OUTPUTS:
+            lines.append(f"and {len(parts) - SCREEN_OUTPUTS} more outputs")
+        lines += [self.effort] if self.effort else []
+        short = (x if len(x) <= SCREEN_WIDTH else f"{x[: SCREEN_WIDTH - 3]}..." for x in lines)
+        return "\n  ".join([str(self.status), *short])
+
+    def __repr__(self) -> str:
+        """Return one line, however much evidence there is."""
+        return f"Verdict({str(self.status)!r}, {self.summary!r})"
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-ready record."""

@@ -113,7 +113,7 @@ def _model(number: int, case: Case, row: Row) -> dict[str, Any]:
         "name": case.name,
         "short": case.name.rpartition("/")[2],
         "domain": str(case.domain),
-        "sides": case.domain.sides(),
+        "sides": case.domain.sides() if "…" in str(case.domain) else "",
         "output": case.output,
         "options": _asked(case),
         "status": str(row.status),

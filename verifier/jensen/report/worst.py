@@ -17,11 +17,11 @@ from jensen.batch.case import Case
 from jensen.domains.domain import Domain
 from jensen.errors import JensenError
 from jensen.midpoint import worst_pair as midpoint
-from jensen.midpoint.worst_pair import Violation
+from jensen.midpoint.worst_pair import UNBOUNDED, Violation
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.counterexample import Point
 from jensen.types import FloatArray
-from jensen.violation.recession import UNBOUNDED, everywhere_violation, growth_rate
+from jensen.violation.recession import everywhere_violation, growth_rate
 from jensen.violation.worst_jump import JumpViolation, worst_jump
 from jensen_encodings import EncodingError
 

@@ -139,6 +139,7 @@ class JumpSearch:
         self._counter = itertools.count()
         self._current: _Entry | None = None
         self._undecided = 0.0
+        self._cut_short = False
         self.worst: Facet | None = None
         self.nodes = 0
         self._open_roots(closed_by_sweep(prepared))
@@ -173,7 +174,7 @@ class JumpSearch:
 
     def is_stuck(self) -> bool:
         """Whether nothing is left to search but facets that could not be decided."""
-        return not self._heap and self._current is None
+        return not self._heap and self._current is None and not self._cut_short
 
     def _out_of_time(self) -> bool:
         return self._deadline.over()
@@ -208,6 +209,10 @@ class JumpSearch:
         for group in self._net.groups():
             if group in closed:
                 continue
+            if self._out_of_time():
+                # nothing is known of the groups that are left
+                self._undecided, self._cut_short = math.inf, True
+                break
             tree = Tree(self._net, group, self._network, self._solver, limits)
             gradient = self._gradients.norm(group, tree.root.activations)
             share = self._share(tree, tree.root, gradient)
@@ -372,6 +377,8 @@ class JumpSearch:
     def _start(self) -> FloatArray | None:
         """Return a point in the interior of the working set."""
         for _, _, entry in self._heap[:8]:
+            if self._out_of_time():
+                return None
             point = self._trees[entry.group].solve(entry.node).point
             if point is not None:
                 return point

@@ -29,9 +29,10 @@ from jensen_encodings.deadline import Deadline
 
 SAMPLES = 4096
 WORK = 4e8  # multiply-adds: large networks are looked at in fewer points
+NUMBERS = 1_000_000  # coordinates of the points that are looked at together
 CORNERS = 10  # up to so many inputs all corners of a box are looked at
 CLIMBS = 4  # rounds of moving single inputs to the ends of their sides
-RANGE_SECONDS = 0.5  # for bounds of f
+RANGE_SECONDS = 0.5  # for values of f, and again for its bounds
 
 
 @dataclass(frozen=True)
@@ -162,8 +163,8 @@ def value_range(
     seed : int
     """
     prepared = prepare(network, domain)
-    lower, upper = prepared.working.box
-    ends = [network.exact(point.tolist())[0] for point in _extremes(network, lower, upper, seed)]
+    extremes = _extremes(network, *prepared.box, seed, Deadline.after(RANGE_SECONDS))
+    ends = [network.exact(point.tolist())[0] for point in extremes]
     values = [*ends, *extra]
     below, above = _bounds(prepared)
     least, most = min(values), max(values)
@@ -187,12 +188,13 @@ def _bounds(prepared: Prepared) -> tuple[float, float]:
 
 
 def _extremes(
-    network: ReluNetwork, lower: FloatArray, upper: FloatArray, seed: int
+    network: ReluNetwork, lower: FloatArray, upper: FloatArray, seed: int, deadline: Deadline
 ) -> list[FloatArray]:
     """Return points of the box where f seems to be least and largest."""
     rng = np.random.default_rng(seed)
     size = network.input_size
-    count = int(np.clip(WORK / max(1, network.parameter_count), 16, SAMPLES))
+    most = max(1, NUMBERS // size)  # points at a time
+    count = int(np.clip(WORK / max(1, network.parameter_count), 16, min(SAMPLES, max(16, most))))
     shares = rng.random((count, size))
     shares[count // 2 :] = np.round(shares[count // 2 :])
     if size <= CORNERS:
@@ -203,10 +205,12 @@ def _extremes(
     for sign in (1.0, -1.0):
         best = points[int(np.argmin(sign * values))]
         for _ in range(CLIMBS):
-            moved = np.repeat(best[None], 2 * size, axis=0)
-            moved[np.arange(size), np.arange(size)] = lower
-            moved[np.arange(size, 2 * size), np.arange(size)] = upper
-            moved = np.vstack([best[None], moved])
+            if deadline.over():
+                break
+            inputs = rng.permutation(size)[: max(1, most // 2)]  # all of them, unless they are many
+            moved = np.repeat(best[None], 2 * len(inputs) + 1, axis=0)
+            moved[np.arange(1, len(inputs) + 1), inputs] = lower[inputs]
+            moved[np.arange(len(inputs) + 1, len(moved)), inputs] = upper[inputs]
             best = moved[int(np.argmin(sign * network(moved)[:, 0]))]
         found.append(best)
     return found

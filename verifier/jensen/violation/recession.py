@@ -20,7 +20,7 @@ from jensen.arithmetic.intervals import interval_affine, round_down
 from jensen.bounds.pre_activation import pre_activation_bounds
 from jensen.decide import verify
 from jensen.domains.domain import Box
-from jensen.midpoint.worst_pair import Violation, concluded, worst_violation
+from jensen.midpoint.worst_pair import UNBOUNDED, Violation, concluded, worst_violation
 from jensen.network.relu_network import INPUT, OUTPUT, Block, ReluNetwork
 from jensen.prover.counterexample import Point, exact_violation
 from jensen.prover.refute import kink_distance
@@ -33,7 +33,7 @@ FIRST_REACH = 4.0  # half side of the first box, in typical distances of kinks f
 GROWTH = 4.0
 BOXES = 8
 FIRST_NODES = 64  # per group, before the faces of the cube are looked at one by one
-UNBOUNDED, ON_BOXES = "unbounded", "optimal on boxes"
+ON_BOXES = "optimal on boxes"
 
 
 def recession_network(network: ReluNetwork) -> ReluNetwork:

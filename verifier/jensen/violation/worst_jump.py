@@ -20,6 +20,7 @@ from jensen.network.relu_network import ReluNetwork
 from jensen.prover.counterexample import Point, admits
 from jensen.prover.options import Options
 from jensen.prover.question import check_subject
+from jensen.text import point, printable
 from jensen.violation.jump_of_regions import WorstFacet, worst_facet
 from jensen.violation.jump_search import JumpSearch, root_above, root_below
 from jensen_encodings.deadline import Deadline
@@ -79,6 +80,19 @@ class JumpViolation:
     def gap(self) -> float:
         """What is left between the bounds."""
         return self.upper - self.lower
+
+    @property
+    def summary(self) -> str:
+        """What is proved, in one sentence."""
+        return f"{self.lower:.6g} <= worst gradient jump <= {self.upper:.6g} ({self.status})"
+
+    def __str__(self) -> str:
+        """Return the summary, and where the facet is."""
+        if self.point is None:
+            return self.summary
+        names = ", ".join(f"{printable(block)}[{index}]" for block, index in self.neurons[:6])
+        where = point(map(to_double, self.point))
+        return f"{self.summary}\n  at {where}, kink of {names}"
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-ready record; exact numbers are strings."""

@@ -15,11 +15,11 @@ from jensen.decide import verify
 from jensen.domains.domain import Domain
 from jensen.errors import DomainError, OptionError, SolverError
 from jensen.midpoint import worst_pair as midpoint
-from jensen.midpoint.worst_pair import PRECISION_LIMIT, Violation, with_pair
+from jensen.midpoint.worst_pair import PRECISION_LIMIT, UNBOUNDED, Violation, with_pair
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.question import check_subject
 from jensen.prover.verdict import Status
-from jensen.violation.recession import UNBOUNDED, everywhere_violation
+from jensen.violation.recession import everywhere_violation
 from jensen_encodings.highs import Progress
 
 PROVED = "proved convex"

@@ -21,10 +21,18 @@ _SMOOTH = frozenset(
 )
 _JUMPING = frozenset(
     {
-        "And", "ArgMax", "ArgMin", "Ceil", "DequantizeLinear", "DynamicQuantizeLinear", "Equal",
-        "Floor", "Greater", "GreaterOrEqual", "Hardmax", "IsInf", "IsNaN", "Less", "LessOrEqual",
-        "Mod", "NonZero", "Not", "OneHot", "Or", "QuantizeLinear", "Round", "Sign",
-        "ThresholdedRelu", "TreeEnsemble", "TreeEnsembleClassifier", "TreeEnsembleRegressor", "Xor",
+        "And", "ArgMax", "ArgMin", "Ceil", "Equal", "Floor", "Greater", "GreaterOrEqual",
+        "Hardmax", "IsInf", "IsNaN", "Less", "LessOrEqual",
+        "Mod", "NonZero", "Not", "OneHot", "Or", "Round", "Sign", "ThresholdedRelu",
+        "TreeEnsemble", "TreeEnsembleClassifier", "TreeEnsembleRegressor", "Xor",
+    }
+)
+_QUANTISED = frozenset(
+    {
+        "ConvInteger", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger",
+        "MatMulNBits", "QAttention", "QGemm", "QLinearAdd", "QLinearAveragePool",
+        "QLinearConcat", "QLinearConv", "QLinearGlobalAveragePool", "QLinearLeakyRelu",
+        "QLinearMatMul", "QLinearMul", "QLinearReduceMean", "QLinearSigmoid", "QuantizeLinear",
     }
 )
 # fmt: on
@@ -41,6 +49,11 @@ def refusal(proto: Any, computed: Collection[str], inputs: Collection[str]) -> s
     inputs : collection of str
         The inputs of the network.
     """
+    if proto.op_type in _QUANTISED:
+        return (
+            "the model is quantised: its values jump from step to step; "
+            "verify the floating-point model that it was made from"
+        )
     if proto.op_type in _SMOOTH:
         why = "it is not piecewise linear"
     elif proto.op_type in _JUMPING:

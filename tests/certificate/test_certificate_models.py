@@ -20,7 +20,7 @@ from jensen.loaders import load
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.verdict import Status
 
-MODELS = Path(__file__).resolve().parents[1] / "models"
+MODELS = Path(__file__).resolve().parents[2] / "models"
 
 
 def run_alone(model: Path, certificate: Certificate) -> str:

@@ -17,11 +17,12 @@ from fuzz import tiny_network
 from jensen.certificate import checker
 from jensen.certificate.certificate import certify_convex, domain_record
 from jensen.certificate.model_export import export_bytes
+from jensen.decide import verify
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.errors import CertificateError
 from jensen.network.relu_network import ReluNetwork
 
-TRAINED = Path(__file__).resolve().parents[2] / "shared" / "cases" / "trained"
+TRAINED = Path(__file__).resolve().parents[3] / "shared" / "cases" / "trained"
 
 
 def claim_of(network: ReluNetwork, domain: Domain) -> dict[str, Any]:
@@ -250,6 +251,14 @@ def trained(name: str) -> ReluNetwork:
 def test_trained_networks_are_certified(name: str, domain: Domain, tmp_path: Path) -> None:
     network = trained(name)
     assert check(network, certify_convex(network, domain), tmp_path) == 0
+
+
+def test_what_the_joint_engine_proves_has_a_certificate(tmp_path: Path) -> None:
+    for seed in range(40):
+        network = random_network(seed, depth=2)
+        verdict = verify(network, Box(-1, 1), certificate=True)
+        assert verdict.certificate is not None
+        assert check(network, verdict.certificate, tmp_path) == 0
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from stacks import random_stack
 from strategies import NUMBERS
 
 from jensen.arithmetic.exact import exact_fractions
@@ -20,15 +21,6 @@ from jensen.network.relu_network import ReluNetwork
 from jensen.network.stack import NetworkStack, architecture
 from jensen.network.stack_exact import exact_violations
 from jensen.prover.counterexample import exact_violation
-
-
-def random_stack(count: int, *widths: int, seed: int = 0, scale: float = 1.0) -> NetworkStack:
-    rng = np.random.default_rng(seed)
-    shapes = [(count, out, into) for into, out in pairwise(widths)]
-    return NetworkStack(
-        [scale * rng.normal(size=shape) for shape in shapes],
-        [scale * rng.normal(size=shape[:2]) for shape in shapes],
-    )
 
 
 @st.composite

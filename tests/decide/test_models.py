@@ -19,7 +19,7 @@ import jensen
 from jensen.domains.domain import Box, Domain, Everywhere, domain_from_json
 from jensen.network.relu_network import ReluNetwork
 
-FOLDER = Path(__file__).resolve().parents[1] / "models"
+FOLDER = Path(__file__).resolve().parents[2] / "models"
 ROWS = tomllib.loads((FOLDER / "manifest.toml").read_text(encoding="utf-8"))["model"]
 WITNESSES = tomllib.loads((FOLDER / "witnesses.toml").read_text(encoding="utf-8"))["witness"]
 FILES = sorted(path.name for path in FOLDER.glob("*.onnx"))

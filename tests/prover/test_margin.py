@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from fuzz import tiny_network, varied_network
 from grouped import completions, free_pattern, grouped, neuron_forms, random_partial, value
-from test_exact_lp import holds, vertices
+from lp_oracle import holds, vertices
 
 from jensen.domains.domain import Box, Everywhere
 from jensen.groups.jump import OFF, ON

@@ -23,9 +23,9 @@ from jensen.certificate.model_export import export_bytes, export_json
 from jensen.loaders import load
 from jensen.network.relu_network import Activation, Block, ReluNetwork
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 CHECKER = ROOT / "verifier" / "jensen" / "certificate" / "checker.py"
-CORPUS = ROOT / "tests" / "certificates"
+CORPUS = ROOT / "tests" / "certificate"
 EXIT_CODES = {"accepted": 0, "rejected": 1, "malformed": 2}
 
 # a copy of its own, so that nothing that the producer does can reach it

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fuzz import tiny_network
-from test_stack import random_stack
-from test_verify_fuzz import domains_of
+from question_domains import domains_of
+from stacks import random_stack
 
 from jensen import many
 from jensen.decide import verify

@@ -16,7 +16,7 @@ from jensen.prover.verdict import Status
 from jensen_encodings.deadline import Deadline
 from jensen_encodings.lp import LpSolver
 
-SHARED = Path(__file__).parents[2] / "shared" / "cases"
+SHARED = Path(__file__).parents[3] / "shared" / "cases"
 
 
 def search_all(network, domain):

@@ -9,7 +9,7 @@ import oracle
 import pytest
 import scipy.sparse as sp
 from fuzz import tiny_network
-from test_verify_fuzz import domains_of
+from question_domains import domains_of
 
 from jensen.domains.domain import Box, Everywhere, Polyhedron
 from jensen.network.relu_network import INPUT, OUTPUT, Activation, Block, ReluNetwork

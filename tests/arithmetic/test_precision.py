@@ -19,7 +19,7 @@ from jensen.midpoint.worst_pair import Violation, concluded, with_pair
 from jensen.network.relu_network import ReluNetwork
 from jensen.violation import worst_violation as measure
 
-FAULT = Path(__file__).resolve().parents[2] / "shared" / "cases" / "faults" / "d3_gap.npz"
+FAULT = Path(__file__).resolve().parents[3] / "shared" / "cases" / "faults" / "d3_gap.npz"
 
 
 def tiny_dent(size: float = 1e9, dent: float = 2.0**-26) -> ReluNetwork:

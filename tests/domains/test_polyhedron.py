@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_exact_lp import holds, vertices
+from lp_oracle import holds, vertices
 
 from jensen.arithmetic.rational import ZERO, rationals
 from jensen.domains.domain import Polyhedron

@@ -11,26 +11,16 @@ import oracle
 import pytest
 from fuzz import tiny_network, varied_network
 from hypothesis import given
+from question_domains import domains_of
 from strategies import cases, networks
 from test_verify_cases import check_evidence
 
 import jensen
-from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
+from jensen.domains.domain import Box, Domain, Everywhere
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.verdict import Status
 
 QUICK, THOROUGH = 240, 4000
-
-
-def domains_of(seed: int, network: ReluNetwork) -> list[Domain]:
-    """R^n, a box, and now and then a polyhedron, bounded or not, through the origin or not."""
-    rng = np.random.default_rng([seed, 1])
-    found: list[Domain] = [Everywhere(), Box(-1, 1)]
-    if seed % 3 == 0:
-        d = network.input_size
-        rows = rng.integers(-1, 2, (int(rng.integers(1, d + 3)), d)).astype(float)
-        found.append(Polyhedron(rows, rng.integers(0, 3, len(rows)) / 2 + (seed % 2) / 4))
-    return found
 
 
 def odd_domains(seed: int, network: ReluNetwork) -> list[Domain]:

@@ -1,0 +1,101 @@
+"""Refusals say what to do instead."""
+
+import sys
+
+import pytest
+from onnx import TensorProto, helper, save
+
+from jensen.batch import find_cases
+from jensen.cli import main
+from jensen.errors import ModelFileError
+from jensen.loaders import SUPPORTED, load
+from jensen.loaders.quiet import quiet
+
+
+def error_of(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    assert main([str(argument) for argument in arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    return captured.err
+
+
+@pytest.mark.parametrize("box", [("-inf", "inf"), ("0", "inf"), ("-inf,0", "0,1")])
+@pytest.mark.parametrize("command", ["verify", "violation", "batch", "plot"])
+def test_an_infinite_box_names_everywhere_and_half_spaces(capsys, convex_file, box, command):
+    says = error_of(capsys, command, convex_file, "--box", *box)
+    assert "--everywhere asks about all of R^n" in says
+    assert "half space" in says
+
+
+@pytest.mark.parametrize("command", ["verify", "batch"])
+def test_help_names_every_format_that_loads(capsys, command):
+    assert main([command, "--help"]) == 0
+    out = capsys.readouterr().out
+    assert all(ending in out for ending in SUPPORTED)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("w.safetensors", "holds weights without the network they belong to"),
+        ("m.tflite", "before quantisation, to ONNX"),
+    ],
+)
+def test_files_of_other_programs_are_refused_with_a_way(tmp_path, name, says):
+    (tmp_path / name).write_bytes(b"something")
+    with pytest.raises(ModelFileError, match=says):
+        load(tmp_path / name)
+
+
+@pytest.mark.parametrize("operator", ["QuantizeLinear", "DynamicQuantizeLinear"])
+def test_quantised_models_are_called_quantised(capsys, tmp_path, operator):
+    inputs = ["x"] if operator == "DynamicQuantizeLinear" else ["x", "s", "z"]
+    outputs = ["y", "ys", "yz"] if operator == "DynamicQuantizeLinear" else ["y"]
+    graph = helper.make_graph(
+        [helper.make_node(operator, inputs, outputs)],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 2))],
+        [helper.make_tensor_value_info("y", TensorProto.UINT8, (1, 2))],
+        [
+            helper.make_tensor("s", TensorProto.FLOAT, (), [0.1]),
+            helper.make_tensor("z", TensorProto.UINT8, (), [3]),
+        ],
+    )
+    save(helper.make_model(graph), tmp_path / "q.onnx")
+    says = error_of(capsys, "verify", tmp_path / "q.onnx")
+    assert "the model is quantised" in says
+    assert "verify the floating-point model" in says
+
+
+def test_what_a_package_prints_while_it_exports_stays_away(capsys):
+    with quiet("torch"):
+        print("program")  # noqa: T201
+        print("class GraphModule", file=sys.stderr)  # noqa: T201
+    captured = capsys.readouterr()
+    assert captured.out + captured.err == ""
+
+
+# --------------------------------------------------------------------------- manifests
+
+
+@pytest.fixture
+def nightly(tmp_path, convex_file):
+    (tmp_path / "nightly.csv").write_text(f"file,expected\n{convex_file.name},convex\n")
+    return tmp_path / "nightly.csv"
+
+
+def test_a_manifest_may_have_any_name(capsys, nightly, convex_file):
+    assert main(["batch", "--manifest", str(nightly), "--jobs", "0"]) == 0
+    assert "as expected" in capsys.readouterr().out
+    cases = find_cases([convex_file], manifests=[nightly, nightly])
+    assert [case.expected and str(case.expected) for case in cases] == [None, "convex", "convex"]
+
+
+def test_a_manifest_by_name_is_an_input_and_must_be_one(capsys, nightly, tmp_path):
+    says = error_of(capsys, "batch", "--manifest", nightly, "--jobs", 0, "--export", nightly)
+    assert "which would be lost" in says
+    assert nightly.read_text().startswith("file,expected")
+    assert "ends in .toml or .csv" in error_of(capsys, "batch", "--manifest", tmp_path / "m.txt")
+    assert "No such file" in error_of(capsys, "batch", "--manifest", tmp_path / "none.csv")
+    assert "--manifest FILE" in error_of(capsys, "batch")

@@ -1,0 +1,83 @@
+"""Loops that may be long ask the clock; what was proved by then is returned, and true."""
+
+import math
+
+import numpy as np
+import pytest
+
+import jensen
+from jensen.domains.domain import Box
+from jensen.network.relu_network import ReluNetwork
+from jensen.violation.magnitude import value_range
+from jensen.violation.worst_jump import worst_jump
+from jensen.violation.worst_violation import worst_violation
+from jensen_encodings import lp
+
+
+def wide(inputs: int = 400, size: int = 12) -> ReluNetwork:
+    rng = np.random.default_rng(0)
+    return ReluNetwork.from_layers(
+        [
+            rng.normal(size=(size, inputs)),
+            rng.normal(size=(size, size)),
+            rng.normal(size=(1, size)),
+        ],
+        [rng.normal(size=size), rng.normal(size=size), [0.0]],
+    )
+
+
+@pytest.fixture
+def no_working_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    def build(self: Box, inputs: int) -> None:
+        raise AssertionError("a million fractions for nothing")
+
+    monkeypatch.setattr(Box, "working_set", build)
+
+
+@pytest.mark.usefixtures("no_working_set")
+def test_the_range_on_a_wide_box_needs_no_working_set():
+    network = wide()
+    found = value_range(network, Box(-1, 1))
+    low, high = found.attained
+    below, above = found.proved
+    assert below <= low < high <= above
+    values = network(np.random.default_rng(1).uniform(-1, 1, (50, 400)))
+    assert below <= values.min() <= values.max() <= above
+
+
+def test_a_search_that_is_out_of_time_sets_nothing_up(monkeypatch):
+    def setup(*_: object) -> None:
+        raise AssertionError("the tree is set up after time is up")
+
+    monkeypatch.setattr("jensen.midpoint.search._tree", setup)
+    found = worst_violation(wide(), Box(-1, 1), time_limit=1e-6)
+    assert found.status == "time limit"
+    assert 0 <= found.lower <= found.upper
+
+
+def test_a_jump_search_that_is_out_of_time_claims_no_bound():
+    found = worst_jump(wide(40), Box(-1, 1), time_limit=1e-6)
+    assert found.status == "time limit"
+    assert found.upper == math.inf
+    assert found.lower == 0
+
+
+def test_a_time_limit_that_is_over_leaves_the_verdict_open():
+    convex = ReluNetwork.from_layers(
+        [np.vstack([np.eye(3), np.ones((1, 3))]), [[1.0, 1.0, 1.0, -1e-3]]], [[0.0] * 4, [0.0]]
+    )
+    verdict = jensen.verify(convex, Box(-1, 1), time_limit=1e-9)
+    assert verdict.status == "unknown"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_box_of_a_program_is_the_same_as_its_rows(seed):
+    rng = np.random.default_rng(seed)
+    c, A, b = rng.normal(size=4), rng.normal(size=(3, 4)), rng.random(3)
+    low, high = -rng.random(4), rng.random(4)
+    inequalities = np.zeros(11, dtype=bool)
+    rows = np.vstack([A, np.eye(4), -np.eye(4)])
+    plain = lp.LpSolver().maximise(c, rows, np.concatenate([b, high, -low]), inequalities)
+    boxed = lp.LpSolver().maximise(c, A, b, inequalities[:3], (low, high))
+    assert plain.status == boxed.status == lp.LpStatus.OPTIMAL
+    assert plain.objective == pytest.approx(boxed.objective)

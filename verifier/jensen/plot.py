@@ -1,0 +1,315 @@
+"""Pictures of networks: linear regions, kinks coloured by how they bend, surfaces, pairs.
+
+Every function returns a matplotlib figure, which notebooks display, and takes axes to draw on
+instead. Pictures are drawn from rounded numbers and prove nothing. They need matplotlib (extra
+``plot``).
+
+>>> import jensen
+>>> net = jensen.ReluNetwork.from_layers([[[1.0, 0.0], [0.0, 1.0]], [[1.0, -1.0]]], [[0, 0], [0]])
+>>> drawn = jensen.plot.regions(net, jensen.Box(-1, 1))
+>>> len(drawn.axes)
+2
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from jensen.domains.domain import Box, Domain, Polyhedron
+from jensen.errors import MissingExtraError, OptionError
+from jensen.linear_regions.regions import Regions
+from jensen.linear_regions.regions import regions as linear_regions
+from jensen.network.relu_network import ReluNetwork
+from jensen.report.plot import CHORD, DOWN, INK, UP, draw_segment, save
+from jensen.report.plot_segment import sample_segment
+from jensen.types import FloatArray
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["pair", "regions", "save", "surface"]
+
+MARGIN = 0.25  # beyond the finite vertices of an unbounded domain, in units of their spread
+MOST_LABELS = 200
+THIN, THICK = 0.7, 2.4
+FALLS = "kink that bends down"
+
+
+def regions(
+    network: ReluNetwork,
+    domain: Domain | None = None,
+    *,
+    output: int = 0,
+    fixed: Mapping[int, float] | None = None,
+    labels: bool = False,
+    axes: Axes | None = None,
+) -> Figure:
+    """Draw the linear regions of two inputs: cells by the value of f, kinks by their jump.
+
+    Kinks that bend f up are thin and blue, kinks that bend it down thick and orange; the deeper
+    the colour, the larger the jump.
+
+    Parameters
+    ----------
+    network : ReluNetwork
+    domain : Box, Polyhedron or Everywhere
+        Default: ``Everywhere()``; of an unbounded one the part where the vertices are is drawn.
+    output : int
+    fixed : mapping from input to its value, optional
+        See :func:`jensen.regions`.
+    labels : bool
+        Write on every kink which neurons bend there, and the jump.
+    axes : matplotlib Axes, optional
+        Draw here and not on a new figure.
+
+    Raises
+    ------
+    OptionError
+        Unless two inputs vary, or for more labels than can be read.
+    MissingExtraError
+        Without matplotlib.
+    """
+    found = linear_regions(network, domain, output=output, fixed=fixed)
+    if found.network.input_size != 2:
+        raise OptionError("pictures of regions need two inputs that vary: fix the others")
+    if labels and len(found.facets) > MOST_LABELS:
+        raise OptionError(f"{len(found.facets)} kinks: labels of at most {MOST_LABELS} can be read")
+    low, high = _window(found)
+    drawn, panel = _panel(axes)
+    _fill(panel, found, low, high)
+    _draw_facets(panel, found, low, high)
+    if labels:
+        _write_labels(panel, found, low, high)
+    panel.set_xlim(low[0], high[0])
+    panel.set_ylim(low[1], high[1])
+    names = [i for i in range(network.input_size) if i not in (fixed or {})]
+    panel.set_xlabel(f"input {names[0]}")
+    panel.set_ylabel(f"input {names[1]}")
+    down = int((found.jumps < 0).sum())
+    panel.set_title(
+        f"{len(found.cells):,} cells, {len(found.facets):,} facets, {down:,} bend down",
+        fontsize=10,
+        color=INK,
+    )
+    return drawn
+
+
+def pair(network: ReluNetwork, x: ArrayLike, y: ArrayLike, *, output: int = 0) -> Figure:
+    """Draw f on the line through two points with its chord, and below f minus the chord.
+
+    The lower panel shows a violation that is small beside f: where it is above 0 between x and
+    y, f lies above its chord.
+
+    Parameters
+    ----------
+    network : ReluNetwork
+    x, y : array of shape (inputs,)
+    output : int
+    """
+    drawn = _figure((5.6, 6.0))
+    above, below = drawn.subplots(2, 1, height_ratios=(3, 2))
+    start, end = (np.asarray(v, dtype=np.float64) for v in (x, y))
+    draw_segment(above, network, start, end, output=output)
+    line = sample_segment(network, start, end, output=output, before=0.0, beyond=0.0)
+    chord = np.interp(line.t, [0, 1], line.values[[0, -1]])
+    gap = line.values - chord
+    below.axhline(0, color=CHORD, linestyle="--", linewidth=1.2)
+    below.plot(line.t, gap, color=INK, linewidth=1.6)
+    below.fill_between(line.t, gap, 0, where=gap > 0, color=DOWN, alpha=0.35, linewidth=0)
+    below.fill_between(line.t, gap, 0, where=gap < 0, color=UP, alpha=0.25, linewidth=0)
+    below.set_xlim(*above.get_xlim())
+    below.set_xticks([0, 0.5, 1], ["x", "(x+y)/2", "y"])
+    below.set_ylabel("f minus chord")
+    for panel in (above, below):
+        _plain(panel)
+    above.legend(fontsize=8, frameon=False, labelcolor=INK)
+    return drawn
+
+
+def surface(
+    network: ReluNetwork,
+    box: Box,
+    *,
+    output: int = 0,
+    fixed: Mapping[int, float] | None = None,
+) -> Figure:
+    """Draw f over two inputs as a surface of its affine pieces, edges that bend down thick.
+
+    Parameters
+    ----------
+    network : ReluNetwork
+    box : Box
+    output : int
+    fixed : mapping from input to its value, optional
+    """
+    found = linear_regions(network, box, output=output, fixed=fixed)
+    if found.network.input_size != 2:
+        raise OptionError("surfaces need two inputs that vary: fix the others")
+    drawn = _figure((6.4, 5.4))
+    from matplotlib import colormaps  # noqa: PLC0415  (an extra)
+    from mpl_toolkits.mplot3d.art3d import (  # noqa: PLC0415  (an extra)
+        Line3DCollection,
+        Poly3DCollection,
+    )
+
+    panel: Any = drawn.add_subplot(projection="3d")
+    corners = found.vertices
+    heights = found.network(corners)[:, 0]
+    points = np.column_stack([corners, heights])
+    sheets = [points[list(cell.vertices)] for cell in found.cells]
+    middle = np.array([sheet[:, 2].mean() for sheet in sheets])
+    span = max(float(np.ptp(middle)), 1e-300)
+    shades = colormaps["cividis"](0.15 + 0.8 * (middle - middle.min()) / span)
+    panel.add_collection3d(
+        Poly3DCollection(sheets, facecolors=shades, edgecolors=INK, linewidths=0.25)
+    )
+    down = [points[list(facet.vertices)] for facet in found.facets if facet.jump < 0]
+    if down:
+        # not hidden by sheets: they are what is looked for
+        panel.computed_zorder = False
+        lines = Line3DCollection(down, colors=DOWN, linewidths=THICK, label=FALLS, zorder=10)
+        panel.add_collection3d(lines)
+        panel.legend(fontsize=8, frameon=False, labelcolor=INK)
+    low, high = box.bounds(2)
+    panel.set_xlim(low[0], high[0])
+    panel.set_ylim(low[1], high[1])
+    panel.set_zlim(float(heights.min()), float(max(heights.max(), heights.min() + 1e-12)))
+    panel.set_xlabel("input 0")
+    panel.set_ylabel("input 1")
+    panel.set_zlabel("f")
+    panel.view_init(elev=28, azim=-130)
+    return drawn
+
+
+# -------------------------------------------------------------------------------- parts
+
+
+def _figure(size: tuple[float, float]) -> Figure:
+    try:
+        from matplotlib.figure import Figure  # noqa: PLC0415  (an extra)
+    except ImportError:
+        raise MissingExtraError("pictures need matplotlib: pip install 'jensen[plot]'") from None
+    return Figure(figsize=size, layout="constrained")
+
+
+def _panel(axes: Axes | None) -> tuple[Figure, Axes]:
+    if axes is not None:
+        whole: Any = axes.figure
+        return whole, axes
+    drawn = _figure((6.2, 5.2))
+    panel = drawn.subplots()
+    _plain(panel)
+    return drawn, panel
+
+
+def _plain(panel: Axes) -> None:
+    for side in ("top", "right"):
+        panel.spines[side].set_visible(False)
+    panel.tick_params(colors=INK, labelsize=9)
+
+
+def _window(found: Regions) -> tuple[FloatArray, FloatArray]:
+    """Return the sides of what is drawn: the domain if it is a box, else around the vertices."""
+    if isinstance(found.domain, Box):
+        return found.domain.bounds(2)
+    finite = found.vertices[~found.at_infinity]
+    if not len(finite):
+        finite = np.concatenate([found.inner_points - 1, found.inner_points + 1])
+    low, high = np.quantile(finite, [0.02, 0.98], axis=0)
+    spread = np.maximum(high - low, 1e-9 + 0.5 * float((high - low).max()))
+    spread = np.where(spread > 1e-8, spread, 1.0)
+    return low - MARGIN * spread, high + MARGIN * spread
+
+
+def _fill(panel: Axes, found: Regions, low: FloatArray, high: FloatArray) -> None:
+    """Shade the cells by f, on a grid: piecewise affine, so contours are straight in each."""
+    from matplotlib.colors import LinearSegmentedColormap  # noqa: PLC0415  (an extra)
+
+    first, second = (np.linspace(low[i], high[i], 240) for i in range(2))
+    X, Y = np.meshgrid(first, second)
+    points = np.column_stack([X.ravel(), Y.ravel()])
+    values = found.network(points)[:, 0]
+    if isinstance(found.domain, Polyhedron):
+        inside = (points @ found.domain.A.T <= found.domain.b).all(axis=1)
+        values = np.where(inside, values, np.nan)
+    shades = LinearSegmentedColormap.from_list("pale", ["#fdfcf7", "#ccd7de", "#8398a8"])
+    filled = panel.contourf(X, Y, values.reshape(X.shape), levels=14, cmap=shades)
+    bar = panel.figure.colorbar(filled, ax=panel, shrink=0.85)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(colors=INK, labelsize=9)
+    bar.set_label("f", color=INK)
+
+
+def _ends(found: Regions, low: FloatArray, high: FloatArray) -> FloatArray:
+    """Return the ends of all facets, those at infinity moved beyond the window."""
+    far = 4 * float(np.linalg.norm(high - low)) + float(np.abs([low, high]).max())
+    ends = []
+    for facet in found.facets:
+        points = [found.vertices[v] for v in facet.vertices]
+        inner = found.exact_middle(facet.index)
+        assert inner is not None  # facets at infinity are none
+        middle = np.array([float(v) for v in inner])
+        for k, v in enumerate(facet.vertices):
+            if found.at_infinity[v]:
+                step = points[k] / np.linalg.norm(points[k])
+                points[k] = middle + far * step
+        ends.append(points)
+    return np.array(ends).reshape(-1, 2, 2)
+
+
+def _draw_facets(panel: Axes, found: Regions, low: FloatArray, high: FloatArray) -> None:
+    from matplotlib.collections import LineCollection  # noqa: PLC0415  (an extra)
+    from matplotlib.colors import to_rgba  # noqa: PLC0415  (an extra)
+
+    jumps = found.jumps
+    ends = _ends(found, low, high)
+    largest = max(float(np.abs(jumps).max(initial=0.0)), 1e-300)
+    for colour, width, chosen, label in (
+        (UP, THIN, jumps > 0, "kink that bends up"),
+        (DOWN, THICK, jumps < 0, FALLS),
+    ):
+        if chosen.any():
+            # equal steps of colour for equal factors: jumps differ by orders of magnitude
+            depth = np.clip(1 + np.log10(np.abs(jumps[chosen]) / largest) / 4, 0.15, 1.0)
+            colours = [to_rgba(colour, float(v)) for v in depth]
+            panel.add_collection(
+                LineCollection(list(ends[chosen]), colors=colours, linewidths=width)
+            )
+            panel.plot([], [], color=colour, linewidth=width, label=label)
+    if (jumps != 0).any():
+        panel.legend(
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.12),
+            ncols=2,
+            fontsize=8,
+            frameon=False,
+            labelcolor=INK,
+        )
+
+
+def _write_labels(panel: Axes, found: Regions, low: FloatArray, high: FloatArray) -> None:
+    for facet, ends in zip(found.facets, _ends(found, low, high), strict=True):
+        if not facet.jump:
+            continue
+        at = np.clip(ends, low, high).mean(axis=0)
+        names = " ".join(f"{block}[{index}]" for block, index in facet.neurons)
+        panel.annotate(
+            f"{names}\n{facet.jump:.3g}",
+            at,
+            ha="center",
+            va="center",
+            fontsize=6.5,
+            color=INK,
+            clip_on=True,
+            bbox={
+                "boxstyle": "round,pad=0.15",
+                "facecolor": "white",
+                "edgecolor": "none",
+                "alpha": 0.8,
+            },
+        )
