@@ -127,6 +127,18 @@ def test_it_gives_up_where_the_time_is_over():
     assert walk_kinks(network, Box(-1, 1), closed, walk.Deadline.after(0.0)) is None
 
 
+def test_a_neuron_that_is_zero_throughout_bends_nothing():
+    ones = np.ones((1, 1))
+    hidden = [
+        jensen.Block("dead", {"input": np.zeros((1, 2))}, np.zeros(1)),
+        jensen.Block("next", {"dead": -ones, "input": np.array([[-1.0, 0.0]])}, np.zeros(1)),
+    ]
+    out = jensen.Block("output", {"next": ones}, np.zeros(1), jensen.Activation.IDENTITY)
+    found = walked(ReluNetwork(2, [*hidden, out]), Everywhere())
+    assert found is not None
+    assert found.proved
+
+
 def test_scales_that_would_round_weights_away_are_not_used():
     """A kink whose scaled weight is below the smallest double must not be forgotten."""
     network = jensen.ReluNetwork.from_layers(

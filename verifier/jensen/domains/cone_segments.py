@@ -128,6 +128,11 @@ class ConeSampler:
         index = np.arange(count)
         return ConeSegments(np.concatenate(ends), index, index + count)
 
+    def direction(self, count: int) -> FloatArray:
+        """Return random directions in the cone, in sizes of the domain."""
+        step: FloatArray = self._size * self._rng.normal(size=(count, self._dimension + 1))
+        return step
+
     def points(self, count: int) -> FloatArray:
         """Return points of the cone: (count, dimension + 1)."""
         if self._walk is not None:

@@ -245,10 +245,13 @@ class _Walk:
         facets = ExactFacets(division)
         doubtful = [*edges[np.abs(jump) < error].tolist(), *np.flatnonzero(several).tolist()]
         bad = edges[jump < -error].tolist() + [e for e in doubtful if facets.bends_down(e)]
+        undecided = False
         for edge in bad:
             pair = self._pairs.on_edge(division, edge, 0.5)
             if pair is None:
                 pair = self._pairs.exactly(division, facets, edge)
             if pair is not None:
                 return Walked(proved=False, pair=pair)
-        return None if bad else Walked(proved=True)
+            # a neuron that is 0 on both sides vanishes on the edge, too, and bends nothing
+            undecided |= facets.bends_down(edge)
+        return None if undecided else Walked(proved=True)

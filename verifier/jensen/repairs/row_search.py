@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TypeVar
 
 import numpy as np
@@ -20,6 +20,7 @@ from jensen.domains.working_set import WorkingSet
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.counterexample import Point
 from jensen.prover.verdict import Verdict
+from jensen.repairs.descents import descended
 from jensen.repairs.features import Features
 from jensen.repairs.program import Objective, nearest_with_margin, proved_distance
 from jensen.repairs.sampled_rows import Pairs, RowSampler
@@ -32,6 +33,7 @@ WIDER = 8.0  # factor of the margin where it turned out too small
 NOISE = 1e-8  # violations of sampled rows below it are not seen, relative to the weights
 SAMPLES = 4096  # kinks per look at the whole domain
 NEAR = 2048  # kinks looked at around a refuting pair
+STARTS, TURNS = 32, 12  # descents of each kink, and how often they are tried
 LOOKS = 2  # looks without a violated row before the prover is asked
 WORST = 48  # rows that enter the program at a time
 SOLVES = 20  # programs over one set of samples at most
@@ -105,7 +107,7 @@ class RowSearch:
         """Return output weights that were proved convex, or the last ones and what is known."""
         weights = self._objective.centre
         while True:
-            weights = self._sampled(weights)
+            weights = self._descended(self._sampled(weights))
             verdict = self._asked(weights)
             found = verdict.counterexample
             if found is None or self._left() <= 0:
@@ -183,6 +185,21 @@ class RowSearch:
             pairs = self._lap("samples", lambda: self._sampler.everywhere(SAMPLES))
             moved = self._solved_over(pairs, weights)
             clean = clean + 1 if moved is weights else 0
+            weights = moved
+        return weights
+
+    def _descended(self, weights: FloatArray) -> FloatArray:
+        """Add rows of kinks that descents find to bend down, until they find none."""
+        for turn in range(TURNS):
+            network = self._features.with_weights(weights)
+            find = partial(descended, network, self._domain, STARTS, turn)
+            points = self._lap("descents", find)
+            if not len(points) or self._left() <= 0:
+                break
+            near = self._sampler.across(points).joined(self._sampler.around(points, NEAR))
+            moved = self._solved_over(near, weights)
+            if moved is weights:
+                break
             weights = moved
         return weights
 

@@ -15,6 +15,7 @@ from jensen.types import FloatArray
 
 SECANT_STEPS = 3  # evaluations that follow a segment to a kink
 SHORT = 2.0**-10  # length of a pair, in lengths of its segment
+LENGTHS = np.array([1e-2, 1e-3, 1e-4])  # of pairs across a kink, in sizes of the domain
 NOISE = 1e-7  # relative length of rows that rounding leaves too few digits
 
 
@@ -67,11 +68,25 @@ class RowSampler:
 
     def around(self, points: FloatArray, count: int) -> Pairs:
         """Return pairs around kinks near some points of the domain: (n, inputs)."""
-        size = np.maximum(1.0, np.abs(points).max(axis=1, keepdims=True))
-        cone = np.hstack([points, np.ones((len(points), 1))])
-        if self._sampler.is_cone:
-            cone = cone / size
+        cone = self._in_cone(points)
         return self._pairs(self._sampler.around(cone[self._rng.integers(len(cone), size=count)]))
+
+    def across(self, points: FloatArray) -> Pairs:
+        """Return pairs across points on kinks, in random directions, of a few lengths."""
+        cone = self._in_cone(np.repeat(points, len(LENGTHS), axis=0))
+        lengths = np.tile(LENGTHS, len(points))[:, None]
+        step = lengths * self._sampler.direction(len(cone))
+        return self._between(*(self._sampler.shortened(cone, cone + s * step) for s in (-1, 1)))
+
+    def _in_cone(self, points: FloatArray) -> FloatArray:
+        cone = np.hstack([points, np.ones((len(points), 1))])
+        if not self._sampler.is_cone:
+            return cone
+        sized: FloatArray = cone / np.maximum(1.0, np.abs(points).max(axis=1, keepdims=True))
+        return sized
+
+    def _between(self, start: FloatArray, end: FloatArray) -> Pairs:
+        return self.rows(start[:, :-1] / start[:, -1:], end[:, :-1] / end[:, -1:])
 
     def along(self, x: FloatArray, y: FloatArray, parts: int = 64) -> Pairs:
         """Return pairs around the kinks between two points of the domain."""
@@ -104,7 +119,7 @@ class RowSampler:
         at = _secant(low, high, z_low, z_high)
         step = SHORT * (segments.points[end] - segments.points[start])
         x, y = (self._sampler.shortened(at, at + sign * step) for sign in (-1, 1))
-        return self.rows(x[:, :-1] / x[:, -1:], y[:, :-1] / y[:, -1:])
+        return self._between(x, y)
 
     def rows(self, x: FloatArray, y: FloatArray) -> Pairs:
         """Return what pairs of points ask of the output weights."""
