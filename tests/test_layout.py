@@ -42,7 +42,7 @@ ROOMS = (
     {"domains"},
     {"network"},
     {"arithmetic", "outputs"},
-    {"errors", "text", "processors", "stopwatch", "types"},
+    {"errors", "text", "processors", "blas", "stopwatch", "types"},
 )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from jensen.blas import few_threads
 from jensen.certificate.certificate import Certificate, certify_convex, certify_nonconvex
 from jensen.domains.domain import Domain, Everywhere
 from jensen.errors import CertificateError, OptionError, UndecidedError
@@ -170,7 +171,7 @@ def _answer(
     if progress is not None:
         question = replace(question, closed=lambda *groups: progress(Progress(output, *groups)))
     # floating point proposes and rationals decide: where it overflows it proposes nothing
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), few_threads(network.relu_count):
         try:
             outcome = _decide(question)
         except KeyboardInterrupt:

@@ -13,6 +13,7 @@ import numpy as np
 
 from jensen.arithmetic.exact import root_to_double, to_double
 from jensen.arithmetic.rational import decimal
+from jensen.blas import few_threads
 from jensen.domains.domain import Domain, Everywhere
 from jensen.errors import OptionError
 from jensen.groups.prepared import Prepared, prepare
@@ -175,7 +176,7 @@ def worst_jump(
     check_subject(network, domain)
     Options(time_limit=time_limit, seed=seed)
     prepared = prepare(network, domain, output=output)
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), few_threads(network.relu_count):
         return _Measurement(prepared, time_limit, gap, seed).run(progress)
 
 
