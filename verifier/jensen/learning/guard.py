@@ -21,7 +21,7 @@ from jensen.prover.verdict import Verdict
 from jensen.types import FloatArray
 
 SECANT_STEPS = 2  # runs of the module that follow a segment to a kink
-PERIOD = 8  # penalties that share the points of one search for kinks
+PERIOD = 32  # penalties that share the points of one search for kinks
 POOL = 4  # how many times the samples of one penalty such a search looks for
 REMEMBERED = 0.25  # share of the segments that are drawn around refuting points
 BUFFER = 4096  # refuting points kept at most, the oldest forgotten first
@@ -137,7 +137,7 @@ class ConvexityGuard:
 
     # -------------------------------------------------------------------------- penalty
 
-    def penalty(self, points: Any = None, *, samples: int = 256) -> torch.Tensor:
+    def penalty(self, points: Any = None, *, samples: int = 128) -> torch.Tensor:
         """Return the mean of ``relu(margin - J)`` over random kinks of the domain.
 
         Random segments of the domain are drawn and each is followed to a kink of a neuron

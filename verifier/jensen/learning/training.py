@@ -25,6 +25,8 @@ Optimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 LEARNING_RATE = 3e-3
 LAST_RATE = 0.1  # of the learning rate: at the end of the first stretch, and in all rounds
 LAST_SHARE = 0.2  # of a time limit that is kept for the last verification
+WIDER = 3.0  # factor of the margin after a verification that did not come to an end
+PATIENCE = 0.25  # of the time for one verification: what the first ones get
 SEARCH = 8192  # kinks that are sampled before the prover is asked
 JUMP_SECONDS = 10.0  # for the worst jump of a module that was not proved convex
 
@@ -34,13 +36,13 @@ class Plan:
     """How long to train, and when to verify; see :func:`make_convex`."""
 
     weight: float = 3.0
-    samples: int = 256
+    samples: int = 128
     steps: int = 2500
     round_steps: int = 400
     rounds: int = 50
     further_rounds: int = 0
     time_limit: float | None = None
-    verify_seconds: float | None = 60.0
+    verify_seconds: float = 60.0
     certificate: bool = False
 
     def __post_init__(self) -> None:
@@ -49,7 +51,7 @@ class Plan:
                 raise OptionError(f"{name} {getattr(self, name)}: at least 1 is needed")
         for name in ("time_limit", "verify_seconds"):
             seconds = getattr(self, name)
-            if seconds is not None and not seconds > 0:
+            if seconds is not None and not 0 < seconds < math.inf:
                 raise OptionError(f"{name} {seconds}: seconds > 0 are needed")
         if not 0 <= self.weight < math.inf:
             raise OptionError(f"weight {self.weight}: a finite number >= 0 is needed")
@@ -158,7 +160,8 @@ def make_convex(
         new batch each time.
     domain : Box, Polyhedron or Everywhere
     output, concave, inputs, input_shape, margin, seed
-        See :class:`~jensen.learning.guard.ConvexityGuard`.
+        See :class:`~jensen.learning.guard.ConvexityGuard`. The margin grows when a
+        verification does not come to an end: larger jumps are proved sooner.
     optimizer : callable, optional
         Makes an optimizer of the parameters. Default: Adam, its rate decaying to a tenth.
     in_place : bool
@@ -167,11 +170,11 @@ def make_convex(
         Called with each :class:`Round`.
     **plan
         ``weight`` of the penalty (3.0; reached half-way through the first stretch),
-        ``samples`` kinks per step (256), ``steps`` before the first verification (2500),
+        ``samples`` kinks per step (128), ``steps`` before the first verification (2500),
         ``round_steps`` between two (400), ``rounds`` at most (50), ``further_rounds`` after the
         first proof for a better fit, of which the best certified one is kept (0),
         ``time_limit`` in seconds for everything (none), ``verify_seconds`` for one
-        verification (60), ``certificate`` to write one (False).
+        verification (60; the first ones get less), ``certificate`` to write one (False).
 
     Returns
     -------
@@ -236,6 +239,7 @@ class _Run:
         make = optimizer or (lambda tensors: torch.optim.Adam(tensors, lr=LEARNING_RATE))
         self._optimizer = make(self._parameters)
         self._began = time.monotonic()
+        self._patience = PATIENCE * plan.verify_seconds
         self._steps = 0
         self._history: list[Round] = []
         self._best: _Snapshot | None = None
@@ -283,12 +287,15 @@ class _Run:
 
     def _verified(self, loss: float) -> _Snapshot:
         network = self._guard.network()
-        seconds = min(max(self._left(), 1.0), self._plan.verify_seconds or math.inf)
         verdict = self._guard.verify(
             network=network,
             certificate=self._plan.certificate,
-            time_limit=seconds if math.isfinite(seconds) else None,
+            time_limit=min(max(self._left(), 1.0), self._patience),
         )
+        if verdict.status is Status.UNKNOWN:
+            # jumps further from 0 are proved sooner
+            self._guard.margin *= WIDER
+            self._patience = min(2 * self._patience, self._plan.verify_seconds)
         state = copy.deepcopy(self._module.state_dict())
         snapshot = _Snapshot(loss, verdict, network, state)
         convex = verdict.status is Status.CONVEX
