@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -40,14 +41,15 @@ def tournaments(outputs: int) -> ReluNetwork:
 def after_two_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     """Press Ctrl-C in the third tree."""
     runs = iter(range(1000))
-    real = Tree.run
+    for name in ("run", "run_by_sign"):
+        real = getattr(Tree, name)
 
-    def run(self: Tree, budget: int) -> object:
-        if next(runs) == 2:
-            raise KeyboardInterrupt
-        return real(self, budget)
+        def run(self: Tree, budget: int, real: Callable[[Tree, int], object] = real) -> object:
+            if next(runs) == 2:
+                raise KeyboardInterrupt
+            return real(self, budget)
 
-    monkeypatch.setattr(Tree, "run", run)
+        monkeypatch.setattr(Tree, name, run)
 
 
 @pytest.mark.usefixtures("after_two_groups")

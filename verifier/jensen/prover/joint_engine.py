@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 from jensen.groups.groups import GroupedNetwork
@@ -76,6 +77,13 @@ class _Prover:
 
     def run(self) -> Outcome:
         """Close group after group, or find a facet that bends down."""
+        try:
+            return self._run()
+        except KeyboardInterrupt:
+            outcome = looked_at(self._question, self._found, proofs=self._proofs)
+            return replace(outcome, interrupted=True)
+
+    def _run(self) -> Outcome:
         self._try_signs()
         self._screen()
         starts, budget = STARTS, FIRST_BUDGET
@@ -90,6 +98,7 @@ class _Prover:
         """Grow trees by the sign rule, as long as that closes groups."""
         credit = SIGN_CREDIT
         for group in self._net.groups():
+            self._question.closed(len(self._found), len(self._net.groups()))
             if group in self._found:
                 continue
             if credit <= 0 or self._over():
@@ -143,6 +152,7 @@ class _Prover:
     def _turn(self, budget: int) -> tuple[Unit, Crossing] | None:
         """Give every group that is left so many nodes."""
         for group in list(self._searches):
+            self._question.closed(len(self._found), len(self._net.groups()))
             neurons, search = self._net.neurons(group), self._searches[group]
             result: JointResult | GroupResult = search.run(budget)
             if search.wants_tree and result.state is SearchState.PAUSED:
