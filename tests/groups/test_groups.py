@@ -13,7 +13,7 @@ import jensen.groups.groups
 from jensen.arithmetic.rational import fraction, rational
 from jensen.bounds.pre_activation import pre_activation_bounds
 from jensen.domains.domain import Box, Everywhere, Polyhedron
-from jensen.domains.working_set import lifted_network, working_set
+from jensen.domains.working_set import lifted_network
 from jensen.errors import NetworkError
 from jensen.groups.groups import SOURCE, GroupedNetwork, group_network
 from jensen.network.relu_network import INPUT, OUTPUT, Activation, Block, ReluNetwork
@@ -146,7 +146,7 @@ def test_zero_rows_and_dead_neurons_are_no_groups():
 
 def test_several_outputs_have_to_be_selected():
     network = ReluNetwork.from_layers([[[1.0]], [[1.0], [2.0]]], [[0.0], [0.0, 0.0]])
-    working = working_set(Box(-1, 1), 1)
+    working = Box(-1, 1).working_set(1)
     with pytest.raises(NetworkError, match="select one"):
         group_network(network, pre_activation_bounds(network, *working.box), working)
 
