@@ -34,3 +34,10 @@ def shared_cases() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no networks with known truth in {folder}")
     return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give tests that are meant to take minutes all the time they want."""
+    for item in items:
+        if item.get_closest_marker("slow") is not None:
+            item.add_marker(pytest.mark.timeout(0))

@@ -70,7 +70,9 @@ def test_ctrl_c_raises_what_was_proved():
 @pytest.mark.parametrize("outputs", [1, 3])
 def test_ctrl_c_in_verify_prints_what_was_proved(capsys, tmp_path, outputs):
     tournaments(outputs).save(tmp_path / "m.npz")
+    before = signal.getsignal(signal.SIGINT)
     assert main(["verify", str(tmp_path / "m.npz"), "--box", "-1", "1"]) == 130
+    assert signal.getsignal(signal.SIGINT) is before  # whoever calls main goes on
     captured = capsys.readouterr()
     assert captured.out.startswith("unknown  ")
     assert "interrupted; " in captured.out
@@ -132,7 +134,10 @@ def batch(folder: Path, seconds: float) -> "subprocess.CompletedProcess[str]":
         assert run.stdout.readline() == "ready\n"
         time.sleep(seconds)
         os.killpg(run.pid, signal.SIGINT)
-        out, err = run.communicate(timeout=120)
+        try:
+            out, err = run.communicate(timeout=120)
+        finally:
+            run.kill()  # if it did not listen, nothing waits for it
     return subprocess.CompletedProcess(arguments, run.returncode, out, err)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from fractions import Fraction
 
 import numpy as np
@@ -17,6 +16,7 @@ from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.errors import DomainError
 from jensen.network.relu_network import Block, ReluNetwork
 from jensen.prover.verdict import Counterexample, Status
+from jensen_encodings.deadline import Deadline
 from jensen_encodings.lp import LpSolver, LpStatus
 
 DOMAINS: list[Domain] = [Everywhere(), Box(-1, 1)]
@@ -121,7 +121,7 @@ def test_a_linear_program_with_odd_numbers_fails_at_once(bad):
     """HiGHS does not end on a NaN in the objective, not even at its time limit."""
     rows = np.vstack([np.eye(2), -np.eye(2)])
     fine = np.ones(4), np.zeros(4, dtype=bool)
-    solver = LpSolver(time.monotonic() + 10.0)
+    solver = LpSolver(Deadline.after(10.0))
     broken = rows.copy()
     broken[0, 0] = bad
     assert solver.maximise(np.ones(2), broken, *fine).status is LpStatus.FAILED

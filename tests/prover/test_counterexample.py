@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 
 import jensen
+from jensen import decide
 from jensen.domains.domain import Box, Everywhere, Polyhedron
 from jensen.many import verify_many
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover import refute
 from jensen.prover.counterexample import admits, confirmed, counterexample
 from jensen.prover.crossing import Crossing
+from jensen.prover.joint_search import JointSearch
+from jensen.prover.options import Engine
 from jensen.prover.tree import Tree
 from jensen.prover.verdict import Status
 
@@ -111,13 +113,15 @@ def test_no_violation_is_no_counterexample():
         ((-1.0, 0.0, 0.0), (-0.5, 0.0, 0.0)),  # no violation
     ],
 )
-def test_a_wrong_pair_of_the_prover_is_unknown_and_not_nonconvex(monkeypatch, x, y):
+@pytest.mark.parametrize("engine", [Engine.TREE, Engine.JOINT])
+def test_a_wrong_pair_of_the_prover_is_unknown_and_not_nonconvex(monkeypatch, engine, x, y):
     middle = tuple((a + b) / 2 for a, b in zip(fractions(*x), fractions(*y), strict=True))
     wrong = Crossing(fractions(*x), middle, fractions(*y), Fraction(1), -1.0)
     real = Tree.run
     monkeypatch.setattr(Tree, "run", lambda *budget: replace(real(*budget), crossing=wrong))
-    monkeypatch.setattr(refute, "search_lines", lambda *_, **__: None)
-    verdict = jensen.verify(hinge(3), Box(-1, 1), inputs=(0, 1))
+    monkeypatch.setattr(JointSearch, "look", lambda *_: wrong)
+    monkeypatch.setattr(decide, "SCREENS", ())  # they look for pairs of their own
+    verdict = jensen.verify(hinge(3), Box(-1, 1), inputs=(0, 1), engine=engine)
     assert verdict.status is Status.UNKNOWN
 
 

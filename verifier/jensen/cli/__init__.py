@@ -44,8 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = app.main(None if argv is None else list(argv), "jensen", standalone_mode=False)
         sys.stdout.flush()
     except (KeyboardInterrupt, click.Abort):
-        # the rest of a Ctrl-C storm must not turn a clean end into a traceback
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if argv is None:  # this process ends here: a Ctrl-C storm must not make a traceback of it
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         print("jensen: interrupted", file=sys.stderr)  # noqa: T201  (the program's own voice)
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
