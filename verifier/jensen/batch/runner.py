@@ -12,7 +12,7 @@ from pathlib import Path
 from jensen.batch.case import Case, Row, RowStatus
 from jensen.batch.executor import Executor, InlineExecutor
 from jensen.batch.job import Job, verdict_row
-from jensen.batch.networks import refuted
+from jensen.batch.networks import settled
 from jensen.batch.store import Store, StoreError, fingerprint
 
 _POLL = 0.25
@@ -180,7 +180,7 @@ class _Run:
             self.unwritten.append((number, row))
 
     def go(self) -> list[tuple[Case, Row]]:
-        self._refute_together()
+        self._settle_together()
         open_ = [number for number in range(len(self.cases)) if number not in self.rows]
         self.quick = self._quick_limit(len(open_))
         first = 0 if self.quick is not None else 1
@@ -198,12 +198,12 @@ class _Run:
             self._give_up()
         return [(case, self.rows[n]) for n, case in enumerate(self.cases) if n in self.rows]
 
-    def _refute_together(self) -> None:
-        """Close what needs no job: networks in memory that common lines refute."""
+    def _settle_together(self) -> None:
+        """Close what needs no job: networks in memory that are settled together."""
         if self.certificates is not None:
             return
         unanswered = [(n, case) for n, case in enumerate(self.cases) if n not in self.rows]
-        for number, network, verdict in refuted(unanswered):
+        for number, network, verdict in settled(unanswered):
             if not self._going():
                 return
             self._finish(number, verdict_row(verdict, network))
