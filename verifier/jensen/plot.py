@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jensen.domains.domain import Box, Domain, Polyhedron
+from jensen.domains.domain import Box, Domain
 from jensen.errors import MissingExtraError, OptionError
 from jensen.linear_regions.regions import Regions
 from jensen.linear_regions.regions import regions as linear_regions
@@ -215,8 +215,9 @@ def _plain(panel: Axes) -> None:
 
 def _window(found: Regions) -> tuple[FloatArray, FloatArray]:
     """Return the sides of what is drawn: the domain if it is a box, else around the vertices."""
-    if isinstance(found.domain, Box):
-        return found.domain.bounds(2)
+    sides = found.domain.box_sides(2)
+    if sides is not None:
+        return sides
     finite = found.vertices[~found.at_infinity]
     if not len(finite):
         finite = np.concatenate([found.inner_points - 1, found.inner_points + 1])
@@ -234,9 +235,8 @@ def _fill(panel: Axes, found: Regions, low: FloatArray, high: FloatArray) -> Non
     X, Y = np.meshgrid(first, second)
     points = np.column_stack([X.ravel(), Y.ravel()])
     values = found.network(points)[:, 0]
-    if isinstance(found.domain, Polyhedron):
-        inside = (points @ found.domain.A.T <= found.domain.b).all(axis=1)
-        values = np.where(inside, values, np.nan)
+    A, b = found.domain.inequalities(2)
+    values = np.where((points @ A.T <= b).all(axis=1), values, np.nan)
     shades = LinearSegmentedColormap.from_list("pale", ["#fdfcf7", "#ccd7de", "#8398a8"])
     filled = panel.contourf(X, Y, values.reshape(X.shape), levels=14, cmap=shades)
     bar = panel.figure.colorbar(filled, ax=panel, shrink=0.85)
