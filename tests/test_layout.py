@@ -156,6 +156,27 @@ def test_no_modules_import_one_another_in_a_circle():
     assert not list(nx.simple_cycles(graph))
 
 
+def types_asked_for(path: Path) -> Iterator[tuple[int, ast.expr]]:
+    """Yield the types that ``isinstance`` and ``match`` ask for, with their lines."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.MatchClass):
+            yield node.lineno, node.cls
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in {"isinstance", "issubclass"}:
+            yield node.lineno, node.args[1]
+
+
+def test_domains_know_themselves():
+    kinds = {"Box", "Polyhedron", "Everywhere"}
+    asked = [
+        f"{path.name}:{line}"
+        for path in modules("jensen")
+        if path.parent.name != "domains"
+        for line, types in types_asked_for(path)
+        if kinds & {getattr(n, "id", getattr(n, "attr", "")) for n in ast.walk(types)}
+    ]
+    assert not asked, "ask the domain, in a method that every kind answers: " + ", ".join(asked)
+
+
 def test_no_room_takes_the_name_of_something_public():
     rooms = {path.parent.name for path in SOURCES["jensen"].glob("*/__init__.py")}
     rooms |= {path.stem for path in SOURCES["jensen"].glob("*.py")}

@@ -13,7 +13,7 @@ import numpy as np
 from jensen.arithmetic.rational import fraction
 from jensen.cells.facets import exact_forms
 from jensen.cells.start import is_flat
-from jensen.domains.domain import Domain, Everywhere, Polyhedron
+from jensen.domains.domain import Domain, Everywhere
 from jensen.errors import DomainError, OptionError
 from jensen.linear_regions.build import Parts, affine_pieces, largest_slopes, subdivide
 from jensen.network.relu_network import ReluNetwork
@@ -426,7 +426,7 @@ def regions(
         )
     if is_flat(domain, inputs):
         raise DomainError("the box has a side of width 0: give that input's value with fixed={...}")
-    if inputs == 1 and isinstance(domain, Polyhedron):
+    if inputs == 1 and domain.has_rows:
         raise DomainError("regions of one input are those on a box or everywhere")
     with np.errstate(all="ignore"):
         return Regions(scalar, domain, subdivide(scalar, domain))
