@@ -12,7 +12,7 @@ from typing import Any
 from jensen.arithmetic.exact import to_double
 from jensen.arithmetic.rational import decimal
 from jensen.domains.domain import Domain
-from jensen.text import point, printable
+from jensen.text import html_badge, html_table, markup, point, printable
 
 # of ``print(verdict)``: a terminal shows 24 lines
 SCREEN_OUTPUTS, SCREEN_WIDTH = 4, 110
@@ -24,6 +24,9 @@ class Status(StrEnum):
     CONVEX = "convex"
     NONCONVEX = "nonconvex"
     UNKNOWN = "unknown"
+
+
+COLOURS = {Status.CONVEX: "#00639b", Status.NONCONVEX: "#b34700", Status.UNKNOWN: "#5f6368"}
 
 
 class Reason(StrEnum):
@@ -262,6 +265,25 @@ class Verdict:
     def __repr__(self) -> str:
         """Return one line, however much evidence there is."""
         return f"Verdict({str(self.status)!r}, {self.summary!r})"
+
+    def _repr_html_(self) -> str:
+        """Return the verdict for a notebook: the claim, and what shows it."""
+        lines = str(self).split("\n")[1:]
+        shown = "".join(f"<div>{markup(line.strip())}</div>" for line in lines)
+        table = ""
+        if self.evidence:
+            table = html_table(["reason", "groups", "nodes", "LPs"], self._effort_by_reason())
+        badge = html_badge(str(self.status), COLOURS[self.status])
+        return f"<div><div>{badge}</div>{shown}{table}</div>"
+
+    def _effort_by_reason(self) -> list[list[str]]:
+        """Return a row per reason: how many groups it closed, nodes and linear programs."""
+        rows = []
+        for reason, count in self.reasons.items():
+            chosen = [item for item in self.evidence if str(item.reason) == reason]
+            effort = (sum(item.nodes for item in chosen), sum(item.lps for item in chosen))
+            rows.append([reason, *(f"{number:,}" for number in (count, *effort))])
+        return rows
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-ready record."""
