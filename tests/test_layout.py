@@ -177,6 +177,21 @@ def test_domains_know_themselves():
     assert not asked, "ask the domain, in a method that every kind answers: " + ", ".join(asked)
 
 
+LONGEST = 400  # lines
+WHOLE = {"checker.py"}  # a proof is checked by one file that can be carried away
+
+
+def test_modules_are_short_enough_to_be_read():
+    long = [
+        f"{path.name}: {lines} lines"
+        for package in SOURCES
+        for path in modules(package)
+        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > LONGEST
+        if path.name not in WHOLE
+    ]
+    assert not long, ", ".join(long)
+
+
 def test_no_room_takes_the_name_of_something_public():
     rooms = {path.parent.name for path in SOURCES["jensen"].glob("*/__init__.py")}
     rooms |= {path.stem for path in SOURCES["jensen"].glob("*.py")}
