@@ -24,8 +24,9 @@ from jensen.errors import MissingExtraError, OptionError
 from jensen.linear_regions.regions import Regions
 from jensen.linear_regions.regions import regions as linear_regions
 from jensen.network.relu_network import ReluNetwork
-from jensen.report.plot import CHORD, DOWN, INK, UP, draw_segment, save
-from jensen.report.plot_segment import sample_segment
+from jensen.report.colours import DOWN, INK, UP
+from jensen.report.plot import draw_segment, save
+from jensen.report.plot_gap import draw_gap
 from jensen.types import FloatArray
 
 if TYPE_CHECKING:
@@ -115,16 +116,7 @@ def pair(network: ReluNetwork, x: ArrayLike, y: ArrayLike, *, output: int = 0) -
     above, below = drawn.subplots(2, 1, height_ratios=(3, 2))
     start, end = (np.asarray(v, dtype=np.float64) for v in (x, y))
     draw_segment(above, network, start, end, output=output)
-    line = sample_segment(network, start, end, output=output, before=0.0, beyond=0.0)
-    chord = np.interp(line.t, [0, 1], line.values[[0, -1]])
-    gap = line.values - chord
-    below.axhline(0, color=CHORD, linestyle="--", linewidth=1.2)
-    below.plot(line.t, gap, color=INK, linewidth=1.6)
-    below.fill_between(line.t, gap, 0, where=gap > 0, color=DOWN, alpha=0.35, linewidth=0)
-    below.fill_between(line.t, gap, 0, where=gap < 0, color=UP, alpha=0.25, linewidth=0)
-    below.set_xlim(*above.get_xlim())
-    below.set_xticks([0, 0.5, 1], ["x", "(x+y)/2", "y"])
-    below.set_ylabel("f minus chord")
+    draw_gap(below, network, start, end, output=output, like=above)
     for panel in (above, below):
         _plain(panel)
     above.legend(fontsize=8, frameon=False, labelcolor=INK)
