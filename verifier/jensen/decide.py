@@ -201,7 +201,9 @@ def _answer(
         note=note,
         claim=claimed(options),
         certificate=certificate,
-        condition_source=partial(path_conditions, question.network, domain),
+        condition_source=partial(
+            path_conditions, question.network, domain, pair=outcome.counterexample
+        ),
     )
     if interrupted:
         raise Interrupted(verdict)
