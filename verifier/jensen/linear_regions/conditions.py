@@ -200,7 +200,7 @@ def path_terms(network: ReluNetwork, condition: Condition, most: int = 8) -> str
     Examples
     --------
     >>> from jensen.domains.domain import Box
-    >>> net = ReluNetwork.from_layers([[[1.0]], [[2.0]], [[-3.0]]], [[0], [0], [0]])
+    >>> net = ReluNetwork.from_layers([[[1.0]], [[2.0]], [[-3.0]]], [[0], [1], [0]])
     >>> path_terms(net, path_conditions(net, Box(-1, 1))[0])
     'J[relu_1[0]] = -6 (relu_1, relu_2, output)'
     """
