@@ -32,14 +32,14 @@ ROOMS = (
     {"violation", "many"},
     {"decide"},
     {"certificate"},
-    {"midpoint"},
+    {"midpoint", "composition"},
     {"prover", "linear_regions"},
     {"cells"},
     {"groups"},
     {"bounds"},
     {"loaders"},
     {"icnn"},
-    {"domains"},
+    {"domains", "graphs"},
     {"network"},
     {"arithmetic", "outputs"},
     {"errors", "text", "processors", "blas", "stopwatch", "types"},
@@ -154,6 +154,42 @@ def test_imports_between_rooms_run_down_only():
 def test_no_modules_import_one_another_in_a_circle():
     graph = nx.DiGraph((source, target) for source, target in arrows() if source != target)
     assert not list(nx.simple_cycles(graph))
+
+
+def types_asked_for(path: Path) -> Iterator[tuple[int, ast.expr]]:
+    """Yield the types that ``isinstance`` and ``match`` ask for, with their lines."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.MatchClass):
+            yield node.lineno, node.cls
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in {"isinstance", "issubclass"}:
+            yield node.lineno, node.args[1]
+
+
+def test_domains_know_themselves():
+    kinds = {"Box", "Polyhedron", "Everywhere"}
+    asked = [
+        f"{path.name}:{line}"
+        for path in modules("jensen")
+        if path.parent.name != "domains"
+        for line, types in types_asked_for(path)
+        if kinds & {getattr(n, "id", getattr(n, "attr", "")) for n in ast.walk(types)}
+    ]
+    assert not asked, "ask the domain, in a method that every kind answers: " + ", ".join(asked)
+
+
+LONGEST = 400  # lines
+WHOLE = {"checker.py"}  # a proof is checked by one file that can be carried away
+
+
+def test_modules_are_short_enough_to_be_read():
+    long = [
+        f"{path.name}: {lines} lines"
+        for package in SOURCES
+        for path in modules(package)
+        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > LONGEST
+        if path.name not in WHOLE
+    ]
+    assert not long, ", ".join(long)
 
 
 def test_no_room_takes_the_name_of_something_public():

@@ -47,6 +47,22 @@ def test_a_new_kind_gives_the_verdicts_of_its_polyhedron(seed):
     assert str(diamond) in there.summary
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_new_kind_has_the_regions_of_its_polyhedron(seed):
+    network = tiny_network(seed, 2)
+    diamond = Diamond(1.5)
+    there = jensen.regions(network, diamond)
+    same = jensen.regions(network, Polyhedron(*diamond.inequalities(2)))
+    assert np.array_equal(there.vertices, same.vertices)
+    assert [facet.jump for facet in there.facets] == [facet.jump for facet in same.facets]
+
+
+def test_kinds_know_how_many_inputs_they_fit():
+    assert Everywhere().dimension is Box(-1, 1).dimension is Diamond(1.0).dimension is None
+    assert Box(-1, [1, 2]).dimension == Box([-1, 0], 1).dimension == 2
+    assert Polyhedron([[1.0, 2.0, 0.0]], [3.0]).dimension == 3
+
+
 def test_a_new_kind_is_certified_as_its_polyhedron(tmp_path):
     network = jensen.ReluNetwork.from_layers([[[1.0, 2.0]], [[1.0]]], [[0.5], [0.0]])
     verdict = jensen.verify(network, Diamond(1.0), certificate=True)

@@ -8,7 +8,8 @@ import pytest
 from jensen.cli import main
 from jensen.errors import OutputError
 from jensen.network.relu_network import ReluNetwork
-from jensen.report.plot import DOWN, UP, figure, save, to_svg
+from jensen.report.colours import DOWN, UP
+from jensen.report.plot import figure, save, to_svg
 from jensen.report.plot_kinks import kink_lines
 from jensen.report.plot_segment import sample_segment
 
@@ -70,9 +71,26 @@ def test_kinks_of_a_tiny_box_are_found():
     assert {bend for _, bend in lines} == {1, -1}
 
 
+def test_a_violation_that_is_tiny_beside_f_has_a_panel_of_its_own():
+    """f rises from 0 to 2000; its chord lies 0.0005 below it in the middle."""
+    steep = ReluNetwork.from_layers([[[1.0], [1.0]], [[1000.0, -0.001]]], [[1.0, 0.0], [0.0]])
+    drawn = figure(steep, [[-1.0], [1.0]], bounds=([-1.0], [1.0]))
+    whole, above, below = drawn.axes
+    assert whole.get_xlabel() == "input 0"
+    assert below.get_ylabel() == "f minus chord"
+    assert below.get_xlim() == above.get_xlim()
+    assert 0.0004 < below.get_ylim()[1] < 0.001
+    assert len(figure(steep, [[-1.0], [1.0]]).axes) == 2
+
+
 def test_the_same_figure_is_the_same_text():
     first, second = (to_svg(figure(plane(), [[0.0, -1.0], [0.0, 1.0]])) for _ in range(2))
     assert first == second
+
+
+def test_a_title_of_two_lines_has_two_lines_and_names_in_it_are_text():
+    drawn = figure(hat(), [[-1.0], [2.0]], title="a$x^2$\x1b[2J\nsecond")
+    assert drawn.get_suptitle() == "a$x^2$\\x1b[2J\nsecond"
 
 
 def test_a_constant_network_can_be_drawn():

@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jensen.domains.domain import Box, Domain, Polyhedron
+from jensen.domains.domain import Box, Domain
 from jensen.errors import MissingExtraError, OptionError
 from jensen.linear_regions.regions import Regions
 from jensen.linear_regions.regions import regions as linear_regions
 from jensen.network.relu_network import ReluNetwork
-from jensen.report.plot import CHORD, DOWN, INK, UP, draw_segment, save
-from jensen.report.plot_segment import sample_segment
+from jensen.report.colours import DOWN, INK, UP
+from jensen.report.plot import draw_segment, save
+from jensen.report.plot_gap import draw_gap
 from jensen.types import FloatArray
 
 if TYPE_CHECKING:
@@ -115,16 +116,7 @@ def pair(network: ReluNetwork, x: ArrayLike, y: ArrayLike, *, output: int = 0) -
     above, below = drawn.subplots(2, 1, height_ratios=(3, 2))
     start, end = (np.asarray(v, dtype=np.float64) for v in (x, y))
     draw_segment(above, network, start, end, output=output)
-    line = sample_segment(network, start, end, output=output, before=0.0, beyond=0.0)
-    chord = np.interp(line.t, [0, 1], line.values[[0, -1]])
-    gap = line.values - chord
-    below.axhline(0, color=CHORD, linestyle="--", linewidth=1.2)
-    below.plot(line.t, gap, color=INK, linewidth=1.6)
-    below.fill_between(line.t, gap, 0, where=gap > 0, color=DOWN, alpha=0.35, linewidth=0)
-    below.fill_between(line.t, gap, 0, where=gap < 0, color=UP, alpha=0.25, linewidth=0)
-    below.set_xlim(*above.get_xlim())
-    below.set_xticks([0, 0.5, 1], ["x", "(x+y)/2", "y"])
-    below.set_ylabel("f minus chord")
+    draw_gap(below, network, start, end, output=output, like=above)
     for panel in (above, below):
         _plain(panel)
     above.legend(fontsize=8, frameon=False, labelcolor=INK)
@@ -215,8 +207,9 @@ def _plain(panel: Axes) -> None:
 
 def _window(found: Regions) -> tuple[FloatArray, FloatArray]:
     """Return the sides of what is drawn: the domain if it is a box, else around the vertices."""
-    if isinstance(found.domain, Box):
-        return found.domain.bounds(2)
+    sides = found.domain.box_sides(2)
+    if sides is not None:
+        return sides
     finite = found.vertices[~found.at_infinity]
     if not len(finite):
         finite = np.concatenate([found.inner_points - 1, found.inner_points + 1])
@@ -234,9 +227,8 @@ def _fill(panel: Axes, found: Regions, low: FloatArray, high: FloatArray) -> Non
     X, Y = np.meshgrid(first, second)
     points = np.column_stack([X.ravel(), Y.ravel()])
     values = found.network(points)[:, 0]
-    if isinstance(found.domain, Polyhedron):
-        inside = (points @ found.domain.A.T <= found.domain.b).all(axis=1)
-        values = np.where(inside, values, np.nan)
+    A, b = found.domain.inequalities(2)
+    values = np.where((points @ A.T <= b).all(axis=1), values, np.nan)
     shades = LinearSegmentedColormap.from_list("pale", ["#fdfcf7", "#ccd7de", "#8398a8"])
     filled = panel.contourf(X, Y, values.reshape(X.shape), levels=14, cmap=shades)
     bar = panel.figure.colorbar(filled, ax=panel, shrink=0.85)

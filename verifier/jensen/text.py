@@ -6,6 +6,7 @@ terminal, into CSV, JSON, JUnit, Markdown, HTML and the store.
 
 from __future__ import annotations
 
+import html
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -88,3 +89,36 @@ def point(values: Iterable[float], most: int = 6) -> str:
     if len(numbers) > most:
         return f"({', '.join(numbers[: most - 1])}, ... {len(numbers)} numbers)"
     return f"({', '.join(numbers)})"
+
+
+def markup(text: str | Path) -> str:
+    """Return text for HTML, nothing in which is taken for markup.
+
+    Examples
+    --------
+    >>> markup("<b>&")
+    '&lt;b&gt;&amp;'
+    """
+    return html.escape(printable(text))
+
+
+def html_table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Return a table for a notebook, all text escaped, in the page's own colours.
+
+    Examples
+    --------
+    >>> html_table(["name", "size"], [["<a>", "3"]])
+    '<table><tr><th>name</th><th>size</th></tr><tr><td>&lt;a&gt;</td><td>3</td></tr></table>'
+    """
+    lines = [("th", header), *(("td", row) for row in rows)]
+    body = "".join(
+        "<tr>" + "".join(f"<{tag}>{markup(cell)}</{tag}>" for cell in line) + "</tr>"
+        for tag, line in lines
+    )
+    return f"<table>{body}</table>"
+
+
+def html_badge(text: str, colour: str) -> str:
+    """Return a word in white on a dark colour, which is read on light and dark pages."""
+    style = f"background:{colour};color:#fff;padding:0.1em 0.5em;border-radius:0.3em"
+    return f'<strong style="{style}">{markup(text)}</strong>'

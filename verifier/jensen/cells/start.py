@@ -8,7 +8,7 @@ from jensen.arithmetic.exact import Matrix
 from jensen.arithmetic.rational import rationals
 from jensen.cells.complex import Complex, Vertices
 from jensen.cells.layers import Layer, rows_layer
-from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
+from jensen.domains.domain import Domain
 from jensen.network.block import INPUT
 from jensen.network.relu_network import ReluNetwork
 from jensen.types import BoolArray, FloatArray, IndexArray
@@ -42,8 +42,9 @@ def _dense(weight: Matrix) -> FloatArray:
 
 def _handy_scale(network: ReluNetwork, domain: Domain) -> FloatArray:
     inputs = network.input_size
-    if isinstance(domain, Box):
-        lower, upper = domain.bounds(inputs)
+    box = domain.box_sides(inputs)
+    if box is not None:
+        lower, upper = box
         size = np.maximum(np.maximum(np.abs(lower), np.abs(upper)), 2.0**-100)
         return 2.0 ** np.ceil(np.log2(size))
     blocks = [block for block in network.blocks if INPUT in block.weights]
@@ -58,21 +59,20 @@ def _handy_scale(network: ReluNetwork, domain: Domain) -> FloatArray:
 
 def is_flat(domain: Domain, inputs: int) -> bool:
     """Whether a box has a side of width zero."""
-    if not isinstance(domain, Box):
-        return False
-    lower, upper = domain.bounds(inputs)
-    return bool((lower == upper).any())
+    box = domain.box_sides(inputs)
+    return box is not None and bool((box[0] == box[1]).any())
 
 
 def domain_rows(domain: Domain, scale: FloatArray) -> Layer | None:
-    """Return the rows of a polyhedron as a level of units, which are positive inside."""
-    if not isinstance(domain, Polyhedron):
+    """Return the domain's rows as a level of units, which are positive inside; None without."""
+    if not domain.has_rows:
         return None
-    return rows_layer(rationals(np.concatenate([-domain.A * scale, domain.b[:, None]], axis=1)))
+    A, b = domain.inequalities(len(scale))
+    return rows_layer(rationals(np.concatenate([-A * scale, b[:, None]], axis=1)))
 
 
 def starting_complex(domain: Domain, scale: FloatArray, width: int) -> Complex:
-    """Return the complex of a domain in the plane; a polyhedron's rows have still to cut it.
+    """Return the complex of a domain in the plane; its rows, if any, have still to cut it.
 
     Parameters
     ----------
@@ -81,10 +81,11 @@ def starting_complex(domain: Domain, scale: FloatArray, width: int) -> Complex:
     width : int
         Number of units that will cut it.
     """
+    box = domain.box_sides(len(scale))
     if len(scale) == 1:
-        points, edges, faces = _strip(domain, scale)
-    elif isinstance(domain, Box):
-        lower, upper = (side / scale for side in domain.bounds(2))
+        points, edges, faces = _strip(box, scale)
+    elif box is not None:
+        lower, upper = (side / scale for side in box)
         left, right = lower[0], upper[0]
         corners = [[left, lower[1]], [right, lower[1]], [right, upper[1]], [left, upper[1]]]
         points = np.column_stack([corners, np.ones(4)])
@@ -103,14 +104,15 @@ def starting_complex(domain: Domain, scale: FloatArray, width: int) -> Complex:
     )
 
 
-def _strip(domain: Domain, scale: FloatArray) -> tuple[FloatArray, IndexArray, list[list[int]]]:
-    """Return a line as a strip of the plane: kinks become edges across it."""
-    if isinstance(domain, Everywhere):
+def _strip(
+    box: tuple[FloatArray, FloatArray] | None, scale: FloatArray
+) -> tuple[FloatArray, IndexArray, list[list[int]]]:
+    """Return a line, or a segment of it, as a strip of the plane: kinks become edges across it."""
+    if box is None:
         points = [[CENTRE[0], 0, 1], [CENTRE[0], 1, 1], [1, 0, 0], [-1, 0, 0]]
         edges = [[0, 1], [0, 2], [1, 2], [0, 3], [1, 3]]
         return np.array(points, dtype=float), np.array(edges), [[0, 1, 2], [0, 3, 4]]
-    assert isinstance(domain, Box)  # the others are not walked
-    lower, upper = (float(side[0] / scale[0]) for side in domain.bounds(1))
+    lower, upper = (float(side[0] / scale[0]) for side in box)
     points = [[lower, 0, 1], [upper, 0, 1], [upper, 1, 1], [lower, 1, 1]]
     return np.array(points), np.array([[0, 1], [1, 2], [2, 3], [3, 0]]), [[0, 1, 2, 3]]
 

@@ -28,7 +28,7 @@ from jensen.certificate.kink_lemmas import (
 )
 from jensen.certificate.leaf_proof import LeafProver
 from jensen.certificate.tree_writer import TreeWriter
-from jensen.prover.tree import Node
+from jensen.prover.nodes import Node
 
 
 class JointWriter(TreeWriter):

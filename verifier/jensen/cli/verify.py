@@ -124,12 +124,9 @@ def show(verdict: Verdict, console: Console, *, model: str, evidence: bool = Fal
 
 def _show_evidence(verdict: Verdict, console: Console) -> None:
     for item in verdict.evidence:
-        block, index = item.neurons[0]
-        name = f"{printable(block)}[{index}]"
-        twins = f" and {len(item.neurons) - 1} twins" if len(item.neurons) > 1 else ""
         exact = "" if item.exact else " (up to the solver's tolerance)"
         search = f", {item.nodes} nodes, {item.lps} LPs" if item.nodes else ""
-        console.print(f"    {name}{twins}: {item.reason}{exact}{search}", soft_wrap=True)
+        console.print(f"    {item.label}: {item.reason}{exact}{search}", soft_wrap=True)
 
 
 def _write_certificate(verdict: Verdict, path: str | None, log: Console) -> str | None:

@@ -53,6 +53,11 @@ class Domain(ABC):
     def __str__(self) -> str:
         """Return a few words that name it."""
 
+    @property
+    def dimension(self) -> int | None:
+        """The one number of inputs that it fits; None where it fits several."""
+        return None
+
     def sides(self, most: int = 8) -> str:
         """Return the sides of a box in words, at most so many; "" where nothing is to be said."""
         return ""

@@ -76,6 +76,12 @@ class Box(Domain):
         """Raise :class:`DomainError` unless the box fits a network of so many inputs."""
         self.bounds(inputs)
 
+    @property
+    def dimension(self) -> int | None:
+        """Number of sides; None where all are the same."""
+        shape = np.broadcast_shapes(self.lower.shape, self.upper.shape)
+        return shape[0] if shape else None
+
     def inequalities(self, inputs: int) -> tuple[FloatArray, FloatArray]:
         """Return ``x <= upper`` and ``-x <= -lower``."""
         lower, upper = self.bounds(inputs)

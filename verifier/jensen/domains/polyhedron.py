@@ -53,6 +53,11 @@ class Polyhedron(Domain):
                 f"polyhedron has {self.A.shape[1]} dimensions, the network {inputs} inputs"
             )
 
+    @property
+    def dimension(self) -> int:
+        """Number of columns of A."""
+        return int(self.A.shape[1])
+
     def inequalities(self, inputs: int) -> tuple[FloatArray, FloatArray]:
         """Return A and b."""
         return self.A, self.b

@@ -12,7 +12,7 @@ from torch import nn
 
 from jensen.decide import verify
 from jensen.domains.cone_segments import ConeSampler, ConeSegments
-from jensen.domains.domain import Box, Domain, Polyhedron
+from jensen.domains.domain import Domain
 from jensen.errors import NetworkError, OptionError
 from jensen.learning.watched import WatchedModule, input_shapes
 from jensen.loaders import from_torch
@@ -112,7 +112,7 @@ class ConvexityGuard:
         if not 0 <= margin < float("inf"):
             raise OptionError(f"margin {margin}: a finite number >= 0 is needed")
         self.module, self.domain, self.margin = module, domain, float(margin)
-        self._shapes = input_shapes(module, _dimension(domain), input_shape)
+        self._shapes = input_shapes(module, domain.dimension, input_shape)
         network = self.network()  # refuses in one clear line what could not be verified
         domain.check(network.input_size)
         if output is not None and not 0 <= output < network.output_size:
@@ -137,7 +137,7 @@ class ConvexityGuard:
 
     # -------------------------------------------------------------------------- penalty
 
-    def penalty(self, points: Any = None, *, samples: int = 128) -> torch.Tensor:
+    def penalty(self, points: Any = None, *, samples: int = 64) -> torch.Tensor:
         """Return the mean of ``relu(margin - J)`` over random kinks of the domain.
 
         Random segments of the domain are drawn and each is followed to a kink of a neuron
@@ -250,8 +250,8 @@ class ConvexityGuard:
         return torch.randint(below, (count,), generator=self._generator)
 
     def _jumps(self, found: Crossings, *, differentiable: bool) -> torch.Tensor:
-        run = self._watched.jumps(found.points, found.outputs, differentiable=differentiable)
-        jumps = run.gather(1, found.kinks[:, None])[:, 0]
+        with torch.set_grad_enabled(differentiable):
+            jumps = self._watched.jumps_at(found.points, found.kinks, found.outputs)
         return -jumps if self.concave else jumps
 
     # --------------------------------------------------------------------- verification
@@ -304,13 +304,6 @@ def _secant(
     """Return where z would be 0 if it were linear along the segments."""
     share = z_low / (z_low - z_high)
     return low + torch.nan_to_num(share, nan=0.5).clamp(0, 1) * (high - low)
-
-
-def _dimension(domain: Domain) -> int | None:
-    if isinstance(domain, Box):
-        size = max(domain.lower.size, domain.upper.size)
-        return size if domain.lower.ndim or domain.upper.ndim else None
-    return int(domain.A.shape[1]) if isinstance(domain, Polyhedron) else None
 
 
 def _checked_inputs(inputs: Sequence[int] | None, size: int) -> tuple[int, ...] | None:

@@ -11,7 +11,7 @@ from jensen.cells.complex import Complex, ExactVertices, SignArray
 from jensen.cells.layers import Layers, layers_of_network
 from jensen.cells.start import coordinate_scale, domain_rows, keep_inside, starting_complex
 from jensen.cells.subdivide import Subdivision
-from jensen.domains.domain import Box, Domain
+from jensen.domains.domain import Domain
 from jensen.errors import DomainError, NetworkError
 from jensen.network.relu_network import ReluNetwork
 from jensen.types import BoolArray, FloatArray, IndexArray
@@ -86,7 +86,8 @@ def subdivide(network: ReluNetwork, domain: Domain) -> Parts:
                 raise DomainError("the domain has no interior: fix inputs that cannot vary")
     first = 0 if rows is None else 1
     columns = 0 if rows is None else rows.size
-    return _joined(division, exact, scale, first, columns, isinstance(domain, Box))
+    is_box = domain.box_sides(network.input_size) is not None
+    return _joined(division, exact, scale, first, columns, is_box)
 
 
 def _joined(

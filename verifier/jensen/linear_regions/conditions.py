@@ -20,7 +20,8 @@ from jensen.cells.start import is_flat
 from jensen.domains.domain import Domain
 from jensen.errors import DomainError, NetworkError
 from jensen.groups.prepared import prepare
-from jensen.linear_regions.regions import MOST_INPUTS, Point, Regions, regions
+from jensen.linear_regions.items import Point
+from jensen.linear_regions.regions import MOST_INPUTS, Regions, regions
 from jensen.network.relu_network import Pattern, ReluNetwork
 from jensen.types import Neurons
 

@@ -22,7 +22,7 @@ from jensen.midpoint.search import search_pairs
 from jensen.network.relu_network import ReluNetwork
 from jensen.processors import available_processors
 from jensen.prover.counterexample import Point, admits, exact_violation
-from jensen.text import point
+from jensen.text import html_table, markup, point
 from jensen.types import FloatArray
 from jensen_encodings import UnboundedNeuronError
 from jensen_encodings.deadline import Deadline
@@ -90,6 +90,16 @@ class Violation:
             return self.summary
         pair = (f"{name} = {point(map(to_double, getattr(self, name)))}" for name in "xy")
         return "\n  ".join([self.summary, *pair])
+
+    def _repr_html_(self) -> str:
+        """Return the bounds and the pair for a notebook."""
+        title = f"<div>{markup(self.summary)}</div>"
+        if not self.exact_lower:
+            return f"<div>{title}</div>"
+        middle = [(a + b) / 2 for a, b in zip(self.x, self.y, strict=True)]
+        ends = (("x", self.x), ("(x+y)/2", middle), ("y", self.y))
+        rows = [[name, point(map(to_double, values))] for name, values in ends]
+        return f"<div>{title}{html_table(['', 'the pair'], rows)}</div>"
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-ready record; exact numbers are strings."""

@@ -18,6 +18,7 @@ from jensen.errors import NetworkError
 from jensen.network.block import INPUT, OUTPUT, Activation, Block
 from jensen.network.checks import as_count, as_matrix, as_vector, checked_shape, frozen, ordered
 from jensen.network.digest import network_digest
+from jensen.network.display import network_table
 from jensen.network.fixing import fixed_blocks
 from jensen.network.npz_writer import write_npz
 from jensen.network.order import layer_graph, paths_to_output
@@ -379,6 +380,9 @@ class ReluNetwork:
     def __repr__(self) -> str:
         widths = "-".join(str(self.size_of(name)) for name in (INPUT, *self._by_name))
         return f"ReluNetwork({widths}, {self.relu_count} ReLUs)"
+
+    def _repr_html_(self) -> str:
+        return network_table(repr(self), self.input_size, self.blocks)
 
 
 def _row(weight: Matrix, index: int) -> Matrix:

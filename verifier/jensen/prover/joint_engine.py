@@ -9,7 +9,8 @@ from jensen.groups.groups import GroupedNetwork
 from jensen.groups.tolerance import least_jumps
 from jensen.prover.crossing import Crossing
 from jensen.prover.descent import Descent
-from jensen.prover.joint_search import JointResult, JointSearch, piece_bounds
+from jensen.prover.joint_proof import JointResult
+from jensen.prover.joint_search import JointSearch, piece_bounds
 from jensen.prover.kink_bounds import ranges_of
 from jensen.prover.outcome import GroupProof, Outcome, bent_at, looked_at
 from jensen.prover.pieces import Piece, pieces_of

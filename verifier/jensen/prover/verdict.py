@@ -12,7 +12,7 @@ from typing import Any
 from jensen.arithmetic.exact import to_double
 from jensen.arithmetic.rational import decimal
 from jensen.domains.domain import Domain
-from jensen.text import point, printable
+from jensen.text import html_badge, html_table, markup, point, printable
 
 # of ``print(verdict)``: a terminal shows 24 lines
 SCREEN_OUTPUTS, SCREEN_WIDTH = 4, 110
@@ -26,6 +26,9 @@ class Status(StrEnum):
     UNKNOWN = "unknown"
 
 
+COLOURS = {Status.CONVEX: "#00639b", Status.NONCONVEX: "#b34700", Status.UNKNOWN: "#5f6368"}
+
+
 class Reason(StrEnum):
     """Why a hyperplane group cannot break convexity, or that it was left open."""
 
@@ -36,6 +39,8 @@ class Reason(StrEnum):
     JOINT = "joint"
     MILP = "milp bound"
     MIDPOINT = "midpoint bound"
+    COMPOSITION = "composition"
+    QUADRATIC = "quadratic form"
     OPEN = "open"
 
 
@@ -63,6 +68,13 @@ class GroupEvidence:
     lps: int = 0
     exact: bool = True
     jump_lower_bound: float | None = None
+
+    @property
+    def label(self) -> str:
+        """The leading neuron, and how many twins it has, in words."""
+        block, index = self.neurons[0]
+        twins = f" and {len(self.neurons) - 1} twins" if len(self.neurons) > 1 else ""
+        return f"{printable(block)}[{index}]{twins}"
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-ready record."""
@@ -262,6 +274,25 @@ class Verdict:
     def __repr__(self) -> str:
         """Return one line, however much evidence there is."""
         return f"Verdict({str(self.status)!r}, {self.summary!r})"
+
+    def _repr_html_(self) -> str:
+        """Return the verdict for a notebook: the claim, and what shows it."""
+        lines = str(self).split("\n")[1:]
+        shown = "".join(f"<div>{markup(line.strip())}</div>" for line in lines)
+        table = ""
+        if self.evidence:
+            table = html_table(["reason", "groups", "nodes", "LPs"], self._effort_by_reason())
+        badge = html_badge(str(self.status), COLOURS[self.status])
+        return f"<div><div>{badge}</div>{shown}{table}</div>"
+
+    def _effort_by_reason(self) -> list[list[str]]:
+        """Return a row per reason: how many groups it closed, nodes and linear programs."""
+        rows = []
+        for reason, count in self.reasons.items():
+            chosen = [item for item in self.evidence if str(item.reason) == reason]
+            effort = (sum(item.nodes for item in chosen), sum(item.lps for item in chosen))
+            rows.append([reason, *(f"{number:,}" for number in (count, *effort))])
+        return rows
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-ready record."""

@@ -25,7 +25,7 @@ from jensen.cells.start import (
     starting_complex,
 )
 from jensen.cells.subdivide import Subdivision
-from jensen.domains.domain import Domain, Polyhedron
+from jensen.domains.domain import Domain
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.across import PairFinder
 from jensen.prover.last_level import jumps_on_parts
@@ -90,7 +90,7 @@ def can_walk(network: ReluNetwork, domain: Domain) -> bool:
     inputs = network.input_size
     if inputs > 2 or is_flat(domain, inputs):
         return False
-    return not (inputs == 1 and isinstance(domain, Polyhedron))
+    return not (inputs == 1 and domain.has_rows)
 
 
 def walk_kinks(

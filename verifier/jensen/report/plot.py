@@ -19,6 +19,8 @@ from numpy.typing import ArrayLike
 from jensen.errors import MissingExtraError, OptionError
 from jensen.network.relu_network import ReluNetwork
 from jensen.outputs import check_output, replacing
+from jensen.report.colours import CHORD, DOWN, INK, UP
+from jensen.report.plot_gap import draw_gap
 from jensen.report.plot_kinks import kink_lines
 from jensen.report.plot_segment import Segment, sample_segment
 from jensen.text import printable
@@ -28,12 +30,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# one dark ink, so that a page can replace it by its own text colour
-INK = "#1b2733"
-# blue, vermilion and green of Okabe and Ito, which all kinds of colour vision tell apart;
-# kinks that bend down are also thicker, and their marks point down
-UP, DOWN, CHORD = "#0072b2", "#d55e00", "#009e73"
 KINDS = ((1, UP, "^", "bends up"), (-1, DOWN, "v", "bends down"))
+WIDE = 8.0  # inches, on which the whole legend stands in one line
 BEYOND = 0.35  # how far the line goes on beyond the pair, in units of its length
 FORMATS = (".svg", ".png", ".pdf")
 _MISSING = "pictures need matplotlib: pip install 'jensen[plot]'"
@@ -123,7 +121,7 @@ def _legend(drawn: Figure) -> None:
         entries.values(),
         entries.keys(),
         loc="outside lower center",
-        ncols=len(entries) if len(drawn.axes) > 1 else 2,
+        ncols=len(entries) if drawn.get_figwidth() > WIDE else 2,
         frameon=False,
         fontsize=9,
         labelcolor=INK,
@@ -280,7 +278,7 @@ def figure(
     title: str = "",
     inside: bool = False,
 ) -> Figure:
-    """Return a figure: the function where it has one or two inputs, and the segment.
+    """Return a figure: the function of one or two inputs, the segment, and f minus its chord.
 
     Parameters
     ----------
@@ -307,17 +305,20 @@ def figure(
     except ImportError:
         raise MissingExtraError(_MISSING) from None
     both = bounds is not None and network.input_size <= 2
-    drawn = Figure(figsize=(9.6, 4.3) if both else (5.4, 4.0), layout="constrained")
-    panels = drawn.subplots(1, 2 if both else 1, squeeze=False)[0]
+    drawn = Figure(figsize=(10.0, 5.2) if both else (5.6, 5.6), layout="constrained")
+    grid = drawn.add_gridspec(2, 2 if both else 1, height_ratios=(3, 2))
     if both and bounds is not None:
-        draw_function(panels[0], network, *bounds, output=output, pair=pair if mark_pair else None)
+        whole = drawn.add_subplot(grid[:, 0])
+        draw_function(whole, network, *bounds, output=output, pair=pair if mark_pair else None)
     x, y = np.asarray(pair, dtype=np.float64)
-    draw_segment(panels[-1], network, x, y, output=output, bounds=bounds if inside else None)
-    for axes in panels:
+    above, below = (drawn.add_subplot(grid[row, -1]) for row in range(2))
+    draw_segment(above, network, x, y, output=output, bounds=bounds if inside else None)
+    draw_gap(below, network, x, y, output=output, like=above)
+    for axes in drawn.axes:
         _plain(axes)
     _legend(drawn)
     if title:
-        drawn.suptitle(printable(title), color=INK, fontsize=11, parse_math=False)
+        drawn.suptitle(printable(title, lines=True), color=INK, fontsize=11, parse_math=False)
     return drawn
 
 
@@ -375,6 +376,8 @@ def to_svg(drawn: Figure, *, salt: str = "jensen") -> str:
 
 
 def _plain(axes: Axes) -> None:
+    if axes.get_label() == "<colorbar>":
+        return
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     for spine in axes.spines.values():

@@ -21,7 +21,7 @@ from jensen.network.relu_network import ReluNetwork
 from jensen.prover.counterexample import Point, admits
 from jensen.prover.options import Options
 from jensen.prover.question import check_subject
-from jensen.text import point, printable
+from jensen.text import html_table, markup, point, printable
 from jensen.violation.jump_of_regions import WorstFacet, worst_facet
 from jensen.violation.jump_search import JumpSearch, root_above, root_below
 from jensen_encodings.deadline import Deadline
@@ -94,6 +94,22 @@ class JumpViolation:
         names = ", ".join(f"{printable(block)}[{index}]" for block, index in self.neurons[:6])
         where = point(map(to_double, self.point))
         return f"{self.summary}\n  at {where}, kink of {names}"
+
+    def _repr_html_(self) -> str:
+        """Return the bounds and the facet for a notebook."""
+        title = f"<div>{markup(self.summary)}</div>"
+        if self.point is None:
+            return f"<div>{title}</div>"
+        names = ", ".join(f"{block}[{index}]" for block, index in self.neurons[:6])
+        rows = [
+            ["point of the facet", point(map(to_double, self.point))],
+            ["unit normal", point(self.normal)],
+            ["neurons", names],
+        ]
+        if self.slopes is not None:
+            before, behind = self.slopes
+            rows.append(["slope along the normal", f"{before:.6g}, then {behind:.6g}"])
+        return f"<div>{title}{html_table(['', 'the facet'], rows)}</div>"
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-ready record; exact numbers are strings."""
