@@ -128,19 +128,25 @@ def _in_place(func: Any, keywords: Any) -> bool:
     return bool(keywords.get("inplace")) or (name.endswith("_") and not name.endswith("__"))
 
 
-def in_evaluation(module: nn.Module) -> _Evaluation:
-    """Put a module into evaluation mode for the length of a ``with``."""
-    return _Evaluation(module)
+class Evaluation:
+    """Put modules into evaluation mode for the length of a ``with``.
 
+    Parameters
+    ----------
+    modules : sequence of torch.nn.Module
+        A module and all its children, ``list(module.modules())``.
+    """
 
-class _Evaluation:
-    def __init__(self, module: nn.Module) -> None:
-        self._training = [child for child in module.modules() if child.training]
+    def __init__(self, modules: Sequence[nn.Module]) -> None:
+        self._modules = modules
+        self._training: list[nn.Module] = []
 
     def __enter__(self) -> None:
+        self._training = [child for child in self._modules if child.training]
         for child in self._training:
-            child.training = False
+            # past Module.__setattr__, which looks at every value: this runs in every step
+            child.__dict__["training"] = False
 
     def __exit__(self, *_: object) -> None:
         for child in self._training:
-            child.training = True
+            child.__dict__["training"] = True
