@@ -16,10 +16,11 @@ from jensen.certificate import checker
 from jensen.certificate.bounded_network import BoundedNetwork, Names, check_time
 from jensen.certificate.checker import Malformed, Rejected
 from jensen.certificate.joint_leaf import JointProver
-from jensen.certificate.kink_lemmas import BoolArray, FloatUnits, KinkLemmas, Lemma, lemma_line
+from jensen.certificate.kink_lemmas import FloatUnits, KinkLemmas, Lemma, lemma_line
 from jensen.certificate.leaf_proof import LeafProver
 from jensen.certificate.tree_writer import TreeWriter
 from jensen.prover.nodes import Node
+from jensen.types import BoolArray
 
 
 class JointWriter(TreeWriter):
