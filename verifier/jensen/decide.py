@@ -133,7 +133,7 @@ def verify(
     for k in range(network.output_size):
         left = options
         if options.time_limit is not None:
-            left = replace(options, time_limit=max(deadline.left(), 1e-3))
+            left = replace(options, time_limit=max(deadline.left(), 1e-9))
         try:
             verdicts.append(_answer(network, domain, k, left, progress))
         except Interrupted as stop:
@@ -247,6 +247,8 @@ def _decide(question: Question) -> Outcome:
         outcome = screen(question)
         if outcome is not None:
             return outcome
+        if question.deadline.over():
+            return Outcome(note="time was up before the groups were looked at")
     return PROVERS[question.options.engine](question)
 
 

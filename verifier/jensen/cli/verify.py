@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -59,6 +60,7 @@ def command(
     loading = time.perf_counter() - start
     if certificate is not None and output is None and network.output_size > 1:
         raise OptionError("a certificate speaks of one output: give --output K")
+    options = replace(options, time_limit=common.remaining(options.time_limit))
     progress = common.stderr_console()
     interrupted = False
     text = f"verifying {printable(model)} on {domain}"

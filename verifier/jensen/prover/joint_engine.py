@@ -141,7 +141,9 @@ class _Prover:
     def _descend(self, starts: int) -> tuple[Unit, Crossing] | None:
         """Look for a facet that bends down along the kinks that are left."""
         seed = self._question.options.seed + starts
-        descent = Descent(self._net, list(self._searches), self._boxes, seed)
+        descent = Descent(
+            self._net, list(self._searches), self._boxes, seed, self._question.deadline
+        )
         for count, (group, point) in enumerate(descent.candidates(starts, STEPS)):
             if count >= CANDIDATES or self._over():
                 break
