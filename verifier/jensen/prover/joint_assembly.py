@@ -27,7 +27,7 @@ class Arriving:
     upper: float
 
 
-class JointRows:
+class ProgramRows:
     """Rows that are collected unit by unit.
 
     Parameters

@@ -29,7 +29,7 @@ from jensen.groups.forms import RowName
 from jensen.groups.groups import GroupedNetwork
 from jensen.groups.jump import FREE, ON, Activations, JumpProblem, JumpState
 from jensen.prover.dual_bound import LinearProgram
-from jensen.prover.joint_assembly import Arriving, JointRows
+from jensen.prover.joint_assembly import Arriving, ProgramRows
 from jensen.prover.joint_forms import JointForms
 from jensen.prover.kink_bounds import Ranges
 from jensen.prover.pieces import Piece
@@ -249,7 +249,7 @@ class JointProgram:
         lower[: self.dim], upper[: self.dim] = self._piece.lower, self._piece.upper
         for (k, u), column in self.h.items():
             upper[column] = ranges.upper[k][u]
-        builder = JointRows(forms, ranges, self.states, self._width)
+        builder = ProgramRows(forms, ranges, self.states, self._width)
         form, error = forms.forms[self._group[0]][self._group[1]], builder.error(self._group)
         builder.add(RowName("group", *self._group), form[1:], -form[0] - error, -form[0] + error)
         for i, row in enumerate(self._piece.rows):

@@ -12,7 +12,7 @@ from jensen.bounds.paths import sign_bounds
 from jensen.certificate.certificate import Certificate
 from jensen.domains.domain import Domain
 from jensen.errors import JensenError, NotConvexError, OptionError, UndecidedError
-from jensen.loaders import load
+from jensen.loaders import piecewise_linear
 from jensen.network.relu_network import ReluNetwork
 from jensen.optimise.proof import proved_convex
 from jensen.prover.options import Options
@@ -97,7 +97,7 @@ def add_network(
     except ValueError:
         names = ", ".join(Formulation)
         raise OptionError(f"formulation {formulation!r}: supported are {names}") from None
-    net = network if isinstance(network, ReluNetwork) else load(network)
+    net = piecewise_linear(network, "jensen.surrogate")
     arguments = read_arguments(net, inputs, domain)
     chosen = range(net.output_size) if output is None else [output]
     proof = _Proof(verdict, certificate, merged_options(options, keywords))
