@@ -1,17 +1,25 @@
 """Loops that may be long ask the clock; what was proved by then is returned, and true."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
+from time_limit_sweep import COMMANDS, WITHOUT_LIMIT, readable, run
 
 import jensen
 from jensen.domains.domain import Box
+from jensen.groups.prepared import prepare
 from jensen.network.relu_network import ReluNetwork
+from jensen.prover.descent import Descent
+from jensen.prover.joint_engine import joint_boxes
+from jensen.prover.pieces import pieces_of
+from jensen.repairs.nearest import repair
 from jensen.violation.magnitude import value_range
 from jensen.violation.worst_jump import worst_jump
 from jensen.violation.worst_violation import worst_violation
 from jensen_encodings import lp
+from jensen_encodings.deadline import Deadline
 
 
 def wide(inputs: int = 400, size: int = 12) -> ReluNetwork:
@@ -81,3 +89,57 @@ def test_a_box_of_a_program_is_the_same_as_its_rows(seed):
     boxed = lp.LpSolver().maximise(c, A, b, inequalities[:3], (low, high))
     assert plain.status == boxed.status == lp.LpStatus.OPTIMAL
     assert plain.objective == pytest.approx(boxed.objective)
+
+
+def test_outputs_that_are_left_when_time_is_up_are_not_prepared(monkeypatch):
+    def build(*_: object) -> None:
+        raise AssertionError("groups are formed after time is up")
+
+    monkeypatch.setattr("jensen.groups.prepared.group_network", build)
+    monkeypatch.setattr("jensen.prover.refute.search_lines", lambda *_, **__: None)
+    rng = np.random.default_rng(0)
+    network = ReluNetwork.from_layers(
+        [rng.normal(size=(6, 3)), rng.normal(size=(4, 6))], [rng.normal(size=6), np.zeros(4)]
+    )
+    verdict = jensen.verify(network, Box(-1, 1), time_limit=1e-9)
+    assert [part.status for part in verdict.outputs] == ["unknown"] * 4
+    assert "time was up" in verdict.outputs[3].summary
+
+
+def test_a_box_of_many_inputs_is_one_piece_without_rows():
+    working = prepare(wide(), Box(-1, 1)).working
+    (piece,) = pieces_of(working)
+    assert working.sides
+    assert (piece.lower == -1).all()
+    assert (piece.upper == 1).all()
+    assert piece.rows.shape == (0, 400)
+    assert working.float_rows.tolist() == np.vstack([np.eye(400), -np.eye(400)]).tolist()
+
+
+def test_a_repair_that_is_out_of_time_claims_nothing():
+    found = repair(wide(40), Box(-1, 1), time_limit=1e-9)
+    assert found.verdict.status != "convex"
+    assert found.upper == math.inf
+    assert found.lower == 0
+
+
+def test_descents_that_are_out_of_time_find_nothing():
+    prepared = prepare(wide(5), Box(-1, 1))
+    boxes = joint_boxes(prepared.grouped)
+    late = Descent(prepared.grouped, prepared.grouped.groups(), boxes, 0, Deadline(0.0))
+    assert list(late.candidates(8, 40)) == []
+
+
+def shared_files() -> list[Path]:
+    shared = Path(__file__).resolve().parents[2] / "shared"
+    found = [f for kind in ("onnx", "npz", "nnet") for f in shared.rglob(f"*.{kind}")]
+    return sorted(f for f in found if not f.name.startswith("cell_"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [*COMMANDS, *WITHOUT_LIMIT])
+def test_every_command_keeps_its_time_limit_on_every_file(command, tmp_path, subtests):
+    for file in shared_files():
+        with subtests.test(file.name):
+            measured = run(command, readable(file, tmp_path), 2.0)
+            assert not measured.over, measured

@@ -11,6 +11,8 @@ from typing import Any
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
+import jensen
+
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(Path(__file__).parent))
 import pictures  # noqa: E402  (beside this file, which mkdocs imports by its path)
@@ -53,8 +55,13 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
-    """Point links between docs/ and the root to where things are on the site."""
+    """Point links to where things are on the site; add public names that nobody listed."""
     here = page.file.src_uri
+    if here == "reference/python.md":
+        missing = [n for n in jensen.__all__ if not re.search(rf"jensen\.{n}$", markdown, re.M)]
+        missing = [n for n in missing if not n.endswith("Error")]  # all of jensen.errors is there
+        if missing:
+            markdown += "\n## More\n\n" + "\n".join(f"::: jensen.{name}" for name in missing)
     sources = {target: source for source, target in FROM_ROOT.items()}
     source = sources.get(here, f"docs/{here}")
 
@@ -67,3 +74,8 @@ def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
         return f"{opening}{posixpath.relpath(target, posixpath.dirname(here) or '.')}{anchor})"
 
     return LINK.sub(moved, markdown)
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Leave out the names of roles before code: docstrings have them for help()."""
+    return re.sub(r":(?:func|class|mod|meth|attr):(?=\s*(?:<a[^>]*>)?<code>)", "", html)

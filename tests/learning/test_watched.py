@@ -10,6 +10,7 @@ from torch import nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 from jensen.errors import OptionError, UnsupportedOperatorError  # noqa: E402
+from jensen.learning.dense import DenseLayers  # noqa: E402
 from jensen.learning.kinks import KinkRecorder, Purpose  # noqa: E402
 from jensen.learning.watched import WatchedModule, input_shapes  # noqa: E402
 
@@ -161,6 +162,51 @@ def test_jumps_can_be_differentiated_in_the_weights():
     torch.testing.assert_close(slope, expected)
     with torch.no_grad():
         torch.testing.assert_close(jumps, (0.8 * weight).expand(4, -1))
+
+
+STACKS = {
+    "two layers": [nn.Linear(3, 6), nn.ReLU(), nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 2)],
+    "a last relu": [nn.Linear(3, 4), nn.Dropout(), nn.ReLU(), nn.Linear(4, 2), nn.ReLU()],
+    "a relu of the input": [nn.ReLU(), nn.Linear(3, 4), nn.Linear(4, 2, bias=False)],
+    "the same layer twice": [layer := nn.Linear(3, 3), nn.ReLU(), layer, nn.ReLU(inplace=True)],
+}
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_plain_stacks_have_the_jumps_and_gradients_of_any_module(name):
+    stack = nn.Sequential(*STACKS[name]).double()
+    plain, general = WatchedModule(stack, [(3,)]), WatchedModule(nn.Sequential(stack), [(3,)])
+    assert plain._dense is not None
+    assert general._dense is None
+    generator = torch.Generator().manual_seed(2)
+    points = torch.randn(64, 4, generator=generator, dtype=torch.float64)
+    points[:, -1] = points[:, -1].abs()
+    every = plain.pre_activations(points).shape[1]
+    kinks = torch.randint(every, (64,), generator=generator)
+    outputs = torch.randint(2, (64,), generator=generator)
+    found, gradients = [], []
+    for seen in (plain, general):
+        jumps = seen.jumps_at(points, kinks, outputs)
+        found.append(jumps.detach())
+        terms = jumps.square().sum()
+        gradients.append(
+            torch.autograd.grad(terms, list(stack.parameters()), materialize_grads=True)
+        )
+        with torch.no_grad():
+            assert not seen.jumps_at(points, kinks, outputs).requires_grad
+    assert found[0].any()
+    torch.testing.assert_close(*found)
+    torch.testing.assert_close(*gradients)
+
+
+def test_stacks_with_hooks_or_other_layers_are_no_plain_ones():
+    dense = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 1))
+    hooked = nn.utils.parametrizations.weight_norm(nn.Linear(3, 3))
+    for module in (nn.Sequential(hooked, nn.ReLU()), nn.Sequential(dense, nn.ReLU()), nn.ReLU()):
+        assert DenseLayers.of(module) is None
+    assert DenseLayers.of(dense) is not None
+    dense.register_forward_hook(lambda module, inputs, output: -output)
+    assert DenseLayers.of(dense) is None
 
 
 def test_relus_of_weights_are_no_kinks():

@@ -13,7 +13,8 @@ from test_margin import interior
 from jensen.domains.domain import Box
 from jensen.groups.jump import FREE, OFF, ON
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.tree import Rule, SearchState, Tree, TreeLimits, walk
+from jensen.prover.nodes import Rule, walk
+from jensen.prover.tree import SearchState, Tree, TreeLimits
 from jensen_encodings.lp import LpSolver
 
 NEVER = TreeLimits(lambda: False)

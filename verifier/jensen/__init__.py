@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from jensen.errors import UnboundedError as UnboundedError
     from jensen.errors import UndecidedError as UndecidedError
     from jensen.errors import UnsupportedOperatorError as UnsupportedOperatorError
+    from jensen.graphs.function_graph import FunctionGraph as FunctionGraph
+    from jensen.graphs.functions import Function as Function
+    from jensen.graphs.node import GraphNode as GraphNode
     from jensen.icnn.check import is_icnn as is_icnn
     from jensen.icnn.convert import to_icnn as to_icnn
     from jensen.linear_regions.conditions import Condition as Condition
@@ -97,6 +100,9 @@ _HOMES = {
         "UndecidedError",
         "UnsupportedOperatorError",
     ),
+    "jensen.graphs.function_graph": ("FunctionGraph",),
+    "jensen.graphs.functions": ("Function",),
+    "jensen.graphs.node": ("GraphNode",),
     "jensen.icnn.check": ("is_icnn",),
     "jensen.icnn.convert": ("to_icnn",),
     "jensen.linear_regions.conditions": (

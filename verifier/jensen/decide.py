@@ -11,8 +11,10 @@ import numpy as np
 
 from jensen.blas import few_threads
 from jensen.certificate.certificate import Certificate, certify_convex, certify_nonconvex
+from jensen.composition.engine import check_graph_options, decide_graph
 from jensen.domains.domain import Domain, Everywhere
 from jensen.errors import CertificateError, OptionError, UndecidedError
+from jensen.graphs.function_graph import FunctionGraph
 from jensen.groups.prepared import prepare
 from jensen.linear_regions.conditions import path_conditions
 from jensen.midpoint.engine import prove_by_midpoint_program
@@ -21,7 +23,14 @@ from jensen.prover.facet_engine import prove_by_facet_programs
 from jensen.prover.joint_engine import prove_jointly
 from jensen.prover.options import Engine, Options
 from jensen.prover.outcome import Outcome
-from jensen.prover.question import Question, check_question, check_subject, claimed, merged_options
+from jensen.prover.question import (
+    Question,
+    check_domain,
+    check_question,
+    check_subject,
+    claimed,
+    merged_options,
+)
 from jensen.prover.refute import random_lines
 from jensen.prover.signs import signs_of_all_paths
 from jensen.prover.tree_engine import prove_by_trees
@@ -62,7 +71,7 @@ class Progress:
 
 
 def verify(
-    network: ReluNetwork,
+    network: ReluNetwork | FunctionGraph,
     domain: Domain | None = None,
     *,
     output: int | None = None,
@@ -74,7 +83,8 @@ def verify(
 
     Parameters
     ----------
-    network : ReluNetwork
+    network : ReluNetwork or FunctionGraph
+        A graph with smooth functions is decided by composition (docs/smooth.md).
     domain : Box, Polyhedron or Everywhere
         Default: ``Everywhere()``.
     output : int, optional
@@ -115,8 +125,7 @@ def verify(
     """
     domain = Everywhere() if domain is None else domain
     options = merged_options(options, keywords)
-    check_subject(network, domain)
-    check_question(network.input_size, domain, options)
+    check_question_about(network, domain, options)
     if output is not None or network.output_size == 1:
         return _answer(network, domain, 0 if output is None else output, options, progress)
     deadline = Deadline.after(options.time_limit)
@@ -124,12 +133,27 @@ def verify(
     for k in range(network.output_size):
         left = options
         if options.time_limit is not None:
-            left = replace(options, time_limit=max(deadline.left(), 1e-3))
+            left = replace(options, time_limit=max(deadline.left(), 1e-9))
         try:
             verdicts.append(_answer(network, domain, k, left, progress))
         except Interrupted as stop:
             raise Interrupted(_summed_up([*verdicts, stop.verdict])) from None
     return _summed_up(verdicts)
+
+
+def check_question_about(network: Any, domain: Any, options: Options) -> None:
+    """Raise unless network, domain and options fit one another.
+
+    Raises
+    ------
+    NetworkError, DomainError, OptionError
+    """
+    if isinstance(network, FunctionGraph):
+        check_domain(domain)
+        check_graph_options(options)
+    else:
+        check_subject(network, domain)
+    check_question(network.input_size, domain, options)
 
 
 def _summed_up(verdicts: list[Verdict]) -> Verdict:
@@ -144,7 +168,9 @@ def _summed_up(verdicts: list[Verdict]) -> Verdict:
     )
 
 
-def is_convex(network: ReluNetwork, domain: Domain | None = None, **keywords: Any) -> bool:
+def is_convex(
+    network: ReluNetwork | FunctionGraph, domain: Domain | None = None, **keywords: Any
+) -> bool:
     """Return whether a network is convex on a domain.
 
     Raises
@@ -159,13 +185,15 @@ def is_convex(network: ReluNetwork, domain: Domain | None = None, **keywords: An
 
 
 def _answer(
-    network: ReluNetwork,
+    network: ReluNetwork | FunctionGraph,
     domain: Domain,
     output: int,
     options: Options,
     progress: Callable[[Progress], None] | None = None,
 ) -> Verdict:
     """Ask about one output: the screens, then the prover, then the certificate."""
+    if isinstance(network, FunctionGraph):
+        return decide_graph(network, domain, output, options)
     prepared = prepare(network, domain, output=output, concave=options.concave)
     question = Question(prepared, options, Deadline.after(options.time_limit))
     if progress is not None:
@@ -201,7 +229,9 @@ def _answer(
         note=note,
         claim=claimed(options),
         certificate=certificate,
-        condition_source=partial(path_conditions, question.network, domain),
+        condition_source=partial(
+            path_conditions, question.network, domain, pair=outcome.counterexample
+        ),
     )
     if interrupted:
         raise Interrupted(verdict)
@@ -217,6 +247,8 @@ def _decide(question: Question) -> Outcome:
         outcome = screen(question)
         if outcome is not None:
             return outcome
+        if question.deadline.over():
+            return Outcome(note="time was up before the groups were looked at")
     return PROVERS[question.options.engine](question)
 
 

@@ -19,7 +19,7 @@ from jensen.certificate.joint_leaf import JointProver
 from jensen.certificate.kink_lemmas import BoolArray, FloatUnits, KinkLemmas, Lemma, lemma_line
 from jensen.certificate.leaf_proof import LeafProver
 from jensen.certificate.tree_writer import TreeWriter
-from jensen.prover.tree import Node
+from jensen.prover.nodes import Node
 
 
 class JointWriter(TreeWriter):

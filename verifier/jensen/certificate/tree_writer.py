@@ -16,7 +16,7 @@ from jensen.certificate.checker import ONE, Malformed, Rejected, text_of
 from jensen.certificate.leaf_proof import Entry, LeafProver, Program, accepted
 from jensen.certificate.proof_node import ProofNode
 from jensen.errors import CertificateError
-from jensen.prover.tree import Node, Rule
+from jensen.prover.nodes import Node, Rule
 
 EXTRA_NODES = 20_000  # nodes that may be added to the prover's tree of one group
 ON = 1

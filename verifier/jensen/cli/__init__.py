@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from enum import IntEnum
 
@@ -13,6 +14,8 @@ import click
 from jensen.cli.app import app
 from jensen.errors import JensenError
 from jensen.text import printable
+
+BEGAN = time.monotonic()  # time limits count from here
 
 
 class ExitCode(IntEnum):
@@ -40,8 +43,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         130 interrupted.
     """
     _survive_odd_names()
+    began = BEGAN if argv is None else time.monotonic()
+    words = None if argv is None else list(argv)
     try:
-        code = app.main(None if argv is None else list(argv), "jensen", standalone_mode=False)
+        code = app.main(words, "jensen", standalone_mode=False, obj=began)
         sys.stdout.flush()
     except (KeyboardInterrupt, click.Abort):
         if argv is None:  # this process ends here: a Ctrl-C storm must not make a traceback of it

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -238,6 +239,29 @@ def checked_time_limit(seconds: float | None) -> float | None:
         Unless it is a number of seconds > 0, or None.
     """
     return Options(time_limit=seconds).time_limit
+
+
+def remaining(seconds: float | None) -> float | None:
+    """Return what is left of a command's time limit, half of it at least.
+
+    The limit counts from the command's start. A file that takes long to load gets its half
+    all the same, and the command takes longer.
+
+    Parameters
+    ----------
+    seconds : float or None
+
+    Raises
+    ------
+    OptionError
+        Unless it is a number of seconds > 0, or None.
+    """
+    limit = checked_time_limit(seconds)
+    context = click.get_current_context(silent=True)
+    began = None if context is None else context.find_object(float)
+    if limit is None or began is None:
+        return limit
+    return max(limit / 2, limit - (time.monotonic() - began))
 
 
 def as_text(text: str) -> Text:

@@ -16,7 +16,7 @@ from jensen.arithmetic.exact import to_double
 from jensen.arithmetic.rational import decimal
 from jensen.cli import common
 from jensen.domains.domain import Everywhere
-from jensen.linear_regions.conditions import Condition, path_conditions, path_formula
+from jensen.linear_regions.conditions import Condition, path_conditions, path_formula, path_terms
 from jensen.loaders import load
 from jensen.network.relu_network import ReluNetwork
 from jensen.text import point, printable
@@ -120,6 +120,8 @@ def _show(
             style=common.STYLES["nonconvex"] if condition.is_violated else None,
         )
     console.print(table)
+    if chosen and chosen[0].is_violated and len(chosen[0].neurons) == 1:
+        console.print(f"{path_terms(network, chosen[0])} < 0", soft_wrap=True)
     fails = sum(condition.is_violated for condition in found)
     asked = sum(condition.reachable is not False for condition in found)
     more = f"; {len(chosen) - most} more lines" if len(chosen) > most else ""

@@ -17,6 +17,9 @@ from jensen.loaders import load
 from jensen.optimise.answers import Minimum
 from jensen.optimise.convex_function import ConvexFunction
 from jensen.text import point, printable
+from jensen_encodings.deadline import Deadline
+
+LEAST_SECONDS = 0.01  # where time is up: what is known at once
 
 
 @click.command("minimise")
@@ -35,7 +38,7 @@ from jensen.text import point, printable
     "--integers", type=common.Indices(), default=(), metavar="I,J,...", help="Integer inputs."
 )
 @click.option("--certificate", metavar="FILE", help="Check this instead of proving convexity.")
-@click.option("--time-limit", type=float, metavar="SECONDS", help="Of the proof, and the search.")
+@click.option("--time-limit", type=float, metavar="SECONDS", help="Of proof and search together.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, the point as exact fractions.")
 def command(
     model: str,
@@ -69,10 +72,16 @@ def command(
     console, log = common.stdout_console(), common.stderr_console()
     try:
         with log.status(f"minimising {printable(model)} on {domain}"):
+            deadline = Deadline.after(common.remaining(time_limit))
             f = ConvexFunction(
-                network, domain, output=output, certificate=certificate, time_limit=time_limit
+                network,
+                domain,
+                output=output,
+                certificate=certificate,
+                time_limit=deadline.seconds(LEAST_SECONDS),
             )
-            found = f.minimise(linear, integers=integers, time_limit=time_limit, **beside)
+            left = deadline.seconds(LEAST_SECONDS)
+            found = f.minimise(linear, integers=integers, time_limit=left, **beside)
     except NotConvexError as error:
         return _not_convex(error, console, as_json)
     except UndecidedError as error:

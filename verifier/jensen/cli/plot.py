@@ -24,6 +24,7 @@ from jensen.violation.worst_violation import worst_violation
 from jensen_encodings.deadline import Deadline
 
 LEAST_SECONDS = 0.01  # for the worst pair, where the verdict took all the time
+DRAWING_SECONDS = 1.0  # to load matplotlib, and to draw
 GAP = 0.01  # between the bounds of the worst pair: pictures need no more
 
 
@@ -64,7 +65,7 @@ def command(
     common.checked_time_limit(time_limit)
     network = network.select_output(output)
     with common.stderr_console().status(f"looking for a pair of {printable(model)}"):
-        chosen = _pair(network, domain, segment, time_limit)
+        chosen = _pair(network, domain, segment, _for_the_search(time_limit))
     drawn = figure(
         network,
         chosen.ends,
@@ -78,6 +79,12 @@ def command(
     save(drawn, out)
     click.echo(f"{printable(out)}: {chosen.what}")
     return 0
+
+
+def _for_the_search(time_limit: float) -> float:
+    """Return the seconds that are left for a search when drawing has had its own."""
+    left = common.remaining(time_limit) or time_limit
+    return left - min(DRAWING_SECONDS, left / 2)
 
 
 def _named(domain: Domain) -> str:

@@ -78,7 +78,7 @@ def command(
             norm=norm,
             output=output,
             concave=concave,
-            time_limit=time_limit,
+            time_limit=common.remaining(time_limit),
             progress=progress,
             seed=seed,
         )

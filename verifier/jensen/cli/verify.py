@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -59,6 +60,7 @@ def command(
     loading = time.perf_counter() - start
     if certificate is not None and output is None and network.output_size > 1:
         raise OptionError("a certificate speaks of one output: give --output K")
+    options = replace(options, time_limit=common.remaining(options.time_limit))
     progress = common.stderr_console()
     interrupted = False
     text = f"verifying {printable(model)} on {domain}"
@@ -124,12 +126,9 @@ def show(verdict: Verdict, console: Console, *, model: str, evidence: bool = Fal
 
 def _show_evidence(verdict: Verdict, console: Console) -> None:
     for item in verdict.evidence:
-        block, index = item.neurons[0]
-        name = f"{printable(block)}[{index}]"
-        twins = f" and {len(item.neurons) - 1} twins" if len(item.neurons) > 1 else ""
         exact = "" if item.exact else " (up to the solver's tolerance)"
         search = f", {item.nodes} nodes, {item.lps} LPs" if item.nodes else ""
-        console.print(f"    {name}{twins}: {item.reason}{exact}{search}", soft_wrap=True)
+        console.print(f"    {item.label}: {item.reason}{exact}{search}", soft_wrap=True)
 
 
 def _write_certificate(verdict: Verdict, path: str | None, log: Console) -> str | None:

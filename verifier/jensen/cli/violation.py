@@ -84,13 +84,13 @@ def command(
     with common.stderr_console().status(text) as status:
         limits: dict[str, Any] = {
             "output": output,
-            "time_limit": time_limit,
+            "time_limit": common.remaining(time_limit),
             "gap": gap,
             "progress": _reporter(status, text, NAMES[measure]),
         }
         if measure == "jump":
             return _report_jump(model, worst_jump(network, domain, **limits), as_json=as_json)
-        limits["time_limit"] = _for_the_search(domain, network, time_limit)
+        limits["time_limit"] = _for_the_search(domain, network, limits["time_limit"])
         found = worst_violation(network, domain, engine=engine, threads=threads, **limits)
     return _report_midpoint(model, network, domain, output, found, as_json=as_json)
 

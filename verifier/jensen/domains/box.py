@@ -105,8 +105,7 @@ class Box(Domain):
         """Decide exactly whether a rational point lies in the box."""
         lower, upper = self.bounds(len(x))
         return all(
-            Fraction(float(a)) <= v <= Fraction(float(b))
-            for a, v, b in zip(lower, x, upper, strict=True)
+            _between(a, v, b) for a, v, b in zip(lower.tolist(), x, upper.tolist(), strict=True)
         )
 
     def working_set(self, inputs: int) -> WorkingSet:
@@ -144,3 +143,14 @@ class Box(Domain):
             return f"box {self.sides(1).removesuffix(' × …')}^{len(sides)}"
         more = f" ({len(sides)} sides)" if len(sides) > _SHOWN else ""
         return f"box {self.sides(_SHOWN)}{more}"
+
+
+def _between(low: float, value: Fraction, high: float) -> bool:
+    """Decide ``low <= value <= high`` exactly, in most cases by the nearest double."""
+    try:
+        # rounded to nearest, which keeps the order: strictly inside is inside
+        if low < value.numerator / value.denominator < high:
+            return True
+    except OverflowError:
+        pass
+    return Fraction(low) <= value <= Fraction(high)

@@ -63,6 +63,9 @@ class WorkingSet:
     identity : bool
         Whether ``matrix`` only selects coordinates one to one, so that the network's
         doubles are its working weights.
+    sides : bool
+        Whether ``y = x`` and the rows are the sides of ``box``, the upper ones first: nothing
+        has to be looked for among the million numbers of a box in a thousand inputs.
     """
 
     matrix: ObjectArray
@@ -72,6 +75,7 @@ class WorkingSet:
     box: tuple[FloatArray, FloatArray]
     lifted: bool
     identity: bool
+    sides: bool = False
 
     @property
     def dim(self) -> int:
@@ -81,11 +85,15 @@ class WorkingSet:
     @cached_property
     def float_rows(self) -> FloatArray:
         """The rows, rounded."""
+        if self.sides:
+            return np.concatenate([np.eye(self.dim), -np.eye(self.dim)])
         return floats(self.rows)
 
     @cached_property
     def float_norms(self) -> FloatArray:
         """The Euclidean norms of the rows, rounded."""
+        if self.sides:
+            return np.ones(2 * self.dim)
         return np.array([float(np.linalg.norm(row)) for row in self.float_rows])
 
     @cached_property
@@ -245,8 +253,9 @@ def box_set(lower: FloatArray, upper: FloatArray) -> WorkingSet:
     rows[np.arange(len(free), 2 * len(free)), free] = -ONE
     limits = np.concatenate([rationals(upper[free]), -rationals(lower[free])])
     if len(free) == inputs and not _is_awkward(lower, upper):
-        # as it is: nothing to look for among the million zeros of a box in a thousand inputs
-        return WorkingSet(matrix, offset, rows, limits, (lower, upper), lifted=False, identity=True)
+        return WorkingSet(
+            matrix, offset, rows, limits, (lower, upper), lifted=False, identity=True, sides=True
+        )
     return _scaled_set(matrix, offset, rows, limits, (lower, upper))
 
 

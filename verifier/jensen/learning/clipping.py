@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from jensen.errors import IcnnFormError
-from jensen.learning.kinks import in_evaluation
+from jensen.learning.kinks import Evaluation
 from jensen.learning.watched import input_shapes
 
 LINES = 24  # along which signals are looked at: a ReLU seems affine on one of them half the time
@@ -91,7 +91,7 @@ def _bent_features(module: nn.Module, shapes: Any) -> dict[nn.Module, torch.Tens
     layers = [m for m in module.modules() if next(m.parameters(recurse=False), None) is not None]
     hooks = [layer.register_forward_pre_hook(look) for layer in layers]
     try:
-        with torch.no_grad(), in_evaluation(module):
+        with torch.no_grad(), Evaluation(list(module.modules())):
             module(*_lines(module, shapes))
     finally:
         for hook in hooks:

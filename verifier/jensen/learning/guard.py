@@ -137,7 +137,7 @@ class ConvexityGuard:
 
     # -------------------------------------------------------------------------- penalty
 
-    def penalty(self, points: Any = None, *, samples: int = 128) -> torch.Tensor:
+    def penalty(self, points: Any = None, *, samples: int = 64) -> torch.Tensor:
         """Return the mean of ``relu(margin - J)`` over random kinks of the domain.
 
         Random segments of the domain are drawn and each is followed to a kink of a neuron
@@ -250,8 +250,8 @@ class ConvexityGuard:
         return torch.randint(below, (count,), generator=self._generator)
 
     def _jumps(self, found: Crossings, *, differentiable: bool) -> torch.Tensor:
-        run = self._watched.jumps(found.points, found.outputs, differentiable=differentiable)
-        jumps = run.gather(1, found.kinks[:, None])[:, 0]
+        with torch.set_grad_enabled(differentiable):
+            jumps = self._watched.jumps_at(found.points, found.kinks, found.outputs)
         return -jumps if self.concave else jumps
 
     # --------------------------------------------------------------------- verification

@@ -36,7 +36,7 @@ class Plan:
     """How long to train, and when to verify; see :func:`make_convex`."""
 
     weight: float = 3.0
-    samples: int = 128
+    samples: int = 64
     steps: int = 2500
     round_steps: int = 400
     rounds: int = 50
@@ -170,7 +170,7 @@ def make_convex(
         Called with each :class:`Round`.
     **plan
         ``weight`` of the penalty (3.0; reached half-way through the first stretch),
-        ``samples`` kinks per step (128), ``steps`` before the first verification (2500),
+        ``samples`` kinks per step (64), ``steps`` before the first verification (2500),
         ``round_steps`` between two (400), ``rounds`` at most (50), ``further_rounds`` after the
         first proof for a better fit, of which the best certified one is kept (0),
         ``time_limit`` in seconds for everything (none), ``verify_seconds`` for one

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from jensen.errors import OptionError, UnsupportedOperatorError
-from jensen.learning.kinks import KinkRecorder, Purpose, in_evaluation
+from jensen.learning.dense import DenseLayers
+from jensen.learning.kinks import Evaluation, KinkRecorder, Purpose
 
 FROZEN_REACH = 8.0  # how far from its point a frozen module must still be affine
 FROZEN_ERROR = 1e-3  # relative; rounding in float32 stays below
@@ -33,6 +34,8 @@ class WatchedModule:
 
     def __init__(self, module: nn.Module, shapes: Sequence[tuple[int, ...]]) -> None:
         self.module = module
+        self._modules = list(module.modules())
+        self._dense = DenseLayers.of(module)
         self._shapes = [tuple(shape) for shape in shapes]
         self.inputs = sum(prod(shape) for shape in self._shapes)
         tensors = [*module.parameters(), *module.buffers()]
@@ -97,6 +100,22 @@ class WatchedModule:
                 len(points),
             )
 
+    def jumps_at(
+        self, points: torch.Tensor, kinks: torch.Tensor, outputs: torch.Tensor
+    ) -> torch.Tensor:
+        """Return J of one kink at each point ``(x, t)``: (n,), differentiable in the weights.
+
+        Parameters
+        ----------
+        points : tensor (n, inputs + 1)
+        kinks, outputs : integer tensors (n,)
+            Which kink of the module, and which output, each point asks about.
+        """
+        if self._dense is not None:
+            return self._dense.jumps_at(points[:, :-1] / points[:, -1:], kinks, outputs)
+        jumps = self.jumps(points, outputs, differentiable=torch.is_grad_enabled())
+        return jumps.gather(1, kinks[:, None])[:, 0]
+
     # -------------------------------------------------------------------------- running
 
     def _run(self, run: KinkRecorder, points: torch.Tensor) -> torch.Tensor:
@@ -104,7 +123,7 @@ class WatchedModule:
         x = points[:, :-1] / points[:, -1:]
         parts = x.split([prod(shape) for shape in self._shapes], dim=1)
         given = [part.reshape(-1, *shape) for part, shape in zip(parts, self._shapes, strict=True)]
-        with in_evaluation(self.module), run:
+        with Evaluation(self._modules), run:
             result = self.module(*given)
         return _flat(result, len(points))
 

@@ -17,6 +17,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -61,6 +62,14 @@ class Incumbent(Protocol):
         """Look at primal estimates (estimates, free points, inputs) of relaxations."""
 
 
+class Place(Enum):
+    """Where an open node is."""
+
+    ASIDE = auto()  # cut off by its relaxation: comes back if its bound does not close it
+    QUEUED = auto()  # on the heap
+    EXPANDED = auto()  # branched on: its children stand for it
+
+
 @dataclass(eq=False)
 class _Node:
     """An open node.
@@ -73,8 +82,7 @@ class _Node:
         What is proved.
     candidates : array or None
         Multipliers that are still to be evaluated.
-    queued, expanded : bool
-        Whether it is on the heap; whether it was branched on.
+    place : Place
     """
 
     key: float
@@ -85,8 +93,7 @@ class _Node:
     candidates: FloatArray | None
     score: Any = None
     basis: Any = None
-    queued: bool = False
-    expanded: bool = False
+    place: Place = Place.ASIDE
 
 
 class _Child(NamedTuple):
@@ -220,11 +227,11 @@ class SignTree:
             if -self._heap[0][0] <= self.threshold:
                 break
             node = heapq.heappop(self._heap)[2]
-            node.queued = False
             if node.bound <= self.threshold:
+                node.place = Place.ASIDE
                 self._closed = max(self._closed, node.bound)
             else:
-                node.expanded = True
+                node.place = Place.EXPANDED
                 nodes.append(node)
         return nodes
 
@@ -279,7 +286,7 @@ class SignTree:
             self._pending.append(node)
             if node.key <= self.threshold:
                 return  # comes back if its bound does not close it
-        node.queued = True
+        node.place = Place.QUEUED
         heapq.heappush(self._heap, (-node.key, next(self._count), node))
 
     def _certify(self) -> None:
@@ -298,7 +305,7 @@ class SignTree:
             node.bound = min(node.bound, float(bounds[best]))
             node.multipliers = many[best].astype(np.float32)
             node.candidates = None
-            if not (node.queued or node.expanded):
+            if node.place is Place.ASIDE:
                 node.key = node.bound
                 if node.bound <= self.threshold:
                     self._closed = max(self._closed, node.bound)
@@ -310,7 +317,7 @@ class SignTree:
         nodes = [node for _, _, node in self._heap]
         self._heap = []
         for node in nodes:
-            node.queued = False
+            node.place = Place.ASIDE
             if node.bound <= self.threshold:
                 self._closed = max(self._closed, node.bound)
             else:

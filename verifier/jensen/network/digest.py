@@ -34,12 +34,12 @@ def network_digest(input_size: int, blocks: Sequence[Block]) -> str:
         for weight in block.weights.values():
             stored = weight.data if sp.issparse(weight) else weight
             sha.update(int(np.count_nonzero(stored)).to_bytes(8, "little"))
-            for part in _entries(weight):
+            for part in entries(weight):
                 sha.update(part)
     return sha.hexdigest()
 
 
-def _entries(weight: Matrix) -> Iterator[bytes]:
+def entries(weight: Matrix) -> Iterator[bytes]:
     """Yield (row, column, value) of the non-zeros in row-major order, little-endian."""
     for start in range(0, weight.shape[0], _ROWS_AT_ONCE):
         part = sp.csr_array(weight[start : start + _ROWS_AT_ONCE])

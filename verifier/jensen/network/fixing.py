@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -16,9 +18,7 @@ from jensen.network.block import INPUT, Activation, Block
 from jensen.types import FloatArray
 
 
-def fixed_blocks(
-    input_size: int, blocks: Sequence[Block], values: Mapping[int, float]
-) -> list[Block]:
+def fixed_blocks(input_size: int, blocks: Sequence[Any], values: Mapping[int, float]) -> list[Any]:
     """Return the blocks of the function of the other inputs, which keep their order.
 
     ``bias + W v`` replaces the bias where no double of it is rounded. A block where it would
@@ -28,7 +28,7 @@ def fixed_blocks(
     Parameters
     ----------
     input_size : int
-    blocks : sequence of Block
+    blocks : sequence of Block, or of other dataclasses with a name, weights and a bias
     values : mapping from input to its value
 
     Raises
@@ -68,7 +68,7 @@ def _checked(input_size: int, values: Mapping[int, float]) -> tuple[list[int], F
     return [int(index) for index in fixed], np.array([float(values[i]) for i in fixed])
 
 
-def _fixed_block(block: Block, fixed: list[int], free: FloatArray, constants: Block) -> Block:
+def _fixed_block(block: Any, fixed: list[int], free: FloatArray, constants: Block) -> Any:
     weight = block.weights[INPUT]
     columns = weight.tocsc() if sp.issparse(weight) else weight
     rest, lost = _columns(columns, free), _columns(columns, fixed)
@@ -76,8 +76,8 @@ def _fixed_block(block: Block, fixed: list[int], free: FloatArray, constants: Bl
     product = exact_product(lost, constants.bias[:, None])
     bias = None if product is None else exact_sum(block.bias, _vector(product))
     if bias is not None:
-        return Block(block.name, weights, np.asarray(bias), block.activation)
-    return Block(block.name, weights | {constants.name: lost}, block.bias, block.activation)
+        return replace(block, weights=weights, bias=np.asarray(bias))
+    return replace(block, weights=weights | {constants.name: lost})
 
 
 def _columns(matrix: Matrix, chosen: Sequence[int] | FloatArray) -> Matrix:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from jensen.groups.groups import SOURCE, GroupedNetwork
 from jensen.prover.pieces import Piece
 from jensen.types import FloatArray, IndexArray, Unit
+from jensen_encodings.deadline import NEVER, Deadline
 
 SHARPEST = 0.01  # the last tau, in units of the typical |z| of a level
 STEP = 0.1  # length of the first step, in units of the piece's sides
@@ -34,15 +35,23 @@ class Descent:
     pieces : sequence of Piece
         Where to start; every point stays in its piece's box.
     seed : int
+    deadline : Deadline
+        Descents that are under way then find nothing.
     """
 
     def __init__(
-        self, net: GroupedNetwork, groups: Sequence[Unit], pieces: Sequence[Piece], seed: int
+        self,
+        net: GroupedNetwork,
+        groups: Sequence[Unit],
+        pieces: Sequence[Piece],
+        seed: int,
+        deadline: Deadline = NEVER,
     ) -> None:
         self._net = net
         self._groups = groups
         self._pieces = pieces
         self._rng = np.random.default_rng(seed)
+        self._deadline = deadline
         self._levels = np.array([level for level, _ in groups], dtype=np.intp)
         self._units = np.array([unit for _, unit in groups], dtype=np.intp)
         self._starts: list[FloatArray | None] = []
@@ -66,9 +75,11 @@ class Descent:
         steps : int
         """
         which = np.repeat(np.arange(len(self._groups)), starts)
-        widest = max(level.size for level in self._net.levels)
+        widest = max(self._net.working_set.dim, *(level.size for level in self._net.levels))
         chunk = max(1, BLOCK // (widest * max(1, len(self._net.levels))))
         for first in range(0, len(which), chunk):
+            if self._deadline.over():
+                return
             yield from self._descend(which[first : first + chunk], steps)
 
     def _descend(self, which: IndexArray, steps: int) -> Iterator[tuple[Unit, FloatArray]]:
@@ -78,6 +89,8 @@ class Descent:
             walk.to_kink(levels, units, 3)
             scales = [np.abs(z).mean(axis=0) + 1e-300 for z in walk.values()]
             for i in range(steps):
+                if self._deadline.over():
+                    return
                 tau = SHARPEST ** (i / max(steps - 1, 1))
                 grad = walk.to_kink(levels, units, 1)
                 z = walk.values()

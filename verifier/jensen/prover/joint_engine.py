@@ -9,7 +9,8 @@ from jensen.groups.groups import GroupedNetwork
 from jensen.groups.tolerance import least_jumps
 from jensen.prover.crossing import Crossing
 from jensen.prover.descent import Descent
-from jensen.prover.joint_search import JointResult, JointSearch, piece_bounds
+from jensen.prover.joint_proof import JointResult
+from jensen.prover.joint_search import JointSearch, piece_bounds
 from jensen.prover.kink_bounds import ranges_of
 from jensen.prover.outcome import GroupProof, Outcome, bent_at, looked_at
 from jensen.prover.pieces import Piece, pieces_of
@@ -140,7 +141,9 @@ class _Prover:
     def _descend(self, starts: int) -> tuple[Unit, Crossing] | None:
         """Look for a facet that bends down along the kinks that are left."""
         seed = self._question.options.seed + starts
-        descent = Descent(self._net, list(self._searches), self._boxes, seed)
+        descent = Descent(
+            self._net, list(self._searches), self._boxes, seed, self._question.deadline
+        )
         for count, (group, point) in enumerate(descent.candidates(starts, STEPS)):
             if count >= CANDIDATES or self._over():
                 break

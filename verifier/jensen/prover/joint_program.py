@@ -24,11 +24,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jensen.arithmetic.intervals import SAFETY, SUBNORMAL, UNIT, rounding_factor
+from jensen.arithmetic.intervals import SAFETY, SUBNORMAL, rounding_factor
 from jensen.groups.forms import Row
 from jensen.groups.groups import GroupedNetwork
 from jensen.groups.jump import FREE, ON, Activations, JumpProblem, JumpState
 from jensen.prover.dual_bound import LinearProgram
+from jensen.prover.joint_assembly import Arriving, JointRows
 from jensen.prover.joint_forms import JointForms
 from jensen.prover.kink_bounds import Ranges
 from jensen.prover.pieces import Piece
@@ -248,20 +249,20 @@ class JointProgram:
         lower[: self.dim], upper[: self.dim] = self._piece.lower, self._piece.upper
         for (k, u), column in self.h.items():
             upper[column] = ranges.upper[k][u]
-        builder = _Rows(self._width)
-        form, error = forms.forms[self._group[0]][self._group[1]], self._error(self._group)
+        builder = JointRows(forms, ranges, self.states, self._width)
+        form, error = forms.forms[self._group[0]][self._group[1]], builder.error(self._group)
         builder.add(Row("group", *self._group), form[1:], -form[0] - error, -form[0] + error)
         for i, row in enumerate(self._piece.rows):
             number = self._piece.numbers[i]
             builder.add(Row("domain", 0, number), row, -np.inf, self._piece.limits[i])
-        self._above: dict[Unit, tuple[int, float]] = {}
         for unit in self.h:
-            self._add_value(builder, unit)
+            builder.add_value(unit)
         for unit in self.states:
             if unit not in self.h:
-                self._add_state(builder, unit)
+                builder.add_state(unit)
         for unit, column in self._products.items():
-            lower[column], upper[column] = self._add_product(builder, unit)
+            lower[column], upper[column] = builder.add_product(unit, column, self._at(unit))
+        self._above = builder.above
         self.rows = builder.names
         objective, rounding = self._arriving[-1]
         cost = np.zeros(self._width)
@@ -275,78 +276,13 @@ class JointProgram:
         )
         self._weigh()
 
-    def _error(self, unit: Unit) -> float:
-        """Bound how far a unit's form is off, its constant moved to the other side included."""
-        k, u = unit
-        constant = abs(self._forms.forms[k][u][0])
-        return float(SAFETY * self._forms.errors[k][u] + 4 * UNIT * constant)
-
-    def _add_value(self, builder: _Rows, unit: Unit) -> None:
-        """Add the rows of a unit with a variable h."""
-        k, u = unit
-        form, error = self._forms.forms[k][u], self._error(unit)
-        low, high = float(self._ranges.lower[k][u]), float(self._ranges.upper[k][u])
-        column = self.h[unit]
-        above = builder.row(form[1:])
-        above[column] -= 1.0
-        self._above[unit] = (len(builder.names), 4 * error + 4 * SUBNORMAL)
-        builder.add(Row("above", k, u), above, -np.inf, -form[0] + error)
-        if unit in self.states:
-            state = self.states[unit]
-            on = builder.row()
-            on[column], on[state] = 1.0, -high
-            builder.add(Row("on", k, u), on, -np.inf, 0.0)
-            off = builder.row(-form[1:])
-            off[column] += 1.0
-            off[state] -= low
-            limit = form[0] - low + error + 4 * UNIT * (abs(low) + abs(form[0]))
-            builder.add(Row("off", k, u), off, -np.inf, limit)
-            return
-        slope = min(max(high / (high - low), 0.0), 1.0)
-        # any slope is valid with the offset that lifts the line over both ends
-        lift = max(-slope * low, high * (1.0 - slope)) * (1.0 + 8 * UNIT) + 2 * SUBNORMAL
-        below = builder.row(-slope * form[1:])
-        below[column] += 1.0
-        size = float(np.abs(form) @ self._forms.reach) + lift
-        limit = slope * form[0] + lift + 2 * error + 8 * UNIT * size
-        builder.add(Row("below", k, u), below, -np.inf, limit)
-
-    def _add_state(self, builder: _Rows, unit: Unit) -> None:
-        """Add the rows of a unit whose state matters but whose value does not."""
-        k, u = unit
-        form, error = self._forms.forms[k][u], self._error(unit)
-        low, high = float(self._ranges.lower[k][u]), float(self._ranges.upper[k][u])
-        on = builder.row(form[1:])
-        on[self.states[unit]] -= high
-        builder.add(Row("on", k, u), on, -np.inf, -form[0] + error)
-        off = builder.row(-form[1:])
-        off[self.states[unit]] -= low
-        limit = form[0] - low + error + 4 * UNIT * (abs(low) + abs(form[0]))
-        builder.add(Row("off", k, u), off, -np.inf, limit)
-
-    def _add_product(self, builder: _Rows, unit: Unit) -> tuple[float, float]:
-        """Add the rows of a product ``g = a U``; return the bounds of g."""
-        k, u = unit
-        index = next(i for i, (level, _) in enumerate(self._jump.supports) if level == k)
-        p = int(np.flatnonzero(self._jump.supports[index][1] == u)[0])
-        low, high = float(self._state.lower[index][p]), float(self._state.upper[index][p])
+    def _at(self, unit: Unit) -> Arriving:
+        """Return the jump that arrives at a unit."""
+        index = next(i for i, (level, _) in enumerate(self._jump.supports) if level == unit[0])
+        p = int(np.flatnonzero(self._jump.supports[index][1] == unit[1])[0])
         forms, errors = self._arriving[index]
-        form, error = forms[p], float(errors[p])
-        error = SAFETY * error + 8 * UNIT * (abs(form[0]) + abs(low) + abs(high)) + SUBNORMAL
-        product, state = self._products[unit], self.states[unit]
-        for sign, end, kinds in ((1.0, high, "ad"), (-1.0, low, "bc")):
-            # sign g <= sign end a
-            most = builder.row()
-            most[product], most[state] = sign, -sign * end
-            builder.add(Row(f"product {kinds[0]}", k, u), most, -np.inf, 0.0)
-        for sign, end, kind in ((1.0, low, "c"), (-1.0, high, "d")):
-            # sign g <= sign U - sign end (1 - a)
-            row = builder.row(-sign * form[1:])
-            row[product] += sign
-            row[state] -= sign * end
-            limit = sign * form[0] - sign * end + error
-            builder.add(Row(f"product {kind}", k, u), row, -np.inf, limit)
-        return min(low, 0.0), max(high, 0.0)
+        low, high = float(self._state.lower[index][p]), float(self._state.upper[index][p])
+        return Arriving(forms[p], float(errors[p]), low, high)
 
     def _weigh(self) -> None:
         """Note how much each state can move J, and how much depends on each value."""
@@ -369,35 +305,6 @@ class JointProgram:
                 if source in needs:
                     needs[source] += needs[k] @ slopes.size
         self._value_weight = {(k, u): float(needs[k][u]) for k, u in self.h}
-
-
-class _Rows:
-    """Rows that are collected one by one."""
-
-    def __init__(self, width: int) -> None:
-        self._width = width
-        self._rows: list[FloatArray] = []
-        self._lower: list[float] = []
-        self._upper: list[float] = []
-        self.names: list[Row] = []
-
-    def row(self, coefficients: FloatArray | None = None) -> FloatArray:
-        """Return a new row that starts with some coefficients."""
-        row = np.zeros(self._width)
-        if coefficients is not None:
-            row[: len(coefficients)] = coefficients
-        return row
-
-    def add(self, name: Row, row: FloatArray, lower: float, upper: float) -> None:
-        """Add a row, its sides moved outward by a rounding."""
-        self.names.append(name)
-        self._rows.append(row if len(row) == self._width else self.row(row))
-        self._lower.append(float(np.nextafter(lower, -np.inf)))
-        self._upper.append(upper if upper == 0.0 else float(np.nextafter(upper, np.inf)))
-
-    def arrays(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return the matrix and the sides."""
-        return np.array(self._rows), np.array(self._lower), np.array(self._upper)
 
 
 def _mattering(

@@ -10,27 +10,26 @@ of section 4 takes over below the node, with its own rules.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from jensen.arithmetic.rational import float_below, rational
-from jensen.groups.forms import Row
 from jensen.groups.groups import GroupedNetwork
 from jensen.groups.jump import FREE, OFF, ON, Activations, JumpProblem
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.crossing import Crossing, cross_facet, probe
 from jensen.prover.joint_program import JointProgram, JointSolution
+from jensen.prover.joint_proof import JointLeaf, JointProof, JointResult, Path
 from jensen.prover.kink_bounds import KinkBounds, Ranges
+from jensen.prover.nodes import Allowance
 from jensen.prover.pieces import Piece
-from jensen.prover.tree import Allowance, SearchState, Tree, TreeLimits
+from jensen.prover.tree import SearchState, Tree, TreeLimits
 from jensen.types import FloatArray, Unit
 from jensen_encodings.deadline import NEVER, Deadline
 from jensen_encodings.lp import LpSolver
-
-Path = tuple[tuple[Unit, bool], ...]
 
 CUTOFF_MARGIN = 1e-9  # of the jump's size: programs are stopped once their bound is this far above
 FEW_LEAVES = 4  # leaves that trees are grown below before the whole group gets one
@@ -55,70 +54,6 @@ def piece_bounds(net: GroupedNetwork, piece: Piece, ranges: Ranges) -> PieceBoun
     # a single piece is the whole set, whose bounds are known
     met = piece.face is None or bounds.narrow(narrowed)
     return PieceBounds(piece, bounds, narrowed, met)
-
-
-@dataclass(frozen=True, eq=False)
-class JointLeaf:
-    """A node closed by its joint program: what a certificate needs.
-
-    Attributes
-    ----------
-    piece : int
-        Number of the piece.
-    path : tuple of ((level, unit), on)
-        The units fixed, in the order of branching.
-    multipliers : mapping from Row to float
-        ``<= 0`` on upper sides, ``>= 0`` on lower ones; rows are named as in
-        :mod:`jensen.prover.joint_program`.
-    empty : bool
-        Whether they prove that there is no point (J takes no part), or that J is bounded.
-    """
-
-    piece: int
-    path: Path
-    multipliers: Mapping[Row, float]
-    empty: bool
-
-
-@dataclass(frozen=True, eq=False)
-class JointProof:
-    """How a group was closed piece by piece, for a certificate.
-
-    Attributes
-    ----------
-    ranges : mapping from piece to Ranges
-        The bounds on the kink that the programs used; pieces that the kink does not meet
-        are left out.
-    activations : mapping from piece to activations
-        Those that the ranges decide.
-    leaves : list of JointLeaf
-        Those of pieces that the interval of J did not close.
-    trees : list of (piece, path, root node)
-        Closed trees below leaves.
-    """
-
-    ranges: dict[int, Ranges] = field(default_factory=dict)
-    activations: dict[int, Activations] = field(default_factory=dict)
-    leaves: list[JointLeaf] = field(default_factory=list)
-    trees: list[tuple[int, Path, Any]] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class JointResult:
-    """The state of one group's search.
-
-    Attributes
-    ----------
-    state : SearchState
-    crossing : Crossing or None
-        A facet that bends down.
-    nodes, lps : int
-    """
-
-    state: SearchState
-    crossing: Crossing | None
-    nodes: int
-    lps: int
 
 
 class JointSearch:

@@ -9,8 +9,8 @@ from jensen.groups.groups import GroupedNetwork
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.counterexample import counterexample
 from jensen.prover.crossing import Crossing
+from jensen.prover.nodes import Node
 from jensen.prover.question import Question
-from jensen.prover.tree import Node
 from jensen.prover.verdict import Counterexample, GroupEvidence, Reason, Status
 from jensen.types import Neurons, Unit
 

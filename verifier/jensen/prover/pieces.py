@@ -69,6 +69,8 @@ def pieces_of(working: WorkingSet) -> tuple[Piece, ...]:
     if box is None or (working.lifted and not working.identity):
         return ()
     lower, upper = box
+    if working.sides:
+        return (Piece(lower, upper, np.empty((0, working.dim)), np.empty(0)),)
     general = [i for i, row in enumerate(working.rows) if np.count_nonzero(row) > 1]
     rows = working.float_rows[general]
     limits = np.array([-float_below(-working.limits[i]) for i in general])
@@ -94,6 +96,8 @@ def _box(working: WorkingSet) -> tuple[FloatArray, FloatArray] | None:
     lower, upper = np.full(dim, -np.inf), np.full(dim, np.inf)
     if working.identity and len(working.box[0]) == dim:
         lower, upper = working.box[0].copy(), working.box[1].copy()
+    if working.sides:
+        return lower, upper
     for row, limit in zip(working.rows, working.limits, strict=True):
         entries = np.flatnonzero(row)
         if len(entries) == 1:

@@ -9,6 +9,7 @@ from typing import Any
 
 from jensen.domains.domain import Domain
 from jensen.errors import DomainError, NetworkError, OptionError
+from jensen.graphs.function_graph import FunctionGraph
 from jensen.groups.prepared import Prepared
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.options import Engine, Options
@@ -72,6 +73,16 @@ def check_subject(network: Any, domain: Any) -> None:
     NetworkError, DomainError
     """
     check_network(network)
+    check_domain(domain)
+
+
+def check_domain(domain: Any) -> None:
+    """Raise unless a domain was given, and say what to pass.
+
+    Raises
+    ------
+    DomainError
+    """
     if not isinstance(domain, Domain):
         raise DomainError(
             f"{_shown(domain)} where a domain is needed: jensen.Box(lower, upper), "
@@ -86,6 +97,8 @@ def check_network(network: Any) -> None:
     ------
     NetworkError
     """
+    if isinstance(network, FunctionGraph):
+        network.refuse("this")
     if not isinstance(network, ReluNetwork):
         hint = "jensen.load(file)"
         if not isinstance(network, str | os.PathLike):

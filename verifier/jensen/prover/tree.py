@@ -9,7 +9,7 @@ tree is a proof, and a facet that bends down is a counterexample.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
@@ -20,66 +20,13 @@ from numpy.typing import NDArray
 
 from jensen.arithmetic.rational import rational
 from jensen.groups.groups import GroupedNetwork
-from jensen.groups.jump import FREE, OFF, ON, JumpProblem, JumpState
+from jensen.groups.jump import FREE, OFF, ON, Activations, JumpProblem
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.crossing import Crossing, cross_facet, probe
 from jensen.prover.margin import Margin, MarginProgram
+from jensen.prover.nodes import Allowance, Node, Patience, Rule
 from jensen.types import Unit
 from jensen_encodings.lp import LpSolver
-
-Activations = tuple[NDArray[np.int8], ...]
-
-
-class Rule(StrEnum):
-    """Why a node is closed."""
-
-    SIGN = "sign"
-    EMPTY = "empty"
-    SMOOTH = "smooth"
-
-
-@dataclass(eq=False)
-class Node:
-    """A partial pattern; after the search, a node of the proof.
-
-    Attributes
-    ----------
-    rule : Rule or None
-        Set on closed leaves.
-    proof : object
-        Multipliers of an empty leaf, the facet point of a smooth one.
-    unit, children : the branching unit with the nodes for on and off, inner nodes only
-    """
-
-    activations: Activations
-    state: JumpState
-    patience: _Patience
-    rule: Rule | None = None
-    proof: Any = None
-    unit: Unit | None = None
-    children: tuple[Node, ...] = ()
-
-
-@dataclass(eq=False)
-class _Patience:
-    """How many nodes may still be tried by sign alone below the last linear program."""
-
-    nodes: int
-
-
-@dataclass(eq=False)
-class Allowance:
-    """How many nodes the sign alone is given before a linear program, learned over all groups.
-
-    Programs that close nodes halve it, programs that do not double it: where the sign
-    decides (tournaments) hardly any program is solved, where regions decide nearly all are.
-    """
-
-    nodes: int = 64
-
-    def learn(self, closed: bool) -> None:
-        """Adapt to whether a program closed its node."""
-        self.nodes = self.nodes // 2 if closed else min(2 * self.nodes + 1, 4096)
 
 
 class SearchState(StrEnum):
@@ -158,7 +105,7 @@ class Tree:
         activations = self.start or tuple(
             np.where(level.kink, FREE, ON).astype(np.int8) for level in self.net.levels
         )
-        self.root = Node(activations, self.jump.bound(activations), _Patience(self.allowance.nodes))
+        self.root = Node(activations, self.jump.bound(activations), Patience(self.allowance.nodes))
         self._stack = [self.root]
 
     def run(self, budget: int | None = None) -> GroupResult:
@@ -231,6 +178,7 @@ class Tree:
             return None
         unit = self.unit_behind(node)
         if unit is not None and not self.wants_program(node):
+            node.patience.spend()
             self.branch(node, unit)
             return None
         margin = self.solve(node)
@@ -250,17 +198,14 @@ class Tree:
         """Solve the margin program of a node; close the node if it has no facet."""
         margin = self._program.solve(node.activations)
         self.allowance.learn(margin.empty)
-        node.patience = _Patience(self.allowance.nodes)
+        node.patience = Patience(self.allowance.nodes)
         if margin.empty:
             node.rule, node.proof = Rule.EMPTY, margin.multipliers
         return margin
 
     def wants_program(self, node: Node) -> bool:
-        """Whether the sign alone has had its chance here."""
-        if node.state.output[1] < 0:
-            return True
-        node.patience.nodes -= 1
-        return node.patience.nodes < 0
+        """Whether the sign alone cannot close the node, or has had its chance here."""
+        return bool(node.state.output[1] < 0) or node.patience.is_over
 
     def branch(self, node: Node, unit: Unit) -> None:
         """Give a node the two children in which a unit is on and off."""
@@ -384,24 +329,3 @@ class Tree:
 
 class UndecidedLeafError(ArithmeticError):
     """A full pattern whose facet could be neither crossed nor shown empty."""
-
-
-def walk(root: Node) -> Iterator[Node]:
-    """Yield all nodes of a tree."""
-    stack: list[Node] = [root]
-    while stack:
-        node = stack.pop()
-        yield node
-        stack.extend(node.children)
-
-
-__all__ = [
-    "Crossing",
-    "GroupResult",
-    "Node",
-    "Rule",
-    "Tree",
-    "TreeLimits",
-    "UndecidedLeafError",
-    "walk",
-]

@@ -39,6 +39,8 @@ class Reason(StrEnum):
     JOINT = "joint"
     MILP = "milp bound"
     MIDPOINT = "midpoint bound"
+    COMPOSITION = "composition"
+    QUADRATIC = "quadratic form"
     OPEN = "open"
 
 
@@ -67,6 +69,13 @@ class GroupEvidence:
     exact: bool = True
     jump_lower_bound: float | None = None
 
+    @property
+    def label(self) -> str:
+        """The leading neuron, and how many twins it has, in words."""
+        block, index = self.neurons[0]
+        twins = f" and {len(self.neurons) - 1} twins" if len(self.neurons) > 1 else ""
+        return f"{printable(block)}[{index}]{twins}"
+
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-ready record."""
         return {
@@ -75,6 +84,7 @@ class GroupEvidence:
             "nodes": self.nodes,
             "lps": self.lps,
             "exact": self.exact,
+            "jump_lower_bound": self.jump_lower_bound,
         }
 
 

@@ -23,8 +23,10 @@ from jensen.repairs.refit import Refit
 from jensen.repairs.row_search import RepairProgress, RowSearch
 from jensen.types import FloatArray
 from jensen.violation.magnitude import value_range
+from jensen_encodings.deadline import Deadline
 
 EPSILON = 2.0**-50
+SEARCH_SHARE = 0.8  # of a time limit; the rest is for the bounds of the change
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,6 +166,7 @@ def repair(
     """
     if norm not in list(Norm):
         raise OptionError(f"norm {norm!r}: supported are {', '.join(Norm)}")
+    deadline = Deadline.after(time_limit)
     domain = Everywhere() if domain is None else domain
     domain.check(network.input_size)
     if output is None and network.output_size > 1:
@@ -178,7 +181,7 @@ def repair(
         objective,
         concave=concave,
         certificate=certificate,
-        time_limit=time_limit,
+        deadline=deadline.share(SEARCH_SHARE),
         progress=progress,
         seed=seed,
     )
@@ -186,9 +189,9 @@ def repair(
     began = time.perf_counter()
     size = _size(objective, fit)
     change = float(size(weights))
-    lower = search.proved_change() if fit is None else size(search.unrounded())
+    lower = search.proved_change(deadline.share(0.5)) if fit is None else size(search.unrounded())
     convex = verdict.status is Status.CONVEX
-    moved = _sup_change(features, weights, domain)
+    moved = _sup_change(features, weights, domain, deadline)
     whole = size(np.zeros_like(weights)) if fit is None else fit.spread
     search.times["bounds"] = time.perf_counter() - began
     return Repair(
@@ -220,7 +223,9 @@ def _size(objective: Objective, fit: Refit | None) -> Callable[[FloatArray], flo
     return size
 
 
-def _sup_change(features: Features, weights: FloatArray, domain: Domain) -> float:
+def _sup_change(
+    features: Features, weights: FloatArray, domain: Domain, deadline: Deadline
+) -> float:
     """Bound ``|new f - old f|`` on the domain, in real arithmetic."""
     units = len(features.weights)
     moved = weights[:units] - features.weights
@@ -235,7 +240,7 @@ def _sup_change(features: Features, weights: FloatArray, domain: Domain) -> floa
         return math.inf
     box = Box(*sides)
     network = features.combination(moved)
-    below, above = value_range(network, box).proved
+    below, above = value_range(network, box, deadline=deadline).proved
     # the change of a weight is rounded to a double: relatively by 2**-53 at most
     reached = pre_activation_bounds(network, *box.bounds(network.input_size))
     sizes = np.concatenate([np.abs(reached[b.name]).max(axis=0) for b in features.sources])

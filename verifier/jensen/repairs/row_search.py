@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property, partial
@@ -25,6 +24,7 @@ from jensen.repairs.features import Features
 from jensen.repairs.program import Objective, nearest_with_margin, proved_distance
 from jensen.repairs.sampled_rows import Pairs, RowSampler
 from jensen.types import FloatArray
+from jensen_encodings.deadline import Deadline
 
 Result = TypeVar("Result")
 
@@ -36,6 +36,7 @@ NEAR = 2048  # kinks looked at around a refuting pair
 STARTS, TURNS = 32, 12  # descents of each kink, and how often they are tried
 LOOKS = 2  # looks without a violated row before the prover is asked
 WORST = 48  # rows that enter the program at a time
+LEAST_SECONDS = 0.01  # of the prover, where time is up: screens alone may decide
 SOLVES = 20  # programs over one set of samples at most
 
 
@@ -67,7 +68,9 @@ class RowSearch:
     domain : Domain
     objective : Objective
         Over the output weights, or over them and the output's bias.
-    concave, certificate, time_limit, progress, seed
+    deadline : Deadline
+        When to stop with what is known.
+    concave, certificate, progress, seed
         See :func:`jensen.repairs.nearest.repair`.
     """
 
@@ -79,7 +82,7 @@ class RowSearch:
         *,
         concave: bool,
         certificate: bool,
-        time_limit: float | None,
+        deadline: Deadline,
         progress: Callable[[RepairProgress], None] | None,
         seed: int,
     ) -> None:
@@ -87,13 +90,13 @@ class RowSearch:
         self._concave, self._certificate = concave, certificate
         self._progress = progress
         self._began = time.monotonic()
-        self._deadline = None if time_limit is None else self._began + time_limit
+        self._deadline = deadline
         self._sampler = RowSampler(features, domain, seed)
         self._units = len(features.weights)
         self._size = float(np.linalg.norm(features.weights))
         self._margin = MARGIN
         self._rows = np.empty((0, self._units))
-        self._pairs: list[tuple[Point, Point]] = []
+        self._pairs: list[tuple[Sequence[float | Fraction], Sequence[float | Fraction]]] = []
         self._single = np.array_equal(features.weights, features.weights.astype(np.float32))
         self.rounds = 0
         self.times: dict[str, float] = {}
@@ -110,7 +113,7 @@ class RowSearch:
             weights = self._descended(self._sampled(weights))
             verdict = self._asked(weights)
             found = verdict.counterexample
-            if found is None or self._left() <= 0:
+            if found is None or self._deadline.over():
                 return weights, verdict
             if not self._add_exact(found.x, found.y, weights):
                 self._margin *= WIDER
@@ -127,11 +130,15 @@ class RowSearch:
         """Return the best weights under the rows so far, without margin or rounding."""
         return self._without_margin()[0]
 
-    def proved_change(self) -> float:
+    def proved_change(self, deadline: Deadline) -> float:
         """Return a bound below every change that makes the network convex."""
+        if deadline.over():
+            return 0.0
         multipliers = self._without_margin()[1]
         rows, scaled = [], []
-        for i in np.flatnonzero(multipliers > 0):
+        for i in np.argsort(-multipliers)[: int((multipliers > 0).sum())]:
+            if deadline.over():  # fewer rows are a weaker bound
+                break
             x, y = (self._inside(point) for point in self._pairs[i])
             if x is not None and y is not None:
                 rows.append(self._features.exact_row(x, y))
@@ -140,8 +147,9 @@ class RowSearch:
         weights = [Fraction(float(w)) for w in self._features.weights]
         return proved_distance(rows, scaled, weights, self._objective.norm)
 
-    def _inside(self, point: Point) -> Point | None:
+    def _inside(self, near_point: Sequence[float | Fraction]) -> Point | None:
         """Return a point of the domain itself: doubles near a flat one are not on it."""
+        point = tuple(Fraction(v) for v in near_point)
         if self._domain.contains(point):
             return point
         working = self._working
@@ -181,7 +189,7 @@ class RowSearch:
     def _sampled(self, weights: FloatArray) -> FloatArray:
         """Add rows of kinks all over the domain until looks at it find none violated."""
         clean = 0
-        while clean < LOOKS and self._left() > 0:
+        while clean < LOOKS and not self._deadline.over():
             pairs = self._lap("samples", lambda: self._sampler.everywhere(SAMPLES))
             moved = self._solved_over(pairs, weights)
             clean = clean + 1 if moved is weights else 0
@@ -192,9 +200,9 @@ class RowSearch:
         """Add rows of kinks that descents find to bend down, until they find none."""
         for turn in range(TURNS):
             network = self._features.with_weights(weights)
-            find = partial(descended, network, self._domain, STARTS, turn)
+            find = partial(descended, network, self._domain, STARTS, turn, self._deadline)
             points = self._lap("descents", find)
-            if not len(points) or self._left() <= 0:
+            if not len(points) or self._deadline.over():
                 break
             near = self._sampler.across(points).joined(self._sampler.around(points, NEAR))
             moved = self._solved_over(near, weights)
@@ -209,7 +217,7 @@ class RowSearch:
             values = pairs.rows @ weights[: self._units]
             worst = np.argsort(values)[:WORST]
             worst = worst[values[worst] < -NOISE * self._size]
-            if not len(worst) or self._left() <= 0:
+            if not len(worst) or self._deadline.over():
                 break
             self._add(pairs.take(worst))
             weights = self._best()
@@ -217,10 +225,7 @@ class RowSearch:
 
     def _add(self, pairs: Pairs) -> None:
         self._rows = np.concatenate([self._rows, pairs.rows])
-        self._pairs += [
-            (tuple(map(Fraction, x.tolist())), tuple(map(Fraction, y.tolist())))
-            for x, y in zip(pairs.x, pairs.y, strict=True)
-        ]
+        self._pairs += zip(pairs.x.tolist(), pairs.y.tolist(), strict=True)
 
     def _add_exact(self, x: Point, y: Point, weights: FloatArray) -> bool:
         """Add the row of a refuting pair; return whether it is news in floating point."""
@@ -234,7 +239,6 @@ class RowSearch:
     # ------------------------------------------------------------------------ the prover
 
     def _asked(self, weights: FloatArray) -> Verdict:
-        left = max(self._left(), 1.0)
         self.rounds += 1
         verdict = self._lap(
             "prover",
@@ -243,17 +247,13 @@ class RowSearch:
                 self._domain,
                 concave=self._concave,
                 certificate=self._certificate,
-                time_limit=left if math.isfinite(left) else None,
+                time_limit=self._deadline.seconds(LEAST_SECONDS),
             ),
         )
         if self._progress is not None:
             spent = time.monotonic() - self._began
             self._progress(RepairProgress(self.rounds, self.row_count, spent))
         return verdict
-
-    def _left(self) -> float:
-        """Return the seconds left, infinite without a limit."""
-        return math.inf if self._deadline is None else self._deadline - time.monotonic()
 
     def _lap(self, stage: str, work: Callable[[], Result]) -> Result:
         began = time.perf_counter()

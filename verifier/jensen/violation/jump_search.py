@@ -22,10 +22,12 @@ from jensen.arithmetic.exact import root_to_double
 from jensen.arithmetic.rational import ZERO, float_below
 from jensen.groups.coincidence import Dependence, coinciding_pairs, may_coincide
 from jensen.groups.gradients import GradientBounds
+from jensen.groups.jump import Activations
 from jensen.groups.prepared import Prepared
 from jensen.prover.crossing import Crossing
+from jensen.prover.nodes import Node
 from jensen.prover.signs import closed_by_sweep
-from jensen.prover.tree import Activations, Node, Tree, TreeLimits, UndecidedLeafError
+from jensen.prover.tree import Tree, TreeLimits, UndecidedLeafError
 from jensen.types import FloatArray, Unit
 from jensen_encodings.deadline import NEVER, Deadline
 from jensen_encodings.lp import LpSolver
@@ -259,6 +261,7 @@ class JumpSearch:
         tree, node = self._trees[entry.group], entry.node
         unit = tree.unit_behind(node) if entry.share > self._floor() else None
         if unit is not None and not tree.wants_program(node):
+            node.patience.spend()
             return self._children(entry, unit)
         margin = tree.solve(node)
         if margin.empty:

@@ -25,7 +25,7 @@ from jensen.network.relu_network import ReluNetwork
 from jensen.prover.counterexample import Point
 from jensen.types import FloatArray
 from jensen_encodings import UnboundedNeuronError
-from jensen_encodings.deadline import Deadline
+from jensen_encodings.deadline import NEVER, Deadline
 
 SAMPLES = 4096
 WORK = 4e8  # multiply-adds: large networks are looked at in fewer points
@@ -148,7 +148,12 @@ def magnitude(
 
 
 def value_range(
-    network: ReluNetwork, domain: Domain, *, extra: Iterable[Fraction] = (), seed: int = 0
+    network: ReluNetwork,
+    domain: Domain,
+    *,
+    extra: Iterable[Fraction] = (),
+    seed: int = 0,
+    deadline: Deadline = NEVER,
 ) -> Range:
     """Enclose the range of a scalar network on a box from both sides.
 
@@ -161,12 +166,14 @@ def value_range(
     extra : iterable of Fraction
         Values of f that are known to be attained.
     seed : int
+    deadline : Deadline
+        Half of what is left until then is for each side, at most half a second.
     """
     prepared = prepare(network, domain)
-    extremes = _extremes(network, *prepared.box, seed, Deadline.after(RANGE_SECONDS))
+    extremes = _extremes(network, *prepared.box, seed, deadline.share(0.5).within(RANGE_SECONDS))
     ends = [network.exact(point.tolist())[0] for point in extremes]
     values = [*ends, *extra]
-    below, above = _bounds(prepared)
+    below, above = _bounds(prepared, deadline.within(RANGE_SECONDS))
     least, most = min(values), max(values)
     return Range(
         (to_double(least), to_double(most)),
@@ -175,15 +182,15 @@ def value_range(
     )
 
 
-def _bounds(prepared: Prepared) -> tuple[float, float]:
+def _bounds(prepared: Prepared, deadline: Deadline) -> tuple[float, float]:
     """Return proved bounds of f on a box, by a short search where that is possible."""
     try:
         data = prepared.data
     except UnboundedNeuronError:
         below, above = prepared.bounds["output"]
         return float(below[0]), float(above[0])
-    if in_range(data):
-        data = tightened(data, THOROUGH, Deadline.after(RANGE_SECONDS))
+    if in_range(data) and not deadline.over():
+        data = tightened(data, THOROUGH, deadline)
     return float(data.output.lower[0]), float(data.output.upper[0])
 
 

@@ -1,0 +1,1 @@
+"""Convexity by composition, and its refutation in ball arithmetic."""

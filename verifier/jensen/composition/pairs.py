@@ -1,0 +1,69 @@
+"""From a pair that looks wrong in doubles to one whose violation is proved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+from jensen.domains.domain import Domain
+from jensen.graphs.exact import ball_values, ball_violation, fraction_below
+from jensen.graphs.function_graph import FunctionGraph
+from jensen.prover.counterexample import Point, admits, slope_change
+from jensen.prover.verdict import Counterexample
+
+FIRST_BITS, MOST_BITS = 64, 4096
+
+
+def proved_violation(graph: FunctionGraph, x: Point, y: Point) -> Fraction | None:
+    """Return a lower bound > 0 of ``f((x + y) / 2) - (f(x) + f(y)) / 2``; None if not proved.
+
+    Exact where all values are rational. Elsewhere balls of more and more bits, until their
+    lower end is positive or their upper end is not.
+
+    Parameters
+    ----------
+    graph : FunctionGraph
+        With one output.
+    x, y : tuples of Fraction, length inputs
+    """
+    middle = tuple((a + b) / 2 for a, b in zip(x, y, strict=True))
+    if graph.is_rational and not graph.has_poles:
+        (fx,), (fy,), (fm,) = graph.exact(x), graph.exact(y), graph.exact(middle)
+        exact = fm - (fx + fy) / 2
+        return exact if exact > 0 else None
+    bits = FIRST_BITS
+    while bits <= MOST_BITS:
+        (fx,), (fy,), (fm,) = (
+            ball_values(graph.input_size, graph.nodes, point, bits) for point in (x, y, middle)
+        )
+        violation = ball_violation(fx, fy, fm, bits)
+        if violation > 0:
+            lower = fraction_below(violation)
+            if lower > 0:
+                return lower
+        if violation <= 0:
+            return None
+        bits *= 2
+    return None
+
+
+def counterexample(
+    graph: FunctionGraph,
+    domain: Domain,
+    x: Sequence[Fraction],
+    y: Sequence[Fraction],
+    *,
+    inputs: Sequence[int] | None = None,
+) -> Counterexample | None:
+    """Return a pair as a counterexample if it is proved to be one; None otherwise.
+
+    Both points are in the domain and agree in all inputs but the chosen ones, exactly. The
+    violation of the record is a proved lower bound of the true one.
+    """
+    x, y = tuple(x), tuple(y)
+    if not admits(domain, x, y, inputs):
+        return None
+    violation = proved_violation(graph, x, y)
+    if violation is None:
+        return None
+    return Counterexample(x, y, violation, slope_change=slope_change(violation, x, y))

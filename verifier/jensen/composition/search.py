@@ -1,0 +1,215 @@
+"""Search for a pair that breaks convexity: in doubles, so that it proposes and never decides.
+
+Random lines first, as for ReLU networks. Then points where the least eigenvalue of a difference
+quotient of the Hessian is negative, improved by random steps towards more negative ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+
+import numpy as np
+
+from jensen.arithmetic.intervals import row_norms
+from jensen.composition.pairs import counterexample
+from jensen.domains.domain import Domain
+from jensen.graphs.function_graph import FunctionGraph
+from jensen.network.block import INPUT
+from jensen.prover.refute import STEPS, LineSampler, middle_distance
+from jensen.prover.verdict import Counterexample
+from jensen.types import FloatArray
+from jensen_encodings.deadline import NEVER, Deadline
+
+FIRST_LINES, LINES, ROUNDS = 8, 96, 3
+WORK = 2e8  # multiply-adds per round: large networks get fewer lines
+CANDIDATES = 6
+NOISE = 1e-13
+REFINEMENTS = 24
+LEADERS = 8
+BALL_WORK = 4e6  # products in balls that one candidate may cost
+HESSIAN_INPUTS = 24
+POINTS = 192
+
+
+def search_pair(
+    graph: FunctionGraph,
+    domain: Domain,
+    *,
+    seed: int = 0,
+    inputs: tuple[int, ...] | None = None,
+    deadline: Deadline = NEVER,
+) -> Counterexample | None:
+    """Return a proved counterexample to convexity if the search meets one.
+
+    Parameters
+    ----------
+    graph : FunctionGraph
+        With one output.
+    domain : Domain
+    seed : int
+    inputs : tuple of int or None
+        Pairs differ in these inputs only (partial convexity).
+    deadline : Deadline
+    """
+    if graph.parameter_count > BALL_WORK:
+        return None
+    search = _Search(graph, domain, np.random.default_rng(seed), inputs)
+    for pairs in search.rounds(deadline):
+        for start, end in pairs:
+            for x, y in _nested(start, end):
+                found = counterexample(graph, domain, x, y, inputs=inputs)
+                if found is not None:
+                    return found
+                if deadline.over():
+                    return None
+    return None
+
+
+def _nested(start: FloatArray, end: FloatArray) -> Iterator[tuple[list[Fraction], list[Fraction]]]:
+    """Yield a pair, and one a little inside it in case rounding put an end outside the domain."""
+    x, y = ([Fraction(float(v)) for v in point] for point in (start, end))
+    yield x, y
+    share = Fraction(1, 64)
+    inner = [
+        ([a + (b - a) * share for a, b in zip(p, q, strict=True)]) for p, q in ((x, y), (y, x))
+    ]
+    yield inner[0], inner[1]
+
+
+Pairs = list[tuple[FloatArray, FloatArray]]
+
+
+class _Search:
+    def __init__(
+        self,
+        graph: FunctionGraph,
+        domain: Domain,
+        rng: np.random.Generator,
+        inputs: tuple[int, ...] | None,
+    ) -> None:
+        self._graph, self._domain, self._rng = graph, domain, rng
+        self._scale = _scale(graph)
+        self._sampler = LineSampler(domain, graph.input_size, self._scale, rng, inputs)
+        self._moving = np.arange(graph.input_size) if inputs is None else np.array(inputs)
+
+    def rounds(self, deadline: Deadline) -> Iterator[Pairs]:
+        cost = max(1, self._graph.parameter_count)
+        most = int(np.clip(WORK / (cost * STEPS), 4, LINES))
+        for count in (min(most, FIRST_LINES), *[most] * ROUNDS):
+            if deadline.over():
+                return
+            starts, steps = self._sampler.lines(count)
+            yield self._on_lines(starts, steps)
+            if deadline.over():
+                return
+            yield self._climbed(starts, steps)
+        if len(self._moving) <= HESSIAN_INPUTS and not deadline.over():
+            yield self._by_hessian(
+                min(POINTS, max(8, int(WORK / cost / self._graph.input_size**2)))
+            )
+
+    def _values(self, points: FloatArray) -> FloatArray:
+        return self._graph(points.reshape(-1, points.shape[-1])).reshape(points.shape[:-1])
+
+    def _on_lines(self, starts: FloatArray, steps: FloatArray) -> Pairs:
+        """Return the neighbouring triples between which f rises most above its chord."""
+        points = starts[:, None, :] + np.arange(STEPS)[None, :, None] * steps[:, None, :]
+        values = self._values(points)
+        relative = _excess(values[:, :-2], values[:, 1:-1], values[:, 2:])
+        return [
+            (points[line, step], points[line, step + 2])
+            for line, step in _largest(relative, CANDIDATES)
+        ]
+
+    def _climbed(self, starts: FloatArray, steps: FloatArray) -> Pairs:
+        """Move the middles and the steps of the best pairs at random, keeping what is better."""
+        half = steps * (STEPS - 1) * 10.0 ** self._rng.uniform(-3, -0.5, (len(steps), 1))
+        middle = starts + steps * (STEPS - 1) / 2
+        score = self._bend(middle, half)
+        order = np.argsort(-score)[:LEADERS]
+        middle, half, score = middle[order], half[order], score[order]
+        reach = np.abs(steps).max(axis=0) * STEPS
+        for k in range(REFINEMENTS):
+            size = 0.5 ** (k / 4)
+            moved = middle + self._rng.normal(size=middle.shape) * reach * size * 0.3
+            turned = half * self._rng.choice([0.5, 1.0, 2.0], (len(half), 1))
+            shift = self._rng.normal(size=half.shape) * (np.abs(steps).max(axis=0) > 0)
+            turned = turned + shift * np.linalg.norm(half, axis=1, keepdims=True) * size * 0.3
+            moved = self._kept_inside(moved, turned)
+            new = self._bend(moved, turned)
+            better = new > score
+            middle[better], half[better], score[better] = moved[better], turned[better], new[better]
+        good = [i for i in np.argsort(-score) if score[i] > 0][:CANDIDATES]
+        return [(middle[i] - half[i], middle[i] + half[i]) for i in good]
+
+    def _kept_inside(self, middle: FloatArray, half: FloatArray) -> FloatArray:
+        sides = self._domain.box_sides(middle.shape[1])
+        if sides is None:
+            return middle
+        low, high = sides[0] + np.abs(half), sides[1] - np.abs(half)
+        centre = sides[0] / 2 + sides[1] / 2
+        inside: FloatArray = np.where(low <= high, np.clip(middle, low, high), centre)
+        return inside
+
+    def _bend(self, middle: FloatArray, half: FloatArray) -> FloatArray:
+        """Return how much f bends down between the ends, per squared length; at most 0 if not."""
+        ends = np.stack([middle - half, middle, middle + half], axis=1)
+        values = self._values(ends)
+        excess = _excess(values[:, 0], values[:, 1], values[:, 2])
+        squared = np.maximum((half**2).sum(axis=1), 1e-300)
+        return np.where(
+            excess > 0, excess / squared, np.where(np.isfinite(excess), excess, -np.inf)
+        )
+
+    def _by_hessian(self, count: int) -> Pairs:
+        """Return pairs along the direction of the least second difference at random points."""
+        starts, steps = self._sampler.lines(count)
+        points = starts + steps * self._rng.uniform(4, STEPS - 5, (count, 1))
+        h = np.maximum(np.abs(steps).max(axis=1, initial=0.0), 1e-300)[:, None] * 0.02
+        n, m = self._graph.input_size, len(self._moving)
+        units = np.zeros((m, n))
+        units[np.arange(m), self._moving] = 1.0
+        hessian = np.zeros((count, m, m))
+        for i in range(m):
+            for j in range(i + 1):
+                a, b = h * units[i], h * units[j]
+                four = np.stack([points + a + b, points - a - b, points + a - b, points - a + b], 1)
+                v = self._values(four)
+                with np.errstate(all="ignore"):
+                    second = v[:, 0] + v[:, 1] - v[:, 2] - v[:, 3]
+                hessian[:, i, j] = hessian[:, j, i] = second
+        hessian = np.where(np.isfinite(hessian), hessian, 0.0)
+        eigenvalues, vectors = np.linalg.eigh(hessian)
+        half = np.zeros((count, n))
+        half[:, self._moving] = vectors[:, :, 0] * h
+        order = np.argsort(eigenvalues[:, 0])[:CANDIDATES]
+        return [
+            (points[i] - size * half[i], points[i] + size * half[i])
+            for i in order
+            if eigenvalues[i, 0] < 0
+            for size in (1.0, 8.0)
+        ]
+
+
+def _excess(a: FloatArray, m: FloatArray, b: FloatArray) -> FloatArray:
+    """Return by how much f exceeds its chord, less what rounding could have made up."""
+    with np.errstate(all="ignore"):
+        scale = np.maximum(np.maximum(np.abs(a), np.abs(b)), np.abs(m))
+        excess = m - a / 2 - b / 2 - NOISE * scale
+    return np.where(np.isfinite(excess), excess, -np.inf)
+
+
+def _largest(scores: FloatArray, count: int) -> list[tuple[int, int]]:
+    flat = np.argsort(scores, axis=None)[::-1][:count]
+    places = (np.unravel_index(index, scores.shape) for index in flat)
+    return [(int(i), int(j)) for i, j in places if scores[i, j] > 0]
+
+
+def _scale(graph: FunctionGraph) -> float:
+    """Return a typical distance from 0 of the places where the first nodes' arguments vanish."""
+    first = [node for node in graph.nodes[:-1] if INPUT in node.weights]
+    return middle_distance(
+        np.concatenate([np.abs(node.bias) for node in first] or [np.empty(0)]),
+        np.concatenate([row_norms(node.weights[INPUT]) for node in first] or [np.empty(0)]),
+    )

@@ -1,0 +1,1 @@
+"""Networks over smooth and piecewise-linear functions, as one graph of nodes."""

@@ -1,0 +1,299 @@
+"""Networks with smooth functions, products and norms beside ReLUs: one graph of nodes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from functools import cached_property
+from typing import NoReturn
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import ArrayLike
+
+from jensen.errors import NetworkError
+from jensen.graphs.exact import exact_values
+from jensen.graphs.functions import RATIONAL, Function
+from jensen.graphs.node import GraphNode, checked
+from jensen.network.block import INPUT, OUTPUT, Block
+from jensen.network.checks import as_count, checked_shape
+from jensen.network.digest import entries
+from jensen.network.fixing import fixed_blocks
+from jensen.types import FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class FunctionGraph:
+    """An immutable network over the functions of :class:`Function`.
+
+    Every node is an affine map of earlier nodes and a function of the result; the last one
+    is called ``"output"`` and is affine. The function that is verified is the real-valued one
+    whose weights are the stored doubles, taken as exact rationals.
+
+    Parameters
+    ----------
+    input_size : int
+        Number of scalar inputs.
+    nodes : iterable of GraphNode
+        Each after its predecessors.
+    input_shape, output_shape : tuple of int, optional
+        Shapes of the tensors before flattening in C order (without the batch).
+    roundings : tuple of str, optional
+        What a loader had to round because no double holds it, one line each.
+
+    Raises
+    ------
+    NetworkError
+        For NaN or infinite weights, mismatching shapes, and nodes out of order.
+
+    Examples
+    --------
+    >>> square = GraphNode("square", {"input": [[1.0]]}, [0.0], Function.POWER, 2)
+    >>> graph = FunctionGraph(1, [square, GraphNode("output", {"square": [[3.0]]}, [1.0])])
+    >>> graph([[2.0]])
+    array([[13.]])
+    """
+
+    input_size: int
+    nodes: tuple[GraphNode, ...]
+    input_shape: tuple[int, ...] = ()
+    output_shape: tuple[int, ...] = ()
+    roundings: tuple[str, ...] = ()
+    _by_name: dict[str, GraphNode] = field(init=False, repr=False)
+
+    def __init__(
+        self,
+        input_size: int,
+        nodes: Iterable[GraphNode],
+        *,
+        input_shape: Sequence[int] | None = None,
+        output_shape: Sequence[int] | None = None,
+        roundings: Sequence[str] = (),
+    ) -> None:
+        size = as_count(input_size, "input_size")
+        frozen = tuple(checked(node) for node in nodes)
+        _check_order(size, frozen)
+        object.__setattr__(self, "input_size", size)
+        object.__setattr__(self, "nodes", frozen)
+        object.__setattr__(self, "_by_name", {node.name: node for node in frozen})
+        object.__setattr__(self, "roundings", tuple(roundings))
+        for name, shape, count in (
+            ("input_shape", input_shape, size),
+            ("output_shape", output_shape, frozen[-1].size),
+        ):
+            object.__setattr__(self, name, checked_shape(name, shape, count))
+
+    # ---------------------------------------------------------------- structure
+
+    def __getitem__(self, name: str) -> GraphNode:
+        return self._by_name[name]
+
+    @property
+    def output(self) -> GraphNode:
+        """The affine output node."""
+        return self.nodes[-1]
+
+    @property
+    def output_size(self) -> int:
+        """Number of scalar outputs."""
+        return self.output.size
+
+    @property
+    def relu_count(self) -> int:
+        """Number of ReLU neurons."""
+        return sum(node.size for node in self.nodes if node.function is Function.RELU)
+
+    @property
+    def parameter_count(self) -> int:
+        """Number of stored weights and biases (non-zeros of sparse matrices)."""
+        matrices = (weight for node in self.nodes for weight in node.weights.values())
+        edges = sum(int(w.nnz) if sp.issparse(w) else int(w.size) for w in matrices)
+        return edges + sum(node.rows for node in self.nodes)
+
+    @property
+    def function_counts(self) -> dict[str, int]:
+        """How many values each function computes, affine maps left out."""
+        counts: dict[str, int] = {}
+        for node in self.nodes:
+            if node.function is not Function.IDENTITY:
+                counts[str(node.function)] = counts.get(str(node.function), 0) + node.size
+        return counts
+
+    @property
+    def is_rational(self) -> bool:
+        """Whether values at rational points are rational, so that :meth:`exact` exists."""
+        return all(node.function in RATIONAL for node in self.nodes)
+
+    @property
+    def has_poles(self) -> bool:
+        """Whether a node divides by a value, which may be 0."""
+        return any(node.function is Function.RECIPROCAL for node in self.nodes)
+
+    def size_of(self, name: str) -> int:
+        """Width of a node, or of the input."""
+        return self.input_size if name == INPUT else self._by_name[name].size
+
+    def with_output(self, output: GraphNode) -> FunctionGraph:
+        """Return the same nodes under another output, those that it does not read dropped."""
+        kept, needed = [output], set(output.weights)
+        for node in reversed(self.nodes[:-1]):
+            if node.name in needed:
+                kept.append(node)
+                needed.update(node.weights)
+        return FunctionGraph(
+            self.input_size, kept[::-1], input_shape=self.input_shape, roundings=self.roundings
+        )
+
+    def select_output(self, index: int) -> FunctionGraph:
+        """Return the graph of one output.
+
+        Raises
+        ------
+        NetworkError
+            If there is no such output.
+        """
+        index = as_count(index, "output")
+        if not 0 <= index < self.output_size:
+            raise NetworkError(f"output {index} asked for, the network has {self.output_size}")
+        if self.output_size == 1:
+            return self
+        weights = {source: w[[index], :] for source, w in self.output.weights.items()}
+        return self.with_output(
+            replace(self.output, weights=weights, bias=self.output.bias[[index]])
+        )
+
+    def negated(self) -> FunctionGraph:
+        """Return the graph of ``-f``."""
+        weights = {source: -w for source, w in self.output.weights.items()}
+        return self.with_output(replace(self.output, weights=weights, bias=-self.output.bias))
+
+    def fix_inputs(self, values: Mapping[int, float]) -> FunctionGraph:
+        """Return the graph of the other inputs, some being fixed; nothing is rounded.
+
+        Raises
+        ------
+        NetworkError
+            For an input that does not exist, a value that is not finite, and if no input
+            is left.
+        """
+        fixed = fixed_blocks(self.input_size, self.nodes, values)
+        nodes = [
+            GraphNode(node.name, node.weights, node.bias) if isinstance(node, Block) else node
+            for node in fixed
+        ]
+        return FunctionGraph(
+            self.input_size - len(values),
+            nodes,
+            output_shape=self.output_shape,
+            roundings=self.roundings,
+        )
+
+    def refuse(self, what: str) -> NoReturn:
+        """Say that something takes piecewise-linear networks only, naming the first other node.
+
+        Parameters
+        ----------
+        what : str
+            The subject of the sentence, such as "jensen repair".
+
+        Raises
+        ------
+        NetworkError
+        """
+        allowed = (Function.IDENTITY, Function.RELU)
+        node = next((node for node in self.nodes if node.function not in allowed), self.output)
+        raise NetworkError(
+            f"{what} takes piecewise-linear networks, and node {node.name!r} is {node.function}; "
+            "jensen.verify takes this one"
+        )
+
+    # --------------------------------------------------------------- evaluation
+
+    def __call__(self, X: ArrayLike) -> FloatArray:
+        """Evaluate in floating point: (n, inputs) -> (n, outputs), or one point -> (outputs,)."""
+        points = np.asarray(X, dtype=np.float64)
+        several = points.ndim and points.size == points.shape[0] * self.input_size
+        shapes = {(self.input_size,), self.input_shape, () if self.input_size == 1 else None}
+        if not several and points.shape in shapes:
+            value: FloatArray = self.pre_activations(points.reshape(1, -1))[OUTPUT][0]
+            return value
+        return self.pre_activations(points)[OUTPUT]
+
+    def pre_activations(self, X: ArrayLike) -> dict[str, FloatArray]:
+        """Return z of every node at every point: name -> (n, rows)."""
+        points = np.asarray(X, dtype=np.float64)
+        if points.ndim < 1 or points.size != points.shape[0] * self.input_size:
+            raise NetworkError(
+                f"points of shape {points.shape}: need (n, {self.input_size}), "
+                f"or ({self.input_size},) for a single point"
+            )
+        values = {INPUT: points.reshape(points.shape[0], self.input_size)}
+        result: dict[str, FloatArray] = {}
+        # where a value overflows or a logarithm has none, infinity or NaN say so
+        with np.errstate(all="ignore"):
+            for node in self.nodes:
+                z = np.broadcast_to(node.bias, (points.shape[0], node.rows)).copy()
+                for source, weight in node.weights.items():
+                    z += values[source] @ weight.T
+                result[node.name] = z
+                values[node.name] = node.values(z)
+        return result
+
+    def exact(self, x: Iterable[Fraction | int | float]) -> tuple[Fraction, ...]:
+        """Evaluate at one point in rational arithmetic.
+
+        Raises
+        ------
+        NetworkError
+            If a node's function has irrational values, or none at this point.
+        """
+        return exact_values(self.input_size, self.nodes, [Fraction(v) for v in x])
+
+    # ----------------------------------------------------------------- identity
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the exact function description (docs/smooth.md)."""
+        sha = hashlib.sha256(b"jensen-graph/1\n")
+        sha.update(f"{self.input_size}\n".encode())
+        for node in self.nodes:
+            head = [node.name, str(node.function), node.parameter.hex(), node.group, node.rows]
+            sha.update(json.dumps([*head, list(node.weights)]).encode() + b"\n")
+            sha.update((node.bias + 0.0).astype("<f8").tobytes())
+            for weight in node.weights.values():
+                stored = weight.data if sp.issparse(weight) else weight
+                sha.update(int(np.count_nonzero(stored)).to_bytes(8, "little"))
+                for part in entries(weight):
+                    sha.update(part)
+        return sha.hexdigest()
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{count} {name}" for name, count in self.function_counts.items())
+        return f"FunctionGraph({self.input_size}-{self.output_size}, {counts or 'affine'})"
+
+
+def _check_order(input_size: int, nodes: Sequence[GraphNode]) -> None:
+    if input_size < 1:
+        raise NetworkError(f"the network has {input_size} inputs: at least one is needed")
+    if not nodes or nodes[-1].name != OUTPUT:
+        raise NetworkError(f"the last node must be called {OUTPUT!r}")
+    sizes = {INPUT: input_size}
+    for node in nodes:
+        if node.name in sizes:
+            raise NetworkError(f"node {node.name!r}: there is another one of that name")
+        for source, weight in node.weights.items():
+            if source not in sizes:
+                raise NetworkError(f"node {node.name!r} reads {source!r}, which no earlier node is")
+            if tuple(weight.shape) != (node.rows, sizes[source]):
+                raise NetworkError(
+                    f"node {node.name!r}: weight from {source!r} has shape {tuple(weight.shape)}, "
+                    f"needed is ({node.rows}, {sizes[source]})"
+                )
+            if not np.isfinite(weight.data if sp.issparse(weight) else weight).all():
+                raise NetworkError(
+                    f"node {node.name!r}: the weight from {source!r} holds NaN or infinity"
+                )
+        sizes[node.name] = node.size

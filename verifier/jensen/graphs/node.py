@@ -1,0 +1,124 @@
+"""One node of a function graph: an affine map of earlier nodes, then a function."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from jensen.arithmetic.exact import Matrix
+from jensen.errors import NetworkError
+from jensen.graphs.functions import GROUPED, MAX_POWER, RULES, Function
+from jensen.network.block import OUTPUT, Activation
+from jensen.network.checks import as_matrix, as_vector, fixed
+from jensen.types import FloatArray, Interval
+
+
+@dataclass(frozen=True, eq=False)
+class GraphNode:
+    """A vector of values: ``z = sum_j weights[j] @ h_j + bias``, ``h = function(z)``.
+
+    Attributes
+    ----------
+    name : str
+        Unique; ``"input"`` is reserved for the input, ``"output"`` for the last node.
+    weights : mapping from predecessor name to a matrix of shape (rows, predecessor size)
+        Dense ``float64`` arrays or ``scipy.sparse.csr_array``. None at all: a constant.
+    bias : array of shape (rows,)
+    function : Function
+    parameter : float
+        Of ELU and CELU (alpha) and of POWER (the exponent, a whole number of at least 2).
+    group : int
+        How many consecutive rows of z the functions of several arguments take: two for
+        PRODUCT, any number for LOG_SUM_EXP and NORM, one for all others.
+    """
+
+    name: str
+    weights: Mapping[str, Matrix]
+    bias: FloatArray
+    function: Function = Function.IDENTITY
+    parameter: float = 1.0
+    group: int = 1
+
+    @property
+    def rows(self) -> int:
+        """Number of pre-activations."""
+        return int(self.bias.shape[0])
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return self.rows // self.group
+
+    @property
+    def activation(self) -> Activation:
+        """The activation of a block of a ReLU network; what is no ReLU counts as affine."""
+        return Activation.RELU if self.function is Function.RELU else Activation.IDENTITY
+
+    def grouped(self, z: FloatArray) -> FloatArray:
+        """Return pre-activations in the shape that the function takes."""
+        return (
+            z.reshape(*z.shape[:-1], self.size, self.group) if self.group > 1 or self.reduces else z
+        )
+
+    @property
+    def reduces(self) -> bool:
+        """Whether the function takes several arguments."""
+        return self.function in GROUPED
+
+    def values(self, z: FloatArray) -> FloatArray:
+        """Apply the function in floating point: (n, rows) -> (n, size)."""
+        return RULES[self.function].values(self.grouped(z), self.parameter)
+
+    def enclosure(self, bounds: Interval) -> Interval:
+        """Return rigorous bounds of the values from bounds of the pre-activations."""
+        lower, upper = (self.grouped(side) for side in bounds)
+        return RULES[self.function].enclosure(lower, upper, self.parameter)
+
+
+def checked(node: GraphNode) -> GraphNode:
+    """Return a copy whose arrays nobody else holds and nobody can write to.
+
+    Raises
+    ------
+    NetworkError
+        For a function, a parameter or a group that makes no sense.
+    """
+    if not isinstance(node, GraphNode):
+        raise NetworkError(f"{type(node).__name__} where a GraphNode is needed")
+    name = f"node {node.name!r}"
+    try:
+        function = Function(node.function)
+    except ValueError:
+        raise NetworkError(
+            f"{name}: function {node.function!r}; supported are {', '.join(Function)}"
+        ) from None
+    weights = {
+        s: fixed(as_matrix(w, f"{name}, weight from {s!r}")) for s, w in node.weights.items()
+    }
+    bias = as_vector(node.bias, name)
+    fixed(bias)
+    result = GraphNode(node.name, weights, bias, function, float(node.parameter), int(node.group))
+    _check_parameters(result)
+    if not np.isfinite(bias).all():
+        raise NetworkError(f"{name}: the bias holds NaN or infinity")
+    return result
+
+
+def _check_parameters(node: GraphNode) -> None:
+    name, alpha = f"node {node.name!r} ({node.function})", node.parameter
+    if node.group != 1 and not node.reduces:
+        raise NetworkError(f"{name}: groups of {node.group}; it takes one argument")
+    if node.function is Function.PRODUCT and node.group != 2:
+        raise NetworkError(f"{name}: groups of {node.group}; a product takes two arguments")
+    if not node.rows or node.group < 1 or node.rows % node.group:
+        raise NetworkError(f"{name}: {node.rows} rows in groups of {node.group}")
+    if node.function is Function.ELU and not 0 <= alpha < np.inf:
+        raise NetworkError(f"{name}: alpha {alpha}; a finite number >= 0 is needed")
+    if node.function is Function.CELU and not 0 < alpha < np.inf:
+        raise NetworkError(f"{name}: alpha {alpha}; a finite number > 0 is needed")
+    if node.function is Function.POWER and (alpha != int(alpha) or not 2 <= alpha <= MAX_POWER):
+        raise NetworkError(f"{name}: exponent {alpha}; supported are 2 to {MAX_POWER}")
+    if node.name == OUTPUT and node.function is not Function.IDENTITY:
+        raise NetworkError(f"{name}: the output is affine")

@@ -1,0 +1,75 @@
+"""The jumps of plain stacks of dense layers, without a pass of autograd to find them.
+
+Small modules spend their time in calls of Python, not in arithmetic. For a
+``torch.nn.Sequential`` of linear layers and ReLUs the sweep of docs/theory.md, section 2, is
+written out: one product per layer, which autograd differentiates once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+IDENTITIES = (nn.Identity, nn.Dropout)  # in evaluation mode
+HOOKS = ("_forward_hooks", "_forward_pre_hooks")  # such as spectral norms: they change weights
+
+
+class DenseLayers:
+    """Linear layers and ReLUs, one after the other.
+
+    Parameters
+    ----------
+    layers : list of torch.nn.Linear and torch.nn.ReLU
+    """
+
+    def __init__(self, layers: list[nn.Module]) -> None:
+        self._layers = layers
+
+    @classmethod
+    def of(cls, module: nn.Module) -> DenseLayers | None:
+        """Return the layers of a plain stack; None for every other module."""
+        if type(module) is not nn.Sequential or not len(module) or _is_hooked(module):
+            return None
+        layers = [layer for layer in module if type(layer) not in IDENTITIES]
+        plain = all(type(layer) in (nn.Linear, nn.ReLU) for layer in layers)
+        return cls(layers) if plain and not any(map(_is_hooked, layers)) else None
+
+    def jumps_at(self, x: torch.Tensor, kinks: torch.Tensor, outputs: torch.Tensor) -> torch.Tensor:
+        """Return J of one kink under the pattern at each point, to be differentiated.
+
+        Parameters
+        ----------
+        x : tensor (n, inputs)
+        kinks, outputs : integer tensors (n,)
+            Which kink, and which output, each point asks about.
+
+        Returns
+        -------
+        tensor (n,)
+        """
+        patterns: list[Any] = []
+        with torch.no_grad():
+            h = x
+            for layer in self._layers:
+                if isinstance(layer, nn.Linear):
+                    h = nn.functional.linear(h, layer.weight, layer.bias)
+                else:
+                    patterns.append((h > 0).to(h.dtype))
+                    h = h * patterns[-1]
+        slopes: torch.Tensor | None = None  # of the outputs; None for the outputs themselves
+        found: list[torch.Tensor] = []
+        for layer in reversed(self._layers):
+            if isinstance(layer, nn.Linear):
+                slopes = layer.weight[outputs] if slopes is None else slopes @ layer.weight
+                continue
+            if slopes is None:
+                slopes = nn.functional.one_hot(outputs, h.shape[1]).to(h.dtype)
+            found.append(slopes)
+            slopes = slopes * patterns.pop()
+        return torch.cat(found[::-1], dim=1).gather(1, kinks[:, None])[:, 0]
+
+
+def _is_hooked(module: nn.Module) -> bool:
+    return any(getattr(module, name) for name in HOOKS)

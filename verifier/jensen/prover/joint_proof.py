@@ -1,0 +1,80 @@
+"""What the joint search of one group found, and how a certificate can say so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from jensen.groups.forms import Row
+from jensen.groups.jump import Activations
+from jensen.prover.crossing import Crossing
+from jensen.prover.kink_bounds import Ranges
+from jensen.prover.tree import SearchState
+from jensen.types import Unit
+
+Path = tuple[tuple[Unit, bool], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class JointLeaf:
+    """A node closed by its joint program: what a certificate needs.
+
+    Attributes
+    ----------
+    piece : int
+        Number of the piece.
+    path : tuple of ((level, unit), on)
+        The units fixed, in the order of branching.
+    multipliers : mapping from Row to float
+        ``<= 0`` on upper sides, ``>= 0`` on lower ones; rows are named as in
+        :mod:`jensen.prover.joint_program`.
+    empty : bool
+        Whether they prove that there is no point (J takes no part), or that J is bounded.
+    """
+
+    piece: int
+    path: Path
+    multipliers: Mapping[Row, float]
+    empty: bool
+
+
+@dataclass(frozen=True, eq=False)
+class JointProof:
+    """How a group was closed piece by piece, for a certificate.
+
+    Attributes
+    ----------
+    ranges : mapping from piece to Ranges
+        The bounds on the kink that the programs used; pieces that the kink does not meet
+        are left out.
+    activations : mapping from piece to activations
+        Those that the ranges decide.
+    leaves : list of JointLeaf
+        Those of pieces that the interval of J did not close.
+    trees : list of (piece, path, root node)
+        Closed trees below leaves.
+    """
+
+    ranges: dict[int, Ranges] = field(default_factory=dict)
+    activations: dict[int, Activations] = field(default_factory=dict)
+    leaves: list[JointLeaf] = field(default_factory=list)
+    trees: list[tuple[int, Path, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class JointResult:
+    """The state of one group's search.
+
+    Attributes
+    ----------
+    state : SearchState
+    crossing : Crossing or None
+        A facet that bends down.
+    nodes, lps : int
+    """
+
+    state: SearchState
+    crossing: Crossing | None
+    nodes: int
+    lps: int
