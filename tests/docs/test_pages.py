@@ -72,7 +72,7 @@ def essence(line: str) -> str:
     """Return a line without what may come out differently: which pair, which reasons."""
     line = re.sub(r"^  ([xy]) = .*", r"  \1 = a point", line)
     line = re.sub(r"(not convex on .*): midpoint violation .*", r"\1", line)
-    line = re.sub(r"(, none outside | is between ).*", r"\1", line)
+    line = re.sub(r"( none outside | is between ).*", r"\1", line)
     return re.sub(r"(convex on .*) \(\d+ [\w ,]+\)$", r"\1", line)
 
 
