@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jensen.certificate.checker import Network, text_of
+from jensen.certificate.checker import ONE, Network, text_of
 from jensen.certificate.proof_node import ProofNode
 from jensen.types import FloatArray
 
@@ -22,6 +22,7 @@ BoolArray = NDArray[np.bool_]
 
 MOST_UNITS = 3000  # matrices of all units are dense
 SHIFT_BITS = 24  # of a multiple of the group, relative to the sizes of the units
+GAIN = 0.03  # of a unit's range: bounds that are not better by that cost more than they help
 MARGIN = 1e-9  # relative: bounds closer to 0 are not taken for strict
 
 
@@ -47,7 +48,7 @@ class FloatUnits:
     Attributes
     ----------
     size : list of int
-        By which a unit is divided.
+        By which a unit is divided, a power of two.
     on_z, on_h : arrays (units, units)
         Coefficients on zeta and max(zeta, 0); column 0 holds the constants.
     lower, upper : arrays (units,)
@@ -58,7 +59,12 @@ class FloatUnits:
     def __init__(self, net: Network) -> None:
         count = len(net.units)
         self.inputs, self.output = net.inputs, net.output
-        self.size = [max(-unit.low, unit.high) or 1 for unit in net.units]
+        self.size = [1 << max(-unit.low, unit.high).bit_length() for unit in net.units]
+        self.size[ONE] = 1
+        # of the output no bounds are known
+        last = net.units[net.output].form.items()
+        most = sum(abs(factor) * self.size[abs(key)] for key, factor in last)
+        self.size[net.output] = 1 << most.bit_length()
         self.lower = np.array([_ratio(u.low, s) for u, s in zip(net.units, self.size, strict=True)])
         self.upper = np.array(
             [_ratio(u.high, s) for u, s in zip(net.units, self.size, strict=True)]
@@ -74,7 +80,12 @@ class FloatUnits:
             level[k] = max(level[k], 1)
         self.levels = [np.flatnonzero(level == i) for i in range(1, level.max(initial=0) + 1)]
         self.rows = [(level, self.on_z[level], self.on_h[level]) for level in self.levels]
-        self.reads = (self.on_z != 0) | (self.on_h != 0)
+        self.reads_z, self.reads_h = self.on_z != 0, self.on_h != 0
+        self.reads = self.reads_z | self.reads_h
+
+    def ratio(self, unit: int, value: int) -> float:
+        """Return a value of a unit, divided by its size."""
+        return _ratio(value, self.size[unit])
 
     def behind(self, group: int) -> BoolArray:
         """Return the units whose slope over a group may differ from 0."""
@@ -126,7 +137,8 @@ class KinkLemmas:
             half = len(targets)
             for i, unit in enumerate(targets.tolist()):
                 low, high = -bounds[half + i], bounds[i]
-                better = low > self.lower[unit] + MARGIN, high < self.upper[unit] - MARGIN
+                least = GAIN * (self.upper[unit] - self.lower[unit])
+                better = low > self.lower[unit] + least, high < self.upper[unit] - least
                 if any(better):
                     decided = (low > MARGIN, high < -MARGIN)
                     keep = decided if any(decided) else better

@@ -8,7 +8,7 @@ rule accepts it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -167,7 +167,7 @@ class LeafProver:
 
     def _range(self, key: int) -> tuple[int, int]:
         """Return the range of a variable."""
-        low, high = self._net.units[abs(key)][2:]
+        low, high = self._net.units[abs(key)].low, self._net.units[abs(key)].high
         if self._node is not None:
             low, high = self._node.bounds(abs(key))
         return (0, max(high, 0)) if key < 0 else (low, high)
@@ -184,8 +184,8 @@ class LeafProver:
 
     def candidates(
         self, rows: list[Row], guess: FloatArray, objective: Form | None = None
-    ) -> list[list[Entry]]:
-        """Return multipliers next to a guess: rounded, and exact for what seems to cancel."""
+    ) -> Iterator[list[Entry]]:
+        """Yield multipliers next to a guess: rounded, and exact for what seems to cancel."""
         scales = [
             Fraction(max((abs(c) * self._size(k) for k, c in row.form.items()), default=1))
             for row in rows
@@ -195,7 +195,8 @@ class LeafProver:
             scale = Fraction(max(abs(v) * self._size(k) for k, v in objective.items()))
             top = 1.0
         if top == 0:
-            return [[]]
+            yield []
+            return
         support = [r for r in range(len(rows)) if abs(guess[r]) > CUT * top]
         rounded = {
             r: Fraction(round(float(guess[r]) / top * 2**ROUNDED_BITS), 2**ROUNDED_BITS)
@@ -203,7 +204,7 @@ class LeafProver:
         }
         if objective is not None:
             rounded = {r: y * scale for r, y in rounded.items()}
-        found = [self._entries(rows, {r: y / scales[r] for r, y in rounded.items()})]
+        yield self._entries(rows, {r: y / scales[r] for r, y in rounded.items()})
         exact_rows = [(rows[r].form, scales[r]) for r in support]
         floats = [float(guess[r]) / top for r in support]
         if objective is not None:
@@ -216,8 +217,7 @@ class LeafProver:
                     continue
                 y = [v / y[-1] for v in y[:-1]]
             if all(v >= 0 or rows[r].free for r, v in zip(support, y, strict=True)):
-                found.append(self._entries(rows, dict(zip(support, y, strict=True))))
-        return found
+                yield self._entries(rows, dict(zip(support, y, strict=True)))
 
     def _exact(self, rows: list[tuple[Form, Fraction]], guess: list[float]) -> list[list[Fraction]]:
         """Return exact multipliers of scaled rows that cancel what nearly cancels."""
@@ -311,7 +311,10 @@ class LeafProver:
         return self._entries(rows, dict(enumerate(found)))
 
     def bound(self, zeta: Form, sign: int) -> list[Entry] | None:
-        """Return multipliers that bound a form, or minus it, from above on the whole domain."""
+        """Return multipliers that bound a form, or minus it, from above on the whole domain.
+
+        The first ones that settle its sign will do.
+        """
         if self._domain is None:
             self._domain = ProofNode(self._net, ONE)
         node = self._domain
@@ -326,6 +329,8 @@ class LeafProver:
             limit = factor * self._net.largest(total)
             if best is None or limit < best[0]:
                 best = limit, entries
+            if limit <= 0:
+                break
         return None if best is None else best[1]
 
 
