@@ -12,6 +12,7 @@ from typing import Any
 
 from jensen.batch.member import Member
 from jensen.domains.domain import Domain
+from jensen.graphs.function_graph import FunctionGraph
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.options import Options
 
@@ -44,7 +45,7 @@ class Case:
         What the manifest expects; ``error`` stands for a refused file.
     reason : str
         Why it is expected.
-    network : ReluNetwork or jensen.batch.networks.Member, optional
+    network : ReluNetwork, FunctionGraph or jensen.batch.networks.Member, optional
         Verified instead of the file, where the network is no file of its own.
     """
 
@@ -55,7 +56,7 @@ class Case:
     output: int | None = None
     expected: RowStatus | None = None
     reason: str = ""
-    network: ReluNetwork | Member | None = None
+    network: ReluNetwork | FunctionGraph | Member | None = None
 
     @property
     def question(self) -> str:

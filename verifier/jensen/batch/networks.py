@@ -12,6 +12,7 @@ from jensen.batch.case import Case
 from jensen.batch.member import Member
 from jensen.domains.domain import Domain, Everywhere
 from jensen.errors import JensenError, ModelFileError
+from jensen.graphs.function_graph import FunctionGraph
 from jensen.loaders import load
 from jensen.many import refute_many
 from jensen.network.relu_network import ReluNetwork
@@ -21,7 +22,7 @@ from jensen.prover.verdict import Verdict
 
 
 def cases_of(
-    networks: Iterable[ReluNetwork] | NetworkStack,
+    networks: Iterable[ReluNetwork | FunctionGraph] | NetworkStack,
     domain: Domain | None = None,
     *,
     name: str = "network",
@@ -32,7 +33,7 @@ def cases_of(
 
     Parameters
     ----------
-    networks : iterable of ReluNetwork, or NetworkStack
+    networks : iterable of ReluNetwork or FunctionGraph, or NetworkStack
         A generator is read to its end.
     domain : Domain, optional
         Default: ``Everywhere()``.
@@ -69,7 +70,7 @@ def expanded(case: Case) -> list[Case]:
         return [case]
 
 
-def network_of(case: Case) -> ReluNetwork:
+def network_of(case: Case) -> ReluNetwork | FunctionGraph:
     """Read or build the network of a case.
 
     Raises
@@ -114,7 +115,9 @@ def holds_stack(path: Path) -> bool:
         return False
 
 
-def refuted(cases: Sequence[tuple[int, Case]]) -> Iterator[tuple[int, ReluNetwork, Verdict]]:
+def refuted(
+    cases: Sequence[tuple[int, Case]],
+) -> Iterator[tuple[int, ReluNetwork | FunctionGraph, Verdict]]:
     """Yield what common lines refute among the networks in memory (:mod:`jensen.many`).
 
     Parameters

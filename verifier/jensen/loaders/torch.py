@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from jensen.errors import MissingExtraError, ModelFileError
+from jensen.graphs.function_graph import FunctionGraph
 from jensen.loaders.agreement import check_agreement
 from jensen.loaders.onnx.reader import network_from_model
 from jensen.loaders.pt2_archive import safe_archive
@@ -25,7 +26,7 @@ _FORCE_SAFE_LOADING = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 
 def from_torch(
     module: Any, input_shape: int | Sequence[int] | Sequence[Sequence[int]]
-) -> ReluNetwork:
+) -> ReluNetwork | FunctionGraph:
     """Read a network from a PyTorch module, in evaluation mode.
 
     Parameters
@@ -43,7 +44,7 @@ def from_torch(
         If torch cannot export the module, or exports another function: the network is
         compared with the module on random points.
     UnsupportedOperatorError
-        If it holds an operation outside piecewise-linear networks.
+        If it holds an operation that is neither piecewise linear nor among the smooth ones.
 
     Examples
     --------
@@ -70,7 +71,7 @@ def from_torch(
             child.training = mode
 
 
-def _compare(module: Any, network: ReluNetwork, shapes: Any, sample: Any) -> None:
+def _compare(module: Any, network: ReluNetwork | FunctionGraph, shapes: Any, sample: Any) -> None:
     torch = _import_torch()
 
     def run(inputs: Sequence[FloatArray]) -> Any:
@@ -91,7 +92,7 @@ def _as_arrays(result: Any) -> Any:
     return result.double().cpu().numpy() if hasattr(result, "double") else []
 
 
-def load_pt2(path: Path) -> ReluNetwork:
+def load_pt2(path: Path) -> ReluNetwork | FunctionGraph:
     """Read a program saved with ``torch.export.save``.
 
     PyTorch does not see the file, but what :func:`safe_archive` takes over from it.
@@ -126,7 +127,7 @@ def _program(module: Any, samples: Any) -> Any:
         return module
 
 
-def _exported(model: Any, samples: Any, path: Path) -> ReluNetwork:
+def _exported(model: Any, samples: Any, path: Path) -> ReluNetwork | FunctionGraph:
     torch = _import_torch()
     try:
         with quiet("torch"):

@@ -6,13 +6,13 @@ from math import prod
 
 import numpy as np
 
-from jensen.loaders.onnx.affine import PRODUCT, times_matrix
+from jensen.loaders.onnx.affine import times_matrix
 from jensen.loaders.onnx.node import Node, operator
 from jensen.loaders.symbolic import (
     LoweringError,
-    NotPiecewiseLinearError,
     SymbolicTensor,
     check_entries,
+    check_size,
 )
 
 
@@ -24,7 +24,7 @@ def einsum(node: Node) -> SymbolicTensor:
     if others:
         moving = 1 if node.is_constant(0) else 0
         if not node.is_constant(1 - moving):
-            raise NotPiecewiseLinearError(PRODUCT)
+            return _of_two_tensors(node, x_term, others[0], output)
         both = [x_term, *others]
         x, x_term = node.tensor(moving), both[moving]
         weight, w_term = node.numbers(1 - moving), both[1 - moving]
@@ -49,6 +49,24 @@ def einsum(node: Node) -> SymbolicTensor:
     found = [*batch, *kept, *added]
     result = product.reshape([sizes[s] for s in found])
     return result.take(result.indices().transpose([found.index(s) for s in output]))
+
+
+def _of_two_tensors(node: Node, x_term: str, y_term: str, output: str) -> SymbolicTensor:
+    """Return the sum of products of two values that are both computed from the input."""
+    x, y = node.tensor(0), node.tensor(1)
+    sizes = _sizes(((x_term, x.shape), (y_term, y.shape)))
+    summed = sorted({*x_term, *y_term} - set(output))
+    full = [*output, *summed]
+    shape = [sizes[s] for s in full]
+    check_size(prod(shape))
+    spread = []
+    for tensor, term in ((x, x_term), (y, y_term)):
+        order = tensor.indices().transpose([term.index(s) for s in full if s in term])
+        places = order.reshape([sizes[s] if s in term else 1 for s in full])
+        spread.append(tensor.take(np.broadcast_to(places, shape)))
+    terms = node.lowering.product(*spread)
+    count = prod(shape[len(output) :])
+    return node.lowering.sum_last(terms.reshape((*shape[: len(output)], count)))
 
 
 def _terms(node: Node) -> tuple[list[str], str]:

@@ -17,19 +17,19 @@ from jensen.types import IndexArray
 @operator("ReduceSum")
 def reduce_sum(node: Node) -> SymbolicTensor:
     """Add along axes."""
-    return _weighted(node, node.tensor(0), mean=False)
+    return weighted(node, node.tensor(0), mean=False)
 
 
 @operator("ReduceL1")
 def reduce_magnitudes(node: Node) -> SymbolicTensor:
     """Add magnitudes along axes."""
-    return _weighted(node, absolute(node.lowering, node.tensor(0)), mean=False)
+    return weighted(node, absolute(node.lowering, node.tensor(0)), mean=False)
 
 
 @operator("ReduceMean")
 def reduce_mean(node: Node) -> SymbolicTensor:
     """Average along axes; 1/n is rounded to a double where it is none."""
-    return _weighted(node, node.tensor(0), mean=True)
+    return weighted(node, node.tensor(0), mean=True)
 
 
 @operator("ReduceMax")
@@ -44,7 +44,7 @@ def reduce_min(node: Node) -> SymbolicTensor:
     return _extreme(node, largest=False)
 
 
-def _groups(node: Node, x: SymbolicTensor) -> tuple[IndexArray, tuple[int, ...]] | None:
+def groups_of(node: Node, x: SymbolicTensor) -> tuple[IndexArray, tuple[int, ...]] | None:
     """Return the positions (outputs, reduced) and the result's shape; None for no axes."""
     given = axes_of(node, 1)
     if not given:
@@ -61,8 +61,9 @@ def _groups(node: Node, x: SymbolicTensor) -> tuple[IndexArray, tuple[int, ...]]
     return last.reshape(-1, count), tuple(shape)
 
 
-def _weighted(node: Node, x: SymbolicTensor, *, mean: bool) -> SymbolicTensor:
-    groups = _groups(node, x)
+def weighted(node: Node, x: SymbolicTensor, *, mean: bool) -> SymbolicTensor:
+    """Add or average a tensor along the axes that a node names."""
+    groups = groups_of(node, x)
     if groups is None:
         return x
     positions, shape = groups
@@ -76,7 +77,7 @@ def _weighted(node: Node, x: SymbolicTensor, *, mean: bool) -> SymbolicTensor:
 
 def _extreme(node: Node, *, largest: bool) -> SymbolicTensor:
     x = node.tensor(0)
-    groups = _groups(node, x)
+    groups = groups_of(node, x)
     if groups is None:
         return x
     positions, shape = groups

@@ -255,14 +255,3 @@ def pad(node: Node) -> SymbolicTensor:
         value = float(node.numbers(2).reshape(()))
     filled = stack([x, constant([value])])
     return filled.take(np.pad(kept, added, constant_values=x.size))
-
-
-@operator("Where")
-def where(node: Node) -> SymbolicTensor:
-    """Choose between two tensors by a constant condition."""
-    condition = node.array(0).astype(bool)
-    first, second = node.tensor(1), node.tensor(2)
-    shape = np.broadcast_shapes(condition.shape, first.shape, second.shape)
-    left, right = first.broadcast(shape), second.broadcast(shape)
-    positions = np.where(condition, left.indices(), right.indices() + left.size)
-    return stack([left, right]).take(positions)
