@@ -119,7 +119,7 @@ class Violation:
         }
 
 
-def worst_violation(
+def worst_pair(
     network: ReluNetwork,
     domain: Domain,
     *,
@@ -208,7 +208,7 @@ def measure_pairs(
     prepared : Prepared
     deadline : Deadline
     gap, engine, threads, progress, seed, start, feasible
-        As for :func:`worst_violation`.
+        As for :func:`worst_pair`.
     """
     began = time.perf_counter()
     try:

@@ -122,7 +122,7 @@ def worst_violation(
         found = (
             everywhere_violation(network, **limits)
             if box is None
-            else midpoint.worst_violation(
+            else midpoint.worst_pair(
                 network, box, engine=engine, start=start, feasible=feasible, **limits
             )
         )
