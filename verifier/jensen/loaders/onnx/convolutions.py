@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from jensen.graphs.convolution import Convolution
-from jensen.loaders.onnx.node import Node, operator
+from jensen.loaders.onnx.node import OnnxNode, operator
 from jensen.loaders.onnx.windows import image_input, per_sample, window_options
 from jensen.loaders.symbolic import LoweringError, SymbolicTensor, check_size, constant
 from jensen.loaders.windows import (
@@ -24,7 +24,7 @@ WRITTEN_OUT = 2**18  # entries; larger ones may stay convolutions
 
 
 @operator("Conv")
-def convolution(node: Node) -> SymbolicTensor:
+def convolution(node: OnnxNode) -> SymbolicTensor:
     """Convolve with constant filters, in any number of spatial dimensions."""
     x = image_input(node)
     weight, groups = _filters(node, len(x.shape))
@@ -48,7 +48,7 @@ def convolution(node: Node) -> SymbolicTensor:
     return _with_bias(node, node.lowering.linear(per_sample(matrix, batch), x, shape))
 
 
-def _filters(node: Node, rank: int) -> tuple[FloatArray, int]:
+def _filters(node: OnnxNode, rank: int) -> tuple[FloatArray, int]:
     """Return the second input, which needs the rank of the first, and the number of groups."""
     weight, groups = node.numbers(1), node.integer("group", 1)
     if weight.ndim != rank or not weight.size or groups < 1:
@@ -61,7 +61,7 @@ def _filters(node: Node, rank: int) -> tuple[FloatArray, int]:
     return weight, groups
 
 
-def _with_bias(node: Node, result: SymbolicTensor) -> SymbolicTensor:
+def _with_bias(node: OnnxNode, result: SymbolicTensor) -> SymbolicTensor:
     """Add the third input, one number per channel."""
     if not node.has(2):
         return result
@@ -73,7 +73,7 @@ def _with_bias(node: Node, result: SymbolicTensor) -> SymbolicTensor:
 
 
 @operator("ConvTranspose")
-def transposed_convolution(node: Node) -> SymbolicTensor:
+def transposed_convolution(node: OnnxNode) -> SymbolicTensor:
     """Apply the transposed matrix of a convolution with constant filters."""
     x = image_input(node)
     weight, groups = _filters(node, len(x.shape))
@@ -94,7 +94,7 @@ def transposed_convolution(node: Node) -> SymbolicTensor:
 
 
 def _transposed_options(
-    node: Node, kernel: tuple[int, ...], spatial: list[int]
+    node: OnnxNode, kernel: tuple[int, ...], spatial: list[int]
 ) -> tuple[WindowOptions, list[int]]:
     """Return the options of the convolution from outputs to inputs, and the output sizes."""
     rank = len(kernel)
