@@ -154,6 +154,8 @@ class Verdict:
         The certificate, where one was asked for.
     outputs : tuple of Verdict
         One per output, where the network has several and none was picked.
+    digest : str
+        Of the network it speaks of (``ReluNetwork.digest``): who builds on a verdict compares it.
     condition_source : callable or None
         Where :attr:`conditions` come from.
     """
@@ -171,6 +173,7 @@ class Verdict:
     claim: str = "convex"
     certificate: Any = None
     outputs: tuple[Verdict, ...] = ()
+    digest: str = ""
     condition_source: Callable[[Mapping[tuple[str, int], str]], tuple[Any, ...]] | None = field(
         default=None, repr=False, compare=False
     )
@@ -298,6 +301,7 @@ class Verdict:
         """Return a JSON-ready record."""
         record: dict[str, Any] = {
             "status": str(self.status),
+            "digest": self.digest,
             "claim": self.claim,
             "summary": self.summary,
             "domain": self.domain.to_json(),
