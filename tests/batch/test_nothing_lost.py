@@ -18,7 +18,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from jensen.batch import Store, find_cases, run_batch
-from jensen.batch.runner import LostStoreError
+from jensen.batch.ledger import LostStoreError
 from jensen.batch.store import StoreError
 from jensen.cli import main
 

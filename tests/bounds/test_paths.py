@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from itertools import product
 from time import perf_counter
@@ -15,7 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import networks, patterns
 
-from jensen.bounds.paths import path_products, path_sums, sign_bounds
+from jensen.bounds.paths import (
+    exact_path_sum,
+    path_products,
+    path_shares,
+    path_sums,
+    sign_bounds,
+)
 from jensen.bounds.pre_activation import pre_activation_bounds, stable_pattern
 from jensen.errors import NetworkError
 from jensen.network.relu_network import INPUT, OUTPUT, Activation, Block, ReluNetwork
@@ -68,6 +75,33 @@ def test_the_products_of_all_layer_paths_add_up_to_the_path_sum(data):
         )
         expected = path_sums(network, block.name, pattern)
         assert total == pytest.approx(expected, abs=1e-6, rel=1e-9)
+
+
+@given(st.data())
+def test_exact_path_sums_are_the_sum_of_the_exact_shares_of_all_layer_paths(data):
+    network = data.draw(networks(max_width=2, affine=True))
+    pattern = data.draw(patterns(network))
+    for block in network.hidden:
+        for index, exact in enumerate(neuron_path_sums(network, block.name, pattern)[0]):
+            neuron = (block.name, index)
+            shares = path_shares(network, neuron, pattern)
+            assert exact_path_sum(network, neuron, pattern) == sum(shares.values()) == exact
+            assert list(shares) == list(network.layer_paths(block.name))
+            for path, share in shares.items():
+                rounded = path_products(network, path, pattern)[0, index]
+                assert rounded == pytest.approx(float(share), abs=1e-9)
+
+
+def test_of_many_layer_paths_the_first_ones_are_looked_at():
+    blocks = [Block("a", {INPUT: np.eye(1)}, np.zeros(1))]
+    for name in "bcd":
+        weights = {block.name: np.ones((1, 1)) for block in blocks}
+        blocks.append(Block(name, weights, np.zeros(1)))
+    output = Block(OUTPUT, {b.name: np.ones((1, 1)) for b in blocks}, np.zeros(1))
+    network = ReluNetwork(1, [*blocks, replace(output, activation=Activation.IDENTITY)])
+    pattern = {name: np.array([True]) for name in "bcd"}
+    assert len(path_shares(network, ("a", 0), pattern, 3)) == 3
+    assert exact_path_sum(network, ("a", 0), pattern) == 8
 
 
 def test_path_sums_from_the_input_are_the_gradient():

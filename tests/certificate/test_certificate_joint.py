@@ -94,7 +94,8 @@ def values_at(net: checker.Network, x: list[Fraction]) -> list[Fraction]:
 
 def facets(net: checker.Network, group: int, rng: np.random.Generator) -> Iterator[Facet]:
     """Yield points of a kink with a pattern beside them, found along random segments."""
-    low, high = ([u[side] for u in net.units[1 : net.inputs]] for side in (2, 3))
+    inputs = net.units[1 : net.inputs]
+    low, high = [unit.low for unit in inputs], [unit.high for unit in inputs]
     for _ in range(20):
         shares = [[Fraction(int(v), 97) for v in rng.integers(0, 98, len(low))] for _ in "xy"]
         x, y = ([a + s * (b - a) for s, a, b in zip(share, low, high, strict=True)]
@@ -171,6 +172,23 @@ def test_rows_and_bounds_hold_at_many_facets() -> None:
 
 
 # ------------------------------------------------------------------- proofs from scratch
+
+
+def test_product_rows_know_the_interval_of_a_slope_that_is_constant() -> None:
+    """Such a slope has no product variable, but its rows may be named all the same."""
+    network, domain = random_network(2, depth=2), Box(-1, 1)
+    net, seen = network_of(network, domain), 0
+    names = {unit: name for name, (unit, _) in net.neurons.items()}
+    for group in net.kinks:
+        for k in net.units[net.output].reads & net.kinks:
+            node = checker.Node(net, group, {group: False})
+            low, high = node.bounds(k)
+            if low <= 0 <= high and -group in net.units[k].form:
+                node.combine([["product", *names[k], 0, "1"]], {})
+                slope = net.units[k].form[-group]
+                assert node.spans[k] == (slope, slope)
+                seen += 1
+    assert seen
 
 
 def domains(size: int) -> list[Domain]:

@@ -160,11 +160,11 @@ def test_nan_weights_are_refused(capsys, tmp_path, convex_file):
     assert "NaN" in the_error(capsys, "verify", tmp_path / "nan.npz")
 
 
-def test_a_sigmoid_network_is_refused_by_operator(capsys):
-    model = ROOT.parent / "shared" / "real" / "omlt_keras_linear_131_sigmoid.onnx"
+def test_a_network_with_a_softmax_is_refused_by_operator(capsys):
+    model = ROOT.parent / "shared" / "real" / "omlt_gemm.onnx"
     if not model.exists():
         pytest.skip("needs ../shared/real")
-    assert "Sigmoid" in the_error(capsys, "verify", model)
+    assert "LogSoftmax" in the_error(capsys, "verify", model)
 
 
 def test_odd_file_names_are_printed_escaped(capsys, tmp_path, convex_file):

@@ -17,7 +17,13 @@ import jensen
 from jensen import Box, Everywhere, ReluNetwork
 from jensen.bounds.paths import path_sums
 from jensen.cli.app import app
-from jensen.linear_regions.conditions import path_conditions, path_formula
+from jensen.linear_regions.conditions import (
+    condition_between,
+    path_conditions,
+    path_formula,
+    path_terms,
+)
+from jensen.network.relu_network import Activation, Block
 
 
 def test_some_condition_fails_iff_the_network_is_not_convex():
@@ -56,6 +62,47 @@ def test_the_verdict_hands_out_its_conditions_also_after_pickling():
         assert held.conditions[0].point == (Fraction(1),)
     two = ReluNetwork.from_layers([[[1.0], [1.0]], [[1.0, -3.0], [1.0, 1.0]]], [[0, -1], [0, 0]])
     assert len(jensen.verify(two, Box(-2, 2)).conditions) == 4
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_of_many_inputs_the_condition_that_fails_at_the_counterexample_comes_first(seed):
+    rng = np.random.default_rng(seed)
+    weights = [rng.normal(size=s) for s in ((6, 4), (5, 6), (1, 5))]
+    network = ReluNetwork.from_layers(weights, [rng.normal(size=len(w)) for w in weights])
+    verdict = jensen.verify(network, Box(-1, 1), concave=bool(seed % 2))
+    sign = -1 if seed % 2 else 1
+    broken, *others = verdict.conditions
+    assert broken.is_violated
+    assert len(others) == network.relu_count
+    ((block, index),) = broken.neurons
+    pair = verdict.counterexample
+    for low, v, high in zip(pair.x, broken.point, pair.y, strict=True):
+        assert min(low, high) <= v <= max(low, high)
+    assert network.exact_pre_activations(broken.point)[block].integers[index] == 0
+    sums = path_sums(network, block, network.activation_pattern(broken.point))
+    assert float(broken.value) == pytest.approx(sign * sums[0, index])
+
+
+def test_where_several_kinks_meet_none_of_them_is_blamed():
+    # -relu(x) twice: both bend at 0, and J of one alone is half of the truth
+    network = ReluNetwork.from_layers([np.eye(3)[[0, 0]], [[-1.0, -1.0]]], [[0, 0], [0]])
+    pair = jensen.verify(network, Box(-1, 1)).counterexample
+    assert condition_between(network, pair) is None
+
+
+def test_the_terms_of_a_condition_are_its_layer_paths():
+    blocks = [
+        Block("a", {"input": np.ones((1, 1))}, np.zeros(1)),
+        Block("b", {"a": np.ones((1, 1))}, np.ones(1)),
+        Block("output", {"a": np.ones((1, 1)), "b": -np.full((1, 1), 3.0)}, np.zeros(1),
+              Activation.IDENTITY),
+    ]  # fmt: skip
+    network = ReluNetwork(1, blocks)
+    (condition,) = [c for c in path_conditions(network, Box(-1, 1)) if c.is_violated]
+    assert condition.value == -2
+    terms = path_terms(network, condition)
+    assert terms == "J[a[0]] = -3 (a, b, output) + 1 (a, output)"
+    assert path_terms(network, condition, 1) == "J[a[0]] = -3 (a, b, output) + ..."
 
 
 def test_of_many_inputs_the_least_sums_are_listed_with_what_the_proof_says():

@@ -58,9 +58,18 @@ def test_a_model_is_read_as_the_function_it_computes(build):
     np.testing.assert_allclose(network(x.reshape(5, -1)), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_smooth_activations_and_other_objects_are_refused():
-    model = keras.Sequential([layers.Input((3,)), layers.Dense(1, activation="sigmoid")])
-    with pytest.raises(UnsupportedOperatorError, match=r"Sequential: .*Sigmoid"):
+@pytest.mark.parametrize("activation", ["softplus", "elu", "sigmoid", "exponential"])
+def test_smooth_activations_are_read(activation):
+    model = keras.Sequential([layers.Input((3,)), layers.Dense(2, activation=activation)])
+    network = from_keras(model)
+    x = np.random.default_rng(0).normal(size=(5, 3)).astype("float32")
+    expected = keras.ops.convert_to_numpy(model(x))
+    np.testing.assert_allclose(network(x), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_activations_without_a_rule_and_other_objects_are_refused():
+    model = keras.Sequential([layers.Input((3,)), layers.Dense(1, activation="softmax")])
+    with pytest.raises(UnsupportedOperatorError, match=r"Sequential: .*Softmax"):
         from_keras(model)
     with pytest.raises(ModelFileError, match="no Keras model"):
         from_keras(42)

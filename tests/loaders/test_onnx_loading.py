@@ -15,7 +15,6 @@ from jensen.loaders import load
 
 REAL = Path(__file__).parents[3] / "shared" / "real"
 REFUSED = {
-    "omlt_keras_linear_131_sigmoid": (UnsupportedOperatorError, "Sigmoid"),
     "omlt_gbt_model": (UnsupportedOperatorError, "TreeEnsembleRegressor"),
     "omlt_gemm": (UnsupportedOperatorError, "LogSoftmax"),
     # onnxruntime refuses its kernel_shape too: three sizes for two spatial dimensions

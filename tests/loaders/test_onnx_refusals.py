@@ -56,9 +56,9 @@ def test_missing_files_folders_and_other_endings_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "op", ["Sigmoid", "Tanh", "Softmax", "Exp", "Sqrt", "Elu", "Erf", "Sign", "Floor", "Softplus"]
+    "op", ["Softmax", "Erf", "Gelu", "Sin", "Softsign", "Sign", "Floor", "Round"]
 )
-def test_operators_that_are_not_piecewise_linear_are_refused_with_advice(op, tmp_path):
+def test_operators_without_a_rule_are_refused_with_advice(op, tmp_path):
     with pytest.raises(UnsupportedOperatorError, match=rf"node 'the_node' \({op}\).*before it"):
         network_of(single(op), tmp_path)
 
@@ -74,8 +74,7 @@ def after_a_gemm(op, **attributes):
 @pytest.mark.parametrize(
     ("op", "words"),
     [
-        ("Sigmoid", "it is not piecewise linear"),
-        ("LogSoftmax", "it is not piecewise linear"),
+        ("LogSoftmax", "it is neither piecewise linear nor among the smooth functions"),
         ("Sign", "its values jump"),
         ("Multinomial", "it is not among the supported operators"),
     ],
@@ -99,10 +98,9 @@ def test_an_output_that_only_runtimes_compute_is_refused_where_it_is_read(tmp_pa
         network_of(model, tmp_path)
 
 
-@pytest.mark.parametrize("op", ["Mul", "MatMul", "Div", "Gemm"])
-def test_products_of_two_computed_values_are_refused(op, tmp_path):
-    model = single(op, inputs=("x", "x2"), shape=(4, 4))
-    with pytest.raises(UnsupportedOperatorError, match=rf"'the_node' \({op}\): it "):
+def test_a_gemm_of_two_computed_values_is_refused(tmp_path):
+    model = single("Gemm", inputs=("x", "x2"), shape=(4, 4))
+    with pytest.raises(UnsupportedOperatorError, match=r"'the_node' \(Gemm\): it "):
         network_of(model, tmp_path)
 
 

@@ -132,8 +132,23 @@ STEPS = (
 def test_every_step_alone_keeps_the_function(step, network):
     sketch = Sketch(network)
     step(sketch)
-    drop_dead_neurons(sketch)  # a step may leave blocks that nothing reads
     assert_equal_functions(network, sketch.network(), lines=1)
+
+
+def test_a_chain_of_blocks_that_a_step_leaves_unread_is_no_part_of_the_result():
+    network = ReluNetwork(
+        1,
+        [
+            block("a", bias=[1], input=[[1]]),
+            block("b", bias=[2], a=[[0]]),
+            block("c", bias=[3], b=[[0]]),
+            block("output", IDENTITY, c=[[1]], input=[[1]]),
+        ],
+    )
+    sketch = Sketch(network)
+    drop_constant_neurons(sketch)
+    assert [b.name for b in sketch.network().blocks] == ["output"]
+    assert_equal_functions(network, sketch.network())
 
 
 @given(networks())

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import jensen
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
+from jensen.errors import CertificateError
 from jensen.groups.prepared import prepare
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover import walk
@@ -93,7 +94,7 @@ def test_the_verdict_names_the_walk():
         assert jensen.verify(network, domain, engine="tree").status is jensen.Status.CONVEX
 
 
-def test_with_a_certificate_the_trees_prove_what_was_walked():
+def test_what_was_walked_has_a_certificate():
     net = ReluNetwork.from_layers(
         [[[1.0, 0.0], [0.0, 1.0]], [[2.0, -1.0], [0.0, 2.0]], [[1.0, 1.0]]],
         [[0.0, 0.0], [5.0, 5.0], [0.0]],
@@ -101,7 +102,22 @@ def test_with_a_certificate_the_trees_prove_what_was_walked():
     verdict = jensen.verify(net, Box(-1, 1), certificate=True)
     assert verdict.status is jensen.Status.CONVEX
     assert verdict.certificate is not None
-    assert "walk" not in verdict.reasons
+    assert verdict.reasons["walk"] == 1
+
+
+def test_what_was_walked_stays_proved_where_no_certificate_is_found(monkeypatch):
+    def fail(*_arguments, **_options):
+        raise CertificateError("no certificate: the time limit was reached")
+
+    monkeypatch.setattr("jensen.decide.certify_convex", fail)
+    net = ReluNetwork.from_layers(
+        [[[1.0, 0.0], [0.0, 1.0]], [[2.0, -1.0], [0.0, 2.0]], [[1.0, 1.0]]],
+        [[0.0, 0.0], [5.0, 5.0], [0.0]],
+    )
+    verdict = jensen.verify(net, Box(-1, 1), certificate=True)
+    assert verdict.status is jensen.Status.CONVEX
+    assert verdict.certificate is None
+    assert "no certificate" in verdict.note
 
 
 def test_a_needle_is_found_at_its_place():

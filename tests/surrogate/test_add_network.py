@@ -125,6 +125,45 @@ def test_several_networks_share_inputs_and_have_several_outputs(formulation):
         _ = first.output
 
 
+def binaries(model: pyo.ConcreteModel) -> int:
+    return sum(v.is_binary() for v in model.component_data_objects(pyo.Var))
+
+
+def test_outputs_in_big_m_share_their_hidden_units():
+    network = icnn(2, 5, 0, outputs=3)
+    model = pyo.ConcreteModel()
+    model.x = pyo.Var([0, 1], bounds=(-1, 1))
+    net = surrogate.add_network(model, network, model.x, formulation="big_m")
+    one = pyo.ConcreteModel()
+    one.x = pyo.Var([0, 1], bounds=(-1, 1))
+    surrogate.add_network(one, network, one.x, formulation="big_m", output=0)
+    assert binaries(model) == binaries(one) > 0
+    rng = np.random.default_rng(0)
+    model.goal = pyo.Objective(expr=0 * model.x[0])
+    for x in rng.uniform(-1, 1, (4, 2)):
+        for i in range(2):
+            model.x[i].fix(x[i])
+        surrogate.solve(model)
+        assert net.error() < 1e-9
+
+
+def test_outputs_that_change_to_big_m_share_them_too():
+    network = icnn(2, 5, 3, outputs=3)
+    model = pyo.ConcreteModel()
+    model.x = pyo.Var([0, 1], bounds=(-1, 1))
+    net = surrogate.add_network(model, network, model.x)
+    assert net.formulation == "epigraph"
+    model.goal = pyo.Objective(expr=net.outputs[0] - net.outputs[1] - net.outputs[2])
+    found = surrogate.solve(model)
+    assert [str(part.formulation) for part in net.parts] == ["epigraph", "big_m", "big_m"]
+    X = np.stack(np.meshgrid(*[np.linspace(-1, 1, 41)] * 2), axis=-1).reshape(-1, 2)
+    values = network(X) @ [1.0, -1.0, -1.0]
+    assert found.value <= values.min() + 1e-6
+    x = np.array([[pyo.value(model.x[0]), pyo.value(model.x[1])]])
+    assert found.value == pytest.approx((network(x) @ [1.0, -1.0, -1.0])[0], abs=1e-6)
+    assert binaries(model) <= network.relu_count
+
+
 def test_one_output_of_several_can_be_taken():
     network = icnn(2, 5, 0, outputs=2)
     model = model_with(2)

@@ -193,7 +193,7 @@ def _answer(
 ) -> Verdict:
     """Ask about one output: the screens, then the prover, then the certificate."""
     if isinstance(network, FunctionGraph):
-        return decide_graph(network, domain, output, options)
+        return decide_graph(network, domain, output, options, _answer)
     prepared = prepare(network, domain, output=output, concave=options.concave)
     question = Question(prepared, options, Deadline.after(options.time_limit))
     if progress is not None:
@@ -230,7 +230,9 @@ def _answer(
         claim=claimed(options),
         certificate=certificate,
         digest=network.digest,
-        condition_source=partial(path_conditions, question.network, domain),
+        condition_source=partial(
+            path_conditions, question.network, domain, pair=outcome.counterexample
+        ),
     )
     if interrupted:
         raise Interrupted(verdict)

@@ -16,6 +16,7 @@ from jensen.batch.case import Case, Row, RowStatus
 from jensen.batch.networks import network_of
 from jensen.decide import verify
 from jensen.errors import JensenError
+from jensen.graphs.function_graph import FunctionGraph
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.verdict import Verdict
 from jensen.text import printable
@@ -68,7 +69,7 @@ def error_row(case: Case, error: BaseException | str) -> Row:
     return Row(RowStatus.ERROR, digest, error=text)
 
 
-def verdict_row(verdict: Verdict, network: ReluNetwork) -> Row:
+def verdict_row(verdict: Verdict, network: ReluNetwork | FunctionGraph) -> Row:
     """Return the row of a verdict."""
     row = _summed_up(verdict, _facts(network))
     return replace(row, seconds=sum(verdict.times.values()), finished=now(), versions=versions())
@@ -131,7 +132,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _verified(job: Job, network: ReluNetwork) -> Row:
+def _verified(job: Job, network: ReluNetwork | FunctionGraph) -> Row:
     case = job.case
     facts = _facts(network)
     try:
@@ -147,7 +148,7 @@ def _verified(job: Job, network: ReluNetwork) -> Row:
     return replace(row, certificate=saved, certificate_bytes=sum(sizes) if sizes else None)
 
 
-def _facts(network: ReluNetwork) -> dict[str, Any]:
+def _facts(network: ReluNetwork | FunctionGraph) -> dict[str, Any]:
     return {
         "digest": network.digest,
         "inputs": network.input_size,
@@ -189,7 +190,9 @@ def _summed_up(verdict: Verdict, facts: dict[str, Any]) -> Row:
     )
 
 
-def _save_certificates(job: Job, network: ReluNetwork, verdict: Verdict) -> str | None:
+def _save_certificates(
+    job: Job, network: ReluNetwork | FunctionGraph, verdict: Verdict
+) -> str | None:
     """Write a certificate per proved output; return their files."""
     if job.certificates is None:
         return None

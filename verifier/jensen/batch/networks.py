@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from jensen.batch.case import Case
-from jensen.batch.member import Member
+from jensen.batch.member import StackMember
 from jensen.domains.domain import Domain, Everywhere
 from jensen.errors import JensenError, ModelFileError
+from jensen.graphs.function_graph import FunctionGraph
 from jensen.loaders import load
 from jensen.many import refute_many
 from jensen.network.relu_network import ReluNetwork
@@ -21,7 +22,7 @@ from jensen.prover.verdict import Verdict
 
 
 def cases_of(
-    networks: Iterable[ReluNetwork] | NetworkStack,
+    networks: Iterable[ReluNetwork | FunctionGraph] | NetworkStack,
     domain: Domain | None = None,
     *,
     name: str = "network",
@@ -32,7 +33,7 @@ def cases_of(
 
     Parameters
     ----------
-    networks : iterable of ReluNetwork, or NetworkStack
+    networks : iterable of ReluNetwork or FunctionGraph, or NetworkStack
         A generator is read to its end.
     domain : Domain, optional
         Default: ``Everywhere()``.
@@ -69,7 +70,7 @@ def expanded(case: Case) -> list[Case]:
         return [case]
 
 
-def network_of(case: Case) -> ReluNetwork:
+def network_of(case: Case) -> ReluNetwork | FunctionGraph:
     """Read or build the network of a case.
 
     Raises
@@ -77,7 +78,7 @@ def network_of(case: Case) -> ReluNetwork:
     ModelFileError, NetworkError
         As :func:`jensen.load`.
     """
-    if isinstance(case.network, Member):
+    if isinstance(case.network, StackMember):
         return case.network.network
     if case.network is not None:
         return case.network
@@ -114,7 +115,9 @@ def holds_stack(path: Path) -> bool:
         return False
 
 
-def refuted(cases: Sequence[tuple[int, Case]]) -> Iterator[tuple[int, ReluNetwork, Verdict]]:
+def refuted(
+    cases: Sequence[tuple[int, Case]],
+) -> Iterator[tuple[int, ReluNetwork | FunctionGraph, Verdict]]:
     """Yield what common lines refute among the networks in memory (:mod:`jensen.many`).
 
     Parameters
@@ -124,7 +127,7 @@ def refuted(cases: Sequence[tuple[int, Case]]) -> Iterator[tuple[int, ReluNetwor
     groups: dict[tuple[Any, ...], list[tuple[int, Case]]] = {}
     for number, case in cases:
         if case.network is not None:
-            stack = id(case.network.stack) if isinstance(case.network, Member) else None
+            stack = id(case.network.stack) if isinstance(case.network, StackMember) else None
             groups.setdefault((case.question, stack), []).append((number, case))
     for group in groups.values():
         first = group[0][1]
@@ -143,7 +146,7 @@ def refuted(cases: Sequence[tuple[int, Case]]) -> Iterator[tuple[int, ReluNetwor
 
 
 def _together(cases: Sequence[Case]) -> list[ReluNetwork] | NetworkStack:
-    members = [case.network for case in cases if isinstance(case.network, Member)]
+    members = [case.network for case in cases if isinstance(case.network, StackMember)]
     if members:
         return members[0].stack.take([member.index for member in members])
     return [case.network for case in cases if isinstance(case.network, ReluNetwork)]
@@ -151,6 +154,6 @@ def _together(cases: Sequence[Case]) -> list[ReluNetwork] | NetworkStack:
 
 def _members(case: Case, stack: NetworkStack) -> list[Case]:
     return [
-        replace(case, name=f"{case.name}[{index}]", network=Member(stack, index))
+        replace(case, name=f"{case.name}[{index}]", network=StackMember(stack, index))
         for index in range(len(stack))
     ]

@@ -12,8 +12,9 @@ from pathlib import Path
 from jensen.batch.case import Case, Row, RowStatus
 from jensen.batch.executor import Executor, InlineExecutor
 from jensen.batch.job import Job, verdict_row
+from jensen.batch.ledger import Ledger
 from jensen.batch.networks import refuted
-from jensen.batch.store import Store, StoreError, fingerprint
+from jensen.batch.store import Store
 
 _POLL = 0.25
 # a job's own limit ends the proof; its worker is ended only when that failed by far
@@ -60,20 +61,6 @@ class Event:
     row: Row | None = None
 
 
-class LostStoreError(StoreError):
-    """A store that could not take all results of a batch.
-
-    Attributes
-    ----------
-    results : list of (Case, Row)
-        What :func:`run_batch` would have returned.
-    """
-
-    def __init__(self, message: str, results: list[tuple[Case, Row]]) -> None:
-        super().__init__(message)
-        self.results = results
-
-
 def run_batch(
     cases: Sequence[Case],
     *,
@@ -117,92 +104,127 @@ def run_batch(
     LostStoreError
         If results could not be written to the store, not even later; they are in it.
     """
-    run = _Run(cases, executor or InlineExecutor(), store, limits or Limits(), certificates)
-    run.on_event = on_event or (lambda event: None)
-    run.stop = stop or (lambda: False)
-    run.force = force
+    run = _Run(
+        cases,
+        Ledger(cases, store),
+        executor or InlineExecutor(),
+        limits or Limits(),
+        certificates,
+        force=force,
+        on_event=on_event or (lambda event: None),
+        stop=stop or (lambda: False),
+    )
     if not force:
         run.look_up(frozenset(retry))
-    results = run.go()
-    run.store_the_rest(results)
-    return results
+    run.go()
+    run.ledger.settle()
+    return run.ledger.results()
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """A job that runs.
+
+    Attributes
+    ----------
+    is_first : bool
+        Of the short first pass.
+    is_cut : bool
+        Whether the end of the batch cut its time short: its "unknown" is not final.
+    """
+
+    is_first: bool
+    is_cut: bool
+
+
+class _Twins:
+    """Cases that put the same question to the same network: one goes, the others wait for it."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, int] = {}
+        self._others: dict[int, list[int]] = {}
+
+    def waits(self, number: int, job: str) -> bool:
+        """Let a case wait if another one goes for the same job already."""
+        first = self._first.setdefault(job, number)
+        if first != number:
+            self._others.setdefault(first, []).append(number)
+        return first != number
+
+    def released(self, number: int, job: str) -> list[int]:
+        """Return the cases that waited for this one, which is done."""
+        if self._first.get(job) == number:
+            del self._first[job]
+        return self._others.pop(number, [])
 
 
 class _Run:
-    """The state of one batch; every method keeps: a case is queued, running, waiting or done."""
+    """One batch; a case is queued, runs, waits for a twin, was tried in vain or has its row.
+
+    Attributes
+    ----------
+    ledger : Ledger
+        The rows.
+    queue : heap of (pass, cost, number)
+        All of the first pass come before the second.
+    running : dict from number to _Turn
+    first_try : dict from number to Row
+        What a first turn or a cut one said, for those that get no other.
+    """
 
     def __init__(
         self,
         cases: Sequence[Case],
+        ledger: Ledger,
         executor: Executor,
-        store: Store | None,
         limits: Limits,
         certificates: str | None,
+        *,
+        force: bool,
+        on_event: Callable[[Event], None],
+        stop: Callable[[], bool],
     ) -> None:
-        self.cases = cases
-        self.executor = executor
-        self.store = store
-        self.limits = limits
-        self.certificates = certificates
-        self.on_event: Callable[[Event], None] = lambda event: None
-        self.stop: Callable[[], bool] = lambda: False
-        self.rows: dict[int, Row] = {}
-        self.contents: dict[int, str | None] = {}
-        self.unwritten: list[tuple[int, Row]] = []
-        self.first_try: dict[int, Row] = {}
-        # (pass, cost, number): a heap pops all of the first pass before the second
+        self.cases, self.ledger = cases, ledger
+        self.executor, self.limits, self.certificates = executor, limits, certificates
+        self.force, self.on_event, self.stop = force, on_event, stop
         self.queue: list[tuple[int, float, int]] = []
-        self.running: dict[int, bool] = {}
-        self.quick: float | None = None
-        # jobs whose time was cut short by the end of the batch: their "unknown" is not final
-        self.cut: set[int] = set()
-        self.force = False
-        self.leaders: dict[str, int] = {}
-        self.followers: dict[int, list[int]] = {}
-        self.end = None if limits.total_time is None else time.monotonic() + limits.total_time
+        self.running: dict[int, _Turn] = {}
+        self.first_try: dict[int, Row] = {}
+        self._twins = _Twins()
+        self._end = None if limits.total_time is None else time.monotonic() + limits.total_time
 
     def look_up(self, retry: frozenset[RowStatus]) -> None:
-        if self.store is None:
-            return
+        """Take the rows that the store has, but for those to be computed again."""
         for number, case in enumerate(self.cases):
-            row = self.store.find(case)
+            row = self.ledger.find(number)
             if row is not None and row.status not in retry and self._serves(row):
-                self.rows[number] = row
-                self._name(number, row)
+                self.ledger.keep(number, row)
                 self.on_event(Event(EventKind.FOUND, number, case, row))
 
-    def _name(self, number: int, row: Row) -> None:
-        """Note in the store whom a row answers; later where it cannot be written to now."""
-        assert self.store is not None
-        try:
-            self.store.name(self.cases[number], row.digest)
-        except StoreError:
-            self.unwritten.append((number, row))
-
-    def go(self) -> list[tuple[Case, Row]]:
+    def go(self) -> None:
+        """Start jobs and take their rows until no case is left, or it is time to stop."""
         self._refute_together()
-        open_ = [number for number in range(len(self.cases)) if number not in self.rows]
-        self.quick = self._quick_limit(len(open_))
-        first = 0 if self.quick is not None else 1
-        self.queue = [(first, _size(self.cases[number]), number) for number in open_]
+        left = self.ledger.open
+        quick = self._quick_limit(len(left))
+        first = 0 if quick is not None else 1
+        self.queue = [(first, _size(self.cases[number]), number) for number in left]
         heapq.heapify(self.queue)
-        self._start_some()
+        self._start_some(quick)
         while self.running:
             done = self.executor.wait(_POLL)
-            quick = [self.running.pop(job.number) for job, _ in done]
-            self._start_some()  # no worker waits while results are written
-            for (job, row), was_quick in zip(done, quick, strict=True):
-                self._take(job.number, row, was_quick)
-            self._start_some()
+            turns = [self.running.pop(job.number) for job, _ in done]
+            self._start_some(quick)  # no worker waits while results are written
+            for (job, row), turn in zip(done, turns, strict=True):
+                self._take(job.number, row, turn)
+            self._start_some(quick)
         if not self.stop():
             self._give_up()
-        return [(case, self.rows[n]) for n, case in enumerate(self.cases) if n in self.rows]
 
     def _refute_together(self) -> None:
         """Close what needs no job: networks in memory that common lines refute."""
         if self.certificates is not None:
             return
-        unanswered = [(n, case) for n, case in enumerate(self.cases) if n not in self.rows]
+        unanswered = [(n, self.cases[n]) for n in self.ledger.open]
         for number, network, verdict in refuted(unanswered):
             if not self._going():
                 return
@@ -216,19 +238,17 @@ class _Run:
         return quick
 
     def _going(self) -> bool:
-        return not self.stop() and (self.end is None or time.monotonic() < self.end)
+        return not self.stop() and (self._end is None or time.monotonic() < self._end)
 
-    def _start(self, turn: int, cost: float, number: int) -> None:
+    def _start(self, number: int, limit: float | None, *, is_first: bool) -> None:
+        is_cut = False
+        if self._end is not None:
+            left = max(0.01, self._end - time.monotonic())
+            is_cut = limit is None or left < limit
+            limit = left if is_cut else limit
         case = self.cases[number]
-        limit = self.quick if turn == 0 else self.limits.time_limit
-        if self.end is not None:
-            left = max(0.01, self.end - time.monotonic())
-            if limit is None or left < limit:
-                limit = left
-                self.cut.add(number)
-        if self.store is not None and case.network is None:
-            self.contents[number] = fingerprint(case.path)
-        self.running[number] = turn == 0
+        self.ledger.note_content(number)
+        self.running[number] = _Turn(is_first, is_cut)
         self.on_event(Event(EventKind.START, number, case))
         self.executor.submit(Job(number, case, limit, self.certificates, self._kill_after()))
 
@@ -239,44 +259,40 @@ class _Run:
         to be read, and comes again.
         """
         given = [] if self.limits.time_limit is None else [self.limits.time_limit]
-        if self.end is not None:
-            given.append(max(0.0, self.end - time.monotonic()))
+        if self._end is not None:
+            given.append(max(0.0, self._end - time.monotonic()))
         return _GRACE_FACTOR * min(given) + _GRACE_SECONDS if given else None
 
-    def _start_some(self) -> None:
+    def _start_some(self, quick: float | None) -> None:
         going = self._going()
         while going and self.queue and len(self.running) < self.executor.slots:
-            self._start(*heapq.heappop(self.queue))
+            turn, _, number = heapq.heappop(self.queue)
+            limit = quick if turn == 0 else self.limits.time_limit
+            self._start(number, limit, is_first=turn == 0)
             going = self._going()
 
-    def _take(self, number: int, row: Row, quick: bool) -> None:
-        case = self.cases[number]
-        if row.status is RowStatus.UNKNOWN and number in self.cut:
+    def _take(self, number: int, row: Row, turn: _Turn) -> None:
+        if row.status is RowStatus.UNKNOWN and turn.is_cut:
             self.first_try[number] = row
             return
-        if quick and (row.status is RowStatus.UNKNOWN or not self._serves(row)):
+        if turn.is_first and (row.status is RowStatus.UNKNOWN or not self._serves(row)):
             self._defer(number, row)
             return
         self._finish(number, row)
-        for other in self.followers.pop(number, []):
+        for other in self._twins.released(number, self.cases[number].job(row.digest)):
             self._finish(other, row)
-        if self.leaders.get(case.job(row.digest)) == number:
-            del self.leaders[case.job(row.digest)]
 
     def _defer(self, number: int, row: Row) -> None:
         """Queue a case for its second turn, behind its twin where the same job waits already."""
         case = self.cases[number]
-        stored = None if self.store is None or self.force else self.store.get(case, row.digest)
+        stored = None if self.force else self.ledger.find_by_digest(number, row.digest)
         decided = stored is not None and stored.status in {RowStatus.CONVEX, RowStatus.NONCONVEX}
         if stored is not None and decided and self._serves(stored):
             self._finish(number, stored)
             return
         self.first_try[number] = row
         self.on_event(Event(EventKind.DEFERRED, number, case))
-        leader = self.leaders.setdefault(case.job(row.digest), number)
-        if leader != number:
-            self.followers.setdefault(leader, []).append(number)
-        else:
+        if not self._twins.waits(number, case.job(row.digest)):
             heapq.heappush(self.queue, (1, float(row.relus or 0), number))
 
     def _serves(self, row: Row) -> bool:
@@ -287,43 +303,17 @@ class _Run:
         return all(Path(self.certificates, file.name).is_file() for file in files)
 
     def _finish(self, number: int, row: Row) -> None:
-        case = self.cases[number]
-        self.rows[number] = row
-        if self.store is not None:
-            self.unwritten.append((number, row))
-            self._write()
-        self.on_event(Event(EventKind.DONE, number, case, row))
-
-    def _write(self) -> StoreError | None:
-        """Store what is not there yet; a full disk ends no batch, and may have room later."""
-        assert self.store is not None
-        while self.unwritten:
-            number, row = self.unwritten[0]
-            case, content = self.cases[number], self.contents.get(number)
-            if content is not None and content != fingerprint(case.path):
-                content = None  # replaced meanwhile: nobody knows which of the two was read
-            try:
-                self.store.put(case, row, content)
-            except StoreError as error:
-                return error
-            del self.unwritten[0]
-        return None
-
-    def store_the_rest(self, results: list[tuple[Case, Row]]) -> None:
-        """Try for the last time to store what could not be stored when it was found."""
-        error = self._write() if self.unwritten else None
-        if error is not None:
-            left = f"{len(self.unwritten)} of {len(results)} results are not in it"
-            raise LostStoreError(f"{error}; {left}", results)
+        self.ledger.add(number, row)
+        self.on_event(Event(EventKind.DONE, number, self.cases[number], row))
 
     def _give_up(self) -> None:
         """Report what the total time did not reach; not stored, so that a resume does it."""
-        for number, case in enumerate(self.cases):
-            if number not in self.rows:
-                row = self.first_try.get(number, Row(RowStatus.UNKNOWN, ""))
-                note = "the batch's total time was up" + (f"; {row.note}" if row.note else "")
-                self.rows[number] = replace(row, note=note, summary=f"undecided: {note}")
-                self.on_event(Event(EventKind.SKIPPED, number, case, self.rows[number]))
+        for number in self.ledger.open:
+            row = self.first_try.get(number, Row(RowStatus.UNKNOWN, ""))
+            note = "the batch's total time was up" + (f"; {row.note}" if row.note else "")
+            row = replace(row, note=note, summary=f"undecided: {note}")
+            self.ledger.add_unstored(number, row)
+            self.on_event(Event(EventKind.SKIPPED, number, self.cases[number], row))
 
 
 def _size(case: Case) -> float:

@@ -8,9 +8,12 @@ the layer graph that is one backward sweep ``... W diag(a) W`` (docs/theory.md, 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from itertools import islice
 
 import numpy as np
 
+from jensen.arithmetic.exact import ExactMatrix, ExactVector
 from jensen.arithmetic.intervals import interval_affine
 from jensen.errors import NetworkError
 from jensen.network.order import check_known, reached_from
@@ -90,6 +93,72 @@ def path_products(network: ReluNetwork, path: Sequence[str], pattern: Pattern) -
             product = product * network.mask(node, pattern)
         product = np.asarray(product @ node.weights[source])
     return product
+
+
+def exact_path_sum(network: ReluNetwork, neuron: tuple[str, int], pattern: Pattern) -> Fraction:
+    """Return J of one neuron of a network with one output, exactly, in one forward sweep.
+
+    Parameters
+    ----------
+    network : ReluNetwork
+    neuron : (block name, index)
+    pattern : mapping from ReLU block name to bool array of shape (size,)
+        Needed for the blocks behind the neuron only.
+
+    Examples
+    --------
+    >>> net = ReluNetwork.from_layers([[[1.0]], [[2.0]], [[-3.0]]], [[0], [0], [0]])
+    >>> exact_path_sum(net, ("relu_1", 0), {"relu_2": np.array([True])})
+    Fraction(-6, 1)
+    """
+    block, index = neuron
+    moved = {block: _unit(network.size_of(block), index)}
+    for node in network.blocks:
+        terms = [ExactMatrix(w) @ moved[s] for s, w in node.weights.items() if s in moved]
+        if terms and node.name != block:
+            moved[node.name] = _passed(network, node, sum(terms[1:], terms[0]), pattern)
+    return moved[OUTPUT].to_fractions()[0]
+
+
+def path_shares(
+    network: ReluNetwork, neuron: tuple[str, int], pattern: Pattern, most: int = 100
+) -> dict[tuple[str, ...], Fraction]:
+    """Return what each layer path adds to J of one neuron, exactly.
+
+    Parameters
+    ----------
+    network, neuron, pattern
+        As there.
+    most : int
+        Paths that are looked at.
+
+    Returns
+    -------
+    dict from layer path to Fraction
+        In the order of :meth:`ReluNetwork.layer_paths`.
+    """
+    block, index = neuron
+    moved: dict[tuple[str, ...], ExactVector] = {(block,): _unit(network.size_of(block), index)}
+    shares = {}
+    for path in islice(network.layer_paths(block), most):
+        for end in range(2, len(path) + 1):  # beginnings are shared by many paths
+            if path[:end] not in moved:
+                source, target = path[end - 2 : end]
+                node = network[target]
+                term = ExactMatrix(node.weights[source]) @ moved[path[: end - 1]]
+                moved[path[:end]] = _passed(network, node, term, pattern)
+        shares[path] = moved[path].to_fractions()[0]
+    return shares
+
+
+def _unit(size: int, index: int) -> ExactVector:
+    return ExactVector.from_fractions([int(i == index) for i in range(size)])
+
+
+def _passed(network: ReluNetwork, node: Block, moved: ExactVector, pattern: Pattern) -> ExactVector:
+    """Return what comes out of a block under a pattern."""
+    moved = moved.reduced()
+    return moved.masked(network.mask(node, pattern) > 0) if node.is_relu else moved
 
 
 def sign_bounds(

@@ -59,13 +59,13 @@ class Model(NamedTuple):
     blocks: list[Block]
 
 
-class Unit(NamedTuple):
+class Unit:
     """A group of neurons: zeta as a form of earlier units, and its bounds."""
 
-    name: str
-    form: Form
-    low: int
-    high: int
+    def __init__(self, name: str, form: Form, low: int, high: int) -> None:
+        self.name, self.form, self.low, self.high = name, form, low, high
+        # asked for again and again: the units that it reads, and the bits of its integers
+        self.reads, self.bits = {abs(key) for key in form}, bits_of(form)
 
 
 # --------------------------------------------------------------------- reading (section 2)
@@ -208,9 +208,14 @@ def spend(count: int, bits: int = 0) -> None:
     need(WORK[0] <= MAX_WORK, "the work is more than anybody should be asked for")
 
 
-def charge(factor: int, form: Form) -> None:
+def bits_of(form: Form) -> int:
+    """Return how many bits the integers of a form have together."""
+    return sum(map(int.bit_length, form.values()))
+
+
+def charge(factor: int, form: Form, bits: int = -1) -> None:
     """Count the products of an integer and the integers of a form."""
-    own, others = int.bit_length(factor), sum(map(int.bit_length, form.values()))
+    own, others = int.bit_length(factor), bits_of(form) if bits < 0 else bits
     spend(len(form), own * others + 64 * (len(form) * own + others))
 
 
@@ -219,12 +224,12 @@ def size(value: Any) -> int:
     return int(value.numerator.bit_length() + value.denominator.bit_length())
 
 
-def add(form: Form, factor: Any, other: Form) -> None:
+def add(form: Form, factor: Any, other: Form, bits: int = -1) -> None:
     """Add ``factor * other`` to a form in place; what cancels disappears."""
     if not factor:
         return
     try:
-        charge(factor, other)
+        charge(factor, other, bits)
     except TypeError:  # fractions: their sums need common divisors
         for key, value in other.items():
             three = factor, value, form.get(key, 0)
@@ -394,7 +399,7 @@ class Network:
         self.neurons[block.name, index] = unit, factor
         if not block.relu:
             return {unit: factor}
-        low, high = self.units[unit][2:]
+        low, high = self.units[unit].low, self.units[unit].high
         positive: Form = {} if high <= 0 else {unit if low >= 0 else -unit: 1}
         # max(c zeta, 0) = |c| max(zeta, 0) + min(c, 0) zeta
         return combination([abs(factor), min(factor, 0)], [positive, {unit: 1}])
@@ -418,7 +423,7 @@ class Network:
         for k in range(self.output, self.inputs - 1, -1):
             (low, high), jump = slopes.get(k, (0, 0)), slopes.get(-k, (0, 0))
             low, high = low + min(jump[0], 0), high + max(jump[1], 0)
-            charge(max(-low, high), self.units[k].form)
+            charge(max(-low, high), self.units[k].form, self.units[k].bits)
             for key, factor in self.units[k].form.items() if low or high else ():
                 (a, b), ends = slopes.get(key, (0, 0)), (factor * low, factor * high)
                 slopes[key] = a + min(ends), b + max(ends)
@@ -440,7 +445,7 @@ class Node:
         """Return the range of a unit, of a state (0 or 1), or of a product of state and slope."""
         count = len(self.net.units)
         if k < count:
-            return self.local.get(k) or self.net.units[k][2:]
+            return self.local.get(k) or (self.net.units[k].low, self.net.units[k].high)
         low, high = (0, 1) if k < 2 * count else self.spans.get(k - 2 * count, (0, 0))
         return min(low, 0), max(high, 0)
 
@@ -467,7 +472,8 @@ class Node:
                 # from below 0 or zeta will do; from above any line over both ends
                 slope = kink * high // max(high - low, 1) if kink > 0 else kink * (high > -low)
                 add(form, max(-slope * low, (kink - slope) * high) if kink > 0 else 0, {ONE: 1})
-            add(form, form.pop(h, 0) + slope, self.net.units[h].form)
+            if slope or h in form:
+                add(form, form.pop(h, 0) + slope, self.net.units[h].form, self.net.units[h].bits)
         return form
 
     def narrow(self, unit: int, lower: Any, upper: Any) -> None:
@@ -480,9 +486,9 @@ class Node:
         if low > 0 or high < 0:
             self.fixed[unit] = low > 0
 
-    def bend(self) -> None:
-        """Compute how the slopes behind the group depend on the states of open units."""
-        count, self.jumps = len(self.net.units), {}
+    def bend(self) -> bool:
+        """Compute how slopes behind the group depend on open states; whether by products."""
+        count, self.jumps, products = len(self.net.units), {}, False
         passed: dict[int, Form] = {self.group: {ONE: 1}}  # over max(zeta, 0)
         for k in range(self.group + 1, self.net.output + 1):
             slope: Form = {}
@@ -496,6 +502,8 @@ class Node:
             if open_ and slope:
                 constant = slope.keys() == {ONE}
                 passed[k] = {count + k: slope[ONE]} if constant else {2 * count + k: 1}
+                products = products or not constant
+        return products
 
     def expand(self, form: Form) -> Form:
         """Write a form in the inputs, and in max(zeta_h, 0) of units that are not fixed."""
@@ -504,7 +512,8 @@ class Node:
         for h in range(max(map(abs, form), default=0), self.net.inputs - 1, -1):
             # max(zeta_h, 0) is zeta_h where h is on, and 0 where it is off
             kink = form.pop(-h, 0) * self.fixed[h] if h in self.fixed else 0
-            add(form, form.pop(h, 0) + kink, self.net.units[h].form)
+            if kink or h in form:
+                add(form, form.pop(h, 0) + kink, self.net.units[h].form, self.net.units[h].bits)
         return form
 
     def genuine(self, unit: int) -> bool:
@@ -553,9 +562,9 @@ class Node:
         """Add multiples of rows to a form; return the sum, its factor, whether it is strict."""
         need(isinstance(entries, list), "the multipliers must be a list")
         factors = rationals([entry[-1] for entry in entries], len(entries))
-        if {"jump", "product"} & {kind for kind, *_ in entries}:
-            self.spans = spans(self)
-            self.bend()
+        kinds = {kind for kind, *_ in entries}
+        if {"jump", "product"} & kinds:
+            self.spans = spans(self) if self.bend() or "product" in kinds else {}
         rows = [self.row(*words) for *words, _ in entries]
         for (kind, *_), factor in zip(entries, factors, strict=True):
             hold(factor > 0 or kind == "facet", f"a multiplier of {kind} is not positive")
@@ -645,8 +654,8 @@ def spans(node: Node) -> dict[int, tuple[int, int]]:
     most = 1
     for k in range(node.group + 1, net.output + 1):
         form, low, high = net.units[k].form, 0, 0
-        charge(most, form)
-        for h in {abs(key) for key in form} & found.keys():
+        charge(most, form, net.units[k].bits)
+        for h in net.units[k].reads & found.keys():
             off, kink = form.get(h, 0) if h != node.group else 0, form.get(-h, 0)
             slopes = [off + kink * on for on in (0, 1) if fixed.get(h, on) == on]
             ends = [slope * end for slope in slopes for end in found[h]]

@@ -1,32 +1,33 @@
 """Multipliers of the joint program for leaves of a certificate (docs/FORMAT.md, rule `empty`).
 
-The program of a node has the inputs, a value for every open unit in front, a state for every
-open unit behind the group, and a product where the slope that arrives at such a unit
-depends on other states. It minimises the jump; rows and ranges are the checker's own.
-The solver's multipliers are rounded to short numbers, and count if the rule accepts them.
+One program for all nodes of a tree, in doubles: the inputs, a value for every open unit in
+front, a state for every open unit behind the group, and a product where the slope that
+arrives at such a unit depends on other states. It minimises the jump. Branching changes
+bounds only, so that every node starts from the basis of the last one. The solver's
+multipliers are rounded to short numbers, and count if the rule accepts them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 
-from jensen.certificate.checker import ONE, Form, Network, add, spans, text_of
-from jensen.certificate.leaf_proof import CUT, Entry, accepted
+from jensen.certificate.checker import text_of
+from jensen.certificate.joint_rows import JointRows
+from jensen.certificate.leaf_proof import Entry, accepted
 from jensen.certificate.proof_node import ProofNode
+from jensen.prover.dual_bound import LinearProgram
 from jensen.types import FloatArray
-from jensen_encodings.lp import LpSolver, LpStatus
+from jensen_encodings.bounded import BoundedProgram, BoundedStatus
 
 INTEGRAL = 1e-6  # distance from 0 and 1 below which a state is decided
-EXACT = 1e-7  # distance of a value from the kinked line, over its size, below which it is exact
-BITS = (20, 44)  # of multipliers: short ones mostly do
-
-Point = dict[int, float]
+EXACT = 1e-7  # distance of a value from the kinked line below which it is exact
+BITS = (20, 32, 44)  # of multipliers: short ones mostly do
+TARGET = 1e-5  # of the jump's size: programs are stopped once their bound is this far above 0
+LOOSE = 8.0  # a value that is fixed on may leave its range, which no row of the checker says
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,168 +38,169 @@ class JointAnswer:
     unit: int | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class JointRow:
-    """A row ``factor * form >= 0`` with the words that name it; ``2**bits`` is its size."""
-
-    words: tuple[Any, ...]
-    form: Form
-    factor: Fraction | int
-    bits: int
-
-
 class JointProver:
-    """Finds multipliers of joint programs.
+    """The joint programs of one tree.
 
     Parameters
     ----------
-    net : Network
-    solver : LpSolver
-    lead : callable
-        The words that name a unit.
+    rows : JointRows
+        At the root of the tree, with all bounds that it begins with.
     """
 
-    def __init__(self, net: Network, solver: LpSolver, lead: Callable[[int], list[Any]]) -> None:
-        self._net, self._solver, self._lead = net, solver, lead
-        self._count = len(net.units)
+    def __init__(self, rows: JointRows) -> None:
+        self._rows = rows
+        self._root = LinearProgram(
+            rows.cost, rows.shift, rows.A, rows.lower, rows.upper, rows.least, rows.most
+        )
+        self._data = LinearProgram(
+            rows.cost,
+            rows.shift,
+            rows.A,
+            rows.lower.copy(),
+            rows.upper.copy(),
+            rows.least.copy(),
+            rows.most.copy(),
+        )
+        self._solver = BoundedProgram(
+            rows.cost, rows.A, rows.lower, rows.upper, rows.least, rows.most
+        )
+        self._fixed: dict[int, bool] = {}
 
     def answer(self, node: ProofNode) -> JointAnswer:
-        """Solve the joint program of a node."""
-        node.spans = spans(node)
-        node.bend()
-        program = _Program(node, self._rows(node), self._count)
-        multipliers, point = program.solve(self._solver, node.jumps[self._net.output])
-        for bits in BITS if multipliers.size else ():
-            entries = program.entries(multipliers, bits, with_jump=point is not None)
-            if accepted(node, entries):
+        """Solve the joint program of a node of the tree."""
+        self._fix({unit: node.fixed[unit] for unit in node.branched})
+        data = self._data
+        found = self._solver.solve(TARGET - data.shift)
+        infeasible = found.status is BoundedStatus.INFEASIBLE
+        if infeasible and found.ray.size:
+            for sign in (1.0, -1.0):
+                if data.least(sign * found.ray, with_cost=False) > 0:
+                    entries = self._accepted(node, sign * found.ray, with_jump=False)
+                    return JointAnswer(entries)
+        if found.multipliers.size and data.least(found.multipliers) > -EXACT:
+            entries = self._accepted(node, found.multipliers, with_jump=True)
+            if entries is not None:
                 return JointAnswer(entries)
-        return JointAnswer(unit=None if point is None else self._branching(node, point))
+        if found.status is BoundedStatus.OPTIMAL:
+            return JointAnswer(unit=self._branching(found.x))
+        return JointAnswer()
 
-    # ------------------------------------------------------------------------ rows
+    # ------------------------------------------------------------------------ fixing
 
-    def _rows(self, node: ProofNode) -> list[tuple[Any, ...]]:
-        """Name all rows that bear on the jump and on the kink."""
-        states, fixed = self._open(node), node.branched
-        wanted = [node.form(k) for k in (node.group, *states, *fixed)]
-        values = set(states)
-        while wanted:
-            for key in wanted.pop():
-                if key < 0 and -key not in values:
-                    values.add(-key)
-                    wanted.append(node.form(-key))
-        rows: list[tuple[Any, ...]] = [("facet",)]
-        rows += [("sign", *self._lead(k)) for k in fixed]
-        for k in sorted(values):
-            low, high = node.bounds(k)
-            rows.append(("above", *self._lead(k)))
-            if low < 0 < high and k not in states:  # the rows of the state imply it
-                rows.append(("below", *self._lead(k)))
-        for k in states:
-            low, high = node.bounds(k)
-            if low <= 0 <= high:
-                rows += [("on", *self._lead(k)), ("off", *self._lead(k))]
-                if node.jumps[k].keys() != {ONE}:
-                    rows += [("product", *self._lead(k), which) for which in range(4)]
-        return [*rows, *(("domain", i) for i in range(len(self._net.rows)))]
+    def _fix(self, wanted: dict[int, bool]) -> None:
+        for unit in [u for u, on in self._fixed.items() if wanted.get(u) is not on]:
+            self._restore(unit)
+            del self._fixed[unit]
+        for unit, on in wanted.items():
+            if unit not in self._fixed:
+                self._set(unit, on)
+                self._fixed[unit] = on
 
-    def _open(self, node: ProofNode) -> list[int]:
-        """Return the open units behind the group whose state matters."""
-        return [
-            k
-            for k, slope in node.jumps.items()
-            if slope and k not in node.fixed and k in self._net.kinks
-        ]
+    def _restore(self, unit: int) -> None:
+        rows, root = self._rows, self._root
+        for column in rows.columns_of(unit):
+            self._column(column, root.lower[column], root.upper[column])
+        for row in rows.rows_of(unit):
+            self._side(row, root.row_lower[row], root.row_upper[row])
+
+    def _set(self, unit: int, on: bool) -> None:
+        """Leave the rows that the checker knows of a unit that is fixed.
+
+        These are its sign, and that its value is zeta or 0. Rows that are right for both
+        states are not told again.
+        """
+        rows, root = self._rows, self._root
+        if unit in rows.states:
+            self._column(rows.states[unit], float(on), float(on))
+        value = rows.values.get(unit)
+        if value is not None:
+            top = LOOSE * root.upper[value] if on else 0.0
+            self._column(value, 0.0, top)
+        for row in rows.rows_of(unit):
+            kind, which = rows.words[row][0], rows.words[row][-1]
+            kept = (
+                kind == "above"
+                or (kind == "product" and (which in (2, 3)) == on)
+                or (value is None and (kind == "off") == on)
+            )
+            side = root.row_lower[row] if kept else -np.inf
+            self._side(row, side, side if kind == "above" and on else np.inf)
+
+    def _column(self, column: int, lower: float, upper: float) -> None:
+        self._data.lower[column], self._data.upper[column] = lower, upper
+        self._solver.set_column(column, lower, upper)
+
+    def _side(self, row: int, lower: float, upper: float) -> None:
+        self._data.row_lower[row], self._data.row_upper[row] = lower, upper
+        self._solver.set_row(row, lower, upper)
+
+    # ----------------------------------------------------------------------- entries
+
+    def _accepted(
+        self, node: ProofNode, found: FloatArray, *, with_jump: bool
+    ) -> list[Entry] | None:
+        """Round multipliers, to more bits where fewer do not do."""
+        found = self._data.signed(found)
+        largest = 2.0 ** math.frexp(float(np.abs(found).max(initial=0.0)))[1]
+        for bits in BITS:
+            step = largest / 2.0**bits
+            rounded = np.rint(found / step) * step
+            if self._data.least(rounded, with_cost=with_jump) < -EXACT and bits < BITS[-1]:
+                continue
+            entries = self._entries(rounded, step, with_jump)
+            if accepted(node, entries):
+                return entries
+        return None
+
+    def _entries(self, multipliers: FloatArray, step: float, with_jump: bool) -> list[Entry]:
+        """Write multipliers of the program as those of the checker's rows."""
+        rows = self._rows
+        found: dict[tuple[object, ...], Fraction] = {}
+
+        def put(words: tuple[object, ...], y: float, bits: int) -> None:
+            exact = Fraction(y) * Fraction(2) ** (rows.top - bits)
+            found[words] = found.get(words, Fraction(0)) + exact
+
+        for row in np.flatnonzero(multipliers).tolist():
+            y, words, bits = float(multipliers[row]), rows.words[row], rows.bits[row]
+            unit = rows.unit_of[row]
+            kind = words[0]
+            if unit in self._fixed:
+                if kind == "product" or (kind == "above" and self._fixed[unit]):
+                    continue  # nothing is left of them
+                put(("sign", *words[1:]), y, bits)
+            else:
+                put(words, y, bits)
+                if kind == "on" and unit not in rows.values:
+                    put(("above", *words[1:]), y, bits)
+        reduced = (rows.cost if with_jump else 0.0) - multipliers @ rows.A
+        for unit, on in self._fixed.items():
+            if on and unit in rows.values:
+                y = math.floor(reduced[rows.values[unit]] / step) * step
+                if y > 0:
+                    put(("sign", *rows.lead(unit)), y, rows.size_bits(unit))
+        first: list[Entry] = [["jump", "1"]] if with_jump else []
+        return first + [[*words, text_of(y)] for words, y in found.items()]
 
     # ------------------------------------------------------------------- branching
 
-    def _branching(self, node: ProofNode, point: Point) -> int | None:
+    def _branching(self, x: FloatArray) -> int | None:
         """Return the unit whose relaxation is furthest off; states come before values."""
+        rows = self._rows
         best: tuple[float, int] | None = None
-        for k in self._open(node):
-            share = point.get(self._count + k, 0.0)
-            if INTEGRAL < share < 1 - INTEGRAL:
-                low, high = node.spans.get(k, (0, 0))
-                down, up = self._net.slopes[-k]
-                score = min(share, 1 - share) * float(max(-low, high)) * float(max(-down, up))
+        for unit, column in rows.states.items():
+            share = float(x[column])
+            if unit not in self._fixed and INTEGRAL < share < 1 - INTEGRAL:
+                score = min(share, 1 - share) * rows.weights[unit]
                 if best is None or score > best[0]:
-                    best = score, k
+                    best = score, unit
         if best is not None:
             return best[1]
-        for key, value in point.items():
-            if key < 0:
-                form, low_high = node.form(-key), node.bounds(-key)
-                z = sum(
-                    float(c) * (1.0 if k == ONE else point.get(k, 0.0)) for k, c in form.items()
-                )
-                gap = abs(value - max(z, 0.0)) / (max(map(abs, low_high)) or 1)
-                if gap > EXACT and (best is None or gap > best[0]):
-                    best = gap, -key
+        for unit, column in rows.values.items():
+            if unit in self._fixed:
+                continue
+            z = rows.forms[unit, 0] + rows.forms[unit, 1:] @ x
+            gap = abs(float(x[column]) - max(float(z), 0.0)) / (self._root.upper[column] or 1.0)
+            if gap > EXACT and (best is None or gap > best[0]):
+                best = gap, unit
         return None if best is None else best[1]
-
-
-class _Program:
-    """The program of one node, its variables divided by their ranges' sizes."""
-
-    def __init__(self, node: ProofNode, names: list[tuple[Any, ...]], count: int) -> None:
-        self._node, self._count = node, count
-        self._range: dict[int, tuple[int, int]] = {}
-        self._rows = [row for row in map(self._row, names) if row is not None]
-        self._column = {key: i for i, key in enumerate(self._range)}
-        self._top = 0
-
-    def _row(self, words: tuple[Any, ...]) -> JointRow | None:
-        form, factor, _ = self._node.row(*words)
-        whole = self._node.expand({k: v for k, v in form.items() if k < self._count})
-        add(whole, 1, {k: v for k, v in form.items() if k >= self._count})
-        keys = whole.keys() - {ONE}
-        if not keys:
-            return None
-        for key in keys - self._range.keys():
-            low, high = self._node.bounds(abs(key))
-            self._range[key] = (0 if key < 0 else low), max(high, 0) if key < 0 else high
-        bits = max((abs(v) * self._size(k)).bit_length() for k, v in whole.items())
-        return JointRow(words, whole, factor, bits)
-
-    def _size(self, key: int) -> int:
-        return 1 if key == ONE else max(map(abs, self._range[key])) or 1
-
-    def solve(self, solver: LpSolver, jump: Form) -> tuple[FloatArray, Point | None]:
-        """Minimise the jump; return multipliers, and the point unless there is none."""
-        width = len(self._range)
-        A, b = np.zeros((len(self._rows), width)), np.zeros(len(self._rows))
-        size = {key: self._size(key) for key in self._range}
-        for r, row in enumerate(self._rows):
-            scale = 1 << row.bits
-            for k, c in row.form.items():
-                if k == ONE:
-                    b[r] = c / scale
-                else:
-                    A[r, self._column[k]] = -(c * size[k]) / scale
-        lower = np.array([low / size[k] for k, (low, _) in self._range.items()])
-        upper = np.array([high / size[k] for k, (_, high) in self._range.items()])
-        cost = np.zeros(width)
-        self._top = (
-            max((abs(v) * size.get(k, 1)).bit_length() for k, v in jump.items()) if jump else 0
-        )
-        for k, c in jump.items():
-            if k in self._column:
-                cost[self._column[k]] = -(c * size[k]) / (1 << self._top)
-        equality = np.array([row.words[0] == "facet" for row in self._rows])
-        found = solver.maximise(cost, A, b, equality, (lower, upper))
-        if found.status is not LpStatus.OPTIMAL:
-            return found.multipliers, None
-        return found.multipliers, {k: float(found.x[i]) * size[k] for k, i in self._column.items()}
-
-    def entries(self, multipliers: FloatArray, bits: int, *, with_jump: bool) -> list[Entry]:
-        """Round multipliers to so many bits; of a ray any multiple will do."""
-        largest = 2.0 ** math.frexp(float(np.abs(multipliers).max(initial=0.0)))[1]
-        unit = 1.0 if with_jump else largest
-        # in terms of the rows as they are, a multiplier is multiplied by 2**(top - bits of the row)
-        top = self._top if with_jump else max(row.bits for row in self._rows)
-        found: list[Entry] = [["jump", "1"]] if with_jump else []
-        for row, y in zip(self._rows, multipliers.tolist(), strict=True):
-            rounded = round(y / largest * (1 << bits)) if abs(y) > CUT * largest else 0
-            if rounded and (rounded > 0 or row.words[0] == "facet"):
-                exact = rounded * Fraction(largest / unit) * Fraction(2) ** (top - row.bits - bits)
-                found.append([*row.words, text_of(exact / row.factor)])
-        return found

@@ -8,6 +8,7 @@ cube around the origin, where alone the bounds can decide anything.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,18 @@ from jensen.certificate import checker
 from jensen.certificate.bounded_network import BoundedNetwork, Names, check_time
 from jensen.certificate.checker import Malformed, Rejected
 from jensen.certificate.joint_leaf import JointProver
-from jensen.certificate.kink_lemmas import BoolArray, FloatUnits, KinkLemmas, Lemma, lemma_line
+from jensen.certificate.joint_rows import JointRows
+from jensen.certificate.kink_lemmas import (
+    MARGIN,
+    FloatUnits,
+    KinkLemmas,
+    Lemma,
+    lemma_line,
+)
 from jensen.certificate.leaf_proof import LeafProver
 from jensen.certificate.tree_writer import TreeWriter
 from jensen.prover.nodes import Node
+from jensen.types import BoolArray
 
 
 class JointWriter(TreeWriter):
@@ -32,11 +41,10 @@ class JointWriter(TreeWriter):
         leaves: LeafProver,
         names: Names,
         units: FloatUnits,
-        joint: JointProver,
         face: int,
     ) -> None:
         super().__init__(net, group, leaves, names)
-        self._units, self._joint = units, joint
+        self._units = units
         self._bounds: list[Any] = []
         self._spans: dict[int, tuple[int, int]] = {}
         if face:
@@ -116,10 +124,23 @@ class JointWriter(TreeWriter):
 
     # ----------------------------------------------------------------------- leaves
 
+    @cached_property
+    def _rows(self) -> JointRows:
+        # asked for at the root, when all bounds are there
+        return JointRows(self._net, self._units, self._node, self._leaves.lead)
+
+    @cached_property
+    def _joint(self) -> JointProver:
+        return JointProver(self._rows)
+
+    def _enter(self, proof: Node | None) -> None:
+        check_time(self._net)
+        if self._rows.least_jump(self._node.fixed) > -MARGIN and self._try("sign"):
+            return
+        self._leaf(proof)
+
     def _leaf(self, proof: Node | None) -> None:
         """Close a leaf by its joint program, or branch where that says."""
-        if self._try("empty", []) or self._try("smooth"):
-            return
         found = self._joint.answer(self._node)
         if found.entries is not None:
             self._lines.append(["empty", found.entries])

@@ -12,16 +12,14 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from jensen.certificate.checker import Network, text_of
+from jensen.certificate.checker import ONE, Network, text_of
 from jensen.certificate.proof_node import ProofNode
-from jensen.types import FloatArray
-
-BoolArray = NDArray[np.bool_]
+from jensen.types import BoolArray, FloatArray, IndexArray
 
 MOST_UNITS = 3000  # matrices of all units are dense
 SHIFT_BITS = 24  # of a multiple of the group, relative to the sizes of the units
+GAIN = 0.03  # of a unit's range: bounds that are not better by that cost more than they help
 MARGIN = 1e-9  # relative: bounds closer to 0 are not taken for strict
 
 
@@ -47,7 +45,7 @@ class FloatUnits:
     Attributes
     ----------
     size : list of int
-        By which a unit is divided.
+        By which a unit is divided, a power of two.
     on_z, on_h : arrays (units, units)
         Coefficients on zeta and max(zeta, 0); column 0 holds the constants.
     lower, upper : arrays (units,)
@@ -58,7 +56,12 @@ class FloatUnits:
     def __init__(self, net: Network) -> None:
         count = len(net.units)
         self.inputs, self.output = net.inputs, net.output
-        self.size = [max(-unit.low, unit.high) or 1 for unit in net.units]
+        self.size = [1 << max(-unit.low, unit.high).bit_length() for unit in net.units]
+        self.size[ONE] = 1
+        # of the output no bounds are known
+        last = net.units[net.output].form.items()
+        most = sum(abs(factor) * self.size[abs(key)] for key, factor in last)
+        self.size[net.output] = 1 << most.bit_length()
         self.lower = np.array([_ratio(u.low, s) for u, s in zip(net.units, self.size, strict=True)])
         self.upper = np.array(
             [_ratio(u.high, s) for u, s in zip(net.units, self.size, strict=True)]
@@ -74,7 +77,12 @@ class FloatUnits:
             level[k] = max(level[k], 1)
         self.levels = [np.flatnonzero(level == i) for i in range(1, level.max(initial=0) + 1)]
         self.rows = [(level, self.on_z[level], self.on_h[level]) for level in self.levels]
-        self.reads = (self.on_z != 0) | (self.on_h != 0)
+        self.reads_z, self.reads_h = self.on_z != 0, self.on_h != 0
+        self.reads = self.reads_z | self.reads_h
+
+    def ratio(self, unit: int, value: int) -> float:
+        """Return a value of a unit, divided by its size."""
+        return _ratio(value, self.size[unit])
 
     def behind(self, group: int) -> BoolArray:
         """Return the units whose slope over a group may differ from 0."""
@@ -126,7 +134,8 @@ class KinkLemmas:
             half = len(targets)
             for i, unit in enumerate(targets.tolist()):
                 low, high = -bounds[half + i], bounds[i]
-                better = low > self.lower[unit] + MARGIN, high < self.upper[unit] - MARGIN
+                least = GAIN * (self.upper[unit] - self.lower[unit])
+                better = low > self.lower[unit] + least, high < self.upper[unit] - least
                 if any(better):
                     decided = (low > MARGIN, high < -MARGIN)
                     keep = decided if any(decided) else better
@@ -147,7 +156,7 @@ class KinkLemmas:
 
     # ------------------------------------------------------------------------ lines
 
-    def _bounded(self, targets: NDArray[np.intp]) -> tuple[FloatArray, FloatArray]:
+    def _bounded(self, targets: IndexArray) -> tuple[FloatArray, FloatArray]:
         """Return upper bounds of ``z`` and then of ``-z`` of some units, and the shifts."""
         A, c = self._lines(targets, self._group)
         best, shifts = self._box(A) + c, np.zeros(len(A))
@@ -179,7 +188,7 @@ class KinkLemmas:
         result: FloatArray = np.maximum(A, 0.0) @ high + np.minimum(A, 0.0) @ low
         return result
 
-    def _lines(self, targets: NDArray[np.intp], group: int | None) -> tuple[FloatArray, FloatArray]:
+    def _lines(self, targets: IndexArray, group: int | None) -> tuple[FloatArray, FloatArray]:
         """Return lines above ``z`` and then above ``-z``, as the checker draws them."""
         units = self._units
         on_z = np.concatenate([units.on_z[targets], -units.on_z[targets]])

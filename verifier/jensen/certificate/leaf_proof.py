@@ -8,7 +8,7 @@ rule accepts it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -42,7 +42,7 @@ MARGIN = 1e-7  # an optimal margin above it means that there is a facet
 
 
 @dataclass(frozen=True)
-class Row:
+class LeafRow:
     """A row ``form >= 0`` of the checker, with the words that name it."""
 
     key: Key
@@ -52,7 +52,7 @@ class Row:
 
 
 @dataclass(frozen=True, eq=False)
-class Program:
+class LeafSolution:
     """Solution of the program of one node: a point, its margin and multipliers."""
 
     margin: float
@@ -84,7 +84,7 @@ class LeafProver:
 
     # ------------------------------------------------------------------------ rows
 
-    def rows(self, node: ProofNode, target: Form) -> list[Row]:
+    def rows(self, node: ProofNode, target: Form) -> list[LeafRow]:
         """Return the rows that bear on a form: fixed units, relaxations, the domain."""
         self._node = node
         keys: list[Key] = [("facet",)] if node.group else []
@@ -106,12 +106,12 @@ class LeafProver:
         for words in keys:
             form, factor, strict = node.row(*words)
             whole = node.expand(combination([factor], [form]))
-            rows.append(Row(words, whole, strict, free=words[0] == "facet"))
+            rows.append(LeafRow(words, whole, strict, free=words[0] == "facet"))
         return [row for row in rows if row.form]
 
     # --------------------------------------------------------------------- programs
 
-    def solve(self, rows: list[Row], objective: Form | None = None) -> Program | None:
+    def solve(self, rows: list[LeafRow], objective: Form | None = None) -> LeafSolution | None:
         """Maximise the margin of the strict rows, or a form, over the relaxation."""
         keys = sorted({k for row in rows for k in row.form} | set(objective or {}) - {ONE})
         keys = [k for k in keys if k != ONE]
@@ -161,13 +161,13 @@ class LeafProver:
                 for i, (k, s) in enumerate(zip(keys, size, strict=True))
             }
         )
-        return Program(
+        return LeafSolution(
             -1.0 if infeasible else result.objective, point, result.multipliers[: len(rows)]
         )
 
     def _range(self, key: int) -> tuple[int, int]:
         """Return the range of a variable."""
-        low, high = self._net.units[abs(key)][2:]
+        low, high = self._net.units[abs(key)].low, self._net.units[abs(key)].high
         if self._node is not None:
             low, high = self._node.bounds(abs(key))
         return (0, max(high, 0)) if key < 0 else (low, high)
@@ -183,9 +183,9 @@ class LeafProver:
     # -------------------------------------------------------------- exact multipliers
 
     def candidates(
-        self, rows: list[Row], guess: FloatArray, objective: Form | None = None
-    ) -> list[list[Entry]]:
-        """Return multipliers next to a guess: rounded, and exact for what seems to cancel."""
+        self, rows: list[LeafRow], guess: FloatArray, objective: Form | None = None
+    ) -> Iterator[list[Entry]]:
+        """Yield multipliers next to a guess: rounded, and exact for what seems to cancel."""
         scales = [
             Fraction(max((abs(c) * self._size(k) for k, c in row.form.items()), default=1))
             for row in rows
@@ -195,7 +195,8 @@ class LeafProver:
             scale = Fraction(max(abs(v) * self._size(k) for k, v in objective.items()))
             top = 1.0
         if top == 0:
-            return [[]]
+            yield []
+            return
         support = [r for r in range(len(rows)) if abs(guess[r]) > CUT * top]
         rounded = {
             r: Fraction(round(float(guess[r]) / top * 2**ROUNDED_BITS), 2**ROUNDED_BITS)
@@ -203,7 +204,7 @@ class LeafProver:
         }
         if objective is not None:
             rounded = {r: y * scale for r, y in rounded.items()}
-        found = [self._entries(rows, {r: y / scales[r] for r, y in rounded.items()})]
+        yield self._entries(rows, {r: y / scales[r] for r, y in rounded.items()})
         exact_rows = [(rows[r].form, scales[r]) for r in support]
         floats = [float(guess[r]) / top for r in support]
         if objective is not None:
@@ -216,8 +217,7 @@ class LeafProver:
                     continue
                 y = [v / y[-1] for v in y[:-1]]
             if all(v >= 0 or rows[r].free for r, v in zip(support, y, strict=True)):
-                found.append(self._entries(rows, dict(zip(support, y, strict=True))))
-        return found
+                yield self._entries(rows, dict(zip(support, y, strict=True)))
 
     def _exact(self, rows: list[tuple[Form, Fraction]], guess: list[float]) -> list[list[Fraction]]:
         """Return exact multipliers of scaled rows that cancel what nearly cancels."""
@@ -261,7 +261,7 @@ class LeafProver:
         low, high = self._range(key)
         return high if residual > 0 else low if residual < 0 else 0
 
-    def _entries(self, rows: list[Row], multipliers: dict[int, Fraction]) -> list[Entry]:
+    def _entries(self, rows: list[LeafRow], multipliers: dict[int, Fraction]) -> list[Entry]:
         return [
             [*rows[r].key, text_of(y)]
             for r, y in multipliers.items()
@@ -270,7 +270,7 @@ class LeafProver:
 
     # --------------------------------------------------------------------- leaves
 
-    def empty(self, node: ProofNode) -> tuple[list[Entry] | None, Program | None]:
+    def empty(self, node: ProofNode) -> tuple[list[Entry] | None, LeafSolution | None]:
         """Return multipliers that prove a node empty, or the point that speaks against it."""
         rows = self.rows(node, node.form(node.group))
         program = self.solve(rows)
@@ -311,7 +311,10 @@ class LeafProver:
         return self._entries(rows, dict(enumerate(found)))
 
     def bound(self, zeta: Form, sign: int) -> list[Entry] | None:
-        """Return multipliers that bound a form, or minus it, from above on the whole domain."""
+        """Return multipliers that bound a form, or minus it, from above on the whole domain.
+
+        The first ones that settle its sign will do.
+        """
         if self._domain is None:
             self._domain = ProofNode(self._net, ONE)
         node = self._domain
@@ -326,6 +329,8 @@ class LeafProver:
             limit = factor * self._net.largest(total)
             if best is None or limit < best[0]:
                 best = limit, entries
+            if limit <= 0:
+                break
         return None if best is None else best[1]
 
 

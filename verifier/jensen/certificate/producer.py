@@ -13,7 +13,6 @@ from typing import Any
 
 from jensen.certificate import checker
 from jensen.certificate.bounded_network import BoundedNetwork, Names, check_time
-from jensen.certificate.joint_leaf import JointProver
 from jensen.certificate.joint_writer import JointWriter
 from jensen.certificate.kink_lemmas import MOST_UNITS, FloatUnits
 from jensen.certificate.leaf_proof import LeafProver
@@ -80,15 +79,11 @@ class Producer:
         """Return the trees of all faces, or the one of the whole domain."""
         lines: list[Any] = []
         for face in sorted(self._net.faces) or [0]:
-            lines += JointWriter(
-                self._net, unit, self._leaves, self._names, self._units, self._joint, face
-            ).run(None)
+            lines += JointWriter(self._net, unit, self._leaves, self._names, self._units, face).run(
+                None
+            )
         return lines
 
     @cached_property
     def _units(self) -> FloatUnits:
         return FloatUnits(self._net)
-
-    @cached_property
-    def _joint(self) -> JointProver:
-        return JointProver(self._net, LpSolver(), self._leaves.lead)

@@ -28,9 +28,9 @@ from jensen.batch.dask import DaskExecutor
 from jensen.batch.executor import Executor, InlineExecutor
 from jensen.batch.export import check_export, write_export
 from jensen.batch.junit import write_junit
+from jensen.batch.ledger import LostStoreError
 from jensen.batch.manifest import files_read
 from jensen.batch.processes import ProcessExecutor, check_memory_limit
-from jensen.batch.runner import LostStoreError
 from jensen.cli import common
 from jensen.cli.progress import progress_for
 from jensen.cli.table import show_table

@@ -21,7 +21,7 @@ from jensen.cli.common import (
     with_fixed_inputs,
 )
 from jensen.domains.domain import Domain, Everywhere
-from jensen.loaders import load
+from jensen.loaders import load_piecewise_linear
 
 
 @click.command("check")
@@ -79,7 +79,7 @@ def _run(
         if fix:
             raise click.UsageError("--fix: an exported model is checked as it is; export it anew")
         return checker.run(model, certificate)
-    network = with_fixed_inputs(load(model), fix)
+    network = with_fixed_inputs(load_piecewise_linear(model, "jensen check"), fix)
     note = "jensen: the checker takes the weights from this package's reading of the model"
     stderr_console().print(note, style="dim", soft_wrap=True)
     with tempfile.TemporaryDirectory() as folder:

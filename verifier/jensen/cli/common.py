@@ -18,6 +18,7 @@ from rich.text import Text
 from jensen.arithmetic.doubles import double_of_text
 from jensen.domains.domain import Box, Domain, Everywhere
 from jensen.domains.domain_file import load_domain
+from jensen.graphs.function_graph import FunctionGraph
 from jensen.loaders.companions import files_of
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.options import Engine, Options
@@ -29,6 +30,7 @@ else:  # generic for type checkers only: older releases of click cannot be subsc
     ParamType = click.ParamType
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+Network = TypeVar("Network", ReluNetwork, FunctionGraph, ReluNetwork | FunctionGraph)
 STYLES = {
     "convex": "green",
     "nonconvex": "red",
@@ -108,7 +110,7 @@ def fix_option(command: Command) -> Command:
     )(command)
 
 
-def with_fixed_inputs(network: ReluNetwork, fix: Sequence[Mapping[int, float]]) -> ReluNetwork:
+def with_fixed_inputs(network: Network, fix: Sequence[Mapping[int, float]]) -> Network:
     """Return the network with the inputs fixed that the values of ``--fix`` ask for.
 
     Raises

@@ -16,8 +16,8 @@ from jensen.arithmetic.exact import to_double
 from jensen.arithmetic.rational import decimal
 from jensen.cli import common
 from jensen.domains.domain import Everywhere
-from jensen.linear_regions.conditions import Condition, path_conditions, path_formula
-from jensen.loaders import load
+from jensen.linear_regions.conditions import Condition, path_conditions, path_formula, path_terms
+from jensen.loaders import load_piecewise_linear
 from jensen.network.relu_network import ReluNetwork
 from jensen.text import point, printable
 
@@ -51,7 +51,7 @@ def command(
     whose neurons are on. For one or two inputs all conditions that a point of the domain asks
     for are listed, with exact values; for more the least J of each neuron over all patterns.
     """
-    network = common.with_fixed_inputs(load(model), fix)
+    network = common.with_fixed_inputs(load_piecewise_linear(model, "jensen conditions"), fix)
     domain = common.chosen_domain(settings) or Everywhere()
     domain.check(network.input_size)
     scalar = network.select_output(output)
@@ -120,6 +120,8 @@ def _show(
             style=common.STYLES["nonconvex"] if condition.is_violated else None,
         )
     console.print(table)
+    if chosen and chosen[0].is_violated and len(chosen[0].neurons) == 1:
+        console.print(f"{path_terms(network, chosen[0])} < 0", soft_wrap=True)
     fails = sum(condition.is_violated for condition in found)
     asked = sum(condition.reachable is not False for condition in found)
     more = f"; {len(chosen) - most} more lines" if len(chosen) > most else ""

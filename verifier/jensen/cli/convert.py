@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from jensen.cli.common import fix_option, with_fixed_inputs
-from jensen.loaders import WRITABLE, load, save
+from jensen.loaders import WRITABLE, load_piecewise_linear, save
 from jensen.loaders.companions import files_of
 from jensen.outputs import check_output
 from jensen.text import printable
@@ -21,7 +21,9 @@ from jensen.text import printable
 def command(model: str, out: str, *, fix: tuple[dict[int, float], ...], simplify: bool) -> int:
     """Lower MODEL to affine maps and ReLUs and write it as OUT (.npz or .onnx)."""
     check_output(out, endings=WRITABLE, inputs=files_of(Path(model)))
-    network = with_fixed_inputs(load(model, simplify=simplify), fix)
+    network = with_fixed_inputs(
+        load_piecewise_linear(model, "jensen convert", simplify=simplify), fix
+    )
     save(network, out)
     click.echo(f"{printable(out)}: {network!r}")
     return 0

@@ -13,7 +13,7 @@ from jensen.arithmetic.exact import to_double
 from jensen.cli import common
 from jensen.decide import verify
 from jensen.domains.domain import Domain, Everywhere
-from jensen.loaders import load
+from jensen.loaders import load_piecewise_linear
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.counterexample import Point
 from jensen.prover.options import Options
@@ -59,7 +59,7 @@ def command(
     of the domain.
     """
     check_picture(out, inputs=common.files_read(model, settings))
-    network = common.with_fixed_inputs(load(model), fix)
+    network = common.with_fixed_inputs(load_piecewise_linear(model, "jensen plot"), fix)
     domain = common.chosen_domain(settings) or Everywhere()
     domain.check(network.input_size)
     common.checked_time_limit(time_limit)

@@ -9,7 +9,7 @@ import click
 from jensen.cli import common
 from jensen.cli.common import checked_time_limit, chosen_domain, stderr_console, stdout_console
 from jensen.domains.domain import Everywhere
-from jensen.loaders import WRITABLE, load, save
+from jensen.loaders import WRITABLE, load_piecewise_linear, save
 from jensen.outputs import check_output
 from jensen.prover.verdict import Status
 from jensen.repairs.nearest import Repair, repair
@@ -65,7 +65,7 @@ def command(
     domain = chosen_domain(settings) or Everywhere()
     checked_time_limit(time_limit)
     check_output(target, endings=WRITABLE, inputs=common.files_read(model, settings))
-    network = load(model)
+    network = load_piecewise_linear(model, "jensen repair")
     text = f"{printable(model)} on {domain}"
     with stderr_console().status(text) as status:
 

@@ -12,7 +12,7 @@ from rich.status import Status
 from jensen.arithmetic.exact import to_double
 from jensen.cli import common
 from jensen.domains.domain import Domain, Everywhere
-from jensen.loaders import load
+from jensen.loaders import load_piecewise_linear
 from jensen.midpoint.worst_pair import ENGINES, UNBOUNDED, Violation
 from jensen.network.relu_network import ReluNetwork
 from jensen.text import point, printable
@@ -79,7 +79,7 @@ def command(
     common.checked_time_limit(time_limit)
     if measure == "midpoint":
         check_supported(domain)
-    network = common.with_fixed_inputs(load(model), fix)
+    network = common.with_fixed_inputs(load_piecewise_linear(model, "jensen violation"), fix)
     text = f"{printable(model)} on {domain}"
     with common.stderr_console().status(text) as status:
         limits: dict[str, Any] = {

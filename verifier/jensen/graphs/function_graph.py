@@ -24,6 +24,20 @@ from jensen.network.digest import entries
 from jensen.network.fixing import fixed_blocks
 from jensen.types import FloatArray
 
+_OF_RELU_NETWORKS = frozenset(
+    {
+        "activation_pattern",
+        "affine_form",
+        "blocks",
+        "graph",
+        "hidden",
+        "layer_paths",
+        "mask",
+        "save",
+    }
+    | {"exact_pre_activations", "successors"}
+)
+
 
 @dataclass(frozen=True, eq=False)
 class FunctionGraph:
@@ -209,6 +223,12 @@ class FunctionGraph:
             f"{what} takes piecewise-linear networks, and node {node.name!r} is {node.function}; "
             "jensen.verify takes this one"
         )
+
+    def __getattr__(self, name: str) -> NoReturn:
+        """Refuse what only ReLU networks have, for every function that takes those alone."""
+        if name in _OF_RELU_NETWORKS:
+            self.refuse("this")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     # --------------------------------------------------------------- evaluation
 

@@ -14,6 +14,7 @@ from jensen.decide import verify
 from jensen.domains.cone_segments import ConeSampler, ConeSegments
 from jensen.domains.domain import Domain
 from jensen.errors import NetworkError, OptionError
+from jensen.graphs.function_graph import FunctionGraph
 from jensen.learning.watched import WatchedModule, input_shapes
 from jensen.loaders import from_torch
 from jensen.network.relu_network import ReluNetwork
@@ -128,7 +129,10 @@ class ConvexityGuard:
 
     def network(self) -> ReluNetwork:
         """Return the module as it is now, in canonical form."""
-        return from_torch(self.module, self._shapes)
+        network = from_torch(self.module, self._shapes)
+        if isinstance(network, FunctionGraph):
+            network.refuse("ConvexityGuard")
+        return network
 
     @property
     def remembered(self) -> int:

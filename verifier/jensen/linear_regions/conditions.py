@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from jensen.arithmetic.exact import to_double
+from jensen.arithmetic.exact import ExactVector, to_double
 from jensen.arithmetic.rational import decimal
+from jensen.bounds.paths import exact_path_sum, path_shares
 from jensen.cells.start import is_flat
 from jensen.domains.domain import Domain
 from jensen.errors import DomainError, NetworkError
@@ -24,6 +25,9 @@ from jensen.linear_regions.items import Point
 from jensen.linear_regions.regions import MOST_INPUTS, Regions, regions
 from jensen.network.relu_network import Pattern, ReluNetwork
 from jensen.types import Neurons
+
+MOST_KINKS = 64  # between two points that are looked at: each one costs an exact evaluation
+HALVINGS = 12  # of a pair, until one kink is left in it
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,8 +86,24 @@ class Condition:
         }
 
 
+class Pair(Protocol):
+    """Two points that break convexity: what a counterexample has."""
+
+    @property
+    def x(self) -> Point:
+        """One point."""
+
+    @property
+    def y(self) -> Point:
+        """The other one."""
+
+
 def path_conditions(
-    network: ReluNetwork, domain: Domain, reasons: Mapping[tuple[str, int], str] | None = None
+    network: ReluNetwork,
+    domain: Domain,
+    reasons: Mapping[tuple[str, int], str] | None = None,
+    *,
+    pair: Pair | None = None,
 ) -> tuple[Condition, ...]:
     """Return the path conditions of a network with one output, the most violated first.
 
@@ -93,6 +113,9 @@ def path_conditions(
     domain : Domain
     reasons : mapping from (block name, index) to a word, optional
         What closed each neuron in a proof, for more than two inputs.
+    pair : Pair, optional
+        A pair that breaks convexity: with more than two inputs the condition that fails between
+        its points comes first.
 
     Examples
     --------
@@ -107,7 +130,85 @@ def path_conditions(
                 return _of_regions(network, regions(network, domain))
         except (DomainError, NetworkError):
             pass  # no interior, or out of the range of error bounds
-    return _least(network, domain, reasons or {})
+    broken = None if pair is None else condition_between(network, pair)
+    first = () if broken is None else (broken,)
+    return (*first, *_least(network, domain, reasons or {}))
+
+
+def condition_between(network: ReluNetwork, pair: Pair) -> Condition | None:
+    """Return a condition that fails at a kink between the points of a pair, exactly.
+
+    Halves the pair until z of a neuron is affine between its points. None where none is found,
+    as where several kinks meet in one.
+    """
+    x, y = pair.x, pair.y
+    for _ in range(HALVINGS):
+        found = _at_single_kink(network, x, y)
+        if found is not None:
+            return found
+        x, y = _worse_half(network, x, y)
+    return None
+
+
+def _worse_half(network: ReluNetwork, x: Point, y: Point) -> tuple[Point, Point]:
+    """Return of the first, middle and last half one that breaks midpoint convexity as well.
+
+    Were all three convex, f(m) <= (f(p) + f(q)) / 2 <= (f(x) + 2 f(m) + f(y)) / 4.
+    """
+    points = [
+        tuple(a + Fraction(k, 4) * (b - a) for a, b in zip(x, y, strict=True)) for k in range(5)
+    ]
+    f = [network.exact(point)[0] for point in points]
+    best = max(range(3), key=lambda k: 2 * f[k + 1] - f[k] - f[k + 2])
+    return points[best], points[best + 2]
+
+
+def _at_single_kink(network: ReluNetwork, x: Point, y: Point) -> Condition | None:
+    """Return a condition that fails where a single neuron is 0 between two points."""
+    ends = [network.exact_pre_activations(point) for point in (x, y)]
+    behind = _behind(network)
+    candidates = MOST_KINKS
+    for block in network.hidden:
+        if not block.is_relu:
+            continue
+        signs = [z[block.name].to_fractions() for z in ends]
+        for i, (at_x, at_y) in enumerate(zip(*signs, strict=True)):
+            if at_x * at_y >= 0 or not candidates:
+                continue
+            candidates -= 1
+            share = at_x / (at_x - at_y)
+            point = tuple(a + share * (b - a) for a, b in zip(x, y, strict=True))
+            z = network.exact_pre_activations(point)
+            if _zeros(network, z) != [(block.name, i)]:
+                continue
+            pattern = {name: z[name].positive() for name in behind[block.name]}
+            value = exact_path_sum(network, (block.name, i), pattern)
+            if value < 0:
+                return Condition(((block.name, i),), pattern, value, point, reachable=True)
+    return None
+
+
+def _zeros(network: ReluNetwork, z: Mapping[str, ExactVector]) -> list[tuple[str, int]]:
+    """Return the ReLU neurons that are exactly 0."""
+    relus = [block.name for block in network.hidden if block.is_relu]
+    return [(name, i) for name in relus for i, v in enumerate(z[name].integers) if v == 0]
+
+
+def path_terms(network: ReluNetwork, condition: Condition, most: int = 8) -> str:
+    """Return J of a condition as the sum over layer paths that it is, in numbers.
+
+    Examples
+    --------
+    >>> from jensen.domains.domain import Box
+    >>> net = ReluNetwork.from_layers([[[1.0]], [[2.0]], [[-3.0]]], [[0], [1], [0]])
+    >>> path_terms(net, path_conditions(net, Box(-1, 1))[0])
+    'J[relu_1[0]] = -6 (relu_1, relu_2, output)'
+    """
+    neuron = condition.neurons[0]
+    shares = path_shares(network, neuron, condition.pattern or {}, most + 1)
+    terms = [f"{to_double(v):.6g} ({', '.join(path)})" for path, v in shares.items()]
+    more = " + ..." if len(terms) > most else ""
+    return f"J[{neuron[0]}[{neuron[1]}]] = {' + '.join(terms[:most])}{more}"
 
 
 def _of_regions(network: ReluNetwork, found: Regions) -> tuple[Condition, ...]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jensen.errors import ModelFileError
+from jensen.graphs.function_graph import FunctionGraph
 from jensen.network.relu_network import ReluNetwork
 from jensen.network.simplify.simplify import simplify as simplified
 from jensen.outputs import check_output
@@ -40,7 +41,7 @@ _ELSEWHERE = {
 }
 
 
-def load(path: str | Path, *, simplify: bool = True) -> ReluNetwork:
+def load(path: str | Path, *, simplify: bool = True) -> ReluNetwork | FunctionGraph:
     """Read a network from a model file; the ending decides the format.
 
     Parameters
@@ -56,7 +57,7 @@ def load(path: str | Path, *, simplify: bool = True) -> ReluNetwork:
     ModelFileError
         If the file is missing, damaged or of an unknown format.
     UnsupportedOperatorError
-        If it holds an operation outside piecewise-linear networks.
+        If it holds an operation that is neither piecewise linear nor among the smooth ones.
     NetworkError
         If the network in it is no finite ReLU DAG.
     """
@@ -83,10 +84,48 @@ def load(path: str | Path, *, simplify: bool = True) -> ReluNetwork:
 
         return load_npz(file)
     network = _read(file, suffix)
-    return simplified(network) if simplify else network
+    return _simplified(network) if simplify else network
 
 
-def _read(file: Path, suffix: str) -> ReluNetwork:
+def load_piecewise_linear(path: str | Path, what: str, *, simplify: bool = True) -> ReluNetwork:
+    """Read a network as :func:`load` does, for what takes no other functions than ReLUs.
+
+    Parameters
+    ----------
+    path : str or Path
+    what : str
+        Who asks, such as "jensen repair": the subject of the refusal.
+    simplify : bool
+
+    Raises
+    ------
+    NetworkError
+        If a node applies another function; the message names it.
+    """
+    network = load(path, simplify=simplify)
+    if isinstance(network, FunctionGraph):
+        network.refuse(f"{path}: {what}")
+    return network
+
+
+def piecewise_linear(given: Any, what: str) -> ReluNetwork:
+    """Return a network that was given as itself or as the name of its file.
+
+    Raises
+    ------
+    NetworkError
+        If a node applies another function than a ReLU; the message names it.
+    """
+    if isinstance(given, FunctionGraph):
+        given.refuse(what)
+    return given if isinstance(given, ReluNetwork) else load_piecewise_linear(given, what)
+
+
+def _simplified(network: ReluNetwork | FunctionGraph) -> ReluNetwork | FunctionGraph:
+    return simplified(network) if isinstance(network, ReluNetwork) else network
+
+
+def _read(file: Path, suffix: str) -> ReluNetwork | FunctionGraph:
     if suffix == ".onnx":
         from jensen.loaders.onnx.reader import load_onnx  # noqa: PLC0415  (onnx takes long to import)
 
@@ -125,22 +164,22 @@ def save(network: ReluNetwork, path: str | Path) -> None:
     save_onnx(network, file)
 
 
-def from_torch(module: Any, input_shape: Any) -> ReluNetwork:
+def from_torch(module: Any, input_shape: Any) -> ReluNetwork | FunctionGraph:
     """Read a network from a PyTorch module (:func:`jensen.loaders.torch.from_torch`)."""
     from jensen.loaders.torch import from_torch as read  # noqa: PLC0415
 
-    return simplified(read(module, input_shape))
+    return _simplified(read(module, input_shape))
 
 
-def from_sklearn(model: Any) -> ReluNetwork:
+def from_sklearn(model: Any) -> ReluNetwork | FunctionGraph:
     """Read a scikit-learn MLPRegressor (:func:`jensen.loaders.sklearn.from_sklearn`)."""
     from jensen.loaders.sklearn import from_sklearn as read  # noqa: PLC0415
 
-    return simplified(read(model))
+    return _simplified(read(model))
 
 
-def from_keras(model: Any) -> ReluNetwork:
+def from_keras(model: Any) -> ReluNetwork | FunctionGraph:
     """Read a network from a Keras model (:func:`jensen.loaders.keras.from_keras`)."""
     from jensen.loaders.keras import from_keras as read  # noqa: PLC0415
 
-    return simplified(read(model))
+    return _simplified(read(model))

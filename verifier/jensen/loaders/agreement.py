@@ -14,6 +14,8 @@ import scipy.sparse as sp
 
 from jensen.arithmetic.exact import Matrix
 from jensen.errors import ModelFileError
+from jensen.graphs.function_graph import FunctionGraph
+from jensen.graphs.node import GraphNode
 from jensen.network.relu_network import INPUT, OUTPUT, ReluNetwork
 from jensen.types import FloatArray
 
@@ -22,7 +24,7 @@ _ROUNDINGS = 8  # per operation: a block of the network may stand for several of
 
 
 def check_agreement(
-    network: ReluNetwork,
+    network: ReluNetwork | FunctionGraph,
     run: Callable[[Sequence[FloatArray]], Any],
     shapes: Sequence[Sequence[int]],
     *,
@@ -33,7 +35,7 @@ def check_agreement(
 
     Parameters
     ----------
-    network : ReluNetwork
+    network : ReluNetwork or FunctionGraph
     run : callable
         The original: takes one array per input, of a batch of one, and returns the
         outputs as arrays, possibly nested in lists and mappings.
@@ -66,7 +68,9 @@ def check_agreement(
             continue
         largest = max(np.abs(x).max(), *(np.abs(z).max() for z in values.values()))
         # what cancels in the network was computed, and rounded, by the original
-        allowed = precision * np.maximum(_rounding(network, x, values), _ROUNDINGS * largest)
+        allowed = precision * np.maximum(
+            _rounding(network, x, values, precision), _ROUNDINGS * largest
+        )
         worst = int((np.abs(found - expected) - allowed).argmax())
         if abs(found[worst] - expected[worst]) > allowed[worst]:
             raise ModelFileError(
@@ -77,23 +81,55 @@ def check_agreement(
             )
 
 
-def _rounding(network: ReluNetwork, x: FloatArray, values: Mapping[str, FloatArray]) -> FloatArray:
+def _rounding(
+    network: ReluNetwork | FunctionGraph,
+    x: FloatArray,
+    values: Mapping[str, FloatArray],
+    precision: float,
+) -> FloatArray:
     """Bound the rounding errors of the outputs, in units of rounding.
 
     Every block adds its own to what it receives (Higham, Accuracy and Stability of Numerical
     Algorithms, section 3.1).
     """
     sizes, errors = {INPUT: np.abs(x)}, {INPUT: np.abs(x)}
-    for block in network.blocks:
-        carried, size, terms = np.zeros(block.size), np.abs(block.bias), 1
+    for block in network.blocks if isinstance(network, ReluNetwork) else network.nodes:
+        rows = len(block.bias)
+        carried, size, terms = np.zeros(rows), np.abs(block.bias), 1
         for source, weight in block.weights.items():
             carried = carried + abs(weight) @ errors[source]
             size = size + abs(weight) @ sizes[source]
             terms += _longest_row(weight)
-        errors[block.name] = carried + _ROUNDINGS * (terms + _ROUNDINGS) * size
+        error = carried + _ROUNDINGS * (terms + _ROUNDINGS) * size
         z = values[block.name][0]
+        if isinstance(block, GraphNode):
+            errors[block.name], sizes[block.name] = _after(block, z, error, precision)
+            continue
+        errors[block.name] = error
         sizes[block.name] = np.abs(np.maximum(z, 0.0) if block.is_relu else z)
     return errors[OUTPUT]
+
+
+def _after(
+    node: GraphNode, z: FloatArray, error: FloatArray, precision: float
+) -> tuple[FloatArray, FloatArray]:
+    """Return errors and sizes of a node's values: how far they move if z does by its errors.
+
+    Every function here is monotone in each argument on either side of a change of sign, so that the
+    corners of a box around z show it; a group moves by no more than the sum over its members.
+    """
+    moves = [np.zeros(node.size)]
+    with np.errstate(all="ignore"):
+        value = node.values(z[None, :])[0]
+        for member in range(node.group):
+            for sign in (1.0, -1.0):
+                moved = z.copy()
+                moved[member :: node.group] += sign * precision * error[member :: node.group]
+                moves.append(np.abs(node.values(moved[None, :])[0] - value) / precision)
+    move = np.sum(moves, axis=0)
+    inner = node.grouped(np.abs(z)).max(axis=-1) if node.reduces else np.abs(value)
+    finite = np.where(np.isfinite(move), move, np.inf)
+    return finite + _ROUNDINGS * (np.abs(value) + inner), np.abs(value)
 
 
 def _longest_row(weight: Matrix) -> int:

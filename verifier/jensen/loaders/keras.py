@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from jensen.errors import MissingExtraError, ModelFileError, NetworkError
+from jensen.graphs.function_graph import FunctionGraph
 from jensen.loaders.agreement import check_agreement
 from jensen.loaders.onnx.reader import load_onnx
 from jensen.loaders.quiet import quiet
@@ -20,7 +21,7 @@ from jensen.types import FloatArray
 _EXTRA = 'Keras models need the extra "keras": pip install "jensen[keras]"'
 
 
-def from_keras(model: Any) -> ReluNetwork:
+def from_keras(model: Any) -> ReluNetwork | FunctionGraph:
     """Read a network from a Keras 3 model (3.9 or newer).
 
     Parameters
@@ -61,7 +62,7 @@ def from_keras(model: Any) -> ReluNetwork:
     return network
 
 
-def _compare(model: Any, network: ReluNetwork, name: str) -> None:
+def _compare(model: Any, network: ReluNetwork | FunctionGraph, name: str) -> None:
     inputs = getattr(model, "inputs", None) or []
     shapes = [[int(size or 0) for size in x.shape[1:]] for x in inputs]
     if sum(prod(shape) for shape in shapes) != network.input_size:

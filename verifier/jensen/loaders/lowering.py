@@ -8,12 +8,17 @@ two affine maps would round, an identity block keeps them apart.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
 from jensen.arithmetic.exact import Matrix
 from jensen.arithmetic.lossless import exact_product, exact_row_scaling, exact_sum, nonzero_lines
+from jensen.graphs.function_graph import FunctionGraph
+from jensen.graphs.functions import GROUPED, Function
+from jensen.graphs.node import GraphNode
 from jensen.loaders.symbolic import (
     MAX_BLOCKS,
     MAX_EDGES,
@@ -53,12 +58,13 @@ class Lowering:
     def __init__(self, input_size: int) -> None:
         check_size(input_size)
         self.roundings: list[str] = []
-        self._blocks: list[Block] = []
+        self._blocks: list[Block | GraphNode] = []
+        self._arguments: dict[str, SymbolicTensor] = {}
         self._sizes = {INPUT: input_size}
         self._neurons = input_size
         self._edges = 0
         self._entries = 0
-        self._counts = dict.fromkeys(Activation, 0)
+        self._counts: dict[str, int] = {}
 
     def input(self) -> SymbolicTensor:
         """Return the network's input vector."""
@@ -166,13 +172,67 @@ class Lowering:
         position.ravel()[live] = x.size + np.arange(closed.size)
         return stack([fixed, closed]).take(position)
 
+    # ------------------------------------------------------------------- smooth
+
+    def apply(
+        self, x: SymbolicTensor, function: Function, parameter: float = 1.0, group: int = 1
+    ) -> SymbolicTensor:
+        """Return a function of every number, or of every ``group`` numbers in a row.
+
+        Of groups the last axis, of that length, is reduced.
+        """
+        shape = x.shape if function not in GROUPED else x.shape[:-1]
+        if x.is_constant:  # constants alone are folded in floating point
+            blank = GraphNode("constant", {}, x.bias, function, parameter, group)
+            with np.errstate(all="ignore"):
+                return constant(blank.values(x.bias[None, :])[0].reshape(shape))
+        name = self._named(str(function).replace("-", "_"))
+        terms = self._recorded(x, name, x.size // group)
+        self._arguments[name] = x
+        self._blocks.append(GraphNode(name, terms, x.bias, function, parameter, group))
+        return self._output_of(name).reshape(shape)
+
+    def product(self, x: SymbolicTensor, y: SymbolicTensor) -> SymbolicTensor:
+        """Return ``x * y`` with broadcasting; of a tensor with itself the square."""
+        x, y = broadcast_together(x, y)
+        if x is y or _same(x, y):
+            return self.apply(x, Function.POWER, 2.0)
+        places = np.stack([x.indices(), x.size + y.indices()], axis=-1)
+        return self.apply(stack([x, y]).take(places), Function.PRODUCT, group=2)
+
+    def sum_last(self, x: SymbolicTensor) -> SymbolicTensor:
+        """Return the sums along the last axis."""
+        count, rows = x.shape[-1], prod(x.shape[:-1])
+        parts = (np.ones(x.size), np.arange(x.size), np.arange(rows + 1) * count)
+        return self.linear(sp.csr_array(parts, shape=(rows, x.size)), x, x.shape[:-1])
+
+    def softplus_argument(self, x: SymbolicTensor) -> tuple[SymbolicTensor, FloatArray] | None:
+        """Return z and c if x is ``c * softplus(z)`` elementwise; None otherwise."""
+        if len(x.terms) != 1 or x.bias.any():
+            return None
+        ((name, matrix),) = x.terms.items()
+        rows = sp.csr_array(matrix)
+        rows.eliminate_zeros()
+        single = (np.diff(rows.indptr) == 1).all()
+        if name not in self._arguments or not name.startswith("softplus_") or not single:
+            return None
+        return self._arguments[name].take(rows.indices.reshape(x.shape)), rows.data
+
     # -------------------------------------------------------------- the network
 
     def _close(self, x: SymbolicTensor, activation: Activation) -> SymbolicTensor:
-        self._counts[activation] += 1
-        prefix = "relu" if activation is Activation.RELU else "affine"
-        name = f"{prefix}_{self._counts[activation]}"
-        self._sizes[name] = x.size
+        name = self._named("relu" if activation is Activation.RELU else "affine")
+        terms = self._recorded(x, name, x.size)
+        self._blocks.append(Block(name, terms, x.bias, activation))
+        return self._output_of(name).reshape(x.shape)
+
+    def _named(self, prefix: str) -> str:
+        self._counts[prefix] = self._counts.get(prefix, 0) + 1
+        return f"{prefix}_{self._counts[prefix]}"
+
+    def _recorded(self, x: SymbolicTensor, name: str, size: int) -> Mapping[str, Matrix]:
+        """Count a new block against the limits, and return its weights."""
+        self._sizes[name] = size
         self._neurons += x.size
         if self._neurons > MAX_NEURONS:
             raise LoweringError(f"more than {MAX_NEURONS} neurons are not supported")
@@ -185,8 +245,7 @@ class Lowering:
         terms = {source: fixed(_tidy(matrix)) for source, matrix in x.terms.items()}
         self._entries += sum(stored_count(matrix) for matrix in terms.values())
         check_entries(self._entries)
-        self._blocks.append(Block(name, terms, x.bias, activation))
-        return self._output_of(name).reshape(x.shape)
+        return terms
 
     def _output_of(self, name: str) -> SymbolicTensor:
         size = self._sizes[name]
@@ -196,24 +255,40 @@ class Lowering:
 
     def finish(
         self, output: SymbolicTensor, input_shape: Sequence[int], output_shape: Sequence[int]
-    ) -> ReluNetwork:
-        """Return the network that computes a tensor, without blocks it does not read."""
+    ) -> ReluNetwork | FunctionGraph:
+        """Return the network that computes a tensor, without blocks it does not read.
+
+        It is a graph if a block applies another function than a ReLU.
+        """
         terms = {source: _tidy(matrix) for source, matrix in output.terms.items()}
         if not terms:
             terms = {INPUT: _tidy(sp.csr_array((output.size, self._sizes[INPUT])))}
-        kept = [Block(OUTPUT, terms, output.bias, Activation.IDENTITY)]
+        kept: list[Block | GraphNode] = [Block(OUTPUT, terms, output.bias, Activation.IDENTITY)]
         needed = set(terms)
         for block in reversed(self._blocks):
             if block.name in needed:
                 kept.append(block)
                 needed.update(block.weights)
-        return ReluNetwork(
-            self._sizes[INPUT],
-            kept[::-1],
-            input_shape=input_shape,
-            output_shape=output_shape,
-            roundings=self.roundings,
-        )
+        shapes: dict[str, Any] = {"input_shape": input_shape, "output_shape": output_shape}
+        blocks = [block for block in reversed(kept) if isinstance(block, Block)]
+        if len(blocks) == len(kept):
+            return ReluNetwork(self._sizes[INPUT], blocks, roundings=self.roundings, **shapes)
+        nodes = [_as_node(block) for block in reversed(kept)]
+        return FunctionGraph(self._sizes[INPUT], nodes, roundings=self.roundings, **shapes)
+
+
+def _as_node(block: Block | GraphNode) -> GraphNode:
+    if isinstance(block, GraphNode):
+        return block
+    return GraphNode(block.name, block.weights, block.bias, Function(str(block.activation)))
+
+
+def _same(x: SymbolicTensor, y: SymbolicTensor) -> bool:
+    """Whether two tensors are the same affine map, number by number."""
+    if set(x.terms) != set(y.terms) or not np.array_equal(x.bias, y.bias):
+        return False
+    pairs = ((sp.csr_array(matrix), sp.csr_array(y.terms[s])) for s, matrix in x.terms.items())
+    return all(abs(left - right).max() == 0 for left, right in pairs)
 
 
 def _is_plain(x: SymbolicTensor) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 
 from jensen.arithmetic.doubles import NotADoubleError, exact_doubles
 from jensen.errors import ModelFileError, UnsupportedOperatorError
+from jensen.graphs.function_graph import FunctionGraph
 from jensen.loaders.lowering import Lowering
 from jensen.loaders.symbolic import LoweringError, constant, powers_of_two
 from jensen.network.relu_network import ReluNetwork
@@ -15,7 +16,7 @@ from jensen.network.relu_network import ReluNetwork
 _DIVIDING = ("StandardScaler", "MaxAbsScaler")
 
 
-def from_sklearn(model: Any) -> ReluNetwork:
+def from_sklearn(model: Any) -> ReluNetwork | FunctionGraph:
     """Read a fitted ``MLPRegressor``, or a pipeline of scalers that ends in one.
 
     Parameters

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from jensen.errors import MissingExtraError, ModelFileError
+from jensen.graphs.function_graph import FunctionGraph
 from jensen.loaders.agreement import check_agreement
 from jensen.loaders.onnx.reader import network_from_model
 from jensen.loaders.pt2_archive import safe_archive
@@ -26,7 +27,7 @@ _FORCE_SAFE_LOADING = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 
 def from_torch(
     module: Any, input_shape: int | Sequence[int] | Sequence[Sequence[int]]
-) -> ReluNetwork:
+) -> ReluNetwork | FunctionGraph:
     """Read a network from a PyTorch module, in evaluation mode.
 
     Parameters
@@ -43,14 +44,13 @@ def from_torch(
     ModelFileError
         If torch cannot export the module, or exports another function: the network is
         compared with the module on random points.
+    UnsupportedOperatorError
+        If it holds an operation that is neither piecewise linear nor among the smooth ones.
 
     Notes
     -----
     A module of half precision is read as its copy in float32, in which PyTorch computes its
     operators; Python numbers that half precision does not hold are listed as roundings.
-
-    UnsupportedOperatorError
-        If it holds an operation outside piecewise-linear networks.
 
     Examples
     --------
@@ -109,19 +109,19 @@ def _widened(module: Any, tensors: Sequence[Any], samples: Any) -> tuple[Any, An
     return wide, kind, [f"{name}: its Python numbers ({numbers}) are taken as {kind} holds them"]
 
 
-def _with_roundings(network: ReluNetwork, roundings: Sequence[str]) -> ReluNetwork:
+def _with_roundings(
+    network: ReluNetwork | FunctionGraph, roundings: Sequence[str]
+) -> ReluNetwork | FunctionGraph:
     if not roundings:
         return network
-    return ReluNetwork(
-        network.input_size,
-        network.blocks,
-        input_shape=network.input_shape,
-        output_shape=network.output_shape,
-        roundings=(*network.roundings, *roundings),
-    )
+    shapes = {"input_shape": network.input_shape, "output_shape": network.output_shape}
+    listed = (*network.roundings, *roundings)
+    if isinstance(network, FunctionGraph):
+        return FunctionGraph(network.input_size, network.nodes, **shapes, roundings=listed)
+    return ReluNetwork(network.input_size, network.blocks, **shapes, roundings=listed)
 
 
-def _compare(module: Any, network: ReluNetwork, shapes: Any, sample: Any) -> None:
+def _compare(module: Any, network: ReluNetwork | FunctionGraph, shapes: Any, sample: Any) -> None:
     torch = _import_torch()
 
     def run(inputs: Sequence[FloatArray]) -> Any:
@@ -142,7 +142,7 @@ def _as_arrays(result: Any) -> Any:
     return result.double().cpu().numpy() if hasattr(result, "double") else []
 
 
-def load_pt2(path: Path) -> ReluNetwork:
+def load_pt2(path: Path) -> ReluNetwork | FunctionGraph:
     """Read a program saved with ``torch.export.save``.
 
     PyTorch does not see the file, but what :func:`safe_archive` takes over from it.
@@ -171,7 +171,7 @@ def load_pt2(path: Path) -> ReluNetwork:
     return network
 
 
-def _compare_program(program: Any, network: ReluNetwork, path: Path) -> None:
+def _compare_program(program: Any, network: ReluNetwork | FunctionGraph, path: Path) -> None:
     """Run what was read from a file, which computes and does nothing else, on random points."""
     torch = _import_torch()
     names = set(program.graph_signature.user_inputs)
@@ -222,7 +222,7 @@ def _program(module: Any, samples: Any) -> Any:
         return module
 
 
-def _exported(model: Any, samples: Any, path: Path) -> ReluNetwork:
+def _exported(model: Any, samples: Any, path: Path) -> ReluNetwork | FunctionGraph:
     torch = _import_torch()
     try:
         with quiet("torch"):

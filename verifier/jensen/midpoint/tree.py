@@ -17,6 +17,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -61,8 +62,16 @@ class Incumbent(Protocol):
         """Look at primal estimates (estimates, free points, inputs) of relaxations."""
 
 
+class Place(Enum):
+    """Where an open node is."""
+
+    ASIDE = auto()  # cut off by its relaxation: comes back if its bound does not close it
+    QUEUED = auto()  # on the heap
+    EXPANDED = auto()  # branched on: its children stand for it
+
+
 @dataclass(eq=False)
-class _Node:
+class _SignNode:
     """An open node.
 
     Attributes
@@ -73,8 +82,7 @@ class _Node:
         What is proved.
     candidates : array or None
         Multipliers that are still to be evaluated.
-    queued, expanded : bool
-        Whether it is on the heap; whether it was branched on.
+    place : Place
     """
 
     key: float
@@ -85,8 +93,7 @@ class _Node:
     candidates: FloatArray | None
     score: Any = None
     basis: Any = None
-    queued: bool = False
-    expanded: bool = False
+    place: Place = Place.ASIDE
 
 
 class _Child(NamedTuple):
@@ -142,8 +149,8 @@ class SignTree:
         }
         self._gains = PseudoCosts((len(dual.linked.free), dual.linked.points))
         self._began = self._reported = time.perf_counter()
-        self._heap: list[tuple[float, int, _Node]] = []
-        self._pending: list[_Node] = []
+        self._heap: list[tuple[float, int, _SignNode]] = []
+        self._pending: list[_SignNode] = []
         self._count = itertools.count()
         self._closed = -np.inf
         self._proved = first_bound
@@ -213,24 +220,24 @@ class SignTree:
 
     # ------------------------------------------------------------------------- nodes
 
-    def _best(self) -> list[_Node]:
+    def _best(self) -> list[_SignNode]:
         """Take the next nodes from the heap; some may be closed already."""
-        nodes: list[_Node] = []
+        nodes: list[_SignNode] = []
         while self._heap and len(nodes) < self._options.together:
             if -self._heap[0][0] <= self.threshold:
                 break
             node = heapq.heappop(self._heap)[2]
-            node.queued = False
             if node.bound <= self.threshold:
+                node.place = Place.ASIDE
                 self._closed = max(self._closed, node.bound)
             else:
-                node.expanded = True
+                node.place = Place.EXPANDED
                 nodes.append(node)
         return nodes
 
-    def _expand(self, nodes: list[_Node]) -> None:
+    def _expand(self, nodes: list[_SignNode]) -> None:
         self._relax_fully([node for node in nodes if node.score is None])
-        parents: list[tuple[_Node, tuple[int, int], int]] = []
+        parents: list[tuple[_SignNode, tuple[int, int], int]] = []
         children: list[_Child] = []
         for node, branch in zip(nodes, self._branching(nodes), strict=True):
             if branch is None:
@@ -265,7 +272,7 @@ class SignTree:
             self._push(node)
         return [node.key for node in nodes]
 
-    def _relax_fully(self, nodes: Sequence[_Node]) -> None:
+    def _relax_fully(self, nodes: Sequence[_SignNode]) -> None:
         """Find out where to branch below nodes that were cut off but are not closed."""
         tasks = [Task(node.allowed, node.multipliers.astype(np.float64)) for node in nodes]
         every = self._relaxation.relax(tasks, -np.inf, self._options.deadline) if tasks else []
@@ -274,12 +281,12 @@ class SignTree:
                 node.score, node.basis = found.score.astype(np.float32), found.basis
                 node.multipliers = found.candidates[-1].astype(np.float32)
 
-    def _push(self, node: _Node) -> None:
+    def _push(self, node: _SignNode) -> None:
         if node.candidates is not None:
             self._pending.append(node)
             if node.key <= self.threshold:
                 return  # comes back if its bound does not close it
-        node.queued = True
+        node.place = Place.QUEUED
         heapq.heappush(self._heap, (-node.key, next(self._count), node))
 
     def _certify(self) -> None:
@@ -298,7 +305,7 @@ class SignTree:
             node.bound = min(node.bound, float(bounds[best]))
             node.multipliers = many[best].astype(np.float32)
             node.candidates = None
-            if not (node.queued or node.expanded):
+            if node.place is Place.ASIDE:
                 node.key = node.bound
                 if node.bound <= self.threshold:
                     self._closed = max(self._closed, node.bound)
@@ -310,14 +317,14 @@ class SignTree:
         nodes = [node for _, _, node in self._heap]
         self._heap = []
         for node in nodes:
-            node.queued = False
+            node.place = Place.ASIDE
             if node.bound <= self.threshold:
                 self._closed = max(self._closed, node.bound)
             else:
                 node.key = max(node.key, node.bound) if node.key <= self.threshold else node.key
                 self._push(node)
 
-    def _branching(self, nodes: Sequence[_Node]) -> list[tuple[int, int] | None]:
+    def _branching(self, nodes: Sequence[_SignNode]) -> list[tuple[int, int] | None]:
         """Return the neuron and point that promise most at each node; None if all are fixed."""
         if not (nodes and nodes[0].signs.size):
             return [None] * len(nodes)
@@ -335,7 +342,9 @@ class SignTree:
             for place, value in zip(best, most, strict=True)
         ]
 
-    def _children(self, node: _Node, neuron: int, point: int) -> Iterable[tuple[Signs, BoolArray]]:
+    def _children(
+        self, node: _SignNode, neuron: int, point: int
+    ) -> Iterable[tuple[Signs, BoolArray]]:
         """Yield the children; while x and y are fixed alike, of two mixed signs one will do."""
         choices: list[dict[int, int]] = [{point: 1}, {point: -1}]
         same = self._symmetric and point < 2
@@ -366,12 +375,12 @@ class SignTree:
                 self._progress(Progress(value, self.upper, self.nodes, now - self._began))
 
 
-def _node(child: _Child, found: Relaxed) -> _Node:
+def _node(child: _Child, found: Relaxed) -> _SignNode:
     multipliers = found.candidates[-1].astype(np.float32)
     score = None if found.score is None else found.score.astype(np.float32)
     # a bound that was known before says nothing of where to go on
     key = found.value if found.value < np.inf else child.bound
-    return _Node(
+    return _SignNode(
         key,
         child.bound,
         child.signs,

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from jensen.certificate.certificate import Certificate
 from jensen.domains.domain import Domain, Everywhere
 from jensen.errors import OptionError
-from jensen.loaders import load
+from jensen.loaders import piecewise_linear
 from jensen.network.relu_network import ReluNetwork
 from jensen.optimise.cells import gradients_around
 from jensen.optimise.cuts import Term
@@ -84,7 +84,7 @@ class ConvexFunction(Function):
         options: Options | None = None,
         **keywords: Any,
     ) -> None:
-        net = network if isinstance(network, ReluNetwork) else load(network)
+        net = piecewise_linear(network, "ConvexFunction")
         domain = Everywhere() if domain is None else domain
         if output is None and net.output_size > 1:
             raise OptionError(f"the network has {net.output_size} outputs: say which, output=0")

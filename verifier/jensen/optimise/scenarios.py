@@ -26,7 +26,7 @@ from numpy.typing import ArrayLike
 from jensen.decide import verify
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.errors import OptionError
-from jensen.loaders import load
+from jensen.loaders import piecewise_linear
 from jensen.network.relu_network import ReluNetwork
 from jensen.optimise.cuts import Cuts, Term, lowered
 from jensen.optimise.function import Function
@@ -207,7 +207,7 @@ class ScenarioSum(Function):
         options: Options | None = None,
         **keywords: Any,
     ) -> None:
-        net = network if isinstance(network, ReluNetwork) else load(network)
+        net = piecewise_linear(network, "ScenarioSum")
         if output is None and net.output_size > 1:
             raise OptionError(f"the network has {net.output_size} outputs: say which, output=0")
         net = net.select_output(output or 0)

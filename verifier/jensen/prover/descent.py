@@ -21,7 +21,7 @@ from jensen.types import FloatArray, IndexArray, Unit
 from jensen_encodings.deadline import NEVER, Deadline
 
 SHARPEST = 0.01  # the last tau, in units of the typical |z| of a level
-STEP = 0.1  # length of the first step, in units of the piece's sides
+STEP = 0.3  # length of the first step, in units of the piece's sides
 BLOCK = 1 << 21  # numbers per level at a time
 
 

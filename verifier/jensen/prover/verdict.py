@@ -84,6 +84,7 @@ class GroupEvidence:
             "nodes": self.nodes,
             "lps": self.lps,
             "exact": self.exact,
+            "jump_lower_bound": self.jump_lower_bound,
         }
 
 

@@ -72,8 +72,6 @@ def walk_few_inputs(question: Question) -> Outcome | None:
         return None
     if walked.pair is not None:
         return refuted_by(walked.pair)
-    if options.certificate:
-        return None  # the trees prove it once more, in steps that the checker can follow
     evidence = [
         GroupEvidence(((block.name, i),), Reason.SIGN, jump_lower_bound=float(low))
         if low >= 0
@@ -82,7 +80,9 @@ def walk_few_inputs(question: Question) -> Outcome | None:
         if block.is_relu
         for i, low in enumerate(signs[block.name][0])
     ]
-    return Outcome(Status.CONVEX, tuple(evidence))
+    # a certificate proves it once more, in steps that the checker can follow
+    grouped = question.prepared.grouped if options.certificate else None
+    return Outcome(Status.CONVEX, tuple(evidence), grouped=grouped)
 
 
 def can_walk(network: ReluNetwork, domain: Domain) -> bool:

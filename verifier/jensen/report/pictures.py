@@ -10,6 +10,7 @@ from jensen.batch.case import Case, Row
 from jensen.batch.networks import network_of
 from jensen.domains.domain import Domain
 from jensen.errors import JensenError
+from jensen.graphs.drawing import graph_lines
 from jensen.network.layer_graph import draw_layer_graph
 from jensen.network.relu_network import ReluNetwork
 from jensen.report.worst import ShownPair, shown_pair
@@ -64,8 +65,10 @@ def drawn(case: Case, row: Row, *, salt: str, time_limit: float) -> Picture:
         return Picture()
     if network.digest != row.digest:
         return Picture()
-    lines = draw_layer_graph(network)
+    lines = draw_layer_graph(network) if isinstance(network, ReluNetwork) else graph_lines(network)
     graph = "\n".join(lines) if len(lines) <= _GRAPH_LINES else ""
+    if not isinstance(network, ReluNetwork):
+        return Picture(graph)  # segments and surfaces look for kinks
     scalar = network.select_output(_decisive_output(case, row))
     if row.counterexample is not None:
         pair = shown_pair(scalar, case, row.counterexample, time_limit=time_limit)

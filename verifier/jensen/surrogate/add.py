@@ -12,7 +12,7 @@ from jensen.bounds.paths import sign_bounds
 from jensen.certificate.certificate import Certificate
 from jensen.domains.domain import Domain
 from jensen.errors import JensenError, NotConvexError, OptionError, UndecidedError
-from jensen.loaders import load
+from jensen.loaders import piecewise_linear
 from jensen.network.relu_network import ReluNetwork
 from jensen.optimise.proof import proved_convex
 from jensen.prover.options import Options
@@ -20,6 +20,7 @@ from jensen.prover.question import merged_options
 from jensen.prover.verdict import Verdict
 from jensen.surrogate.arguments import Arguments, keep_inside, read_arguments
 from jensen.surrogate.handle import Formulation, NetworkHandle, Output, Shape
+from jensen.surrogate.hidden import HiddenUnits
 
 LARGE = 512  # ReLUs from which on cuts are preferred to the epigraph's rows
 PATIENCE = 10.0  # seconds that auto gives a proof of convexity, unless told otherwise
@@ -97,7 +98,7 @@ def add_network(
     except ValueError:
         names = ", ".join(Formulation)
         raise OptionError(f"formulation {formulation!r}: supported are {names}") from None
-    net = network if isinstance(network, ReluNetwork) else load(network)
+    net = piecewise_linear(network, "jensen.surrogate")
     arguments = read_arguments(net, inputs, domain)
     chosen = range(net.output_size) if output is None else [output]
     proof = _Proof(verdict, certificate, merged_options(options, keywords))
@@ -107,8 +108,10 @@ def add_network(
     try:
         variables = keep_inside(whole, arguments)
         whole.output = pyo.Var(range(len(decided)))
+        several = len(decided) > 1
+        hidden = HiddenUnits(whole, arguments, variables) if several else None
         parts = tuple(
-            _part(whole, arguments, variables, index, k, decision, wanted)
+            _part(whole, arguments, variables, index, k, decision, wanted, hidden)
             for index, (k, decision) in enumerate(zip(chosen, decided, strict=True))
         )
     except JensenError:
@@ -203,6 +206,7 @@ def _part(
     output: int,
     decision: tuple[Formulation, Shape, str],
     wanted: Formulation,
+    hidden: HiddenUnits | None,
 ) -> Output:
     formulation, shape, why = decision
     rows = pyo.Block(concrete=True)
@@ -217,6 +221,8 @@ def _part(
         wanted is Formulation.AUTO,
         arguments,
         variables,
+        output,
+        hidden,
     )
     part.build()
     return part

@@ -18,6 +18,7 @@ from jensen.network.relu_network import ReluNetwork
 from jensen.optimise.cuts import Cuts, Term
 from jensen.surrogate.arguments import Arguments, working_box
 from jensen.surrogate.direction import Pushes
+from jensen.surrogate.hidden import HiddenUnits
 from jensen.types import FloatArray
 from jensen_encodings import add_epigraph_copy, add_network_copy
 
@@ -58,6 +59,10 @@ class Output:
         Why this formulation.
     switches : bool
         Whether another formulation may take its place (it was picked by ``auto``).
+    index : int
+        Which output of the network it is.
+    hidden : HiddenUnits or None
+        Shared with the other outputs, where there are several.
     """
 
     network: ReluNetwork
@@ -69,6 +74,8 @@ class Output:
     switches: bool
     arguments: Arguments
     inputs: Sequence[Any]
+    index: int = 0
+    hidden: HiddenUnits | None = None
     term: Term | None = None
     spread: float = 0.0
     cuts: list[Any] = field(default_factory=list)
@@ -80,6 +87,9 @@ class Output:
 
     def build(self) -> None:
         """Add the rows of the formulation."""
+        if self.formulation is Formulation.BIG_M and self.hidden is not None:
+            self.block.same = pyo.Constraint(expr=self.hidden.row(self.index, self.variable))
+            return
         if self.formulation is Formulation.BIG_M:
             data = network_data(self.network, *working_box(self.arguments))
             copy = add_network_copy(self.block, data, self.inputs)

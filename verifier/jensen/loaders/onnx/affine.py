@@ -8,13 +8,15 @@ from math import prod
 import numpy as np
 import scipy.sparse as sp
 
+from jensen.graphs.functions import Function
 from jensen.loaders.lowering import Lowering
-from jensen.loaders.onnx.node import Node, operator
+from jensen.loaders.onnx.node import OnnxNode, operator
 from jensen.loaders.symbolic import (
     LoweringError,
     NotPiecewiseLinearError,
     SymbolicTensor,
     check_entries,
+    check_size,
 )
 from jensen.types import FloatArray, IndexArray
 
@@ -22,31 +24,31 @@ PRODUCT = "it multiplies two values computed from the input, one must be a const
 
 
 @operator("Identity")
-def identity(node: Node) -> SymbolicTensor:
+def identity(node: OnnxNode) -> SymbolicTensor:
     """Pass the input on."""
     return node.tensor(0)
 
 
 @operator("Add", "Sum")
-def add(node: Node) -> SymbolicTensor:
+def add(node: OnnxNode) -> SymbolicTensor:
     """Add with broadcasting."""
     return reduce(node.lowering.add, node.tensors())
 
 
 @operator("Sub")
-def subtract(node: Node) -> SymbolicTensor:
+def subtract(node: OnnxNode) -> SymbolicTensor:
     """Subtract with broadcasting."""
     return node.lowering.subtract(node.tensor(0), node.tensor(1))
 
 
 @operator("Neg")
-def negate(node: Node) -> SymbolicTensor:
+def negate(node: OnnxNode) -> SymbolicTensor:
     """Change the sign."""
     return node.lowering.negate(node.tensor(0))
 
 
 @operator("Mean")
-def mean(node: Node) -> SymbolicTensor:
+def mean(node: OnnxNode) -> SymbolicTensor:
     """Average the inputs; 1/n is rounded to a double where it is none."""
     total = reduce(node.lowering.add, node.tensors())
     node.rounds(f"1/{len(node.inputs)} was rounded to a double", len(node.inputs))
@@ -54,19 +56,22 @@ def mean(node: Node) -> SymbolicTensor:
 
 
 @operator("Mul")
-def multiply(node: Node) -> SymbolicTensor:
-    """Multiply by constants, with broadcasting."""
+def multiply(node: OnnxNode) -> SymbolicTensor:
+    """Multiply with broadcasting, by constants or not."""
     for x, factors in ((0, 1), (1, 0)):
         if node.is_constant(factors):
             return scale_broadcast(node.lowering, node.tensor(x), node.numbers(factors))
-    raise NotPiecewiseLinearError(PRODUCT)
+    return node.lowering.product(node.tensor(0), node.tensor(1))
 
 
 @operator("Div")
-def divide(node: Node) -> SymbolicTensor:
-    """Divide by constants; their reciprocals are rounded to doubles where they are none."""
+def divide(node: OnnxNode) -> SymbolicTensor:
+    """Divide; reciprocals of constants are rounded to doubles where they are none."""
     if not node.is_constant(1):
-        raise NotPiecewiseLinearError("it divides by a value computed from the input")
+        inverse = node.lowering.apply(node.tensor(1), Function.RECIPROCAL)
+        if node.is_constant(0):
+            return scale_broadcast(node.lowering, inverse, node.numbers(0))
+        return node.lowering.product(node.tensor(0), inverse)
     divisor = node.numbers(1)
     with np.errstate(divide="ignore", over="ignore"):
         reciprocal = 1.0 / divisor
@@ -87,12 +92,12 @@ def scale_broadcast(lowering: Lowering, x: SymbolicTensor, factors: FloatArray) 
 
 
 @operator("MatMul")
-def matmul(node: Node) -> SymbolicTensor:
-    """Multiply matrices, one of them constant, on either side."""
+def matmul(node: OnnxNode) -> SymbolicTensor:
+    """Multiply matrices, of which either may be constant."""
     if node.is_constant(1):
         return times_matrix(node.lowering, node.tensor(0), node.numbers(1))
     if not node.is_constant(0):
-        raise NotPiecewiseLinearError(PRODUCT)
+        return _times_tensor(node.lowering, node.tensor(0), node.tensor(1))
     weight, x = node.numbers(0), node.tensor(1)
     # A @ x = (x^T @ A^T)^T; a vector has no other side
     weight = weight if weight.ndim == 1 else np.swapaxes(weight, -1, -2)
@@ -130,6 +135,29 @@ def times_matrix(lowering: Lowering, x: SymbolicTensor, weight: FloatArray) -> S
     return result.reshape(kept)
 
 
+def _times_tensor(lowering: Lowering, x: SymbolicTensor, y: SymbolicTensor) -> SymbolicTensor:
+    """Return ``x @ y`` by numpy's rules, both computed from the input."""
+    if not x.shape or not y.shape:
+        raise LoweringError("a matrix product with a scalar")
+    rows = x.indices() if len(x.shape) > 1 else x.indices()[None, :]
+    columns = y.indices() if len(y.shape) > 1 else y.indices()[:, None]
+    if rows.shape[-1] != columns.shape[-2]:
+        raise LoweringError(f"shapes {x.shape} and {y.shape} do not multiply")
+    left, right = rows[..., :, None, :], np.swapaxes(columns, -1, -2)[..., None, :, :]
+    shape = np.broadcast_shapes(left.shape, right.shape)
+    check_size(prod(shape))
+    terms = lowering.product(
+        x.take(np.broadcast_to(left, shape)), y.take(np.broadcast_to(right, shape))
+    )
+    result = lowering.sum_last(terms)
+    kept = list(shape[:-1])
+    if len(y.shape) == 1:
+        kept.pop()
+    if len(x.shape) == 1:
+        kept.pop(-1 if len(y.shape) == 1 else -2)
+    return result.reshape(kept)
+
+
 def _stacked_matrix(rows: IndexArray, columns: FloatArray, width: int) -> sp.csr_array:
     """Return the matrix that sends flat x to flat ``x[rows] @ columns``.
 
@@ -153,7 +181,7 @@ def _stacked_matrix(rows: IndexArray, columns: FloatArray, width: int) -> sp.csr
 
 
 @operator("Gemm")
-def gemm(node: Node) -> SymbolicTensor:
+def gemm(node: OnnxNode) -> SymbolicTensor:
     """Return ``alpha A' B' + beta C``."""
     low = node.lowering
     if node.rank(0) != 2 or node.rank(1) != 2:

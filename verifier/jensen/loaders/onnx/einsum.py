@@ -6,25 +6,25 @@ from math import prod
 
 import numpy as np
 
-from jensen.loaders.onnx.affine import PRODUCT, times_matrix
-from jensen.loaders.onnx.node import Node, operator
+from jensen.loaders.onnx.affine import times_matrix
+from jensen.loaders.onnx.node import OnnxNode, operator
 from jensen.loaders.symbolic import (
     LoweringError,
-    NotPiecewiseLinearError,
     SymbolicTensor,
     check_entries,
+    check_size,
 )
 
 
 @operator("Einsum")
-def einsum(node: Node) -> SymbolicTensor:
+def einsum(node: OnnxNode) -> SymbolicTensor:
     """Return the sum over the subscripts that the output does not name."""
     (x_term, *others), output = _terms(node)
     x, weight, w_term = node.tensor(0), np.ones(()), ""
     if others:
         moving = 1 if node.is_constant(0) else 0
         if not node.is_constant(1 - moving):
-            raise NotPiecewiseLinearError(PRODUCT)
+            return _of_two_tensors(node, x_term, others[0], output)
         both = [x_term, *others]
         x, x_term = node.tensor(moving), both[moving]
         weight, w_term = node.numbers(1 - moving), both[1 - moving]
@@ -51,7 +51,25 @@ def einsum(node: Node) -> SymbolicTensor:
     return result.take(result.indices().transpose([found.index(s) for s in output]))
 
 
-def _terms(node: Node) -> tuple[list[str], str]:
+def _of_two_tensors(node: OnnxNode, x_term: str, y_term: str, output: str) -> SymbolicTensor:
+    """Return the sum of products of two values that are both computed from the input."""
+    x, y = node.tensor(0), node.tensor(1)
+    sizes = _sizes(((x_term, x.shape), (y_term, y.shape)))
+    summed = sorted({*x_term, *y_term} - set(output))
+    full = [*output, *summed]
+    shape = [sizes[s] for s in full]
+    check_size(prod(shape))
+    spread = []
+    for tensor, term in ((x, x_term), (y, y_term)):
+        order = tensor.indices().transpose([term.index(s) for s in full if s in term])
+        places = order.reshape([sizes[s] if s in term else 1 for s in full])
+        spread.append(tensor.take(np.broadcast_to(places, shape)))
+    terms = node.lowering.product(*spread)
+    count = prod(shape[len(output) :])
+    return node.lowering.sum_last(terms.reshape((*shape[: len(output)], count)))
+
+
+def _terms(node: OnnxNode) -> tuple[list[str], str]:
     """Return the subscripts of the operands and of the output."""
     equation = node.text("equation", "").replace(" ", "")
     operands, arrow, output = equation.partition("->")

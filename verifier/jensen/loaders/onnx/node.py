@@ -20,13 +20,23 @@ from jensen.loaders.symbolic import (
 )
 from jensen.types import FloatArray
 
-Value = SymbolicTensor | NDArray[Any]
+
+@dataclass(frozen=True, eq=False)
+class Condition:
+    """Where ``left > right`` holds, for values computed from the input; read by Where alone."""
+
+    left: SymbolicTensor
+    right: SymbolicTensor
+
+
+Value = SymbolicTensor | Condition | NDArray[Any]
+Known = SymbolicTensor | NDArray[Any]
 
 _LONG_NAME = 200
 
 
 @dataclass(frozen=True, eq=False)
-class Node:
+class OnnxNode:
     """A node whose inputs are known.
 
     Attributes
@@ -115,10 +125,25 @@ class Node:
             raise LoweringError(f"input {self.proto.input[position]!r} must hold one integer")
         return values[0]
 
-    def _input(self, position: int) -> Value:
+    def has_condition(self, position: int) -> bool:
+        """Whether an input is a comparison of values computed from the input."""
+        return position < len(self.inputs) and isinstance(self.inputs[position], Condition)
+
+    def condition(self, position: int) -> Condition:
+        """Return a comparison of values computed from the input."""
+        value = self.inputs[position]
+        if not isinstance(value, Condition):
+            raise LoweringError(f"input number {position + 1} is no comparison")
+        return value
+
+    def _input(self, position: int) -> Known:
         value = self.inputs[position] if position < len(self.inputs) else None
         if value is None:
             raise LoweringError(f"input number {position + 1} is missing")
+        if isinstance(value, Condition):
+            raise NotPiecewiseLinearError(
+                f"{self.proto.input[position]!r} is a comparison, whose values jump"
+            )
         return value
 
     # -------------------------------------------------------------- attributes
@@ -196,7 +221,7 @@ def _short(name: str) -> str:
     return name if len(name) <= _LONG_NAME else f"{name[:_LONG_NAME]}..."
 
 
-Operator = Callable[[Node], Value | Sequence[Value]]
+Operator = Callable[[OnnxNode], Value | Sequence[Value]]
 
 OPERATORS: dict[str, Operator] = {}
 

@@ -12,23 +12,26 @@ import numpy as np
 import onnx
 
 from jensen.errors import ModelFileError, NetworkError, UnsupportedOperatorError
+from jensen.graphs.function_graph import FunctionGraph
 from jensen.loaders.lowering import Lowering
 from jensen.loaders.onnx import (
     activations,
     affine,
+    choices,
     convolutions,
     einsum,
     reductions,
     resize,
     selecting,
     shaping,
+    smooth,
     windows,
 )
 from jensen.loaders.onnx.file import opset_of, read_model
 from jensen.loaders.onnx.folding import can_fold, fold, tensor_array
-from jensen.loaders.onnx.node import OPERATORS, Node, Value, label, plain
+from jensen.loaders.onnx.node import OPERATORS, Condition, OnnxNode, Value, label, plain
 from jensen.loaders.onnx.order import needed_nodes
-from jensen.loaders.onnx.refusals import advice, refusal
+from jensen.loaders.onnx.refusals import COMPARISONS, advice, refusal
 from jensen.loaders.onnx.schema import check_schema
 from jensen.loaders.symbolic import (
     LoweringError,
@@ -45,12 +48,14 @@ from jensen.network.relu_network import ReluNetwork
 _OPERATOR_MODULES = (
     activations,
     affine,
+    choices,
     convolutions,
     einsum,
     reductions,
     resize,
     selecting,
     shaping,
+    smooth,
     windows,
 )
 
@@ -68,7 +73,7 @@ _GRAPHS = {onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS}
 _STATIC = {"Shape", "Size"}
 
 
-def load_onnx(path: Path) -> ReluNetwork:
+def load_onnx(path: Path) -> ReluNetwork | FunctionGraph:
     """Read a network from an ONNX file.
 
     Dynamic batch dimensions are set to 1; several inputs or outputs are joined
@@ -79,12 +84,12 @@ def load_onnx(path: Path) -> ReluNetwork:
     ModelFileError
         If the file is damaged or its graph makes no sense; the message names the node.
     UnsupportedOperatorError
-        For an operator outside piecewise-linear networks.
+        For an operator that is neither piecewise linear nor among the smooth ones.
     """
     return network_from_model(read_model(path), path)
 
 
-def network_from_model(model: Any, path: Path) -> ReluNetwork:
+def network_from_model(model: Any, path: Path) -> ReluNetwork | FunctionGraph:
     """Lower a parsed model; ``path`` is only used in messages."""
     try:
         return _Graph(model, path).lower()
@@ -116,7 +121,7 @@ class _Graph:
         self._sizes: dict[str, int] = {}
         self._held = self._work = 0
 
-    def lower(self) -> ReluNetwork:
+    def lower(self) -> ReluNetwork | FunctionGraph:
         """Return the network."""
         inputs = [i for i in self._graph.input if i.name in self._inputs]
         if not inputs:
@@ -142,6 +147,8 @@ class _Graph:
 
     def _output(self, name: str) -> SymbolicTensor:
         value = self._read(name)
+        if isinstance(value, Condition):
+            raise LoweringError(f"output {name!r} is a comparison, whose values jump")
         return value if isinstance(value, SymbolicTensor) else constant(value)
 
     def _refuse_double_names(self) -> None:
@@ -162,21 +169,31 @@ class _Graph:
             if not computed.isdisjoint(proto.input):
                 if proto.op_type not in _STATIC:
                     computed.update(proto.output)
-                if proto.domain not in ("", "ai.onnx") or proto.op_type not in OPERATORS:
+                unknown = proto.domain not in ("", "ai.onnx") or proto.op_type not in OPERATORS
+                if unknown or (proto.op_type in COMPARISONS and not self._only_chooses(proto)):
                     reason = refusal(proto, computed, self._inputs)
                     raise UnsupportedOperatorError(self._at(proto, reason))
+
+    def _only_chooses(self, proto: Any) -> bool:
+        """Whether a comparison is read as the condition of Where and by nothing else."""
+        name = proto.output[0]
+        readers = [node for node in self._needed if name in node.input]
+        outputs = {info.name for info in self._graph.output}
+        return name not in outputs and all(
+            node.op_type == "Where" and name not in list(node.input)[1:] for node in readers
+        )
 
     def _evaluate(self, proto: Any, lowering: Lowering) -> None:
         try:
             inputs = tuple(self._read(name) if name else None for name in proto.input)
             check_schema(proto, self._opset)
-            arrays = [value for value in inputs if not isinstance(value, SymbolicTensor)]
+            arrays = [v for v in inputs if not isinstance(v, SymbolicTensor | Condition)]
             constant_only = len(arrays) == len(inputs)
             if constant_only and (can_fold(proto.op_type) or proto.op_type not in OPERATORS):
                 results: Value | Sequence[Value] = fold(proto, self._opset, arrays)
             else:
-                results = OPERATORS[proto.op_type](Node(proto, self._opset, inputs, lowering))
-            listed = [results] if isinstance(results, SymbolicTensor | np.ndarray) else results
+                results = OPERATORS[proto.op_type](OnnxNode(proto, self._opset, inputs, lowering))
+            listed = _listed(results)
             self._refuse_missing_outputs(proto, len(listed))
         except NotPiecewiseLinearError as error:
             message = f"{_line(error)}; {advice(proto, self._computed(proto), self._inputs)}"
@@ -201,7 +218,12 @@ class _Graph:
     def _computed(self, proto: Any) -> list[str]:
         """Return the inputs of a node that depend on the network's input."""
         values = {name: self._values.get(name) for name in proto.input}
-        return [n for n, v in values.items() if isinstance(v, SymbolicTensor) and not v.is_constant]
+        return [
+            name
+            for name, value in values.items()
+            if isinstance(value, Condition)
+            or (isinstance(value, SymbolicTensor) and not value.is_constant)
+        ]
 
     def _keep(self, proto: Any, name: str, value: Value) -> None:
         self._values[name] = value
@@ -227,12 +249,20 @@ class _Graph:
         return f"{self._path}: {label(proto)}: {message}"
 
 
+def _listed(results: Value | Sequence[Value]) -> Sequence[Value]:
+    if isinstance(results, SymbolicTensor | Condition | np.ndarray):
+        return [results]
+    return results
+
+
 def _line(error: Exception) -> str:
     return " ".join(str(error).split())[:300]
 
 
 def _numbers_in(value: Value) -> int:
     """Return how much memory a value takes, in numbers."""
+    if isinstance(value, Condition):
+        return _numbers_in(value.left) + _numbers_in(value.right)
     if not isinstance(value, SymbolicTensor):
         return int(value.size)
     return value.size + sum(stored_count(matrix) for matrix in value.terms.values())

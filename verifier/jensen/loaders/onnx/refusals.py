@@ -10,15 +10,16 @@ from jensen.loaders.onnx.node import plain
 # fmt: off
 _SMOOTH = frozenset(
     {
-        "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Attention", "Celu", "Cos", "Cosh",
-        "Elu", "Erf", "Exp", "GRU", "Gelu", "GlobalLpPool", "GroupNormalization", "HardSwish",
-        "InstanceNormalization", "LRN", "LSTM", "LayerNormalization", "Log", "LogSoftmax",
-        "LpNormalization", "LpPool", "MeanVarianceNormalization", "Mish", "Pow",
-        "RMSNormalization", "RNN", "Reciprocal", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp",
-        "ReduceProd", "ReduceSumSquare", "Selu", "Sigmoid", "Sin", "Sinh", "Softmax", "Softplus",
-        "Softsign", "Sqrt", "Swish", "Tan", "Tanh",
+        "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Attention", "Cos", "Cosh",
+        "Erf", "GRU", "Gelu", "GlobalLpPool", "GroupNormalization", "HardSwish",
+        "InstanceNormalization", "LRN", "LSTM", "LayerNormalization", "LogSoftmax",
+        "LpNormalization", "LpPool", "MeanVarianceNormalization", "Mish",
+        "RMSNormalization", "RNN", "ReduceProd", "Sin", "Sinh", "Softmax",
+        "Softsign", "Swish", "Tan",
     }
 )
+# read where a Where chooses by them without a jump
+COMPARISONS = frozenset({"Greater", "GreaterOrEqual", "Less", "LessOrEqual"})
 _JUMPING = frozenset(
     {
         "And", "ArgMax", "ArgMin", "Ceil", "Equal", "Floor", "Greater", "GreaterOrEqual",
@@ -55,7 +56,7 @@ def refusal(proto: Any, computed: Collection[str], inputs: Collection[str]) -> s
             "verify the floating-point model that it was made from"
         )
     if proto.op_type in _SMOOTH:
-        why = "it is not piecewise linear"
+        why = "it is neither piecewise linear nor among the smooth functions of docs/smooth.md"
     elif proto.op_type in _JUMPING:
         why = "its values jump (write what is continuous with Relu, Max, Min or Clip)"
     else:

@@ -54,12 +54,17 @@ class Sketch:
         self.changed = False
 
     def network(self) -> ReluNetwork:
-        """Return the result."""
+        """Return the result, without the blocks that the output does not read, directly or not."""
+        read = {OUTPUT}
+        for name, draft in reversed(self.drafts.items()):
+            if name in read:
+                read.update(draft.weights)
         blocks = [
             Block(
                 name, {s: _tidy(w) for s, w in draft.weights.items()}, draft.bias, draft.activation
             )
             for name, draft in self.drafts.items()
+            if name in read
         ]
         return ReluNetwork(
             self._original.input_size,

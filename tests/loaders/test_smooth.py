@@ -1,0 +1,190 @@
+"""Smooth operators, products and choices without jumps, against onnxruntime."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from onnx import helper
+from onnx_models import assert_same_function, make_model, network_of, save, single
+
+import jensen
+from jensen import Function, FunctionGraph, ReluNetwork
+from jensen.cli import main
+from jensen.errors import ModelFileError, UnsupportedOperatorError
+
+F32 = np.float32
+
+
+def exponent(value):
+    return {"p": np.array(value, F32)}
+
+
+def positive(op, **attributes):
+    """Return a model of an operator behind a softplus."""
+    nodes = [
+        helper.make_node("Softplus", ["x"], ["s"]),
+        helper.make_node(op, ["s"], ["y"], "the_node", **attributes),
+    ]
+    return make_model(nodes, {"x": ["n", 4]}, ["y"])
+
+
+ELEMENTWISE = [
+    (single("Softplus"), Function.SOFTPLUS),
+    (single("Elu", alpha=0.7), Function.ELU),
+    (single("Celu", alpha=1.7), Function.CELU),
+    (single("Selu"), Function.ELU),
+    (single("Exp"), Function.EXP),
+    (single("Sigmoid"), Function.SIGMOID),
+    (single("Tanh"), Function.TANH),
+    (positive("Log"), Function.LOG),
+    (positive("Sqrt"), Function.SQRT),
+    (positive("Reciprocal"), Function.RECIPROCAL),
+    (single("Pow", exponent(2)), Function.POWER),
+    (single("Pow", exponent(3)), Function.POWER),
+    (single("Pow", {"p": np.full((2, 4), 2, F32)}), Function.POWER),
+    (single("Mul", inputs=("x", "x")), Function.POWER),
+    (single("Mul", inputs=("x", "z")), Function.PRODUCT),
+    (single("MatMul", inputs=("x", "z"), shape=(3, 3)), Function.PRODUCT),
+    (single("Einsum", inputs=("x", "z"), equation="bi,bj->bj"), Function.PRODUCT),
+    (single("ReduceSumSquare", axes=[1]), Function.POWER),
+    (single("ReduceL2", axes=[1], keepdims=0), Function.NORM),
+    (single("ReduceLogSumExp", axes=[0, 1]), Function.LOG_SUM_EXP),
+    (positive("ReduceLogSum", axes=[1]), Function.LOG),
+]
+
+
+@pytest.mark.parametrize(
+    ("model", "function"), ELEMENTWISE, ids=[m.graph.node[-1].op_type for m, _ in ELEMENTWISE]
+)
+def test_operators_agree_with_onnxruntime(model, function, tmp_path):
+    network = network_of(model, tmp_path)
+    assert isinstance(network, FunctionGraph)
+    assert str(function) in network.function_counts
+    assert_same_function(model, network, points=6)
+
+
+def test_a_quotient_is_a_product_with_a_reciprocal(tmp_path):
+    nodes = [
+        helper.make_node("Softplus", ["x"], ["s"]),
+        helper.make_node("Div", ["x", "s"], ["y"]),
+        helper.make_node("Div", ["one", "s"], ["z"]),
+    ]
+    model = make_model(nodes, {"x": ["n", 3]}, ["y", "z"], {"one": np.array(1, F32)})
+    assert_same_function(model, network_of(model, tmp_path))
+
+
+def test_a_network_of_relus_only_is_no_graph(tmp_path):
+    assert isinstance(network_of(single("Relu"), tmp_path), ReluNetwork)
+
+
+def test_smooth_functions_of_constants_are_weights(tmp_path):
+    nodes = [
+        helper.make_node("Softplus", ["w"], ["positive"]),
+        helper.make_node("MatMul", ["x", "positive"], ["y"]),
+    ]
+    weights = {"w": np.random.default_rng(0).normal(size=(4, 2)).astype(F32)}
+    model = make_model(nodes, {"x": ["n", 4]}, ["y"], weights)
+    network = network_of(model, tmp_path)
+    assert isinstance(network, ReluNetwork)
+    assert_same_function(model, network)
+
+
+def choice(compare, first, second, extra=(), constants=None):
+    nodes = [
+        *extra,
+        helper.make_node(compare, ["x", "c"], ["yes"]),
+        helper.make_node("Where", ["yes", first, second], ["y"], "the_node"),
+    ]
+    constants = {"c": np.array(0, F32), **(constants or {})}
+    return make_model(nodes, {"x": ["n", 4]}, ["y"], constants, opset=17)
+
+
+@pytest.mark.parametrize("compare", ["Greater", "GreaterOrEqual", "Less", "LessOrEqual"])
+def test_choices_without_a_jump_are_relus(compare, tmp_path):
+    half = helper.make_node("Mul", ["x", "half"], ["h"])
+    model = choice(compare, "x", "h", [half], {"half": np.array(0.5, F32)})
+    network = network_of(model, tmp_path)
+    assert isinstance(network, ReluNetwork)
+    assert_same_function(model, network, integers=True)
+
+
+def test_a_choice_with_a_jump_is_refused_by_name(tmp_path):
+    up = helper.make_node("Add", ["x", "one"], ["h"])
+    with pytest.raises(UnsupportedOperatorError, match=r"the_node.*may jump"):
+        network_of(choice("Greater", "x", "h", [up], {"one": np.array(1, F32)}), tmp_path)
+
+
+def test_a_comparison_that_is_read_as_a_number_is_refused(tmp_path):
+    nodes = [
+        helper.make_node("Greater", ["x", "c"], ["yes"], "the_node"),
+        helper.make_node("Cast", ["yes"], ["y"], to=1),
+    ]
+    model = make_model(nodes, {"x": ["n", 4]}, ["y"], {"c": np.array(0, F32)})
+    with pytest.raises(UnsupportedOperatorError, match=r"the_node.*jump"):
+        network_of(model, tmp_path)
+
+
+def test_a_softplus_beyond_a_threshold_is_read_as_a_softplus_and_told(tmp_path):
+    soft = helper.make_node("Softplus", ["x"], ["h"])
+    model = choice("Greater", "x", "h", [soft], {"c": np.array(20, F32)})
+    network = network_of(model, tmp_path)
+    assert network.function_counts == {"softplus": 4}
+    assert "differs by at most 2.1e-09" in network.roundings[0]
+    assert_same_function(model, network)
+
+
+def test_a_softplus_cut_off_too_early_is_refused(tmp_path):
+    soft = helper.make_node("Softplus", ["x"], ["h"])
+    with pytest.raises(UnsupportedOperatorError, match="the_node"):
+        network_of(choice("Greater", "x", "h", [soft], {"c": np.array(2, F32)}), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (single("Pow", exponent(1.5)), "exponent 1.5"),
+        (single("Pow", exponent(65)), "exponent 65"),
+        (single("Elu", alpha=-1.0), "alpha"),
+        (single("Celu", alpha=0.0), "alpha"),
+    ],
+)
+def test_what_has_no_rule_is_refused_in_one_line(model, words, tmp_path):
+    with pytest.raises(ModelFileError, match="the_node") as caught:
+        network_of(model, tmp_path)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "command", ["violation", "repair", "plot", "minimise", "convert", "export", "conditions"]
+)
+def test_commands_about_kinks_refuse_a_smooth_network_in_one_line(command, tmp_path, capsys):
+    path = save(single("Softplus", shape=("n", 1)), tmp_path)
+    out = str(tmp_path / ("out.png" if command == "plot" else "out.json"))
+    extra = {"plot": ["--out", out], "convert": [out.replace("json", "npz")], "export": [out]}
+    extra |= {"repair": ["--to", out.replace("json", "npz"), "--box", "-1", "1"]}
+    assert main([command, str(path), *extra.get(command, ["--box", "-1", "1"])]) == 2
+    error = capsys.readouterr().err.strip()
+    assert "node 'softplus_1' is softplus" in error
+    assert len(error.splitlines()) == 1
+
+
+def test_verify_info_and_batch_take_a_smooth_network(tmp_path, capsys):
+    path = save(single("Softplus", shape=("n", 1)), tmp_path)
+    assert main(["verify", str(path), "--evidence"]) == 0
+    assert "softplus_1 (1 x softplus: convex): composition" in capsys.readouterr().out
+    assert main(["verify", str(path), "--concave", "--box", "-1", "1", "--json"]) == 1
+    capsys.readouterr()
+    assert main(["info", str(path)]) == 0
+    assert "softplus_1" in capsys.readouterr().out
+    assert main(["info", str(path), "--json"]) == 0
+    capsys.readouterr()
+    assert main(["batch", str(tmp_path)]) == 0
+    assert "convex" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("call", ["repair", "to_icnn", "is_icnn", "regions"])
+def test_functions_about_kinks_refuse_a_graph(call, tmp_path):
+    network = network_of(single("Softplus", shape=("n", 1)), tmp_path)
+    with pytest.raises(jensen.NetworkError, match="node 'softplus_1' is softplus"):
+        getattr(jensen, call)(network)

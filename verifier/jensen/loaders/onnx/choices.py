@@ -1,0 +1,133 @@
+"""Where, by a constant condition or by a comparison at which nothing jumps."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+
+from jensen.arithmetic.lossless import exact_row_scaling
+from jensen.loaders.onnx.node import Condition, OnnxNode, operator
+from jensen.loaders.symbolic import NotPiecewiseLinearError, SymbolicTensor, stack
+from jensen.types import FloatArray
+
+LEAST_THRESHOLD = 10.0  # beyond which a softplus may be cut off; PyTorch's is 20
+_NEAR = 1e-6  # of float32 numbers that were rounded once
+
+
+@operator("Greater", "GreaterOrEqual")
+def greater(node: OnnxNode) -> Condition:
+    """Compare; on the boundary nothing may jump, so that equality does not matter."""
+    return Condition(node.tensor(0), node.tensor(1))
+
+
+@operator("Less", "LessOrEqual")
+def less(node: OnnxNode) -> Condition:
+    """Compare the other way round."""
+    return Condition(node.tensor(1), node.tensor(0))
+
+
+@operator("Where")
+def where(node: OnnxNode) -> SymbolicTensor:
+    """Choose between two tensors."""
+    if node.has_condition(0):
+        smooth = _softplus_beyond_a_threshold(node)
+        return _continuous_choice(node) if smooth is None else smooth
+    condition = node.array(0).astype(bool)
+    first, second = node.tensor(1), node.tensor(2)
+    shape = np.broadcast_shapes(condition.shape, first.shape, second.shape)
+    left, right = first.broadcast(shape), second.broadcast(shape)
+    positions = np.where(condition, left.indices(), right.indices() + left.size)
+    return stack([left, right]).take(positions)
+
+
+def _softplus_beyond_a_threshold(node: OnnxNode) -> SymbolicTensor | None:
+    """Return the softplus that a Where replaces by its argument where both are nearly equal.
+
+    PyTorch exports softplus as ``Where(beta x > threshold, x, Softplus(beta x) / beta)``. In real
+    numbers that function jumps at the threshold, by less than float32 can see; it is read
+    as the softplus, and the user is told of the difference.
+    """
+    condition, argument, smooth = node.condition(0), node.tensor(1), node.tensor(2)
+    found = node.lowering.softplus_argument(smooth)
+    threshold = np.unique(condition.right.bias)
+    if found is None or not condition.right.is_constant or threshold.size != 1:
+        return None
+    inner, factors = found
+    sizes = {inner.size, argument.size, condition.left.size}
+    if len(sizes) > 1 or threshold[0] < LEAST_THRESHOLD or not (factors > 0).all():
+        return None
+    ones = np.ones(inner.size)
+    if not _nearly(condition.left, inner, ones, 0.0) or not _nearly(
+        argument, inner, factors, _NEAR
+    ):
+        return None
+    most = float(np.exp(-threshold[0]) * factors.max())
+    node.lowering.roundings.append(
+        f"{node.label}: beyond {threshold[0]:g} it returns the argument of a softplus; it was "
+        f"read as the softplus itself, which differs by at most {most:.2g}"
+    )
+    return smooth
+
+
+def _nearly(x: SymbolicTensor, y: SymbolicTensor, factors: FloatArray, tolerance: float) -> bool:
+    """Whether ``x = factors * y`` up to a relative tolerance."""
+    if set(x.terms) != set(y.terms):
+        return False
+    pairs = [(x.bias[:, None], y.bias[:, None]), *((m, y.terms[s]) for s, m in x.terms.items())]
+    for given, base in pairs:
+        scaled = sp.csr_array(base).multiply(factors[:, None])
+        largest = abs(scaled).max() if scaled.nnz else 0.0
+        if abs(sp.csr_array(given) - sp.csr_array(scaled)).max() > tolerance * largest:
+            return False
+    return True
+
+
+def _continuous_choice(node: OnnxNode) -> SymbolicTensor:
+    """Return ``Where(d > 0, a, b)`` where ``a - b = c d``: that is ``b + c relu(d)``.
+
+    Raises
+    ------
+    NotPiecewiseLinearError
+        If it is not known to be so, and values may jump at ``d = 0``.
+    """
+    condition, low = node.condition(0), node.lowering
+    first, second = node.tensor(1), node.tensor(2)
+    excess = low.subtract(condition.left, condition.right)
+    shape = np.broadcast_shapes(excess.shape, first.shape, second.shape)
+    excess, first, second = (tensor.broadcast(shape) for tensor in (excess, first, second))
+    factors = _multiples(low.subtract(first, second), excess)
+    if factors is None:
+        raise NotPiecewiseLinearError(
+            "its values may jump where the comparison changes: the difference of the branches "
+            "is not a multiple of that of the compared values"
+        )
+    return low.add(second, low.scale(low.relu(excess), factors))
+
+
+def _multiples(x: SymbolicTensor, y: SymbolicTensor) -> FloatArray | None:
+    """Return c with ``x = c * y`` exactly, row by row; None if there is none."""
+    if not set(x.terms) <= set(y.terms):
+        return None
+    base, given = (_rows(tensor, y) for tensor in (y, x))
+    filled = np.flatnonzero(np.diff(base.indptr))
+    factors = np.zeros(x.size)
+    columns = base.indices[base.indptr[filled]]
+    with np.errstate(over="ignore"):
+        factors[filled] = (
+            np.asarray(sp.csr_matrix(given)[filled, columns]).ravel()
+            / base.data[base.indptr[filled]]
+        )
+    scaled = exact_row_scaling(base, factors) if np.isfinite(factors).all() else None
+    if scaled is None or abs(sp.csr_array(scaled) - given).max() > 0:
+        return None
+    return factors
+
+
+def _rows(x: SymbolicTensor, like: SymbolicTensor) -> sp.csr_array:
+    """Return bias and matrices side by side, in the order of another tensor's sources."""
+    parts = [sp.csr_array(x.bias[:, None])]
+    for source, matrix in like.terms.items():
+        parts.append(sp.csr_array(x.terms.get(source, sp.csr_array(matrix.shape))))
+    joined = sp.csr_array(sp.hstack(parts, format="csr"))
+    joined.eliminate_zeros()
+    return joined
