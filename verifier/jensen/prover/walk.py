@@ -60,7 +60,8 @@ class Walked:
 def walk_few_inputs(question: Question) -> Outcome | None:
     """Decide networks of one or two inputs; None where that is not asked for or did not do."""
     options, network = question.options, question.network
-    if options.engine is not Engine.AUTO or options.inputs is not None or options.tolerance:
+    some = options.inputs is not None and len(set(options.inputs)) < network.input_size
+    if options.engine is not Engine.AUTO or some or options.tolerance:
         return None
     if not can_walk(network, question.domain):
         return None
