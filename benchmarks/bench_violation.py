@@ -31,7 +31,7 @@ from jensen.midpoint import cuts as midpoint_cuts
 from jensen.midpoint.milp import solve_midpoint_program
 from jensen.midpoint.ranges import THOROUGH, tightened
 from jensen.midpoint.search import Found
-from jensen.midpoint.worst_pair import exact_violation, worst_violation
+from jensen.midpoint.worst_pair import exact_violation, worst_pair
 from jensen.network.relu_network import ReluNetwork
 from jensen_encodings import NetworkData
 from jensen_encodings.deadline import Deadline
@@ -121,7 +121,7 @@ def engines(case: Case) -> list[tuple[str, Callable[[], tuple[float, float, int]
         def run() -> tuple[float, float, int]:
             limits = {"time_limit": case.seconds, "gap": case.gap, "threads": threads}
             with mock.patch.object(midpoint_cuts, "ROUNDS", rounds):
-                found = worst_violation(network, box, **limits)
+                found = worst_pair(network, box, **limits)
             return found.lower, found.upper, found.nodes
 
         return run

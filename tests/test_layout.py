@@ -156,6 +156,13 @@ def test_no_modules_import_one_another_in_a_circle():
     assert not list(nx.simple_cycles(graph))
 
 
+def assigned(path: Path) -> set[str]:
+    """Return the names that a module assigns to outside of functions and classes."""
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    targets = [target for node in body if isinstance(node, ast.Assign) for target in node.targets]
+    return {target.id for target in targets if isinstance(target, ast.Name)}
+
+
 def types_asked_for(path: Path) -> Iterator[tuple[int, ast.expr]]:
     """Yield the types that ``isinstance`` and ``match`` ask for, with their lines."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -177,8 +184,30 @@ def test_domains_know_themselves():
     assert not asked, "ask the domain, in a method that every kind answers: " + ", ".join(asked)
 
 
-LONGEST = 400  # lines
+def test_aliases_of_types_are_written_down_once():
+    for package, folder in SOURCES.items():
+        known = assigned(folder / "types.py") - {"__all__"}
+        for path in modules(package):
+            assert path == folder / "types.py" or not known & assigned(path), path.name
+
+
 WHOLE = {"checker.py"}  # a proof is checked by one file that can be carried away
+
+
+def test_a_name_means_one_thing():
+    names = {"Block", "Member", "Node", "Program", "Row", "worst_violation"}
+    defined = [
+        node.name
+        for package in SOURCES
+        for path in modules(package)
+        if path.name not in WHOLE  # shares nothing with what it checks, names included
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef | ast.FunctionDef)
+    ]
+    assert {name: defined.count(name) for name in names} == dict.fromkeys(names, 1)
+
+
+LONGEST = 400  # lines
 
 
 def test_modules_are_short_enough_to_be_read():

@@ -23,9 +23,8 @@ from typing import Any
 
 import pyomo.environ as pyo
 
-from jensen_encodings.affine_rows import affine_row
+from jensen_encodings.affine_rows import add_affine_rows, check_inputs
 from jensen_encodings.data import INPUT, NetworkData
-from jensen_encodings.errors import EncodingError
 
 Neuron = tuple[str, int]
 Group = Sequence[tuple[str, int, Any]]
@@ -131,8 +130,7 @@ def add_network_copy(
     >>> pyo.value(copy.output)
     0.75
     """
-    if len(inputs) != data.input_size:
-        raise EncodingError(f"{len(inputs)} input variables, the network has {data.input_size}")
+    check_inputs(data, inputs)
     bounds = {
         (layer.name, i): (float(layer.lower[i]), float(layer.upper[i]))
         for layer in data.layers
@@ -142,12 +140,9 @@ def add_network_copy(
     block.z = pyo.Var(list(bounds), bounds=lambda _, name, i: bounds[name, i])
     block.h = pyo.Var(unstable, bounds=lambda _, name, i: (0.0, bounds[name, i][1]))
     switches = _add_switches(block, data, unstable, groups)
-    block.affine = pyo.ConstraintList()
-    block.relu = pyo.ConstraintList()
     copy = NetworkCopy(data, block, inputs, switches)
-    for layer in data.layers:
-        for i in range(layer.size):
-            block.affine.add(affine_row(layer, i, copy.pre(layer.name, i), copy.post))
+    add_affine_rows(block, data, copy.post)
+    block.relu = pyo.ConstraintList()
     for neuron in unstable:
         _add_relu_rows(block, neuron, bounds[neuron], switches[neuron])
     return copy

@@ -12,24 +12,20 @@ from enum import StrEnum
 
 import highspy
 import numpy as np
-from numpy.typing import NDArray
 
 from jensen_encodings.deadline import NEVER, Deadline
 from jensen_encodings.solver import (
     INFINITY,
+    SIMPLEX,
     Compressed,
     accepts,
     limit_time,
     linear_program,
     started,
 )
+from jensen_encodings.types import FloatArray
 
-FloatArray = NDArray[np.float64]
-
-OPTIONS: dict[str, int | float | str] = {
-    "threads": 1,
-    "presolve": "off",
-    "solver": "simplex",
+OPTIONS: dict[str, int | float | str] = SIMPLEX | {
     "simplex_scale_strategy": 0,
     "dual_simplex_cost_perturbation_multiplier": 0.0,
 }

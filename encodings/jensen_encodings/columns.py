@@ -17,6 +17,7 @@ import scipy.sparse as sp
 from jensen_encodings.deadline import NEVER, Deadline
 from jensen_encodings.solver import (
     INFINITY,
+    SIMPLEX,
     Compressed,
     accepts,
     limit_time,
@@ -26,10 +27,7 @@ from jensen_encodings.solver import (
 from jensen_encodings.types import BoolArray, FloatArray
 
 # a few pivots lead from the parent's basis to the optimum: preparing for many costs more
-OPTIONS: dict[str, int | float | str] = {
-    "threads": 1,
-    "presolve": "off",
-    "solver": "simplex",
+OPTIONS: dict[str, int | float | str] = SIMPLEX | {
     "simplex_scale_strategy": 0,
     "simplex_dual_edge_weight_strategy": 0,
     "dual_simplex_cost_perturbation_multiplier": 0.0,

@@ -29,9 +29,8 @@ from typing import Any
 
 import pyomo.environ as pyo
 
-from jensen_encodings.affine_rows import affine_row
+from jensen_encodings.affine_rows import add_affine_rows, check_inputs
 from jensen_encodings.data import INPUT, NetworkData
-from jensen_encodings.errors import EncodingError
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,16 +98,12 @@ def add_epigraph_copy(block: Any, data: NetworkData, inputs: Sequence[Any]) -> E
     >>> solve_model(model).objective
     0.25
     """
-    if len(inputs) != data.input_size:
-        raise EncodingError(f"{len(inputs)} input variables, the network has {data.input_size}")
+    check_inputs(data, inputs)
     neurons = [(layer.name, i) for layer in data.layers for i in range(layer.size)]
     block.z = pyo.Var(neurons)
     relus = [(layer.name, i) for layer in data.layers if layer.is_relu for i in range(layer.size)]
     block.h = pyo.Var(relus, bounds=(0, None))
     copy = EpigraphCopy(data, block, inputs)
-    block.affine = pyo.ConstraintList()
-    for layer in data.layers:
-        for i in range(layer.size):
-            block.affine.add(affine_row(layer, i, block.z[layer.name, i], copy.post))
+    add_affine_rows(block, data, copy.post)
     block.above = pyo.Constraint(relus, rule=lambda b, name, i: b.h[name, i] >= b.z[name, i])
     return copy

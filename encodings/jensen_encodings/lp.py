@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from jensen_encodings.deadline import NEVER, Deadline
 from jensen_encodings.solver import (
     INFINITY,
+    SIMPLEX,
     Compressed,
     accepts,
     limit_time,
@@ -61,8 +62,7 @@ class LpSolver:
 
     def __init__(self, deadline: Deadline = NEVER) -> None:
         self._deadline = deadline
-        # rays of infeasible programs are only there without presolve
-        self._highs = started({"threads": 1, "presolve": "off", "solver": "simplex"})
+        self._highs = started(SIMPLEX)
 
     def maximise(
         self,

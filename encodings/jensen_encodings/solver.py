@@ -21,6 +21,8 @@ from jensen_encodings.types import FloatArray
 Int32Array = NDArray[np.int32]
 Sides = tuple[FloatArray, FloatArray]
 INFINITY = highspy.kHighsInf
+# rays of infeasible programs are only there without presolve
+SIMPLEX: dict[str, int | float | str] = {"threads": 1, "presolve": "off", "solver": "simplex"}
 
 
 class QuietHighs(highspy.Highs):

@@ -97,7 +97,7 @@ def test_the_pair_of_the_prover_survives_a_search_that_finds_nothing(monkeypatch
     def nothing(*_: object, **__: object) -> Violation:
         return claimed(Fraction(0), 0.25)
 
-    monkeypatch.setattr(measure.midpoint, "worst_violation", nothing)
+    monkeypatch.setattr(measure.midpoint, "worst_pair", nothing)
     found = jensen.worst_violation(network, Box(-1, 1))
     assert found.exact_lower == known.violation
     assert (found.x, found.y) == (known.x, known.y)

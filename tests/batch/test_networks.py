@@ -9,7 +9,7 @@ import pytest
 
 from jensen.batch import Case, Limits, RowStatus, Store, cases_of, find_cases, run_batch
 from jensen.batch.job import Job, error_row, run_job
-from jensen.batch.member import Member
+from jensen.batch.member import StackMember
 from jensen.batch.networks import network_of
 from jensen.batch.processes import ProcessExecutor
 from jensen.batch.sent import pack, run_sent
@@ -105,7 +105,7 @@ def test_a_network_is_found_again_by_the_name_in_the_store(tmp_path):
 
 
 def test_a_network_is_sent_without_the_rest_of_its_stack():
-    member = Member(small_stack(1000), 7)
+    member = StackMember(small_stack(1000), 7)
     sent = pickle.dumps(member)
     assert len(sent) < 5000
     assert pickle.loads(sent).digest == member.digest

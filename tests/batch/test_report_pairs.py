@@ -132,7 +132,7 @@ def test_without_time_and_after_a_failure_the_refuting_pair_is_drawn(monkeypatch
     def fail(*args: object, **options: object) -> Violation:
         raise SolverError("HiGHS: out of luck")
 
-    monkeypatch.setattr(worst.midpoint, "worst_violation", fail)
+    monkeypatch.setattr(worst.midpoint, "worst_pair", fail)
     found = shown_pair(STEP, case, row.counterexample)
     assert found.name == REFUTING
     assert found.caption.endswith("the search for a worse one failed: HiGHS: out of luck")
@@ -157,7 +157,7 @@ def test_values_beyond_the_doubles_break_no_report(scale, domain):
 def test_ctrl_c_in_a_search_ends_the_report(monkeypatch):
     zero = (Fraction(0),)
     stopped = Violation(0.0, 1.0, zero, zero, Fraction(0), "interrupted")
-    monkeypatch.setattr(worst.midpoint, "worst_violation", lambda *args, **options: stopped)
+    monkeypatch.setattr(worst.midpoint, "worst_pair", lambda *args, **options: stopped)
     with pytest.raises(KeyboardInterrupt):
         to_html([judged(STEP, Box(-1.0, 2.0))])
 
@@ -171,7 +171,7 @@ def test_no_more_pairs_are_sought_than_pictures_drawn(monkeypatch):
         return Violation(0.0, 1.0, point, point, Fraction(0), "time limit")
 
     results = run_batch(cases_of([STEP] * 5, Box(-1.0, 2.0)))
-    monkeypatch.setattr(worst.midpoint, "worst_violation", zero)
+    monkeypatch.setattr(worst.midpoint, "worst_pair", zero)
     drawn: list[tuple[int, int]] = []
     to_html(results, pictures=3, time_limit=0.5, progress=lambda *state: drawn.append(state))
     assert limits == [0.5] * 3
@@ -181,7 +181,7 @@ def test_no_more_pairs_are_sought_than_pictures_drawn(monkeypatch):
 def test_files_that_have_changed_are_not_searched(make, monkeypatch):
     results = run_batch(find_cases([make("down.npz", -1)], domain=Box(-200, 200)))
     make("down.npz", 1)
-    monkeypatch.setattr(worst.midpoint, "worst_violation", None)
+    monkeypatch.setattr(worst.midpoint, "worst_pair", None)
     assert "<figure" not in to_html(results)
 
 

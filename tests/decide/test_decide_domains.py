@@ -8,6 +8,7 @@ import numpy as np
 import oracle
 import pytest
 from fuzz import tiny_network
+from questions import composed
 from test_verify_cases import check_evidence
 
 import jensen
@@ -21,21 +22,6 @@ LIMIT = 20.0
 
 def expected(convex: bool) -> Status:
     return Status.CONVEX if convex else Status.NONCONVEX
-
-
-def through(network: ReluNetwork, matrix: np.ndarray, shift: np.ndarray) -> ReluNetwork:
-    """``f(matrix y + shift)``, exactly, whatever the weights."""
-    front = Block("front", {INPUT: matrix}, shift, Activation.IDENTITY)
-    blocks = [
-        Block(
-            b.name,
-            {("front" if s == INPUT else s): w for s, w in b.weights.items()},
-            b.bias,
-            b.activation,
-        )
-        for b in network.blocks
-    ]
-    return ReluNetwork(matrix.shape[1], [front, *blocks])
 
 
 def networks(count: int, inputs: int | None = None, budget: int = 8):
@@ -148,7 +134,7 @@ def test_flat_polyhedra_are_decided_in_their_hull(name):
     for seed, network in networks(40, inputs=3):
         verdict = jensen.verify(network, domain, time_limit=LIMIT)
         assert verdict.status is expected(
-            oracle.is_convex(through(network, matrix, shift), inner)
+            oracle.is_convex(composed(network, matrix, shift), inner)
         ), seed
         check_evidence(network, domain, verdict)
 

@@ -208,7 +208,7 @@ def _answer(
 ) -> Verdict:
     """Ask about one output: the screens, then the prover, then the certificate."""
     if isinstance(network, FunctionGraph):
-        return decide_graph(network, domain, output, options)
+        return decide_graph(network, domain, output, options, _answer)
     prepared = prepare(network, domain, output=output, concave=options.concave)
     question = Question(prepared, options, Deadline.after(options.time_limit))
     if progress is not None:

@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from jensen.batch.member import Member
+from jensen.batch.member import StackMember
 from jensen.domains.domain import Domain
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.network.relu_network import ReluNetwork
@@ -45,7 +45,7 @@ class Case:
         What the manifest expects; ``error`` stands for a refused file.
     reason : str
         Why it is expected.
-    network : ReluNetwork, FunctionGraph or jensen.batch.networks.Member, optional
+    network : ReluNetwork, FunctionGraph or jensen.batch.networks.StackMember, optional
         Verified instead of the file, where the network is no file of its own.
     """
 
@@ -56,7 +56,7 @@ class Case:
     output: int | None = None
     expected: RowStatus | None = None
     reason: str = ""
-    network: ReluNetwork | FunctionGraph | Member | None = None
+    network: ReluNetwork | FunctionGraph | StackMember | None = None
 
     @property
     def question(self) -> str:

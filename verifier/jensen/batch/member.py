@@ -11,7 +11,7 @@ from jensen.network.stack import NetworkStack
 
 
 @dataclass(frozen=True, eq=False)
-class Member:
+class StackMember:
     """One network of a stack: built when it is asked for, sent without the others."""
 
     stack: NetworkStack
@@ -28,4 +28,4 @@ class Member:
         return self.network.digest
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Member, (self.stack[self.index : self.index + 1], 0)
+        return StackMember, (self.stack[self.index : self.index + 1], 0)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jensen.batch.case import Case
-from jensen.batch.member import Member
+from jensen.batch.member import StackMember
 from jensen.domains.domain import Domain, Everywhere
 from jensen.errors import JensenError, ModelFileError
 from jensen.graphs.function_graph import FunctionGraph
@@ -78,7 +78,7 @@ def network_of(case: Case) -> ReluNetwork | FunctionGraph:
     ModelFileError, NetworkError
         As :func:`jensen.load`.
     """
-    if isinstance(case.network, Member):
+    if isinstance(case.network, StackMember):
         return case.network.network
     if case.network is not None:
         return case.network
@@ -127,7 +127,7 @@ def refuted(
     groups: dict[tuple[Any, ...], list[tuple[int, Case]]] = {}
     for number, case in cases:
         if case.network is not None:
-            stack = id(case.network.stack) if isinstance(case.network, Member) else None
+            stack = id(case.network.stack) if isinstance(case.network, StackMember) else None
             groups.setdefault((case.question, stack), []).append((number, case))
     for group in groups.values():
         first = group[0][1]
@@ -146,7 +146,7 @@ def refuted(
 
 
 def _together(cases: Sequence[Case]) -> list[ReluNetwork] | NetworkStack:
-    members = [case.network for case in cases if isinstance(case.network, Member)]
+    members = [case.network for case in cases if isinstance(case.network, StackMember)]
     if members:
         return members[0].stack.take([member.index for member in members])
     return [case.network for case in cases if isinstance(case.network, ReluNetwork)]
@@ -154,6 +154,6 @@ def _together(cases: Sequence[Case]) -> list[ReluNetwork] | NetworkStack:
 
 def _members(case: Case, stack: NetworkStack) -> list[Case]:
     return [
-        replace(case, name=f"{case.name}[{index}]", network=Member(stack, index))
+        replace(case, name=f"{case.name}[{index}]", network=StackMember(stack, index))
         for index in range(len(stack))
     ]

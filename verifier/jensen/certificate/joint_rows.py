@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from jensen.certificate.checker import Network, spans
-from jensen.certificate.kink_lemmas import BoolArray, FloatUnits
+from jensen.certificate.kink_lemmas import FloatUnits
 from jensen.certificate.proof_node import ProofNode
-from jensen.types import FloatArray
+from jensen.types import BoolArray, FloatArray
 
 Words = tuple[Any, ...]
 

@@ -20,7 +20,6 @@ from jensen.certificate.joint_leaf import JointProver
 from jensen.certificate.joint_rows import JointRows
 from jensen.certificate.kink_lemmas import (
     MARGIN,
-    BoolArray,
     FloatUnits,
     KinkLemmas,
     Lemma,
@@ -29,6 +28,7 @@ from jensen.certificate.kink_lemmas import (
 from jensen.certificate.leaf_proof import LeafProver
 from jensen.certificate.tree_writer import TreeWriter
 from jensen.prover.nodes import Node
+from jensen.types import BoolArray
 
 
 class JointWriter(TreeWriter):

@@ -12,13 +12,10 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from jensen.certificate.checker import ONE, Network, text_of
 from jensen.certificate.proof_node import ProofNode
-from jensen.types import FloatArray
-
-BoolArray = NDArray[np.bool_]
+from jensen.types import BoolArray, FloatArray, IndexArray
 
 MOST_UNITS = 3000  # matrices of all units are dense
 SHIFT_BITS = 24  # of a multiple of the group, relative to the sizes of the units
@@ -159,7 +156,7 @@ class KinkLemmas:
 
     # ------------------------------------------------------------------------ lines
 
-    def _bounded(self, targets: NDArray[np.intp]) -> tuple[FloatArray, FloatArray]:
+    def _bounded(self, targets: IndexArray) -> tuple[FloatArray, FloatArray]:
         """Return upper bounds of ``z`` and then of ``-z`` of some units, and the shifts."""
         A, c = self._lines(targets, self._group)
         best, shifts = self._box(A) + c, np.zeros(len(A))
@@ -191,7 +188,7 @@ class KinkLemmas:
         result: FloatArray = np.maximum(A, 0.0) @ high + np.minimum(A, 0.0) @ low
         return result
 
-    def _lines(self, targets: NDArray[np.intp], group: int | None) -> tuple[FloatArray, FloatArray]:
+    def _lines(self, targets: IndexArray, group: int | None) -> tuple[FloatArray, FloatArray]:
         """Return lines above ``z`` and then above ``-z``, as the checker draws them."""
         units = self._units
         on_z = np.concatenate([units.on_z[targets], -units.on_z[targets]])

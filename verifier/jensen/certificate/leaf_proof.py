@@ -42,7 +42,7 @@ MARGIN = 1e-7  # an optimal margin above it means that there is a facet
 
 
 @dataclass(frozen=True)
-class Row:
+class LeafRow:
     """A row ``form >= 0`` of the checker, with the words that name it."""
 
     key: Key
@@ -52,7 +52,7 @@ class Row:
 
 
 @dataclass(frozen=True, eq=False)
-class Program:
+class LeafSolution:
     """Solution of the program of one node: a point, its margin and multipliers."""
 
     margin: float
@@ -84,7 +84,7 @@ class LeafProver:
 
     # ------------------------------------------------------------------------ rows
 
-    def rows(self, node: ProofNode, target: Form) -> list[Row]:
+    def rows(self, node: ProofNode, target: Form) -> list[LeafRow]:
         """Return the rows that bear on a form: fixed units, relaxations, the domain."""
         self._node = node
         keys: list[Key] = [("facet",)] if node.group else []
@@ -106,12 +106,12 @@ class LeafProver:
         for words in keys:
             form, factor, strict = node.row(*words)
             whole = node.expand(combination([factor], [form]))
-            rows.append(Row(words, whole, strict, free=words[0] == "facet"))
+            rows.append(LeafRow(words, whole, strict, free=words[0] == "facet"))
         return [row for row in rows if row.form]
 
     # --------------------------------------------------------------------- programs
 
-    def solve(self, rows: list[Row], objective: Form | None = None) -> Program | None:
+    def solve(self, rows: list[LeafRow], objective: Form | None = None) -> LeafSolution | None:
         """Maximise the margin of the strict rows, or a form, over the relaxation."""
         keys = sorted({k for row in rows for k in row.form} | set(objective or {}) - {ONE})
         keys = [k for k in keys if k != ONE]
@@ -161,7 +161,7 @@ class LeafProver:
                 for i, (k, s) in enumerate(zip(keys, size, strict=True))
             }
         )
-        return Program(
+        return LeafSolution(
             -1.0 if infeasible else result.objective, point, result.multipliers[: len(rows)]
         )
 
@@ -183,7 +183,7 @@ class LeafProver:
     # -------------------------------------------------------------- exact multipliers
 
     def candidates(
-        self, rows: list[Row], guess: FloatArray, objective: Form | None = None
+        self, rows: list[LeafRow], guess: FloatArray, objective: Form | None = None
     ) -> Iterator[list[Entry]]:
         """Yield multipliers next to a guess: rounded, and exact for what seems to cancel."""
         scales = [
@@ -261,7 +261,7 @@ class LeafProver:
         low, high = self._range(key)
         return high if residual > 0 else low if residual < 0 else 0
 
-    def _entries(self, rows: list[Row], multipliers: dict[int, Fraction]) -> list[Entry]:
+    def _entries(self, rows: list[LeafRow], multipliers: dict[int, Fraction]) -> list[Entry]:
         return [
             [*rows[r].key, text_of(y)]
             for r, y in multipliers.items()
@@ -270,7 +270,7 @@ class LeafProver:
 
     # --------------------------------------------------------------------- leaves
 
-    def empty(self, node: ProofNode) -> tuple[list[Entry] | None, Program | None]:
+    def empty(self, node: ProofNode) -> tuple[list[Entry] | None, LeafSolution | None]:
         """Return multipliers that prove a node empty, or the point that speaks against it."""
         rows = self.rows(node, node.form(node.group))
         program = self.solve(rows)

@@ -13,7 +13,7 @@ from jensen.arithmetic.rational import fraction
 from jensen.certificate import checker
 from jensen.certificate.bounded_network import BoundedNetwork, Names, check_time
 from jensen.certificate.checker import ONE, Malformed, Rejected, text_of
-from jensen.certificate.leaf_proof import Entry, LeafProver, Program, accepted
+from jensen.certificate.leaf_proof import Entry, LeafProver, LeafSolution, accepted
 from jensen.certificate.proof_node import ProofNode
 from jensen.errors import CertificateError
 from jensen.prover.nodes import Node, Rule
@@ -99,7 +99,7 @@ class TreeWriter:
             self._fail("more branching than expected")
         self._branch(unit, None, None)
 
-    def _next(self, program: Program | None) -> int | None:
+    def _next(self, program: LeafSolution | None) -> int | None:
         """Return an open unit: one in front whose relaxation is far off, else any that counts."""
         node, net = self._node, self._net
         if program is not None and program.point:

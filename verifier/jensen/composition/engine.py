@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from jensen.composition.curvature import Composition, compose
-from jensen.composition.explain import evidence_of, where_it_ends
+from jensen.composition.explain import NodeEvidence, evidence_of, where_it_ends
+from jensen.composition.piecewise_quadratic import (
+    PiecewiseQuadratic,
+    falling_direction,
+    pair_along,
+    pair_at_kink,
+    split,
+)
 from jensen.composition.quadratic import QuadraticForms
 from jensen.composition.search import search_pair
 from jensen.domains.domain import Domain
@@ -16,9 +24,10 @@ from jensen.errors import OptionError
 from jensen.graphs.enclosures import Enclosures, enclose
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.network.block import OUTPUT
+from jensen.network.relu_network import ReluNetwork
 from jensen.prover.options import Engine, Options
 from jensen.prover.question import claimed
-from jensen.prover.verdict import Interrupted, Status, Verdict
+from jensen.prover.verdict import Counterexample, Interrupted, Reason, Status, Verdict
 from jensen.stopwatch import Stopwatch
 from jensen.types import BoolArray, FloatArray
 from jensen_encodings.deadline import Deadline
@@ -73,8 +82,23 @@ class GraphQuestion:
         return flags
 
 
-def decide_graph(graph: FunctionGraph, domain: Domain, output: int, options: Options) -> Verdict:
+Prover = Callable[[ReluNetwork, Domain, int, Options], Verdict]
+
+
+def decide_graph(
+    graph: FunctionGraph, domain: Domain, output: int, options: Options, prover: Prover
+) -> Verdict:
     """Decide one output of a graph, with evidence either way.
+
+    Parameters
+    ----------
+    graph : FunctionGraph
+    domain : Domain
+    output : int
+    options : Options
+    prover : callable
+        Decides an output of a ReLU network: the piecewise-linear part of a graph that is such
+        a network plus a quadratic form.
 
     Raises
     ------
@@ -89,12 +113,12 @@ def decide_graph(graph: FunctionGraph, domain: Domain, output: int, options: Opt
     question = GraphQuestion(scalar, domain, options, Deadline.after(options.time_limit), watch)
     verdict = Verdict(Status.UNKNOWN, domain, output, ENGINE, claim=claimed(options))
     try:
-        return _answered(question, verdict)
+        return _answered(question, verdict, prover)
     except KeyboardInterrupt:
         raise Interrupted(replace(verdict, note="interrupted", times=dict(watch.times))) from None
 
 
-def _answered(question: GraphQuestion, verdict: Verdict) -> Verdict:
+def _answered(question: GraphQuestion, verdict: Verdict, prover: Prover) -> Verdict:
     watch = question.watch
     with watch.stage("bounds"):
         bounds = enclose(question.graph, *sides_of(question.domain, question.graph.input_size))
@@ -106,6 +130,9 @@ def _answered(question: GraphQuestion, verdict: Verdict) -> Verdict:
         note = NO_CERTIFICATE if question.options.certificate else ""
         times = dict(watch.times)
         return replace(verdict, status=Status.CONVEX, evidence=evidence, note=note, times=times)
+    parts = split(question.graph)
+    if parts is not None:
+        return _by_parts(question, verdict, parts, prover)
     with watch.stage("search"):
         pair = search_pair(
             question.graph,
@@ -115,11 +142,57 @@ def _answered(question: GraphQuestion, verdict: Verdict) -> Verdict:
             deadline=question.deadline,
         )
     if pair is not None:
-        note = NO_CERTIFICATE if question.options.certificate else ""
-        times = dict(watch.times)
-        refuted = replace(verdict, status=Status.NONCONVEX, counterexample=pair)
-        return replace(refuted, note=note, times=times)
+        return _refuted(question, verdict, pair)
     return replace(verdict, note=_why(question.graph, bounds, found), times=dict(watch.times))
+
+
+def _refuted(question: GraphQuestion, verdict: Verdict, pair: Counterexample) -> Verdict:
+    note = NO_CERTIFICATE if question.options.certificate else ""
+    refuted = replace(verdict, status=Status.NONCONVEX, counterexample=pair, note=note)
+    return replace(refuted, times=dict(question.watch.times))
+
+
+def _by_parts(
+    question: GraphQuestion, verdict: Verdict, parts: PiecewiseQuadratic, prover: Prover
+) -> Verdict:
+    """Decide a ReLU network plus a quadratic form: each part for itself (theory, section 12)."""
+    graph, domain, options, watch = (
+        question.graph,
+        question.domain,
+        question.options,
+        question.watch,
+    )
+    with watch.stage("quadratic form"):
+        falling = falling_direction(parts.hessian, domain, options.inputs)
+        if falling is not None:
+            pair = pair_along(graph, domain, falling, options.inputs, options.seed)
+            if pair is not None:
+                return _refuted(question, verdict, pair)
+            note = "the quadratic form bends down, but no pair was found that shows it"
+            return replace(verdict, note=note, times=dict(watch.times))
+    limit = None if options.time_limit is None else max(question.deadline.left(), 1e-3)
+    asked = replace(options, concave=False, certificate=False, time_limit=limit)
+    inner = prover(parts.piecewise, domain, 0, asked)
+    with watch.stage("pair"):
+        pair = None
+        if inner.counterexample is not None:
+            ends = inner.counterexample.x, inner.counterexample.y
+            pair = pair_at_kink(graph, domain, *ends, options.inputs)
+    if pair is not None:
+        refuted = _refuted(question, verdict, pair)
+        return replace(refuted, times=dict(watch.times) | dict(inner.times))
+    times = dict(watch.times) | dict(inner.times)
+    if inner.status is not Status.CONVEX:
+        note = f"of the piecewise-linear part: {inner.note or 'undecided'}"
+        return replace(verdict, evidence=inner.evidence, note=note, times=times)
+    form = NodeEvidence(
+        ((OUTPUT, 0),),
+        Reason.QUADRATIC,
+        rule="the quadratic form is semidefinite, in rational arithmetic",
+    )
+    note = NO_CERTIFICATE if options.certificate else ""
+    proved = replace(verdict, status=Status.CONVEX, evidence=(*inner.evidence, form))
+    return replace(proved, note=note, times=times)
 
 
 def _why(graph: FunctionGraph, bounds: Enclosures, found: Composition) -> str:

@@ -21,7 +21,7 @@ from jensen.types import FloatArray, ObjectArray, Unit
 
 
 @dataclass(frozen=True)
-class Row:
+class RowName:
     """One row of the program: which rule it comes from, and the unit or set row it concerns.
 
     ``kind`` is ``group``, ``fixed``, ``nonnegative``, ``above``, ``below`` or ``domain``.
@@ -196,7 +196,7 @@ class ExactForms:
         ratio = form[pivot] / group[pivot]
         return all(a == ratio * b for a, b in zip(form, group, strict=True))
 
-    def is_strict(self, row: Row) -> bool:
+    def is_strict(self, row: RowName) -> bool:
         """Whether a row holds strictly inside every genuine facet of the pattern."""
         if row.kind == "domain":
             return True
@@ -205,7 +205,7 @@ class ExactForms:
         key = (row.level, row.unit)
         return self.is_affine(*key) and not self.is_coincident(*key)
 
-    def row(self, row: Row, activations: Activations) -> list[Any]:
+    def row(self, row: RowName, activations: Activations) -> list[Any]:
         """Return a program row exactly, as (limit, coefficients of y and h)."""
         if row.kind == "domain":
             working = self._net.working_set
@@ -223,7 +223,7 @@ class ExactForms:
             return [-form[0], *form[1:]]
         return self._relaxation(row, form)
 
-    def _relaxation(self, row: Row, form: ObjectArray) -> list[Any]:
+    def _relaxation(self, row: RowName, form: ObjectArray) -> list[Any]:
         column = 1 + self.variables[row.level, row.unit]
         if row.kind == "nonnegative":
             out = [ZERO] * self._width

@@ -71,7 +71,7 @@ class Place(Enum):
 
 
 @dataclass(eq=False)
-class _Node:
+class _SignNode:
     """An open node.
 
     Attributes
@@ -149,8 +149,8 @@ class SignTree:
         }
         self._gains = PseudoCosts((len(dual.linked.free), dual.linked.points))
         self._began = self._reported = time.perf_counter()
-        self._heap: list[tuple[float, int, _Node]] = []
-        self._pending: list[_Node] = []
+        self._heap: list[tuple[float, int, _SignNode]] = []
+        self._pending: list[_SignNode] = []
         self._count = itertools.count()
         self._closed = -np.inf
         self._proved = first_bound
@@ -220,9 +220,9 @@ class SignTree:
 
     # ------------------------------------------------------------------------- nodes
 
-    def _best(self) -> list[_Node]:
+    def _best(self) -> list[_SignNode]:
         """Take the next nodes from the heap; some may be closed already."""
-        nodes: list[_Node] = []
+        nodes: list[_SignNode] = []
         while self._heap and len(nodes) < self._options.together:
             if -self._heap[0][0] <= self.threshold:
                 break
@@ -235,9 +235,9 @@ class SignTree:
                 nodes.append(node)
         return nodes
 
-    def _expand(self, nodes: list[_Node]) -> None:
+    def _expand(self, nodes: list[_SignNode]) -> None:
         self._relax_fully([node for node in nodes if node.score is None])
-        parents: list[tuple[_Node, tuple[int, int], int]] = []
+        parents: list[tuple[_SignNode, tuple[int, int], int]] = []
         children: list[_Child] = []
         for node, branch in zip(nodes, self._branching(nodes), strict=True):
             if branch is None:
@@ -272,7 +272,7 @@ class SignTree:
             self._push(node)
         return [node.key for node in nodes]
 
-    def _relax_fully(self, nodes: Sequence[_Node]) -> None:
+    def _relax_fully(self, nodes: Sequence[_SignNode]) -> None:
         """Find out where to branch below nodes that were cut off but are not closed."""
         tasks = [Task(node.allowed, node.multipliers.astype(np.float64)) for node in nodes]
         every = self._relaxation.relax(tasks, -np.inf, self._options.deadline) if tasks else []
@@ -281,7 +281,7 @@ class SignTree:
                 node.score, node.basis = found.score.astype(np.float32), found.basis
                 node.multipliers = found.candidates[-1].astype(np.float32)
 
-    def _push(self, node: _Node) -> None:
+    def _push(self, node: _SignNode) -> None:
         if node.candidates is not None:
             self._pending.append(node)
             if node.key <= self.threshold:
@@ -324,7 +324,7 @@ class SignTree:
                 node.key = max(node.key, node.bound) if node.key <= self.threshold else node.key
                 self._push(node)
 
-    def _branching(self, nodes: Sequence[_Node]) -> list[tuple[int, int] | None]:
+    def _branching(self, nodes: Sequence[_SignNode]) -> list[tuple[int, int] | None]:
         """Return the neuron and point that promise most at each node; None if all are fixed."""
         if not (nodes and nodes[0].signs.size):
             return [None] * len(nodes)
@@ -342,7 +342,9 @@ class SignTree:
             for place, value in zip(best, most, strict=True)
         ]
 
-    def _children(self, node: _Node, neuron: int, point: int) -> Iterable[tuple[Signs, BoolArray]]:
+    def _children(
+        self, node: _SignNode, neuron: int, point: int
+    ) -> Iterable[tuple[Signs, BoolArray]]:
         """Yield the children; while x and y are fixed alike, of two mixed signs one will do."""
         choices: list[dict[int, int]] = [{point: 1}, {point: -1}]
         same = self._symmetric and point < 2
@@ -373,12 +375,12 @@ class SignTree:
                 self._progress(Progress(value, self.upper, self.nodes, now - self._began))
 
 
-def _node(child: _Child, found: Relaxed) -> _Node:
+def _node(child: _Child, found: Relaxed) -> _SignNode:
     multipliers = found.candidates[-1].astype(np.float32)
     score = None if found.score is None else found.score.astype(np.float32)
     # a bound that was known before says nothing of where to go on
     key = found.value if found.value < np.inf else child.bound
-    return _Node(
+    return _SignNode(
         key,
         child.bound,
         child.signs,

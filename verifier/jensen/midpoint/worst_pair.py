@@ -118,7 +118,7 @@ class Violation:
         }
 
 
-def worst_violation(
+def worst_pair(
     network: ReluNetwork,
     domain: Domain,
     *,
@@ -202,7 +202,7 @@ def measure_pairs(
     prepared : Prepared
     deadline : Deadline
     gap, engine, threads, progress, seed, start
-        As for :func:`worst_violation`.
+        As for :func:`worst_pair`.
     """
     began = time.perf_counter()
     try:

@@ -29,7 +29,7 @@ INTEGRAL = 1e-7  # how near an integer the solver's value has to be
 
 
 @dataclass(frozen=True, eq=False)
-class Node:
+class BoxNode:
     """A box of the inputs, and a bound of the objective in it that holds."""
 
     lower: FloatArray
@@ -88,7 +88,7 @@ class IntegerSearch:
         )
         self._find_good_points(lp, relaxed.x, lower, upper)
         order = itertools.count()
-        heap = [(relaxed.lower, next(order), Node(lower, upper, relaxed.lower))]
+        heap = [(relaxed.lower, next(order), BoxNode(lower, upper, relaxed.lower))]
         while heap and heap[0][0] < self._cutoff() and not self._over():
             for child in self._expand(lp, heapq.heappop(heap)[2]):
                 heapq.heappush(heap, (child.bound, next(order), child))
@@ -169,7 +169,7 @@ class IntegerSearch:
         if self._best is None or found.value < self._best.value:
             self._best = found
 
-    def _expand(self, lp: EpigraphLp, node: Node) -> list[Node]:
+    def _expand(self, lp: EpigraphLp, node: BoxNode) -> list[BoxNode]:
         """Bound a node; return what it falls into, nothing if it is closed."""
         self._nodes += 1
         lp.set_bounds(node.lower, node.upper)
@@ -198,13 +198,13 @@ class IntegerSearch:
             middle = math.floor(node.lower[index] / 2 + node.upper[index] / 2)
             return self._split(node, index, middle, bound)
 
-    def _split(self, node: Node, index: int, last: float, bound: float) -> list[Node]:
+    def _split(self, node: BoxNode, index: int, last: float, bound: float) -> list[BoxNode]:
         """Return the parts of a node below and above an integer."""
         upper, lower = node.upper.copy(), node.lower.copy()
         upper[index], lower[index] = last, last + 1.0
-        return [Node(node.lower, upper, bound), Node(lower, node.upper, bound)]
+        return [BoxNode(node.lower, upper, bound), BoxNode(lower, node.upper, bound)]
 
-    def _close(self, bound: float) -> list[Node]:
+    def _close(self, bound: float) -> list[BoxNode]:
         self._closed = min(self._closed, bound)
         return []
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from jensen.arithmetic.rational import rational
 from jensen.errors import SolverError
-from jensen.groups.forms import ExactForms, Row
+from jensen.groups.forms import ExactForms, RowName
 from jensen.groups.groups import SOURCE, GroupedNetwork
 from jensen.groups.jump import FREE, OFF, ON, JumpProblem
 from jensen.network.relu_network import ReluNetwork
@@ -222,7 +222,7 @@ class FacetSearch:
         units = {unit for unit in self.net.groups() if not forms.is_coincident(*unit)}
         return units - {self.group}
 
-    def _conflict(self, rows: Iterable[Row]) -> set[Unit]:
+    def _conflict(self, rows: Iterable[RowName]) -> set[Unit]:
         """Return the units whose activations a proof of emptiness rests on.
 
         They are the units of its rows and, because their forms depend on them, all units

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jensen.arithmetic.intervals import SAFETY, SUBNORMAL, UNIT
-from jensen.groups.forms import Row
+from jensen.groups.forms import RowName
 from jensen.prover.joint_forms import JointForms
 from jensen.prover.kink_bounds import Ranges
 from jensen.types import FloatArray, Unit
@@ -27,7 +27,7 @@ class Arriving:
     upper: float
 
 
-class JointRows:
+class ProgramRows:
     """Rows that are collected unit by unit.
 
     Parameters
@@ -41,7 +41,7 @@ class JointRows:
 
     Attributes
     ----------
-    names : list of Row
+    names : list of RowName
         What each row says.
     above : dict from unit to (row, slack)
         Where ``h >= z`` is, and by how much ``h = z`` may be off.
@@ -54,7 +54,7 @@ class JointRows:
         self._rows: list[FloatArray] = []
         self._lower: list[float] = []
         self._upper: list[float] = []
-        self.names: list[Row] = []
+        self.names: list[RowName] = []
         self.above: dict[Unit, tuple[int, float]] = {}
 
     def row(self, coefficients: FloatArray | None = None) -> FloatArray:
@@ -64,7 +64,7 @@ class JointRows:
             row[: len(coefficients)] = coefficients
         return row
 
-    def add(self, name: Row, row: FloatArray, lower: float, upper: float) -> None:
+    def add(self, name: RowName, row: FloatArray, lower: float, upper: float) -> None:
         """Add a row, its sides moved outward by a rounding."""
         self.names.append(name)
         self._rows.append(row if len(row) == self._width else self.row(row))
@@ -90,17 +90,17 @@ class JointRows:
         above = self.row(form[1:])
         above[column] -= 1.0
         self.above[unit] = (len(self.names), 4 * error + 4 * SUBNORMAL)
-        self.add(Row("above", k, u), above, -np.inf, -form[0] + error)
+        self.add(RowName("above", k, u), above, -np.inf, -form[0] + error)
         if unit in self._states:
             state = self._states[unit]
             on = self.row()
             on[column], on[state] = 1.0, -high
-            self.add(Row("on", k, u), on, -np.inf, 0.0)
+            self.add(RowName("on", k, u), on, -np.inf, 0.0)
             off = self.row(-form[1:])
             off[column] += 1.0
             off[state] -= low
             limit = form[0] - low + error + 4 * UNIT * (abs(low) + abs(form[0]))
-            self.add(Row("off", k, u), off, -np.inf, limit)
+            self.add(RowName("off", k, u), off, -np.inf, limit)
             return
         slope = min(max(high / (high - low), 0.0), 1.0)
         # any slope is valid with the offset that lifts the line over both ends
@@ -109,7 +109,7 @@ class JointRows:
         below[column] += 1.0
         size = float(np.abs(form) @ self._forms.reach) + lift
         limit = slope * form[0] + lift + 2 * error + 8 * UNIT * size
-        self.add(Row("below", k, u), below, -np.inf, limit)
+        self.add(RowName("below", k, u), below, -np.inf, limit)
 
     def add_state(self, unit: Unit) -> None:
         """Add the rows of a unit whose state matters but whose value does not."""
@@ -118,11 +118,11 @@ class JointRows:
         low, high = float(self._ranges.lower[k][u]), float(self._ranges.upper[k][u])
         on = self.row(form[1:])
         on[self._states[unit]] -= high
-        self.add(Row("on", k, u), on, -np.inf, -form[0] + error)
+        self.add(RowName("on", k, u), on, -np.inf, -form[0] + error)
         off = self.row(-form[1:])
         off[self._states[unit]] -= low
         limit = form[0] - low + error + 4 * UNIT * (abs(low) + abs(form[0]))
-        self.add(Row("off", k, u), off, -np.inf, limit)
+        self.add(RowName("off", k, u), off, -np.inf, limit)
 
     def add_product(self, unit: Unit, column: int, arriving: Arriving) -> tuple[float, float]:
         """Add the rows of a product ``g = a U`` with its column; return the bounds of g."""
@@ -135,12 +135,12 @@ class JointRows:
             # sign g <= sign end a
             most = self.row()
             most[column], most[state] = sign, -sign * end
-            self.add(Row(f"product {kinds[0]}", k, u), most, -np.inf, 0.0)
+            self.add(RowName(f"product {kinds[0]}", k, u), most, -np.inf, 0.0)
         for sign, end, kind in ((1.0, low, "c"), (-1.0, high, "d")):
             # sign g <= sign U - sign end (1 - a)
             row = self.row(-sign * form[1:])
             row[column] += sign
             row[state] -= sign * end
             limit = sign * form[0] - sign * end + error
-            self.add(Row(f"product {kind}", k, u), row, -np.inf, limit)
+            self.add(RowName(f"product {kind}", k, u), row, -np.inf, limit)
         return min(low, 0.0), max(high, 0.0)

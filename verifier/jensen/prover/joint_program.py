@@ -25,11 +25,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from jensen.arithmetic.intervals import SAFETY, SUBNORMAL, rounding_factor
-from jensen.groups.forms import Row
+from jensen.groups.forms import RowName
 from jensen.groups.groups import GroupedNetwork
 from jensen.groups.jump import FREE, ON, Activations, JumpProblem, JumpState
 from jensen.prover.dual_bound import LinearProgram
-from jensen.prover.joint_assembly import Arriving, JointRows
+from jensen.prover.joint_assembly import Arriving, ProgramRows
 from jensen.prover.joint_forms import JointForms
 from jensen.prover.kink_bounds import Ranges
 from jensen.prover.pieces import Piece
@@ -81,7 +81,7 @@ class JointProgram:
     ----------
     states : dict from unit to the column of its a
     h : dict from unit to the column of its h
-    rows : list of Row
+    rows : list of RowName
         What each row says, for a certificate.
     lps : int
         Programs solved so far.
@@ -111,7 +111,7 @@ class JointProgram:
         self._products: dict[Unit, int] = {}
         self._width = self._forms.width + len(units)
         self._arriving = self._jump_forms()
-        self.rows: list[Row] = []
+        self.rows: list[RowName] = []
         self._assemble()
         self.lps = 0
 
@@ -249,12 +249,12 @@ class JointProgram:
         lower[: self.dim], upper[: self.dim] = self._piece.lower, self._piece.upper
         for (k, u), column in self.h.items():
             upper[column] = ranges.upper[k][u]
-        builder = JointRows(forms, ranges, self.states, self._width)
+        builder = ProgramRows(forms, ranges, self.states, self._width)
         form, error = forms.forms[self._group[0]][self._group[1]], builder.error(self._group)
-        builder.add(Row("group", *self._group), form[1:], -form[0] - error, -form[0] + error)
+        builder.add(RowName("group", *self._group), form[1:], -form[0] - error, -form[0] + error)
         for i, row in enumerate(self._piece.rows):
             number = self._piece.numbers[i]
-            builder.add(Row("domain", 0, number), row, -np.inf, self._piece.limits[i])
+            builder.add(RowName("domain", 0, number), row, -np.inf, self._piece.limits[i])
         for unit in self.h:
             builder.add_value(unit)
         for unit in self.states:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from jensen.groups.forms import Row
+from jensen.groups.forms import RowName
 from jensen.groups.jump import Activations
 from jensen.prover.crossing import Crossing
 from jensen.prover.kink_bounds import Ranges
@@ -26,7 +26,7 @@ class JointLeaf:
         Number of the piece.
     path : tuple of ((level, unit), on)
         The units fixed, in the order of branching.
-    multipliers : mapping from Row to float
+    multipliers : mapping from RowName to float
         ``<= 0`` on upper sides, ``>= 0`` on lower ones; rows are named as in
         :mod:`jensen.prover.joint_program`.
     empty : bool
@@ -35,7 +35,7 @@ class JointLeaf:
 
     piece: int
     path: Path
-    multipliers: Mapping[Row, float]
+    multipliers: Mapping[RowName, float]
     empty: bool
 
 

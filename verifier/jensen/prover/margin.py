@@ -25,7 +25,7 @@ import numpy as np
 
 from jensen.arithmetic.exact_lp import maximise
 from jensen.arithmetic.rational import ONE, ZERO, project_to_null_space
-from jensen.groups.forms import ExactForms, FloatForms, Row
+from jensen.groups.forms import ExactForms, FloatForms, RowName
 from jensen.groups.groups import GroupedNetwork
 from jensen.groups.jump import FREE, ON, Activations
 from jensen.types import FloatArray, ObjectArray, Unit
@@ -44,7 +44,7 @@ class Margin:
     ----------
     empty : bool
         Proved in rational arithmetic: no facet of the group has this pattern.
-    multipliers : mapping from Row to ``fmpq``
+    multipliers : mapping from RowName to ``fmpq``
         The proof, if empty.
     margin : float
         The solver's optimum, a hint.
@@ -58,7 +58,7 @@ class Margin:
     empty: bool
     margin: float
     point: FloatArray | None
-    multipliers: Mapping[Row, Any] = field(default_factory=dict)
+    multipliers: Mapping[RowName, Any] = field(default_factory=dict)
     gaps: Mapping[Unit, float] = field(default_factory=dict)
     affine: bool = False
 
@@ -67,7 +67,7 @@ class Margin:
 class ExactMargin:
     """The exact answer for a full pattern: a proof of emptiness, or an interior point."""
 
-    multipliers: Mapping[Row, Any]
+    multipliers: Mapping[RowName, Any]
     point: ObjectArray | None
 
 
@@ -89,7 +89,7 @@ class MarginProgram:
         forms = FloatForms(self._net, self._group, activations)
         exact = ExactForms(self._net, self._group, activations, forms.variables)
         if _vanishes(forms.group_form()) and not any(exact.form(*self._group)):
-            return Margin(True, 0.0, None, {Row("group"): ZERO})
+            return Margin(True, 0.0, None, {RowName("group"): ZERO})
         rows, A, b, sizes = self._assemble(forms, exact, activations)
         equality = np.array([row.kind == "group" for row in rows])
         contradiction = np.flatnonzero(~A.any(axis=1) & ((b < 0) | (equality & (b > 0))))
@@ -124,15 +124,15 @@ class MarginProgram:
         """
         forms = FloatForms(self._net, self._group, activations)
         exact = ExactForms(self._net, self._group, activations, forms.variables)
-        rows = [Row("group")]
+        rows = [RowName("group")]
         margins = [ZERO]
         for k, u in forms.needed_units():
             if (k, u) == self._group or exact.is_coincident(k, u):
                 continue
-            rows.append(Row("fixed", k, u))
+            rows.append(RowName("fixed", k, u))
             margins.append(_rough_size(exact.form(k, u)[1:]))
         for i, row in enumerate(self._net.working_set.rows):
-            rows.append(Row("domain", 0, i))
+            rows.append(RowName("domain", 0, i))
             margins.append(_rough_size(row))
         exact_rows = [exact.row(row, activations) for row in rows]
         A = [[*row[1:], margin] for row, margin in zip(exact_rows, margins, strict=True)]
@@ -149,11 +149,11 @@ class MarginProgram:
 
     def _assemble(
         self, forms: FloatForms, exact: ExactForms, activations: Activations
-    ) -> tuple[list[Row], FloatArray, FloatArray, FloatArray]:
+    ) -> tuple[list[RowName], FloatArray, FloatArray, FloatArray]:
         """Return the rows ``A (y, h, t) <= b``, scaled to gradients of size 1, and the sizes."""
         width = forms.width
         group = forms.group_form()
-        rows = [Row("group")]
+        rows = [RowName("group")]
         matrix, limits = [np.append(group[1:], 0.0)], [-group[0]]
         normal = group[1 : 1 + forms.dim]
         group_affine = not group[1 + forms.dim :].any()
@@ -171,10 +171,10 @@ class MarginProgram:
                 margin = self._projected_norm(form[1 : 1 + forms.dim], normal)
                 if margin <= COINCIDENCE_ANGLE * _norm(form[1:]) and exact.is_coincident(k, u):
                     continue  # vanishes on the whole hyperplane: binds nothing
-            rows.append(Row("fixed", k, u))
+            rows.append(RowName("fixed", k, u))
             matrix.append(np.append(sign * form[1:], margin))
             limits.append(-sign * form[0])
-        rows += [Row("domain", 0, i) for i in range(len(self._set_rows))]
+        rows += [RowName("domain", 0, i) for i in range(len(self._set_rows))]
         domain = np.zeros((len(self._set_rows), width))
         domain[:, : forms.dim], domain[:, -1] = self._set_rows, self._set_norms
         A, b = np.vstack([matrix, domain]), np.append(limits, self._set_limits)
@@ -184,11 +184,16 @@ class MarginProgram:
         b /= size
         cap = np.zeros(width)
         cap[-1] = 1.0
-        return ([*rows, Row("cap")], np.vstack([A, cap]), np.append(b, 1.0), np.append(size, 1.0))
+        return (
+            [*rows, RowName("cap")],
+            np.vstack([A, cap]),
+            np.append(b, 1.0),
+            np.append(size, 1.0),
+        )
 
     def _relax(
         self,
-        rows: list[Row],
+        rows: list[RowName],
         matrix: list[FloatArray],
         limits: list[float],
         forms: FloatForms,
@@ -201,7 +206,7 @@ class MarginProgram:
         z = np.append(form[1:], 0.0)
         lower, upper = self._net.levels[k].lower[u], self._net.levels[k].upper[u]
         slope = upper / (upper - lower)
-        rows += [Row("nonnegative", k, u), Row("above", k, u), Row("below", k, u)]
+        rows += [RowName("nonnegative", k, u), RowName("above", k, u), RowName("below", k, u)]
         matrix += [-h, z - h, h - slope * z]
         limits += [0.0, -form[0], slope * (form[0] - lower)]
 
@@ -223,8 +228,12 @@ class MarginProgram:
         return Margin(False, result.objective, result.x[: forms.dim], gaps=gaps, affine=affine)
 
     def _prove_empty(
-        self, multipliers: FloatArray, rows: list[Row], exact: ExactForms, activations: Activations
-    ) -> dict[Row, Any] | None:
+        self,
+        multipliers: FloatArray,
+        rows: list[RowName],
+        exact: ExactForms,
+        activations: Activations,
+    ) -> dict[RowName, Any] | None:
         """Turn the solver's multipliers into exact ones, or return None."""
         multipliers = multipliers / np.abs(multipliers).max(initial=1e-300)
         support = [
@@ -244,7 +253,7 @@ class MarginProgram:
         return None
 
     def _is_proof(
-        self, y: list[Any], rows: list[Row], exact_rows: list[list[Any]], exact: ExactForms
+        self, y: list[Any], rows: list[RowName], exact_rows: list[list[Any]], exact: ExactForms
     ) -> bool:
         if any(v < 0 for v, row in zip(y, rows, strict=True) if row.kind != "group"):
             return False

@@ -83,7 +83,7 @@ def shown_pair(
             return _facet(worst_jump(measured, case.domain, **limits), ends, claim)
         if case.domain.box_sides(measured.input_size) is not None:
             start = _fractions(ends[0]), _fractions(ends[1])
-            found = midpoint.worst_violation(measured, case.domain, start=start, **limits)
+            found = midpoint.worst_pair(measured, case.domain, start=start, **limits)
         else:
             found = everywhere_violation(measured, **limits)
     except (JensenError, EncodingError, OverflowError) as error:

@@ -20,7 +20,7 @@ from jensen.arithmetic.intervals import interval_affine, round_down
 from jensen.bounds.pre_activation import pre_activation_bounds
 from jensen.decide import verify
 from jensen.domains.domain import Box
-from jensen.midpoint.worst_pair import UNBOUNDED, Violation, concluded, worst_violation
+from jensen.midpoint.worst_pair import UNBOUNDED, Violation, concluded, worst_pair
 from jensen.network.relu_network import INPUT, OUTPUT, Block, ReluNetwork
 from jensen.prover.counterexample import Point, exact_violation
 from jensen.prover.refute import kink_distance
@@ -298,7 +298,7 @@ class _Everywhere:
 
     def _on(self, box: Box, cap: float, share: float = 1.0) -> Violation:
         """Measure on a box, with a share of the time that is left."""
-        result = worst_violation(
+        result = worst_pair(
             self._network,
             box,
             time_limit=self._deadline.share(share).seconds(1e-3),

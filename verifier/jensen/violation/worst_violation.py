@@ -111,7 +111,7 @@ def worst_violation(
     }
     try:
         if sides is not None:
-            found = midpoint.worst_violation(network, domain, engine=engine, start=start, **limits)
+            found = midpoint.worst_pair(network, domain, engine=engine, start=start, **limits)
         else:
             found = everywhere_violation(network, **limits)
     except SolverError:

@@ -6,7 +6,7 @@ from math import copysign, inf, prod
 
 import numpy as np
 
-from jensen.loaders.onnx.node import Node, operator
+from jensen.loaders.onnx.node import OnnxNode, operator
 from jensen.loaders.piecewise import absolute, clip, extremum, leaky_relu
 from jensen.loaders.symbolic import LoweringError, SymbolicTensor, constant
 
@@ -14,20 +14,20 @@ _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 @operator("Relu")
-def relu(node: Node) -> SymbolicTensor:
+def relu(node: OnnxNode) -> SymbolicTensor:
     """Return ``max(x, 0)``."""
     return node.lowering.relu(node.tensor(0))
 
 
 @operator("LeakyRelu")
-def leaky(node: Node) -> SymbolicTensor:
+def leaky(node: OnnxNode) -> SymbolicTensor:
     """Return x or ``alpha x``."""
     x = node.tensor(0)
     return leaky_relu(node.lowering, x, np.full(x.size, node.number("alpha", 0.01)))
 
 
 @operator("PRelu")
-def parametric(node: Node) -> SymbolicTensor:
+def parametric(node: OnnxNode) -> SymbolicTensor:
     """Return x or ``slope x`` with constant slopes, which are broadcast to x."""
     x, slopes = node.tensor(0), node.numbers(1)
     try:
@@ -38,13 +38,13 @@ def parametric(node: Node) -> SymbolicTensor:
 
 
 @operator("Abs")
-def magnitude(node: Node) -> SymbolicTensor:
+def magnitude(node: OnnxNode) -> SymbolicTensor:
     """Return ``|x|``."""
     return absolute(node.lowering, node.tensor(0))
 
 
 @operator("Clip")
-def clip_to_bounds(node: Node) -> SymbolicTensor:
+def clip_to_bounds(node: OnnxNode) -> SymbolicTensor:
     """Return x between constant bounds."""
     if node.opset < 11:
         low, high = node.number("min", -_FLOAT32_MAX), node.number("max", _FLOAT32_MAX)
@@ -58,7 +58,7 @@ def clip_to_bounds(node: Node) -> SymbolicTensor:
     return clip(node.lowering, node.tensor(0), low, high)
 
 
-def _bound(node: Node, position: int) -> float:
+def _bound(node: OnnxNode, position: int) -> float:
     """Return a bound; one at the end of its number type's range binds nothing."""
     value = node.numbers(position, finite=False)
     if prod(value.shape) != 1:
@@ -70,7 +70,7 @@ def _bound(node: Node, position: int) -> float:
 
 
 @operator("HardSigmoid")
-def hard_sigmoid(node: Node) -> SymbolicTensor:
+def hard_sigmoid(node: OnnxNode) -> SymbolicTensor:
     """Return ``alpha x + beta`` between 0 and 1."""
     low, x = node.lowering, node.tensor(0)
     scaled = low.scale(x, np.full(x.size, node.number("alpha", 0.2)))
@@ -78,12 +78,12 @@ def hard_sigmoid(node: Node) -> SymbolicTensor:
 
 
 @operator("Max")
-def maximum(node: Node) -> SymbolicTensor:
+def maximum(node: OnnxNode) -> SymbolicTensor:
     """Return the elementwise maximum, with broadcasting."""
     return extremum(node.lowering, node.tensors(), largest=True)
 
 
 @operator("Min")
-def minimum(node: Node) -> SymbolicTensor:
+def minimum(node: OnnxNode) -> SymbolicTensor:
     """Return the elementwise minimum, with broadcasting."""
     return extremum(node.lowering, node.tensors(), largest=False)

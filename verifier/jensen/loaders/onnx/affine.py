@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from jensen.graphs.functions import Function
 from jensen.loaders.lowering import Lowering
-from jensen.loaders.onnx.node import Node, operator
+from jensen.loaders.onnx.node import OnnxNode, operator
 from jensen.loaders.symbolic import (
     LoweringError,
     NotPiecewiseLinearError,
@@ -24,31 +24,31 @@ PRODUCT = "it multiplies two values computed from the input, one must be a const
 
 
 @operator("Identity")
-def identity(node: Node) -> SymbolicTensor:
+def identity(node: OnnxNode) -> SymbolicTensor:
     """Pass the input on."""
     return node.tensor(0)
 
 
 @operator("Add", "Sum")
-def add(node: Node) -> SymbolicTensor:
+def add(node: OnnxNode) -> SymbolicTensor:
     """Add with broadcasting."""
     return reduce(node.lowering.add, node.tensors())
 
 
 @operator("Sub")
-def subtract(node: Node) -> SymbolicTensor:
+def subtract(node: OnnxNode) -> SymbolicTensor:
     """Subtract with broadcasting."""
     return node.lowering.subtract(node.tensor(0), node.tensor(1))
 
 
 @operator("Neg")
-def negate(node: Node) -> SymbolicTensor:
+def negate(node: OnnxNode) -> SymbolicTensor:
     """Change the sign."""
     return node.lowering.negate(node.tensor(0))
 
 
 @operator("Mean")
-def mean(node: Node) -> SymbolicTensor:
+def mean(node: OnnxNode) -> SymbolicTensor:
     """Average the inputs; 1/n is rounded to a double where it is none."""
     total = reduce(node.lowering.add, node.tensors())
     node.rounds(f"1/{len(node.inputs)} was rounded to a double", len(node.inputs))
@@ -56,7 +56,7 @@ def mean(node: Node) -> SymbolicTensor:
 
 
 @operator("Mul")
-def multiply(node: Node) -> SymbolicTensor:
+def multiply(node: OnnxNode) -> SymbolicTensor:
     """Multiply with broadcasting, by constants or not."""
     for x, factors in ((0, 1), (1, 0)):
         if node.is_constant(factors):
@@ -65,7 +65,7 @@ def multiply(node: Node) -> SymbolicTensor:
 
 
 @operator("Div")
-def divide(node: Node) -> SymbolicTensor:
+def divide(node: OnnxNode) -> SymbolicTensor:
     """Divide; reciprocals of constants are rounded to doubles where they are none."""
     if not node.is_constant(1):
         inverse = node.lowering.apply(node.tensor(1), Function.RECIPROCAL)
@@ -92,7 +92,7 @@ def scale_broadcast(lowering: Lowering, x: SymbolicTensor, factors: FloatArray) 
 
 
 @operator("MatMul")
-def matmul(node: Node) -> SymbolicTensor:
+def matmul(node: OnnxNode) -> SymbolicTensor:
     """Multiply matrices, of which either may be constant."""
     if node.is_constant(1):
         return times_matrix(node.lowering, node.tensor(0), node.numbers(1))
@@ -181,7 +181,7 @@ def _stacked_matrix(rows: IndexArray, columns: FloatArray, width: int) -> sp.csr
 
 
 @operator("Gemm")
-def gemm(node: Node) -> SymbolicTensor:
+def gemm(node: OnnxNode) -> SymbolicTensor:
     """Return ``alpha A' B' + beta C``."""
     low = node.lowering
     if node.rank(0) != 2 or node.rank(1) != 2:

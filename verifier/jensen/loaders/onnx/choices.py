@@ -6,7 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from jensen.arithmetic.lossless import exact_row_scaling
-from jensen.loaders.onnx.node import Condition, Node, operator
+from jensen.loaders.onnx.node import Condition, OnnxNode, operator
 from jensen.loaders.symbolic import NotPiecewiseLinearError, SymbolicTensor, stack
 from jensen.types import FloatArray
 
@@ -15,19 +15,19 @@ _NEAR = 1e-6  # of float32 numbers that were rounded once
 
 
 @operator("Greater", "GreaterOrEqual")
-def greater(node: Node) -> Condition:
+def greater(node: OnnxNode) -> Condition:
     """Compare; on the boundary nothing may jump, so that equality does not matter."""
     return Condition(node.tensor(0), node.tensor(1))
 
 
 @operator("Less", "LessOrEqual")
-def less(node: Node) -> Condition:
+def less(node: OnnxNode) -> Condition:
     """Compare the other way round."""
     return Condition(node.tensor(1), node.tensor(0))
 
 
 @operator("Where")
-def where(node: Node) -> SymbolicTensor:
+def where(node: OnnxNode) -> SymbolicTensor:
     """Choose between two tensors."""
     if node.has_condition(0):
         smooth = _softplus_beyond_a_threshold(node)
@@ -40,7 +40,7 @@ def where(node: Node) -> SymbolicTensor:
     return stack([left, right]).take(positions)
 
 
-def _softplus_beyond_a_threshold(node: Node) -> SymbolicTensor | None:
+def _softplus_beyond_a_threshold(node: OnnxNode) -> SymbolicTensor | None:
     """Return the softplus that a Where replaces by its argument where both are nearly equal.
 
     PyTorch exports softplus as ``Where(beta x > threshold, x, Softplus(beta x) / beta)``. In real
@@ -82,7 +82,7 @@ def _nearly(x: SymbolicTensor, y: SymbolicTensor, factors: FloatArray, tolerance
     return True
 
 
-def _continuous_choice(node: Node) -> SymbolicTensor:
+def _continuous_choice(node: OnnxNode) -> SymbolicTensor:
     """Return ``Where(d > 0, a, b)`` where ``a - b = c d``: that is ``b + c relu(d)``.
 
     Raises

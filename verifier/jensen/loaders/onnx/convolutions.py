@@ -7,7 +7,7 @@ from math import prod
 
 import scipy.sparse as sp
 
-from jensen.loaders.onnx.node import Node, operator
+from jensen.loaders.onnx.node import OnnxNode, operator
 from jensen.loaders.onnx.windows import image_input, per_sample, window_options
 from jensen.loaders.symbolic import LoweringError, SymbolicTensor, check_size, constant
 from jensen.loaders.windows import (
@@ -20,7 +20,7 @@ from jensen.types import FloatArray
 
 
 @operator("Conv")
-def convolution(node: Node) -> SymbolicTensor:
+def convolution(node: OnnxNode) -> SymbolicTensor:
     """Convolve with constant filters, in any number of spatial dimensions."""
     x = image_input(node)
     weight, groups = _filters(node, len(x.shape))
@@ -38,7 +38,7 @@ def convolution(node: Node) -> SymbolicTensor:
     return _with_bias(node, node.lowering.linear(per_sample(matrix, batch), x, shape))
 
 
-def _filters(node: Node, rank: int) -> tuple[FloatArray, int]:
+def _filters(node: OnnxNode, rank: int) -> tuple[FloatArray, int]:
     """Return the second input, which needs the rank of the first, and the number of groups."""
     weight, groups = node.numbers(1), node.integer("group", 1)
     if weight.ndim != rank or not weight.size or groups < 1:
@@ -51,7 +51,7 @@ def _filters(node: Node, rank: int) -> tuple[FloatArray, int]:
     return weight, groups
 
 
-def _with_bias(node: Node, result: SymbolicTensor) -> SymbolicTensor:
+def _with_bias(node: OnnxNode, result: SymbolicTensor) -> SymbolicTensor:
     """Add the third input, one number per channel."""
     if not node.has(2):
         return result
@@ -63,7 +63,7 @@ def _with_bias(node: Node, result: SymbolicTensor) -> SymbolicTensor:
 
 
 @operator("ConvTranspose")
-def transposed_convolution(node: Node) -> SymbolicTensor:
+def transposed_convolution(node: OnnxNode) -> SymbolicTensor:
     """Apply the transposed matrix of a convolution with constant filters."""
     x = image_input(node)
     weight, groups = _filters(node, len(x.shape))
@@ -84,7 +84,7 @@ def transposed_convolution(node: Node) -> SymbolicTensor:
 
 
 def _transposed_options(
-    node: Node, kernel: tuple[int, ...], spatial: list[int]
+    node: OnnxNode, kernel: tuple[int, ...], spatial: list[int]
 ) -> tuple[WindowOptions, list[int]]:
     """Return the options of the convolution from outputs to inputs, and the output sizes."""
     rank = len(kernel)

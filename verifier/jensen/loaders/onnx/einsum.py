@@ -7,7 +7,7 @@ from math import prod
 import numpy as np
 
 from jensen.loaders.onnx.affine import times_matrix
-from jensen.loaders.onnx.node import Node, operator
+from jensen.loaders.onnx.node import OnnxNode, operator
 from jensen.loaders.symbolic import (
     LoweringError,
     SymbolicTensor,
@@ -17,7 +17,7 @@ from jensen.loaders.symbolic import (
 
 
 @operator("Einsum")
-def einsum(node: Node) -> SymbolicTensor:
+def einsum(node: OnnxNode) -> SymbolicTensor:
     """Return the sum over the subscripts that the output does not name."""
     (x_term, *others), output = _terms(node)
     x, weight, w_term = node.tensor(0), np.ones(()), ""
@@ -51,7 +51,7 @@ def einsum(node: Node) -> SymbolicTensor:
     return result.take(result.indices().transpose([found.index(s) for s in output]))
 
 
-def _of_two_tensors(node: Node, x_term: str, y_term: str, output: str) -> SymbolicTensor:
+def _of_two_tensors(node: OnnxNode, x_term: str, y_term: str, output: str) -> SymbolicTensor:
     """Return the sum of products of two values that are both computed from the input."""
     x, y = node.tensor(0), node.tensor(1)
     sizes = _sizes(((x_term, x.shape), (y_term, y.shape)))
@@ -69,7 +69,7 @@ def _of_two_tensors(node: Node, x_term: str, y_term: str, output: str) -> Symbol
     return node.lowering.sum_last(terms.reshape((*shape[: len(output)], count)))
 
 
-def _terms(node: Node) -> tuple[list[str], str]:
+def _terms(node: OnnxNode) -> tuple[list[str], str]:
     """Return the subscripts of the operands and of the output."""
     equation = node.text("equation", "").replace(" ", "")
     operands, arrow, output = equation.partition("->")

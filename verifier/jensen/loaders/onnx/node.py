@@ -36,7 +36,7 @@ _LONG_NAME = 200
 
 
 @dataclass(frozen=True, eq=False)
-class Node:
+class OnnxNode:
     """A node whose inputs are known.
 
     Attributes
@@ -221,7 +221,7 @@ def _short(name: str) -> str:
     return name if len(name) <= _LONG_NAME else f"{name[:_LONG_NAME]}..."
 
 
-Operator = Callable[[Node], Value | Sequence[Value]]
+Operator = Callable[[OnnxNode], Value | Sequence[Value]]
 
 OPERATORS: dict[str, Operator] = {}
 

@@ -29,7 +29,7 @@ from jensen.loaders.onnx import (
 )
 from jensen.loaders.onnx.file import opset_of, read_model
 from jensen.loaders.onnx.folding import can_fold, fold, tensor_array
-from jensen.loaders.onnx.node import OPERATORS, Condition, Node, Value, label, plain
+from jensen.loaders.onnx.node import OPERATORS, Condition, OnnxNode, Value, label, plain
 from jensen.loaders.onnx.order import needed_nodes
 from jensen.loaders.onnx.refusals import COMPARISONS, advice, refusal
 from jensen.loaders.onnx.schema import check_schema
@@ -192,7 +192,7 @@ class _Graph:
             if constant_only and (can_fold(proto.op_type) or proto.op_type not in OPERATORS):
                 results: Value | Sequence[Value] = fold(proto, self._opset, arrays)
             else:
-                results = OPERATORS[proto.op_type](Node(proto, self._opset, inputs, lowering))
+                results = OPERATORS[proto.op_type](OnnxNode(proto, self._opset, inputs, lowering))
             listed = _listed(results)
             self._refuse_missing_outputs(proto, len(listed))
         except NotPiecewiseLinearError as error:

@@ -7,7 +7,7 @@ from math import prod
 import numpy as np
 import scipy.sparse as sp
 
-from jensen.loaders.onnx.node import Node, normal_axes, normal_axis, operator
+from jensen.loaders.onnx.node import OnnxNode, normal_axes, normal_axis, operator
 from jensen.loaders.onnx.shaping import axes_of
 from jensen.loaders.piecewise import absolute, ranking, tournament
 from jensen.loaders.symbolic import LoweringError, SymbolicTensor, check_entries
@@ -15,36 +15,36 @@ from jensen.types import IndexArray
 
 
 @operator("ReduceSum")
-def reduce_sum(node: Node) -> SymbolicTensor:
+def reduce_sum(node: OnnxNode) -> SymbolicTensor:
     """Add along axes."""
     return weighted(node, node.tensor(0), mean=False)
 
 
 @operator("ReduceL1")
-def reduce_magnitudes(node: Node) -> SymbolicTensor:
+def reduce_magnitudes(node: OnnxNode) -> SymbolicTensor:
     """Add magnitudes along axes."""
     return weighted(node, absolute(node.lowering, node.tensor(0)), mean=False)
 
 
 @operator("ReduceMean")
-def reduce_mean(node: Node) -> SymbolicTensor:
+def reduce_mean(node: OnnxNode) -> SymbolicTensor:
     """Average along axes; 1/n is rounded to a double where it is none."""
     return weighted(node, node.tensor(0), mean=True)
 
 
 @operator("ReduceMax")
-def reduce_max(node: Node) -> SymbolicTensor:
+def reduce_max(node: OnnxNode) -> SymbolicTensor:
     """Take the maximum along axes."""
     return _extreme(node, largest=True)
 
 
 @operator("ReduceMin")
-def reduce_min(node: Node) -> SymbolicTensor:
+def reduce_min(node: OnnxNode) -> SymbolicTensor:
     """Take the minimum along axes."""
     return _extreme(node, largest=False)
 
 
-def groups_of(node: Node, x: SymbolicTensor) -> tuple[IndexArray, tuple[int, ...]] | None:
+def groups_of(node: OnnxNode, x: SymbolicTensor) -> tuple[IndexArray, tuple[int, ...]] | None:
     """Return the positions (outputs, reduced) and the result's shape; None for no axes."""
     given = axes_of(node, 1)
     if not given:
@@ -61,7 +61,7 @@ def groups_of(node: Node, x: SymbolicTensor) -> tuple[IndexArray, tuple[int, ...
     return last.reshape(-1, count), tuple(shape)
 
 
-def weighted(node: Node, x: SymbolicTensor, *, mean: bool) -> SymbolicTensor:
+def weighted(node: OnnxNode, x: SymbolicTensor, *, mean: bool) -> SymbolicTensor:
     """Add or average a tensor along the axes that a node names."""
     groups = groups_of(node, x)
     if groups is None:
@@ -75,7 +75,7 @@ def weighted(node: Node, x: SymbolicTensor, *, mean: bool) -> SymbolicTensor:
     return node.lowering.linear(sp.csr_array(parts, shape=(rows, x.size)), x, shape)
 
 
-def _extreme(node: Node, *, largest: bool) -> SymbolicTensor:
+def _extreme(node: OnnxNode, *, largest: bool) -> SymbolicTensor:
     x = node.tensor(0)
     groups = groups_of(node, x)
     if groups is None:
@@ -85,7 +85,7 @@ def _extreme(node: Node, *, largest: bool) -> SymbolicTensor:
 
 
 @operator("CumSum")
-def cumulative_sum(node: Node) -> SymbolicTensor:
+def cumulative_sum(node: OnnxNode) -> SymbolicTensor:
     """Add everything before and at a position along an axis."""
     x = node.tensor(0)
     axis = normal_axis(node.single_integer(1), len(x.shape))
@@ -100,7 +100,7 @@ def cumulative_sum(node: Node) -> SymbolicTensor:
 
 
 @operator("TopK")
-def largest_or_smallest(node: Node) -> SymbolicTensor:
+def largest_or_smallest(node: OnnxNode) -> SymbolicTensor:
     """Return the k largest (or smallest) numbers along an axis, sorted; not where they are."""
     x = node.tensor(0)
     count = node.integer("k", 0) if node.opset < 10 else node.single_integer(1)

@@ -13,7 +13,7 @@ from math import floor, prod
 import numpy as np
 import scipy.sparse as sp
 
-from jensen.loaders.onnx.node import Node, normal_axis, operator
+from jensen.loaders.onnx.node import OnnxNode, normal_axis, operator
 from jensen.loaders.symbolic import LoweringError, SymbolicTensor, check_entries, check_size
 
 _ROUND: dict[str, Callable[[int, int], int]] = {
@@ -25,7 +25,7 @@ _ROUND: dict[str, Callable[[int, int], int]] = {
 
 
 @operator("Upsample", "Resize")
-def resize(node: Node) -> SymbolicTensor:
+def resize(node: OnnxNode) -> SymbolicTensor:
     """Interpolate along every axis whose size changes."""
     x = node.tensor(0)
     mode = node.text("mode", "nearest")
@@ -43,7 +43,7 @@ def resize(node: Node) -> SymbolicTensor:
     return x
 
 
-def _targets(node: Node, shape: tuple[int, ...]) -> list[tuple[int, Fraction]]:
+def _targets(node: OnnxNode, shape: tuple[int, ...]) -> list[tuple[int, Fraction]]:
     """Return the size and the scale of every axis."""
     rank = len(shape)
     axes = list(range(rank))
@@ -68,7 +68,7 @@ def _targets(node: Node, shape: tuple[int, ...]) -> list[tuple[int, Fraction]]:
     return result
 
 
-def _places(node: Node, old: int, new: int, scale: Fraction) -> tuple[int, int, int]:
+def _places(node: OnnxNode, old: int, new: int, scale: Fraction) -> tuple[int, int, int]:
     """Return integers with which output i lies at ``(step * i + start) / divisor``."""
     usual = "asymmetric" if node.opset < 11 else "half_pixel"
     how = node.text("coordinate_transformation_mode", usual)
@@ -86,7 +86,7 @@ def _places(node: Node, old: int, new: int, scale: Fraction) -> tuple[int, int, 
 
 
 def _pick(
-    node: Node, x: SymbolicTensor, axis: int, numerators: list[int], divisor: int
+    node: OnnxNode, x: SymbolicTensor, axis: int, numerators: list[int], divisor: int
 ) -> SymbolicTensor:
     how = node.text("nearest_mode", "floor" if node.opset < 11 else "round_prefer_floor")
     if how not in _ROUND:
@@ -97,7 +97,7 @@ def _pick(
 
 
 def _blend(
-    node: Node, x: SymbolicTensor, axis: int, numerators: list[int], divisor: int
+    node: OnnxNode, x: SymbolicTensor, axis: int, numerators: list[int], divisor: int
 ) -> SymbolicTensor:
     last = x.shape[axis] - 1
     inside = [min(max(n, 0), last * divisor) for n in numerators]

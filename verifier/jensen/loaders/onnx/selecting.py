@@ -13,20 +13,20 @@ import numpy as np
 import onnx
 
 from jensen.loaders.onnx.folding import fold
-from jensen.loaders.onnx.node import Node, normal_axis, operator
+from jensen.loaders.onnx.node import OnnxNode, normal_axis, operator
 from jensen.loaders.symbolic import LoweringError, SymbolicTensor, constant, stack
 from jensen.types import IndexArray
 
 
 @operator("DepthToSpace", "SpaceToDepth", "GatherND")
-def select(node: Node) -> SymbolicTensor:
+def select(node: OnnxNode) -> SymbolicTensor:
     """Pick numbers."""
     x = node.tensor(0)
     return x.take(_positions(node, [x.indices(), *_constants(node, 1)], x.size))
 
 
 @operator("GatherElements")
-def select_along(node: Node) -> SymbolicTensor:
+def select_along(node: OnnxNode) -> SymbolicTensor:
     """Pick one number for every entry of the positions, along an axis."""
     # the reference evaluator asks for more than the definition
     x, positions = node.tensor(0), node.array(1)
@@ -40,7 +40,7 @@ def select_along(node: Node) -> SymbolicTensor:
 
 
 @operator("Trilu")
-def triangle(node: Node) -> SymbolicTensor:
+def triangle(node: OnnxNode) -> SymbolicTensor:
     """Keep a triangle of a matrix, zeros elsewhere."""
     x = node.tensor(0)
     # zero stands for the zeros, which come last in the tensor picked from
@@ -49,7 +49,7 @@ def triangle(node: Node) -> SymbolicTensor:
 
 
 @operator("ScatterElements", "ScatterND")
-def scatter(node: Node) -> SymbolicTensor:
+def scatter(node: OnnxNode) -> SymbolicTensor:
     """Overwrite numbers at constant positions."""
     if (reduction := node.text("reduction", "none")) != "none":
         raise LoweringError(f"reduction {reduction!r} is not supported")
@@ -58,11 +58,11 @@ def scatter(node: Node) -> SymbolicTensor:
     return stack([x, updates]).take(_positions(node, inputs, x.size + updates.size))
 
 
-def _constants(node: Node, start: int) -> list[Any]:
+def _constants(node: OnnxNode, start: int) -> list[Any]:
     return [node.array(i) if node.has(i) else None for i in range(start, len(node.inputs))]
 
 
-def _positions(node: Node, inputs: Sequence[Any], count: int) -> IndexArray:
+def _positions(node: OnnxNode, inputs: Sequence[Any], count: int) -> IndexArray:
     """Run the node on these inputs; what comes out are numbers below ``count``."""
     proto = onnx.NodeProto()
     proto.CopyFrom(node.proto)

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from jensen.loaders.onnx.node import Node, normal_axes, normal_axis, operator
+from jensen.loaders.onnx.node import OnnxNode, normal_axes, normal_axis, operator
 from jensen.loaders.symbolic import (
     LoweringError,
     NotPiecewiseLinearError,
@@ -27,7 +27,7 @@ _FLOATS = {
 
 
 @operator("Flatten")
-def flatten(node: Node) -> SymbolicTensor:
+def flatten(node: OnnxNode) -> SymbolicTensor:
     """Make a matrix: the dimensions before ``axis`` and those from it on."""
     x = node.tensor(0)
     axis = node.integer("axis", 1)
@@ -38,7 +38,7 @@ def flatten(node: Node) -> SymbolicTensor:
 
 
 @operator("Reshape")
-def reshape(node: Node) -> SymbolicTensor:
+def reshape(node: OnnxNode) -> SymbolicTensor:
     """Change the shape; 0 copies a dimension, -1 takes what is left."""
     x = node.tensor(0)
     shape = list(node.integers(1))
@@ -57,7 +57,7 @@ def reshape(node: Node) -> SymbolicTensor:
 
 
 @operator("Concat")
-def concat(node: Node) -> SymbolicTensor:
+def concat(node: OnnxNode) -> SymbolicTensor:
     """Join tensors along an axis."""
     parts = node.tensors()
     if not node.has_attribute("axis"):
@@ -77,7 +77,7 @@ def concat(node: Node) -> SymbolicTensor:
 
 
 @operator("Shape")
-def shape_of(node: Node) -> NDArray[np.int64]:
+def shape_of(node: OnnxNode) -> NDArray[np.int64]:
     """Return the shape, which is a constant here."""
     shape = node.tensor(0).shape
     start, end = node.integer("start", 0), node.integer("end", len(shape))
@@ -85,13 +85,13 @@ def shape_of(node: Node) -> NDArray[np.int64]:
 
 
 @operator("Size")
-def size_of(node: Node) -> NDArray[np.int64]:
+def size_of(node: OnnxNode) -> NDArray[np.int64]:
     """Return the number of entries, which is a constant here."""
     return np.array(node.tensor(0).size, dtype=np.int64)
 
 
 @operator("Cast")
-def cast(node: Node) -> SymbolicTensor:
+def cast(node: OnnxNode) -> SymbolicTensor:
     """Change between float types; the rounding of a narrower type is left out."""
     if node.integer("to", 0) not in _FLOATS:
         raise NotPiecewiseLinearError("it casts values computed from the input to no float type")
@@ -99,7 +99,7 @@ def cast(node: Node) -> SymbolicTensor:
 
 
 @operator("CastLike")
-def cast_like(node: Node) -> SymbolicTensor:
+def cast_like(node: OnnxNode) -> SymbolicTensor:
     """Change to the float type of another value."""
     if node.is_constant(1) and node.array(1).dtype.kind in "iub":
         raise NotPiecewiseLinearError("it casts values computed from the input to no float type")
@@ -107,7 +107,7 @@ def cast_like(node: Node) -> SymbolicTensor:
 
 
 @operator("Dropout")
-def dropout(node: Node) -> SymbolicTensor:
+def dropout(node: OnnxNode) -> SymbolicTensor:
     """Pass the input on, as in evaluation mode."""
     if node.has(2) and bool(node.array(2).any()):
         raise LoweringError("it is in training mode; export the model in evaluation mode")
@@ -115,7 +115,7 @@ def dropout(node: Node) -> SymbolicTensor:
 
 
 @operator("Transpose")
-def transpose(node: Node) -> SymbolicTensor:
+def transpose(node: OnnxNode) -> SymbolicTensor:
     """Permute the dimensions."""
     x = node.tensor(0)
     order = node.sequence("perm") or tuple(range(len(x.shape)))[::-1]
@@ -124,7 +124,7 @@ def transpose(node: Node) -> SymbolicTensor:
     return x.take(x.indices().transpose(order))
 
 
-def axes_of(node: Node, position: int) -> tuple[int, ...] | None:
+def axes_of(node: OnnxNode, position: int) -> tuple[int, ...] | None:
     """Return the axes, which newer operator sets pass as an input."""
     if node.has_attribute("axes"):
         return node.sequence("axes")
@@ -132,7 +132,7 @@ def axes_of(node: Node, position: int) -> tuple[int, ...] | None:
 
 
 @operator("Squeeze")
-def squeeze(node: Node) -> SymbolicTensor:
+def squeeze(node: OnnxNode) -> SymbolicTensor:
     """Drop dimensions of one."""
     x = node.tensor(0)
     given = axes_of(node, 1)
@@ -145,7 +145,7 @@ def squeeze(node: Node) -> SymbolicTensor:
 
 
 @operator("Unsqueeze")
-def unsqueeze(node: Node) -> SymbolicTensor:
+def unsqueeze(node: OnnxNode) -> SymbolicTensor:
     """Insert dimensions of one."""
     x = node.tensor(0)
     given = axes_of(node, 1) or ()
@@ -155,7 +155,7 @@ def unsqueeze(node: Node) -> SymbolicTensor:
 
 
 @operator("Slice")
-def slice_(node: Node) -> SymbolicTensor:
+def slice_(node: OnnxNode) -> SymbolicTensor:
     """Take every n-th entry of a range, per axis."""
     x = node.tensor(0)
     if node.opset < 10:
@@ -177,7 +177,7 @@ def slice_(node: Node) -> SymbolicTensor:
 
 
 @operator("Split")
-def split(node: Node) -> list[SymbolicTensor]:
+def split(node: OnnxNode) -> list[SymbolicTensor]:
     """Cut into consecutive parts along an axis."""
     x = node.tensor(0)
     axis = normal_axis(node.integer("axis", 0), len(x.shape))
@@ -197,7 +197,7 @@ def split(node: Node) -> list[SymbolicTensor]:
 
 
 @operator("Gather")
-def gather(node: Node) -> SymbolicTensor:
+def gather(node: OnnxNode) -> SymbolicTensor:
     """Pick constant positions along an axis."""
     x, positions = node.tensor(0), node.array(1)
     axis = normal_axis(node.integer("axis", 0), len(x.shape))
@@ -209,14 +209,14 @@ def gather(node: Node) -> SymbolicTensor:
 
 
 @operator("Expand")
-def expand(node: Node) -> SymbolicTensor:
+def expand(node: OnnxNode) -> SymbolicTensor:
     """Repeat by numpy's rules for broadcasting."""
     x = node.tensor(0)
     return x.broadcast(np.broadcast_shapes(x.shape, node.integers(1)))
 
 
 @operator("Tile")
-def tile(node: Node) -> SymbolicTensor:
+def tile(node: OnnxNode) -> SymbolicTensor:
     """Repeat whole tensors along the axes."""
     x, repeats = node.tensor(0), node.integers(1)
     if len(repeats) != len(x.shape) or min(repeats, default=1) < 1:
@@ -226,7 +226,7 @@ def tile(node: Node) -> SymbolicTensor:
 
 
 @operator("Pad")
-def pad(node: Node) -> SymbolicTensor:
+def pad(node: OnnxNode) -> SymbolicTensor:
     """Add a border of a constant or of copies; a negative one is cut off."""
     x, rank = node.tensor(0), len(node.tensor(0).shape)
     pads = node.sequence("pads") or () if node.opset < 11 else node.integers(1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from jensen.graphs.functions import MAX_POWER, Function
-from jensen.loaders.onnx.node import Node, operator
+from jensen.loaders.onnx.node import OnnxNode, operator
 from jensen.loaders.onnx.reductions import groups_of, weighted
 from jensen.loaders.symbolic import LoweringError, SymbolicTensor
 
@@ -22,32 +22,32 @@ _SELU_ALPHA, _SELU_GAMMA = 1.67326319217681884765625, 1.05070102214813232421875
 
 
 @operator(*_ELEMENTWISE)
-def elementwise(node: Node) -> SymbolicTensor:
+def elementwise(node: OnnxNode) -> SymbolicTensor:
     """Apply a smooth function of one number."""
     return node.lowering.apply(node.tensor(0), _ELEMENTWISE[node.proto.op_type])
 
 
 @operator("Elu")
-def elu(node: Node) -> SymbolicTensor:
+def elu(node: OnnxNode) -> SymbolicTensor:
     """Return x, or ``alpha (exp(x) - 1)`` where x is negative."""
     return _elu(node, node.tensor(0), node.number("alpha", 1.0))
 
 
-def _elu(node: Node, x: SymbolicTensor, alpha: float) -> SymbolicTensor:
+def _elu(node: OnnxNode, x: SymbolicTensor, alpha: float) -> SymbolicTensor:
     if alpha < 0:
         raise LoweringError(f"attribute 'alpha' is {alpha}; a number >= 0 is needed")
     return node.lowering.apply(x, Function.ELU, alpha)
 
 
 @operator("Selu")
-def selu(node: Node) -> SymbolicTensor:
+def selu(node: OnnxNode) -> SymbolicTensor:
     """Return ``gamma elu(x)``."""
     y = _elu(node, node.tensor(0), node.number("alpha", _SELU_ALPHA))
     return node.lowering.scale(y, np.full(y.size, node.number("gamma", _SELU_GAMMA)))
 
 
 @operator("Celu")
-def celu(node: Node) -> SymbolicTensor:
+def celu(node: OnnxNode) -> SymbolicTensor:
     """Return x, or ``alpha (exp(x / alpha) - 1)`` where x is negative."""
     alpha = node.number("alpha", 1.0)
     if alpha <= 0:
@@ -56,7 +56,7 @@ def celu(node: Node) -> SymbolicTensor:
 
 
 @operator("Pow")
-def power(node: Node) -> SymbolicTensor:
+def power(node: OnnxNode) -> SymbolicTensor:
     """Raise to a constant power: 2, 3, ..., or 1, 1/2 and -1."""
     exponents = np.unique(node.numbers(1))
     if exponents.size != 1:
@@ -78,30 +78,30 @@ def power(node: Node) -> SymbolicTensor:
 
 
 @operator("ReduceSumSquare")
-def sum_of_squares(node: Node) -> SymbolicTensor:
+def sum_of_squares(node: OnnxNode) -> SymbolicTensor:
     """Add squares along axes."""
     return weighted(node, node.lowering.apply(node.tensor(0), Function.POWER, 2.0), mean=False)
 
 
 @operator("ReduceL2")
-def euclidean(node: Node) -> SymbolicTensor:
+def euclidean(node: OnnxNode) -> SymbolicTensor:
     """Return Euclidean lengths along axes."""
     return _reduced(node, Function.NORM)
 
 
 @operator("ReduceLogSumExp")
-def log_sum_exp(node: Node) -> SymbolicTensor:
+def log_sum_exp(node: OnnxNode) -> SymbolicTensor:
     """Return ``log(sum(exp(x)))`` along axes."""
     return _reduced(node, Function.LOG_SUM_EXP)
 
 
 @operator("ReduceLogSum")
-def log_sum(node: Node) -> SymbolicTensor:
+def log_sum(node: OnnxNode) -> SymbolicTensor:
     """Return the logarithm of sums along axes."""
     return node.lowering.apply(weighted(node, node.tensor(0), mean=False), Function.LOG)
 
 
-def _reduced(node: Node, function: Function) -> SymbolicTensor:
+def _reduced(node: OnnxNode, function: Function) -> SymbolicTensor:
     x = node.tensor(0)
     groups = groups_of(node, x)
     if groups is None:  # of one number each

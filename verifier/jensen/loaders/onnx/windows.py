@@ -8,13 +8,13 @@ import numpy as np
 import scipy.sparse as sp
 
 from jensen.loaders.lowering import Lowering
-from jensen.loaders.onnx.node import Node, operator
+from jensen.loaders.onnx.node import OnnxNode, operator
 from jensen.loaders.piecewise import tournament
 from jensen.loaders.symbolic import LoweringError, SymbolicTensor, check_entries
 from jensen.loaders.windows import OUTSIDE, WindowOptions, axis_windows, joint_windows
 
 
-def window_options(node: Node, kernel: tuple[int, ...]) -> WindowOptions:
+def window_options(node: OnnxNode, kernel: tuple[int, ...]) -> WindowOptions:
     """Return the attributes that convolutions and poolings share."""
     rank = len(kernel)
     options = WindowOptions(
@@ -29,7 +29,7 @@ def window_options(node: Node, kernel: tuple[int, ...]) -> WindowOptions:
     return options
 
 
-def image_input(node: Node) -> SymbolicTensor:
+def image_input(node: OnnxNode) -> SymbolicTensor:
     """Return the first input, which needs batch, channel and spatial dimensions."""
     x = node.tensor(0)
     if len(x.shape) < 3:
@@ -45,7 +45,7 @@ def per_sample(matrix: sp.csr_array, copies: int) -> sp.csr_array:
     return sp.csr_array(sp.kron(sp.eye_array(copies), matrix, format="csr"))
 
 
-def _pool_options(node: Node, rank: int) -> WindowOptions:
+def _pool_options(node: OnnxNode, rank: int) -> WindowOptions:
     kernel = node.sequence("kernel_shape")
     if kernel is None or len(kernel) != rank:
         raise LoweringError(f"kernel_shape {kernel} for {rank} spatial dimensions")
@@ -61,7 +61,7 @@ def _pool_options(node: Node, rank: int) -> WindowOptions:
 
 
 @operator("AveragePool")
-def average_pool(node: Node) -> SymbolicTensor:
+def average_pool(node: OnnxNode) -> SymbolicTensor:
     """Average over windows; 1/n is rounded to a double where it is none."""
     x = image_input(node)
     batch, channels, *spatial = x.shape
@@ -83,7 +83,7 @@ def average_pool(node: Node) -> SymbolicTensor:
 
 
 @operator("GlobalAveragePool")
-def global_average_pool(node: Node) -> SymbolicTensor:
+def global_average_pool(node: OnnxNode) -> SymbolicTensor:
     """Average over all positions of a channel."""
     x = image_input(node)
     rows, size = prod(x.shape[:2]), prod(x.shape[2:])
@@ -94,7 +94,7 @@ def global_average_pool(node: Node) -> SymbolicTensor:
 
 
 @operator("MaxPool")
-def max_pool(node: Node) -> SymbolicTensor:
+def max_pool(node: OnnxNode) -> SymbolicTensor:
     """Take the maximum over windows, one axis after the other."""
     x = image_input(node)
     options = _pool_options(node, len(x.shape) - 2)
@@ -104,7 +104,7 @@ def max_pool(node: Node) -> SymbolicTensor:
 
 
 @operator("GlobalMaxPool")
-def global_max_pool(node: Node) -> SymbolicTensor:
+def global_max_pool(node: OnnxNode) -> SymbolicTensor:
     """Take the maximum over all positions of a channel."""
     x = image_input(node)
     candidates = np.moveaxis(x.indices().reshape(*x.shape[:2], -1), -1, 0)
@@ -126,7 +126,7 @@ def _max_along(
 
 
 @operator("BatchNormalization")
-def batch_normalization(node: Node) -> SymbolicTensor:
+def batch_normalization(node: OnnxNode) -> SymbolicTensor:
     """Return ``scale (x - mean) / sqrt(var + epsilon) + B`` per channel.
 
     The factor is irrational; like runtimes do it is rounded to float32, or to

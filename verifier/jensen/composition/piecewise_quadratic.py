@@ -1,0 +1,220 @@
+"""A piecewise-linear function plus a quadratic form: both decided exactly (docs/theory.md).
+
+f = p + q with p piecewise linear and q quadratic is convex on D if and only if p is convex there
+and q is convex along all directions of D. The first is asked of the provers of ReLU networks, the
+second of LDL' over the rationals.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import flint
+import numpy as np
+import scipy.sparse as sp
+
+from jensen.arithmetic.rational import ZERO, fraction, null_space, rational
+from jensen.arithmetic.semidefinite import negative_direction
+from jensen.composition.pairs import counterexample
+from jensen.composition.quadratic import QuadraticForms, Row, entries_of, is_quadratic
+from jensen.domains.domain import Domain
+from jensen.graphs.function_graph import FunctionGraph
+from jensen.graphs.functions import Function
+from jensen.graphs.node import GraphNode
+from jensen.network.block import INPUT, OUTPUT, Activation, Block
+from jensen.network.relu_network import ReluNetwork
+from jensen.prover.refute import LineSampler
+from jensen.prover.verdict import Counterexample
+from jensen.types import ObjectArray
+
+MOST_INPUTS = 256
+POINTS = 32
+HALVINGS = 200
+
+Point = tuple[Fraction, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class PiecewiseQuadratic:
+    """A graph as ``f = p + q``.
+
+    Attributes
+    ----------
+    piecewise : ReluNetwork
+        p; affine terms of q are left out, which bend nothing.
+    hessian : object array (inputs, inputs) of ``fmpq``
+        Of q, in all inputs.
+    """
+
+    piecewise: ReluNetwork
+    hessian: ObjectArray
+
+
+def split(graph: FunctionGraph) -> PiecewiseQuadratic | None:
+    """Write a graph of one output as the sum of a ReLU network and a quadratic form.
+
+    Returns
+    -------
+    PiecewiseQuadratic or None
+        None where a node applies another function, multiplies what is not affine in the
+        inputs, or where a ReLU reads a quadratic value.
+    """
+    forms = QuadraticForms(graph, np.ones(graph.input_size, dtype=bool))
+    if graph.input_size > MOST_INPUTS or not _fits(graph, forms):
+        return None
+    terms: list[tuple[Any, Row, Row]] = []
+    coefficients: dict[str, dict[int, Any]] = {OUTPUT: {0: rational(1)}}
+    for node in reversed(graph.nodes):
+        given = coefficients.get(node.name, {})
+        if is_quadratic(node):
+            for index, value in given.items():
+                factors = forms.factors(node.name, index)
+                if factors is None:
+                    return None
+                terms.append((value, *factors))
+        elif node.function is Function.IDENTITY:
+            for row, value in given.items():
+                _pass_back(graph, node, row, value, coefficients)
+    return PiecewiseQuadratic(_without_products(graph), forms.hessian(terms))
+
+
+def _pass_back(
+    graph: FunctionGraph,
+    node: GraphNode,
+    row: int,
+    value: Any,
+    coefficients: dict[str, dict[int, Any]],
+) -> None:
+    """Add to the coefficients of what a row reads what the row's own one makes of it."""
+    for source, weight in node.weights.items():
+        if source == INPUT or graph[source].function is Function.RELU:
+            continue
+        table = coefficients.setdefault(source, {})
+        for column, entry in entries_of(weight, row):
+            table[column] = table.get(column, ZERO) + value * rational(entry)
+
+
+def _fits(graph: FunctionGraph, forms: QuadraticForms) -> bool:
+    """Whether all products are of affine functions, and no ReLU or product reads one."""
+    curved: set[str] = set()
+    for node in graph.nodes:
+        reads = bool(curved & set(node.weights))
+        if is_quadratic(node):
+            if reads or any(forms.factors(node.name, i) is None for i in range(node.size)):
+                return False
+            curved.add(node.name)
+        elif node.function is Function.IDENTITY:
+            if reads:
+                curved.add(node.name)
+        elif node.function is not Function.RELU or reads:
+            return False
+    return True
+
+
+def _without_products(graph: FunctionGraph) -> ReluNetwork:
+    """Return the ReLU network of all terms but the products."""
+    products = {node.name for node in graph.nodes if is_quadratic(node)}
+    kept: list[Block] = []
+    needed = {OUTPUT}
+    for node in reversed(graph.nodes):
+        if node.name not in needed or node.name in products:
+            continue
+        weights = {s: w for s, w in node.weights.items() if s not in products}
+        if not weights:
+            weights = {INPUT: sp.csr_array((node.rows, graph.input_size))}
+        needed.update(weights)
+        relu = node.function is Function.RELU
+        activation = Activation.RELU if relu else Activation.IDENTITY
+        kept.append(Block(node.name, weights, node.bias, activation))
+    return ReluNetwork(graph.input_size, kept[::-1])
+
+
+def directions(domain: Domain, inputs: int, moving: tuple[int, ...] | None) -> ObjectArray:
+    """Return a basis of the directions between points of a domain that agree in the other inputs.
+
+    Returns
+    -------
+    object array (inputs, dimensions) of ``fmpq``
+
+    Raises
+    ------
+    DomainError
+        If the domain is empty.
+    """
+    working = domain.working_set(inputs)
+    still = [i for i in range(inputs) if moving is not None and i not in moving]
+    # tau does not change between points
+    rows = [working.matrix[i] for i in (*still, inputs)]
+    vectors = null_space([[row[k] for row in rows] for k in range(working.dim)])
+    if not vectors:
+        return np.empty((inputs, 0), dtype=object)
+    basis = flint.fmpq_mat(working.matrix[:-1].tolist()) * flint.fmpq_mat(vectors).transpose()
+    return np.array(basis.tolist(), dtype=object)
+
+
+def falling_direction(
+    hessian: ObjectArray, domain: Domain, moving: tuple[int, ...] | None
+) -> ObjectArray | None:
+    """Return a direction within a domain along which a form bends down; None if there is none."""
+    basis = directions(domain, len(hessian), moving)
+    if not basis.shape[1]:
+        return None
+    found = negative_direction(basis.T @ hessian @ basis)
+    return None if found is None else basis @ found
+
+
+def pair_along(
+    graph: FunctionGraph,
+    domain: Domain,
+    direction: ObjectArray,
+    inputs: tuple[int, ...] | None,
+    seed: int,
+) -> Counterexample | None:
+    """Return a pair along a direction of negative curvature, short enough to meet no kink.
+
+    At almost every point a short segment lies in one region, where f is quadratic.
+    """
+    step = [fraction(v) for v in direction]
+    largest = max(abs(v) for v in step)
+    rng = np.random.default_rng(seed)
+    starts, steps = LineSampler(domain, graph.input_size, 1.0, rng).lines(POINTS)
+    for start, move in zip(starts, steps, strict=True):
+        x = [Fraction(float(v)) for v in start + move * rng.uniform(8, 24)]
+        reach = Fraction(float(np.abs(move).max(initial=0.0)) or 1.0) / largest
+        for _ in range(HALVINGS // 4):
+            ends = ([a + s * reach * b for a, b in zip(x, step, strict=True)] for s in (-1, 1))
+            found = counterexample(graph, domain, *ends, inputs=inputs)
+            if found is not None:
+                return found
+            reach /= 4
+    return None
+
+
+def pair_at_kink(
+    graph: FunctionGraph, domain: Domain, x: Point, y: Point, inputs: tuple[int, ...] | None
+) -> Counterexample | None:
+    """Shorten a pair that refutes p until it refutes f as well.
+
+    Of the left, the middle and the right half of a segment one keeps the kink well inside: the
+    violation of p shrinks with the length, that of q with its square.
+    """
+    for _ in range(HALVINGS):
+        found = counterexample(graph, domain, x, y, inputs=inputs)
+        if found is not None:
+            return found
+        middle = _mean(x, y)
+        left, right = _mean(x, middle), _mean(middle, y)
+        halves = ((left, right), (x, middle), (middle, y))
+        x, y = max(halves, key=lambda ends: _excess(graph, *ends))
+    return None
+
+
+def _mean(x: Point, y: Point) -> Point:
+    return tuple((a + b) / 2 for a, b in zip(x, y, strict=True))
+
+
+def _excess(graph: FunctionGraph, x: Point, y: Point) -> Fraction:
+    (fx,), (fy,), (fm,) = graph.exact(x), graph.exact(y), graph.exact(_mean(x, y))
+    return fm - (fx + fy) / 2
