@@ -32,6 +32,7 @@ from jensen.batch.ledger import LostStoreError
 from jensen.batch.manifest import files_read
 from jensen.batch.processes import ProcessExecutor, check_memory_limit
 from jensen.cli import common
+from jensen.cli.completion import file_names
 from jensen.cli.progress import progress_for
 from jensen.cli.table import show_table
 from jensen.errors import JensenError
@@ -61,7 +62,7 @@ class _Choices(common.ParamType):
 
 
 @click.command("batch")
-@click.argument("targets", nargs=-1, metavar="FOLDER|MODEL...")
+@click.argument("targets", nargs=-1, metavar="FOLDER|MODEL...", shell_complete=file_names)
 @click.option("--manifest", "manifests", multiple=True, metavar="FILE", help="A .toml or .csv.")
 @common.domain_options
 @click.option("--output", type=int, metavar="K", help="One output only; all by default.")
@@ -106,7 +107,11 @@ def command(targets: tuple[str, ...], **settings: Any) -> int:
     Exit code: 2 if a model failed with an error, 1 if a verdict is not the expected one
     or nonconvex where none is expected, 3 if one is unknown, else 0; an error, nonconvex
     or unknown that the manifest expects does not count. --fail-on picks what counts.
-    """
+
+    \b
+    jensen batch models --store results.db --report report.html
+    jensen batch --manifest nightly.toml --jobs 2 --junit jensen.xml
+    """  # noqa: D301  (\b keeps click from folding the examples)
     domain = common.chosen_domain(settings)
     # limit and certificates are no part of what is asked, and are handed to the runner instead
     options = common.chosen_options(settings, certificate=settings["certificates"] is not None)
