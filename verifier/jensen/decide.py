@@ -180,10 +180,25 @@ def is_convex(
 ) -> bool:
     """Return whether a network is convex on a domain.
 
+    Parameters
+    ----------
+    network : ReluNetwork or FunctionGraph
+    domain : Domain, optional
+        Default: ``Everywhere()``.
+    **keywords
+        Those of :func:`verify`.
+
     Raises
     ------
     UndecidedError
         If it was neither proved nor refuted within the limits.
+
+    Examples
+    --------
+    >>> from jensen import Box, ReluNetwork
+    >>> net = ReluNetwork.from_layers([[[1.0], [1.0]], [[1.0, -2.0]]], [[0, -1], [0]])
+    >>> is_convex(net), is_convex(net, Box(-1, 1))
+    (False, True)
     """
     verdict = verify(network, domain, **keywords)
     if verdict.status is Status.UNKNOWN:
@@ -236,6 +251,7 @@ def _answer(
         note=note,
         claim=claimed(options),
         certificate=certificate,
+        digest=network.digest,
         condition_source=partial(
             path_conditions, question.network, domain, pair=outcome.counterexample
         ),
