@@ -36,6 +36,7 @@ from jensen.cli.completion import file_names
 from jensen.cli.progress import progress_for
 from jensen.cli.table import show_table
 from jensen.errors import JensenError
+from jensen.loaders.companions import files_of
 from jensen.outputs import check_output, check_output_folder
 from jensen.processors import available_processors
 
@@ -154,6 +155,10 @@ def _check_outputs(settings: dict[str, Any], read: list[Path]) -> None:
     """Refuse, before the first model, every output that could not be written after the last."""
     # another output is no place for an output either
     taken = [*read, *([] if settings["domain_file"] is None else [Path(settings["domain_file"])])]
+    written = (settings[kind] for kind in ("junit", "export", "report"))
+    if any(file is not None and Path(file).exists() for file in written):
+        # what is there may be weights that a model keeps outside; to tell, the models are read
+        taken += [part for file in read for part in files_of(file)[1:]]
     if settings["store_file"] is not None:
         taken.append(check_output(settings["store_file"], inputs=taken))
     if settings["junit"] is not None:

@@ -44,7 +44,8 @@ CHUNK = 1 << 17  # numbers in a table of patterns at a time, so that they stay i
 def walk_few_inputs(question: Question) -> Outcome | None:
     """Decide networks of one to three inputs; None where that is not asked for or did not do."""
     options, network = question.options, question.network
-    if options.engine is not Engine.AUTO or options.inputs is not None or options.tolerance:
+    some = options.inputs is not None and len(set(options.inputs)) < network.input_size
+    if options.engine is not Engine.AUTO or some or options.tolerance:
         return None
     if not can_walk(network, question.domain):
         return None
