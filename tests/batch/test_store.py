@@ -236,3 +236,24 @@ def test_a_stored_verdict_without_its_certificate_is_proved_again(tmp_path, make
         file.unlink()
         run_batch(cases, store=store, certificates=str(folder))
         assert file.exists()
+
+
+def test_names_that_are_escaped_to_the_same_text_have_rows_of_their_own(tmp_path):
+    files = [tmp_path / "a\nb.npz", tmp_path / "a\\nb.npz"]
+    with Store(tmp_path / "s.db") as store:
+        for file in files:
+            file.write_bytes(b"")
+            (case,) = find_cases([file], domain=Box(-1, 1))
+            store.put(case, row(RowStatus.CONVEX))
+    with Store(tmp_path / "s.db", read_only=True) as store:
+        names = [case.name for case, _ in store.rows()]
+    assert len(set(names)) == 2
+    assert all(name.isprintable() for name in names)
+
+
+def test_names_that_a_program_gives_have_rows_of_their_own(tmp_path):
+    cases = [Case(Path(name), name, Box(-1, 1)) for name in ("a\tb", "a\\tb")]
+    with Store(tmp_path / "s.db") as store:
+        for case in cases:
+            store.put(case, row(RowStatus.CONVEX))
+        assert len(list(store.rows())) == 2

@@ -38,8 +38,9 @@ def no_model_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     def begun(*_: object, **__: object) -> None:
         raise AssertionError("the work has begun")
 
-    for command in ("convert", "export", "plot", "verify"):
-        monkeypatch.setattr(f"jensen.cli.{command}.load", begun)
+    for command in ("convert", "export", "plot"):
+        monkeypatch.setattr(f"jensen.cli.{command}.load_piecewise_linear", begun)
+    monkeypatch.setattr("jensen.cli.verify.load", begun)
     monkeypatch.setattr("jensen.cli.batch.run_batch", begun)
 
 
@@ -127,10 +128,12 @@ def test_the_weights_beside_a_model_are_an_input_too(capsys, tmp_path):
         location="weights.bin",
         size_threshold=0,
     )
-    error = refused(
-        capsys, "verify", tmp_path / "m.onnx", "--certificate", tmp_path / "weights.bin"
-    )
+    outside = tmp_path / "weights.bin"
+    error = refused(capsys, "verify", tmp_path / "m.onnx", "--certificate", outside)
     assert "weights.bin, which would be lost" in error
+    for target in (tmp_path, tmp_path / "m.onnx"):
+        error = refused(capsys, "batch", target, "--jobs", 0, "--junit", outside)
+        assert "weights.bin, which would be lost" in error
     assert (tmp_path / "weights.bin").read_bytes() == weights.tobytes()
 
 

@@ -96,9 +96,9 @@ def test_a_generator_is_read_piece_by_piece_and_answered_in_order(monkeypatch):
     monkeypatch.setattr(many, "_READ", 4)
     bowl = ReluNetwork.from_layers([[[1.0], [-1.0]], [[1.0, 1.0]]], [[0, 0], [0]])
     pieces: list[int] = []
-    whole = many.refute_many
+    whole = many.settle_many
     monkeypatch.setattr(
-        many, "refute_many", lambda part, *a, **k: pieces.append(len(part)) or whole(part, *a, **k)
+        many, "settle_many", lambda part, *a, **k: pieces.append(len(part)) or whole(part, *a, **k)
     )
 
     def networks() -> Iterator[ReluNetwork]:

@@ -23,6 +23,7 @@ from torch import nn  # noqa: E402
 
 from jensen.errors import ModelFileError  # noqa: E402
 from jensen.loaders import load  # noqa: E402
+from jensen.loaders.onnx.reader import network_from_model  # noqa: E402
 from jensen.loaders.pt2_archive import (  # noqa: E402
     PROGRAM,
     ForbiddenError,
@@ -413,3 +414,13 @@ def test_what_passes_the_check_runs_nothing_in_pytorch(members, tmp_path, monkey
             assert load(path).input_size == 3
         assert not (tmp_path / "trapped").exists()
     assert passed > 5
+
+
+def test_a_program_is_compared_with_what_was_read_from_it(saved, monkeypatch):
+    def changed(*arguments):
+        network = network_from_model(*arguments)
+        return network.negated()
+
+    monkeypatch.setattr("jensen.loaders.torch.network_from_model", changed)
+    with pytest.raises(ModelFileError, match="the exporter changed the function"):
+        load(saved)

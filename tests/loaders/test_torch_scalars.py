@@ -138,3 +138,50 @@ def test_what_needs_no_change_is_left_alone():
     sample = torch.zeros(1, SIZE, dtype=torch.float64)
     exact = torch.export.export(Function(lambda x: x * 0.25 + 3), (sample,))
     assert with_exact_scalars(exact) is exact
+
+
+class HalfFunction(nn.Module):
+    def __init__(self, function, dtype):
+        super().__init__()
+        self.function = function
+        self.ones = nn.Parameter(torch.ones(SIZE, dtype=dtype))
+
+    def forward(self, x):
+        return self.function(x * self.ones)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_numbers_of_half_precision_are_not_narrowed_in_silence(dtype):
+    module = HalfFunction(lambda x: 0.1 * torch.relu(x) - 0.1002 * torch.relu(x), dtype)
+    network = from_torch(module, SIZE)
+    point = [Fraction(1)] * SIZE
+    slope = Fraction(float(torch.tensor(0.1))) - Fraction(float(torch.tensor(0.1002)))
+    assert abs(network.exact(point)[0] - slope) < Fraction(1, 10**9)
+    assert jensen.verify(network, jensen.Box(-1, 1)).status == Status.NONCONVEX
+    (rounding,) = network.roundings
+    assert "(0.1, 0.1002) are taken as torch.float32" in rounding
+    assert module.ones.dtype == dtype
+
+
+def test_half_precision_without_such_numbers_is_read_as_it_is():
+    network = from_torch(HalfFunction(lambda x: torch.relu(x) * 0.25, torch.float16), SIZE)
+    assert network.exact([Fraction(1)] * SIZE)[0] == Fraction(1, 4)
+    assert network.roundings == ()
+
+
+def test_a_module_of_half_precision_that_cannot_be_copied_is_refused():
+    class Alone(HalfFunction):
+        def __deepcopy__(self, memo):
+            raise RuntimeError("there is one only")
+
+    with pytest.raises(jensen.ModelFileError, match=r"float32, as module\.float"):
+        from_torch(Alone(torch.relu, torch.float16), SIZE)
+
+
+def test_a_program_of_half_precision_with_such_numbers_is_refused(tmp_path):
+    module = HalfFunction(lambda x: torch.relu(x) * 0.1, torch.float16)
+    sample = (torch.zeros(1, SIZE, dtype=torch.float16),)
+    path = tmp_path / "half.pt2"
+    torch.export.save(torch.export.export(module, sample), path)
+    with pytest.raises(jensen.ModelFileError, match=r"does not hold \(0.1\).*module.float\(\)"):
+        load(path)

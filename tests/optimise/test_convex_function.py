@@ -246,7 +246,9 @@ def test_bad_steps_are_refused():
 
 def test_cuts_are_kept_for_the_next_problem():
     network = icnn(5, (16, 16), 0)
-    f = ConvexFunction(network, Box(-1, 1), verdict=Verdict(Status.CONVEX, Box(-1, 1)))
+    f = ConvexFunction(
+        network, Box(-1, 1), verdict=Verdict(Status.CONVEX, Box(-1, 1), digest=network.digest)
+    )
     first = f.minimise()
     assert f.minimise().evaluations < first.evaluations
     assert f.forget().minimise().evaluations == first.evaluations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -205,7 +206,7 @@ def test_networks_that_are_not_convex_are_refused_with_the_pair():
 
 
 def test_undecided_networks_are_refused():
-    verdict = jensen.Verdict(jensen.Status.UNKNOWN, Box(-1, 1))
+    verdict = jensen.Verdict(jensen.Status.UNKNOWN, Box(-1, 1), digest=absolute().digest)
     with pytest.raises(jensen.UndecidedError, match="undecided"):
         ConvexFunction(absolute(), Box(-1, 1), verdict=verdict)
 
@@ -220,11 +221,23 @@ def test_undecided_networks_are_refused():
 )
 def test_verdicts_about_something_else_are_refused(verdict, message):
     with pytest.raises(OptionError, match=message):
-        ConvexFunction(absolute(), Box(-1, 1), verdict=verdict)
+        ConvexFunction(absolute(), Box(-1, 1), verdict=replace(verdict, digest=absolute().digest))
+
+
+def test_verdicts_about_another_network_are_refused():
+    verdict = jensen.verify(absolute(), Box(-1, 1))
+    with pytest.raises(OptionError, match="digest") as caught:
+        ConvexFunction(absolute().negated(), Box(-1, 1), verdict=verdict)
+    assert "\n" not in str(caught.value)
+    nobody = jensen.Verdict(jensen.Status.CONVEX, Box(-1, 1))
+    with pytest.raises(OptionError, match="about no network"):
+        ConvexFunction(absolute(), Box(-1, 1), verdict=nobody)
 
 
 def test_verdicts_up_to_a_tolerance_are_no_proof():
-    verdict = jensen.Verdict(jensen.Status.CONVEX, Box(-1, 1), tolerance=1e-6)
+    verdict = jensen.Verdict(
+        jensen.Status.CONVEX, Box(-1, 1), tolerance=1e-6, digest=absolute().digest
+    )
     with pytest.raises(jensen.UndecidedError, match="exact proof"):
         ConvexFunction(absolute(), Box(-1, 1), verdict=verdict)
 
@@ -233,7 +246,7 @@ def test_a_verdict_on_a_larger_domain_will_do():
     verdict = jensen.verify(absolute(), Everywhere())
     assert ConvexFunction(absolute(), Box(-1, 1), verdict=verdict).minimise().value == 0.0
     rows = Polyhedron([[1.0], [-1.0]], [1, 1])
-    inner = jensen.Verdict(jensen.Status.CONVEX, rows)
+    inner = jensen.Verdict(jensen.Status.CONVEX, rows, digest=absolute().digest)
     assert ConvexFunction(absolute(), Box(-1, 1), verdict=inner).minimise().value == 0.0
 
 

@@ -43,3 +43,11 @@ def test_no_verdict_and_no_pair_is_wrong(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_verdict_and_no_pair_is_wrong_in_forty_thousand(kind):
     check(kind, range(FEW, MANY))
+
+
+def test_convexity_in_every_input_by_name_is_decided_as_convexity():
+    asked = question("wide box", 2209)  # a unit that reaches 0 from below, and stays there
+    assert asked.inputs == (0, 1)
+    verdict = jensen.verify(asked.network, asked.drawn.domain, **asked.options)
+    assert verdict.status is Status.CONVEX
+    assert verdict.claim == "convex in inputs 0,1"

@@ -414,3 +414,11 @@ def test_a_verdict_spares_the_proof():
         model, freely_convex(), model.x, formulation="cuts", verdict=verdict
     )
     assert handle.formulation == "cuts"
+
+
+def test_a_verdict_about_another_network_is_refused():
+    model = model_with(2)
+    verdict = jensen.verify(freely_convex(), Box(-2, 2))
+    other = freely_convex().negated().negated().fix_inputs({0: 0.5})
+    with pytest.raises(OptionError, match="digest"):
+        surrogate.add_network(model, other, [model.x[0]], formulation="cuts", verdict=verdict)

@@ -36,7 +36,7 @@ def test_a_wide_network_is_measured_without_a_search():
 
 
 def test_more_inputs_and_weights_beyond_bounds_are_left_to_the_search():
-    three = ReluNetwork.from_layers([np.ones((2, 3)), np.ones((1, 2))], [[0, 0], [0]])
-    assert jump_of_regions.worst_facet(three, Box(-1, 1)) is None
+    four = ReluNetwork.from_layers([np.ones((2, 4)), np.ones((1, 2))], [[0, 0], [0]])
+    assert jump_of_regions.worst_facet(four, Box(-1, 1)) is None
     tiny = ReluNetwork.from_layers([[[1e-80, 1.0]], [[-1.0]]], [[0], [0]])
     assert jump_of_regions.worst_facet(tiny, Box(-1, 1)) is None

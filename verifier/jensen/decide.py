@@ -31,8 +31,8 @@ from jensen.prover.question import (
     claimed,
     merged_options,
 )
-from jensen.prover.refute import random_lines
-from jensen.prover.signs import signs_of_all_paths
+from jensen.prover.refute import first_lines, random_lines
+from jensen.prover.signs import signs_of_all_paths, signs_where_stable
 from jensen.prover.tree_engine import prove_by_trees
 from jensen.prover.verdict import Interrupted, Status, Verdict, worst
 from jensen.prover.walk import walk_few_inputs
@@ -50,7 +50,14 @@ def single_point(question: Question) -> Outcome | None:
 
 
 # the cheapest first; the first that decides ends the search
-SCREENS: tuple[Screen, ...] = (signs_of_all_paths, walk_few_inputs, random_lines, single_point)
+SCREENS: tuple[Screen, ...] = (
+    signs_of_all_paths,
+    first_lines,
+    signs_where_stable,
+    walk_few_inputs,
+    random_lines,
+    single_point,
+)
 
 PROVERS: Mapping[Engine, Prover] = {
     Engine.AUTO: prove_jointly,
@@ -173,10 +180,25 @@ def is_convex(
 ) -> bool:
     """Return whether a network is convex on a domain.
 
+    Parameters
+    ----------
+    network : ReluNetwork or FunctionGraph
+    domain : Domain, optional
+        Default: ``Everywhere()``.
+    **keywords
+        Those of :func:`verify`.
+
     Raises
     ------
     UndecidedError
         If it was neither proved nor refuted within the limits.
+
+    Examples
+    --------
+    >>> from jensen import Box, ReluNetwork
+    >>> net = ReluNetwork.from_layers([[[1.0], [1.0]], [[1.0, -2.0]]], [[0, -1], [0]])
+    >>> is_convex(net), is_convex(net, Box(-1, 1))
+    (False, True)
     """
     verdict = verify(network, domain, **keywords)
     if verdict.status is Status.UNKNOWN:
@@ -229,6 +251,7 @@ def _answer(
         note=note,
         claim=claimed(options),
         certificate=certificate,
+        digest=network.digest,
         condition_source=partial(
             path_conditions, question.network, domain, pair=outcome.counterexample
         ),

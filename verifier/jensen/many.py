@@ -1,16 +1,18 @@
-"""Many small networks: whole stacks are refuted at once, the rest is verified one by one."""
+"""Many small networks: stacks are refuted and proved at once, the rest is verified one by one."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from jensen.bounds.stacked import StackedSigns, stacked_signs
 from jensen.decide import verify
 from jensen.domains.domain import Domain, Everywhere
 from jensen.errors import NetworkError
@@ -18,10 +20,16 @@ from jensen.network.relu_network import ReluNetwork
 from jensen.network.stack import NetworkStack, architecture
 from jensen.network.stack_exact import exact_violations
 from jensen.prover.counterexample import Point, admits, confirmed, counterexample
-from jensen.prover.options import Options
-from jensen.prover.question import check_question, check_subject, merged_options, refuted
+from jensen.prover.options import Engine, Options
+from jensen.prover.question import (
+    check_question,
+    check_subject,
+    claimed,
+    merged_options,
+    refuted,
+)
 from jensen.prover.refute import NOISE, STEPS, LineSampler, middle_distance
-from jensen.prover.verdict import Counterexample, Verdict
+from jensen.prover.verdict import Counterexample, GroupEvidence, Reason, Status, Verdict
 from jensen.types import FloatArray
 
 _CHUNK = 256  # networks at once: what they need stays in the cache
@@ -44,9 +52,10 @@ def verify_many(
     """Decide for many networks whether they are convex on a domain.
 
     Networks of one architecture are looked at together: their functions are evaluated along
-    common lines, and suspicions are confirmed in exact arithmetic, for all of them at once.
-    Most random networks are refuted so, many times faster than by :func:`jensen.verify`,
-    which decides the rest. The verdicts are the same; pairs and times may differ.
+    common lines, and suspicions are confirmed in exact arithmetic, for all of them at once;
+    intervals and the signs of their path products are taken for all that is left. Most random
+    networks are decided so, many times faster than by :func:`jensen.verify`, which decides the
+    rest. The verdicts are the same; pairs, evidence and times may differ.
 
     Parameters
     ----------
@@ -112,6 +121,22 @@ def refute_many(
         As for :func:`verify_many`. Nothing is refuted where a tolerance or a certificate is
         asked for, nor among networks of several outputs unless one is picked.
     """
+    found = settle_many(networks, domain, output=output, options=options)
+    return {k: verdict for k, verdict in found.items() if verdict.counterexample is not None}
+
+
+def settle_many(
+    networks: Sequence[ReluNetwork] | NetworkStack,
+    domain: Domain,
+    *,
+    output: int | None = None,
+    options: Options | None = None,
+) -> dict[int, Verdict]:
+    """Return the verdicts of the networks that all together settle, by number.
+
+    As :func:`refute_many`; networks that intervals and the signs of path products prove are
+    there as well.
+    """
     options = Options() if options is None else options
     if options.tolerance or options.certificate:
         return {}
@@ -121,7 +146,9 @@ def refute_many(
             continue
         check_question(stack.input_size, domain, options)
         search = _Search(domain, 0 if output is None else output, options)
-        found |= {int(numbers[k]): verdict for k, verdict in search.run(stack).items()}
+        for k, verdict in search.run(stack).items():
+            number = int(numbers[k])
+            found[number] = _named(verdict, networks, number)
     return found
 
 
@@ -131,11 +158,34 @@ def _decide(
     output: int | None,
     options: Options,
 ) -> list[Verdict]:
-    found = refute_many(networks, domain, output=output, options=options)
+    found = settle_many(networks, domain, output=output, options=options)
     return [
         found[k] if k in found else verify(networks[k], domain, output=output, options=options)
         for k in range(len(networks))
     ]
+
+
+def _named(
+    verdict: Verdict, networks: Sequence[ReluNetwork] | NetworkStack, number: int
+) -> Verdict:
+    """Return a verdict that calls neurons as its network does."""
+    if not verdict.evidence or isinstance(networks, NetworkStack):
+        return verdict
+    names = {_layer_name(k): block.name for k, block in enumerate(networks[number].hidden)}
+    if all(name == own for name, own in names.items()):
+        return verdict
+    return replace(
+        verdict,
+        evidence=tuple(
+            replace(e, neurons=tuple((names[name], unit) for name, unit in e.neurons))
+            for e in verdict.evidence
+        ),
+    )
+
+
+def _layer_name(layer: int) -> str:
+    """Return what networks that are built from arrays call a hidden layer."""
+    return f"relu_{layer + 1}"
 
 
 def _stacks(
@@ -163,33 +213,91 @@ class _Search:
     options: Options
 
     def run(self, stack: NetworkStack) -> dict[int, Verdict]:
-        """Return the verdicts of the networks that were refuted."""
-        start = time.perf_counter()
+        """Return the verdicts of the networks that were refuted or proved."""
         scalar = stack.scalar(self.output, negated=self.options.concave)
+        start = time.perf_counter()
+        proved: dict[int, Verdict] = {}
+        found: dict[int, Counterexample] = {}
+        with np.errstate(all="ignore"):
+            for number, part in enumerate(self._rounds(scalar)):
+                left = np.array(
+                    [k for k in range(len(stack)) if k not in found and k not in proved],
+                    dtype=np.int64,
+                )
+                if (
+                    number == 1 and left.size
+                ):  # behind one line, which refutes most networks that bend down
+                    proved = self._proved(scalar, left)
+                    left = left[[k not in proved for k in left.tolist()]]
+                if part is None or not left.size:
+                    continue
+                for some in np.array_split(left, -(-left.size // _CHUNK)):
+                    pairs = part.refuted(scalar.take(some))
+                    found |= {int(some[k]): pair for k, pair in pairs.items()}
+        times = {"lines": (time.perf_counter() - start) / max(1, len(stack))}
+        return proved | {
+            k: refuted(pair, self.domain, self.output, self.options, times)
+            for k, pair in found.items()
+        }
+
+    def _rounds(self, scalar: NetworkStack) -> Iterator[_Points | None]:
+        """Yield the points of each round; None where they would cost too much."""
         size = np.abs(scalar.weights[0]).max(axis=2, initial=0.0)
         size[size == 0] = 1.0  # scaled, as the squares of huge weights would overflow
         norms = size * np.sqrt(((scalar.weights[0] / size[:, :, None]) ** 2).sum(axis=2))
         scale = middle_distance(np.abs(scalar.biases[0]).ravel(), norms.ravel())
         rng = np.random.default_rng(self.options.seed)
-        sampler = LineSampler(self.domain, stack.input_size, scale, rng, self.options.inputs)
+        sampler = LineSampler(self.domain, scalar.input_size, scale, rng, self.options.inputs)
         parameters = sum(w[0].size for w in scalar.weights)
-        found: dict[int, Counterexample] = {}
-        with np.errstate(all="ignore"):
-            for lines, points in _ROUNDS:
-                left = np.array([k for k in range(len(stack)) if k not in found], dtype=np.int64)
-                if not left.size or parameters * lines * points > _WORK:
-                    break
-                shared = _Points.along(
-                    self.domain, *sampler.lines(lines), points, self.options.inputs
-                )
-                for part in np.array_split(left, -(-left.size // _CHUNK)):
-                    pairs = shared.refuted(scalar.take(part))
-                    found |= {int(part[k]): pair for k, pair in pairs.items()}
-        times = {"lines": (time.perf_counter() - start) / max(1, len(stack))}
+        for lines, points in _ROUNDS:
+            if parameters * lines * points > _WORK:
+                yield None
+                continue
+            starts, steps = sampler.lines(lines)
+            yield _Points.along(self.domain, starts, steps, points, self.options.inputs)
+
+    def _proved(self, scalar: NetworkStack, left: NDArray[np.int64]) -> dict[int, Verdict]:
+        """Return the networks that intervals and the signs of path products prove convex."""
+        if self.options.engine is not Engine.AUTO or self.domain.may_be_empty:
+            return {}
+        start = time.perf_counter()
+        inputs = scalar.input_size
+        sides = self.domain.box_sides(inputs)
+        lower, upper = (
+            (np.full(inputs, -np.inf), np.full(inputs, np.inf)) if sides is None else sides
+        )
+        found: dict[int, tuple[GroupEvidence, ...]] = {}
+        for some in np.array_split(left, max(1, -(-left.size // _CHUNK))):
+            signs = stacked_signs(scalar.take(some), lower, upper)
+            found |= {
+                int(some[k]): _evidence(signs, k) for k in np.flatnonzero(signs.convex).tolist()
+            }
+        times = {"signs": (time.perf_counter() - start) / max(1, left.size)}
         return {
-            k: refuted(pair, self.domain, self.output, self.options, times)
-            for k, pair in found.items()
+            k: Verdict(
+                Status.CONVEX,
+                self.domain,
+                self.output,
+                str(self.options.engine),
+                evidence=evidence,
+                times=times,
+                claim=claimed(self.options),
+            )
+            for k, evidence in found.items()
         }
+
+
+def _evidence(signs: StackedSigns, number: int) -> tuple[GroupEvidence, ...]:
+    """Return why each neuron of one network cannot break convexity."""
+    return tuple(
+        GroupEvidence(((_layer_name(layer), unit),), Reason.NEVER_CROSSES)
+        if settled
+        else GroupEvidence(((_layer_name(layer), unit),), Reason.SIGN, jump_lower_bound=low)
+        for layer, (stable, jumps) in enumerate(zip(signs.stable, signs.jumps, strict=True))
+        for unit, (settled, low) in enumerate(
+            zip(stable[number].tolist(), jumps[number].tolist(), strict=True)
+        )
+    )
 
 
 class _Points:

@@ -6,6 +6,7 @@ terminal, into CSV, JSON, JUnit, Markdown, HTML and the store.
 
 from __future__ import annotations
 
+import hashlib
 import html
 import math
 from collections.abc import Iterable, Mapping
@@ -48,6 +49,25 @@ def _escaped(character: str) -> str:
     if code in _BYTES:
         return f"\\x{code - 0xDC00:02x}"
     return character.encode("unicode_escape").decode()
+
+
+def own_name(text: str | Path) -> str:
+    r"""Return a printable name that no other text has: a digest follows where it was escaped.
+
+    Without it, a file name with an end of line and one with a backslash and an n were one.
+
+    Examples
+    --------
+    >>> own_name("plain.npz")
+    'plain.npz'
+    >>> print(own_name("a\nb.npz"))
+    a\nb.npz #c768be10
+    """
+    raw = str(text)
+    shown = printable(raw)
+    if shown == raw:
+        return raw
+    return f"{shown} #{hashlib.sha256(raw.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
 
 
 def csv_text(text: str) -> str:

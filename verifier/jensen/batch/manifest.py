@@ -19,7 +19,7 @@ from jensen.domains.domain_file import load_domain
 from jensen.errors import JensenError, ModelFileError
 from jensen.loaders import SUPPORTED
 from jensen.prover.options import Options
-from jensen.text import printable
+from jensen.text import own_name
 
 NAMES = ("manifest.toml", "manifest.csv")
 ENDINGS = (".toml", ".csv")
@@ -117,7 +117,7 @@ def files_read(
 
 
 def _cases(path: Path, domain: Domain, options: Options, output: int | None) -> list[Case]:
-    return expanded(Case(path, printable(path), domain, options, output))
+    return expanded(Case(path, own_name(path), domain, options, output))
 
 
 def _from_folder(
@@ -195,7 +195,7 @@ def _entry(folder: Path, entry: Mapping[str, Any], options: Options) -> Case:
     expected = entry.get("expected")
     return Case(
         path,
-        printable(path),
+        own_name(path),
         _domain(folder, entry.get("domain", "everywhere")),
         _options(entry, options),
         None if entry.get("output") is None else _number("output", entry["output"]),

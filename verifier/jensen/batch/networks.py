@@ -14,7 +14,7 @@ from jensen.domains.domain import Domain, Everywhere
 from jensen.errors import JensenError, ModelFileError
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.loaders import load
-from jensen.many import refute_many
+from jensen.many import settle_many
 from jensen.network.relu_network import ReluNetwork
 from jensen.network.stack import NetworkStack
 from jensen.prover.options import Options
@@ -115,10 +115,10 @@ def holds_stack(path: Path) -> bool:
         return False
 
 
-def refuted(
+def settled(
     cases: Sequence[tuple[int, Case]],
 ) -> Iterator[tuple[int, ReluNetwork | FunctionGraph, Verdict]]:
-    """Yield what common lines refute among the networks in memory (:mod:`jensen.many`).
+    """Yield what is settled together among the networks in memory (:mod:`jensen.many`).
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def refuted(
     for group in groups.values():
         first = group[0][1]
         try:
-            found = refute_many(
+            found = settle_many(
                 _together([case for _, case in group]),
                 first.domain,
                 output=first.output,

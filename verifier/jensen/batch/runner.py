@@ -13,7 +13,7 @@ from jensen.batch.case import Case, Row, RowStatus
 from jensen.batch.executor import Executor, InlineExecutor
 from jensen.batch.job import Job, verdict_row
 from jensen.batch.ledger import Ledger
-from jensen.batch.networks import refuted
+from jensen.batch.networks import settled
 from jensen.batch.store import Store
 
 _POLL = 0.25
@@ -203,7 +203,7 @@ class _Run:
 
     def go(self) -> None:
         """Start jobs and take their rows until no case is left, or it is time to stop."""
-        self._refute_together()
+        self._settle_together()
         left = self.ledger.open
         quick = self._quick_limit(len(left))
         first = 0 if quick is not None else 1
@@ -220,12 +220,12 @@ class _Run:
         if not self.stop():
             self._give_up()
 
-    def _refute_together(self) -> None:
-        """Close what needs no job: networks in memory that common lines refute."""
+    def _settle_together(self) -> None:
+        """Close what needs no job: networks in memory that are settled together."""
         if self.certificates is not None:
             return
         unanswered = [(n, self.cases[n]) for n in self.ledger.open]
-        for number, network, verdict in refuted(unanswered):
+        for number, network, verdict in settled(unanswered):
             if not self._going():
                 return
             self._finish(number, verdict_row(verdict, network))

@@ -18,7 +18,7 @@ from jensen.domains.domain import domain_from_json
 from jensen.errors import JensenError, OutputError
 from jensen.outputs import check_output
 from jensen.prover.options import Options
-from jensen.text import printable
+from jensen.text import own_name, printable
 
 VERSION = 3
 # "jens" in ASCII: tells such a file from any other SQLite file
@@ -275,7 +275,7 @@ class Store:
         expected = None if case.expected is None else str(case.expected)
         # a network that a program made has no file
         path = "" if case.network is not None and not case.path.is_file() else _absolute(case.path)
-        names = printable(case.name), case.question, path
+        names = own_name(case.name), case.question, path
         values = (*names, job, expected, printable(case.reason))
         self._db.execute("INSERT OR REPLACE INTO model VALUES (?,?,?,?,?,?)", values)
 

@@ -93,6 +93,27 @@ class Complex:
     face_signs: SignArray
 
 
+@dataclass(eq=False)
+class Solid:
+    """The three-dimensional cells over the faces of a complex.
+
+    Attributes
+    ----------
+    at_face, at_cell : int arrays (incidences,)
+        Which face bounds which cell.
+    cell_signs : int8 array (cells, units)
+    """
+
+    at_face: IndexArray
+    at_cell: IndexArray
+    cell_signs: SignArray
+
+    def inner_faces(self, faces: int) -> BoolArray:
+        """Return which of so many faces lie between two cells."""
+        inner: BoolArray = np.bincount(self.at_face, minlength=faces) == 2
+        return inner
+
+
 class ExactVertices:
     """Vertices and pre-activations in rational arithmetic, computed when asked for.
 

@@ -64,6 +64,8 @@ class EdgeCutter:
         end: IndexArray,
         old: SignArray,
         face: IndexArray | None,
+        *,
+        ends: bool = False,
     ) -> Cuts:
         """Cut edges by the units of an evaluated level.
 
@@ -75,6 +77,8 @@ class EdgeCutter:
         face : int array (edges,) or None
             The face in whose interior an edge runs: equal vertices of several such edges
             become one. None for edges that share no inner points.
+        ends : bool
+            Whether more edges that this level cuts will end in the cuts; without faces they do.
         """
         points = self.vertices
         signs = points.signs[level]
@@ -104,7 +108,7 @@ class EdgeCutter:
             unit[keep],
             share[chosen],
             spread[chosen],
-            face is None,
+            ends or face is None,
         )
         points.signs[level] = np.concatenate([signs, here[keep]])
         for k in points.signs:
@@ -143,7 +147,7 @@ class EdgeCutter:
         unit: IndexArray,
         share: FloatArray,
         spread: FloatArray,
-        first_round: bool,
+        ends: bool,
     ) -> None:
         """Add vertices between others, with z of the levels that will be read."""
         points = self.vertices
@@ -156,7 +160,7 @@ class EdgeCutter:
         radius = radius * (1 + 1e-9) + 1.01 * spread * (np.abs(apart).max(axis=1) + 2 * radius)
         radius += 8 * UNIT_ROUNDOFF * size
         for k, values in points.z.items():
-            if self.layers.last_reader[k] > level or (k == level and first_round):
+            if self.layers.last_reader[k] > level or (k == level and ends):
                 z_start = values[start]
                 z = z_start + share[:, None] * (values[end] - z_start)
                 if k == level:

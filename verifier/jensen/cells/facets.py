@@ -10,6 +10,7 @@ import numpy as np
 
 from jensen.arithmetic.rational import ZERO, fraction
 from jensen.cells.complex import SignArray
+from jensen.cells.layers import Layers
 from jensen.cells.subdivide import Subdivision
 
 
@@ -61,7 +62,7 @@ class ExactFacets:
         return [fraction(v) for v in (self.piece(two) - self.piece(one)).entries()]
 
 
-def exact_forms(layers: Any, signs: SignArray, last: int) -> list[Any]:
+def exact_forms(layers: Layers, signs: SignArray, last: int) -> list[Any]:
     """Return z of the levels up to ``last`` as rows over the coordinates, under given signs."""
     found: list[Any] = []
     for k in range(last + 1):
@@ -77,6 +78,27 @@ def exact_forms(layers: Any, signs: SignArray, last: int) -> list[Any]:
                 total += off * _rows_where(before, here < 0)
         found.append(total)
     return found
+
+
+def exact_jump(layers: Layers, level: int, unit: int, signs: SignArray) -> Any:
+    """Return J of one unit as ``fmpq``, under the signs of the units behind it."""
+    change: dict[int, Any] = {}
+    for k in range(level + 1, len(layers.layers)):
+        layer, weights = layers.layers[k], layers.layers[k].exact_weights
+        total = flint.fmpq_mat(layer.size, 1)
+        for read, (on, off) in zip(layer.reads, weights.reads, strict=True):
+            if read.level == level:
+                bend = [
+                    on[i, unit] - (0 if off is None else off[i, unit]) for i in range(layer.size)
+                ]
+                total += flint.fmpq_mat(layer.size, 1, bend)
+            elif read.level in change:
+                here = signs[layers.span(read.level)]
+                total += on * _rows_where(change[read.level], here > 0)
+                if off is not None:
+                    total += off * _rows_where(change[read.level], here < 0)
+        change[k] = total
+    return change[len(layers.layers) - 1][0, 0] if change else ZERO
 
 
 def _rows_where(matrix: Any, chosen: Any) -> Any:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 
 from jensen.arithmetic.exact import Matrix
 from jensen.arithmetic.rational import rationals
-from jensen.cells.complex import Complex, Vertices
+from jensen.cells.complex import Complex, Solid, Vertices
 from jensen.cells.layers import Layer, rows_layer
 from jensen.domains.domain import Domain
 from jensen.network.block import INPUT
@@ -17,6 +19,15 @@ from jensen.types import BoolArray, FloatArray, IndexArray
 # write down passes through them. Whether one does is found out, and costs time only.
 FAN = np.array([[0.8947, 0.3125, 0.0], [-0.7162, 0.6143, 0.0], [-0.1279, -0.9238, 0.0]])
 CENTRE = np.array([0.0371, -0.0593, 1.0])
+SOLID_FAN = np.array(
+    [
+        [0.8947, 0.3125, 0.1733, 0.0],
+        [-0.5162, 0.7143, 0.2381, 0.0],
+        [-0.2279, -0.6238, 0.6917, 0.0],
+        [-0.0871, -0.2919, -0.9341, 0.0],
+    ]
+)
+SOLID_CENTRE = np.array([0.0371, -0.0593, 0.0217, 1.0])
 
 
 def coordinate_scale(network: ReluNetwork, domain: Domain) -> FloatArray:
@@ -115,6 +126,76 @@ def _strip(
     lower, upper = (float(side[0] / scale[0]) for side in box)
     points = [[lower, 0, 1], [upper, 0, 1], [upper, 1, 1], [lower, 1, 1]]
     return np.array(points), np.array([[0, 1], [1, 2], [2, 3], [3, 0]]), [[0, 1, 2, 3]]
+
+
+def starting_solid(domain: Domain, scale: FloatArray, width: int) -> tuple[Complex, Solid]:
+    """Return the complex of a domain in space; its rows, if any, have still to cut it.
+
+    Parameters
+    ----------
+    scale : array (3,)
+    width : int
+        As for :func:`starting_complex`.
+    """
+    box = domain.box_sides(3)
+    if box is not None:
+        corners = np.indices((2, 2, 2)).reshape(3, -1).T
+        at = np.stack([box[0] / scale, box[1] / scale])
+        points = np.column_stack([at[corners, np.arange(3)], np.ones(8)])
+        faces = [np.flatnonzero(corners[:, k] == side) for k in range(3) for side in (0, 1)]
+        cells = [list(range(6))]
+    else:
+        points = np.concatenate([[SOLID_CENTRE], SOLID_FAN])
+        faces = [np.array(face) for face in combinations(range(5), 3)]
+        cells = [
+            [k for k, face in enumerate(faces) if set(face.tolist()) <= {0, *others}]
+            for others in combinations(range(1, 5), 3)
+        ]
+    # an edge of the box moves along one axis; any two points of the fan are joined
+    pairs = [
+        (i, j)
+        for i, j in combinations(range(len(points)), 2)
+        if box is None or np.count_nonzero(corners[i] != corners[j]) == 1
+    ]
+    bounds = [
+        (k, m)
+        for m, face in enumerate(faces)
+        for k, pair in enumerate(pairs)
+        if set(pair) <= set(face)
+    ]
+    at_edge, at_face = np.array(bounds, dtype=np.intp).T
+    complex_ = Complex(
+        Vertices.given(points),
+        np.array(pairs, dtype=np.intp),
+        np.zeros((len(pairs), width), dtype=np.int8),
+        at_edge,
+        at_face,
+        np.zeros((len(faces), width), dtype=np.int8),
+    )
+    owner = np.repeat(np.arange(len(cells)), [len(cell) for cell in cells])
+    signs = np.zeros((len(cells), width), dtype=np.int8)
+    return complex_, Solid(np.concatenate(cells).astype(np.intp), owner, signs)
+
+
+def solid_inside(cells: Complex, solid: Solid, rows: int) -> tuple[Complex, Solid]:
+    """Drop the cells where one of the first so many units, a row of the domain, is negative."""
+    inside: BoolArray = np.all(solid.cell_signs[:, :rows] >= 0, axis=1)
+    number = np.cumsum(inside) - 1
+    kept = inside[solid.at_cell]
+    faces, at_face = np.unique(solid.at_face[kept], return_inverse=True)
+    place = np.full(len(cells.face_signs), -1, dtype=np.intp)
+    place[faces] = np.arange(len(faces))
+    stays = place[cells.at_face] >= 0
+    used, at_edge = np.unique(cells.at_edge[stays], return_inverse=True)
+    flat = Complex(
+        cells.vertices,
+        cells.edges[used],
+        cells.edge_signs[used],
+        at_edge,
+        place[cells.at_face[stays]],
+        cells.face_signs[faces],
+    )
+    return flat, Solid(at_face, number[solid.at_cell[kept]], solid.cell_signs[inside])
 
 
 def keep_inside(cells: Complex, rows: int) -> Complex:

@@ -8,6 +8,7 @@ unit is cut between the two points of its boundary where the unit vanishes.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from jensen.cells.complex import Complex, ExactVertices, SignArray, TooDegenerateError
 from jensen.cells.edges import Cuts, EdgeCutter
@@ -82,6 +83,10 @@ class Subdivision:
         """Return how far from the start a unit vanishes, as a share, and its uncertainty."""
         return self._cutter.shares(level, start, end, unit)
 
+    def key(self, owner: IndexArray, signs: SignArray) -> NDArray[np.uint64]:
+        """Return numbers that are equal for equal owners and signs (and checked where used)."""
+        return self._cutter.key(owner, signs)
+
     # ------------------------------------------------------------------------- faces
 
     def split(self, level: int, wanted: BoolArray | None = None) -> None:
@@ -108,7 +113,8 @@ class Subdivision:
         inner_signs = old[inner.parent]
         inner_signs[:, span] = inner.signs
         if wanted is None:
-            faces = self._faces(level, cuts, inner, face, edge_signs[:, span], before, degenerate)
+            outer = edge_signs[:, span]
+            faces = self._faces(level, cuts, inner, face, outer, before, degenerate)[:3]
         else:
             none = np.empty(0, dtype=np.intp)
             faces = none, none, cells.face_signs[:0]
@@ -125,10 +131,18 @@ class Subdivision:
         outer_signs: SignArray,
         before: int,
         degenerate: bool,
-    ) -> tuple[IndexArray, IndexArray, SignArray]:
-        """Return the new faces: they are known by the old face and the signs of the level."""
+    ) -> tuple[IndexArray, IndexArray, SignArray, IndexArray]:
+        """Return the new faces: they are known by the old face and the signs of the level.
+
+        Returns
+        -------
+        at_edge, at_face : int arrays (incidences,)
+        face_signs : int8 array (faces, units)
+        parent : int array (faces,)
+            The old faces.
+        """
         cells = self.cells
-        at_edge, at_face = _inherit(cuts.parent, cells.at_edge, cells.at_face, len(cells.edges))
+        at_edge, at_face = inherit(cuts.parent, cells.at_edge, cells.at_face, len(cells.edges))
         side = outer_signs[at_edge]
         if degenerate:
             zero = side == 0
@@ -142,9 +156,10 @@ class Subdivision:
         _, chosen, label = np.unique(key, return_index=True, return_inverse=True)
         if not ((side[chosen[label]] == side).all() and (at_face[chosen[label]] == at_face).all()):
             raise TooDegenerateError("equal keys of different faces")
-        face_signs = cells.face_signs[at_face[chosen]]
+        parent = at_face[chosen]
+        face_signs = cells.face_signs[parent]
         face_signs[:, self.layers.span(level)] = side[chosen]
-        return at_edge, label, face_signs
+        return at_edge, label, face_signs, parent
 
     def _segments(
         self,
@@ -157,7 +172,7 @@ class Subdivision:
         """Return (face, start, end) of the units' segments across old faces."""
         cells = self.cells
         size = self.layers.layers[level].size
-        cut, face = _inherit(cuts.edge, cells.at_edge, cells.at_face, len(cells.edges))
+        cut, face = inherit(cuts.edge, cells.at_edge, cells.at_face, len(cells.edges))
         key = face * size + cuts.unit[cut]
         vertex = cuts.vertex[cut]
         if degenerate:
@@ -249,7 +264,7 @@ class Subdivision:
             del points.signs[k]
 
 
-def _inherit(
+def inherit(
     edge: IndexArray, at_edge: IndexArray, at_face: IndexArray, edges: int
 ) -> tuple[IndexArray, IndexArray]:
     """Return (position, face) for every face at each of some edges."""

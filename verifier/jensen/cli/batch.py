@@ -32,9 +32,11 @@ from jensen.batch.ledger import LostStoreError
 from jensen.batch.manifest import files_read
 from jensen.batch.processes import ProcessExecutor, check_memory_limit
 from jensen.cli import common
+from jensen.cli.completion import file_names
 from jensen.cli.progress import progress_for
 from jensen.cli.table import show_table
 from jensen.errors import JensenError
+from jensen.loaders.companions import files_of
 from jensen.outputs import check_output, check_output_folder
 from jensen.processors import available_processors
 
@@ -60,7 +62,7 @@ class _Choices(common.ParamType):
 
 
 @click.command("batch")
-@click.argument("targets", nargs=-1, metavar="FOLDER|MODEL...")
+@click.argument("targets", nargs=-1, metavar="FOLDER|MODEL...", shell_complete=file_names)
 @click.option("--manifest", "manifests", multiple=True, metavar="FILE", help="A .toml or .csv.")
 @common.domain_options
 @click.option("--output", type=int, metavar="K", help="One output only; all by default.")
@@ -105,7 +107,11 @@ def command(targets: tuple[str, ...], **settings: Any) -> int:
     Exit code: 2 if a model failed with an error, 1 if a verdict is not the expected one
     or nonconvex where none is expected, 3 if one is unknown, else 0; an error, nonconvex
     or unknown that the manifest expects does not count. --fail-on picks what counts.
-    """
+
+    \b
+    jensen batch models --store results.db --report report.html
+    jensen batch --manifest nightly.toml --jobs 2 --junit jensen.xml
+    """  # noqa: D301  (\b keeps click from folding the examples)
     domain = common.chosen_domain(settings)
     # limit and certificates are no part of what is asked, and are handed to the runner instead
     options = common.chosen_options(settings, certificate=settings["certificates"] is not None)
@@ -149,6 +155,10 @@ def _check_outputs(settings: dict[str, Any], read: list[Path]) -> None:
     """Refuse, before the first model, every output that could not be written after the last."""
     # another output is no place for an output either
     taken = [*read, *([] if settings["domain_file"] is None else [Path(settings["domain_file"])])]
+    written = (settings[kind] for kind in ("junit", "export", "report"))
+    if any(file is not None and Path(file).exists() for file in written):
+        # what is there may be weights that a model keeps outside; to tell, the models are read
+        taken += [part for file in read for part in files_of(file)[1:]]
     if settings["store_file"] is not None:
         taken.append(check_output(settings["store_file"], inputs=taken))
     if settings["junit"] is not None:

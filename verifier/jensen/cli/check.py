@@ -20,13 +20,14 @@ from jensen.cli.common import (
     stderr_console,
     with_fixed_inputs,
 )
+from jensen.cli.completion import file_names
 from jensen.domains.domain import Domain, Everywhere
 from jensen.loaders import load_piecewise_linear
 
 
 @click.command("check")
-@click.argument("model")
-@click.argument("certificate")
+@click.argument("model", shell_complete=file_names)
+@click.argument("certificate", shell_complete=file_names)
 @domain_options
 @fix_option
 @click.option("--output", type=int, metavar="K", help="The claim is about this output; 0.")
@@ -59,7 +60,11 @@ def command(
     The checker reads what `jensen export` writes; any other MODEL is exported first, by the
     same code that verified it.
     Exit code 0: accepted; 1: rejected, or another claim; 2: malformed.
-    """
+
+    \b
+    jensen check model.onnx proof.jsonl.gz --box -1 1   compares the claim, too
+    jensen check model.json proof.jsonl.gz              the weights that export wrote
+    """  # noqa: D301  (\b keeps click from folding the examples)
     domain = chosen_domain(settings)
     code, answer, claim = _run(model, certificate, fix)
     anything = (output, inputs, domain) != (None, None, None) or concave or nonconvex

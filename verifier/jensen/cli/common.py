@@ -16,6 +16,7 @@ from rich.status import Status
 from rich.text import Text
 
 from jensen.arithmetic.doubles import double_of_text
+from jensen.cli.completion import file_names
 from jensen.domains.domain import Box, Domain, Everywhere
 from jensen.domains.domain_file import load_domain
 from jensen.graphs.function_graph import FunctionGraph
@@ -135,6 +136,7 @@ def domain_options(command: Command) -> Command:
         click.option(
             "--domain",
             "domain_file",
+            shell_complete=file_names,
             metavar="FILE",
             help="A domain in a .json or .toml file (docs/domain-format.md).",
         ),

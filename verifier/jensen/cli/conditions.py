@@ -15,6 +15,7 @@ from rich.table import Table
 from jensen.arithmetic.exact import to_double
 from jensen.arithmetic.rational import decimal
 from jensen.cli import common
+from jensen.cli.completion import file_names
 from jensen.domains.domain import Everywhere
 from jensen.linear_regions.conditions import Condition, path_conditions, path_formula, path_terms
 from jensen.loaders import load_piecewise_linear
@@ -26,7 +27,7 @@ MOST_BLOCKS = 12
 
 
 @click.command("conditions")
-@click.argument("model")
+@click.argument("model", shell_complete=file_names)
 @common.domain_options
 @common.fix_option
 @click.option("--output", type=int, default=0, metavar="K", help="Which output; the first.")
@@ -50,7 +51,11 @@ def command(
     J of a neuron sums, over all paths to the output, the products of the weights along a path
     whose neurons are on. For one or two inputs all conditions that a point of the domain asks
     for are listed, with exact values; for more the least J of each neuron over all patterns.
-    """
+
+    \b
+    jensen conditions model.onnx --box -1 1 --violated
+    jensen conditions model.onnx --json > conditions.json
+    """  # noqa: D301  (\b keeps click from folding the examples)
     network = common.with_fixed_inputs(load_piecewise_linear(model, "jensen conditions"), fix)
     domain = common.chosen_domain(settings) or Everywhere()
     domain.check(network.input_size)

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from jensen.cli.common import fix_option, with_fixed_inputs
+from jensen.cli.completion import file_names
 from jensen.loaders import WRITABLE, load_piecewise_linear, save
 from jensen.loaders.companions import files_of
 from jensen.outputs import check_output
@@ -14,12 +15,17 @@ from jensen.text import printable
 
 
 @click.command("convert")
-@click.argument("model")
-@click.argument("out")
+@click.argument("model", shell_complete=file_names)
+@click.argument("out", shell_complete=file_names)
 @fix_option
 @click.option("--simplify/--as-is", default=True, help="Drop what does not act, or keep it.")
 def command(model: str, out: str, *, fix: tuple[dict[int, float], ...], simplify: bool) -> int:
-    """Lower MODEL to affine maps and ReLUs and write it as OUT (.npz or .onnx)."""
+    """Lower MODEL to affine maps and ReLUs and write it as OUT (.npz or .onnx).
+
+    \b
+    jensen convert model.pt2 model.onnx          MatMul, Add and Relu in float64
+    jensen convert model.onnx slice.npz --fix 3=0.5
+    """  # noqa: D301  (\b keeps click from folding the examples)
     check_output(out, endings=WRITABLE, inputs=files_of(Path(model)))
     network = with_fixed_inputs(
         load_piecewise_linear(model, "jensen convert", simplify=simplify), fix

@@ -9,6 +9,7 @@ import click
 
 from jensen.certificate.model_export import export_json
 from jensen.cli.common import fix_option, with_fixed_inputs
+from jensen.cli.completion import file_names
 from jensen.errors import OptionError
 from jensen.loaders import load_piecewise_linear
 from jensen.loaders.companions import files_of
@@ -17,15 +18,18 @@ from jensen.text import printable
 
 
 @click.command("export")
-@click.argument("model")
-@click.argument("out")
+@click.argument("model", shell_complete=file_names)
+@click.argument("out", shell_complete=file_names)
 @fix_option
 def command(model: str, out: str, *, fix: tuple[dict[int, float], ...]) -> int:
     """Write MODEL as OUT.json, which `jensen check` and the checker alone read.
 
     Every number is an exact hexadecimal string (docs/FORMAT.md). The SHA-256 that is
     printed is what certificates call the model by.
-    """
+
+    \b
+    jensen export model.onnx model.json
+    """  # noqa: D301  (\b keeps click from folding the examples)
     file = Path(out)
     if file.suffix != ".json":
         hint = "; `jensen convert` writes .npz and .onnx"

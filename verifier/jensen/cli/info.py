@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 
 from jensen.cli.common import stdout_console, to_json
+from jensen.cli.completion import file_names
 from jensen.graphs.drawing import function_text, graph_lines
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.loaders import load
@@ -25,10 +26,15 @@ _MOST_PATHS = 100
 
 
 @click.command("info")
-@click.argument("model")
+@click.argument("model", shell_complete=file_names)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(model: str, as_json: bool) -> int:
-    """Show inputs, outputs, layer graph, parameters and ReLUs of MODEL."""
+    """Show inputs, outputs, layer graph, parameters and ReLUs of MODEL.
+
+    \b
+    jensen info model.onnx
+    jensen info model.onnx --json
+    """  # noqa: D301  (\b keeps click from folding the examples)
     stored = load(model, simplify=False)
     if isinstance(stored, FunctionGraph):
         return _show_graph(model, stored, as_json=as_json)

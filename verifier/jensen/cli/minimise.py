@@ -10,6 +10,7 @@ import numpy as np
 from rich.console import Console
 
 from jensen.cli import common
+from jensen.cli.completion import file_names
 from jensen.domains.domain import Everywhere
 from jensen.domains.domain_file import read_table
 from jensen.errors import DomainError, NotConvexError, UndecidedError
@@ -23,7 +24,7 @@ LEAST_SECONDS = 0.01  # where time is up: what is known at once
 
 
 @click.command("minimise")
-@click.argument("model")
+@click.argument("model", shell_complete=file_names)
 @common.domain_options
 @common.fix_option
 @click.option("--output", type=int, default=0, metavar="K", help="Which output; the first.")

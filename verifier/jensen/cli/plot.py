@@ -11,6 +11,7 @@ import numpy as np
 
 from jensen.arithmetic.exact import to_double
 from jensen.cli import common
+from jensen.cli.completion import file_names
 from jensen.decide import verify
 from jensen.domains.domain import Domain, Everywhere
 from jensen.loaders import load_piecewise_linear
@@ -29,7 +30,7 @@ GAP = 0.01  # between the bounds of the worst pair: pictures need no more
 
 
 @click.command("plot")
-@click.argument("model")
+@click.argument("model", shell_complete=file_names)
 @common.domain_options
 @common.fix_option
 @click.option("-o", "--out", default="plot.svg", show_default=True, help="A .svg, .png or .pdf.")
@@ -57,7 +58,11 @@ def command(
     Without --segment it is that of the worst pair found on a box within the time limit,
     elsewhere that of a pair which breaks convexity; of a convex network it is a diagonal
     of the domain.
-    """
+
+    \b
+    jensen plot model.onnx --box -1 1 -o plot.svg
+    jensen plot model.onnx --segment 0,1 1,0 -o segment.png
+    """  # noqa: D301  (\b keeps click from folding the examples)
     check_picture(out, inputs=common.files_read(model, settings))
     network = common.with_fixed_inputs(load_piecewise_linear(model, "jensen plot"), fix)
     domain = common.chosen_domain(settings) or Everywhere()

@@ -8,6 +8,7 @@ import click
 
 from jensen.cli import common
 from jensen.cli.common import checked_time_limit, chosen_domain, stderr_console, stdout_console
+from jensen.cli.completion import file_names
 from jensen.domains.domain import Everywhere
 from jensen.loaders import WRITABLE, load_piecewise_linear, save
 from jensen.outputs import check_output
@@ -21,7 +22,7 @@ CODES = {Status.CONVEX: 0, Status.NONCONVEX: 1, Status.UNKNOWN: 3}
 
 
 @click.command("repair")
-@click.argument("model")
+@click.argument("model", shell_complete=file_names)
 @click.option(
     "-o",
     "--to",
@@ -61,7 +62,10 @@ def command(
     change is shown to be close to the smallest one that does it; FIXED is written only then.
 
     Exit code 0: repaired; 3: given up, nothing was written.
-    """
+
+    \b
+    jensen repair model.onnx --box -1 1 -o fixed.onnx
+    """  # noqa: D301  (\b keeps click from folding the examples)
     domain = chosen_domain(settings) or Everywhere()
     checked_time_limit(time_limit)
     check_output(target, endings=WRITABLE, inputs=common.files_read(model, settings))

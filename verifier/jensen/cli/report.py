@@ -11,6 +11,7 @@ from jensen.batch.case import Case, Row
 from jensen.batch.export import ENDINGS, check_export, write_export
 from jensen.batch.store import Store
 from jensen.cli import common
+from jensen.cli.completion import file_names
 from jensen.outputs import check_output
 from jensen.report import ENDINGS as REPORTS
 from jensen.report import check_report, write_report
@@ -19,7 +20,7 @@ from jensen.text import printable
 
 
 @click.command("report")
-@click.argument("store")
+@click.argument("store", shell_complete=file_names)
 @click.option("-o", "--out", default="report.html", show_default=True, metavar="FILE")
 @click.option("--title", default="", help="Heading of the report.")
 @click.option("--pictures", type=click.IntRange(0), default=60, show_default=True, metavar="N")
@@ -37,7 +38,11 @@ def command(store: str, out: str, title: str, pictures: int, time_limit: float) 
     The page holds everything it needs. Plots are drawn for the first --pictures models,
     nonconvex ones first, if their files are still there and unchanged. The segment of a
     nonconvex model is that of the worst pair which is found in --time-limit.
-    """
+
+    \b
+    jensen report results.db -o report.html
+    jensen report results.db -o results.csv
+    """  # noqa: D301  (\b keeps click from folding the examples)
     path = Path(out)
     check_output(path, endings=(*REPORTS, *ENDINGS), inputs=[store, f"{store}-wal"])
     if path.suffix.lower() in ENDINGS:

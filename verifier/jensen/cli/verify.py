@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.status import Status
 
 from jensen.cli import common
+from jensen.cli.completion import file_names
 from jensen.decide import Progress, verify
 from jensen.domains.domain import Everywhere
 from jensen.errors import OptionError
@@ -26,7 +27,7 @@ CODES = {VerdictStatus.CONVEX: 0, VerdictStatus.NONCONVEX: 1, VerdictStatus.UNKN
 
 
 @click.command("verify")
-@click.argument("model")
+@click.argument("model", shell_complete=file_names)
 @common.domain_options
 @common.fix_option
 @click.option("--output", type=int, metavar="K", help="One output only; all by default.")

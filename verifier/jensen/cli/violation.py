@@ -11,6 +11,7 @@ from rich.status import Status
 
 from jensen.arithmetic.exact import to_double
 from jensen.cli import common
+from jensen.cli.completion import file_names
 from jensen.domains.domain import Domain, Everywhere
 from jensen.loaders import load_piecewise_linear
 from jensen.midpoint.worst_pair import ENGINES, UNBOUNDED, Violation
@@ -27,7 +28,7 @@ NAMES = {"midpoint": "worst midpoint violation", "jump": "worst gradient jump"}
 
 
 @click.command("violation")
-@click.argument("model")
+@click.argument("model", shell_complete=file_names)
 @common.domain_options
 @common.fix_option
 @click.option(
@@ -74,7 +75,11 @@ def command(
 
     Exit code 1: a violation, and what shows it; 0: none above the tolerance that is
     printed; 3: stopped before either was shown. Ctrl-C stops with the best bounds.
-    """
+
+    \b
+    jensen violation model.onnx --box -1 1                       the worst pair of a box
+    jensen violation model.onnx --measure jump --time-limit 60   the worst kink, everywhere
+    """  # noqa: D301  (\b keeps click from folding the examples)
     domain = common.chosen_domain(settings) or Everywhere()
     common.checked_time_limit(time_limit)
     if measure == "midpoint":

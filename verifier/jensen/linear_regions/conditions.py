@@ -22,10 +22,11 @@ from jensen.domains.domain import Domain
 from jensen.errors import DomainError, NetworkError
 from jensen.groups.prepared import prepare
 from jensen.linear_regions.items import Point
-from jensen.linear_regions.regions import MOST_INPUTS, Regions, regions
+from jensen.linear_regions.regions import Regions, regions
 from jensen.network.relu_network import Pattern, ReluNetwork
 from jensen.types import Neurons
 
+PLANE = 2  # inputs up to which all facets are listed
 MOST_KINKS = 64  # between two points that are looked at: each one costs an exact evaluation
 HALVINGS = 12  # of a pair, until one kink is left in it
 
@@ -124,7 +125,7 @@ def path_conditions(
     >>> [(str(c.value), c.reachable) for c in path_conditions(net, Box(-2, 2))]
     [('-3', True), ('1', True)]
     """
-    if network.input_size <= MOST_INPUTS and not is_flat(domain, network.input_size):
+    if network.input_size <= PLANE and not is_flat(domain, network.input_size):
         try:
             with np.errstate(all="ignore"):
                 return _of_regions(network, regions(network, domain))

@@ -37,12 +37,13 @@ class Cell:
 
 @dataclass(frozen=True, eq=False)
 class Facet:
-    """A common facet of two cells: a point between intervals, an edge in the plane.
+    """A common facet of two cells: a point between intervals, an edge in the plane, a polygon.
 
     Attributes
     ----------
     index : int
     vertices : tuple of int
+        In the order around a polygon.
     cells : (int, int)
     neurons : tuple of (block name, index)
         Those that change sign across it.
@@ -60,7 +61,7 @@ class Facet:
 
 @dataclass(frozen=True, eq=False)
 class Edge:
-    """An edge of a cell: a facet, or a part of the domain's boundary (one cell)."""
+    """An edge of cells: in the plane a facet, or a part of the domain's boundary (one cell)."""
 
     vertices: tuple[int, ...]
     cells: tuple[int, ...]

@@ -2,284 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from fractions import Fraction
-from functools import cached_property
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 
-from jensen.arithmetic.rational import fraction
-from jensen.cells.facets import exact_forms
 from jensen.cells.start import is_flat
 from jensen.domains.domain import Domain, Everywhere
 from jensen.errors import DomainError, OptionError
-from jensen.linear_regions.build import Parts, affine_pieces, largest_slopes, subdivide
-from jensen.linear_regions.items import Cell, Edge, Facet, Listed, Point
+from jensen.linear_regions.build import subdivide
+from jensen.linear_regions.build_solid import subdivide_solid
+from jensen.linear_regions.plane_regions import Regions
+from jensen.linear_regions.solid_regions import SolidRegions
 from jensen.network.relu_network import ReluNetwork
-from jensen.types import BoolArray, FloatArray, IndexArray, Neurons
 
-MOST_INPUTS = 2
+__all__ = ["MOST_INPUTS", "Regions", "regions"]
 
-
-class Regions:
-    """The linear regions of one output on a domain; see :func:`regions`.
-
-    Attributes
-    ----------
-    network : ReluNetwork
-        With one output.
-    domain : Domain
-    vertices : array (vertices, inputs)
-        Rounded; directions for those at infinity.
-    at_infinity : bool array (vertices,)
-    patterns : bool array (cells, neurons)
-        Which neurons are on in each cell, the blocks in topological order.
-    pieces : array (cells, inputs + 1)
-        Slopes and offset of f, rounded.
-    inner_points : array (cells, inputs)
-        A point inside each cell.
-    """
-
-    def __init__(self, network: ReluNetwork, domain: Domain, parts: Parts) -> None:
-        self.network = network
-        self.domain = domain
-        self._parts = parts
-        inputs = network.input_size
-        self._used, numbers = np.unique(parts.ends, return_inverse=True)
-        ends = numbers.reshape(parts.ends.shape)
-        points = parts.complex.vertices.points[self._used]
-        self.at_infinity: BoolArray = parts.complex.vertices.infinite[self._used]
-        last = np.where(self.at_infinity, 1.0, points[:, -1])
-        self.vertices: FloatArray = (points / last[:, None])[:, :inputs] * parts.scale
-        self.inner_points: FloatArray = (parts.interior / parts.interior[:, -1:])[
-            :, :inputs
-        ] * parts.scale
-        self._ends, self._sides = ends, parts.sides
-        self._is_facet = (parts.sides >= 0).all(axis=1)
-
-    # ------------------------------------------------------------------ what there is
-
-    @property
-    def cells(self) -> Sequence[Cell]:
-        """The full-dimensional cells."""
-        return Listed(len(self._parts.cell_signs), self._cell)
-
-    @property
-    def facets(self) -> Sequence[Facet]:
-        """The facets between two cells."""
-        return Listed(len(self._facet_edges), self._facet)
-
-    @property
-    def edges(self) -> Sequence[Edge]:
-        """All edges of the cells (points on a line), those on the domain's boundary included."""
-        return Listed(len(self._ends), self._edge)
-
-    @cached_property
-    def patterns(self) -> BoolArray:
-        """Which neurons are on in each cell."""
-        columns = [self._parts.layers.span(k) for k, _ in self._relu_levels]
-        signs = self._parts.cell_signs
-        return np.concatenate([signs[:, span] > 0 for span in columns], axis=1)
-
-    @cached_property
-    def pieces(self) -> FloatArray:
-        """Slopes and offset of f on each cell, rounded."""
-        pieces = self._homogeneous_pieces
-        slopes = pieces[:, : self.network.input_size] / self._parts.scale
-        return np.column_stack([slopes, pieces[:, -1]])
-
-    @cached_property
-    def jumps(self) -> FloatArray:
-        """By how much the slope of f rises across each facet, per unit of length, rounded."""
-        one, two = self._sides[self._facet_edges].T
-        homogeneous = self._homogeneous_pieces
-        change = homogeneous[two] - homogeneous[one]
-        inside = self._parts.interior[two]
-        # the second piece against the first one, at a point inside the second cell
-        rise = (change * inside).sum(axis=1)
-        error = 4 * self._slope_error * (self._largest_slopes * np.abs(inside)).sum(axis=1)
-        reach = np.abs(change).sum(axis=1) + 4 * self._slope_error * self._largest_slopes.sum()
-        error += reach * self._parts.interior_radius[two]
-        slopes = change[:, : self.network.input_size] / self._parts.scale
-        jumps: FloatArray = np.copysign(np.linalg.norm(slopes, axis=1), rise)
-        for i in np.flatnonzero(~(np.abs(rise) > error)):
-            jumps[i] = abs(jumps[i]) * self.exact_jump(int(i))[1]
-        return jumps
-
-    @property
-    def jump_error(self) -> float:
-        """A bound of the rounding error of the absolute jumps; their signs are exact."""
-        inputs = self.network.input_size
-        size = np.linalg.norm(self._largest_slopes[:inputs] / self._parts.scale)
-        return float(6 * self._slope_error * size)
-
-    @property
-    def _slope_error(self) -> float:
-        return self._parts.layers.rounding + 1e-15
-
-    @cached_property
-    def _largest_slopes(self) -> FloatArray:
-        return largest_slopes(self._parts.layers)
-
-    @cached_property
-    def _homogeneous_pieces(self) -> FloatArray:
-        return affine_pieces(self._parts.layers, self._parts.cell_signs)
-
-    # ------------------------------------------------------------------- exact numbers
-
-    def exact_vertex(self, index: int) -> Point | None:
-        """Return a vertex in rational arithmetic; None at infinity."""
-        if self.at_infinity[index]:
-            return None
-        entries = self._parts.exact.point(int(self._used[index])).entries()
-        scale = [Fraction(float(v)) for v in self._parts.scale]
-        return tuple(s * fraction(v / entries[-1]) for s, v in zip(scale, entries, strict=False))
-
-    def exact_bend(self, index: int, neuron: tuple[str, int]) -> Fraction:
-        """Return by how much f bends across a facet, per unit of a neuron's pre-activation.
-
-        Parameters
-        ----------
-        neuron : (block name, index)
-            One of those that change sign there.
-        """
-        level = next(k for k, name in self._relu_levels if name == neuron[0])
-        column = self._parts.layers.span(level).start + neuron[1]
-        one, two = self._sides[int(self._facet_edges[index])].tolist()
-        if self._parts.cell_signs[one][column] > 0:
-            one, two = two, one
-        change = [b - a for a, b in zip(self._form(one), self._form(two), strict=True)]
-        # z of the neuron is the same form on both sides, up to what vanishes on the facet
-        forms = exact_forms(self._parts.layers, self._parts.cell_signs[two], level)
-        normal = [forms[-1][neuron[1], k] for k in range(forms[-1].ncols())]
-        at = next(k for k, v in enumerate(normal) if v != 0)
-        return fraction(change[at] / normal[at])
-
-    def _form(self, cell: int) -> list[Any]:
-        if cell not in self._forms:
-            layers = self._parts.layers
-            signs = self._parts.cell_signs[cell]
-            self._forms[cell] = exact_forms(layers, signs, len(layers.layers) - 1)[-1].entries()
-        found: list[Any] = self._forms[cell]
-        return found
-
-    @cached_property
-    def _forms(self) -> dict[int, Any]:
-        return {}
-
-    def exact_middle(self, index: int) -> Point | None:
-        """Return a point inside a facet in rational arithmetic; None if it is at infinity."""
-        edge = int(self._facet_edges[index])
-        ends = self._parts.ends[edge].tolist()
-        if self._parts.complex.vertices.infinite[ends].all():
-            ends = [int(self._parts.through[edge])]
-        total = [sum(v) for v in zip(*map(self._exact_homogeneous, ends), strict=True)]
-        return None if total[-1] == 0 else tuple(v / total[-1] for v in total[:-1])
-
-    def exact_piece(self, index: int) -> tuple[Point, Fraction]:
-        """Return slopes and offset of f on a cell in rational arithmetic."""
-        entries = [fraction(v) for v in self._form(index)]
-        scale = [Fraction(float(v)) for v in self._parts.scale]
-        return tuple(v / s for v, s in zip(entries, scale, strict=False)), entries[-1]
-
-    def exact_jump(self, index: int) -> tuple[Fraction, int]:
-        """Return the square of a facet's jump and its sign, in rational arithmetic."""
-        edge = int(self._facet_edges[index])
-        one, two = self._sides[edge].tolist()
-        (slope, offset), (other, other_offset) = self.exact_piece(one), self.exact_piece(two)
-        change = [b - a for a, b in zip(slope, other, strict=True)]
-        sign = 0
-        for vertex in self._corners(two):
-            point = self._exact_homogeneous(vertex)
-            rise = sum((c * x for c, x in zip(change, point, strict=False)), Fraction(0))
-            rise += (other_offset - offset) * point[-1]
-            if rise:
-                sign = 1 if rise > 0 else -1
-                break
-        return sum((v * v for v in change), Fraction(0)), sign
-
-    def _exact_homogeneous(self, vertex: int) -> Point:
-        entries = self._parts.exact.point(vertex).entries()
-        scale = [Fraction(float(v)) for v in self._parts.scale]
-        found = [s * fraction(v) for s, v in zip(scale, entries, strict=False)]
-        return (*found, fraction(entries[-1]))
-
-    # ------------------------------------------------------------------------- items
-
-    @cached_property
-    def _relu_levels(self) -> list[tuple[int, str]]:
-        first = self._parts.first
-        return [
-            (k + first, block.name) for k, block in enumerate(self.network.hidden) if block.is_relu
-        ]
-
-    @cached_property
-    def _facet_edges(self) -> IndexArray:
-        return np.flatnonzero(self._is_facet)
-
-    @cached_property
-    def _edges_of_cells(self) -> tuple[IndexArray, IndexArray]:
-        """Return edges sorted by cell, and where each cell's begin."""
-        cell = self._sides.reshape(-1)
-        edge = np.repeat(np.arange(len(self._sides)), 2)[cell >= 0]
-        cell = cell[cell >= 0]
-        order = np.argsort(cell, kind="stable")
-        starts = np.searchsorted(cell[order], np.arange(len(self._parts.cell_signs) + 1))
-        return edge[order], starts
-
-    def _cell(self, index: int) -> Cell:
-        signs = self._parts.cell_signs[index]
-        span = self._parts.layers.span
-        pattern = {name: signs[span(k)] > 0 for k, name in self._relu_levels}
-        piece = self.pieces[index]
-        return Cell(index, pattern, piece[:-1], float(piece[-1]), self._around(index))
-
-    def _around(self, index: int) -> tuple[int, ...]:
-        """Return a cell's vertices in order."""
-        edges, starts = self._edges_of_cells
-        corners = np.unique(self._ends[edges[starts[index] : starts[index + 1]]])
-        if self.network.input_size == 1:
-            return tuple(corners.tolist())
-        away = self.vertices[corners] - self.inner_points[index]
-        infinite = self.at_infinity[corners]
-        away[infinite] = self.vertices[corners[infinite]]
-        away /= self._parts.scale
-        order = np.argsort(np.arctan2(away[:, 1], away[:, 0]))
-        return tuple(corners[order].tolist())
-
-    def _corners(self, cell: int) -> list[int]:
-        """Return the vertices of the complex that some face of a cell has."""
-        complex_ = self._parts.complex
-        same = (complex_.face_signs == self._parts.cell_signs[cell]).all(axis=1)
-        found = np.unique(complex_.edges[complex_.at_edge[same[complex_.at_face]]])
-        return [int(v) for v in found]
-
-    def _facet(self, index: int) -> Facet:
-        edge = int(self._facet_edges[index])
-        one, two = self._sides[edge].tolist()
-        ends = tuple(self._ends[edge].tolist())
-        return Facet(index, ends, (one, two), self._neurons(edge), float(self.jumps[index]))
-
-    def _neurons(self, edge: int) -> Neurons:
-        """Return the neurons that change sign across an edge."""
-        one, two = self._parts.cell_signs[self._sides[edge]]
-        found = []
-        for level, name in self._relu_levels:
-            span = self._parts.layers.span(level)
-            vanish = self._parts.vanishing[edge][span] & (one[span] != two[span])
-            found += [(name, int(i)) for i in np.flatnonzero(vanish)]
-        return tuple(found)
-
-    def _edge(self, index: int) -> Edge:
-        sides = tuple(int(c) for c in self._sides[index] if c >= 0)
-        return Edge(tuple(self._ends[index].tolist()), sides)
-
-    def __repr__(self) -> str:
-        return (
-            f"Regions({len(self.cells)} cells, {len(self.facets)} facets, "
-            f"{len(self.vertices)} vertices on {self.domain})"
-        )
+MOST_INPUTS = 3
 
 
 def regions(
@@ -289,7 +27,7 @@ def regions(
     output: int = 0,
     fixed: Mapping[int, float] | None = None,
 ) -> Regions:
-    """Return the linear regions of a network of one or two inputs, or of such a slice.
+    """Return the linear regions of a network of one to three inputs, or of such a slice.
 
     The arrangement is exact: every sign that rounding could hide is decided in rational
     arithmetic, so that kinks through one point or along one line are right. Numbers are
@@ -313,7 +51,7 @@ def regions(
     Raises
     ------
     OptionError
-        For more than two inputs that vary.
+        For more than three inputs that vary.
     DomainError
         If the domain does not fit or has no interior.
     NetworkError
@@ -348,4 +86,6 @@ def regions(
     if inputs == 1 and domain.has_rows:
         raise DomainError("regions of one input are those on a box or everywhere")
     with np.errstate(all="ignore"):
+        if inputs == MOST_INPUTS:
+            return SolidRegions(scalar, domain, subdivide_solid(scalar, domain))
         return Regions(scalar, domain, subdivide(scalar, domain))

@@ -165,21 +165,90 @@ def save(network: ReluNetwork, path: str | Path) -> None:
 
 
 def from_torch(module: Any, input_shape: Any) -> ReluNetwork | FunctionGraph:
-    """Read a network from a PyTorch module (:func:`jensen.loaders.torch.from_torch`)."""
+    """Read a network from a PyTorch module, in evaluation mode, and simplify it.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The module's mode is restored afterwards.
+    input_shape : int, tuple of int, or list of such tuples
+        Shape of one sample without the batch; one shape per input of ``forward``.
+
+    Returns
+    -------
+    ReluNetwork, or FunctionGraph where the module has smooth functions
+
+    Raises
+    ------
+    MissingExtraError
+        If torch or its exporter is not installed: ``pip install 'jensen[torch]'``.
+    ModelFileError
+        If torch cannot export the module, or exports another function: the network is
+        compared with the module on random points.
+    UnsupportedOperatorError
+        If it holds an operation that is neither piecewise linear nor among the smooth ones.
+
+    Examples
+    --------
+    >>> import jensen, torch  # doctest: +SKIP
+    >>> jensen.from_torch(torch.nn.Linear(3, 1), (3,))  # doctest: +SKIP
+    ReluNetwork(3-1, 0 ReLUs)
+    """
     from jensen.loaders.torch import from_torch as read  # noqa: PLC0415
 
     return _simplified(read(module, input_shape))
 
 
 def from_sklearn(model: Any) -> ReluNetwork | FunctionGraph:
-    """Read a scikit-learn MLPRegressor (:func:`jensen.loaders.sklearn.from_sklearn`)."""
+    """Read a fitted scikit-learn ``MLPRegressor``, or a pipeline of scalers that ends in one.
+
+    Parameters
+    ----------
+    model : sklearn.neural_network.MLPRegressor or sklearn.pipeline.Pipeline
+        With the activation ``relu`` or ``identity``. Of the pipeline's steps,
+        ``StandardScaler``, ``MinMaxScaler`` (without clipping) and ``MaxAbsScaler`` are read.
+
+    Raises
+    ------
+    UnsupportedOperatorError
+        For other steps or activations.
+    ModelFileError
+        If the model is not fitted.
+
+    Examples
+    --------
+    >>> from sklearn.neural_network import MLPRegressor  # doctest: +SKIP
+    >>> jensen.from_sklearn(MLPRegressor([8]).fit(X, y))  # doctest: +SKIP
+    ReluNetwork(3-8-1, 8 ReLUs)
+    """
     from jensen.loaders.sklearn import from_sklearn as read  # noqa: PLC0415
 
     return _simplified(read(model))
 
 
 def from_keras(model: Any) -> ReluNetwork | FunctionGraph:
-    """Read a network from a Keras model (:func:`jensen.loaders.keras.from_keras`)."""
+    """Read a network from a Keras 3 model (3.9 or newer), and simplify it.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Built, with fixed input sizes.
+
+    Raises
+    ------
+    ModelFileError
+        If Keras cannot export it, or exports another function: the network is compared
+        with the model on random points.
+    MissingExtraError
+        If the exporter needs a package that is not installed: ``pip install 'jensen[keras]'``.
+    UnsupportedOperatorError
+        If it holds an operation that is neither piecewise linear nor among the smooth ones.
+
+    Examples
+    --------
+    >>> jensen.from_keras(model)  # doctest: +SKIP
+    ReluNetwork(3-8-1, 8 ReLUs)
+    """
     from jensen.loaders.keras import from_keras as read  # noqa: PLC0415
 
     return _simplified(read(model))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import importlib
 import os
 import re
@@ -16,7 +17,7 @@ from jensen.loaders.agreement import check_agreement
 from jensen.loaders.onnx.reader import network_from_model
 from jensen.loaders.pt2_archive import safe_archive
 from jensen.loaders.quiet import quiet
-from jensen.loaders.torch_scalars import with_exact_scalars
+from jensen.loaders.torch_scalars import HALVES, narrowed_numbers, with_exact_scalars
 from jensen.network.relu_network import ReluNetwork
 from jensen.types import FloatArray
 
@@ -46,6 +47,11 @@ def from_torch(
     UnsupportedOperatorError
         If it holds an operation that is neither piecewise linear nor among the smooth ones.
 
+    Notes
+    -----
+    A module of half precision is read as its copy in float32, in which PyTorch computes its
+    operators; Python numbers that half precision does not hold are listed as roundings.
+
     Examples
     --------
     >>> import torch  # doctest: +SKIP
@@ -59,16 +65,60 @@ def from_torch(
     dtype = next((t.dtype for t in tensors if t.is_floating_point()), torch.float32)
     device = tensors[0].device if tensors else "cpu"
     shapes = _shapes(input_shape)
-    samples = tuple(torch.zeros((1, *shape), dtype=dtype, device=device) for shape in shapes)
+    sample = torch.zeros(1, dtype=dtype, device=device)
     training = {child: child.training for child in module.modules()}
     module.eval()
     try:
-        network = _exported(_program(module, samples), samples, Path(type(module).__name__))
-        _compare(module, network, shapes, samples[0])
-        return network
+        samples = tuple(sample.new_zeros((1, *shape)) for shape in shapes)
+        wide, kind, roundings = _widened(module, tensors, samples)
+        samples = tuple(part.to(kind) for part in samples)
+        network = _exported(_program(wide, samples), samples, Path(type(module).__name__))
+        _compare(module, network, shapes, sample)
+        return _with_roundings(network, roundings)
     finally:
         for child, mode in training.items():
             child.training = mode
+
+
+def _widened(module: Any, tensors: Sequence[Any], samples: Any) -> tuple[Any, Any, list[str]]:
+    """Return a copy of a half-precision module in float32, the type of its inputs, and roundings.
+
+    Other modules are returned as they are.
+    """
+    torch = _import_torch()
+    halves = {str(t.dtype).removeprefix("torch.") for t in tensors} & set(HALVES)
+    if not halves:
+        return module, samples[0].dtype, []
+    kind = torch.float64 if any(t.dtype == torch.float64 for t in tensors) else torch.float32
+    try:
+        wide = copy.deepcopy(module).to(kind)
+    except Exception:  # modules may define what copying them does
+        raise ModelFileError(
+            f"{type(module).__name__}: a module of half precision that cannot be copied: "
+            "pass one of float32, as module.float() makes it"
+        ) from None
+    try:
+        with quiet("torch"):
+            program = torch.export.export(module, samples, strict=False)
+        numbers = ", ".join(f"{value:.9g}" for value in narrowed_numbers(program))
+    except Exception:  # any operator of the module may raise anything
+        numbers = "if there are any"
+    if not numbers:
+        return wide, kind, []
+    name = " and ".join(sorted(halves))
+    return wide, kind, [f"{name}: its Python numbers ({numbers}) are taken as {kind} holds them"]
+
+
+def _with_roundings(
+    network: ReluNetwork | FunctionGraph, roundings: Sequence[str]
+) -> ReluNetwork | FunctionGraph:
+    if not roundings:
+        return network
+    shapes = {"input_shape": network.input_shape, "output_shape": network.output_shape}
+    listed = (*network.roundings, *roundings)
+    if isinstance(network, FunctionGraph):
+        return FunctionGraph(network.input_size, network.nodes, **shapes, roundings=listed)
+    return ReluNetwork(network.input_size, network.blocks, **shapes, roundings=listed)
 
 
 def _compare(module: Any, network: ReluNetwork | FunctionGraph, shapes: Any, sample: Any) -> None:
@@ -109,7 +159,52 @@ def load_pt2(path: Path) -> ReluNetwork | FunctionGraph:
             program = torch.export.load(archive)
     except Exception as error:  # torch raises what its readers happen to raise
         raise ModelFileError(f"{path}: torch cannot read it ({_line(error)})") from None
-    return _exported(with_exact_scalars(program), None, path)
+    numbers = narrowed_numbers(program)
+    if numbers:
+        listed = ", ".join(f"{value:.9g}" for value in numbers[:4])
+        raise ModelFileError(
+            f"{path}: a program of half precision with numbers that it does not hold ({listed}); "
+            "export module.float() instead"
+        )
+    network = _exported(with_exact_scalars(program), None, path)
+    _compare_program(program, network, path)
+    return network
+
+
+def _compare_program(program: Any, network: ReluNetwork | FunctionGraph, path: Path) -> None:
+    """Run what was read from a file, which computes and does nothing else, on random points."""
+    torch = _import_torch()
+    names = set(program.graph_signature.user_inputs)
+    nodes = [node for node in program.graph.nodes if node.op == "placeholder"]
+    samples = [node.meta["val"] for node in nodes if node.name in names]
+    shapes = [tuple(sample.shape[1:]) for sample in samples]
+    sizes = [_batch(sample.shape[0]) if sample.ndim else 1 for sample in samples]
+    try:
+        module = program.module()
+    except Exception as error:  # torch raises what its readers happen to raise
+        raise ModelFileError(f"{path}: torch cannot run it ({_line(error)})") from None
+
+    def run(inputs: Sequence[FloatArray]) -> Any:
+        with torch.no_grad(), quiet("torch"):
+            result = module(
+                *(
+                    torch.from_numpy(x).to(sample.dtype).expand(size, *shape)
+                    for x, sample, size, shape in zip(inputs, samples, sizes, shapes, strict=True)
+                )
+            )
+        return [part[:1] for part in _flat(_as_arrays(result))]
+
+    precision = max(float(torch.finfo(sample.dtype).eps) for sample in samples)
+    check_agreement(network, run, shapes, precision=precision, name=str(path))
+
+
+def _batch(size: Any) -> int:
+    """Return how many samples to run; of a batch of any size two, which every program admits."""
+    return size if isinstance(size, int) else max(2, int(getattr(size.node, "hint", None) or 2))
+
+
+def _flat(parts: Any) -> list[FloatArray]:
+    return [a for part in parts for a in _flat(part)] if isinstance(parts, list) else [parts]
 
 
 def _program(module: Any, samples: Any) -> Any:

@@ -15,8 +15,44 @@ from typing import Any
 
 import numpy as np
 
+HALVES = ("float16", "bfloat16")
 _DIGITS = 53
 _EXPONENTS = range(-126, 128)  # of the powers of two that float32 holds as normal numbers
+
+
+def narrowed_numbers(program: Any) -> list[float]:
+    """Return the Python numbers of a program's half-precision operators that they cannot hold.
+
+    The exporter writes them in half precision, while PyTorch computes with float32 inside
+    such operators.
+
+    Parameters
+    ----------
+    program : torch.export.ExportedProgram
+    """
+    found: set[float] = set()
+    for node in _all_nodes(program.graph_module):
+        for dtype in _dtypes(node) & set(HALVES):
+            kind = getattr(importlib.import_module("torch"), dtype)
+            found |= {v for v in _arguments(node).values() if not _holds(kind, v)}
+    return sorted(found)
+
+
+def _holds(dtype: Any, value: Any) -> bool:
+    """Whether a type of PyTorch holds an argument, as all that are no numbers."""
+    if not isinstance(value, float) or not math.isfinite(value):
+        return True
+    torch = importlib.import_module("torch")
+    return float(torch.tensor(value, dtype=torch.float64).to(dtype)) == value
+
+
+def _dtypes(node: Any) -> set[str]:
+    """Return the names of the types that an operator computes."""
+    if node.op != "call_function" or not hasattr(node.target, "_schema"):
+        return set()
+    value = node.meta.get("val")
+    values = value if isinstance(value, list | tuple) else [value]
+    return {str(getattr(v, "dtype", "")).removeprefix("torch.") for v in values}
 
 
 def with_exact_scalars(program: Any) -> Any:
@@ -68,11 +104,7 @@ def _arguments(node: Any) -> dict[str, Any]:
 
 def _is_affected(node: Any) -> bool:
     """Whether a node computes float64 with a number that float32 does not hold."""
-    if node.op != "call_function" or not hasattr(node.target, "_schema"):
-        return False
-    value = node.meta.get("val")
-    values = value if isinstance(value, list | tuple) else [value]
-    if not any(str(getattr(v, "dtype", "")) == "torch.float64" for v in values):
+    if "float64" not in _dtypes(node):
         return False
     # the exporter brings the sixth of a hard sigmoid itself, as float32
     return _name(node) == "hardsigmoid" or any(map(_is_narrowed, _arguments(node).values()))

@@ -69,6 +69,12 @@ def proved_convex(
         verdict = verify(network, domain, output=output, options=options)
     elif verdict.outputs:
         verdict = next((v for v in verdict.outputs if v.output == output), verdict)
+    if verdict.digest != network.digest:
+        about = f"a network of digest {verdict.digest[:12]}" if verdict.digest else "no network"
+        raise OptionError(
+            f"the verdict is about {about}, this one's digest is {network.digest[:12]}: verify "
+            "the network itself, with its inputs fixed where some are"
+        )
     if verdict.claim not in claims:
         needed = " or ".join(map(repr, claims))
         raise OptionError(f"the verdict claims {verdict.claim!r}: {needed} is needed")
@@ -132,7 +138,9 @@ def _checked(
             raise CertificateError(f"the certificate is not accepted: {error}") from None
     kind = head["claim"] + ("" if "inputs" not in head else f" in inputs {head['inputs']}")
     claimed = domain_from_json(_in_doubles(head["domain"]))
-    verdict = Verdict(Status.CONVEX, claimed, head["output"], "certificate", claim=kind)
+    verdict = Verdict(
+        Status.CONVEX, claimed, head["output"], "certificate", claim=kind, digest=network.digest
+    )
     if kind == "nonconvex":
         verdict = replace(verdict, status=Status.NONCONVEX, claim="convex")
     return proved_convex(network, domain, output, verdict=verdict)

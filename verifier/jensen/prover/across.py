@@ -94,8 +94,24 @@ class PairFinder:
         bends: tuple[int, int],
         signs: SignArray,
     ) -> Counterexample | None:
-        """Return a pair at a right angle to the kink of a unit, under given signs."""
+        """Return a pair about a point between two others."""
         middle = (1 - share) * start + share * end
+        return self.about(middle, np.stack([start, end]), bends, signs)
+
+    def about(
+        self, middle: FloatArray, around: FloatArray, bends: tuple[int, int], signs: SignArray
+    ) -> Counterexample | None:
+        """Return a pair at a right angle to the kink of a unit, under given signs.
+
+        Parameters
+        ----------
+        middle : array (coordinates,)
+            On the kink.
+        around : array (points, coordinates)
+            Corners of the part of the kink where the signs hold: how far a pair may reach.
+        bends : (level, unit)
+        signs : int8 array (units,)
+        """
         if middle[-1] <= 0:
             return None
         inputs = self._network.input_size
@@ -104,7 +120,7 @@ class PairFinder:
         length = float(np.linalg.norm(normal))
         if not 0 < length < np.inf:
             return None
-        ends = [self._to_input(v) for v in (start, end) if v[-1] > 0]
+        ends = [self._to_input(v) for v in around if v[-1] > 0]
         reach = max([float(np.linalg.norm(v - at)) for v in ends], default=float(self._scale[0]))
         steps = (reach * SHARES / length)[:, None] * normal
         values = self._network(np.concatenate([at - steps, at + steps, at[None]]))[:, 0]

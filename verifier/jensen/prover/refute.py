@@ -28,14 +28,26 @@ CANDIDATES = 4  # triples that are looked at exactly, per round
 NOISE = 1e-13  # relative size of a drop that floating point could have made up
 
 
+def first_lines(question: Question) -> Outcome | None:
+    """Look along a few random lines: a fraction of a millisecond, enough for most networks."""
+    return _lines(question, rounds=0)
+
+
 def random_lines(question: Question) -> Outcome | None:
-    """Look for a counterexample along random lines; any violation refutes exact convexity."""
+    """Look for a counterexample along more random lines, after :func:`first_lines`."""
+    return _lines(question, skip=1)
+
+
+def _lines(question: Question, *, rounds: int = 3, skip: int = 0) -> Outcome | None:
+    """Search along lines; any violation refutes exact convexity."""
     if question.options.tolerance:
         return None
     with question.prepared.watch.stage("lines"):
         found = search_lines(
             question.network,
             question.domain,
+            rounds=rounds,
+            skip=skip,
             seed=question.options.seed,
             inputs=question.options.inputs,
             deadline=question.deadline,
@@ -48,6 +60,7 @@ def search_lines(
     domain: Domain,
     *,
     rounds: int = 3,
+    skip: int = 0,
     seed: int = 0,
     inputs: tuple[int, ...] | None = None,
     deadline: Deadline = NEVER,
@@ -60,7 +73,9 @@ def search_lines(
         With one output.
     domain : Domain
     rounds : int
-        Each takes about a hundred lines.
+        Each takes about a hundred lines, after a first one of a few.
+    skip : int
+        How many rounds are drawn and not looked at: another call did.
     seed : int
     inputs : tuple of int or None
         Lines vary these inputs only (partial convexity).
@@ -70,10 +85,12 @@ def search_lines(
     sampler = LineSampler(domain, network.input_size, kink_distance(network), rng, inputs)
     cost = max(1, network.parameter_count)
     lines = int(np.clip(WORK / (cost * STEPS), 4, LINES))
-    for count in (min(lines, FIRST_LINES), *[lines] * rounds):
+    for number, count in enumerate((min(lines, FIRST_LINES), *[lines] * rounds)):
         if deadline.over():
             return None
         starts, steps = sampler.lines(count)
+        if number < skip:
+            continue
         found = _look(network, domain, starts, steps, inputs)
         if found is not None:
             return found

@@ -7,7 +7,10 @@ from jensen.prover.options import Engine
 from jensen.prover.outcome import Outcome
 from jensen.prover.question import Question
 from jensen.prover.verdict import GroupEvidence, Reason, Status
-from jensen.types import Unit
+from jensen.types import BoolArray, Unit
+
+SPACE = 3  # inputs from which on a walk costs more than bounds, for networks of whatever size
+WIDE = 48  # ReLUs from which on it does in the plane
 
 
 def signs_of_all_paths(question: Question) -> Outcome | None:
@@ -25,6 +28,45 @@ def signs_of_all_paths(question: Question) -> Outcome | None:
         for i, low in enumerate(signs[block.name][0])
     )
     return Outcome(Status.CONVEX, evidence)
+
+
+def signs_where_stable(question: Question) -> Outcome | None:
+    """Close everything at once if bounds and signs do, where a walk along all kinks costs more."""
+    if not bounds_come_first(question):
+        return None
+    closed = closed_neurons(question.prepared)
+    if not all(settled.all() for settled in closed.values()):
+        return None
+    signs, bounds = question.prepared.stable_signs, question.prepared.bounds
+    evidence = []
+    for block in question.network.hidden:
+        if block.is_relu:
+            (low, high), jumps = bounds[block.name], signs[block.name][0]
+            crosses = (low < 0) & (high > 0)
+            evidence += [
+                GroupEvidence(((block.name, i),), Reason.SIGN, jump_lower_bound=float(jumps[i]))
+                if crosses[i]
+                else GroupEvidence(((block.name, i),), Reason.NEVER_CROSSES)
+                for i in range(block.size)
+            ]
+    return Outcome(Status.CONVEX, tuple(evidence))
+
+
+def bounds_come_first(question: Question) -> bool:
+    """Whether bounds on pre-activations are taken before the kinks of few inputs are walked."""
+    options, network = question.options, question.network
+    plain = options.engine is Engine.AUTO and options.inputs is None and not options.tolerance
+    few = network.input_size == SPACE or (network.input_size < SPACE and network.relu_count >= WIDE)
+    return plain and few and not options.certificate
+
+
+def closed_neurons(prepared: Prepared) -> dict[str, BoolArray]:
+    """Return the neurons that are stable, or have J >= 0 under every pattern that occurs."""
+    signs, bounds = prepared.stable_signs, prepared.bounds
+    return {
+        name: (low >= 0) | (bounds[name][0] >= 0) | (bounds[name][1] <= 0)
+        for name, (low, _) in signs.items()
+    }
 
 
 def closed_by_sweep(prepared: Prepared) -> dict[Unit, GroupEvidence]:

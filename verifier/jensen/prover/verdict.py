@@ -155,6 +155,8 @@ class Verdict:
         The certificate, where one was asked for.
     outputs : tuple of Verdict
         One per output, where the network has several and none was picked.
+    digest : str
+        Of the network it speaks of (``ReluNetwork.digest``): who builds on a verdict compares it.
     condition_source : callable or None
         Where :attr:`conditions` come from.
     """
@@ -172,6 +174,7 @@ class Verdict:
     claim: str = "convex"
     certificate: Any = None
     outputs: tuple[Verdict, ...] = ()
+    digest: str = ""
     condition_source: Callable[[Mapping[tuple[str, int], str]], tuple[Any, ...]] | None = field(
         default=None, repr=False, compare=False
     )
@@ -299,6 +302,7 @@ class Verdict:
         """Return a JSON-ready record."""
         record: dict[str, Any] = {
             "status": str(self.status),
+            "digest": self.digest,
             "claim": self.claim,
             "summary": self.summary,
             "domain": self.domain.to_json(),

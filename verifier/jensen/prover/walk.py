@@ -9,7 +9,6 @@ into cells: only where its units change sign on the other kinks matters.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -32,42 +31,33 @@ from jensen.prover.last_level import jumps_on_parts
 from jensen.prover.options import Engine
 from jensen.prover.outcome import Outcome, refuted_by
 from jensen.prover.question import Question
-from jensen.prover.verdict import Counterexample, GroupEvidence, Reason, Status
+from jensen.prover.signs import bounds_come_first, closed_neurons
+from jensen.prover.verdict import GroupEvidence, Reason, Status
+from jensen.prover.walk_solid import walk_surfaces
+from jensen.prover.walked import EXACT_LIMIT, SIZE_LIMIT, TRIES, Walked
 from jensen.types import BoolArray, FloatArray
 from jensen_encodings.deadline import NEVER, Deadline
 
-EXACT_LIMIT = 4000  # exact evaluations before the walk gives up
-SIZE_LIMIT = 2e8  # signs held at a time (edges times units)
 CHUNK = 1 << 17  # numbers in a table of patterns at a time, so that they stay in the cache
-TRIES = 8  # edges that bend down that are crossed
-
-
-@dataclass(frozen=True, eq=False)
-class Walked:
-    """What the walk found out.
-
-    Attributes
-    ----------
-    proved : bool
-        J >= 0 on every edge: the network is convex on the domain.
-    pair : Counterexample or None
-    """
-
-    proved: bool
-    pair: Counterexample | None = None
 
 
 def walk_few_inputs(question: Question) -> Outcome | None:
-    """Decide networks of one or two inputs; None where that is not asked for or did not do."""
+    """Decide networks of one to three inputs; None where that is not asked for or did not do."""
     options, network = question.options, question.network
-    if options.engine is not Engine.AUTO or options.inputs is not None or options.tolerance:
+    some = options.inputs is not None and len(set(options.inputs)) < network.input_size
+    if options.engine is not Engine.AUTO or some or options.tolerance:
         return None
     if not can_walk(network, question.domain):
         return None
-    signs = question.prepared.signs
-    closed = {name: low >= 0 for name, (low, _) in signs.items()}
-    with question.prepared.watch.stage("walk"):
-        walked = walk_kinks(network, question.domain, closed, question.deadline)
+    prepared = question.prepared
+    if bounds_come_first(question):
+        signs, closed = prepared.stable_signs, closed_neurons(prepared)
+    else:
+        signs = prepared.signs
+        closed = {name: low >= 0 for name, (low, _) in signs.items()}
+    with prepared.watch.stage("walk"):
+        walk = walk_kinks if network.input_size < 3 else walk_surfaces
+        walked = walk(network, question.domain, closed, question.deadline)
     if walked is None:
         return None
     if walked.pair is not None:
@@ -88,7 +78,7 @@ def walk_few_inputs(question: Question) -> Outcome | None:
 def can_walk(network: ReluNetwork, domain: Domain) -> bool:
     """Whether a network and a domain are of the kind that is walked."""
     inputs = network.input_size
-    if inputs > 2 or is_flat(domain, inputs):
+    if inputs > 3 or is_flat(domain, inputs):
         return False
     return not (inputs == 1 and domain.has_rows)
 

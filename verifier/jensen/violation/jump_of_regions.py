@@ -15,7 +15,8 @@ from jensen.network.relu_network import ReluNetwork
 from jensen.prover.counterexample import Point, admits, exact_violation
 from jensen.types import Neurons
 
-MOST_RELUS = 600  # the cells of more take too long to be worth a try
+# by number of inputs: the cells of more ReLUs take too long to be worth a try
+MOST_RELUS = {1: 600, 2: 600, 3: 80}
 QUARTERINGS = 400
 
 
@@ -43,7 +44,7 @@ class WorstFacet:
 
 
 def worst_facet(network: ReluNetwork, domain: Domain) -> WorstFacet | None:
-    """Return the worst facet of a network of one or two inputs, exactly; None if it is none.
+    """Return the worst facet of a network of one to three inputs, exactly; None if it is none.
 
     Parameters
     ----------
@@ -52,7 +53,7 @@ def worst_facet(network: ReluNetwork, domain: Domain) -> WorstFacet | None:
     domain : Domain
     """
     inputs = network.input_size
-    if inputs > MOST_INPUTS or network.relu_count > MOST_RELUS or is_flat(domain, inputs):
+    if inputs > MOST_INPUTS or network.relu_count > MOST_RELUS[inputs] or is_flat(domain, inputs):
         return None
     try:
         found = regions(network, domain)

@@ -1,0 +1,145 @@
+"""Bounds for many small networks of one architecture at once, the network on the first axis.
+
+The same two sweeps as for one network: intervals forward, and J backward over all patterns of
+the neurons that are not stable. They hold in real arithmetic; nothing is recomputed exactly, so
+that a network whose signs rounding hides is only not settled here.
+
+References
+----------
+docs/theory.md, section 3; N. J. Higham, "Accuracy and Stability of Numerical Algorithms",
+2nd ed., section 3.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from jensen.arithmetic.intervals import rounding_factor
+from jensen.network.stack import NetworkStack
+from jensen.types import BoolArray, FloatArray, Interval
+
+_SMALLEST = 2.0**-900  # products of absolute values from here on do not underflow
+_LARGEST = 2.0**900
+
+
+@dataclass(frozen=True, eq=False)
+class StackedSigns:
+    """Lower bounds of J for every hidden neuron of every network.
+
+    Attributes
+    ----------
+    convex : bool array (networks,)
+        Networks of which every neuron is stable or has J >= 0 under every pattern.
+    stable : tuple of bool arrays (networks, units), one per hidden layer
+    jumps : tuple of arrays (networks, units)
+        Lower bounds of J.
+    """
+
+    convex: BoolArray
+    stable: tuple[BoolArray, ...]
+    jumps: tuple[FloatArray, ...]
+
+
+def stacked_signs(stack: NetworkStack, lower: FloatArray, upper: FloatArray) -> StackedSigns:
+    """Settle networks by intervals and by the signs of J.
+
+    Parameters
+    ----------
+    stack : NetworkStack
+        Of one output.
+    lower, upper : arrays (inputs,)
+        A box that holds the domain; its sides may be infinite.
+    """
+    with np.errstate(all="ignore"):  # what overflows is not settled
+        return _signs(stack, *_pre_activations(stack, lower, upper))
+
+
+def _signs(stack: NetworkStack, bounds: Sequence[Interval], sound: BoolArray) -> StackedSigns:
+    """Carry J backward through what the bounds leave open."""
+    jumps: list[FloatArray] = []
+    stable: list[BoolArray] = []
+    low = high = stack.weights[-1][:, 0, :]
+    for layer in range(len(bounds) - 1, -1, -1):
+        on, off = bounds[layer][0] >= 0, bounds[layer][1] <= 0
+        jumps.append(low)
+        stable.append(on | off)
+        sound &= (stable[-1] | (low >= 0)).all(axis=1)
+        if layer:
+            # the slope of f over z; a neuron that is both on and off passes nothing on
+            low = np.where(off, 0.0, np.where(on, low, np.minimum(low, 0.0)))
+            high = np.where(off, 0.0, np.where(on, high, np.maximum(high, 0.0)))
+            turned = stack.weights[layer].transpose(0, 2, 1)
+            low, high, fine = _affine(turned, low, high, None)
+            sound &= fine
+    return StackedSigns(sound, tuple(stable[::-1]), tuple(jumps[::-1]))
+
+
+def _pre_activations(
+    stack: NetworkStack, lower: FloatArray, upper: FloatArray
+) -> tuple[Sequence[Interval], BoolArray]:
+    """Return bounds per hidden layer, and for which networks they hold."""
+    count = len(stack)
+    low, high = (np.broadcast_to(side, (count, stack.input_size)) for side in (lower, upper))
+    sound = np.ones(count, dtype=bool)
+    found: list[Interval] = []
+    for weights, bias in zip(stack.weights[:-1], stack.biases[:-1], strict=True):
+        if found:
+            low, high = np.maximum(low, 0.0), np.maximum(high, 0.0)
+        low, high, fine = _affine(weights, low, high, bias)
+        sound &= fine
+        found.append((low, high))
+    return found, sound
+
+
+def _affine(
+    weights: FloatArray, lower: FloatArray, upper: FloatArray, bias: FloatArray | None
+) -> tuple[FloatArray, FloatArray, BoolArray]:
+    """Enclose ``W h + b`` for every network, and say where no product can have underflowed."""
+    up, down = np.maximum(weights, 0.0), np.minimum(weights, 0.0)
+    endless_low, endless_high = np.isinf(lower), np.isinf(upper)
+    endless = bool(endless_low.any() or endless_high.any())
+    if endless:
+        lower, upper = np.where(endless_low, 0.0, lower), np.where(endless_high, 0.0, upper)
+    size_low, size_high = np.abs(lower), np.abs(upper)
+    sides = np.stack([lower, upper, size_low, size_high], axis=2)
+    value = up @ sides
+    other = down @ sides[:, :, [1, 0, 3, 2]]
+    value[:, :, :2] += other[:, :, :2]
+    value[:, :, 2:] -= other[:, :, 2:]
+    if bias is not None:
+        value[:, :, :2] += bias[:, :, None]
+        value[:, :, 2:] += np.abs(bias)[:, :, None]
+    error = rounding_factor(2 * weights.shape[2] + 2) * value[:, :, 2:]
+    low, high = value[:, :, 0] - error[:, :, 0], value[:, :, 1] + error[:, :, 1]
+    # the last subtraction is rounded as well; a sum of nothing stays exactly 0
+    low = np.where(error[:, :, 0] > 0, np.nextafter(low, -np.inf), low)
+    high = np.where(error[:, :, 1] > 0, np.nextafter(high, np.inf), high)
+    if endless:
+        for side, bound, towards in ((0, low, -np.inf), (1, high, np.inf)):
+            reach = (endless_low, endless_high) if side == 0 else (endless_high, endless_low)
+            lost = _reaches(up, reach[0]) | _reaches(down, reach[1])
+            bound[lost] = towards
+    size = np.maximum(size_low, size_high)
+    sound = _least(weights) * _least(size) >= _SMALLEST
+    # beyond any double that a network holds: not a number, or infinite, by overflow
+    sound &= (value[:, :, 2:] < _LARGEST).all(axis=(1, 2))
+    if bias is not None:
+        sound &= _least(bias) >= _SMALLEST
+    return low, high, sound
+
+
+def _reaches(weights: FloatArray, endless: BoolArray) -> BoolArray:
+    """Return where a side without end meets a weight that is not 0."""
+    reached: BoolArray = ((weights != 0) & endless[:, None, :]).any(axis=2)
+    return reached
+
+
+def _least(values: FloatArray) -> FloatArray:
+    """Return the smallest absolute value of each network that is not 0, at most 1."""
+    size = np.abs(values)
+    axes = tuple(range(1, values.ndim))
+    least: FloatArray = np.where(size > 0, size, 1.0).min(axis=axes, initial=1.0)
+    return least
