@@ -104,7 +104,7 @@ def _textbook(function: Function, parameter: float, z: list) -> flint.arb:
         case Function.RELU:
             return half_sum
         case Function.SOFTPLUS:
-            return (one + x.exp()).log()
+            return half_sum + (one + (-abs(x)).exp()).log()
         case Function.ELU:
             return half_sum + p * (((x - abs(x)) / 2).exp() - 1)
         case Function.CELU:
@@ -120,11 +120,11 @@ def _textbook(function: Function, parameter: float, z: list) -> flint.arb:
         case Function.RECIPROCAL:
             return one / x
         case Function.SIGMOID:
-            return one / (one + (-x).exp())
+            return (one + (x / 2).tanh()) / 2
         case Function.TANH:
-            return (x.exp() - (-x).exp()) / (x.exp() + (-x).exp())
+            return x.tanh()
         case Function.LOG_SUM_EXP:
-            return sum((v.exp() for v in z), flint.arb(0)).log()
+            return x + sum(((v - x).exp() for v in z), flint.arb(0)).log()
         case Function.NORM:
             return sum((v * v for v in z), flint.arb(0)).nonnegative_part().sqrt()
     return x * rest[0]

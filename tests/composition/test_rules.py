@@ -213,3 +213,53 @@ def test_an_empty_domain_is_an_error():
             icnn(Function.EXP, np.random.default_rng(0)),
             Polyhedron([[1, 0, 0], [-1, 0, 0]], [-1, -1]),
         )
+
+
+def squares(inputs):
+    return GraphNode("s", {"input": np.eye(inputs)}, np.zeros(inputs), Function.POWER, 2)
+
+
+@pytest.mark.parametrize(("offset", "convex"), [(0.0, True), (1e-3, True), (-1e-3, None)])
+def test_a_root_of_a_sum_of_squares_is_a_norm(offset, convex):
+    root = GraphNode("r", {"s": [[1.0, 3.0]]}, [offset], Function.SQRT)
+    verdict = jensen.verify(graph(squares(2), root, inputs=2), Box(1, 2))
+    assert (verdict.status is Status.CONVEX) == (convex is True)
+    if convex:
+        assert jensen.verify(graph(squares(2), root, inputs=2)).status is Status.CONVEX
+
+
+def test_a_root_of_squares_of_both_signs_is_no_norm():
+    root = GraphNode("r", {"s": [[1.0, -0.5]]}, [9.0], Function.SQRT)
+    assert jensen.verify(graph(squares(2), root, inputs=2), Box(-1, 1)).status is Status.NONCONVEX
+    # the square of a convex function of both signs
+    soft = GraphNode("a", {"input": [[1.0]]}, [-1.0], Function.SOFTPLUS)
+    shifted = GraphNode("s", {"a": [[1.0]]}, [-1.0], Function.POWER, 2)
+    root = GraphNode("r", {"s": [[1.0]]}, [0.01], Function.SQRT)
+    assert jensen.verify(graph(soft, shifted, root), Box(-3, 3)).status is Status.NONCONVEX
+
+
+def test_a_logarithm_of_a_sum_of_exponentials_is_convex():
+    exps = GraphNode("e", {"input": [[1.0, 2.0], [0.0, -1.0]]}, [0.0, 1.0], Function.EXP)
+    for weights, offset, status in (
+        ([[1.0, 0.25]], 0.0, Status.CONVEX),
+        ([[1.0, 0.0]], 1.0, Status.CONVEX),
+        ([[1.0, -0.1]], 9.0, Status.NONCONVEX),
+        ([[1.0, 1.0]], -0.001, Status.NONCONVEX),
+    ):
+        log = GraphNode("l", {"e": weights}, [offset], Function.LOG)
+        domain = Everywhere() if status is Status.CONVEX else Box(-1, 1)
+        assert jensen.verify(graph(exps, log, inputs=2), domain).status is status
+    nothing = GraphNode("l", {"e": [[0.0, 0.0]]}, [0.0], Function.LOG)
+    assert jensen.verify(graph(exps, nothing, inputs=2)).status is Status.UNKNOWN
+
+
+def test_a_logarithm_of_a_sigmoid_is_concave():
+    sigmoid = GraphNode("g", {"input": [[2.0], [-1.0]]}, [0.0, 0.0], Function.SIGMOID)
+    log = GraphNode("l", {"g": [[0.5, 0.0]]}, [0.0], Function.LOG)
+    assert jensen.verify(graph(sigmoid, log), concave=True).status is Status.CONVEX
+    assert jensen.verify(graph(sigmoid, log), Box(-1, 1)).status is Status.NONCONVEX
+    mixed = GraphNode("l", {"g": [[0.5, 0.5]]}, [0.0], Function.LOG)
+    # log((s(2 x) + s(-x)) / 2) is neither
+    assert (
+        jensen.verify(graph(sigmoid, mixed), Box(-9, 9), concave=True).status is not Status.CONVEX
+    )

@@ -67,11 +67,29 @@ class Composition:
 Improve = Callable[[GraphNode, Curvature, Mapping[str, Curvature]], Curvature]
 
 
+@dataclass(frozen=True, eq=False)
+class Compound:
+    """What is known of a node's values together with the nodes that it reads.
+
+    Attributes
+    ----------
+    convex, concave, defined : bool arrays
+    """
+
+    convex: BoolArray
+    concave: BoolArray
+    defined: BoolArray
+
+
+Look = Callable[[FunctionGraph, GraphNode, Mapping[str, Curvature], Enclosures], Compound | None]
+
+
 def compose(
     graph: FunctionGraph,
     bounds: Enclosures,
     moving: BoolArray,
     improve: Improve | None = None,
+    look: Look | None = None,
 ) -> Composition:
     """Apply the rules from the input to the output.
 
@@ -84,6 +102,8 @@ def compose(
         Inputs in which curvature is asked; the others count as constants.
     improve : callable (node, curvature of its rows, curvature of values) -> curvature, optional
         What else shows rows to be convex or concave (:mod:`jensen.composition.quadratic`).
+    look : callable, optional
+        What sees values together with what they are made of (:mod:`jensen.composition.compound`).
     """
     yes = np.ones(graph.input_size, dtype=bool)
     values = {INPUT: Curvature(~moving, yes, yes)}
@@ -94,7 +114,12 @@ def compose(
         if improve is not None:
             z = improve(node, z, values)
         received[node.name] = z
-        values[node.name], defined = _applied(node, z, bounds.pre_activations[node.name])
+        known, defined = _applied(node, z, bounds.pre_activations[node.name])
+        whole = None if look is None else look(graph, node, received, bounds)
+        if whole is not None:
+            convex, concave = known.convex | whole.convex, known.concave | whole.concave
+            known, defined = Curvature(known.constant, convex, concave), defined | whole.defined
+        values[node.name] = known
         if not defined.all():
             undefined.append((node.name, int(np.flatnonzero(~defined)[0])))
     return Composition(received, values, tuple(undefined))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from jensen.composition.compound import compound
 from jensen.composition.curvature import Composition, compose
 from jensen.composition.explain import NodeEvidence, evidence_of, where_it_ends
 from jensen.composition.piecewise_quadratic import (
@@ -124,7 +125,7 @@ def _answered(question: GraphQuestion, verdict: Verdict, prover: Prover) -> Verd
         bounds = enclose(question.graph, *sides_of(question.domain, question.graph.input_size))
     with watch.stage("composition"):
         forms = QuadraticForms(question.graph, question.moving)
-        found = compose(question.graph, bounds, question.moving, forms.improve)
+        found = compose(question.graph, bounds, question.moving, forms.improve, compound)
     if not found.undefined and found.pre_activations[OUTPUT].convex.all():
         evidence = evidence_of(question.graph, found, frozenset(forms.used))
         note = NO_CERTIFICATE if question.options.certificate else ""

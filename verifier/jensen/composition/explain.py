@@ -5,11 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import scipy.sparse as sp
-
-from jensen.arithmetic.exact import Matrix
 from jensen.composition.curvature import Composition, Curvature
+from jensen.graphs.convolution import row_of
 from jensen.graphs.enclosures import Enclosures
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.graphs.functions import Function
@@ -127,21 +124,15 @@ def _culprit(
 ) -> tuple[str, int, float] | None:
     """Return the term of a row that is not known to bend the right way."""
     for source, weight in node.weights.items():
-        columns, entries = _row(weight, row)
+        columns, entries = row_of(weight, row)
         given = found.values[source]
         for column, entry in zip(columns, entries, strict=True):
+            if not entry:
+                continue
             fits = given.convex if upwards == (entry > 0) else given.concave
             if not fits[column]:
                 return source, int(column), float(entry)
     return None
-
-
-def _row(weight: Matrix, row: int) -> tuple[Any, Any]:
-    if sp.issparse(weight):
-        part = weight[[row], :]
-        return part.indices, part.data
-    columns = np.flatnonzero(weight[row])
-    return columns, weight[row, columns]
 
 
 def _step(

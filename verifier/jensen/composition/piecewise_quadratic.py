@@ -62,7 +62,7 @@ def split(graph: FunctionGraph) -> PiecewiseQuadratic | None:
         inputs, or where a ReLU reads a quadratic value.
     """
     forms = QuadraticForms(graph, np.ones(graph.input_size, dtype=bool))
-    if graph.input_size > MOST_INPUTS or not _fits(graph, forms):
+    if graph.input_size > MOST_INPUTS or graph.has_convolutions or not _fits(graph, forms):
         return None
     terms: list[tuple[Any, Row, Row]] = []
     coefficients: dict[str, dict[int, Any]] = {OUTPUT: {0: rational(1)}}

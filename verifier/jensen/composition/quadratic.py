@@ -11,12 +11,12 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 
 from jensen.arithmetic.exact import Matrix
 from jensen.arithmetic.rational import ZERO, rational
 from jensen.arithmetic.semidefinite import negative_direction
 from jensen.composition.curvature import Curvature
+from jensen.graphs.convolution import Convolution, row_of
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.graphs.functions import Function
 from jensen.graphs.node import GraphNode
@@ -136,12 +136,7 @@ def is_quadratic(node: GraphNode) -> bool:
     )
 
 
-def entries_of(weight: Matrix, row: int) -> list[tuple[int, float]]:
+def entries_of(weight: Matrix | Convolution, row: int) -> list[tuple[int, float]]:
     """Return (column, entry) of the non-zeros of a row."""
-    if sp.issparse(weight):
-        start, end = weight.indptr[row], weight.indptr[row + 1]
-        columns, data = weight.indices[start:end], weight.data[start:end]
-    else:
-        columns = np.flatnonzero(weight[row])
-        data = weight[row, columns]
+    columns, data = row_of(weight, row)
     return [(int(c), float(v)) for c, v in zip(columns, data, strict=True) if v]

@@ -52,7 +52,7 @@ def search_pair(
         Pairs differ in these inputs only (partial convexity).
     deadline : Deadline
     """
-    if graph.parameter_count > BALL_WORK:
+    if graph.work > BALL_WORK:
         return None
     search = _Search(graph, domain, np.random.default_rng(seed), inputs)
     for pairs in search.rounds(deadline):
@@ -94,7 +94,7 @@ class _Search:
         self._moving = np.arange(graph.input_size) if inputs is None else np.array(inputs)
 
     def rounds(self, deadline: Deadline) -> Iterator[Pairs]:
-        cost = max(1, self._graph.parameter_count)
+        cost = max(1, self._graph.work)
         most = int(np.clip(WORK / (cost * STEPS), 4, LINES))
         for count in (min(most, FIRST_LINES), *[most] * ROUNDS):
             if deadline.over():

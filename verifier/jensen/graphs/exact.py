@@ -17,6 +17,7 @@ import scipy.sparse as sp
 from jensen.arithmetic.exact import Matrix
 from jensen.arithmetic.rational import fraction, rational
 from jensen.errors import NetworkError
+from jensen.graphs.convolution import Convolution
 from jensen.graphs.functions import Function
 from jensen.graphs.node import GraphNode
 from jensen.network.block import INPUT, OUTPUT
@@ -76,7 +77,9 @@ def _evaluate(
     return values[OUTPUT]
 
 
-def _triples(weight: Matrix) -> tuple[list[int], list[int], list[float]]:
+def _triples(weight: Matrix | Convolution) -> tuple[list[int], list[int], list[float]]:
+    if isinstance(weight, Convolution):
+        weight = weight.to_csr()
     if sp.issparse(weight):
         entries = sp.coo_array(weight)
         rows, columns = entries.coords

@@ -14,7 +14,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike
 
+from jensen.arithmetic.exact import Matrix
 from jensen.errors import NetworkError
+from jensen.graphs.convolution import Convolution
 from jensen.graphs.exact import exact_values
 from jensen.graphs.functions import RATIONAL, Function
 from jensen.graphs.node import GraphNode, checked
@@ -126,6 +128,21 @@ class FunctionGraph:
         matrices = (weight for node in self.nodes for weight in node.weights.values())
         edges = sum(int(w.nnz) if sp.issparse(w) else int(w.size) for w in matrices)
         return edges + sum(node.rows for node in self.nodes)
+
+    @property
+    def work(self) -> int:
+        """Number of products in one evaluation."""
+        matrices = (weight for node in self.nodes for weight in node.weights.values())
+        return sum(
+            w.work if isinstance(w, Convolution) else int(w.nnz if sp.issparse(w) else w.size)
+            for w in matrices
+        )
+
+    @property
+    def has_convolutions(self) -> bool:
+        """Whether a weight is a :class:`Convolution`."""
+        matrices = (weight for node in self.nodes for weight in node.weights.values())
+        return any(isinstance(weight, Convolution) for weight in matrices)
 
     @property
     def function_counts(self) -> dict[str, int]:
@@ -257,7 +274,7 @@ class FunctionGraph:
             for node in self.nodes:
                 z = np.broadcast_to(node.bias, (points.shape[0], node.rows)).copy()
                 for source, weight in node.weights.items():
-                    z += values[source] @ weight.T
+                    z += _times(values[source], weight)
                 result[node.name] = z
                 values[node.name] = node.values(z)
         return result
@@ -284,6 +301,11 @@ class FunctionGraph:
             sha.update(json.dumps([*head, list(node.weights)]).encode() + b"\n")
             sha.update((node.bias + 0.0).astype("<f8").tobytes())
             for weight in node.weights.values():
+                if isinstance(weight, Convolution):
+                    sha.update(json.dumps(["conv", *weight.shape, weight.groups]).encode())
+                    sha.update((weight.weight + 0.0).astype("<f8").tobytes())
+                    sha.update(weight.windows.astype("<i8").tobytes())
+                    continue
                 stored = weight.data if sp.issparse(weight) else weight
                 sha.update(int(np.count_nonzero(stored)).to_bytes(8, "little"))
                 for part in entries(weight):
@@ -293,6 +315,14 @@ class FunctionGraph:
     def __repr__(self) -> str:
         counts = ", ".join(f"{count} {name}" for name, count in self.function_counts.items())
         return f"FunctionGraph({self.input_size}-{self.output_size}, {counts or 'affine'})"
+
+
+def _times(values: FloatArray, weight: Matrix | Convolution) -> FloatArray:
+    """Return the products of every row with a weight."""
+    if isinstance(weight, Convolution):
+        return weight.of_rows(values)
+    result: FloatArray = values @ weight.T
+    return result
 
 
 def _check_order(input_size: int, nodes: Sequence[GraphNode]) -> None:
@@ -311,9 +341,5 @@ def _check_order(input_size: int, nodes: Sequence[GraphNode]) -> None:
                 raise NetworkError(
                     f"node {node.name!r}: weight from {source!r} has shape {tuple(weight.shape)}, "
                     f"needed is ({node.rows}, {sizes[source]})"
-                )
-            if not np.isfinite(weight.data if sp.issparse(weight) else weight).all():
-                raise NetworkError(
-                    f"node {node.name!r}: the weight from {source!r} holds NaN or infinity"
                 )
         sizes[node.name] = node.size

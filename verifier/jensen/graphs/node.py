@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 
 from jensen.arithmetic.exact import Matrix
 from jensen.errors import NetworkError
+from jensen.graphs.convolution import Convolution
 from jensen.graphs.functions import GROUPED, MAX_POWER, RULES, Function
 from jensen.network.block import OUTPUT, Activation
 from jensen.network.checks import as_matrix, as_vector, fixed
@@ -24,7 +26,8 @@ class GraphNode:
     name : str
         Unique; ``"input"`` is reserved for the input, ``"output"`` for the last node.
     weights : mapping from predecessor name to a matrix of shape (rows, predecessor size)
-        Dense ``float64`` arrays or ``scipy.sparse.csr_array``. None at all: a constant.
+        Dense ``float64`` arrays, ``scipy.sparse.csr_array`` or :class:`Convolution`. None at
+        all: a constant.
     bias : array of shape (rows,)
     function : Function
     parameter : float
@@ -94,9 +97,7 @@ def checked(node: GraphNode) -> GraphNode:
         raise NetworkError(
             f"{name}: function {node.function!r}; supported are {', '.join(Function)}"
         ) from None
-    weights = {
-        s: fixed(as_matrix(w, f"{name}, weight from {s!r}")) for s, w in node.weights.items()
-    }
+    weights = {s: _frozen(w, f"{name}, weight from {s!r}") for s, w in node.weights.items()}
     bias = as_vector(node.bias, name)
     fixed(bias)
     result = GraphNode(node.name, weights, bias, function, float(node.parameter), int(node.group))
@@ -104,6 +105,24 @@ def checked(node: GraphNode) -> GraphNode:
     if not np.isfinite(bias).all():
         raise NetworkError(f"{name}: the bias holds NaN or infinity")
     return result
+
+
+def _frozen(weight: Matrix | Convolution, where: str) -> Matrix | Convolution:
+    """Return a copy of a weight that nobody can write to.
+
+    Raises
+    ------
+    NetworkError
+    """
+    if isinstance(weight, Convolution):
+        weight = weight.frozen()
+        values = weight.weight
+    else:
+        weight = fixed(as_matrix(weight, where))
+        values = weight.data if sp.issparse(weight) else weight
+    if not np.isfinite(values).all():
+        raise NetworkError(f"{where}: it holds NaN or infinity")
+    return weight
 
 
 def _check_parameters(node: GraphNode) -> None:

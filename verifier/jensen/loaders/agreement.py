@@ -14,6 +14,7 @@ import scipy.sparse as sp
 
 from jensen.arithmetic.exact import Matrix
 from jensen.errors import ModelFileError
+from jensen.graphs.convolution import Convolution
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.graphs.node import GraphNode
 from jensen.network.relu_network import INPUT, OUTPUT, ReluNetwork
@@ -132,7 +133,9 @@ def _after(
     return finite + _ROUNDINGS * (np.abs(value) + inner), np.abs(value)
 
 
-def _longest_row(weight: Matrix) -> int:
+def _longest_row(weight: Matrix | Convolution) -> int:
+    if isinstance(weight, Convolution):
+        return weight.longest_row
     if sp.issparse(weight):
         return int(np.diff(weight.indptr).max(initial=0))
     return int(weight.shape[1])

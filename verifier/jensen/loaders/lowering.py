@@ -16,6 +16,7 @@ import scipy.sparse as sp
 
 from jensen.arithmetic.exact import Matrix
 from jensen.arithmetic.lossless import exact_product, exact_row_scaling, exact_sum, nonzero_lines
+from jensen.graphs.convolution import Convolution
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.graphs.functions import GROUPED, Function
 from jensen.graphs.node import GraphNode
@@ -48,6 +49,8 @@ class Lowering:
     ----------
     input_size : int
         Number of scalar inputs of the network.
+    keep_convolutions : bool
+        Whether large convolutions stay what they are; the network then is a graph.
 
     Attributes
     ----------
@@ -55,8 +58,9 @@ class Lowering:
         What no double holds and had to be rounded; told to the user.
     """
 
-    def __init__(self, input_size: int) -> None:
+    def __init__(self, input_size: int, *, keep_convolutions: bool = False) -> None:
         check_size(input_size)
+        self.keeps_convolutions = keep_convolutions
         self.roundings: list[str] = []
         self._blocks: list[Block | GraphNode] = []
         self._arguments: dict[str, SymbolicTensor] = {}
@@ -218,6 +222,34 @@ class Lowering:
             return None
         return self._arguments[name].take(rows.indices.reshape(x.shape)), rows.data
 
+    def convolve(
+        self, convolution: Convolution, x: SymbolicTensor, shape: Sequence[int]
+    ) -> SymbolicTensor:
+        """Return a convolution of x as a tensor of the given shape, a node of its own."""
+        source = self._whole_block(x)
+        name = self._named("convolution")
+        rows = convolution.shape[0]
+        self._sizes[name] = rows
+        self._counted(rows, edges=1)
+        self._blocks.append(GraphNode(name, {source: convolution}, np.zeros(rows)))
+        return self._output_of(name).reshape(shape)
+
+    def _whole_block(self, x: SymbolicTensor) -> str:
+        """Return the block whose outputs are x in their order; a new one where there is none."""
+        for name, matrix in x.terms.items():
+            every = np.arange(x.size)
+            whole = (
+                name != INPUT
+                and sp.issparse(matrix)
+                and matrix.shape == (x.size, x.size)
+                and np.array_equal(matrix.indptr, np.arange(x.size + 1))
+                and np.array_equal(matrix.indices, every)
+                and (matrix.data == 1).all()
+            )
+            if whole and len(x.terms) == 1 and not x.bias.any():
+                return name
+        return next(iter(self._close(x, Activation.IDENTITY).terms))
+
     # -------------------------------------------------------------- the network
 
     def _close(self, x: SymbolicTensor, activation: Activation) -> SymbolicTensor:
@@ -233,19 +265,22 @@ class Lowering:
     def _recorded(self, x: SymbolicTensor, name: str, size: int) -> Mapping[str, Matrix]:
         """Count a new block against the limits, and return its weights."""
         self._sizes[name] = size
-        self._neurons += x.size
+        self._counted(x.size, edges=len(x.terms))
+        terms = {source: fixed(_tidy(matrix)) for source, matrix in x.terms.items()}
+        self._entries += sum(stored_count(matrix) for matrix in terms.values())
+        check_entries(self._entries)
+        return terms
+
+    def _counted(self, rows: int, *, edges: int) -> None:
+        self._neurons += rows
         if self._neurons > MAX_NEURONS:
             raise LoweringError(f"more than {MAX_NEURONS} neurons are not supported")
-        self._edges += len(x.terms)
+        self._edges += edges
         if len(self._blocks) >= MAX_BLOCKS or self._edges > MAX_EDGES:
             raise LoweringError(
                 f"more than {MAX_BLOCKS} layers, or {MAX_EDGES} edges between them, "
                 "are not supported"
             )
-        terms = {source: fixed(_tidy(matrix)) for source, matrix in x.terms.items()}
-        self._entries += sum(stored_count(matrix) for matrix in terms.values())
-        check_entries(self._entries)
-        return terms
 
     def _output_of(self, name: str) -> SymbolicTensor:
         size = self._sizes[name]

@@ -32,6 +32,10 @@ class LoweringError(ValueError):
     """An operation with arguments that make no sense or are too large."""
 
 
+class TooLargeError(LoweringError):
+    """A weight matrix with more entries than are supported."""
+
+
 class NotPiecewiseLinearError(LoweringError):
     """An operation outside affine maps and ReLU."""
 
@@ -43,9 +47,9 @@ def check_size(size: int) -> None:
 
 
 def check_entries(count: int) -> None:
-    """Raise :class:`LoweringError` for a weight matrix too large to hold."""
+    """Raise :class:`TooLargeError` for a weight matrix too large to hold."""
     if count > MAX_ENTRIES:
-        raise LoweringError(f"a matrix of {count} weights; at most {MAX_ENTRIES} are supported")
+        raise TooLargeError(f"a matrix of {count} weights; at most {MAX_ENTRIES} are supported")
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from math import prod
 
+import numpy as np
 import scipy.sparse as sp
 
+from jensen.graphs.convolution import Convolution
 from jensen.loaders.onnx.node import OnnxNode, operator
 from jensen.loaders.onnx.windows import image_input, per_sample, window_options
 from jensen.loaders.symbolic import LoweringError, SymbolicTensor, check_size, constant
@@ -17,6 +19,8 @@ from jensen.loaders.windows import (
     joint_windows,
 )
 from jensen.types import FloatArray
+
+WRITTEN_OUT = 2**18  # entries; larger ones may stay convolutions
 
 
 @operator("Conv")
@@ -32,9 +36,15 @@ def convolution(node: OnnxNode) -> SymbolicTensor:
         )
     options = window_options(node, tuple(kernel))
     axes = [axis_windows(options, i, size) for i, size in enumerate(spatial)]
-    windows = joint_windows(axes, spatial)
-    matrix = convolution_matrix(weight.reshape(filters, depth, -1), windows, prod(spatial), groups)
+    windows, positions = joint_windows(axes, spatial), prod(spatial)
+    flat = weight.reshape(filters, depth, -1)
     shape = (batch, filters, *(len(axis) for axis in axes))
+    count = filters * depth * windows.size
+    if node.lowering.keeps_convolutions and batch == 1 and count > WRITTEN_OUT:
+        check_size(prod(shape))
+        kept = Convolution(flat, np.where(windows < 0, positions, windows), positions, groups)
+        return _with_bias(node, node.lowering.convolve(kept, x, shape))
+    matrix = convolution_matrix(flat, windows, positions, groups)
     return _with_bias(node, node.lowering.linear(per_sample(matrix, batch), x, shape))
 
 

@@ -37,6 +37,7 @@ from jensen.loaders.symbolic import (
     LoweringError,
     NotPiecewiseLinearError,
     SymbolicTensor,
+    TooLargeError,
     check_size,
     constant,
     stack,
@@ -92,7 +93,10 @@ def load_onnx(path: Path) -> ReluNetwork | FunctionGraph:
 def network_from_model(model: Any, path: Path) -> ReluNetwork | FunctionGraph:
     """Lower a parsed model; ``path`` is only used in messages."""
     try:
-        return _Graph(model, path).lower()
+        try:
+            return _Graph(model, path).lower()
+        except TooLargeError:  # written out; convolutions can stay what they are
+            return _Graph(model, path, keep_convolutions=True).lower()
     except LoweringError as error:
         raise ModelFileError(f"{path}: {_line(error)}") from None
     except NetworkError as error:
@@ -104,7 +108,8 @@ def network_from_model(model: Any, path: Path) -> ReluNetwork | FunctionGraph:
 class _Graph:
     """One walk over the nodes of a graph, in the order of the file."""
 
-    def __init__(self, model: Any, path: Path) -> None:
+    def __init__(self, model: Any, path: Path, *, keep_convolutions: bool = False) -> None:
+        self._keep_convolutions = keep_convolutions
         self._path = path
         self._graph = model.graph
         self._needed = needed_nodes(model.graph)
@@ -128,7 +133,7 @@ class _Graph:
             raise ModelFileError(f"{self._path}: the graph has no input")
         shapes = [_input_shape(info) for info in inputs]
         sizes = [prod(shape) for shape, _ in shapes]
-        lowering = Lowering(sum(sizes))
+        lowering = Lowering(sum(sizes), keep_convolutions=self._keep_convolutions)
         whole = lowering.input()
         start = 0
         for info, (shape, _), size in zip(inputs, shapes, sizes, strict=True):
@@ -198,6 +203,10 @@ class _Graph:
         except NotPiecewiseLinearError as error:
             message = f"{_line(error)}; {advice(proto, self._computed(proto), self._inputs)}"
             raise UnsupportedOperatorError(self._at(proto, message)) from None
+        except TooLargeError as error:
+            if not self._keep_convolutions and self._has_convolutions:
+                raise
+            raise ModelFileError(self._at(proto, _line(error))) from None
         except (LoweringError, ValueError, IndexError, TypeError, OverflowError) as error:
             raise ModelFileError(self._at(proto, _line(error))) from None
         for name, value in zip(proto.output, listed, strict=False):
@@ -208,6 +217,10 @@ class _Graph:
             if self._readers[name] <= 0:
                 self._values.pop(name, None)  # large intermediate maps are freed early
                 self._held -= self._sizes.pop(name, 0)
+
+    @property
+    def _has_convolutions(self) -> bool:
+        return any(proto.op_type == "Conv" for proto in self._needed)
 
     def _refuse_missing_outputs(self, proto: Any, count: int) -> None:
         """Refuse a node of which an output is read that only runtimes compute."""
