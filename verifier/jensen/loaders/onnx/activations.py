@@ -83,7 +83,7 @@ def shrink(node: OnnxNode) -> SymbolicTensor:
     by, bias = node.number("lambd", 0.5), node.number("bias", 0.0)
     if not by == bias >= 0:
         raise LoweringError(
-            f"lambd {by:g} and bias {bias:g}: the values jump unless they are equal"
+            f"lambd {by:g}, bias {bias:g}: the values jump unless both are one number >= 0"
         )
     low, x = node.lowering, node.tensor(0)
     above = low.relu(low.add(x, constant(-by)))
