@@ -96,13 +96,18 @@ def test_the_jump_and_its_facet(run, clip_file, domain):
     assert record["neurons"] == ["relu_1[1]"]
 
 
-def test_polyhedra_have_jumps_only(run, clip_file, tmp_path):
+def test_bounded_polyhedra_have_both_measures_and_others_jumps(run, clip_file, tmp_path):
     domain = tmp_path / "half.json"
     domain.write_text(json.dumps({"type": "polyhedron", "A": [[1.0]], "b": [3.0]}))
     code, _, err = run(clip_file, "--domain", domain)
     assert code == 2
     assert "measure jump" in err
     assert run(clip_file, "--domain", domain, "--measure", "jump")[0] == 1
+    domain.write_text(json.dumps({"type": "polyhedron", "A": [[1.0], [-1.0]], "b": [3.0, 1.0]}))
+    record = json.loads(run(clip_file, "--domain", domain, "--json")[1])
+    box = json.loads(run(clip_file, "--box", "-1", "3", "--json")[1])
+    assert record["lower"] == pytest.approx(box["lower"], rel=1e-9)
+    assert record["upper"] >= box["lower"]
 
 
 def test_a_time_limit_without_a_violation_is_unknown(run, tmp_path):

@@ -155,7 +155,7 @@ def test_kinks_are_found_exactly_and_outside_all_others():
     assert box.contains([Fraction(72)])
 
 
-def test_polyhedra_are_refused_with_a_hint():
+def test_unbounded_polyhedra_are_refused_with_a_hint():
     with pytest.raises(DomainError, match="jump"):
         jensen.worst_violation(clip(), Polyhedron([[1.0]], [1.0]))
 

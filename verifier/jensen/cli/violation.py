@@ -20,7 +20,7 @@ from jensen.text import point, printable
 from jensen.violation.magnitude import RANGE_SECONDS, Magnitude, magnitude
 from jensen.violation.recession import ON_BOXES, growth_rate
 from jensen.violation.worst_jump import JumpViolation, worst_jump
-from jensen.violation.worst_violation import check_supported, worst_violation
+from jensen.violation.worst_violation import worst_violation
 from jensen_encodings.highs import Progress
 
 RANGE_SHARE = 0.2  # of the time limit, at most, to enclose the range of f
@@ -69,9 +69,9 @@ def command(
 ) -> int:
     """Bound the worst violation of convexity on a domain, and show it.
 
-    The measure midpoint is the maximum of f((x+y)/2) - (f(x)+f(y))/2 over pairs x, y of a box
-    or of all of R^n, where it may be unbounded; the measure jump the largest fall of the
-    gradient across a kink, on any domain.
+    The measure midpoint is the maximum of f((x+y)/2) - (f(x)+f(y))/2 over pairs x, y of a box,
+    a bounded polyhedron or all of R^n, where it may be unbounded; the measure jump the largest
+    fall of the gradient across a kink, on any domain.
 
     Exit code 1: a violation, and what shows it; 0: none above the tolerance that is
     printed; 3: stopped before either was shown. Ctrl-C stops with the best bounds.
@@ -82,8 +82,6 @@ def command(
     """  # noqa: D301  (\b keeps click from folding the examples)
     domain = common.chosen_domain(settings) or Everywhere()
     common.checked_time_limit(time_limit)
-    if measure == "midpoint":
-        check_supported(domain)
     network = common.with_fixed_inputs(load_piecewise_linear(model, "jensen violation"), fix)
     text = f"{printable(model)} on {domain}"
     with common.stderr_console().status(text) as status:

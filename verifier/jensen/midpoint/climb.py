@@ -15,6 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from jensen.midpoint.feasible import Feasible
 from jensen.midpoint.linked import PAIR, PAIR_WEIGHTS, DenseLayer, LinkedNetwork, Objective
 from jensen.network.relu_network import INPUT
 from jensen.types import FloatArray
@@ -35,7 +36,8 @@ class Cell:
     slope : array (2 inputs,)
     offset : float
     rows, limits : arrays
-        ``rows @ (x, y) <= limits``: one row per neuron and copy. The box goes without saying.
+        ``rows @ (x, y) <= limits``: one row per neuron and copy, and those of a polyhedron.
+        The box goes without saying.
     """
 
     slope: FloatArray
@@ -51,10 +53,15 @@ class PairSearch:
     ----------
     data : NetworkData
     deadline : Deadline
+    feasible : Feasible, optional
+        Where both points lie; the box of the data by default.
     """
 
-    def __init__(self, data: NetworkData, deadline: Deadline = NEVER) -> None:
+    def __init__(
+        self, data: NetworkData, deadline: Deadline = NEVER, feasible: Feasible | None = None
+    ) -> None:
         self._data = data
+        self._feasible = feasible or Feasible.box(data.input_lower, data.input_upper)
         self._linked = LinkedNetwork(data.input_lower, data.input_upper, data.layers[:-1], PAIR)
         self._objective = Objective.of_row(data.output, 0, PAIR_WEIGHTS)
         self._is_relu = {layer.name: layer.is_relu for layer in data.layers}
@@ -79,6 +86,7 @@ class PairSearch:
         # half of the pairs start at corners, where the worst ones often are
         corners = rng.random(P.shape) < 0.5
         P[: pairs // 2] = np.where(corners, self._lower, self._upper)[: pairs // 2]
+        P = self._into(P)
         n = self._data.input_size
         best, best_value = P.copy(), self.violation(P[:, :n], P[:, n:])
         width = np.tile(high - low, 2)
@@ -88,7 +96,7 @@ class PairSearch:
             gradient = self._gradient(P)
             size = np.abs(gradient * width).max(axis=1, keepdims=True)
             move = gradient * width**2 / np.maximum(size, 1e-300)
-            P = np.clip(P + (0.3 * 0.97**step) * move, self._lower, self._upper)
+            P = self._into(P + (0.3 * 0.97**step) * move)
             value = self.violation(P[:, :n], P[:, n:])
             better = value > best_value
             best[better], best_value[better] = P[better], value[better]
@@ -110,14 +118,18 @@ class PairSearch:
             found = self.solve(cell)
             if found.status is not LpStatus.OPTIMAL:
                 break
-            point = np.clip(found.x, self._lower, self._upper)
+            point = self._into(found.x[None])[0]
             value = float(self.violation(point[None, :n], point[None, n:])[0])
             if value <= best_value + 1e-12 * (1 + abs(best_value)):
                 break
             # a little further in the same direction lies the next cell
-            ahead = np.clip(point + 1e-6 * (point - best), self._lower, self._upper)
+            ahead = self._into((point + 1e-6 * (point - best))[None])[0]
             best, best_value = point, value
         return best[:n], best[n:], best_value
+
+    def _into(self, pairs: FloatArray) -> FloatArray:
+        """Move both points of pairs (pairs, 2 inputs) to where they may be."""
+        return self._feasible.into(pairs.reshape(2 * len(pairs), -1)).reshape(len(pairs), -1)
 
     def pattern(self, pair: FloatArray) -> NDArray[np.bool_]:
         """Return the activations (neurons, 3) at x, y and m; affine neurons count as on."""
@@ -158,7 +170,10 @@ class PairSearch:
             for source, prices in self._objective.prices.items():
                 slope = slope + np.outer(shares, prices[:, k] @ values[source][0])
                 offset += float(prices[:, k] @ values[source][1])
-        return Cell(slope.reshape(-1), offset, matrix.reshape(-1, 2 * n), limit.reshape(-1))
+        A, b = self._feasible.A, self._feasible.b
+        both = np.asarray(np.kron(np.eye(2), A), dtype=np.float64)
+        every = np.concatenate([matrix.reshape(-1, 2 * n), both])
+        return Cell(slope.reshape(-1), offset, every, np.concatenate([limit.reshape(-1), b, b]))
 
     def _gradient(self, P: FloatArray) -> FloatArray:
         """Return the gradient of the violation in (x, y): (pairs, 2 inputs)."""

@@ -20,6 +20,7 @@ from jensen.groups.twin_groups import Twins, twin_groups
 from jensen.midpoint.climb import PairSearch
 from jensen.midpoint.columns import pair_columns
 from jensen.midpoint.cuts import root_cuts
+from jensen.midpoint.feasible import Feasible
 from jensen.midpoint.linked import (
     EPS,
     PAIR,
@@ -73,18 +74,27 @@ class PairIncumbent:
     judge : callable
         The exact violation of a pair of doubles.
     deadline : Deadline
+    feasible : Feasible, optional
+        Where both points lie; the box of the data by default.
     """
 
-    def __init__(self, data: NetworkData, judge: Judge, deadline: Deadline = NEVER) -> None:
-        self._lower, self._upper, self._judge = data.input_lower, data.input_upper, judge
+    def __init__(
+        self,
+        data: NetworkData,
+        judge: Judge,
+        deadline: Deadline = NEVER,
+        feasible: Feasible | None = None,
+    ) -> None:
+        self._feasible = feasible or Feasible.box(data.input_lower, data.input_upper)
+        self._judge = judge
         self._deadline = deadline
-        self._search = PairSearch(data, deadline)
+        self._search = PairSearch(data, deadline, self._feasible)
         # in one piece, as Ctrl-C may come between any two steps
         self.best: tuple[Fraction, float, FloatArray, FloatArray] = (
             Fraction(0),
             0.0,
-            data.input_lower.copy(),
-            data.input_lower.copy(),
+            self._feasible.centre.copy(),
+            self._feasible.centre.copy(),
         )
 
     @property
@@ -110,7 +120,7 @@ class PairIncumbent:
 
     def offer(self, bases: FloatArray) -> None:
         """Climb from primal estimates that promise something: (estimates, 2, inputs)."""
-        pairs = np.clip(bases, self._lower, self._upper)
+        pairs = self._feasible.into(bases.reshape(-1, bases.shape[-1])).reshape(bases.shape)
         values = self._search.violation(pairs[:, 0], pairs[:, 1])
         for (x, y), value in zip(pairs, values, strict=True):
             if value > self.value:
@@ -119,7 +129,7 @@ class PairIncumbent:
     def take(self, x: Sequence[Fraction], y: Sequence[Fraction]) -> None:
         """Start from a given pair."""
         pair = np.array([[to_double(v) for v in x], [to_double(v) for v in y]])
-        x0, y0 = np.clip(pair, self._lower, self._upper)
+        x0, y0 = (self._feasible.exactly(point) for point in pair)
         exact = self._judge(x0, y0)
         if exact > self.best[0]:
             self.best = exact, to_double(exact), x0, y0
@@ -128,7 +138,7 @@ class PairIncumbent:
     def _keep(self, x: FloatArray, y: FloatArray, value: float) -> None:
         if not value > self.value:
             return
-        x, y = (np.clip(p, self._lower, self._upper) for p in (x, y))
+        x, y = (self._feasible.exactly(p) for p in (x, y))
         exact = self._judge(x, y)
         if exact > self.best[0]:
             self.best = exact, to_double(exact), x, y
@@ -144,6 +154,7 @@ def search_pairs(
     start: tuple[Sequence[Fraction], Sequence[Fraction]] | None,
     progress: Callable[[Progress], None] | None,
     threads: int = 1,
+    feasible: Feasible | None = None,
 ) -> Found:
     """Bound the worst violation of a network with one output.
 
@@ -161,10 +172,13 @@ def search_pairs(
     progress : callable, optional
     threads : int
         Linear programs of the tree that are solved at a time.
+    feasible : Feasible, optional
+        Where both points lie, inside of the box; the box by default.
     """
     clock = _Clock()
     network, data = prepared.network, prepared.data
-    incumbent = PairIncumbent(data, judge, deadline)
+    feasible = feasible or Feasible.box(data.input_lower, data.input_upper)
+    incumbent = PairIncumbent(data, judge, deadline, feasible)
     upper = min(width_bound(data), jump_bound(network, data))
     status, nodes = "optimal", 0
     try:
@@ -186,7 +200,7 @@ def search_pairs(
             least = ROUNDING_SHARE * width_bound(data)
             options = TreeOptions(deadline, gap, least)
             status = "time limit"
-            tree = _tree(data, incumbent, options, twins, upper, progress, threads)
+            tree = _tree(data, feasible, incumbent, options, twins, upper, progress, threads)
             if tree is not None:
                 try:
                     status = tree.run()
@@ -202,6 +216,7 @@ def search_pairs(
 
 def _tree(
     data: NetworkData,
+    feasible: Feasible,
     incumbent: PairIncumbent,
     options: TreeOptions,
     twins: Sequence[Twins],
@@ -220,7 +235,7 @@ def _tree(
         cuts = root_cuts(
             linked, columns, objective, incumbent.value, options.deadline.share(FIRST_SHARE)
         )
-        dual = SafeDual(linked, columns, objective, cuts)
+        dual = SafeDual(linked, columns, objective, feasible.cuts(linked).with_more(cuts))
         relaxation = LinearRelaxation(dual, threads)
         small = len(linked.free) <= SMALL_NEURONS
         options = replace(options, together=TOGETHER if small else 2 * threads)

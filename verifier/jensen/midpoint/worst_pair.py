@@ -18,6 +18,7 @@ from jensen.domains.domain import Domain
 from jensen.errors import OptionError, SolverError
 from jensen.groups.prepared import Prepared, prepare
 from jensen.groups.twin_groups import twin_groups
+from jensen.midpoint.feasible import Feasible
 from jensen.midpoint.search import search_pairs
 from jensen.network.relu_network import ReluNetwork
 from jensen.processors import available_processors
@@ -130,6 +131,7 @@ def worst_pair(
     progress: Callable[[Progress], None] | None = None,
     seed: int = 0,
     start: tuple[Point, Point] | None = None,
+    feasible: Feasible | None = None,
 ) -> Violation:
     """Bound ``max f((x + y) / 2) - (f(x) + f(y)) / 2`` over pairs of a box.
 
@@ -154,6 +156,8 @@ def worst_pair(
     seed : int
     start : pair of points, optional
         Where to look first, for instance the counterexample of a verdict.
+    feasible : Feasible, optional
+        Where both points lie, inside of the box; for engine tree.
 
     Raises
     ------
@@ -181,6 +185,7 @@ def worst_pair(
         progress=progress,
         seed=seed,
         start=start,
+        feasible=feasible,
     )
 
 
@@ -194,6 +199,7 @@ def measure_pairs(
     progress: Callable[[Progress], None] | None = None,
     seed: int = 0,
     start: tuple[Point, Point] | None = None,
+    feasible: Feasible | None = None,
 ) -> Violation:
     """Bound the worst violation of what is prepared already, on a box.
 
@@ -201,7 +207,7 @@ def measure_pairs(
     ----------
     prepared : Prepared
     deadline : Deadline
-    gap, engine, threads, progress, seed, start
+    gap, engine, threads, progress, seed, start, feasible
         As for :func:`worst_pair`.
     """
     began = time.perf_counter()
@@ -240,6 +246,7 @@ def measure_pairs(
                 start=start,
                 progress=progress,
                 threads=threads or min(MOST_THREADS, available_processors()),
+                feasible=feasible,
             )
     x, y, exact = _fractions(found.x), _fractions(found.y), found.exact
     if not admits(prepared.domain, x, y):  # it would show nothing about the box

@@ -1,4 +1,4 @@
-"""The worst midpoint violation on a box or on all of R^n."""
+"""The worst midpoint violation on a box, a bounded polyhedron or all of R^n."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ from typing import Any
 import numpy as np
 
 from jensen.decide import verify
+from jensen.domains.box import Box
 from jensen.domains.domain import Domain
+from jensen.domains.hull import bounding_box, inner_ball
 from jensen.errors import DomainError, OptionError, SolverError
 from jensen.midpoint import worst_pair as midpoint
+from jensen.midpoint.feasible import Feasible
 from jensen.midpoint.worst_pair import PRECISION_LIMIT, UNBOUNDED, Violation, with_pair
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.question import check_subject
 from jensen.prover.verdict import Status
+from jensen.types import FloatArray
 from jensen.violation.recession import everywhere_violation
 from jensen_encodings.highs import Progress
 
@@ -45,9 +49,9 @@ def worst_violation(
     Parameters
     ----------
     network : ReluNetwork
-    domain : Box or Everywhere
-        On R^n violations may be unbounded: then ``status`` is ``"unbounded"`` and
-        ``upper`` infinite.
+    domain : Box, Polyhedron or Everywhere
+        A polyhedron has to be bounded, and to have an interior. On R^n violations may be
+        unbounded: then ``status`` is ``"unbounded"`` and ``upper`` infinite.
     output : int
         Which output is f.
     time_limit : float or None
@@ -66,7 +70,8 @@ def worst_violation(
     Raises
     ------
     DomainError, NetworkError, OptionError
-        For a polyhedron, a domain or an output that does not fit, or options out of range.
+        For a polyhedron that is empty, flat or unbounded, a domain or an output that does not
+        fit, or options out of range.
     SolverError
         If HiGHS fails, or values leave the doubles, and the prover found no pair either.
 
@@ -82,11 +87,14 @@ def worst_violation(
     0.5
     """
     check_subject(network, domain)
-    check_supported(domain)
     midpoint.check_gap(gap)
     sides = domain.box_sides(network.input_size)
     if engine != "tree" and sides is None:
         raise OptionError(f"engine {engine} needs a box: the program's big-M are its bounds")
+    feasible = _feasible(domain, network.input_size) if domain.has_rows else None
+    box = None if sides is None else domain
+    if feasible is not None:
+        box = Box(feasible.lower, feasible.upper)
     began = time.monotonic()
     start = None
     if engine == "tree":
@@ -97,7 +105,8 @@ def worst_violation(
             time_limit = 0.0  # what is known at once
         else:
             if verdict.status is Status.CONVEX:
-                return _no_violation(network, domain, time.monotonic() - began)
+                point = _some_point(domain, network.input_size, feasible)
+                return _no_violation(point, time.monotonic() - began)
             if verdict.counterexample is not None:
                 start = verdict.counterexample.x, verdict.counterexample.y
     spent = time.monotonic() - began
@@ -110,10 +119,13 @@ def worst_violation(
         "seed": seed,
     }
     try:
-        if sides is not None:
-            found = midpoint.worst_pair(network, domain, engine=engine, start=start, **limits)
-        else:
-            found = everywhere_violation(network, **limits)
+        found = (
+            everywhere_violation(network, **limits)
+            if box is None
+            else midpoint.worst_pair(
+                network, box, engine=engine, start=start, feasible=feasible, **limits
+            )
+        )
     except SolverError:
         if start is None:
             raise
@@ -126,17 +138,40 @@ def worst_violation(
     return replace(found, times={"prover": spent, **found.times})
 
 
-def _no_violation(network: ReluNetwork, domain: Domain, seconds: float) -> Violation:
-    sides = domain.box_sides(network.input_size)
-    lower = np.zeros(network.input_size) if sides is None else sides[0]
-    point = tuple(Fraction(float(v)) for v in lower)
-    return Violation(0.0, 0.0, point, point, Fraction(0), PROVED, times={"prover": seconds})
+def _no_violation(point: FloatArray, seconds: float) -> Violation:
+    exact = tuple(Fraction(float(v)) for v in point)
+    return Violation(0.0, 0.0, exact, exact, Fraction(0), PROVED, times={"prover": seconds})
 
 
-def check_supported(domain: Domain) -> None:
-    """Raise :class:`DomainError` for a polyhedron."""
-    if domain.has_rows:
+def _some_point(domain: Domain, inputs: int, feasible: Feasible | None) -> FloatArray:
+    if feasible is not None:
+        return feasible.centre
+    sides = domain.box_sides(inputs)
+    return np.zeros(inputs) if sides is None else sides[0]
+
+
+def _feasible(domain: Domain, inputs: int) -> Feasible:
+    """Return a bounded polyhedron with a box around it and a point inside.
+
+    Raises
+    ------
+    DomainError
+        If it is empty, flat or not bounded.
+    """
+    working = domain.working_set(inputs)
+    flat = working.dim < inputs + working.lifted
+    A, b = domain.inequalities(inputs)
+    box = bounding_box(A, b)
+    if box is None:
         raise DomainError(
-            "the midpoint violation is measured on a box or everywhere; "
-            "on a polyhedron there is the measure jump"
+            "no bounds of the polyhedron were found: the midpoint violation is measured on a "
+            "bounded one, a box or everywhere; on any polyhedron there is the measure jump"
         )
+    centre, _ = inner_ball(A, b, max(1.0, float(np.abs(box).max())))
+    found = Feasible(*box, A, b, np.clip(centre, *box))
+    if flat or not found.contains(found.centre) or (A @ found.centre >= b)[A.any(axis=1)].any():
+        raise DomainError(
+            "the polyhedron has no interior that doubles could name: the midpoint violation is "
+            "measured on others; fix the inputs that its equations determine, or measure the jump"
+        )
+    return found
