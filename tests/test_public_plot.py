@@ -57,6 +57,15 @@ def test_a_pair_has_a_panel_for_what_lies_above_the_chord(network):
     assert np.max(gap) >= float(pair.violation) * (1 - 1e-9)
 
 
+def test_notebooks_display_every_picture(network):
+    for drawn in (
+        jensen.plot.regions(network, Box(-1, 1)),
+        jensen.plot.surface(network, Box(-1, 1)),
+        jensen.plot.pair(network, [0, 0], [1, 1]),
+    ):
+        assert drawn._repr_png_().startswith(b"\x89PNG")
+
+
 def test_drawing_goes_on_given_axes(network):
     from matplotlib.figure import Figure  # noqa: PLC0415
 

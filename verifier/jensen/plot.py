@@ -183,10 +183,10 @@ def surface(
 
 def _figure(size: tuple[float, float]) -> Figure:
     try:
-        from matplotlib.figure import Figure  # noqa: PLC0415  (an extra)
+        from jensen.report.shown_figure import ShownFigure  # noqa: PLC0415  (an extra)
     except ImportError:
         raise MissingExtraError("pictures need matplotlib: pip install 'jensen[plot]'") from None
-    return Figure(figsize=size, layout="constrained")
+    return ShownFigure(figsize=size, layout="constrained")
 
 
 def _panel(axes: Axes | None) -> tuple[Figure, Axes]:
