@@ -1,6 +1,8 @@
 """The counting experiments of Gagneux et al. (arXiv 2501.03017), decided exactly.
 
     python -m benchmarks.paper [--networks 500] [--jobs 2] [--store paper.jsonl] [--only "3-D"]
+    python -m benchmarks.paper --grid --networks 5000
+    python -m benchmarks.paper.pictures
 
 Results are kept chunk by chunk in the store; a second call goes on where the first one stopped, and
 prints the table. Seeds are fixed by cell and chunk.
@@ -19,7 +21,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy is loaded
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from benchmarks.paper.experiment import CELLS, CHUNK, Result, measure
+from benchmarks.paper.experiment import CELLS, CHUNK, GRID, Result, measure
 
 HEAD = (
     "| cell | networks | convex on the box | convex on R^n | input-convex as they stand "
@@ -39,7 +41,7 @@ def table(rows: Iterable[Result]) -> str:
     """Return the counts of all cells as Markdown."""
     rows = list(rows)
     lines = [HEAD, "|---" * 8 + "|"]
-    for cell in CELLS:
+    for cell in dict.fromkeys((*CELLS, *GRID)):
         own = [row for row in rows if row.cell == cell.name]
         count = sum(row.networks for row in own)
         if not count:
@@ -63,9 +65,11 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--store", type=Path, default=Path("paper.jsonl"))
     parser.add_argument("--only", default="", help="cells whose names begin so")
+    parser.add_argument("--grid", action="store_true", help="all widths of two layers in the plane")
     arguments = parser.parse_args()
     done = read(arguments.store)
-    cells = [cell for cell in CELLS if cell.name.startswith(arguments.only)]
+    chosen = GRID if arguments.grid else CELLS
+    cells = [cell for cell in chosen if cell.name.startswith(arguments.only)]
     left = [
         (cell, chunk)
         for chunk in range(arguments.networks // CHUNK)

@@ -27,11 +27,15 @@ class Cell:
 
     @property
     def name(self) -> str:
-        width, depth = self.widths[0], len(self.widths)
-        return f"{self.inputs}-D [{width}]x{depth}"
+        if len(set(self.widths)) > 1:
+            return f"{self.inputs}-D [{', '.join(map(str, self.widths))}]"
+        return f"{self.inputs}-D [{self.widths[0]}]x{len(self.widths)}"
 
 
-PLANE = tuple(Cell(2, (w, w)) for w in (1, 2, 4, 8, 16))
+WIDTHS = (1, 2, 4, 8, 16)
+PLANE = tuple(Cell(2, (w, w)) for w in WIDTHS)
+# the other widths of two layers in the plane: for the picture, not for the table
+GRID = tuple(Cell(2, (a, b)) for a in WIDTHS for b in WIDTHS)
 DEPTHS = tuple(Cell(3, (w,) * depth) for w in (2, 3, 4) for depth in (2, 4, 6, 8, 10))
 DEPTHS += tuple(Cell(3, (w,) * depth) for w in (5, 10) for depth in (2, 4, 6))
 INPUTS = tuple(Cell(n, (w, w)) for n in (3, 5, 8, 10) for w in (2, 3, 5, 10))
