@@ -16,6 +16,9 @@ from jensen.batch.sent import pack, run_sent
 from jensen.decide import verify
 from jensen.domains.domain import Box, Everywhere
 from jensen.errors import ModelFileError
+from jensen.graphs.function_graph import FunctionGraph
+from jensen.graphs.functions import Function
+from jensen.graphs.node import GraphNode
 from jensen.network.relu_network import ReluNetwork
 from jensen.network.stack import NetworkStack
 
@@ -131,3 +134,16 @@ def test_lost_jobs_of_one_stack_are_told_apart():
 def test_total_time_leaves_networks_in_memory_open_too():
     results = run_batch(cases_of(small_stack(5), BOX), limits=Limits(total_time=1e-9))
     assert [str(row.status) for _, row in results] == ["unknown"] * 5
+
+
+def test_graphs_among_networks_get_verdicts_of_their_own():
+    bump = ReluNetwork.from_layers([[[1.0]], [[-1.0]]], [[0], [0]])
+    soft = FunctionGraph(
+        1,
+        [
+            GraphNode("s", {"input": [[1.0]]}, [0.0], Function.SOFTPLUS),
+            GraphNode("output", {"s": [[1.0]]}, [0.0]),
+        ],
+    )
+    results = run_batch(cases_of([soft, bump, soft], BOX))
+    assert [str(row.status) for _, row in results] == ["convex", "nonconvex", "convex"]

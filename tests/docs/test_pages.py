@@ -52,6 +52,37 @@ def test_the_examples_of_a_page_run(name, monkeypatch):
     assert not failed
 
 
+# pages whose Python is not written as a session, and what it takes for granted
+SETUP = {
+    "README.md": "",
+    "docs/batch.md": "",
+    "docs/smooth.md": "import jensen",
+    "docs/regions.md": """
+import numpy as np
+import jensen
+rng = np.random.default_rng(0)
+def network(*sizes):
+    weights = [rng.normal(size=(b, a)) for a, b in zip(sizes[:-1], sizes[1:])]
+    return jensen.ReluNetwork.from_layers(weights, [rng.normal(size=len(w)) for w in weights])
+net, net3, net5 = network(2, 6, 5, 1), network(3, 5, 1), network(5, 8, 1)
+x, y = [-1.0, -1.0], [1.0, 1.0]
+figure = jensen.plot.pair(net, x, y)
+""",
+}
+
+
+@pytest.mark.parametrize("name", SETUP)
+def test_the_python_of_a_page_runs(name, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    (tmp_path / "models").symlink_to(ROOT / "models")
+    monkeypatch.chdir(tmp_path)
+    space: dict[str, Any] = {}
+    exec(SETUP[name], space)
+    for code in blocks(ROOT / name, "python"):
+        if ">>> " not in code:
+            exec(compile(code, name, "exec"), space)
+
+
 def steps(session: str) -> list[tuple[str, list[str]]]:
     """Return commands with the lines that a session shows after each."""
     found: list[tuple[str, list[str]]] = []

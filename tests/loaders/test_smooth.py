@@ -89,6 +89,67 @@ def test_smooth_functions_of_constants_are_weights(tmp_path):
     assert_same_function(model, network)
 
 
+@pytest.mark.parametrize("opset", [13, 21])
+@pytest.mark.parametrize(
+    ("scale", "zero"), [(0.013, None), (0.013, 3), ([0.01, 0.2, 3], [1, 2, 3])]
+)
+def test_weights_stored_as_integers_are_the_numbers_that_a_runtime_reads(
+    scale, zero, opset, tmp_path
+):
+    rng = np.random.default_rng(0)
+    constants = {"q": rng.integers(-128, 128, (4, 3)).astype(np.int8), "s": np.array(scale, F32)}
+    names = ["q", "s"]
+    if zero is not None:
+        constants["z"] = np.array(zero, np.int8)
+        names.append("z")
+    nodes = [
+        helper.make_node("DequantizeLinear", names, ["w"]),
+        helper.make_node("MatMul", ["x", "w"], ["y"]),
+    ]
+    model = make_model(nodes, {"x": ["n", 4]}, ["y"], constants, opset=opset)
+    network = network_of(model, tmp_path)
+    assert isinstance(network, ReluNetwork)
+    assert_same_function(model, network)
+
+
+def of_ml(op, **attributes):
+    node = helper.make_node(op, ["x"], ["y"], "the_node", domain="ai.onnx.ml", **attributes)
+    model = make_model([node], {"x": ["n", 3]}, ["y"])
+    model.opset_import.append(helper.make_opsetid("ai.onnx.ml", 1))
+    return model
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        of_ml("Scaler", offset=[1.0, -2.0, 0.5], scale=[2.0, 0.1, 3.0]),
+        of_ml("Scaler", offset=[1.0], scale=[0.3]),
+        of_ml("LinearRegressor", coefficients=[1.0, 2.0, -0.3], intercepts=[0.25]),
+        of_ml("LinearRegressor", coefficients=[1.0, 2, 3, 4, 5, 6], targets=2),
+    ],
+)
+def test_affine_operators_of_scikit_learns_converter_are_read(model, tmp_path):
+    assert_same_function(model, network_of(model, tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (of_ml("Scaler", offset=[1.0, 2.0], scale=[1.0]), "2 numbers for 3"),
+        (of_ml("LinearRegressor", coefficients=[1.0]), "1 coefficients"),
+        (
+            of_ml("LinearRegressor", coefficients=[1.0] * 3, post_transform="LOGISTIC"),
+            "post_transform",
+        ),
+        (of_ml("Normalizer"), "not among the supported operators"),
+    ],
+)
+def test_other_operators_of_that_domain_are_refused_by_name(model, words, tmp_path):
+    with pytest.raises(ModelFileError, match="the_node") as caught:
+        network_of(model, tmp_path)
+    assert words in str(caught.value)
+
+
 def choice(compare, first, second, extra=(), constants=None):
     nodes = [
         *extra,
@@ -179,8 +240,10 @@ def test_verify_info_and_batch_take_a_smooth_network(tmp_path, capsys):
     assert "softplus_1" in capsys.readouterr().out
     assert main(["info", str(path), "--json"]) == 0
     capsys.readouterr()
-    assert main(["batch", str(tmp_path)]) == 0
+    report = tmp_path / "report.html"
+    assert main(["batch", str(tmp_path), "--report", str(report)]) == 0
     assert "convex" in capsys.readouterr().out
+    assert "softplus_1" in report.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("call", ["repair", "to_icnn", "is_icnn", "regions"])

@@ -126,7 +126,7 @@ def settled(
     """
     groups: dict[tuple[Any, ...], list[tuple[int, Case]]] = {}
     for number, case in cases:
-        if case.network is not None:
+        if isinstance(case.network, ReluNetwork | StackMember):  # graphs are looked at one by one
             stack = id(case.network.stack) if isinstance(case.network, StackMember) else None
             groups.setdefault((case.question, stack), []).append((number, case))
     for group in groups.values():

@@ -301,11 +301,11 @@ def figure(
         Without matplotlib.
     """
     try:
-        from matplotlib.figure import Figure  # noqa: PLC0415  (an extra)
+        from jensen.report.shown_figure import ShownFigure  # noqa: PLC0415  (an extra)
     except ImportError:
         raise MissingExtraError(_MISSING) from None
     both = bounds is not None and network.input_size <= 2
-    drawn = Figure(figsize=(10.0, 5.2) if both else (5.6, 5.6), layout="constrained")
+    drawn = ShownFigure(figsize=(10.0, 5.2) if both else (5.6, 5.6), layout="constrained")
     grid = drawn.add_gridspec(2, 2 if both else 1, height_ratios=(3, 2))
     if both and bounds is not None:
         whole = drawn.add_subplot(grid[:, 0])

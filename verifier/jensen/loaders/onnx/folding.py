@@ -31,10 +31,13 @@ _NOT_GROWING = frozenset(
         "Concat", "Shape", "Size", "ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin",
         "ReduceProd", "ReduceL1", "ReduceL2", "ReduceSumSquare", "ArgMax", "ArgMin", "Softmax",
         "LogSoftmax", "CumSum", "NonZero", "BatchNormalization", "Dropout", "DepthToSpace",
-        "SpaceToDepth", "Trilu", "ScatterElements", "ScatterND",
+        "SpaceToDepth", "Trilu", "ScatterElements", "ScatterND", "DequantizeLinear",
     }
 )
 # fmt: on
+
+
+_DEQUANTIZED_BY_ONNX = 19  # the first opset for which onnx's evaluator has the operator
 
 
 def fold(node: Any, opset: int, inputs: Sequence[Array | None]) -> list[Array]:
@@ -48,6 +51,8 @@ def fold(node: Any, opset: int, inputs: Sequence[Array | None]) -> list[Array]:
     if node.op_type == "Constant":
         return [constant_value(node)]
     check_size(_result_size(node, inputs))
+    if node.op_type == "DequantizeLinear" and opset < _DEQUANTIZED_BY_ONNX:
+        return [_dequantised(node, inputs)]
     from onnx.reference import ReferenceEvaluator  # noqa: PLC0415  (slow to import, rarely needed)
 
     given = {name: value for name, value in zip(node.input, inputs, strict=True) if name}
@@ -71,6 +76,24 @@ def fold(node: Any, opset: int, inputs: Sequence[Array | None]) -> list[Array]:
         raise LoweringError(f"its constant inputs do not fit together ({_line(error)})") from None
     by_name = dict(zip([name for name in node.output if name], results, strict=True))
     return [np.asarray(by_name[name]) if name else np.zeros(0) for name in node.output]
+
+
+def _dequantised(node: Any, inputs: Sequence[Array | None]) -> Array:
+    """Return ``(x - zero) * scale`` in float32, along one axis or with one scale for all."""
+    x, scale, zero = (*inputs, None)[:3]
+    if x is None or scale is None:
+        raise LoweringError("numbers and their scale are needed")
+    if scale.ndim > 1 or scale.dtype != np.float32 or x.dtype.kind not in "iu":
+        raise LoweringError(f"{x.dtype} with scales of shape {scale.shape}, {scale.dtype}")
+    shape = [1] * x.ndim
+    if scale.ndim:
+        axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 1)
+        if not -x.ndim <= axis < x.ndim:
+            raise LoweringError(f"axis {axis} of a tensor with {x.ndim} dimensions")
+        shape[axis] = -1
+    offset = np.zeros(1, np.int64) if zero is None else zero.astype(np.int64)
+    difference = x.astype(np.int64) - offset.reshape(shape if offset.size > 1 else ())
+    return np.asarray(difference.astype(np.float32) * scale.reshape(shape))
 
 
 def constant_value(node: Any) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,8 @@ from jensen.loaders.onnx import (
 )
 from jensen.loaders.onnx.file import opset_of, read_model
 from jensen.loaders.onnx.folding import can_fold, fold, tensor_array
-from jensen.loaders.onnx.node import OPERATORS, Condition, OnnxNode, Value, label, plain
+from jensen.loaders.onnx.ml import ML_DOMAIN, ML_OPERATORS
+from jensen.loaders.onnx.node import OPERATORS, Condition, OnnxNode, Operator, Value, label, plain
 from jensen.loaders.onnx.order import needed_nodes
 from jensen.loaders.onnx.refusals import COMPARISONS, advice, refusal
 from jensen.loaders.onnx.schema import check_schema
@@ -174,8 +175,9 @@ class _Graph:
             if not computed.isdisjoint(proto.input):
                 if proto.op_type not in _STATIC:
                     computed.update(proto.output)
-                unknown = proto.domain not in ("", "ai.onnx") or proto.op_type not in OPERATORS
-                if unknown or (proto.op_type in COMPARISONS and not self._only_chooses(proto)):
+                if not _is_known(proto) or (
+                    proto.op_type in COMPARISONS and not self._only_chooses(proto)
+                ):
                     reason = refusal(proto, computed, self._inputs)
                     raise UnsupportedOperatorError(self._at(proto, reason))
 
@@ -194,10 +196,12 @@ class _Graph:
             check_schema(proto, self._opset)
             arrays = [v for v in inputs if not isinstance(v, SymbolicTensor | Condition)]
             constant_only = len(arrays) == len(inputs)
-            if constant_only and (can_fold(proto.op_type) or proto.op_type not in OPERATORS):
+            if constant_only and (can_fold(proto.op_type) or not _is_known(proto)):
                 results: Value | Sequence[Value] = fold(proto, self._opset, arrays)
             else:
-                results = OPERATORS[proto.op_type](OnnxNode(proto, self._opset, inputs, lowering))
+                results = _operators_of(proto)[proto.op_type](
+                    OnnxNode(proto, self._opset, inputs, lowering)
+                )
             listed = _listed(results)
             self._refuse_missing_outputs(proto, len(listed))
         except NotPiecewiseLinearError as error:
@@ -260,6 +264,17 @@ class _Graph:
 
     def _at(self, proto: Any, message: str) -> str:
         return f"{self._path}: {label(proto)}: {message}"
+
+
+def _operators_of(proto: Any) -> Mapping[str, Operator]:
+    """Return the table of operators of a node's domain."""
+    if proto.domain == ML_DOMAIN:
+        return ML_OPERATORS
+    return OPERATORS if proto.domain in ("", "ai.onnx") else {}
+
+
+def _is_known(proto: Any) -> bool:
+    return proto.op_type in _operators_of(proto)
 
 
 def _listed(results: Value | Sequence[Value]) -> Sequence[Value]:

@@ -11,9 +11,11 @@ from jensen.loaders.symbolic import LoweringError
 
 
 @lru_cache(maxsize=512)
-def _schema(operator: str, opset: int) -> tuple[frozenset[str], frozenset[str], int, int] | None:
+def _schema(
+    operator: str, opset: int, domain: str
+) -> tuple[frozenset[str], frozenset[str], int, int] | None:
     try:
-        schema = onnx.defs.get_schema(operator, opset, "")
+        schema = onnx.defs.get_schema(operator, opset, domain)
     except onnx.defs.SchemaError:
         return None
     attributes = schema.attributes
@@ -23,7 +25,8 @@ def _schema(operator: str, opset: int) -> tuple[frozenset[str], frozenset[str], 
 
 def check_schema(proto: Any, opset: int) -> None:
     """Refuse what the operator's definition does not know: it may change the meaning."""
-    schema = _schema(proto.op_type, opset)
+    of_default = proto.domain in ("", "ai.onnx")
+    schema = _schema(proto.op_type, opset if of_default else 1, "" if of_default else proto.domain)
     if schema is None:
         raise LoweringError(f"opset {opset} has no such operator")
     known, required, least, most = schema
