@@ -180,7 +180,8 @@ def run(path: Path, arguments: argparse.Namespace) -> None:
     if path.exists():
         for row in map(json.loads, path.read_text(encoding="utf-8").splitlines()):
             done[row["inputs"], row["target"], row["seed"], row["method"]] = row["steps"]
-    cases = itertools.product(arguments.inputs, range(arguments.seeds), targets(1, 0), METHODS)
+    seeds, names = range(arguments.seeds), targets(1, 0)
+    cases = itertools.product(arguments.inputs, seeds, names, arguments.methods)
     for d, seed, name, method in cases:
         if (d, name, seed, method) in done or (method == "complex" and d > 2):
             continue
@@ -268,6 +269,7 @@ def main() -> int:
     parser.add_argument("target", type=Path, nargs="?")
     parser.add_argument("--inputs", type=int, nargs="+", default=[2, 5, 10, 20])
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--width", type=int, default=32)
     parser.add_argument("--steps", type=int, default=2500)
     parser.add_argument("--limit", type=float, default=150.0, help="seconds per certified run")

@@ -88,15 +88,39 @@ def test_further_rounds_keep_the_best_certified_snapshot():
 
 def test_what_was_not_certified_says_by_how_much():
     # a concave target and no weight on the penalty: nothing makes it convex
-    result = make_convex(
-        mlp(), lambda m: error(m, -1.0), jensen.Box(-1, 1), weight=0.0, rounds=1, steps=60
-    )
+    options = {"weight": 0.0, "rounds": 1, "steps": 60, "repair_seconds": 0.0}
+    result = make_convex(mlp(), lambda m: error(m, -1.0), jensen.Box(-1, 1), **options)
     assert not result.certified
     assert result.verdict.status == "nonconvex"
     assert result.certificate is None
     assert result.worst_jump.lower > 0
     assert result.summary.startswith("not certified after 60 steps")
     assert "its gradient falls by" in result.summary
+
+
+@pytest.mark.parametrize("concave", [False, True])
+def test_where_training_does_not_get_there_the_last_layer_is_repaired(concave):
+    box, sign = jensen.Box(-1, 1), 1.0 if concave else -1.0
+    options = {"weight": 0.0, "rounds": 1, "steps": 60, "certificate": True}
+    result = make_convex(
+        mlp(), lambda m: error(m, sign), box, concave=concave, in_place=True, **options
+    )
+    assert result.certified
+    assert result.certificate is not None
+    assert jensen.is_convex(result.network, box, concave=concave)
+    assert result.network.digest == jensen.from_torch(result.module, 2).digest
+    assert result.repair.verdict is result.verdict
+    assert 0 < result.repair.lower <= result.repair.change <= 1.01 * result.repair.lower
+    assert "by repair: the last layer changed by" in result.summary
+
+
+def test_modules_that_end_otherwise_are_not_repaired():
+    module = nn.Sequential(mlp(), nn.ReLU())
+    options = {"weight": 0.0, "rounds": 1, "steps": 60}
+    result = make_convex(
+        module, lambda m: error(m, -1.0) - m(torch.zeros(1, 2)).sum(), jensen.Box(-1, 1), **options
+    )
+    assert result.repair is None
 
 
 def test_the_time_limit_ends_training_with_a_verification():
@@ -149,6 +173,7 @@ def test_a_module_without_parameters_to_train_is_an_error():
         ({"rounds": 0}, "rounds 0"),
         ({"time_limit": 0.0}, "time_limit"),
         ({"weight": float("inf")}, "weight"),
+        ({"repair_seconds": -1.0}, "repair_seconds -1.0"),
         ({"epochs": 3}, "unknown option epochs: there are weight"),
     ],
 )

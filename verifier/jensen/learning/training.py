@@ -15,8 +15,10 @@ from torch import nn
 from jensen.domains.domain import Domain
 from jensen.errors import OptionError, TrainingError
 from jensen.learning.guard import ConvexityGuard
+from jensen.learning.last_layer import repair_last_layer
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.verdict import Status, Verdict
+from jensen.repairs.nearest import Repair
 from jensen.violation.worst_jump import JumpViolation, worst_jump
 
 Loss = Callable[[nn.Module], torch.Tensor]
@@ -43,6 +45,7 @@ class Plan:
     further_rounds: int = 0
     time_limit: float | None = None
     verify_seconds: float = 60.0
+    repair_seconds: float = 60.0
     certificate: bool = False
 
     def __post_init__(self) -> None:
@@ -53,8 +56,9 @@ class Plan:
             seconds = getattr(self, name)
             if seconds is not None and not 0 < seconds < math.inf:
                 raise OptionError(f"{name} {seconds}: seconds > 0 are needed")
-        if not 0 <= self.weight < math.inf:
-            raise OptionError(f"weight {self.weight}: a finite number >= 0 is needed")
+        for name in ("weight", "repair_seconds"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise OptionError(f"{name} {getattr(self, name)}: a finite number >= 0 is needed")
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,8 @@ class ConvexTraining:
     history : tuple of Round
     worst_jump : JumpViolation or None
         How far a network without proof is from convex: bounds of its worst gradient jump.
+    repair : Repair or None
+        How the last layer was changed at the end, where training alone did not get there.
     """
 
     network: ReluNetwork
@@ -108,6 +114,7 @@ class ConvexTraining:
     verdict: Verdict
     history: tuple[Round, ...]
     worst_jump: JumpViolation | None = None
+    repair: Repair | None = None
 
     @property
     def certified(self) -> bool:
@@ -124,6 +131,9 @@ class ConvexTraining:
         """What was reached, in one sentence."""
         last = self.history[-1]
         spent = f"after {last.steps} steps and {last.seconds:.0f} s"
+        if self.repair is not None:
+            change = f"the last layer changed by {100 * self.repair.relative_change:.3g} %"
+            return f"{self.verdict.summary}, proved {spent} by repair: {change}"
         if self.certified:
             return f"{self.verdict.summary}, proved {spent}"
         gap = ""
@@ -174,7 +184,9 @@ def make_convex(
         ``round_steps`` between two (400), ``rounds`` at most (50), ``further_rounds`` after the
         first proof for a better fit, of which the best certified one is kept (0),
         ``time_limit`` in seconds for everything (none), ``verify_seconds`` for one
-        verification (60; the first ones get less), ``certificate`` to write one (False).
+        verification (60; the first ones get less), ``repair_seconds`` for the nearest convex
+        weights of the last layer, where training did not end with a proof (60),
+        ``certificate`` to write one (False).
 
     Returns
     -------
@@ -255,13 +267,21 @@ class _Run:
                 break
         if self._best is not None:
             snapshot = self._best
-            self._module.load_state_dict(snapshot.state)
+            self._module.load_state_dict(self._best.state)
         assert snapshot is not None  # the last round always verifies
-        convex = snapshot.verdict.status is Status.CONVEX
-        distance = None if convex else self._distance(snapshot.network)
-        return ConvexTraining(
-            snapshot.network, self._module, snapshot.verdict, tuple(self._history), distance
-        )
+        history = tuple(self._history)
+        if snapshot.verdict.status is Status.CONVEX:
+            return ConvexTraining(snapshot.network, self._module, snapshot.verdict, history)
+        found = self._repaired(snapshot.network)
+        if found is not None:
+            return ConvexTraining(found.network, self._module, found.verdict, history, None, found)
+        distance = self._distance(snapshot.network)
+        return ConvexTraining(snapshot.network, self._module, snapshot.verdict, history, distance)
+
+    def _repaired(self, network: ReluNetwork) -> Repair | None:
+        """Repair the module as it ended, in what is left of the time."""
+        seconds, proof = min(self._plan.repair_seconds, self._left()), self._plan.certificate
+        return repair_last_layer(self._guard, network, time_limit=seconds, certificate=proof)
 
     def _round(self, *, first: bool, last: bool) -> _Snapshot | None:
         """Train a stretch, look for kinks that bend down, and verify if none is found."""
