@@ -103,3 +103,28 @@ def test_huge_weights_and_flat_boxes_are_left_to_others():
     assert walked(network, Box(-1, 1)) is None
     flat = ReluNetwork.from_layers([[[1.0, 1.0, 1.0]], [[-1.0]]], [[0], [0]])
     assert jensen.verify(flat, Box([-1, -1, 0], [1, 1, 0])).status == "nonconvex"
+
+
+def test_kinks_that_open_neurons_share_are_left_to_searches():
+    """A walk would leave their facets to them in the end."""
+    rng = np.random.default_rng(0)
+    plane = rng.normal(size=(1, 3))
+    weights = [np.vstack([plane, -plane, rng.normal(size=(4, 3))]), np.full((1, 6), -1.0), [[0.5]]]
+    network = ReluNetwork.from_layers(weights, [np.zeros(6), np.ones(1), np.zeros(1)])
+    verdict = jensen.verify(network, Box(-1, 1))
+    assert "walk" not in verdict.times
+    apart = ReluNetwork.from_layers(
+        [weights[0][1:], weights[1][:, 1:], [[0.5]]], [np.zeros(5), np.ones(1), np.zeros(1)]
+    )
+    assert jensen.verify(apart, Box(-1, 1)).status == verdict.status
+
+
+def test_what_never_crosses_is_not_said_to_be_walked():
+    rng = np.random.default_rng(4)
+    weights = [rng.normal(size=(4, 3)), rng.normal(size=(2, 4)), np.abs(rng.normal(size=(1, 2)))]
+    biases = [np.array([0.3, 0.2, 9.0, -0.1]), rng.normal(size=2), np.zeros(1)]
+    verdict = jensen.verify(ReluNetwork.from_layers(weights, biases), Box(-1, 1))
+    reasons = {item.neurons[0]: item.reason for item in verdict.evidence}
+    assert verdict.status == "convex"
+    assert reasons["relu_1", 2] is Reason.NEVER_CROSSES  # its bias outweighs the box
+    assert Reason.WALK in reasons.values()

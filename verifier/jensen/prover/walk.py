@@ -8,7 +8,7 @@ into cells: only where its units change sign on the other kinks matters.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -25,17 +25,18 @@ from jensen.cells.start import (
 )
 from jensen.cells.subdivide import Subdivision
 from jensen.domains.domain import Domain
+from jensen.groups.prepared import Prepared
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.across import PairFinder
 from jensen.prover.last_level import jumps_on_parts
 from jensen.prover.options import Engine
 from jensen.prover.outcome import Outcome, refuted_by
 from jensen.prover.question import Question
-from jensen.prover.signs import bounds_come_first, closed_neurons
+from jensen.prover.signs import SPACE, bounds_come_first, closed_neurons
 from jensen.prover.verdict import GroupEvidence, Reason, Status
 from jensen.prover.walk_solid import walk_surfaces
 from jensen.prover.walked import EXACT_LIMIT, SIZE_LIMIT, TRIES, Walked
-from jensen.types import BoolArray, FloatArray
+from jensen.types import BoolArray, FloatArray, Interval
 from jensen_encodings.deadline import NEVER, Deadline
 
 CHUNK = 1 << 17  # numbers in a table of patterns at a time, so that they stay in the cache
@@ -50,11 +51,15 @@ def walk_few_inputs(question: Question) -> Outcome | None:
     if not can_walk(network, question.domain):
         return None
     prepared = question.prepared
+    never: dict[str, BoolArray] = {}
     if bounds_come_first(question):
         signs, closed = prepared.stable_signs, closed_neurons(prepared)
+        never = {name: (low >= 0) | (high <= 0) for name, (low, high) in prepared.bounds.items()}
     else:
         signs = prepared.signs
         closed = {name: low >= 0 for name, (low, _) in signs.items()}
+    if network.input_size == SPACE and _open_twins(prepared, closed):
+        return None
     with prepared.watch.stage("walk"):
         walk = walk_kinks if network.input_size < 3 else walk_surfaces
         walked = walk(network, question.domain, closed, question.deadline)
@@ -62,17 +67,37 @@ def walk_few_inputs(question: Question) -> Outcome | None:
         return None
     if walked.pair is not None:
         return refuted_by(walked.pair)
-    evidence = [
-        GroupEvidence(((block.name, i),), Reason.SIGN, jump_lower_bound=float(low))
-        if low >= 0
-        else GroupEvidence(((block.name, i),), Reason.WALK)
-        for block in network.hidden
-        if block.is_relu
-        for i, low in enumerate(signs[block.name][0])
-    ]
+    evidence = tuple(_evidence(network, signs, never))
     # a certificate proves it once more, in steps that the checker can follow
     grouped = question.prepared.grouped if options.certificate else None
-    return Outcome(Status.CONVEX, tuple(evidence), grouped=grouped)
+    return Outcome(Status.CONVEX, evidence, grouped=grouped)
+
+
+def _evidence(
+    network: ReluNetwork, signs: Mapping[str, Interval], never: Mapping[str, BoolArray]
+) -> Iterator[GroupEvidence]:
+    """Say of every neuron what closed it: its sign, its bounds or the walk."""
+    for block in network.hidden:
+        if not block.is_relu:
+            continue
+        for i, low in enumerate(signs[block.name][0].tolist()):
+            neuron = ((block.name, i),)
+            if low >= 0:
+                yield GroupEvidence(neuron, Reason.SIGN, jump_lower_bound=low)
+            elif block.name in never and never[block.name][i]:
+                yield GroupEvidence(neuron, Reason.NEVER_CROSSES)
+            else:
+                yield GroupEvidence(neuron, Reason.WALK)
+
+
+def _open_twins(prepared: Prepared, closed: Mapping[str, BoolArray]) -> bool:
+    """Whether open neurons kink at one place together.
+
+    The walk in space leaves facets where several vanish to the searches, so that its work is lost.
+    """
+    grouped = prepared.grouped
+    twins = [members for g in grouped.groups() if len(members := grouped.neurons(g)) > 1]
+    return any(not closed[block][index] for members in twins for block, index in members)
 
 
 def can_walk(network: ReluNetwork, domain: Domain) -> bool:
