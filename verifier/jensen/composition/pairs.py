@@ -8,7 +8,7 @@ from fractions import Fraction
 from jensen.domains.domain import Domain
 from jensen.graphs.exact import ball_values, ball_violation, fraction_below
 from jensen.graphs.function_graph import FunctionGraph
-from jensen.prover.counterexample import Point, admits, slope_change
+from jensen.prover.counterexample import Point, admits, confirmed
 from jensen.prover.verdict import Counterexample
 
 FIRST_BITS, MOST_BITS = 64, 4096
@@ -64,6 +64,4 @@ def counterexample(
     if not admits(domain, x, y, inputs):
         return None
     violation = proved_violation(graph, x, y)
-    if violation is None:
-        return None
-    return Counterexample(x, y, violation, slope_change=slope_change(violation, x, y))
+    return None if violation is None else confirmed(x, y, violation)

@@ -103,7 +103,8 @@ def confirmed(
     ----------
     x, y : tuples of Fraction
     violation : Fraction
-        ``f((x + y) / 2) - (f(x) + f(y)) / 2``, exactly.
+        ``f((x + y) / 2) - (f(x) + f(y)) / 2``, exactly; of functions without rational values a
+        proved lower bound.
     neuron : (block name, index), optional
     slope : float, optional
         The change of slope where it is known (:func:`slope_change`).
