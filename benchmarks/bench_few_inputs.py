@@ -1,4 +1,4 @@
-"""CPU time of convexity proofs in one to three inputs, beside the paper's own program.
+"""CPU time of convexity proofs in a few inputs, beside the paper's own program.
 
     python benchmarks/bench_few_inputs.py [--paper FOLDER] [--largest SECONDS]
 
@@ -26,6 +26,7 @@ from jensen import Box, Everywhere, ReluNetwork
 
 PLANE = [(2, w, w) for w in (2, 4, 8, 16, 32, 64, 128, 256)]
 SPACE = [(3, 5, 5), (3, 10, 10), (3, 10, 10, 10), (3, *[5] * 5), (3, *[2] * 10), (3, *[10] * 10)]
+MORE = [(4, 10, 10), (6, 6, 6), (6, 8, 8)]
 
 
 def outweighed(sizes: tuple[int, ...], seed: int) -> ReluNetwork:
@@ -97,12 +98,12 @@ def paper_program(
     return run
 
 
-def time_regions(folder: str | None, widest: int) -> None:
+def time_regions(folder: str | None, widest: int, inputs: int | None) -> None:
     """Time the complex of default-initialised networks, which the paper's program finds, too."""
     print("| sizes | cells | paper's program, ms | jensen.regions, ms | ratio |")
     print("|---|---|---|---|---|")
-    for sizes in PLANE:
-        if max(sizes) > widest:
+    for sizes in [*PLANE, *SPACE]:
+        if max(sizes) > widest or inputs not in (None, sizes[0]):
             continue
         rng = np.random.default_rng(0)
         bounds = [1 / np.sqrt(before) for before in sizes]
@@ -124,14 +125,14 @@ def main() -> None:
     parser.add_argument("--networks", type=int, default=3, help="seeds per size")
     parser.add_argument("--widest", type=int, default=256)
     parser.add_argument("--regions", action="store_true", help="time jensen.regions instead")
-    parser.add_argument("--inputs", type=int, choices=(2, 3))
+    parser.add_argument("--inputs", type=int, choices=(2, 3, 4, 6))
     arguments = parser.parse_args()
     if arguments.regions:
-        time_regions(arguments.paper, arguments.widest)
+        time_regions(arguments.paper, arguments.widest, arguments.inputs)
         return
     print("| sizes | paper's program, ms | verify on the box, ms | on R^n, ms | ratios |")
     print("|---|---|---|---|---|")
-    for sizes in [*PLANE, *SPACE]:
+    for sizes in [*PLANE, *SPACE, *MORE]:
         if max(sizes) > arguments.widest or arguments.inputs not in (None, sizes[0]):
             continue
         rows = []

@@ -39,6 +39,23 @@ def test_labels_name_the_neurons_and_their_jump():
     assert texts == {"relu_1[0]\n1", "relu_1[1]\n-2"}
 
 
+def test_three_inputs_are_drawn_in_space():
+    """f bends up on x = 0 and down on z = 0, within the box."""
+    net = ReluNetwork.from_layers(
+        [[[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, 1.0, 0.0]], [[1.0, -2.0, 0.0]]], [[0] * 3, [0]]
+    )
+    drawn = jensen.plot.regions(net, Box(-1, 1))
+    found = jensen.regions(net, Box(-1, 1))
+    up, down = drawn.axes[0].collections
+    assert len(up._faces) == (found.jumps > 0).sum() > 0
+    assert len(down._faces) == (found.jumps < 0).sum() > 0
+    assert drawn._repr_png_().startswith(b"\x89PNG")
+    with pytest.raises(jensen.OptionError, match="bounded domain"):
+        jensen.plot.regions(net, Everywhere())
+    with pytest.raises(jensen.OptionError, match="labels"):
+        jensen.plot.regions(net, Box(-1, 1), labels=True)
+
+
 def test_a_surface_has_a_sheet_per_cell(network, tmp_path):
     drawn = jensen.plot.surface(network, Box(-2, 2))
     jensen.plot.save(drawn, tmp_path / "surface.png")

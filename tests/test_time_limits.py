@@ -15,6 +15,7 @@ from jensen.prover.descent import Descent
 from jensen.prover.joint_engine import joint_boxes
 from jensen.prover.pieces import pieces_of
 from jensen.repairs.nearest import repair
+from jensen.repairs.sampled_rows import RowSampler
 from jensen.violation.magnitude import value_range
 from jensen.violation.worst_jump import worst_jump
 from jensen.violation.worst_violation import worst_violation
@@ -121,6 +122,15 @@ def test_a_repair_that_is_out_of_time_claims_nothing():
     assert found.verdict.status != "convex"
     assert found.upper == math.inf
     assert found.lower == 0
+
+
+def test_a_repair_of_many_inputs_looks_at_fewer_kinks_at_a_time(monkeypatch):
+    asked = []
+    monkeypatch.setattr(RowSampler, "everywhere", lambda _, count: asked.append(count) or 1 / 0)
+    for inputs in (10, 400, 4000):
+        with pytest.raises(ZeroDivisionError):
+            repair(wide(inputs), Box(-1, 1))
+    assert asked == [4096, 1677, 64]
 
 
 def test_descents_that_are_out_of_time_find_nothing():

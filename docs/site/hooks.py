@@ -77,5 +77,6 @@ def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
 
 
 def on_page_content(html: str, **_: Any) -> str:
-    """Leave out the names of roles before code: docstrings have them for help()."""
+    """Leave out names of roles before code, which help() needs, and options without default."""
+    html = re.sub(r"<code>Sentinel\.UNSET</code>", "", html)
     return re.sub(r":(?:func|class|mod|meth|attr):(?=\s*(?:<a[^>]*>)?<code>)", "", html)

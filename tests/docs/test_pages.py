@@ -64,7 +64,7 @@ rng = np.random.default_rng(0)
 def network(*sizes):
     weights = [rng.normal(size=(b, a)) for a, b in zip(sizes[:-1], sizes[1:])]
     return jensen.ReluNetwork.from_layers(weights, [rng.normal(size=len(w)) for w in weights])
-net, net5 = network(2, 6, 5, 1), network(5, 8, 1)
+net, net3, net5 = network(2, 6, 5, 1), network(3, 5, 1), network(5, 8, 1)
 x, y = [-1.0, -1.0], [1.0, 1.0]
 figure = jensen.plot.pair(net, x, y)
 """,

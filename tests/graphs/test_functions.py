@@ -133,3 +133,12 @@ def test_enclosures_of_a_graph_hold_sampled_values():
             slack = 1e-9 * np.abs(z)
             ok = (z + slack >= lower) & (z - slack <= upper)
             assert (ok | ~np.isfinite(z)).all(), (name, graph)
+
+
+@pytest.mark.parametrize("z", [5e-324, 1e-320, 2.0**-1060, 2.0**-1022])
+@pytest.mark.parametrize("function", [Function.LOG, Function.SQRT, Function.EXP, Function.TANH])
+def test_subnormal_arguments_are_enclosed(function, z):
+    low, high = RULES[function].enclosure(np.array([z]), np.array([z]), 1.0)
+    truth = oracle(graph_of(function), [Fraction(z)])
+    assert not truth < flint.arb(float(low[0]))
+    assert not truth > flint.arb(float(high[0]))

@@ -88,3 +88,10 @@ def test_a_stage_within_a_stage_counts_for_itself():
         with watch.stage("inner"):
             pass
     assert watch.times["inner"] > watch.times["outer"] >= 0
+
+
+def test_the_weights_are_hashed_only_when_a_verdict_is_asked_for_its_digest():
+    network = jensen.ReluNetwork.from_layers([[[1.0], [-1.0]], [[1.0, 2.0]]], [[0, 0], [0]])
+    verdict = jensen.verify(network, jensen.Box(-1, 1))
+    assert "digest" not in vars(network)
+    assert verdict.digest == network.digest

@@ -90,6 +90,7 @@ ARITHMETIC = [
     ),
     Case("Clip", constants=(np.array(2.0), np.array(-1.0)), since=13),
     Case("HardSigmoid", rounds=True),
+    Case("Shrink", attributes={"lambd": 0.75, "bias": 0.75}),
     Case("HardSigmoid", attributes={"alpha": 0.25, "beta": 0.5}),
 ]
 

@@ -20,7 +20,7 @@ import jensen.loaders.onnx.reader  # noqa: F401  (fills the table of operators)
 from jensen.loaders.onnx.node import OPERATORS
 
 # neither onnxruntime nor onnx's reference compute all of their arguments in float64
-NARROW = {"Cast", "ConvTranspose", "Resize", "Upsample"}
+NARROW = {"Cast", "ConvTranspose", "Resize", "Shrink", "Upsample"}
 
 CASES = [*ARITHMETIC, *SHAPES, *SUMS]
 

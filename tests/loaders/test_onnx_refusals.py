@@ -63,6 +63,12 @@ def test_operators_without_a_rule_are_refused_with_advice(op, tmp_path):
         network_of(single(op), tmp_path)
 
 
+@pytest.mark.parametrize(("lambd", "bias"), [(0.5, 0.0), (0.5, 0.25), (-1.0, -1.0)])
+def test_a_shrink_that_jumps_is_refused(lambd, bias, tmp_path):
+    with pytest.raises(ModelFileError, match="the values jump unless"):
+        network_of(single("Shrink", lambd=lambd, bias=bias), tmp_path)
+
+
 def after_a_gemm(op, **attributes):
     nodes = [
         helper.make_node("Gemm", ["x", "w"], ["logits"]),

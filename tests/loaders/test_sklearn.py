@@ -12,6 +12,7 @@ from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 
+from jensen import FunctionGraph
 from jensen.errors import ModelFileError, UnsupportedOperatorError
 from jensen.loaders import from_sklearn
 
@@ -51,9 +52,19 @@ def test_a_pipeline_of_scaler_and_regressor_is_read(scaler):
     np.testing.assert_allclose(from_sklearn(model)(X)[:, 0], model.predict(X), rtol=1e-9)
 
 
+@pytest.mark.parametrize("activation", ["tanh", "logistic"])
+def test_smooth_activations_are_read_as_a_graph(activation):
+    model = make_pipeline(StandardScaler(), regressor(activation=activation)).fit(X, Y)
+    network = from_sklearn(model)
+    assert isinstance(network, FunctionGraph)
+    np.testing.assert_allclose(network(X)[:, 0], model.predict(X), rtol=1e-9)
+
+
 def test_other_models_are_refused():
-    with pytest.raises(UnsupportedOperatorError, match="'tanh'"):
-        from_sklearn(regressor(activation="tanh").fit(X, Y))
+    fitted = regressor().fit(X, Y)
+    fitted.activation = "gelu"
+    with pytest.raises(UnsupportedOperatorError, match="'gelu'"):
+        from_sklearn(fitted)
     with pytest.raises(ModelFileError, match="fitted MLPRegressor"):
         from_sklearn(regressor())
     with pytest.raises(ModelFileError, match="LinearRegression"):

@@ -247,7 +247,7 @@ def test_bad_steps_are_refused():
 def test_cuts_are_kept_for_the_next_problem():
     network = icnn(5, (16, 16), 0)
     f = ConvexFunction(
-        network, Box(-1, 1), verdict=Verdict(Status.CONVEX, Box(-1, 1), digest=network.digest)
+        network, Box(-1, 1), verdict=Verdict(Status.CONVEX, Box(-1, 1), subject=network)
     )
     first = f.minimise()
     assert f.minimise().evaluations < first.evaluations

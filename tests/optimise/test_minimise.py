@@ -206,7 +206,7 @@ def test_networks_that_are_not_convex_are_refused_with_the_pair():
 
 
 def test_undecided_networks_are_refused():
-    verdict = jensen.Verdict(jensen.Status.UNKNOWN, Box(-1, 1), digest=absolute().digest)
+    verdict = jensen.Verdict(jensen.Status.UNKNOWN, Box(-1, 1), subject=absolute())
     with pytest.raises(jensen.UndecidedError, match="undecided"):
         ConvexFunction(absolute(), Box(-1, 1), verdict=verdict)
 
@@ -221,7 +221,7 @@ def test_undecided_networks_are_refused():
 )
 def test_verdicts_about_something_else_are_refused(verdict, message):
     with pytest.raises(OptionError, match=message):
-        ConvexFunction(absolute(), Box(-1, 1), verdict=replace(verdict, digest=absolute().digest))
+        ConvexFunction(absolute(), Box(-1, 1), verdict=replace(verdict, subject=absolute()))
 
 
 def test_verdicts_about_another_network_are_refused():
@@ -235,9 +235,7 @@ def test_verdicts_about_another_network_are_refused():
 
 
 def test_verdicts_up_to_a_tolerance_are_no_proof():
-    verdict = jensen.Verdict(
-        jensen.Status.CONVEX, Box(-1, 1), tolerance=1e-6, digest=absolute().digest
-    )
+    verdict = jensen.Verdict(jensen.Status.CONVEX, Box(-1, 1), tolerance=1e-6, subject=absolute())
     with pytest.raises(jensen.UndecidedError, match="exact proof"):
         ConvexFunction(absolute(), Box(-1, 1), verdict=verdict)
 
@@ -246,7 +244,7 @@ def test_a_verdict_on_a_larger_domain_will_do():
     verdict = jensen.verify(absolute(), Everywhere())
     assert ConvexFunction(absolute(), Box(-1, 1), verdict=verdict).minimise().value == 0.0
     rows = Polyhedron([[1.0], [-1.0]], [1, 1])
-    inner = jensen.Verdict(jensen.Status.CONVEX, rows, digest=absolute().digest)
+    inner = jensen.Verdict(jensen.Status.CONVEX, rows, subject=absolute())
     assert ConvexFunction(absolute(), Box(-1, 1), verdict=inner).minimise().value == 0.0
 
 

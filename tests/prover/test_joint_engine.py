@@ -66,6 +66,21 @@ def test_verdicts_of_tiny_networks_are_those_of_brute_force(part, no_screens):
             continue  # an empty polyhedron
 
 
+def test_networks_without_biases_are_decided_like_brute_force(no_screens):
+    """All kinks go through the origin, where any number of them coincide."""
+    rng = np.random.default_rng(7)
+    statuses = set()
+    for trial in range(24):
+        sizes = [int(rng.integers(1, 4)), *rng.integers(2, 4, 1 + trial % 2), 1]
+        shapes = list(zip(sizes[1:], sizes[:-1], strict=True))
+        weights = [rng.integers(-2, 4, shape) / 2.0 for shape in shapes]
+        network = ReluNetwork.from_layers(weights, [np.zeros(len(w)) for w in weights])
+        domain = (Box(-1, 1), Everywhere())[trial % 2]
+        assert agrees(network, domain), trial
+        statuses.add(oracle.is_convex(network, domain))
+    assert statuses == {True, False}
+
+
 @given(strategies.networks())
 @settings(max_examples=25, deadline=None)
 def test_drawn_networks_are_decided_like_brute_force(network):

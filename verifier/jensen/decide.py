@@ -251,7 +251,7 @@ def _answer(
         note=note,
         claim=claimed(options),
         certificate=certificate,
-        digest=network.digest,
+        subject=network,
         condition_source=partial(
             path_conditions, question.network, domain, pair=outcome.counterexample
         ),

@@ -27,6 +27,7 @@ from jensen.network.relu_network import ReluNetwork
 from jensen.report.colours import DOWN, INK, UP
 from jensen.report.plot import draw_segment, save
 from jensen.report.plot_gap import draw_gap
+from jensen.report.plot_space import draw_in_space
 from jensen.types import FloatArray
 
 if TYPE_CHECKING:
@@ -50,10 +51,11 @@ def regions(
     labels: bool = False,
     axes: Axes | None = None,
 ) -> Figure:
-    """Draw the linear regions of two inputs: cells by the value of f, kinks by their jump.
+    """Draw the linear regions of two or three inputs: cells by the value of f, kinks by their jump.
 
     Kinks that bend f up are thin and blue, kinks that bend it down thick and orange; the deeper
-    the colour, the larger the jump.
+    the colour, the larger the jump. Of three inputs the facets that bend are drawn in space, on a
+    bounded domain.
 
     Parameters
     ----------
@@ -64,20 +66,31 @@ def regions(
     fixed : mapping from input to its value, optional
         See :func:`jensen.regions`.
     labels : bool
-        Write on every kink which neurons bend there, and the jump.
+        Write on every kink which neurons bend there, and the jump; of two inputs only.
     axes : matplotlib Axes, optional
-        Draw here and not on a new figure.
+        Draw here and not on a new figure; of two inputs only.
 
     Raises
     ------
     OptionError
-        Unless two inputs vary, or for more labels than can be read.
+        Unless two or three inputs vary, for more labels than can be read, and in space for
+        labels, axes and facets that reach to infinity.
     MissingExtraError
         Without matplotlib.
     """
     found = linear_regions(network, domain, output=output, fixed=fixed)
-    if found.network.input_size != 2:
-        raise OptionError("pictures of regions need two inputs that vary: fix the others")
+    if found.network.input_size not in (2, 3):
+        raise OptionError("pictures of regions need two inputs that vary, or three: fix the others")
+    names = [i for i in range(network.input_size) if i not in (fixed or {})]
+    down = int((found.jumps < 0).sum())
+    title = f"{len(found.cells):,} cells, {len(found.facets):,} facets, {down:,} bend down"
+    if found.network.input_size == 3:
+        if labels or axes is not None:
+            raise OptionError("labels and axes are for pictures of two inputs")
+        whole = _figure((6.4, 5.6))
+        draw_in_space(whole, found, names)
+        whole.suptitle(title, fontsize=10, color=INK)
+        return whole
     if labels and len(found.facets) > MOST_LABELS:
         raise OptionError(f"{len(found.facets)} kinks: labels of at most {MOST_LABELS} can be read")
     low, high = _window(found)
@@ -88,15 +101,9 @@ def regions(
         _write_labels(panel, found, low, high)
     panel.set_xlim(low[0], high[0])
     panel.set_ylim(low[1], high[1])
-    names = [i for i in range(network.input_size) if i not in (fixed or {})]
     panel.set_xlabel(f"input {names[0]}")
     panel.set_ylabel(f"input {names[1]}")
-    down = int((found.jumps < 0).sum())
-    panel.set_title(
-        f"{len(found.cells):,} cells, {len(found.facets):,} facets, {down:,} bend down",
-        fontsize=10,
-        color=INK,
-    )
+    panel.set_title(title, fontsize=10, color=INK)
     return drawn
 
 

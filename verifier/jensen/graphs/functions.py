@@ -172,8 +172,8 @@ def _log(z: FloatArray, _: float) -> FloatArray:
 
 def _log_enclosure(lower: FloatArray, upper: FloatArray, _: float) -> Interval:
     with np.errstate(all="ignore"):
-        low = np.where(lower > 0, np.log(np.maximum(lower, TINY)), -np.inf)
-        high = np.where(upper > 0, np.log(np.maximum(upper, TINY)), -np.inf)
+        low = np.where(lower > 0, np.log(lower), -np.inf)
+        high = np.where(upper > 0, np.log(upper), -np.inf)
     return outward(low, high)
 
 

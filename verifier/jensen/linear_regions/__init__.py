@@ -1,1 +1,1 @@
-"""The linear regions of networks of one or two inputs, and the path conditions on their facets."""
+"""The linear regions of networks of one to three inputs, and the path conditions on facets."""

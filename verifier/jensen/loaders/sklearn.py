@@ -9,11 +9,19 @@ import numpy as np
 from jensen.arithmetic.doubles import NotADoubleError, exact_doubles
 from jensen.errors import ModelFileError, UnsupportedOperatorError
 from jensen.graphs.function_graph import FunctionGraph
+from jensen.graphs.functions import Function
 from jensen.loaders.lowering import Lowering
 from jensen.loaders.symbolic import LoweringError, constant, powers_of_two
 from jensen.network.relu_network import ReluNetwork
 
 _DIVIDING = ("StandardScaler", "MaxAbsScaler")
+
+_ACTIVATIONS = {
+    "relu": Function.RELU,
+    "identity": Function.IDENTITY,
+    "tanh": Function.TANH,
+    "logistic": Function.SIGMOID,
+}
 
 
 def from_sklearn(model: Any) -> ReluNetwork | FunctionGraph:
@@ -22,9 +30,9 @@ def from_sklearn(model: Any) -> ReluNetwork | FunctionGraph:
     Parameters
     ----------
     model : sklearn.neural_network.MLPRegressor or sklearn.pipeline.Pipeline
-        With the activation ``relu`` or ``identity``. Of the pipeline's steps,
-        ``StandardScaler``, ``MinMaxScaler`` (without clipping) and ``MaxAbsScaler`` are read.
-        Reciprocals of scales are rounded to doubles where they are none.
+        With the activation ``relu``, ``identity``, ``tanh`` or ``logistic``. Of the pipeline's
+        steps, ``StandardScaler``, ``MinMaxScaler`` (without clipping) and ``MaxAbsScaler`` are
+        read. Reciprocals of scales are rounded to doubles where they are none.
 
     Raises
     ------
@@ -43,10 +51,10 @@ def from_sklearn(model: Any) -> ReluNetwork | FunctionGraph:
     if not hasattr(network, "coefs_") or not hasattr(network, "intercepts_"):
         raise ModelFileError(f"{type(network).__name__}: a fitted MLPRegressor is needed")
     output = getattr(network, "out_activation_", "identity")
-    if network.activation not in ("relu", "identity") or output != "identity":
+    if network.activation not in _ACTIVATIONS or output != "identity":
         raise UnsupportedOperatorError(
             f"{type(network).__name__} with activation {network.activation!r} and output "
-            f"{output!r}: supported are 'relu' or 'identity', and 'identity'"
+            f"{output!r}: supported are {', '.join(map(repr, _ACTIVATIONS))}, and 'identity'"
         )
     inputs = int(network.coefs_[0].shape[0])
     lowering = Lowering(inputs)
@@ -66,6 +74,8 @@ def from_sklearn(model: Any) -> ReluNetwork | FunctionGraph:
             x = lowering.add(lowering.linear(matrix, x, (matrix.shape[0],)), constant(bias))
             if i < last and network.activation == "relu":
                 x = lowering.relu(x)
+            elif i < last and network.activation != "identity":
+                x = lowering.apply(x, _ACTIVATIONS[network.activation])
     except (LoweringError, NotADoubleError) as error:
         raise ModelFileError(f"{type(network).__name__}: {error}") from None
     return lowering.finish(x, (inputs,), x.shape)

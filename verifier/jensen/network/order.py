@@ -6,7 +6,7 @@ networkx, which is loaded for it: it costs more than a small verification.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from jensen.errors import NetworkError
@@ -62,6 +62,28 @@ def in_order(blocks: Sequence[Block]) -> tuple[Block, ...]:
         raise NetworkError(f"block {OUTPUT!r} must not feed another block")
     by_name = {block.name: block for block in blocks}
     return tuple(by_name[name] for name in order if name != INPUT)
+
+
+def by_depth(sources: Mapping[str, Collection[str]]) -> list[str]:
+    """Return names in topological order, the longest way to each of them deciding.
+
+    Parameters
+    ----------
+    sources : mapping from name to the names that it reads
+
+    Examples
+    --------
+    >>> by_depth({"c": ["a", "b"], "b": ["a"], "d": ["a"], "a": []})
+    ['a', 'b', 'd', 'c']
+    """
+    import networkx as nx  # noqa: PLC0415  (loaded where a graph is walked)
+
+    rank = {name: i for i, name in enumerate(sources)}
+    graph = nx.DiGraph()
+    for name, read in sources.items():
+        graph.add_node(name)
+        graph.add_edges_from((source, name) for source in sorted(read, key=rank.__getitem__))
+    return [name for generation in nx.topological_generations(graph) for name in generation]
 
 
 def _is_in_order(blocks: Sequence[Block]) -> bool:

@@ -69,7 +69,7 @@ def proved_convex(
         verdict = verify(network, domain, output=output, options=options)
     elif verdict.outputs:
         verdict = next((v for v in verdict.outputs if v.output == output), verdict)
-    if verdict.digest != network.digest:
+    if verdict.subject is not network and verdict.digest != network.digest:
         about = f"a network of digest {verdict.digest[:12]}" if verdict.digest else "no network"
         raise OptionError(
             f"the verdict is about {about}, this one's digest is {network.digest[:12]}: verify "
@@ -139,7 +139,7 @@ def _checked(
     kind = head["claim"] + ("" if "inputs" not in head else f" in inputs {head['inputs']}")
     claimed = domain_from_json(_in_doubles(head["domain"]))
     verdict = Verdict(
-        Status.CONVEX, claimed, head["output"], "certificate", claim=kind, digest=network.digest
+        Status.CONVEX, claimed, head["output"], "certificate", claim=kind, subject=network
     )
     if kind == "nonconvex":
         verdict = replace(verdict, status=Status.NONCONVEX, claim="convex")

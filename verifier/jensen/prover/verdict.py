@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
-from typing import Any
+from typing import Any, Protocol
 
 from jensen.arithmetic.exact import to_double
 from jensen.arithmetic.rational import decimal
@@ -16,6 +16,14 @@ from jensen.text import html_badge, html_table, markup, point, printable
 
 # of ``print(verdict)``: a terminal shows 24 lines
 SCREEN_OUTPUTS, SCREEN_WIDTH = 4, 110
+
+
+class Subject(Protocol):
+    """What a verdict may speak of."""
+
+    @property
+    def digest(self) -> str:
+        """Identity of the function, the same in every process."""
 
 
 class Status(StrEnum):
@@ -155,8 +163,8 @@ class Verdict:
         The certificate, where one was asked for.
     outputs : tuple of Verdict
         One per output, where the network has several and none was picked.
-    digest : str
-        Of the network it speaks of (``ReluNetwork.digest``): who builds on a verdict compares it.
+    subject : ReluNetwork, FunctionGraph or None
+        The network it speaks of; who builds on a verdict compares its :attr:`digest`.
     condition_source : callable or None
         Where :attr:`conditions` come from.
     """
@@ -174,10 +182,15 @@ class Verdict:
     claim: str = "convex"
     certificate: Any = None
     outputs: tuple[Verdict, ...] = ()
-    digest: str = ""
+    subject: Subject | None = field(default=None, repr=False, compare=False)
     condition_source: Callable[[Mapping[tuple[str, int], str]], tuple[Any, ...]] | None = field(
         default=None, repr=False, compare=False
     )
+
+    @property
+    def digest(self) -> str:
+        """Of the network it speaks of, which takes a look at all weights; "" without one."""
+        return "" if self.subject is None else self.subject.digest
 
     @property
     def conditions(self) -> tuple[Any, ...]:

@@ -22,11 +22,13 @@ from jensen.domains.domain import Domain
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.across import PairFinder
 from jensen.prover.verdict import Counterexample
-from jensen.prover.walked import EXACT_LIMIT, SIZE_LIMIT, TRIES, Walked
+from jensen.prover.walked import EXACT_LIMIT, TRIES, Walked
 from jensen.types import BoolArray, FloatArray, IndexArray
 from jensen_encodings.deadline import NEVER, Deadline
 
 CHUNK = 1 << 19  # numbers in a table of patterns at a time
+# signs held at a time: beyond (as of [64,64], seconds of a walk) searches are mostly faster
+SOLID_LIMIT = 6e6
 EDGES_TRIED = 16
 
 
@@ -84,6 +86,9 @@ class _SurfaceWalk:
         layers, division = self._layers, self._division
         if not layers.usable or len(layers.hidden) <= self._first:
             return None
+        planes = layers.layers[self._first].size
+        if planes**3 / 2 * layers.width > SOLID_LIMIT:  # about the edges of so many planes
+            return None
         last = layers.hidden[-1]
         bending = self._bending(last)
         for level in range(last):
@@ -112,7 +117,7 @@ class _SurfaceWalk:
     def _cut(self, level: int, wanted: BoolArray | None) -> bool:
         """Cut by a level; False if time or memory is up, or nothing is left of the domain."""
         division = self._division
-        if self._deadline.over() or division.cells.edge_signs.size > SIZE_LIMIT:
+        if self._deadline.over() or division.cells.edge_signs.size > SOLID_LIMIT:
             return False
         division.evaluate(level)
         division.split(level, wanted)
@@ -168,7 +173,7 @@ class _SurfaceWalk:
             return None
         flat.split(last)
         signs = flat.cells.face_signs
-        if signs.size > SIZE_LIMIT or self._deadline.over():
+        if signs.size > 4 * SOLID_LIMIT or self._deadline.over():
             return None
         zero = signs == 0
         if (np.count_nonzero(zero, axis=1) > 1).any():

@@ -32,6 +32,7 @@ MARGIN = 2.0**-22  # of the rows, relative to the output weights: more than roun
 WIDER = 8.0  # factor of the margin where it turned out too small
 NOISE = 1e-8  # violations of sampled rows below it are not seen, relative to the weights
 SAMPLES = 4096  # kinks per look at the whole domain
+MANY_INPUTS, LEAST_SAMPLES = 256, 64  # above so many inputs fewer kinks are looked at
 NEAR = 2048  # kinks looked at around a refuting pair
 STARTS, TURNS = 32, 12  # descents of each kink, and how often they are tried
 LOOKS = 2  # looks without a violated row before the prover is asked
@@ -118,7 +119,7 @@ class RowSearch:
             if not self._add_exact(found.x, found.y, weights):
                 self._margin *= WIDER
             x, y = (np.array([[float(v) for v in p]]) for p in (found.x, found.y))
-            near = self._sampler.along(x, y).joined(self._sampler.around((x + y) / 2, NEAR))
+            near = self._sampler.along(x, y).joined(self._near((x + y) / 2))
             weights = self._solved_over(near, self._best())
 
     def network(self, weights: FloatArray) -> ReluNetwork:
@@ -190,11 +191,20 @@ class RowSearch:
         """Add rows of kinks all over the domain until looks at it find none violated."""
         clean = 0
         while clean < LOOKS and not self._deadline.over():
-            pairs = self._lap("samples", lambda: self._sampler.everywhere(SAMPLES))
+            pairs = self._lap("samples", lambda: self._sampler.everywhere(self._thinned(SAMPLES)))
             moved = self._solved_over(pairs, weights)
             clean = clean + 1 if moved is weights else 0
             weights = moved
         return weights
+
+    def _near(self, points: FloatArray) -> Pairs:
+        """Return pairs around kinks near some points."""
+        return self._sampler.around(points, self._thinned(NEAR))
+
+    def _thinned(self, count: int) -> int:
+        """Return how many kinks to look at: what one costs grows with the inputs squared."""
+        share = (MANY_INPUTS / self._features.network.input_size) ** 2
+        return max(LEAST_SAMPLES, int(count * min(1.0, share)))
 
     def _descended(self, weights: FloatArray) -> FloatArray:
         """Add rows of kinks that descents find to bend down, until they find none."""
@@ -204,7 +214,7 @@ class RowSearch:
             points = self._lap("descents", find)
             if not len(points) or self._deadline.over():
                 break
-            near = self._sampler.across(points).joined(self._sampler.around(points, NEAR))
+            near = self._sampler.across(points).joined(self._near(points))
             moved = self._solved_over(near, weights)
             if moved is weights:
                 break

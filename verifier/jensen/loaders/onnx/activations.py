@@ -77,6 +77,20 @@ def hard_sigmoid(node: OnnxNode) -> SymbolicTensor:
     return clip(low, low.add(scaled, constant(node.number("beta", 0.5))), 0.0, 1.0)
 
 
+@operator("Shrink")
+def shrink(node: OnnxNode) -> SymbolicTensor:
+    """Return x moved towards 0 by ``lambd``, at most to 0: PyTorch's Softshrink."""
+    by, bias = node.number("lambd", 0.5), node.number("bias", 0.0)
+    if not by == bias >= 0:
+        raise LoweringError(
+            f"lambd {by:g}, bias {bias:g}: the values jump unless both are one number >= 0"
+        )
+    low, x = node.lowering, node.tensor(0)
+    above = low.relu(low.add(x, constant(-by)))
+    below = low.relu(low.add(low.scale(x, np.full(x.size, -1.0)), constant(-by)))
+    return low.add(above, low.scale(below, np.full(x.size, -1.0)))
+
+
 @operator("Max")
 def maximum(node: OnnxNode) -> SymbolicTensor:
     """Return the elementwise maximum, with broadcasting."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from graphlib import TopologicalSorter
 
 import numpy as np
 import scipy.sparse as sp
 
 from jensen.arithmetic.exact import Matrix
 from jensen.arithmetic.lossless import nonzero_lines
+from jensen.network.order import by_depth
 from jensen.network.relu_network import INPUT, OUTPUT, Activation, Block, ReluNetwork
 from jensen.types import BoolArray, FloatArray
 
@@ -120,10 +120,8 @@ class Sketch:
 
     def sort(self) -> None:
         """Restore the topological order: a merged block may have to move behind others."""
-        graph = {name: draft.weights.keys() - {INPUT} for name, draft in self.drafts.items()}
-        rank = {name: i for i, name in enumerate(self.drafts)}
-        sources = {name: sorted(read, key=rank.__getitem__) for name, read in graph.items()}
-        self.drafts = {n: self.drafts[n] for n in TopologicalSorter(sources).static_order()}
+        read = {name: draft.weights.keys() - {INPUT} for name, draft in self.drafts.items()}
+        self.drafts = {name: self.drafts[name] for name in by_depth(read)}
 
     def _link(self, name: str, sources: Iterable[str]) -> None:
         for source in sources:
