@@ -165,3 +165,20 @@ def test_ctrl_c_at_any_moment_of_a_batch_is_no_traceback_and_no_row(tmp_path):
     moments = random.Random(0)
     for _ in range(25):
         check_batch(tmp_path, moments.uniform(0.0, 4.0))
+
+
+@posix
+def test_ctrl_c_after_the_last_word_changes_no_exit_code():
+    sources = os.pathsep.join([str(ROOT / "verifier"), str(ROOT / "encodings")])
+    code = "import os, signal, sys, jensen.cli\ncode = jensen.cli.main()\n"
+    code += "os.kill(os.getpid(), signal.SIGINT)\nsys.exit(code)"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--version"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": sources},
+        check=False,
+    )
+    assert done.returncode == 0
+    assert done.stdout.startswith("jensen, version")
+    assert done.stderr == ""

@@ -74,7 +74,8 @@ class ExactVector:
         """Build from numbers; floats are taken at their exact value."""
         # item(): a NumPy integer would survive inside the Fraction and overflow in silence
         plain = (v.item() if isinstance(v, np.generic) else v for v in values)
-        fractions = [Fraction(v) for v in plain]
+        # what is a Fraction already stays: building it anew is most of the time
+        fractions = [v if type(v) is Fraction else Fraction(v) for v in plain]
         denominator = math.lcm(*(f.denominator for f in fractions)) if fractions else 1
         integers = [f.numerator * (denominator // f.denominator) for f in fractions]
         out = np.empty(len(integers), dtype=object)

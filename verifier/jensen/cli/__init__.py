@@ -48,9 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code = app.main(words, "jensen", standalone_mode=False, obj=began)
         sys.stdout.flush()
+        _is_over(argv)
     except (KeyboardInterrupt, click.Abort):
-        if argv is None:  # this process ends here: a Ctrl-C storm must not make a traceback of it
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _is_over(argv)
         print("jensen: interrupted", file=sys.stderr)  # noqa: T201  (the program's own voice)
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
@@ -64,6 +64,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"jensen: error: {line}", file=sys.stderr)  # noqa: T201
         return ExitCode.ERROR
     return int(code or 0)
+
+
+def _is_over(argv: Sequence[str] | None) -> None:
+    """Ignore Ctrl-C where the process ends here: it changes neither what was said nor the code."""
+    if argv is None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _message(error: Exception) -> str:
