@@ -257,8 +257,9 @@ def plot(path: Path, target: Path) -> None:
         axis.set_xticks(np.arange(len(names)), names, rotation=35, ha="right", fontsize=7)
         axis.set_yscale("log")
     axes[0][0].set_ylabel("error, % of the target's spread")
-    axes[0][-1].legend(fontsize=7)
-    figure.tight_layout()
+    handles = axes[0][0].get_legend_handles_labels()
+    figure.legend(*handles, loc="upper center", ncols=len(METHODS), fontsize=7)
+    figure.tight_layout(rect=(0, 0, 1, 0.93))
     figure.savefig(target, metadata={"Date": None})
 
 

@@ -132,7 +132,8 @@ class ConvexTraining:
         last = self.history[-1]
         spent = f"after {last.steps} steps and {last.seconds:.0f} s"
         if self.repair is not None:
-            change = f"the last layer changed by {100 * self.repair.relative_change:.3g} %"
+            what = "f" if self.repair.norm == "rms" else "the last layer"
+            change = f"{what} changed by {100 * self.repair.relative_change:.3g} %"
             return f"{self.verdict.summary}, proved {spent} by repair: {change}"
         if self.certified:
             return f"{self.verdict.summary}, proved {spent}"
@@ -184,7 +185,7 @@ def make_convex(
         ``round_steps`` between two (400), ``rounds`` at most (50), ``further_rounds`` after the
         first proof for a better fit, of which the best certified one is kept (0),
         ``time_limit`` in seconds for everything (none), ``verify_seconds`` for one
-        verification (60; the first ones get less), ``repair_seconds`` for the nearest convex
+        verification (60; the first ones get less), ``repair_seconds`` for the best convex
         weights of the last layer, where training did not end with a proof (60),
         ``certificate`` to write one (False).
 
