@@ -30,7 +30,7 @@ from jensen.network.block import Activation, Block
 from jensen.network.layer_graph import draw_layer_graph
 from jensen.network.relu_network import ReluNetwork
 from jensen.report import to_html, to_markdown
-from jensen.text import csv_text, printable
+from jensen.text import csv_text, own_name, printable
 
 Results = list[tuple[Case, Row]]
 TEXTS: tuple[Any, ...] = ("summary", "error", "note", "engine", "certificate")
@@ -140,7 +140,7 @@ def check_store(results: Results, folder: Path) -> None:
         for case, row in results:
             store.put(case, row)
         read = {case.name for case, _ in store.rows()}
-    assert read == {printable(case.name) for case, _ in results}
+    assert read == {own_name(case.name) for case, _ in results}
 
 
 def check_terminal(results: Results, capsys: pytest.CaptureFixture[str]) -> None:

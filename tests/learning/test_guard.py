@@ -163,7 +163,7 @@ class Branches(nn.Module):
 @pytest.mark.parametrize(
     ("module", "domain", "options", "error", "message"),
     [
-        (nn.Sequential(nn.Linear(2, 2), nn.Tanh()), None, {}, NotImplementedError, "Tanh"),
+        (nn.Sequential(nn.Linear(2, 2), nn.Tanh()), None, {}, jensen.NetworkError, "tanh"),
         (Branches(), jensen.Box([0, 0], [1, 1]), {}, jensen.ModelFileError, "cannot export"),
         (mlp(2, 2, 1), jensen.Box([0] * 3, [1] * 3), {}, jensen.ModelFileError, "cannot export"),
         (

@@ -142,5 +142,3 @@ def test_what_is_refused():
         regions(plane, Polyhedron([[1, 0, 0], [-1, 0, 0]], [0, 0]))
     with pytest.raises(jensen.NetworkError, match="reliably"):
         regions(ReluNetwork.from_layers([[[1e-70, 1.0, 1.0]], [[1.0]]], [[0], [0]]), Box(-1, 1))
-    with pytest.raises(jensen.OptionError, match="two inputs"):
-        jensen.plot.regions(plane, Box(-1, 1))
