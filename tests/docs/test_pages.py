@@ -177,5 +177,7 @@ def test_the_site_builds_with_strict_links(tmp_path):
     from mkdocs.commands.build import build  # noqa: PLC0415  (an extra)
     from mkdocs.config import load_config  # noqa: PLC0415  (an extra)
 
-    build(load_config(str(DOCS / "site" / "mkdocs.yml"), strict=True, site_dir=str(tmp_path / "site")))
+    build(
+        load_config(str(DOCS / "site" / "mkdocs.yml"), strict=True, site_dir=str(tmp_path / "site"))
+    )
     assert (tmp_path / "site" / "index.html").is_file()

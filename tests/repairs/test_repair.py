@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -242,3 +243,10 @@ def test_an_objective_with_a_factor_is_the_plain_one_in_other_coordinates():
         other = whole + 0.1 * rng.normal(size=4) * free
         if (A @ other >= 0).all():
             assert np.linalg.norm(factor @ (other - centre)) >= moved - 1e-9
+
+
+def test_a_result_that_is_another_function_says_so():
+    network = jensen.load(Path(__file__).resolve().parents[2] / "models" / "mlp_bowl.onnx")
+    fixed = jensen.repair(network, jensen.Box(-2, 2))
+    assert fixed.relative_change > 0.9
+    assert "make_convex" in fixed.summary

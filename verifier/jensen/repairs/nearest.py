@@ -26,6 +26,7 @@ from jensen.violation.magnitude import value_range
 from jensen_encodings.deadline import Deadline
 
 EPSILON = 2.0**-50
+LITTLE_LEFT = 0.5  # relative change beyond which the result is another function
 SEARCH_SHARE = 0.8  # of a time limit; the rest is for the bounds of the change
 
 
@@ -95,7 +96,13 @@ class Repair:
             return f"not repaired: {self.verdict.summary}; no change below {self.lower:.4g} does it"
         gap = 100 * (self.upper / self.lower - 1) if self.lower else 0.0
         best = "nothing to do" if not self.upper else f"at most {gap:.2g} % above the least"
-        return f"{self.verdict.summary}; {how}, {best}; f moves by at most {self.sup_change:.4g}"
+        said = f"{self.verdict.summary}; {how}, {best}; f moves by at most {self.sup_change:.4g}"
+        if self.relative_change > LITTLE_LEFT:
+            said += (
+                "; no convex function near f was found over these hidden layers: "
+                "train them, too (jensen.learning.make_convex)"
+            )
+        return said
 
 
 def repair(
