@@ -29,6 +29,7 @@ STARTS_GROWTH = 4  # and after each round, of the groups that are left
 MOST_STARTS = 512
 SIGN_BUDGET = 64  # nodes of a tree without linear programs
 SIGN_CREDIT = 6  # groups on which such trees may fail before no more are tried
+TWIN_BUDGET = 16  # nodes of a tree for a group of several neurons, before descents
 CANDIDATES = 8  # points that are looked at exactly, per round of descents
 
 
@@ -87,13 +88,23 @@ class _Prover:
     def _run(self) -> Outcome:
         self._try_signs()
         self._screen()
+        bent = self._try_twins()
         starts, budget = STARTS, FIRST_BUDGET
-        while self._searches and not self._over():
+        while bent is None and self._searches and not self._over():
             bent = self._descend(starts) or self._turn(budget)
-            if bent is not None:
-                return bent_at(self._question, bent[1], bent[0], self._found)
             starts, budget = min(starts * STARTS_GROWTH, MOST_STARTS), budget * BUDGET_GROWTH
+        if bent is not None:
+            return bent_at(self._question, bent[1], bent[0], self._found)
         return looked_at(self._question, self._found, proofs=self._proofs)
+
+    def _try_twins(self) -> tuple[Unit, Crossing] | None:
+        """Grow small trees where several neurons kink together: there they win."""
+        for group in list(self._searches):
+            if len(self._net.neurons(group)) > 1 and not self._over():
+                bent = self._settle(group, self._forest.run(group, TWIN_BUDGET))
+                if bent is not None:
+                    return bent
+        return None
 
     def _try_signs(self) -> None:
         """Grow trees by the sign rule, as long as that closes groups."""
@@ -156,21 +167,31 @@ class _Prover:
         """Give every group that is left so many nodes."""
         for group in list(self._searches):
             self._question.closed(len(self._found), len(self._net.groups()))
-            neurons, search = self._net.neurons(group), self._searches[group]
+            search = self._searches[group]
             result: JointResult | GroupResult = search.run(budget)
             if search.wants_tree and result.state is SearchState.PAUSED:
                 result = self._forest.run(group, budget)
-            if result.crossing is not None:
-                return group, result.crossing
-            if result.state is not SearchState.PAUSED:
-                self._found[group] = (
-                    joint_evidence(neurons, result)
-                    if isinstance(result, JointResult)
-                    else tree_evidence(neurons, result)
-                )
-                if isinstance(result, GroupResult) and result.state is SearchState.CLOSED:
-                    self._proofs.append(GroupProof(group, result.root))
-                del self._searches[group]
+            bent = self._settle(group, result)
+            if bent is not None:
+                return bent
+        return None
+
+    def _settle(
+        self, group: Unit, result: JointResult | GroupResult
+    ) -> tuple[Unit, Crossing] | None:
+        """Note down what ended the search of a group; return it if its facet bends down."""
+        if result.crossing is not None:
+            return group, result.crossing
+        if result.state is not SearchState.PAUSED:
+            neurons = self._net.neurons(group)
+            self._found[group] = (
+                joint_evidence(neurons, result)
+                if isinstance(result, JointResult)
+                else tree_evidence(neurons, result)
+            )
+            if isinstance(result, GroupResult) and result.state is SearchState.CLOSED:
+                self._proofs.append(GroupProof(group, result.root))
+            del self._searches[group]
         return None
 
 
