@@ -70,7 +70,7 @@ def main() -> int:
     for label, network, domain in cases:
         found, seconds = measure(network, domain, arguments.limit)
         nothing = {"ROOT_WORK": 0.0, "NODE_WORK": 0.0}
-        with mock.patch.multiple("jensen.coincidence", **nothing):
+        with mock.patch.multiple("jensen.groups.coincidence", **nothing):
             alone, alone_seconds = measure(network, domain, arguments.limit)
         wrong += found.lower > alone.upper or alone.lower > found.upper
         table.add_row(
