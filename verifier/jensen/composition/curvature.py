@@ -139,14 +139,12 @@ def affine_curvature(node: GraphNode, values: Mapping[str, Curvature]) -> Curvat
 
 def _applied(node: GraphNode, z: Curvature, bounds: Interval) -> tuple[Curvature, BoolArray]:
     """Return the curvature of a node's values, and where they exist."""
-    if node.reduces:
+    shape_of = RULES[node.function].shape
+    if shape_of is None:  # of several arguments
         shape = (node.size, node.group)
         lower, upper = (side.reshape(shape) for side in bounds)
         rule = _GROUP_RULES[node.function]
         return rule(z.reshape(*shape), lower, upper), np.ones(node.size, dtype=bool)
-    shape_of = RULES[node.function].shape
-    if shape_of is None:
-        raise NotImplementedError(node.function)
     known = shape_of(*bounds, node.parameter)
     convex = known.convex & (
         z.affine | (known.nondecreasing & z.convex) | (known.nonincreasing & z.concave)

@@ -79,7 +79,7 @@ class Rule:
         Rigorous bounds of the values for all arguments between the ends.
     shape : callable (lower, upper, parameter) -> Shape
         For elementwise functions. Those of groups have rules of their own
-        (:mod:`jensen.composition.rules`).
+        (:mod:`jensen.composition.curvature`).
     """
 
     values: Values
