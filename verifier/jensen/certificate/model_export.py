@@ -69,10 +69,10 @@ def _not_exported(graph: FunctionGraph) -> str:
     others = [node for node in graph.nodes if node.function not in known]
     smooth = [node for node in others if not is_quadratic(node)]
     node = (smooth or others or [graph.output])[0]
+    inside = " that is read by a ReLU, or of what is not affine" if is_quadratic(node) else ""
     return (
-        "certificates are about piecewise-linear networks, to which quadratic functions of the "
-        f"inputs may be added; the checker has no rule for node {printable(node.name)!r} "
-        f"({node.function}) where it stands"
+        "the checker of certificates knows piecewise-linear networks, to which quadratic functions "
+        f"of the inputs may be added; node {printable(node.name)!r} is {node.function}{inside}"
     )
 
 
