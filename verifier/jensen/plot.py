@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike
 
 from jensen.domains.domain import Box, Domain
 from jensen.errors import MissingExtraError, OptionError
+from jensen.graphs.function_graph import FunctionGraph
 from jensen.linear_regions.regions import Regions
 from jensen.linear_regions.regions import regions as linear_regions
 from jensen.network.relu_network import ReluNetwork
@@ -107,7 +108,9 @@ def regions(
     return drawn
 
 
-def pair(network: ReluNetwork, x: ArrayLike, y: ArrayLike, *, output: int = 0) -> Figure:
+def pair(
+    network: ReluNetwork | FunctionGraph, x: ArrayLike, y: ArrayLike, *, output: int = 0
+) -> Figure:
     """Draw f on the line through two points with its chord, and below f minus the chord.
 
     The lower panel shows a violation that is small beside f: where it is above 0 between x and
@@ -115,7 +118,7 @@ def pair(network: ReluNetwork, x: ArrayLike, y: ArrayLike, *, output: int = 0) -
 
     Parameters
     ----------
-    network : ReluNetwork
+    network : ReluNetwork or FunctionGraph
     x, y : array of shape (inputs,)
     output : int
     """

@@ -19,6 +19,7 @@ from math import ceil, gcd, isfinite, lcm
 from typing import Any, NamedTuple
 
 FORMAT, MODEL_FORMAT = "jensen-certificate/3", "jensen-export/2"
+QUADRATIC_FORMAT = "jensen-export/3"  # a model of which quadratic functions are a part
 FORMATS = FORMAT, "jensen-certificate/2"  # the older one is a part of the newer one
 MAX_MODEL, MAX_LINE, MAX_FILE = 1 << 28, 1 << 24, 1 << 30  # bytes, a certificate's unpacked
 MAX_INPUTS, MAX_NUMBER, MAX_SCALE = 1 << 20, 200_000, 1 << 17  # characters; bits to scale with
@@ -32,6 +33,7 @@ FINE = 1 << 20  # by which a form is multiplied, so that slopes of lines can be 
 WORK = [0]  # what was spent
 Form = dict[int, Any]  # linear form; key u: zeta of the unit u, key -u: max(zeta_u, 0)
 Values = dict[str, list[Form]]  # by block
+Quadratic = list[tuple[int, int, Fraction]]  # i, j and q: q x_i x_j, where 0 stands for 1
 
 
 class Malformed(Exception):  # noqa: N818  (it is an answer, like Rejected)
@@ -57,6 +59,11 @@ class Model(NamedTuple):
     digest: str
     inputs: int
     blocks: list[Block]
+    quadratic: tuple[Quadratic, ...] = ()  # per output, if there are any
+
+    def curved(self, output: int) -> Quadratic:
+        """Return the quadratic function that is a part of an output."""
+        return self.quadratic[output] if self.quadratic else []
 
 
 class Unit:
@@ -149,15 +156,25 @@ def read_row(row: Any, width: int) -> dict[int, float]:
     return dict(zip(columns, map(double, row[1::2]), strict=True))
 
 
+def read_terms(terms: Any, count: int) -> Quadratic:
+    """Read ``[[i, j, factor], ...]``."""
+    factors = rationals([factor for _, _, factor in terms], len(terms))
+    places = [(natural(i, count), natural(j, count)) for i, j, _ in terms]
+    return [(*place, factor) for place, factor in zip(places, factors, strict=True)]
+
+
 def read_model(raw: bytes) -> Model:
     """Read a network as ``jensen export`` writes it."""
     need(raw[:1] == b"{", "the model must be the JSON file that `jensen export` writes")
     need(len(raw) <= MAX_MODEL, "the file is too large")
     head = json.loads(raw.decode(), object_pairs_hook=distinct)
-    only(head, "format", "inputs", "blocks")
-    need(head["format"] == MODEL_FORMAT, f"the format is not {MODEL_FORMAT}")
+    plain = head.get("format") != QUADRATIC_FORMAT
+    only(head, "format", "inputs", "blocks", *(() if plain else ("quadratic",)))
+    need(head["format"] == MODEL_FORMAT or not plain, f"the format is not {MODEL_FORMAT}")
     sizes = {"input": natural(head["inputs"], MAX_INPUTS)}
-    model = Model(hashlib.sha256(raw).hexdigest(), sizes["input"], [])
+    terms = [] if plain else head["quadratic"]
+    forms = tuple(read_terms(part, sizes["input"] + 1) for part in terms)
+    model = Model(hashlib.sha256(raw).hexdigest(), sizes["input"], [], forms)
     for entry in head["blocks"]:
         only(entry, "name", "relu", "bias", "weights")
         name, relu, bias = entry["name"], entry["relu"], [double(b) for b in entry["bias"]]
@@ -170,6 +187,7 @@ def read_model(raw: bytes) -> Model:
         sizes[name] = len(bias)
         model.blocks.append(Block(name, relu, bias, weights))
     need(model.blocks[-1].name == "output" and not model.blocks[-1].relu, "no affine output")
+    need(plain or len(forms) == sizes["output"], "a quadratic function per output is needed")
     return model
 
 
@@ -591,7 +609,10 @@ def evaluate(model: Model, output: int, x: list[Fraction]) -> Fraction:
         need(all(size(v) <= MAX_SCALE for z in outputs for v in z.values()), "too many digits")
         kept = ({k: v for k, v in z.items() if v > 0 or not block.relu} for z in outputs)
         values[block.name] = list(kept)
-    return Fraction(values["output"][output].get(ONE, 0))
+    terms, point = model.curved(output), [Fraction(1), *x]
+    spend(40 * len(terms), sum([size(q) * size(point[i]) * size(point[j]) for i, j, q in terms]))
+    curved = sum(q * point[i] * point[j] for i, j, q in terms)
+    return Fraction(values["output"][output].get(ONE, 0)) + curved
 
 
 def rule_pair(model: Model, claim: Claim, x: list[Fraction], y: list[Fraction]) -> None:
@@ -641,6 +662,30 @@ def rule_bound(node: Node, zeta: Form, sign: int, side: Any) -> int:
         return -(-node.largest(node.line(total)) // abs(scale))
     total, factor, _ = node.combine(side, combination([sign], [zeta]))
     return ceil(factor * node.largest(total))
+
+
+def rule_quadratic(model: Model, claim: Claim) -> None:
+    """Along directions of the domain the quadratic function does not bend downwards.
+
+    Its form in the free coordinates of these directions is a sum of squares: LDL'.
+    """
+    free = [i + 1 for i in claim.inputs if claim.ranges[i + 1][0] < claim.ranges[i + 1][1]]
+    ways: dict[int, Form] = {key: {key: 1} for key in free}
+    # what equations determine moves with the others; t does not move
+    solved = claim.solved.items()
+    ways |= {key: {k: v for k, v in form.items() if k != ONE} for key, form in solved}
+    matrix: dict[int, Form] = {}
+    for i, j, factor in model.curved(claim.output):
+        for one, other in ((i, j), (j, i)):
+            for key, v in ways.get(one, {}).items():
+                add(matrix.setdefault(key, {}), claim.sign * factor * v, ways.get(other, {}))
+    while matrix:
+        key, row = matrix.popitem()
+        pivot = row.pop(key, 0)
+        hold(pivot > 0 or (pivot == 0 and not row), "the quadratic function bends downwards")
+        for other, value in row.items():
+            matrix[other].pop(key)
+            add(matrix[other], -value / pivot, row)
 
 
 def rule_path_signs(net: Network) -> set[int]:
@@ -750,9 +795,13 @@ def check(model: Model, lines: Iterator[Any]) -> Claim:
     net = Network(model, claim, {(block, i): sides for block, i, *sides in bounds})
     proved: set[int] = set()
     faces: dict[int, set[int]] = {}
+    curved = bool(model.curved(claim.output))
     for name, *arguments in lines:
         if name == "path_signs":
             proved |= rule_path_signs(net, *arguments)
+        elif name == "quadratic" and curved:
+            rule_quadratic(model, claim, *arguments)
+            curved = False
         else:
             need(name == "tree", f"unknown rule {name!r:.40}")
             group, face = rule_tree(net, lines, *arguments)
@@ -761,6 +810,7 @@ def check(model: Model, lines: Iterator[Any]) -> Claim:
                 proved.add(group)
     missing = sorted(net.units[unit].name for unit in net.kinks - proved)
     hold(not missing, f"nothing is proved about {shown(missing)}")
+    hold(not curved, "nothing is proved about the quadratic function")
     return claim
 
 

@@ -22,7 +22,7 @@ from jensen.cli.common import (
 )
 from jensen.cli.completion import file_names
 from jensen.domains.domain import Domain, Everywhere
-from jensen.loaders import load_piecewise_linear
+from jensen.loaders import load
 
 
 @click.command("check")
@@ -84,7 +84,7 @@ def _run(
         if fix:
             raise click.UsageError("--fix: an exported model is checked as it is; export it anew")
         return checker.run(model, certificate)
-    network = with_fixed_inputs(load_piecewise_linear(model, "jensen check"), fix)
+    network = with_fixed_inputs(load(model), fix)
     note = "jensen: the checker takes the weights from this package's reading of the model"
     stderr_console().print(note, style="dim", soft_wrap=True)
     with tempfile.TemporaryDirectory() as folder:

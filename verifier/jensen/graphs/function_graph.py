@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
+from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
@@ -20,6 +21,7 @@ from jensen.graphs.convolution import Convolution
 from jensen.graphs.exact import exact_values
 from jensen.graphs.functions import RATIONAL, Function
 from jensen.graphs.node import GraphNode, checked
+from jensen.graphs.npz_writer import write_graph
 from jensen.network.block import INPUT, OUTPUT, Block
 from jensen.network.checks import as_count, checked_shape
 from jensen.network.digest import entries
@@ -35,7 +37,6 @@ _OF_RELU_NETWORKS = frozenset(
         "hidden",
         "layer_paths",
         "mask",
-        "save",
     }
     | {"exact_pre_activations", "successors"}
 )
@@ -210,7 +211,7 @@ class FunctionGraph:
             For an input that does not exist, a value that is not finite, and if no input
             is left.
         """
-        fixed = fixed_blocks(self.input_size, self.nodes, values)
+        fixed = fixed_blocks(self.input_size, _with_copied_input(self), values)
         nodes = [
             GraphNode(node.name, node.weights, node.bias) if isinstance(node, Block) else node
             for node in fixed
@@ -291,6 +292,10 @@ class FunctionGraph:
 
     # ----------------------------------------------------------------- identity
 
+    def save(self, path: str | Path) -> None:
+        """Write the graph as ``.npz`` (docs/npz-format.md); never with pickle."""
+        write_graph(Path(path), self.nodes, self.input_shape, self.output_shape)
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the exact function description (docs/smooth.md)."""
@@ -315,6 +320,24 @@ class FunctionGraph:
     def __repr__(self) -> str:
         counts = ", ".join(f"{count} {name}" for name, count in self.function_counts.items())
         return f"FunctionGraph({self.input_size}-{self.output_size}, {counts or 'affine'})"
+
+
+def _with_copied_input(graph: FunctionGraph) -> list[GraphNode]:
+    """Let convolutions read a copy of the input, of which fixed entries become constants."""
+    name = "all_inputs"
+    while name in {node.name for node in graph.nodes}:
+        name += "_"
+    nodes = []
+    for node in graph.nodes:
+        if isinstance(node.weights.get(INPUT), Convolution):
+            weights = {name if s == INPUT else s: w for s, w in node.weights.items()}
+            nodes.append(replace(node, weights=weights))
+        else:
+            nodes.append(node)
+    if not any(name in node.weights for node in nodes):
+        return nodes
+    eye = sp.csr_array(sp.eye_array(graph.input_size))
+    return [GraphNode(name, {INPUT: eye}, np.zeros(graph.input_size)), *nodes]
 
 
 def _times(values: FloatArray, weight: Matrix | Convolution) -> FloatArray:

@@ -139,14 +139,14 @@ def _read(file: Path, suffix: str) -> ReluNetwork | FunctionGraph:
     return load_pt2(file)
 
 
-def save(network: ReluNetwork, path: str | Path) -> None:
+def save(network: ReluNetwork | FunctionGraph, path: str | Path) -> None:
     """Write a network; the ending decides the format.
 
     Parameters
     ----------
-    network : ReluNetwork
+    network : ReluNetwork or FunctionGraph
     path : str or Path
-        ``.npz`` (docs/npz-format.md) or ``.onnx`` (float64, docs/models.md).
+        ``.npz`` (docs/npz-format.md) or, for ReLU networks, ``.onnx`` (float64, docs/models.md).
 
     Raises
     ------
@@ -154,11 +154,15 @@ def save(network: ReluNetwork, path: str | Path) -> None:
         For another ending, or where the file cannot be written.
     ModelFileError
         If the matrices do not fit in an ONNX file.
+    NetworkError
+        For a graph with other functions and an ONNX file.
     """
     file = check_output(path, endings=WRITABLE)
     if file.suffix.lower() == ".npz":
         network.save(file)
         return
+    if isinstance(network, FunctionGraph):
+        network.refuse(f"{file}: writing .onnx")
     from jensen.loaders.onnx.export import save_onnx  # noqa: PLC0415
 
     save_onnx(network, file)
