@@ -228,7 +228,7 @@ def _inner_points(
     assert found is not None  # directions() has refused an empty domain
     centre = [fraction(v / found.point[-1]) for v in found.point[:-1]]
     for size in sizes:
-        mixture = [rational(float(v)) for v in rng.normal(size=basis.shape[1])]
+        mixture = [rational(float(v)) for v in rng.normal(size=(basis.shape[1],))]
         drift: ObjectArray = basis @ np.array(mixture, dtype=object)
         step = [fraction(v) for v in drift]
         x, reach = centre, size
