@@ -70,3 +70,10 @@ def test_what_is_not_proved_inside_stays_unknown(monkeypatch):
     verdict = jensen.verify(softplus_of(largest(-1.0)), Box(-1, 1))
     assert verdict.status is Status.UNKNOWN
     assert "the rules of composition end at" in verdict.note
+
+
+def test_what_the_provers_cannot_take_is_not_asked_again():
+    # the square of a ReLU is no quadratic form
+    square = GraphNode("q", {"b": [[1]]}, [-1], Function.POWER, 2)
+    graph = softplus_of({**largest(), "q": [[-1.0]]}, square).negated()
+    assert jensen.verify(graph, Box(-1, 1), time_limit=5).status is not Status.CONVEX

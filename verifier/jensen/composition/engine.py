@@ -198,7 +198,8 @@ def _by_inner_rows(
     options, deadline = question.options, question.deadline
 
     def decide(graph: FunctionGraph, concave: bool) -> bool:
-        if deadline.over():
+        # what is no such sum would be asked of the same rules again
+        if deadline.over() or split(graph) is None:
             return False
         limit = None if options.time_limit is None else max(deadline.left() / 2, 1e-3)
         asked = replace(options, concave=concave, certificate=False, time_limit=limit)

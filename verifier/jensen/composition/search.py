@@ -156,7 +156,9 @@ class _Search:
         values = self._values(ends)
         rise = excess(values[:, 0], values[:, 1], values[:, 2])
         squared = np.maximum((half**2).sum(axis=1), 1e-300)
-        return np.where(rise > 0, rise / squared, np.where(np.isfinite(rise), rise, -np.inf))
+        with np.errstate(over="ignore"):
+            bent = rise / squared
+        return np.where(rise > 0, bent, np.where(np.isfinite(rise), rise, -np.inf))
 
     def _by_hessian(self, count: int) -> Pairs:
         """Return pairs along the direction of the least second difference at random points."""
