@@ -49,6 +49,16 @@ class Condition:
         Whether some point of the domain asks for it; None where that was not looked into.
     reason : str
         Why not, or what is known instead.
+
+    Examples
+    --------
+    >>> import jensen
+    >>> net = jensen.ReluNetwork.from_layers([[[1.0], [1.0]], [[1.0, -2.0]]], [[0, -1], [0]])
+    >>> worst = jensen.path_conditions(net, jensen.Box(-2, 2))[0]
+    >>> worst.neurons, worst.value, worst.is_violated
+    ((('relu_1', 1),), Fraction(-2, 1), True)
+    >>> worst.to_json()["value"]
+    '-2'
     """
 
     neurons: Neurons
@@ -72,7 +82,12 @@ class Condition:
         return " ".join(parts) or "nothing behind"
 
     def to_json(self) -> dict[str, Any]:
-        """Return a JSON-ready record; exact numbers are strings."""
+        """Return a JSON-ready record; exact numbers are strings.
+
+        Returns
+        -------
+        dict
+        """
         pattern = self.pattern
         return {
             "neurons": [f"{block}[{index}]" for block, index in self.neurons],
@@ -117,6 +132,11 @@ def path_conditions(
     pair : Pair, optional
         A pair that breaks convexity: with more than two inputs the condition that fails between
         its points comes first.
+
+    Returns
+    -------
+    tuple of Condition
+        Those with the smallest J first.
 
     Examples
     --------
