@@ -40,7 +40,7 @@ from jensen.prover.refute import first_lines, random_lines
 from jensen.prover.signs import signs_of_all_paths, signs_where_stable
 from jensen.prover.tree_engine import prove_by_trees
 from jensen.prover.verdict import Interrupted, Status, Verdict, worst
-from jensen.prover.walk import walk_few_inputs
+from jensen.prover.walk import walk_few_inputs, walk_straight_lines
 from jensen_encodings.deadline import Deadline
 
 Screen = Callable[[Question], Outcome | None]
@@ -57,6 +57,7 @@ def single_point(question: Question) -> Outcome | None:
 # the cheapest first; the first that decides ends the search
 SCREENS: tuple[Screen, ...] = (
     signs_of_all_paths,
+    walk_straight_lines,
     first_lines,
     signs_where_stable,
     walk_few_inputs,

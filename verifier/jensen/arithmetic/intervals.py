@@ -31,6 +31,7 @@ _SMALLEST_NORMAL = 2.0**-1022
 SAFETY = 1.01
 _CHUNK = 1 << 17
 _SETTLED_TERMS = 100_000
+SWAPPED = [1, 0, 3, 2]
 
 
 def rounding_factor(terms: int) -> float:
@@ -54,27 +55,27 @@ def interval_affine(terms: Sequence[tuple[Matrix, Interval]], bias: FloatArray) 
         Where rounding alone would hide the sign of a side, that side is recomputed
         in rational arithmetic.
     """
-    value = np.stack([bias, bias], axis=1)
+    value = np.repeat(bias[:, None], 2, axis=1)
     magnitude = np.abs(value)
     count = 2
-    underflow = np.zeros_like(value)
+    underflow: FloatArray | float = 0.0
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         for matrix, (lower, upper) in terms:
-            sides = np.stack([lower, upper], axis=1)
-            swapped = sides[:, ::-1]
-            positive, negative = _signed_products(
-                matrix,
-                np.hstack([sides, np.abs(sides)]),
-                np.hstack([swapped, np.abs(swapped)]),
-            )
+            # both ends, and their sizes
+            sides = np.empty((len(lower), 4))
+            sides[:, 0], sides[:, 1] = lower, upper
+            np.abs(sides[:, :2], out=sides[:, 2:])
+            positive, negative = _signed_products(matrix, sides, sides[:, SWAPPED])
             value += positive[:, :2] + negative[:, :2]
             magnitude += positive[:, 2:] - negative[:, 2:]
             count += _longest_row(matrix) + 2
-            if _may_underflow(matrix, lower, upper):
-                underflow += SUBNORMAL * _active_terms(matrix, sides)
+            if _may_underflow(matrix, sides[:, 2:]):
+                underflow = underflow + SUBNORMAL * _active_terms(matrix, sides[:, :2])
         error = rounding_factor(count) * magnitude
         # the line above may itself underflow although the terms do not vanish
-        error = np.where((magnitude > 0) & (magnitude < 2.0**-900), error + SUBNORMAL, error)
+        tiny = magnitude < 2.0**-900
+        if tiny.any():
+            error = np.where((magnitude > 0) & tiny, error + SUBNORMAL, error)
         error += 2.0 * underflow
         low = _outward(value[:, 0], error[:, 0], -np.inf)
         high = _outward(value[:, 1], error[:, 1], np.inf)
@@ -95,6 +96,31 @@ def round_down(value: Fraction) -> float:
 def round_up(value: Fraction) -> float:
     """Return the smallest double not below a rational."""
     return -round_down(-value)
+
+
+def product_below(left: FloatArray, right: FloatArray) -> FloatArray:
+    """Return products, rounded down where no double holds them.
+
+    Parameters
+    ----------
+    left, right : arrays that broadcast
+        Zeros, and sizes between 1e-140 and 1e140.
+
+    References
+    ----------
+    T. J. Dekker, "A floating-point technique for extending the available precision", 1971.
+    """
+    product = left * right
+    (a, b), (c, d) = _halves(left), _halves(right)
+    error = ((a * c - product) + a * d + b * c) + b * d  # exactly
+    return np.where(error < 0, np.nextafter(product, -np.inf), product)
+
+
+def _halves(values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return two parts of 26 bits each that add up to the values."""
+    scaled = 134217729.0 * values  # 2^27 + 1
+    upper = scaled - (scaled - values)
+    return upper, values - upper
 
 
 def absolute(matrix: Matrix) -> Matrix:
@@ -166,23 +192,23 @@ def _longest_row(matrix: Matrix) -> int:
     return int(np.bincount(matrix.indices).max())
 
 
-def _smallest(values: FloatArray) -> float:
-    nonzero = np.abs(values[values != 0])
-    return float(nonzero.min()) if nonzero.size else np.inf
+def _smallest(sizes: FloatArray) -> float:
+    """Return the smallest size that is not zero."""
+    least = float(sizes.min(initial=np.inf))
+    return least if least > 0 else float(sizes[sizes > 0].min(initial=np.inf))
 
 
-def _may_underflow(matrix: Matrix, lower: FloatArray, upper: FloatArray) -> bool:
-    data = matrix.data if sp.issparse(matrix) else matrix
-    limit = _SMALLEST_NORMAL / min(_smallest(lower), _smallest(upper))
-    return bool(((np.abs(data) < limit) & (data != 0)).any())
+def _may_underflow(matrix: Matrix, sizes: FloatArray) -> bool:
+    data = np.abs(matrix.data if sp.issparse(matrix) else matrix)
+    return _smallest(data) < _SMALLEST_NORMAL / _smallest(sizes)
 
 
 def _active_terms(matrix: Matrix, sides: FloatArray) -> FloatArray:
     """Count, per row, the products of two non-zero numbers (an upper bound)."""
     active = (sides != 0).any(axis=1).astype(np.float64)
     filled = (matrix != 0).astype(np.float64)
-    counts = np.asarray(filled @ active)
-    return np.stack([counts, counts], axis=1)
+    counts: FloatArray = np.asarray(filled @ active)[:, None]
+    return counts
 
 
 def _settle(
@@ -194,6 +220,8 @@ def _settle(
 ) -> None:
     """Recompute, in place and exactly, the sides whose sign is lost in rounding."""
     unsure = (bound < 0) & (other >= 0) if side == 0 else (bound > 0) & (other <= 0)
+    if not unsure.any():
+        return
     rows = np.flatnonzero(unsure & np.isfinite(bound) & np.isfinite(other))
     width = max(1, sum(_longest_row(matrix) for matrix, _ in terms))
     for row in rows[: _SETTLED_TERMS // width]:

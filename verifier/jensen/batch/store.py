@@ -98,13 +98,12 @@ class Store:
     --------
     >>> import jensen.batch, tempfile
     >>> net = jensen.ReluNetwork.from_layers([[[1.0]], [[1.0]]], [[0], [0]])
-    >>> case = jensen.batch.cases_of([net])[0]
+    >>> (case,) = jensen.batch.cases_of([net])
     >>> with tempfile.TemporaryDirectory() as folder, Store(f"{folder}/results.db") as store:
     ...     _ = jensen.batch.run_batch([case], store=store)  # calls store.put(...)
-    ...     store.find(case) == store.get(case, net.digest), store.name(case, net.digest)
-    ...     [case.name for case, _ in store.rows()], store.close()
-    (True, None)
-    (['network[0]'], None)
+    ...     same = store.find(case) == store.get(case, net.digest)
+    ...     same, store.name(case, net.digest), len(list(store.rows())), store.close()
+    (True, None, 1, None)
     """
 
     def __init__(self, path: str | Path, *, read_only: bool = False) -> None:

@@ -218,13 +218,14 @@ def from_torch(module: Any, input_shape: Any) -> ReluNetwork | FunctionGraph:
 
 
 def from_sklearn(model: Any) -> ReluNetwork | FunctionGraph:
-    """Read a fitted scikit-learn ``MLPRegressor``, or a pipeline of scalers that ends in one.
+    """Read a fitted scikit-learn ``MLPRegressor`` or linear model, and affine steps around it.
 
     Parameters
     ----------
-    model : sklearn.neural_network.MLPRegressor or sklearn.pipeline.Pipeline
-        With the activation ``relu`` or ``identity``. Of the pipeline's steps,
-        ``StandardScaler``, ``MinMaxScaler`` (without clipping) and ``MaxAbsScaler`` are read.
+    model : scikit-learn estimator
+        An ``MLPRegressor`` with the activation ``relu``, ``identity``, ``tanh`` or ``logistic``, or
+        a linear model; alone, behind scalers, ``PCA`` and ``ColumnTransformer`` in a pipeline, in
+        a search, a bag or a vote, or with a transformed target (docs/models.md).
 
     Returns
     -------
