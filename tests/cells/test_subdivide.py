@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 
 import fuzz
 import numpy as np
 import oracle
 import pytest
+import solids
 
 from jensen.cells.complex import ExactVertices, TooDegenerateError
 from jensen.cells.layers import layers_of_network
@@ -95,6 +97,27 @@ def test_vertices_lie_within_their_radius_of_the_exact_ones():
             at = int(np.argmax(np.abs(exact)))
             exact *= vertices.points[v, at] / exact[at]
             assert np.abs(exact - vertices.points[v]).max() <= 4 * vertices.radius[v] + 1e-16
+
+
+@pytest.mark.parametrize("inputs", [2, 3])
+def test_vertices_of_deep_networks_stay_close_to_the_exact_ones(inputs):
+    rng = np.random.default_rng(inputs)
+    sizes = (inputs, *[4] * 8, 1)
+    weights = [rng.uniform(-1, 1, (b, a)) / np.sqrt(a) for a, b in pairwise(sizes)]
+    network = ReluNetwork.from_layers(weights, [rng.uniform(-1, 1, len(w)) / 2 for w in weights])
+    for domain in (Box(-100, 100), Everywhere()):
+        division = (solids.subdivided if inputs == 3 else subdivided)(network, domain)
+        vertices = division.cells.vertices
+        finite = np.flatnonzero(~vertices.infinite)
+        assert len(finite) >= 40
+        for v in finite.tolist():
+            entries = division.exact.point(v).entries()
+            exact = np.array([float(as_fraction(e)) for e in entries]) * vertices.points[v, -1]
+            error = np.abs(exact - vertices.points[v]).max()
+            assert error <= vertices.radius[v] * (1 + 1e-9) + 1e-15 * np.abs(exact).max()
+        # of random kinks few meet at a flat angle; without recentring nearly all are far off
+        if isinstance(domain, Box):
+            assert np.median(vertices.radius[finite]) < 1e-8
 
 
 def as_fraction(value: object) -> Fraction:

@@ -13,6 +13,7 @@ from jensen.cells.complex import Complex, ExactVertices, SignArray, TooDegenerat
 from jensen.cells.edges import Cuts, EdgeCutter
 from jensen.cells.keys import Keys, SignHash, check_counts, labels, with_owner
 from jensen.cells.layers import Layers
+from jensen.cells.recentre import Recentring
 from jensen.cells.start import keep_inside
 from jensen.types import BoolArray, FloatArray, IndexArray
 
@@ -35,6 +36,8 @@ class Subdivision:
         self.cells = cells
         self.exact = exact
         self._cutter = EdgeCutter(layers, cells.vertices, exact)
+        deep = layers.keeps_signs and cells.vertices.count > 0
+        self._recentring = Recentring(layers, cells.vertices) if deep else None
 
     # ------------------------------------------------------------------------ signs
 
@@ -45,11 +48,11 @@ class Subdivision:
         z = self.layers.evaluate(level, points.points, points.z)
         # from here on the radius also covers the rounding of this evaluation
         points.radius = points.radius + self.layers.rounding * points.size
+        rows, units = self._doubtful(level, z)
+        if len(rows) and self._recentring is not None and level > 1:
+            rows, units = self._recentring.settle(level, z, rows, units)
         signs = (z > 0).view(np.int8)
         signs = signs + signs - np.int8(1)
-        rows, units = self._doubtful(level, z)
-        if len(rows) and not layer.all_kink:
-            rows, units = rows[layer.kink[units]], units[layer.kink[units]]
         if not layer.all_kink:
             signs[:, ~layer.kink] = 1
         if len(rows):
@@ -65,6 +68,7 @@ class Subdivision:
         at = np.flatnonzero((z <= most) & (z >= -most))
         rows, units = np.divmod(at, max(1, z.shape[1]))
         close = np.abs(z.reshape(-1)[at]) <= radius[rows] * slope[units]
+        close &= self.layers.layers[level].kink[units]
         return rows[close], units[close]
 
     def _settle(
@@ -322,7 +326,8 @@ class Subdivision:
         points = self.cells.vertices
         for k in [k for k in points.signs if self.layers.last_reader[k] <= level]:
             points.z.pop(k, None)
-            del points.signs[k]
+            if not self.layers.keeps_signs:
+                del points.signs[k]
 
 
 def _first_of(vertex: IndexArray) -> IndexArray:

@@ -18,7 +18,8 @@ from jensen.cli import common
 from jensen.cli.completion import file_names
 from jensen.cli.once import OnceCommand
 from jensen.domains.domain import Everywhere
-from jensen.linear_regions.conditions import Condition, path_conditions, path_formula, path_terms
+from jensen.linear_regions.condition import Condition
+from jensen.linear_regions.conditions import path_conditions, path_formula, path_terms
 from jensen.loaders import load_piecewise_linear
 from jensen.network.relu_network import ReluNetwork
 from jensen.text import point, printable
@@ -50,8 +51,9 @@ def command(
     """List the path conditions of MODEL: J >= 0 for every kink and pattern behind it.
 
     J of a neuron sums, over all paths to the output, the products of the weights along a path
-    whose neurons are on. For one or two inputs all conditions that a point of the domain asks
-    for are listed, with exact values; for more the least J of each neuron over all patterns.
+    whose neurons are on. For one or two inputs, and small networks of three, all conditions that a
+    point of the domain asks for are listed, with exact values. For more the least that was met on
+    each kink, exact as well, and a bound of J over all patterns, met or not.
 
     \b
     jensen conditions model.onnx --box -1 1 --violated

@@ -236,8 +236,9 @@ class Verdict:
     def conditions(self) -> tuple[Any, ...]:
         """The path conditions (:class:`jensen.Condition`), the most violated first.
 
-        For one or two inputs all that some facet asks for, with exact values; for more inputs the
-        least per neuron. They are computed when they are asked for.
+        For one or two inputs, and small networks of three, all that some facet asks for; for
+        more inputs the least that was met on each kink, and a bound over all patterns. Computed
+        when they are asked for.
         """
         if self.outputs:
             return tuple(item for verdict in self.outputs for item in verdict.conditions)
