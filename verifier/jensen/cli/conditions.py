@@ -16,6 +16,7 @@ from jensen.arithmetic.exact import to_double
 from jensen.arithmetic.rational import decimal
 from jensen.cli import common
 from jensen.cli.completion import file_names
+from jensen.cli.once import OnceCommand
 from jensen.domains.domain import Everywhere
 from jensen.linear_regions.condition import Condition
 from jensen.linear_regions.conditions import path_conditions, path_formula, path_terms
@@ -27,7 +28,7 @@ FIELDS = ("neurons", "pattern", "value", "value_float", "point", "reachable", "v
 MOST_BLOCKS = 12
 
 
-@click.command("conditions")
+@click.command("conditions", cls=OnceCommand)
 @click.argument("model", shell_complete=file_names)
 @common.domain_options
 @common.fix_option
