@@ -131,6 +131,8 @@ def _show(
     if chosen and chosen[0].is_violated and len(chosen[0].neurons) == 1:
         console.print(f"{path_terms(network, chosen[0])} < 0", soft_wrap=True)
     fails = sum(condition.is_violated for condition in found)
-    asked = sum(condition.reachable is not False for condition in found)
+    bounds = sum(c.pattern is None and c.reachable is not False for c in found)
+    asked = sum(condition.reachable is not False for condition in found) - bounds
+    beside = f", {bounds} bounds over all patterns" if bounds else ""
     more = f"; {len(chosen) - most} more lines" if len(chosen) > most else ""
-    console.print(f"{asked} conditions, {fails} fail{more}", soft_wrap=True)
+    console.print(f"{asked} conditions, {fails} fail{beside}{more}", soft_wrap=True)
