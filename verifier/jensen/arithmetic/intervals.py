@@ -22,7 +22,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from jensen.arithmetic.exact import Matrix
-from jensen.types import FloatArray, Interval
+from jensen.types import FloatArray, IndexArray, Interval
 
 UNIT = 2.0**-53
 SUBNORMAL = 2.0**-1074
@@ -32,6 +32,7 @@ SAFETY = 1.01
 _CHUNK = 1 << 17
 _SETTLED_TERMS = 100_000
 SWAPPED = [1, 0, 3, 2]
+SIDES = np.array([-1.0, 1.0])  # which way the lower and the upper end are rounded
 
 
 def rounding_factor(terms: int) -> float:
@@ -77,10 +78,16 @@ def interval_affine(terms: Sequence[tuple[Matrix, Interval]], bias: FloatArray) 
         if tiny.any():
             error = np.where((magnitude > 0) & tiny, error + SUBNORMAL, error)
         error += 2.0 * underflow
-        low = _outward(value[:, 0], error[:, 0], -np.inf)
-        high = _outward(value[:, 1], error[:, 1], np.inf)
-        _settle(terms, bias, low, value[:, 0] + error[:, 0], side=0)
-        _settle(terms, bias, high, value[:, 1] - error[:, 1], side=1)
+        bound = np.where(error > 0, np.nextafter(value + SIDES * error, SIDES * np.inf), value)
+        finite = np.isfinite(bound)
+        if not finite.all():
+            bound = np.where(finite, bound, SIDES * np.inf)
+        low, high = bound[:, 0].copy(), bound[:, 1].copy()
+        # sides whose sign is lost in rounding
+        unsure = finite & (SIDES * bound > 0) & (SIDES * value <= error)
+        if unsure.any():
+            _settle(terms, bias, low, np.flatnonzero(unsure[:, 0]), side=0)
+            _settle(terms, bias, high, np.flatnonzero(unsure[:, 1]), side=1)
     return low, high
 
 
@@ -143,12 +150,6 @@ def row_norms(matrix: Matrix) -> FloatArray:
     return largest * np.sqrt(np.bincount(at, scaled * scaled, minlength=rows.shape[0]))
 
 
-def _outward(value: FloatArray, error: FloatArray, towards: float) -> FloatArray:
-    sign = 1.0 if towards > 0 else -1.0
-    moved = np.where(error > 0, np.nextafter(value + sign * error, towards), value)
-    return np.where(np.isfinite(moved), moved, towards)
-
-
 def _signed_products(
     matrix: Matrix, right: FloatArray, swapped: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
@@ -159,6 +160,8 @@ def _signed_products(
             for clip in (np.maximum, np.minimum)
         ]
         return parts[0] @ right, parts[1] @ swapped
+    if matrix.size <= _CHUNK:
+        return np.maximum(matrix, 0.0) @ right, np.minimum(matrix, 0.0) @ swapped
     positive = np.zeros((matrix.shape[0], right.shape[1]))
     negative = np.zeros_like(positive)
     for rows, columns in _chunks(matrix):
@@ -215,14 +218,10 @@ def _settle(
     terms: Sequence[tuple[Matrix, Interval]],
     bias: FloatArray,
     bound: FloatArray,
-    other: FloatArray,
+    rows: IndexArray,
     side: int,
 ) -> None:
-    """Recompute, in place and exactly, the sides whose sign is lost in rounding."""
-    unsure = (bound < 0) & (other >= 0) if side == 0 else (bound > 0) & (other <= 0)
-    if not unsure.any():
-        return
-    rows = np.flatnonzero(unsure & np.isfinite(bound) & np.isfinite(other))
+    """Recompute, in place and exactly, some rows of a side."""
     width = max(1, sum(_longest_row(matrix) for matrix, _ in terms))
     for row in rows[: _SETTLED_TERMS // width]:
         total = Fraction(float(bias[row]))

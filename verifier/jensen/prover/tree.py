@@ -194,6 +194,10 @@ class Tree:
         if self._sides.contradict(node.activations):
             node.rule = Rule.SIDE
             return None
+        return self._by_program(node, unit)
+
+    def _by_program(self, node: Node, unit: Unit | None) -> Crossing | None:
+        """Go on where the path products alone do not tell: with the margin program."""
         margin = self.solve(node)
         if margin.empty:
             return None
