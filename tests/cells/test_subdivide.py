@@ -13,6 +13,7 @@ import solids
 
 from jensen.cells.complex import ExactVertices, TooDegenerateError
 from jensen.cells.layers import layers_of_network
+from jensen.cells.solid import SolidSubdivision
 from jensen.cells.start import coordinate_scale, domain_rows, keep_inside, starting_complex
 from jensen.cells.subdivide import Subdivision
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
@@ -118,6 +119,29 @@ def test_vertices_of_deep_networks_stay_close_to_the_exact_ones(inputs):
         # of random kinks few meet at a flat angle; without recentring nearly all are far off
         if isinstance(domain, Box):
             assert np.median(vertices.radius[finite]) < 1e-8
+
+
+@pytest.mark.parametrize("inputs", [2, 3])
+@pytest.mark.parametrize("domain", [Box(-1, 1), Everywhere()])
+def test_levels_that_are_passed_over_leave_the_signs_that_cutting_leaves(
+    inputs, domain, monkeypatch
+):
+    # dead units in front: z of later levels is 0 on whole cells, and at infinity
+    def found(seed: int) -> tuple[set[bytes], list[bytes], list[bytes]]:
+        rng = np.random.default_rng(seed)
+        sizes = (inputs, 2, 2, 2, 2, 1)
+        weights = [rng.integers(-1, 2, (b, a)).astype(float) for a, b in pairwise(sizes)]
+        network = ReluNetwork.from_layers(weights, [rng.integers(-1, 2, len(w)) for w in weights])
+        division = (solids.subdivided if inputs == 3 else subdivided)(network, domain)
+        cells = division.cells
+        signs = division.solid.cell_signs if inputs == 3 else cells.face_signs
+        rows = [sorted(map(bytes, rows)) for rows in (cells.edge_signs, cells.face_signs)]
+        return {bytes(row) for row in signs}, *rows
+
+    quick = [found(seed) for seed in range(30)]
+    for kind in (Subdivision, SolidSubdivision):
+        monkeypatch.setattr(kind, "_passed_over", lambda *_: False)
+    assert quick == [found(seed) for seed in range(30)]
 
 
 def as_fraction(value: object) -> Fraction:

@@ -126,6 +126,8 @@ class Subdivision:
             Leave out the edges inside faces of all other units; the complex then has no
             faces any more, and is good for a look at its edges only.
         """
+        if wanted is None and self._passed_over(level):
+            return
         cells = self.cells
         before = cells.vertices.count
         cuts = self._cutter.cut(level, cells.edges[:, 0], cells.edges[:, 1], cells.edge_signs, None)
@@ -146,6 +148,23 @@ class Subdivision:
             (cells.face_signs, face[inner.parent], inner.signs),
         )
         self.cells = Complex(cells.vertices, edges, edge_signs, *faces)
+
+    def _passed_over(self, level: int) -> bool:
+        """Note the signs of a level of which no unit has both signs; False if one has."""
+        cells = self.cells
+        used = np.zeros(cells.vertices.count, dtype=bool)
+        used[cells.edges] = True
+        signs = cells.vertices.signs[level]
+        here = signs[: len(used)] if used.all() else signs[: len(used)][used]
+        if ((here > 0).any(axis=0) & (here < 0).any(axis=0)).any():
+            return False
+        span = self.layers.span(level)
+        # where z is 0 at both ends of an edge it is 0 on it, and so on
+        edges = signs[cells.edges[:, 0]] | signs[cells.edges[:, 1]]
+        cells.edge_signs[:, span] = edges
+        faces = one_sided(edges, cells.at_edge, cells.at_face, len(cells.face_signs))
+        cells.face_signs[:, span] = faces
+        return True
 
     def _inherited(self, level: int, *parts: tuple[SignArray, IndexArray, SignArray]) -> SignArray:
         """Return the signs of parts: up to a level those of what they are parts of.
@@ -353,6 +372,14 @@ def _beside(chosen: IndexArray, outer: SignArray, inner: Cuts, unit: IndexArray)
         rows[np.arange(len(rows)), unit[inner.parent[segment]]] = 1 - 2 * right
         side[within] = rows
     return side
+
+
+def one_sided(signs: SignArray, part: IndexArray, whole: IndexArray, count: int) -> SignArray:
+    """Return the signs of wholes, of which no unit has both, from those of their parts."""
+    found = np.zeros((count, signs.shape[1]), dtype=np.int8)
+    row, unit = np.nonzero(signs[part])
+    found[whole[row], unit] = signs[part[row], unit]
+    return found
 
 
 def inherit(

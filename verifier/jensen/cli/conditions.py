@@ -16,6 +16,7 @@ from jensen.arithmetic.exact import to_double
 from jensen.arithmetic.rational import decimal
 from jensen.cli import common
 from jensen.cli.completion import file_names
+from jensen.cli.once import OnceCommand
 from jensen.domains.domain import Everywhere
 from jensen.linear_regions.condition import Condition
 from jensen.linear_regions.conditions import path_conditions, path_formula, path_terms
@@ -27,7 +28,7 @@ FIELDS = ("neurons", "pattern", "value", "value_float", "point", "reachable", "v
 MOST_BLOCKS = 12
 
 
-@click.command("conditions")
+@click.command("conditions", cls=OnceCommand)
 @click.argument("model", shell_complete=file_names)
 @common.domain_options
 @common.fix_option
@@ -130,6 +131,8 @@ def _show(
     if chosen and chosen[0].is_violated and len(chosen[0].neurons) == 1:
         console.print(f"{path_terms(network, chosen[0])} < 0", soft_wrap=True)
     fails = sum(condition.is_violated for condition in found)
-    asked = sum(condition.reachable is not False for condition in found)
+    bounds = sum(c.pattern is None and c.reachable is not False for c in found)
+    asked = sum(condition.reachable is not False for condition in found) - bounds
+    beside = f", {bounds} bounds over all patterns" if bounds else ""
     more = f"; {len(chosen) - most} more lines" if len(chosen) > most else ""
-    console.print(f"{asked} conditions, {fails} fail{more}", soft_wrap=True)
+    console.print(f"{asked} conditions, {fails} fail{beside}{more}", soft_wrap=True)

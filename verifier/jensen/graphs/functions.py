@@ -20,7 +20,13 @@ MAX_POWER = 64
 
 
 class Function(StrEnum):
-    """What a node applies to its pre-activation."""
+    """What a node applies to its pre-activation.
+
+    Examples
+    --------
+    >>> Function.LOG_SUM_EXP in GROUPED, Function.POWER in RATIONAL
+    (True, True)
+    """
 
     IDENTITY = "identity"
     RELU = "relu"

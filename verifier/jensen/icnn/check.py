@@ -18,6 +18,10 @@ def is_icnn(network: ReluNetwork) -> bool:
     network : ReluNetwork
         With any number of outputs.
 
+    Returns
+    -------
+    bool
+
     Raises
     ------
     NetworkError

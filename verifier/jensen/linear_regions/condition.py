@@ -31,6 +31,16 @@ class Condition:
         Whether some point of the domain asks for it; None where that was not looked into.
     reason : str
         Why not, or what is known instead.
+
+    Examples
+    --------
+    >>> import jensen
+    >>> net = jensen.ReluNetwork.from_layers([[[1.0], [1.0]], [[1.0, -2.0]]], [[0, -1], [0]])
+    >>> worst = jensen.path_conditions(net, jensen.Box(-2, 2))[0]
+    >>> worst.neurons, worst.value, worst.is_violated
+    ((('relu_1', 1),), Fraction(-2, 1), True)
+    >>> worst.to_json()["value"]
+    '-2'
     """
 
     neurons: Neurons

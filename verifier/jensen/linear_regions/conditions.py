@@ -52,6 +52,11 @@ def path_conditions(
         A pair that breaks convexity: with more than two inputs the condition that fails between
         its points comes first.
 
+    Returns
+    -------
+    tuple of Condition
+        Those with the smallest J first.
+
     Examples
     --------
     >>> from jensen.domains.domain import Box
