@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from pages import NAMES, ROOT, Fence, fences, indented
 
-from jensen import Box, ReluNetwork
+from jensen import Box, Function, FunctionGraph, GraphNode, ReluNetwork
 from jensen.batch import find_cases
 from jensen.cli.app import app
 from jensen.domains.domain_file import load_domain
@@ -62,14 +62,19 @@ def read_manifest(fence: Fence, folder: Path) -> None:
 
 def read_header(fence: Fence, folder: Path) -> None:
     """The header that is written has the fields that the page shows."""
+    square = GraphNode("celu_1", {"input": [[1.0]]}, [0.0], Function.CELU, 1)
+    written = {
+        "jensen-network/1": ReluNetwork.from_layers([[[1.0]], [[1.0]]], [[0], [0]]),
+        "jensen-graph/1": FunctionGraph(1, [square, GraphNode("output", {"celu_1": [[1.0]]}, [0])]),
+    }
     shown = json.loads(fence.text)
-    net = ReluNetwork.from_layers([[[1.0]], [[1.0]]], [[0], [0]])
-    net.save(folder / "net.npz")
+    written[shown["format"]].save(folder / "net.npz")
     with np.load(folder / "net.npz") as archive:
         header = json.loads(str(archive["header"]))
     assert set(shown) <= set(header) | {"input_shape", "output_shape"}
-    assert shown["format"] == header["format"]
-    assert set(shown["blocks"][0]) == set(header["blocks"][0])
+    for blocks in ("blocks", "nodes"):
+        if blocks in shown:
+            assert set(shown[blocks][0]) == set(header[blocks][0])
 
 
 def read_workflow(fence: Fence, folder: Path) -> None:

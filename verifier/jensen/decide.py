@@ -194,6 +194,10 @@ def is_convex(
     **keywords
         Those of :func:`verify`.
 
+    Returns
+    -------
+    bool
+
     Raises
     ------
     UndecidedError

@@ -71,6 +71,10 @@ def regions(
     axes : matplotlib Axes, optional
         Draw here and not on a new figure; of two inputs only.
 
+    Returns
+    -------
+    matplotlib Figure
+
     Raises
     ------
     OptionError
@@ -78,6 +82,13 @@ def regions(
         labels, axes and facets that reach to infinity.
     MissingExtraError
         Without matplotlib.
+
+    Examples
+    --------
+    >>> import jensen
+    >>> bend = jensen.ReluNetwork.from_layers([[[1.0, 1.0]], [[1.0]]], [[0], [0]])
+    >>> bool(jensen.plot.regions(bend, jensen.Box(-1, 1)).axes)
+    True
     """
     found = linear_regions(network, domain, output=output, fixed=fixed)
     if found.network.input_size not in (2, 3):
@@ -121,6 +132,22 @@ def pair(
     network : ReluNetwork or FunctionGraph
     x, y : array of shape (inputs,)
     output : int
+
+    Returns
+    -------
+    matplotlib Figure
+
+    Raises
+    ------
+    OptionError
+        If a point has another size than the network's input.
+
+    Examples
+    --------
+    >>> import jensen
+    >>> cap = jensen.ReluNetwork.from_layers([[[1.0]], [[-1.0]]], [[0], [0]])  # -relu(x)
+    >>> len(jensen.plot.pair(cap, [-1.0], [1.0]).axes)
+    2
     """
     drawn = _figure((5.6, 6.0))
     above, below = drawn.subplots(2, 1, height_ratios=(3, 2))
@@ -148,6 +175,22 @@ def surface(
     box : Box
     output : int
     fixed : mapping from input to its value, optional
+
+    Returns
+    -------
+    matplotlib Figure
+
+    Raises
+    ------
+    OptionError
+        If other than two inputs are free.
+
+    Examples
+    --------
+    >>> import jensen
+    >>> bend = jensen.ReluNetwork.from_layers([[[1.0, 1.0]], [[1.0]]], [[0], [0]])
+    >>> bool(jensen.plot.surface(bend, jensen.Box(-1, 1)).axes)
+    True
     """
     found = linear_regions(network, box, output=output, fixed=fixed)
     if found.network.input_size != 2:

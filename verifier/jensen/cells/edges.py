@@ -238,7 +238,7 @@ class EdgeCutter:
         for k in signs:
             if k == level:
                 signs[k] = np.concatenate([signs[k], here])
-            elif self.layers.last_reader[k] > level:
+            elif self.layers.keeps_signs or self.layers.last_reader[k] > level:
                 signs[k] = np.concatenate([signs[k], old[edge, self.layers.span(k)]])
 
     def _begin(self, level: int, *, first: bool, known: bool) -> None:

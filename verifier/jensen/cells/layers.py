@@ -26,6 +26,7 @@ ExactRow = tuple[Any | None, list[tuple[Any, Any | None]]]
 
 UNIT_ROUNDOFF = 2.0**-53
 # beyond these sizes products could under- or overflow, and error bounds would not hold
+SHALLOW = 2  # hidden levels up to which error bounds of vertices stay small
 CHUNK = 1 << 15  # numbers of a table that are worked on at a time
 SMALLEST, LARGEST = 2.0**-200, 2.0**200
 
@@ -160,6 +161,11 @@ class Layers:
         """Return the (level, unit) of columns among all hidden units."""
         level = np.searchsorted(self.columns, column, side="right") - 1
         return level, column - self.columns[level]
+
+    @property
+    def keeps_signs(self) -> bool:
+        """Whether vertices keep the signs of all levels, of which deep networks ask again."""
+        return len(self.hidden) > SHALLOW
 
     @cached_property
     def last_reader(self) -> list[int]:

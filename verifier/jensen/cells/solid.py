@@ -23,7 +23,7 @@ from jensen.cells.keys import labels
 from jensen.cells.layers import Layers
 from jensen.cells.polygons import Lines, Polygons
 from jensen.cells.start import solid_inside
-from jensen.cells.subdivide import Incidences, Subdivision, inherit
+from jensen.cells.subdivide import Incidences, Subdivision, inherit, one_sided
 from jensen.types import BoolArray, IndexArray
 
 
@@ -56,12 +56,8 @@ class SolidSubdivision(Subdivision):
         cells, solid = self.cells, self.solid
         span = self.layers.span(level)
         before = cells.vertices.count
-        signs = cells.vertices.signs[level]
-        if before and signs[0].all() and (signs == signs[0]).all():
-            for known in (cells.edge_signs, cells.face_signs, solid.cell_signs):
-                known[:, span] = signs[0]  # no kink comes here
-            if wanted is None:
-                return
+        if wanted is None and self._passed_over(level):
+            return
         cuts = self._cutter.cut(level, cells.edges[:, 0], cells.edges[:, 1], cells.edge_signs, None)
         degenerate = cuts.coincide or not cells.vertices.signs[level][:before].all()
         face, start, end, unit = self._segments(level, cuts, before, degenerate, None)
@@ -103,6 +99,16 @@ class SolidSubdivision(Subdivision):
             np.concatenate([at_face, len(parent) + side_face]),
             np.concatenate([face_signs, self._inherited(level, (solid.cell_signs, cell, sides))]),
         )
+
+    def _passed_over(self, level: int) -> bool:
+        """Note the signs of a level of which no unit has both signs; False if one has."""
+        if not super()._passed_over(level):
+            return False
+        solid, span = self.solid, self.layers.span(level)
+        faces = self.cells.face_signs[:, span]
+        cells = one_sided(faces, solid.at_face, solid.at_cell, len(solid.cell_signs))
+        solid.cell_signs[:, span] = cells
+        return True
 
     def keep_inside(self, rows: int) -> None:
         """Drop what lies outside the domain, whose rows are the first so many units."""

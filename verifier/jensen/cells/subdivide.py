@@ -13,6 +13,7 @@ from jensen.cells.complex import Complex, ExactVertices, SignArray, TooDegenerat
 from jensen.cells.edges import Cuts, EdgeCutter
 from jensen.cells.keys import Keys, SignHash, check_counts, labels, with_owner
 from jensen.cells.layers import Layers
+from jensen.cells.recentre import Recentring
 from jensen.cells.start import keep_inside
 from jensen.types import BoolArray, FloatArray, IndexArray
 
@@ -35,6 +36,8 @@ class Subdivision:
         self.cells = cells
         self.exact = exact
         self._cutter = EdgeCutter(layers, cells.vertices, exact)
+        deep = layers.keeps_signs and cells.vertices.count > 0
+        self._recentring = Recentring(layers, cells.vertices) if deep else None
 
     # ------------------------------------------------------------------------ signs
 
@@ -45,11 +48,11 @@ class Subdivision:
         z = self.layers.evaluate(level, points.points, points.z)
         # from here on the radius also covers the rounding of this evaluation
         points.radius = points.radius + self.layers.rounding * points.size
+        rows, units = self._doubtful(level, z)
+        if len(rows) and self._recentring is not None and level > 1:
+            rows, units = self._recentring.settle(level, z, rows, units)
         signs = (z > 0).view(np.int8)
         signs = signs + signs - np.int8(1)
-        rows, units = self._doubtful(level, z)
-        if len(rows) and not layer.all_kink:
-            rows, units = rows[layer.kink[units]], units[layer.kink[units]]
         if not layer.all_kink:
             signs[:, ~layer.kink] = 1
         if len(rows):
@@ -65,6 +68,7 @@ class Subdivision:
         at = np.flatnonzero((z <= most) & (z >= -most))
         rows, units = np.divmod(at, max(1, z.shape[1]))
         close = np.abs(z.reshape(-1)[at]) <= radius[rows] * slope[units]
+        close &= self.layers.layers[level].kink[units]
         return rows[close], units[close]
 
     def _settle(
@@ -122,6 +126,8 @@ class Subdivision:
             Leave out the edges inside faces of all other units; the complex then has no
             faces any more, and is good for a look at its edges only.
         """
+        if wanted is None and self._passed_over(level):
+            return
         cells = self.cells
         before = cells.vertices.count
         cuts = self._cutter.cut(level, cells.edges[:, 0], cells.edges[:, 1], cells.edge_signs, None)
@@ -142,6 +148,23 @@ class Subdivision:
             (cells.face_signs, face[inner.parent], inner.signs),
         )
         self.cells = Complex(cells.vertices, edges, edge_signs, *faces)
+
+    def _passed_over(self, level: int) -> bool:
+        """Note the signs of a level of which no unit has both signs; False if one has."""
+        cells = self.cells
+        used = np.zeros(cells.vertices.count, dtype=bool)
+        used[cells.edges] = True
+        signs = cells.vertices.signs[level]
+        here = signs[: len(used)] if used.all() else signs[: len(used)][used]
+        if ((here > 0).any(axis=0) & (here < 0).any(axis=0)).any():
+            return False
+        span = self.layers.span(level)
+        # where z is 0 at both ends of an edge it is 0 on it, and so on
+        edges = signs[cells.edges[:, 0]] | signs[cells.edges[:, 1]]
+        cells.edge_signs[:, span] = edges
+        faces = one_sided(edges, cells.at_edge, cells.at_face, len(cells.face_signs))
+        cells.face_signs[:, span] = faces
+        return True
 
     def _inherited(self, level: int, *parts: tuple[SignArray, IndexArray, SignArray]) -> SignArray:
         """Return the signs of parts: up to a level those of what they are parts of.
@@ -322,7 +345,8 @@ class Subdivision:
         points = self.cells.vertices
         for k in [k for k in points.signs if self.layers.last_reader[k] <= level]:
             points.z.pop(k, None)
-            del points.signs[k]
+            if not self.layers.keeps_signs:
+                del points.signs[k]
 
 
 def _first_of(vertex: IndexArray) -> IndexArray:
@@ -348,6 +372,14 @@ def _beside(chosen: IndexArray, outer: SignArray, inner: Cuts, unit: IndexArray)
         rows[np.arange(len(rows)), unit[inner.parent[segment]]] = 1 - 2 * right
         side[within] = rows
     return side
+
+
+def one_sided(signs: SignArray, part: IndexArray, whole: IndexArray, count: int) -> SignArray:
+    """Return the signs of wholes, of which no unit has both, from those of their parts."""
+    found = np.zeros((count, signs.shape[1]), dtype=np.int8)
+    row, unit = np.nonzero(signs[part])
+    found[whole[row], unit] = signs[part[row], unit]
+    return found
 
 
 def inherit(

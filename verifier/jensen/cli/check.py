@@ -21,11 +21,12 @@ from jensen.cli.common import (
     with_fixed_inputs,
 )
 from jensen.cli.completion import file_names
+from jensen.cli.once import OnceCommand
 from jensen.domains.domain import Domain, Everywhere
 from jensen.loaders import load
 
 
-@click.command("check")
+@click.command("check", cls=OnceCommand)
 @click.argument("model", shell_complete=file_names)
 @click.argument("certificate", shell_complete=file_names)
 @domain_options

@@ -8,13 +8,14 @@ import click
 
 from jensen.cli.common import fix_option, with_fixed_inputs
 from jensen.cli.completion import file_names
+from jensen.cli.once import OnceCommand
 from jensen.loaders import WRITABLE, load, save
 from jensen.loaders.companions import files_of
 from jensen.outputs import check_output
 from jensen.text import printable
 
 
-@click.command("convert")
+@click.command("convert", cls=OnceCommand)
 @click.argument("model", shell_complete=file_names)
 @click.argument("out", shell_complete=file_names)
 @fix_option

@@ -10,6 +10,7 @@ import click
 from jensen.certificate.model_export import export_json
 from jensen.cli.common import fix_option, with_fixed_inputs
 from jensen.cli.completion import file_names
+from jensen.cli.once import OnceCommand
 from jensen.errors import OptionError
 from jensen.loaders import load
 from jensen.loaders.companions import files_of
@@ -17,7 +18,7 @@ from jensen.outputs import check_output
 from jensen.text import printable
 
 
-@click.command("export")
+@click.command("export", cls=OnceCommand)
 @click.argument("model", shell_complete=file_names)
 @click.argument("out", shell_complete=file_names)
 @fix_option

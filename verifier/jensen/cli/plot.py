@@ -12,6 +12,7 @@ import numpy as np
 from jensen.arithmetic.exact import to_double
 from jensen.cli import common
 from jensen.cli.completion import file_names
+from jensen.cli.once import OnceCommand
 from jensen.decide import verify
 from jensen.domains.domain import Domain, Everywhere
 from jensen.graphs.function_graph import FunctionGraph
@@ -30,7 +31,7 @@ DRAWING_SECONDS = 1.0  # to load matplotlib, and to draw
 GAP = 0.01  # between the bounds of the worst pair: pictures need no more
 
 
-@click.command("plot")
+@click.command("plot", cls=OnceCommand)
 @click.argument("model", shell_complete=file_names)
 @common.domain_options
 @common.fix_option

@@ -10,7 +10,6 @@ from __future__ import annotations
 from enum import StrEnum
 
 import numpy as np
-from scipy.special import erf
 
 from jensen.graphs.shapes import MARGIN, Enclosure, Rule, Shape, Values, outward
 from jensen.graphs.valleys import GELU, SILU, gelu, sigmoid, silu, valley_enclosure, valley_shape
@@ -20,7 +19,13 @@ MAX_POWER = 64
 
 
 class Function(StrEnum):
-    """What a node applies to its pre-activation."""
+    """What a node applies to its pre-activation.
+
+    Examples
+    --------
+    >>> Function.LOG_SUM_EXP in GROUPED, Function.POWER in RATIONAL
+    (True, True)
+    """
 
     IDENTITY = "identity"
     RELU = "relu"
@@ -195,6 +200,8 @@ def _s_shape(lower: FloatArray, upper: FloatArray, _: float) -> Shape:
 
 
 def _erf(z: FloatArray, _: float) -> FloatArray:
+    from scipy.special import erf  # noqa: PLC0415  (takes as long to import as half of NumPy)
+
     result: FloatArray = erf(z)
     return result
 

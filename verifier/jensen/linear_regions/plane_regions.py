@@ -34,6 +34,22 @@ class Regions:
         Which neurons are on in each cell, the blocks in topological order.
     pieces : array (cells, inputs + 1)
         Slopes and offset of f, rounded.
+
+    Examples
+    --------
+    >>> import jensen
+    >>> net = jensen.ReluNetwork.from_layers([[[1.0, 0.0]], [[-2.0]]], [[0], [1]])  # 1 - 2 relu(x)
+    >>> found = jensen.regions(net, jensen.Box(-1, 1))
+    >>> len(found.cells), len(found.facets), found.facets[0].jump
+    (2, 1, -2.0)
+    >>> found.exact_jump(0), found.exact_bend(0, ("relu_1", 0))
+    ((Fraction(4, 1), -1), Fraction(-2, 1))
+    >>> found.exact_middle(0)
+    (Fraction(0, 1), Fraction(0, 1))
+    >>> sorted(found.exact_piece(cell)[0][0] for cell in range(2))
+    [Fraction(-2, 1), Fraction(0, 1)]
+    >>> len(found.exact_vertex(0))
+    2
     """
 
     def __init__(self, network: ReluNetwork, domain: Domain, parts: Parts) -> None:
@@ -130,7 +146,16 @@ class Regions:
     # ------------------------------------------------------------------- exact numbers
 
     def exact_vertex(self, index: int) -> Point | None:
-        """Return a vertex in rational arithmetic; None at infinity."""
+        """Return a vertex in rational arithmetic; None at infinity.
+
+        Parameters
+        ----------
+        index : int
+
+        Returns
+        -------
+        tuple of Fraction, or None
+        """
         if self.at_infinity[index]:
             return None
         entries = self._parts.exact.point(int(self._used[index])).entries()
@@ -144,6 +169,12 @@ class Regions:
         ----------
         neuron : (block name, index)
             One of those that change sign there.
+        index : int
+            The facet.
+
+        Returns
+        -------
+        Fraction
         """
         level = next(k for k, name in self._relu_levels if name == neuron[0])
         column = self._parts.layers.span(level).start + neuron[1]
@@ -170,7 +201,16 @@ class Regions:
         return {}
 
     def exact_middle(self, index: int) -> Point | None:
-        """Return a point inside a facet in rational arithmetic; None if it is at infinity."""
+        """Return a point inside a facet in rational arithmetic; None if it is at infinity.
+
+        Parameters
+        ----------
+        index : int
+
+        Returns
+        -------
+        tuple of Fraction, or None
+        """
         edge = int(self._facet_edges[index])
         ends = self._parts.ends[edge].tolist()
         if self._parts.complex.vertices.infinite[ends].all():
@@ -179,13 +219,35 @@ class Regions:
         return None if total[-1] == 0 else tuple(v / total[-1] for v in total[:-1])
 
     def exact_piece(self, index: int) -> tuple[Point, Fraction]:
-        """Return slopes and offset of f on a cell in rational arithmetic."""
+        """Return slopes and offset of f on a cell in rational arithmetic.
+
+        Parameters
+        ----------
+        index : int
+            The cell.
+
+        Returns
+        -------
+        slopes : tuple of Fraction
+        offset : Fraction
+        """
         entries = [fraction(v) for v in self._form(index)]
         scale = [Fraction(float(v)) for v in self._parts.scale]
         return tuple(v / s for v, s in zip(entries, scale, strict=False)), entries[-1]
 
     def exact_jump(self, index: int) -> tuple[Fraction, int]:
-        """Return the square of a facet's jump and its sign, in rational arithmetic."""
+        """Return the square of a facet's jump and its sign, in rational arithmetic.
+
+        Parameters
+        ----------
+        index : int
+            The facet.
+
+        Returns
+        -------
+        square : Fraction
+        sign : int
+        """
         edge = int(self._facet_edges[index])
         one, two = self._sides[edge].tolist()
         (slope, offset), (other, other_offset) = self.exact_piece(one), self.exact_piece(two)

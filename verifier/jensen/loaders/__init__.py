@@ -52,6 +52,11 @@ def load(path: str | Path, *, simplify: bool = True) -> ReluNetwork | FunctionGr
         Drop dead, constant and duplicate neurons and fold affine blocks, where that is
         exact (:mod:`jensen.network.simplify`). A ``.npz`` file is taken as it is.
 
+    Returns
+    -------
+    ReluNetwork or FunctionGraph
+        The latter where the model has smooth functions, or convolutions too large for matrices.
+
     Raises
     ------
     ModelFileError
@@ -60,6 +65,15 @@ def load(path: str | Path, *, simplify: bool = True) -> ReluNetwork | FunctionGr
         If it holds an operation that is neither piecewise linear nor among the smooth ones.
     NetworkError
         If the network in it is no finite ReLU DAG.
+
+    Examples
+    --------
+    >>> import jensen, tempfile, pathlib
+    >>> net = jensen.ReluNetwork.from_layers([[[1.0, -1.0]], [[2.0]]], [[0], [0]])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     net.save(pathlib.Path(folder, "model.npz"))
+    ...     jensen.load(pathlib.Path(folder, "model.npz"))
+    ReluNetwork(2-1-1, 1 ReLUs)
     """
     if not isinstance(path, str | os.PathLike):
         raise ModelFileError(
@@ -213,6 +227,11 @@ def from_sklearn(model: Any) -> ReluNetwork | FunctionGraph:
         a linear model; alone, behind scalers, ``PCA`` and ``ColumnTransformer`` in a pipeline, in
         a search, a bag or a vote, or with a transformed target (docs/models.md).
 
+    Returns
+    -------
+    ReluNetwork or FunctionGraph
+        The latter where the model has smooth functions.
+
     Raises
     ------
     UnsupportedOperatorError
@@ -238,6 +257,11 @@ def from_keras(model: Any) -> ReluNetwork | FunctionGraph:
     ----------
     model : keras.Model
         Built, with fixed input sizes.
+
+    Returns
+    -------
+    ReluNetwork or FunctionGraph
+        The latter where the model has smooth functions.
 
     Raises
     ------

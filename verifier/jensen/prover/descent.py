@@ -10,6 +10,7 @@ is found are candidates: the crossing is exact.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -102,17 +103,30 @@ class Descent:
         steps : int
         schedule : Schedule
         """
+        return self._ordered(starts, steps, schedule, (1, 0.0))
+
+    def lowest(self, starts: int, steps: int, each: int) -> Iterator[tuple[Unit, FloatArray]]:
+        """Yield groups with points on their kinks, so many of each, the lowest J first.
+
+        First of one part of the starts, then of the next.
+        """
+        return self._ordered(starts, steps, WIDE, (each, np.inf))
+
+    def _ordered(
+        self, starts: int, steps: int, schedule: Schedule, wanted: tuple[int, float]
+    ) -> Iterator[tuple[Unit, FloatArray]]:
         which = np.repeat(np.arange(len(self._groups)), starts)
         widest = max(self._net.working_set.dim, *(level.size for level in self._net.levels))
         chunk = max(1, BLOCK // (widest * max(1, len(self._net.levels))))
         for first in range(0, len(which), chunk):
             if self._deadline.over():
                 return
-            yield from self._descend(which[first : first + chunk], steps, schedule)
+            yield from self._descend(which[first : first + chunk], steps, schedule, wanted)
 
     def _descend(
-        self, which: IndexArray, steps: int, schedule: Schedule
+        self, which: IndexArray, steps: int, schedule: Schedule, wanted: tuple[int, float]
     ) -> Iterator[tuple[Unit, FloatArray]]:
+        each, below = wanted
         walk = _Walk(self._net, self._pieces, len(which), schedule.inertia, self._rng)
         levels, units = self._levels[which], self._units[which]
         with np.errstate(all="ignore"):
@@ -139,13 +153,13 @@ class Descent:
         if jumps is None:
             return
         value = np.where(near, jumps[:, 0], np.inf)
-        seen: set[int] = set()
+        seen: Counter[int] = Counter()
         for row in np.argsort(value):
-            if not value[row] < 0:
+            if not value[row] < below:
                 break
             group = int(which[row])
-            if group not in seen:
-                seen.add(group)
+            seen[group] += 1
+            if seen[group] <= each:
                 yield self._groups[group], walk.points[row]
 
     def _carry(self, states: list[FloatArray], which: IndexArray) -> list[FloatArray | None]:

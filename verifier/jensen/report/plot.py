@@ -326,10 +326,22 @@ def figure(
 def save(drawn: Figure, path: str | Path) -> None:
     """Write a figure as ``.svg``, ``.png`` or ``.pdf``.
 
+    Parameters
+    ----------
+    drawn : matplotlib Figure
+    path : str or Path
+
     Raises
     ------
     OutputError
         For another ending, or where the file cannot be written.
+
+    Examples
+    --------
+    >>> import jensen, pathlib, tempfile
+    >>> bend = jensen.ReluNetwork.from_layers([[[1.0, 1.0]], [[1.0]]], [[0], [0]])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     jensen.plot.save(jensen.plot.regions(bend, jensen.Box(-1, 1)), f"{folder}/r.svg")
     """
     file = check_output(path, endings=FORMATS)
     with replacing(file) as stream:
