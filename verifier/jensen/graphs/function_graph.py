@@ -305,7 +305,7 @@ class FunctionGraph(OfPoints):
         NetworkError
             If the points have another size.
         """
-        points = self.as_points(X)
+        points = self._as_points(X)
         values = {INPUT: points}
         result: dict[str, FloatArray] = {}
         # where a value overflows or a logarithm has none, infinity or NaN say so

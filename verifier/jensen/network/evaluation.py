@@ -39,7 +39,7 @@ class Evaluation(OfPoints):
         NetworkError
             If the points have another size.
         """
-        points = self.as_points(X)
+        points = self._as_points(X)
         values = {INPUT: points}
         result: dict[str, FloatArray] = {}
         for block in self.blocks:

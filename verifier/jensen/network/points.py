@@ -24,7 +24,21 @@ class OfPoints:
     input_shape: tuple[int, ...]
 
     def pre_activations(self, X: ArrayLike) -> dict[str, FloatArray]:
-        """Return what every part computes before its function: name -> (n, size)."""
+        """Return what every part computes before its function.
+
+        Parameters
+        ----------
+        X : array of shape (n, inputs)
+
+        Returns
+        -------
+        dict from name to array of shape (n, size)
+
+        Raises
+        ------
+        NetworkError
+            If the points have another size.
+        """
         raise NotImplementedError
 
     def __call__(self, X: ArrayLike) -> FloatArray:
@@ -51,8 +65,17 @@ class OfPoints:
             return value
         return self.pre_activations(points)[OUTPUT]
 
-    def as_points(self, X: ArrayLike) -> FloatArray:
-        """Return points as rows: (n, inputs).
+    def _as_points(self, X: ArrayLike) -> FloatArray:
+        """Return points as rows.
+
+        Parameters
+        ----------
+        X : array of shape (n, ...)
+            With ``inputs`` numbers in every point.
+
+        Returns
+        -------
+        array of shape (n, inputs)
 
         Raises
         ------
