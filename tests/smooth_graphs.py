@@ -20,6 +20,9 @@ TAME = (
     Function.CELU,
     Function.SIGMOID,
     Function.TANH,
+    Function.ERF,
+    Function.GELU,
+    Function.SILU,
     Function.POWER,
     Function.LOG_SUM_EXP,
     Function.NORM,
@@ -123,6 +126,12 @@ def _textbook(function: Function, parameter: float, z: list) -> flint.arb:
             return (one + (x / 2).tanh()) / 2
         case Function.TANH:
             return x.tanh()
+        case Function.ERF:
+            return x.erf()
+        case Function.GELU:
+            return x * (one + (x / flint.arb(2).sqrt()).erf()) / 2
+        case Function.SILU:
+            return x * (one + (x / 2).tanh()) / 2
         case Function.LOG_SUM_EXP:
             top = max(z, key=lambda v: float(v.mid()))
             return top + sum(((v - top).exp() for v in z), flint.arb(0)).log()

@@ -29,6 +29,7 @@ FROM_ROOT = {
     "README.md": "files/README.md.txt",
     "verifier/jensen/certificate/checker.py": "files/checker.py",
 }
+WIDE = '<div class="highlight wide">'  # tables in terminals, which must not be wrapped
 LINK = re.compile(r"(\]\()([^)\s#]+)(#[^)\s]*)?\)")
 
 
@@ -73,10 +74,14 @@ def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
         target = FROM_ROOT.get(full, full.removeprefix("docs/"))
         return f"{opening}{posixpath.relpath(target, posixpath.dirname(here) or '.')}{anchor})"
 
+    markdown = re.sub(r" *# doctest: .*", "", markdown)  # a word to the tests
     return LINK.sub(moved, markdown)
 
 
 def on_page_content(html: str, **_: Any) -> str:
-    """Leave out names of roles before code, which help() needs, and options without default."""
+    """Mend what the plugins leave: names of roles, empty cells, examples run together."""
     html = re.sub(r"<code>Sentinel\.UNSET</code>", "", html)
-    return re.sub(r":(?:func|class|mod|meth|attr):(?=\s*(?:<a[^>]*>)?<code>)", "", html)
+    html = re.sub(r":(?:func|class|mod|meth|attr):(?=\s*(?:<a[^>]*>)?<code>)", "", html)
+    html = re.sub(r"\s*\u2013\s*(?=</p>|</li>)", "", html)  # the dash before no description
+    html = re.sub(r"<p>(jensen \w+ [^<]*)</p>", r"<pre><code>\1</code></pre>", html)
+    return re.sub(r'<div class="highlight">(?=(?:(?!</div>).)*\u2500{5})', WIDE, html, flags=re.S)

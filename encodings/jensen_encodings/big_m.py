@@ -64,6 +64,19 @@ class NetworkCopy:
         Holds ``z[name, i]``, ``h[name, i]``, ``a[name, i]`` and the rows.
     inputs : sequence of pyomo variables
     switches : mapping from (layer name, index) to the neuron's activation
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from jensen_encodings.data import LayerData
+    >>> one = np.ones(1)
+    >>> relu = LayerData("relu", {"input": np.eye(1)}, 0 * one, True, -one, one)
+    >>> out = LayerData("output", {"relu": np.eye(1)}, 0 * one, False, 0 * one, one)
+    >>> model = pyo.ConcreteModel()
+    >>> model.x = pyo.Var([0], bounds=(-1, 1))
+    >>> copy = add_network_copy(model, NetworkData(-one, one, (relu, out)), [model.x[0]])
+    >>> copy.pre("relu", 0).bounds, copy.post("relu", 0).lb
+    ((-1.0, 1.0), 0.0)
     """
 
     data: NetworkData
@@ -72,11 +85,31 @@ class NetworkCopy:
     switches: Mapping[Neuron, Switch]
 
     def pre(self, name: str, index: int) -> Any:
-        """Return the variable of a pre-activation z."""
+        """Return the variable of a pre-activation z.
+
+        Parameters
+        ----------
+        name : str
+        index : int
+
+        Returns
+        -------
+        pyomo variable
+        """
         return self.block.z[name, index]
 
     def post(self, name: str, index: int) -> Any | None:
-        """Return the variable of a neuron's (or input's) value; None where it is always 0."""
+        """Return the variable of a neuron's (or input's) value; None where it is always 0.
+
+        Parameters
+        ----------
+        name : str
+        index : int
+
+        Returns
+        -------
+        pyomo variable, or None
+        """
         if name == INPUT:
             return self.inputs[index]
         switch = self.switches[name, index]
@@ -105,6 +138,10 @@ def add_network_copy(
     groups : iterable of sequences of (layer name, index, c)
         Neurons with ``z_i = c_i z_lead``, where c of the first member is positive: they
         share one binary (docs/theory.md, section 2).
+
+    Returns
+    -------
+    NetworkCopy
 
     Raises
     ------

@@ -34,6 +34,13 @@ class LayerData:
     lower, upper : arrays of shape (size,)
         Bounds on z that hold on the whole input domain. They become big-M constants, so a
         bound that is too tight cuts off points of the network.
+
+    Examples
+    --------
+    >>> layer = LayerData("relu_1", {"input": np.array([[1.0], [1.0]])}, np.array([0.0, 5.0]), True,
+    ...     np.array([-1.0, 4.0]), np.array([1.0, 6.0]))
+    >>> layer.unstable()
+    [0]
     """
 
     name: str
@@ -54,7 +61,12 @@ class LayerData:
         return {source: sp.csr_array(weight) for source, weight in self.weights.items()}
 
     def unstable(self) -> list[int]:
-        """Return the neurons that can be on and off."""
+        """Return the neurons that can be on and off.
+
+        Returns
+        -------
+        list of int
+        """
         if not self.is_relu:
             return []
         return [int(i) for i in np.flatnonzero((self.lower < 0) & (self.upper > 0))]
@@ -80,6 +92,8 @@ class NetworkData:
     >>> out = LayerData("output", {"relu": np.eye(1)}, 0 * one, False, 0 * one, one)
     >>> NetworkData(-one, one, (relu, out)).evaluate([[0.25], [-0.5]])
     array([0.25, 0.  ])
+    >>> NetworkData(-one, one, (relu, out)).evaluate_layers([[0.25]])["relu"].tolist()
+    [[0.25]]
     """
 
     input_lower: FloatArray
@@ -120,7 +134,16 @@ class NetworkData:
         return self.layers[-1]
 
     def evaluate_layers(self, X: object) -> dict[str, FloatArray]:
-        """Return z of every layer in floating point: name -> (points, size)."""
+        """Return z of every layer in floating point: name -> (points, size).
+
+        Parameters
+        ----------
+        X : array of shape (points, inputs)
+
+        Returns
+        -------
+        dict from name to array of shape (points, size)
+        """
         values = {INPUT: np.asarray(X, dtype=np.float64).reshape(-1, self.input_size)}
         result = {}
         for layer in self.layers:
@@ -132,7 +155,16 @@ class NetworkData:
         return result
 
     def evaluate(self, X: object) -> FloatArray:
-        """Evaluate f in floating point: (points, inputs) -> (points,)."""
+        """Evaluate f in floating point: (points, inputs) -> (points,).
+
+        Parameters
+        ----------
+        X : array of shape (points, inputs)
+
+        Returns
+        -------
+        array of shape (points,)
+        """
         return self.evaluate_layers(X)[self.output.name][:, 0]
 
 

@@ -43,6 +43,19 @@ class EpigraphCopy:
     block : pyomo Block
         Holds ``z[name, i]``, ``h[name, i]`` and the rows ``affine`` and ``above``.
     inputs : sequence of pyomo variables
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from jensen_encodings.data import LayerData
+    >>> one = np.ones(1)
+    >>> relu = LayerData("relu", {"input": np.eye(1)}, 0 * one, True, -one, one)
+    >>> out = LayerData("output", {"relu": np.eye(1)}, 0 * one, False, 0 * one, one)
+    >>> model = pyo.ConcreteModel()
+    >>> model.x = pyo.Var([0], bounds=(-1, 1))
+    >>> copy = add_epigraph_copy(model, NetworkData(-one, one, (relu, out)), [model.x[0]])
+    >>> copy.post("input", 0) is model.x[0], copy.post("relu", 0).lb
+    (True, 0)
     """
 
     data: NetworkData
@@ -50,7 +63,17 @@ class EpigraphCopy:
     inputs: Sequence[Any]
 
     def post(self, name: str, index: int) -> Any:
-        """Return the variable of a neuron's (or input's) value."""
+        """Return the variable of a neuron's (or input's) value.
+
+        Parameters
+        ----------
+        name : str
+        index : int
+
+        Returns
+        -------
+        pyomo variable
+        """
         if name == INPUT:
             return self.inputs[index]
         return (
@@ -75,6 +98,10 @@ def add_epigraph_copy(block: Any, data: NetworkData, inputs: Sequence[Any]) -> E
     data : NetworkData
         Every J of its outputs must be ``>= 0`` (or every one ``<= 0``); its bounds are not used.
     inputs : sequence of pyomo variables, length inputs
+
+    Returns
+    -------
+    EpigraphCopy
 
     Raises
     ------

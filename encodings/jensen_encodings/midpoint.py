@@ -35,6 +35,18 @@ class MidpointProgram:
     ----------
     model : pyomo ConcreteModel
     at_x, at_y, at_m : NetworkCopy
+
+    Examples
+    --------
+    >>> from jensen_encodings.data import LayerData
+    >>> from jensen_encodings.pyomo_model import solve_model
+    >>> one = np.ones(1)
+    >>> relu = LayerData("relu", {"input": np.eye(1)}, 0 * one, True, -one, one)
+    >>> out = LayerData("output", {"relu": -np.eye(1)}, 0 * one, False, -one, 0 * one)
+    >>> program = midpoint_program(NetworkData(-one, one, (relu, out)))
+    >>> _ = solve_model(program.model)
+    >>> sorted(float(np.round(end[0], 6)) for end in program.pair())
+    [-1.0, 1.0]
     """
 
     model: Any
@@ -48,7 +60,12 @@ class MidpointProgram:
         return self.at_m.data
 
     def pair(self) -> tuple[FloatArray, FloatArray]:
-        """Return x and y as they stand in the model."""
+        """Return x and y as they stand in the model.
+
+        Returns
+        -------
+        x, y : arrays of shape (inputs,)
+        """
         return _values(self.at_x), _values(self.at_y)
 
 
@@ -61,6 +78,10 @@ def midpoint_program(data: NetworkData, *, groups: Iterable[Group] = ()) -> Midp
         With bounds that hold on the whole box.
     groups : iterable of sequences of (layer name, index, c), optional
         Hyperplane groups, whose members share a binary in each copy.
+
+    Returns
+    -------
+    MidpointProgram
 
     Examples
     --------

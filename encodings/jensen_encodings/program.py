@@ -15,7 +15,13 @@ from jensen_encodings.types import FloatArray
 
 
 class SolveStatus(StrEnum):
-    """How a solve ended."""
+    """How a solve ended.
+
+    Examples
+    --------
+    >>> SolveStatus.OPTIMAL.value
+    'optimal'
+    """
 
     OPTIMAL = "optimal"
     INFEASIBLE = "infeasible"
@@ -80,6 +86,11 @@ class SolveOptions:
         Of rows and integrality; None keeps HiGHS's 1e-6. Values below 1e-9 are rejected,
         and 1e-9 itself has made feasible models infeasible.
     seed : int
+
+    Examples
+    --------
+    >>> SolveOptions(time_limit=10, seed=1).seed
+    1
     """
 
     time_limit: float | None = None
@@ -121,6 +132,8 @@ class SolveResult:
     nodes : int
     seconds : float
         Wall clock in HiGHS, passing the model included.
+
+    See :func:`jensen_encodings.solve_model` for an example.
     """
 
     status: SolveStatus

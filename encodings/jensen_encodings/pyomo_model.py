@@ -59,6 +59,17 @@ def solve_model(
 ) -> SolveResult:
     """Compile and solve a Pyomo model and store the best values in its variables.
 
+    Parameters
+    ----------
+    model : pyomo ConcreteModel
+    options : SolveOptions, optional
+    progress : callable, optional
+        Called with what HiGHS knows so far.
+
+    Returns
+    -------
+    SolveResult
+
     Examples
     --------
     >>> model = pyo.ConcreteModel()

@@ -55,7 +55,7 @@ def fill(folder: Path, make) -> dict[str, str]:
     (folder / "empty.onnx").touch()
     (folder / "same_bytes.npz").write_text("x")
     (folder / "same_bytes.nnet").write_text("x")
-    write_onnx(folder / "sigmoid.onnx", helper.make_node("Softmax", ["x"], ["y"], name="squash"))
+    write_onnx(folder / "sigmoid.onnx", helper.make_node("Atan", ["x"], ["y"], name="squash"))
     write_onnx(folder / "large.onnx", times, weights=(declared(2, external=False),))
     write_onnx(folder / "outside.onnx", times, weights=(declared(2, external=True),))
     (folder / "few_bytes.bin").write_bytes(b"1234")
@@ -78,7 +78,7 @@ def fill(folder: Path, make) -> dict[str, str]:
         "empty.onnx": "not an ONNX model",
         "same_bytes.npz": "archive",
         "same_bytes.nnet": ".nnet",
-        "sigmoid.onnx": "'squash' (Softmax)",
+        "sigmoid.onnx": "'squash' (Atan)",
         "large.onnx": "536870912",
         "outside.onnx": "536870912",
         "x.onnx": "not a file",

@@ -38,9 +38,8 @@ def no_model_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     def begun(*_: object, **__: object) -> None:
         raise AssertionError("the work has begun")
 
-    for command in ("convert", "export", "plot"):
-        monkeypatch.setattr(f"jensen.cli.{command}.load_piecewise_linear", begun)
-    monkeypatch.setattr("jensen.cli.verify.load", begun)
+    for command in ("convert", "export", "plot", "verify"):
+        monkeypatch.setattr(f"jensen.cli.{command}.load", begun)
     monkeypatch.setattr("jensen.cli.batch.run_batch", begun)
 
 

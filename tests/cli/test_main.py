@@ -160,11 +160,11 @@ def test_nan_weights_are_refused(capsys, tmp_path, convex_file):
     assert "NaN" in the_error(capsys, "verify", tmp_path / "nan.npz")
 
 
-def test_a_network_with_a_softmax_is_refused_by_operator(capsys):
-    model = ROOT.parent / "shared" / "real" / "omlt_gemm.onnx"
+def test_a_network_of_trees_is_refused_by_operator(capsys):
+    model = ROOT.parent / "shared" / "real" / "omlt_gbt_model.onnx"
     if not model.exists():
         pytest.skip("needs ../shared/real")
-    assert "LogSoftmax" in the_error(capsys, "verify", model)
+    assert "TreeEnsembleRegressor" in the_error(capsys, "verify", model)
 
 
 def test_odd_file_names_are_printed_escaped(capsys, tmp_path, convex_file):

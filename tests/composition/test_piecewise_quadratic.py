@@ -120,7 +120,7 @@ def test_the_hessian_passes_through_affine_nodes():
         ],
     )
     # 2 (3 (x + 2 y + 1)^2 - (y + 3)^2)
-    found = split(graph).hessian
+    found = split(graph).hessian(0)
     assert found.tolist() == rationals(np.array([[12.0, 24.0], [24.0, 44.0]])).tolist()
 
 

@@ -204,7 +204,7 @@ def test_options_about_kinks_are_refused(option):
 def test_the_verdict_says_that_there_is_no_certificate():
     verdict = jensen.verify(icnn(Function.EXP, np.random.default_rng(0)), certificate=True)
     assert verdict.certificate is None
-    assert "no certificates" in verdict.note
+    assert "no certificate:" in verdict.note
 
 
 def test_an_empty_domain_is_an_error():

@@ -7,9 +7,9 @@ from fractions import Fraction
 import numpy as np
 import oracle
 import pytest
+from agreement import check_evidence
 from fuzz import tiny_network
 from questions import composed
-from test_verify_cases import check_evidence
 
 import jensen
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron

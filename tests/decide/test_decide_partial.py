@@ -6,12 +6,12 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from agreement import check_evidence
 from fuzz import tiny_network, varied_network
 from hypothesis import given
 from hypothesis import strategies as st
 from jump_oracle import worst_squared_jump
 from strategies import networks
-from test_verify_cases import check_evidence
 
 import jensen
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron

@@ -7,27 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from agreement import check_evidence
 
 import jensen
 from jensen.domains.domain import Box, Domain, Everywhere
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.verdict import Status, Verdict
+from jensen.prover.verdict import Status
 
 TIME_LIMIT = 30.0
-
-
-def check_evidence(network: ReluNetwork, domain: Domain, verdict: Verdict) -> None:
-    """Re-check what a verdict shows, in rational arithmetic."""
-    assert verdict.tolerance is None
-    if verdict.status is Status.NONCONVEX:
-        worst = verdict.counterexample
-        assert worst is not None
-        assert domain.contains(worst.x)
-        assert domain.contains(worst.y)
-        ends = network.exact(worst.x)[0] + network.exact(worst.y)[0]
-        assert network.exact(worst.midpoint)[0] - ends / 2 == worst.violation > 0
-    else:
-        assert all(item.exact for item in verdict.evidence)
 
 
 def decide(network: ReluNetwork, domain: Domain, convex: bool, name: object) -> list[str]:

@@ -2,54 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
 from fractions import Fraction
 from itertools import product
 
 import numpy as np
 import oracle
 import pytest
+from agreement import between_engines, check_evidence, disagreement, odd_domains
 from fuzz import tiny_network, varied_network
 from hypothesis import given
-from question_domains import domains_of
 from strategies import cases, networks
-from test_verify_cases import check_evidence
 
 import jensen
-from jensen.domains.domain import Box, Domain, Everywhere
+from jensen.domains.domain import Box
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.verdict import Status
 
 QUICK, THOROUGH = 240, 4000
-
-
-def odd_domains(seed: int, network: ReluNetwork) -> list[Domain]:
-    """A box with sides of width 0, a thin one, a far one, one whose corner is a kink."""
-    d = network.input_size
-    rng = np.random.default_rng([seed, 3])
-    lower = rng.integers(-2, 2, d) / 2
-    width = rng.choice([0.0, 0.5, 2.0**-30, 1e6], d)
-    return [Everywhere(), Box(-0.5, 2), Box(lower, lower + width)]
-
-
-def disagreement(
-    seed: int,
-    make: Callable[[int], tuple[str, ReluNetwork]] = tiny_network,
-    domains: Callable[[int, ReluNetwork], list[Domain]] = domains_of,
-) -> list[str]:
-    family, network = make(seed)
-    failures = []
-    for domain in domains(seed, network):
-        try:
-            convex = oracle.is_convex(network, domain)
-        except ValueError:  # a polyhedron without interior is another test's matter
-            continue
-        verdict = jensen.verify(network, domain, time_limit=60.0)
-        if verdict.status is not (Status.CONVEX if convex else Status.NONCONVEX):
-            failures.append(f"seed {seed}, {family}, {domain}: {convex=}, {verdict.summary}")
-        else:
-            check_evidence(network, domain, verdict)
-    return failures
 
 
 def test_the_first_seeds_are_all_decided_right():
@@ -79,6 +49,14 @@ def test_thousands_of_affine_and_leaky_blocks_are_decided_right(start):
     for seed in range(start, start + (THOROUGH - QUICK) // 8):
         failures += disagreement(seed, varied_network, odd_domains)
     assert not failures, "\n".join(failures)
+
+
+def test_engines_do_not_contradict_one_another_on_networks_at_the_edge_of_convexity():
+    counts: Counter[str] = Counter()
+    failures = [line for seed in range(12) for line in between_engines(seed, counts)]
+    assert not failures, "\n".join(failures)
+    assert 2 <= counts["convex"] <= 10  # both answers are asked for
+    assert not counts["unknown to verify"]
 
 
 @given(cases())

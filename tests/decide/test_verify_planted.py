@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from test_verify_cases import check_evidence
+from agreement import check_evidence
 
 import jensen
 from jensen.domains.domain import Box, Everywhere

@@ -36,7 +36,7 @@ def test_values_are_those_of_the_formula():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"function": "gelu"}, "supported are identity, relu"),
+        ({"function": "gate"}, "supported are identity, relu"),
         ({"parameter": 1.5}, "exponent 1.5"),
         ({"function": "celu", "parameter": 0.0}, "alpha 0.0"),
         ({"function": "elu", "parameter": -1.0}, "alpha -1.0"),

@@ -14,6 +14,7 @@ from jensen.graphs.exact import ball_values
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.graphs.functions import GROUPED, RULES, Function
 from jensen.graphs.node import GraphNode
+from jensen.graphs.valleys import GELU, SILU
 
 ELEMENTWISE = [f for f in Function if f not in GROUPED]
 POSITIVE = {Function.LOG, Function.SQRT, Function.RECIPROCAL}
@@ -45,7 +46,9 @@ def test_enclosures_of_points_hold_the_true_value_and_are_narrow(function, param
         assert not truth < flint.arb(float(low[0]))
         assert not truth > flint.arb(float(high[0]))
         if np.isfinite([low[0], high[0]]).all() and abs(z) < 600 and abs(low[0]) < 1e300:
-            assert high[0] - low[0] <= 1e-12 * max(abs(low[0]), abs(high[0])) + 1e-300
+            tail = min(z, 0.0) ** 2 if function in {Function.GELU, Function.SILU} else 0.0
+            most = max(abs(low[0]), abs(high[0]))
+            assert high[0] - low[0] <= 1e-12 * (1 + tail) * most + 1e-300
 
 
 @pytest.mark.parametrize(("function", "parameter"), CASES)
@@ -78,6 +81,32 @@ def test_shapes_hold_on_samples(function, parameter):
     assert (fm <= (fa + fb) / 2 + noise)[shape.convex].all()
     assert (fm >= (fa + fb) / 2 - noise)[shape.concave].all()
     assert np.isfinite(fa[shape.defined]).all()
+
+
+def derivatives(known, z):
+    """Return balls of the first and the second derivative of ``z Phi(z)`` or ``z sigmoid(z)``."""
+    z = flint.arb(flint.fmpq(*Fraction(z).as_integer_ratio()))
+    if known is GELU:
+        density = (-z * z / 2).exp() / (2 * flint.arb.pi()).sqrt()
+        return (-z / flint.arb(2).sqrt()).erfc() / 2 + z * density, density * (2 - z * z)
+    s = 1 / (1 + (-z).exp())
+    return s * (1 + z * (1 - s)), s * (1 - s) * (2 + z * (1 - 2 * s))
+
+
+@pytest.mark.parametrize(
+    ("known", "function"), [(GELU, Function.GELU), (SILU, Function.SILU)], ids=["gelu", "silu"]
+)
+def test_the_numbers_of_a_valley_hold_in_balls(known, function):
+    """The derivatives change their signs once on each side of 0 (docs/smooth.md)."""
+    assert derivatives(known, known.falls)[0] < 0 < derivatives(known, known.rises)[0]
+    for side in (-1, 1):
+        assert (
+            derivatives(known, side * known.bowl)[1] > 0 > derivatives(known, side * known.flat)[1]
+        )
+    # convex between falls and rises, so above both tangents
+    width = flint.arb(known.rises) - flint.arb(known.falls)
+    (value,) = ball_values(1, graph_of(function).nodes, [Fraction(known.rises)], 200)
+    assert value - width * derivatives(known, known.rises)[0] > flint.arb(known.least)
 
 
 @pytest.mark.parametrize("function", sorted(GROUPED))

@@ -167,6 +167,7 @@ def test_jumps_can_be_differentiated_in_the_weights():
 STACKS = {
     "two layers": [nn.Linear(3, 6), nn.ReLU(), nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 2)],
     "a last relu": [nn.Linear(3, 4), nn.Dropout(), nn.ReLU(), nn.Linear(4, 2), nn.ReLU()],
+    "leaky": [nn.Linear(3, 6), nn.LeakyReLU(0.2), nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 2)],
     "a relu of the input": [nn.ReLU(), nn.Linear(3, 4), nn.Linear(4, 2, bias=False)],
     "the same layer twice": [layer := nn.Linear(3, 3), nn.ReLU(), layer, nn.ReLU(inplace=True)],
 }

@@ -15,7 +15,7 @@ import pytest
 
 import jensen
 from jensen import Box, Everywhere, ReluNetwork
-from jensen.bounds.paths import path_sums
+from jensen.bounds.paths import exact_path_sum, path_sums
 from jensen.cli.app import app
 from jensen.linear_regions.conditions import (
     condition_between,
@@ -73,7 +73,8 @@ def test_of_many_inputs_the_condition_that_fails_at_the_counterexample_comes_fir
     sign = -1 if seed % 2 else 1
     broken, *others = verdict.conditions
     assert broken.is_violated
-    assert len(others) == network.relu_count
+    # one bound per neuron, beside the conditions that were met
+    assert sum(condition.pattern is None for condition in others) == network.relu_count
     ((block, index),) = broken.neurons
     pair = verdict.counterexample
     for low, v, high in zip(pair.x, broken.point, pair.y, strict=True):
@@ -110,9 +111,77 @@ def test_of_many_inputs_the_least_sums_are_listed_with_what_the_proof_says():
     weights = [rng.normal(size=(5, 4)), np.abs(rng.normal(size=(1, 5)))]
     network = ReluNetwork.from_layers(weights, [rng.normal(size=5), [0.0]])
     found = jensen.verify(network, Box(-1, 1)).conditions
-    assert len(found) == 5
-    assert all(c.pattern is None and c.reachable is None and c.value >= 0 for c in found)
+    bounds = [c for c in found if c.pattern is None]
+    assert len(bounds) == 5
+    assert all(c.reachable is None and c.point is None and c.value >= 0 for c in bounds)
     assert {c.reason for c in found} == {"sign"}
+
+
+@pytest.mark.parametrize("domain", [Box(-1, 1), Everywhere()])
+@pytest.mark.parametrize("convex", [True, False])
+def test_of_many_inputs_the_least_that_is_met_is_exact(domain, convex):
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        weights = [rng.normal(size=shape) for shape in ((6, 5), (6, 6), (1, 6))]
+        if convex:
+            weights[1:] = [np.abs(weight) for weight in weights[1:]]
+        network = ReluNetwork.from_layers(weights, [rng.normal(size=len(w)) / 2 for w in weights])
+        verdict = jensen.verify(network, domain)
+        found = verdict.conditions
+        bound = {c.neurons[0]: c.value for c in found if c.pattern is None}
+        met = [c for c in found if c.reachable]
+        assert len(met) >= 6
+        assert (verdict.status == "nonconvex") == any(c.is_violated for c in met)
+        for condition in met:
+            ((block, index),) = condition.neurons
+            assert condition.value >= bound[block, index]
+            assert domain.contains(condition.point)
+            z = network.exact_pre_activations(condition.point)
+            assert z[block].integers[index] == 0
+            for name, on in condition.pattern.items():
+                assert (z[name].positive() == on).all()
+            path_sum = exact_path_sum(network, (block, index), condition.pattern)
+            assert condition.value == path_sum
+
+
+def test_twins_of_many_inputs_share_one_condition():
+    # 3 relu(z) - relu(-2 z) bends by 3 - 2 per unit of z
+    row = np.array([1.0, -2.0, 0.5, 3.0])
+    weights = [[row, -2 * row], [[3.0, -1.0]]]
+    network = ReluNetwork.from_layers(weights, [[0.25, -0.5], [0.0]])
+    (condition,) = [c for c in path_conditions(network, Box(-1, 1)) if c.reachable]
+    assert set(condition.neurons) == {("relu_1", 0), ("relu_1", 1)}
+    assert condition.value == (1 if condition.neurons[0] == ("relu_1", 0) else Fraction(1, 2))
+    assert not condition.is_violated
+
+
+def test_kinks_that_only_touch_the_domain_are_asked_for_by_no_point():
+    # x + y + z + w = 4 meets the box in a corner
+    network = ReluNetwork.from_layers([[[1.0] * 4], [[-1.0]]], [[-4.0], [0.0]])
+    found = path_conditions(network, Box(-1, 1))
+    assert not any(c.reachable for c in found)
+    assert jensen.verify(network, Box(-1, 1)).status == "convex"
+
+
+def test_all_conditions_of_small_networks_of_three_inputs_are_listed():
+    rng = np.random.default_rng(0)
+    weights = [rng.normal(size=shape) for shape in ((4, 3), (4, 4), (1, 4))]
+    network = ReluNetwork.from_layers(weights, [rng.normal(size=len(w)) for w in weights])
+    found = path_conditions(network, Box(-1, 1))
+    asked = {
+        (facet.neurons, found_pattern(cells, facet))
+        for cells in [jensen.regions(network, Box(-1, 1))]
+        for facet in cells.facets
+    }
+    listed = [(c.neurons, c.pattern_text) for c in found if c.reachable]
+    assert len(listed) == len(set(listed)) == len(asked)
+
+
+def found_pattern(cells, facet) -> bytes:
+    """The pattern behind the neuron that bends on a facet."""
+    ((block, _),) = facet.neurons
+    pattern = cells.cells[facet.cells[0]].pattern
+    return b"" if block == "relu_2" else bytes(pattern["relu_2"])
 
 
 def test_neurons_that_no_point_reaches_say_so():

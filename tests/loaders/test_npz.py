@@ -118,7 +118,7 @@ def test_an_array_of_objects_is_not_unpickled(parts, tmp_path):
 
 def test_headers_of_another_kind_are_refused(parts, tmp_path):
     for value, words in (
-        ('{"format": "other/2"}', "format 'other/2', supported is"),
+        ('{"format": "other/2"}', "format 'other/2', supported are"),
         ("[]", "not a jensen-network/1 archive"),
         ("{", "not a jensen-network/1 archive"),
     ):

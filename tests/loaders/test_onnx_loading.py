@@ -16,7 +16,6 @@ from jensen.loaders import load
 REAL = Path(__file__).parents[3] / "shared" / "real"
 REFUSED = {
     "omlt_gbt_model": (UnsupportedOperatorError, "TreeEnsembleRegressor"),
-    "omlt_gemm": (UnsupportedOperatorError, "LogSoftmax"),
     # onnxruntime refuses its kernel_shape too: three sizes for two spatial dimensions
     "omlt_maxpool_2d": (ModelFileError, "kernel_shape"),
 }

@@ -7,11 +7,25 @@ import pytest
 
 pytest.importorskip("sklearn", reason="scikit-learn is not installed")
 
-from sklearn.linear_model import LinearRegression
+from sklearn.base import clone
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
+from sklearn.decomposition import PCA
+from sklearn.ensemble import BaggingRegressor, VotingRegressor
+from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    MaxAbsScaler,
+    MinMaxScaler,
+    PowerTransformer,
+    RobustScaler,
+    StandardScaler,
+)
+from sklearn.tree import DecisionTreeRegressor
 
+import jensen
 from jensen import FunctionGraph
 from jensen.errors import ModelFileError, UnsupportedOperatorError
 from jensen.loaders import from_sklearn
@@ -67,7 +81,52 @@ def test_other_models_are_refused():
         from_sklearn(fitted)
     with pytest.raises(ModelFileError, match="fitted MLPRegressor"):
         from_sklearn(regressor())
-    with pytest.raises(ModelFileError, match="LinearRegression"):
-        from_sklearn(LinearRegression().fit(X, Y))
-    with pytest.raises(UnsupportedOperatorError, match="RobustScaler"):
-        from_sklearn(make_pipeline(RobustScaler(), regressor()).fit(X, Y))
+    with pytest.raises(UnsupportedOperatorError, match="DecisionTreeRegressor: supported are"):
+        from_sklearn(DecisionTreeRegressor().fit(X, Y))
+    with pytest.raises(UnsupportedOperatorError, match="PowerTransformer: supported are"):
+        from_sklearn(make_pipeline(PowerTransformer(), regressor()).fit(X, Y))
+    with pytest.raises(ModelFileError, match="fitted"):
+        from_sklearn(make_pipeline(StandardScaler(), regressor()))
+    with pytest.raises(UnsupportedOperatorError, match="it has a function"):
+        from_sklearn(make_pipeline(FunctionTransformer(np.sin), regressor()).fit(X, Y))
+
+
+COLUMNS = ColumnTransformer(
+    [("a", StandardScaler(), [2, 0]), ("b", "passthrough", [2]), ("c", "drop", [0])],
+    remainder=MinMaxScaler(),
+)
+STEPS = {
+    "columns": make_pipeline(COLUMNS, regressor()),
+    "nested": make_pipeline(make_pipeline(RobustScaler(), PCA(2)), regressor()),
+    "whitened": make_pipeline(PCA(2, whiten=True), "passthrough", regressor()),
+    "nothing": make_pipeline(FunctionTransformer(), regressor()),
+    "searched": GridSearchCV(
+        make_pipeline(StandardScaler(), Ridge()), {"ridge__alpha": [1, 2]}, cv=2
+    ),
+    "standardised target": TransformedTargetRegressor(regressor(), transformer=StandardScaler()),
+    "scaled target": TransformedTargetRegressor(regressor(), transformer=MinMaxScaler()),
+    "logarithms": TransformedTargetRegressor(regressor(), func=np.log, inverse_func=np.exp),
+    "log1p": TransformedTargetRegressor(regressor(), func=np.log1p, inverse_func=np.expm1),
+    "bag": BaggingRegressor(regressor(), n_estimators=3, max_features=2, random_state=1),
+    "vote": VotingRegressor([("a", regressor()), ("b", LinearRegression())], weights=[1, 3]),
+    "voters left out": VotingRegressor([("a", regressor()), ("b", "drop"), ("c", Ridge())]),
+    "linear": LinearRegression(),
+}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_steps_around_regressors_are_read(name):
+    model = clone(STEPS[name]).fit(X, Y)
+    network = from_sklearn(model)
+    np.testing.assert_allclose(network(X)[:, 0], model.predict(X), rtol=1e-8, atol=1e-10)
+
+
+def test_an_exponential_behind_a_convex_network_is_convex():
+    model = TransformedTargetRegressor(LinearRegression(), func=np.log, inverse_func=np.exp)
+    assert jensen.is_convex(from_sklearn(model.fit(X, Y)))
+
+
+def test_what_was_rounded_is_told():
+    assert "StandardScaler" in from_sklearn(clone(STEPS["columns"]).fit(X, Y)).roundings[0]
+    assert "shares" in from_sklearn(clone(STEPS["bag"]).fit(X, Y)).roundings[0]
+    assert not from_sklearn(clone(STEPS["vote"]).fit(X, Y)).roundings

@@ -249,10 +249,51 @@ def test_the_mode_of_the_module_is_restored():
     assert [child.training for child in module] == [True, True, False, True, True, True]
 
 
-@pytest.mark.parametrize("layer", [nn.GELU, nn.Softmax])
+class Sine(nn.Module):
+    def forward(self, x):
+        return torch.sin(x)
+
+
+@pytest.mark.parametrize("layer", [nn.LayerNorm(2), Sine()])
 def test_activations_without_a_rule_are_refused(layer):
     with pytest.raises(UnsupportedOperatorError, match="neither piecewise linear nor"):
-        from_torch(nn.Sequential(nn.Linear(2, 2), layer()), (2,))
+        from_torch(nn.Sequential(nn.Linear(2, 2), layer), (2,))
+
+
+@pytest.mark.parametrize(
+    ("layer", "functions"),
+    [
+        (nn.GELU(), {"gelu"}),
+        (nn.GELU(approximate="tanh"), {"power", "tanh", "product"}),
+        (nn.SiLU(), {"silu"}),
+        (nn.Mish(), {"softplus", "tanh", "product"}),
+        (nn.Hardswish(), {"relu", "product"}),
+        (nn.Softmax(-1), {"log-sum-exp", "exp"}),
+        (nn.LogSoftmax(-1), {"log-sum-exp"}),
+    ],
+    ids=lambda v: str(v) if isinstance(v, nn.Module) else "",
+)
+def test_smooth_activations_are_graphs(layer, functions):
+    network = from_torch(nn.Sequential(nn.Linear(2, 3), layer), (2,))
+    assert set(network.function_counts) == functions
+
+
+@pytest.mark.parametrize("bound", [0.5, 0.3])
+def test_softshrink_is_a_relu_network(bound):
+    module = nn.Sequential(nn.Linear(3, 2), nn.Softshrink(bound))
+    network = from_torch(module, (3,))
+    assert network.relu_count == 4
+    x = 3 * np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
+    with torch.no_grad():
+        np.testing.assert_allclose(network(x), module(torch.from_numpy(x)), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("layer", "jump"), [(nn.Hardshrink(0.25), "0.25"), (nn.Threshold(0.5, 20.0), "19.5")]
+)
+def test_the_jump_of_an_activation_is_named(layer, jump):
+    with pytest.raises(UnsupportedOperatorError, match=f"its values jump by {jump} where"):
+        from_torch(nn.Sequential(nn.Linear(2, 2), layer), (2,))
 
 
 def test_what_is_no_module_or_no_shape_is_refused():

@@ -7,6 +7,9 @@ import pytest
 
 from jensen.cli import main
 from jensen.errors import OutputError
+from jensen.graphs.function_graph import FunctionGraph
+from jensen.graphs.functions import Function
+from jensen.graphs.node import GraphNode
 from jensen.network.relu_network import ReluNetwork
 from jensen.report.colours import DOWN, UP
 from jensen.report.plot import figure, save, to_svg
@@ -103,6 +106,36 @@ def test_the_command_draws(tmp_path: Path, capsys, options):
     plane().save(tmp_path / "plane.npz")
     out = tmp_path / "plane.svg"
     assert main(["plot", str(tmp_path / "plane.npz"), *options, "-o", str(out)]) == 0
+    assert out.read_text().startswith("<?xml")
+
+
+def curved() -> FunctionGraph:
+    """f(x, y) = 3 (x + y)^2 + |x| - relu(y), smooth but for its kinks."""
+    hidden = GraphNode("r", {"input": [[1, 0], [-1, 0], [0, 1]]}, np.zeros(3), Function.RELU)
+    square = GraphNode("s", {"input": [[1, 1]]}, [0], Function.POWER, 2)
+    output = GraphNode("output", {"r": [[1, 1, -1]], "s": [[3]]}, [0])
+    return FunctionGraph(2, [hidden, square, output])
+
+
+def test_of_a_curved_function_only_its_kinks_are_drawn_as_such():
+    line = sample_segment(curved(), [-1.0, -1.0], [1.0, 3.0], before=0.0, beyond=0.0)
+    np.testing.assert_allclose(line.kinks, [0.25, 0.5], atol=1e-6)
+    np.testing.assert_allclose(line.changes, [-4.0, 4.0], rtol=1e-5)
+    grid = np.linspace(-1.0, 1.0, 41)
+    X, Y = np.meshgrid(grid, grid)
+    z = curved().pre_activations(np.column_stack([X.ravel(), Y.ravel()]))
+    for stretch, bend in kink_lines(curved(), grid, grid, z, 0):
+        assert np.abs(stretch[:, 0 if bend > 0 else 1]).max() < 1e-9
+    text = to_svg(figure(curved(), [[0.0, -1.0], [0.0, 1.0]], bounds=([-1.0] * 2, [1.0] * 2)))
+    assert UP in text
+    assert DOWN in text
+
+
+def test_the_command_draws_a_curved_function_and_its_pair(tmp_path, capsys):
+    curved().save(tmp_path / "curved.npz")
+    out = tmp_path / "curved.svg"
+    assert main(["plot", str(tmp_path / "curved.npz"), "--box", "-1", "1", "-o", str(out)]) == 0
+    assert "a pair that breaks convexity" in capsys.readouterr().out
     assert out.read_text().startswith("<?xml")
 
 

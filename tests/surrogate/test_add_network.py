@@ -2,50 +2,14 @@
 
 from __future__ import annotations
 
-import highspy
 import numpy as np
 import pyomo.environ as pyo
 import pytest
-from pyomo.common.errors import PyomoException
-from pyomo.contrib.solver.solvers.highs import Highs
+from surrogate_networks import ABSOLUTE, ALL, freely_convex, icnn, model_with
 
 import jensen
-from jensen import Box, ConvexFunction, Everywhere, Polyhedron, ReluNetwork, surrogate
-from jensen.errors import DomainError, InfeasibleError, NotConvexError, OptionError, UnboundedError
-from jensen.network.relu_network import Activation, Block
-from jensen_encodings.solver import QuietHighs
-
-ALL = ("big_m", "epigraph", "cuts")
-ABSOLUTE = ReluNetwork.from_layers([[[1.0], [-1.0]], [[1.0, 1.0]]], [[0, 0], [0]])
-
-
-def icnn(inputs: int, width: int, seed: int, outputs: int = 1) -> ReluNetwork:
-    rng = np.random.default_rng(seed)
-    first = Block("relu_1", {"input": rng.normal(size=(width, inputs))}, rng.normal(size=width))
-    weights = {
-        "input": rng.normal(size=(width, inputs)),
-        "relu_1": np.abs(rng.normal(size=(width, width))),
-    }
-    second = Block("relu_2", weights, rng.normal(size=width))
-    last = {"relu_2": np.abs(rng.normal(size=(outputs, width)))}
-    output = Block("output", last, rng.normal(size=outputs), Activation.IDENTITY)
-    return ReluNetwork(inputs, [first, second, output])
-
-
-def freely_convex() -> ReluNetwork:
-    """The maximum of three numbers as a tournament: convex, with products of both signs."""
-    players = np.array([[1.0, 0.5], [-1.0, 1.0], [0.25, -1.0]])
-    first = np.array([players[0] - players[1], players[1], -players[1], players[2], -players[2]])
-    match = np.array([1.0, 1.0, -1.0])
-    second = np.array([[*match, -1.0, 1.0], [0, 0, 0, 1.0, -1.0], [0, 0, 0, -1.0, 1.0]])
-    return ReluNetwork.from_layers([first, second, [[1.0, 1.0, -1.0]]], [[0] * 5, [0] * 3, [0]])
-
-
-def model_with(inputs: int, side: float = 2.0, **arguments) -> pyo.ConcreteModel:
-    model = pyo.ConcreteModel()
-    model.x = pyo.Var(range(inputs), bounds=(-side, side), **arguments)
-    return model
-
+from jensen import Box, ConvexFunction, Polyhedron, ReluNetwork, surrogate
+from jensen.errors import OptionError
 
 # ------------------------------------------------------------------------- the same optimum
 
@@ -248,163 +212,6 @@ def test_affine_networks_need_neither_cuts_nor_binaries():
     handle = surrogate.add_network(model, network, model.x)
     model.goal = pyo.Objective(expr=handle.output, sense=pyo.maximize)
     assert surrogate.solve(model).value == pytest.approx(6.5)
-
-
-# --------------------------------------------------------------------- no wrong optimum
-
-
-@pytest.mark.parametrize("formulation", ["epigraph", "cuts"])
-@pytest.mark.parametrize("kind", ["maximise", "equation", "at least", "square", "elsewhere"])
-def test_an_output_pushed_the_wrong_way_is_refused_by_name(formulation, kind):
-    model = model_with(1)
-    handle = surrogate.add_network(model, ABSOLUTE, model.x, formulation=formulation)
-    t = handle.output
-    model.y = pyo.Var(bounds=(0, 1))
-    rules = {
-        "maximise": (t, pyo.maximize, None),
-        "equation": (model.x[0], pyo.minimize, t + model.y == 1),
-        "at least": (t, pyo.minimize, t - model.y >= 0.5),
-        "square": (t, pyo.minimize, t**2 + model.y >= 0.5),
-        "elsewhere": (model.x[0], pyo.minimize, model.y <= 2 * t),
-    }
-    expression, sense, row = rules[kind]
-    model.goal = pyo.Objective(expr=expression, sense=sense)
-    if row is not None:
-        model.wrong = pyo.Constraint(expr=row)
-    name = "goal" if row is None else "wrong"
-    with pytest.raises(OptionError, match=f"would be wrong: .*{name} pushes it up"):
-        surrogate.solve(model)
-
-
-@pytest.mark.parametrize("formulation", ["epigraph", "cuts"])
-def test_a_model_that_was_not_checked_is_not_solved_in_silence(formulation, tmp_path):
-    model = model_with(1)
-    handle = surrogate.add_network(model, ABSOLUTE, model.x, formulation=formulation)
-    model.goal = pyo.Objective(expr=handle.output, sense=pyo.maximize)
-    for solve in (Highs().solve, pyo.SolverFactory("appsi_highs").solve):
-        with pytest.raises((PyomoException, ValueError, RuntimeError)):
-            solve(model)
-    with pytest.raises((PyomoException, ValueError), match="solve_with_jensen_surrogate_solve"):
-        model.write(str(tmp_path / "model.lp"))
-
-
-def test_bounds_that_are_loosened_later_change_nothing():
-    # big-M constants and convexity were computed for [-1, 1]
-    for formulation in ALL:
-        model = model_with(1, side=1.0)
-        handle = surrogate.add_network(model, ABSOLUTE, model.x, formulation=formulation)
-        model.x.setlb(-10)
-        model.x.setub(10)
-        model.goal = pyo.Objective(expr=handle.output - 2 * model.x[0])
-        assert surrogate.solve(model).value == pytest.approx(-1.0)
-
-
-@pytest.mark.parametrize("formulation", ["epigraph", "cuts"])
-def test_networks_that_are_not_convex_are_refused(formulation):
-    network = ReluNetwork.from_layers([np.eye(2), [[1.0, -1.0]]], [[0, 0], [0]])
-    model = model_with(2)
-    with pytest.raises((NotConvexError, OptionError)) as caught:
-        surrogate.add_network(model, network, model.x, formulation=formulation)
-    assert (formulation == "cuts") == isinstance(caught.value, NotConvexError)
-    if formulation == "cuts":
-        assert caught.value.counterexample.violation > 0
-    # nothing half-done is left behind
-    assert not list(model.component_objects(pyo.Block))
-    handle = surrogate.add_network(model, network, model.x, domain=Box([-2, -2], [2, 0]))
-    assert handle.formulation == "cuts"
-
-
-def test_infeasible_and_unbounded_models_are_named():
-    model = model_with(1)
-    handle = surrogate.add_network(model, ABSOLUTE, model.x, formulation="cuts")
-    model.goal = pyo.Objective(expr=handle.output)
-    model.row = pyo.Constraint(expr=model.x[0] >= 3)
-    with pytest.raises(InfeasibleError, match="no point satisfies"):
-        surrogate.solve(model)
-    model.row.deactivate()
-    assert surrogate.solve(model).value == pytest.approx(0.0, abs=1e-9)
-    free = pyo.ConcreteModel()
-    free.x = pyo.Var([0])
-    handle = surrogate.add_network(
-        free, ABSOLUTE, free.x, domain=Everywhere(), formulation="epigraph"
-    )
-    free.goal = pyo.Objective(expr=handle.output - 2 * free.x[0])
-    with pytest.raises(UnboundedError, match="bound the inputs"):
-        surrogate.solve(free)
-    free.goal.expr = handle.output - 0.5 * free.x[0]
-    assert surrogate.solve(free).value == pytest.approx(0.0, abs=1e-9)
-
-
-def test_wrong_arguments_are_refused_in_one_line():
-    model = model_with(2)
-    model.free = pyo.Var()
-    cases = [
-        ({"inputs": [model.x[0]]}, OptionError, "1 inputs given: the network has 2"),
-        ({"inputs": [model.x[0], model.free]}, OptionError, "free has the bounds"),
-        ({"inputs": [model.x[0], "three"]}, OptionError, "a variable or a number"),
-        ({"inputs": [1.0, 2.0]}, OptionError, "all inputs are numbers"),
-        ({"inputs": model.x, "formulation": "bigm"}, OptionError, "supported are auto, big_m"),
-        ({"inputs": model.x, "domain": Box([0] * 3, 1)}, DomainError, "3 dimensions"),
-        ({"inputs": [model.x[0], 9.0], "domain": Box(-1, 1)}, DomainError, "outside the domain"),
-        (
-            {"inputs": model.x, "domain": Everywhere(), "formulation": "big_m"},
-            OptionError,
-            "big_m needs bounded inputs",
-        ),
-    ]
-    for arguments, error, message in cases:
-        with pytest.raises(error, match=message):
-            surrogate.add_network(model, icnn(2, 4, 0), **arguments)
-    with pytest.raises(OptionError, match="no network"):
-        surrogate.solve(model)
-    surrogate.add_network(model, icnn(2, 4, 0), model.x)
-    with pytest.raises(OptionError, match="0 active objectives"):
-        surrogate.solve(model)
-
-
-def test_a_limit_ends_with_the_best_bounds():
-    network = icnn(4, 12, 0)
-    model = model_with(4)
-    handle = surrogate.add_network(model, network, model.x, formulation="cuts")
-    model.goal = pyo.Objective(expr=handle.output)
-    found = surrogate.solve(model, max_rounds=2)
-    exact = ConvexFunction(network, Box(-2, 2)).minimise()
-    assert not found.optimal
-    assert found.bound <= exact.value + 1e-6 <= found.value + 2e-6
-
-
-# --------------------------------------------------------------------------------- files
-
-
-@pytest.mark.parametrize("suffix", [".lp", ".mps"])
-@pytest.mark.parametrize("formulation", ["big_m", "epigraph"])
-def test_programs_written_for_other_solvers_have_the_same_optimum(tmp_path, suffix, formulation):
-    network = icnn(2, 4, 1)
-    model = model_with(2)
-    handle = surrogate.add_network(model, network, model.x, formulation=formulation)
-    model.goal = pyo.Objective(expr=handle.output - 3 * model.x[0])
-    path = tmp_path / f"model{suffix}"
-    surrogate.write_program(model, path)
-    highs = QuietHighs()
-    assert highs.readModel(str(path)) == highspy.HighsStatus.kOk
-    highs.run()
-    exact = ConvexFunction(network, Box(-2, 2)).minimise([-3, 0])
-    assert highs.getInfo().objective_function_value == pytest.approx(exact.value, rel=1e-6)
-
-
-def test_files_are_refused_where_they_would_be_wrong(tmp_path):
-    model = model_with(1)
-    handle = surrogate.add_network(model, ABSOLUTE, model.x, formulation="cuts")
-    model.goal = pyo.Objective(expr=handle.output)
-    with pytest.raises(OptionError, match=r"ends in \.lp or \.mps"):
-        surrogate.write_program(model, tmp_path / "model.nl")
-    with pytest.raises(OptionError, match="known by cuts"):
-        surrogate.write_program(model, tmp_path / "model.lp")
-    other = model_with(1)
-    handle = surrogate.add_network(other, ABSOLUTE, other.x, formulation="epigraph")
-    other.goal = pyo.Objective(expr=-handle.output)
-    with pytest.raises(OptionError, match="would be wrong"):
-        surrogate.write_program(other, tmp_path / "model.lp")
 
 
 def test_a_verdict_spares_the_proof():

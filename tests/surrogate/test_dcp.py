@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from test_add_network import freely_convex, icnn
+from surrogate_networks import freely_convex, icnn
 
 import jensen
 from jensen.errors import NotConvexError, OptionError

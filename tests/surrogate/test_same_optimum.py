@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pyomo.environ as pyo
 import pytest
-from test_add_network import freely_convex, icnn
+from surrogate_networks import freely_convex, icnn
 
 from jensen import Box, ConvexFunction, ReluNetwork, surrogate
 from jensen_encodings import SolveOptions, solve_model

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from jensen.graphs.node import GraphNode as GraphNode
     from jensen.icnn.check import is_icnn as is_icnn
     from jensen.icnn.convert import to_icnn as to_icnn
-    from jensen.linear_regions.conditions import Condition as Condition
+    from jensen.linear_regions.condition import Condition as Condition
     from jensen.linear_regions.conditions import path_conditions as path_conditions
     from jensen.linear_regions.regions import Regions as Regions
     from jensen.linear_regions.regions import regions as regions
@@ -105,10 +105,8 @@ _HOMES = {
     "jensen.graphs.node": ("GraphNode",),
     "jensen.icnn.check": ("is_icnn",),
     "jensen.icnn.convert": ("to_icnn",),
-    "jensen.linear_regions.conditions": (
-        "Condition",
-        "path_conditions",
-    ),
+    "jensen.linear_regions.condition": ("Condition",),
+    "jensen.linear_regions.conditions": ("path_conditions",),
     "jensen.linear_regions.regions": (
         "Regions",
         "regions",

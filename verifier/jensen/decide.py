@@ -10,7 +10,12 @@ from typing import Any
 import numpy as np
 
 from jensen.blas import few_threads
-from jensen.certificate.certificate import Certificate, certify_convex, certify_nonconvex
+from jensen.certificate.certificate import (
+    Certificate,
+    certify_convex,
+    certify_nonconvex,
+    certify_sum,
+)
 from jensen.composition.engine import check_graph_options, decide_graph
 from jensen.domains.domain import Domain, Everywhere
 from jensen.errors import CertificateError, OptionError, UndecidedError
@@ -35,7 +40,7 @@ from jensen.prover.refute import first_lines, random_lines
 from jensen.prover.signs import signs_of_all_paths, signs_where_stable
 from jensen.prover.tree_engine import prove_by_trees
 from jensen.prover.verdict import Interrupted, Status, Verdict, worst
-from jensen.prover.walk import walk_few_inputs
+from jensen.prover.walk import walk_few_inputs, walk_straight_lines
 from jensen_encodings.deadline import Deadline
 
 Screen = Callable[[Question], Outcome | None]
@@ -52,6 +57,7 @@ def single_point(question: Question) -> Outcome | None:
 # the cheapest first; the first that decides ends the search
 SCREENS: tuple[Screen, ...] = (
     signs_of_all_paths,
+    walk_straight_lines,
     first_lines,
     signs_where_stable,
     walk_few_inputs,
@@ -188,6 +194,10 @@ def is_convex(
     **keywords
         Those of :func:`verify`.
 
+    Returns
+    -------
+    bool
+
     Raises
     ------
     UndecidedError
@@ -215,7 +225,8 @@ def _answer(
 ) -> Verdict:
     """Ask about one output: the screens, then the prover, then the certificate."""
     if isinstance(network, FunctionGraph):
-        return decide_graph(network, domain, output, options, _answer)
+        verdict = decide_graph(network, domain, output, options, _answer)
+        return _certified(network, verdict, options) if options.certificate else verdict
     prepared = prepare(network, domain, output=output, concave=options.concave)
     question = Question(prepared, options, Deadline.after(options.time_limit))
     if progress is not None:
@@ -259,6 +270,27 @@ def _answer(
     if interrupted:
         raise Interrupted(verdict)
     return verdict
+
+
+def _certified(graph: FunctionGraph, verdict: Verdict, options: Options) -> Verdict:
+    """Give the verdict about a graph its certificate, or say that the checker has no rules."""
+    pair, inner = verdict.counterexample, verdict.certificate
+    try:
+        certificate = None
+        if inner is not None:
+            certificate = certify_sum(graph, inner)
+        elif pair is not None:
+            certificate = certify_nonconvex(
+                graph,
+                verdict.domain,
+                (pair.x, pair.y),
+                output=verdict.output or 0,
+                concave=options.concave,
+                inputs=options.inputs,
+            )
+    except CertificateError as error:
+        return replace(verdict, certificate=None, note=str(error))
+    return replace(verdict, certificate=certificate)
 
 
 def _decide(question: Question) -> Outcome:

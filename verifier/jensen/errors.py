@@ -11,7 +11,17 @@ from typing import Any
 
 
 class JensenError(Exception):
-    """Base class of every deliberate error of this package."""
+    """Base class of every deliberate error of this package.
+
+    Examples
+    --------
+    >>> import jensen
+    >>> try:
+    ...     jensen.load("missing.onnx")
+    ... except jensen.JensenError as error:
+    ...     print(error)
+    missing.onnx: no such file
+    """
 
 
 class NetworkError(JensenError, ValueError):

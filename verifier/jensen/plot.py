@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike
 
 from jensen.domains.domain import Box, Domain
 from jensen.errors import MissingExtraError, OptionError
+from jensen.graphs.function_graph import FunctionGraph
 from jensen.linear_regions.regions import Regions
 from jensen.linear_regions.regions import regions as linear_regions
 from jensen.network.relu_network import ReluNetwork
@@ -70,6 +71,10 @@ def regions(
     axes : matplotlib Axes, optional
         Draw here and not on a new figure; of two inputs only.
 
+    Returns
+    -------
+    matplotlib Figure
+
     Raises
     ------
     OptionError
@@ -77,6 +82,13 @@ def regions(
         labels, axes and facets that reach to infinity.
     MissingExtraError
         Without matplotlib.
+
+    Examples
+    --------
+    >>> import jensen
+    >>> bend = jensen.ReluNetwork.from_layers([[[1.0, 1.0]], [[1.0]]], [[0], [0]])
+    >>> bool(jensen.plot.regions(bend, jensen.Box(-1, 1)).axes)
+    True
     """
     found = linear_regions(network, domain, output=output, fixed=fixed)
     if found.network.input_size not in (2, 3):
@@ -107,7 +119,9 @@ def regions(
     return drawn
 
 
-def pair(network: ReluNetwork, x: ArrayLike, y: ArrayLike, *, output: int = 0) -> Figure:
+def pair(
+    network: ReluNetwork | FunctionGraph, x: ArrayLike, y: ArrayLike, *, output: int = 0
+) -> Figure:
     """Draw f on the line through two points with its chord, and below f minus the chord.
 
     The lower panel shows a violation that is small beside f: where it is above 0 between x and
@@ -115,9 +129,25 @@ def pair(network: ReluNetwork, x: ArrayLike, y: ArrayLike, *, output: int = 0) -
 
     Parameters
     ----------
-    network : ReluNetwork
+    network : ReluNetwork or FunctionGraph
     x, y : array of shape (inputs,)
     output : int
+
+    Returns
+    -------
+    matplotlib Figure
+
+    Raises
+    ------
+    OptionError
+        If a point has another size than the network's input.
+
+    Examples
+    --------
+    >>> import jensen
+    >>> cap = jensen.ReluNetwork.from_layers([[[1.0]], [[-1.0]]], [[0], [0]])  # -relu(x)
+    >>> len(jensen.plot.pair(cap, [-1.0], [1.0]).axes)
+    2
     """
     drawn = _figure((5.6, 6.0))
     above, below = drawn.subplots(2, 1, height_ratios=(3, 2))
@@ -145,6 +175,22 @@ def surface(
     box : Box
     output : int
     fixed : mapping from input to its value, optional
+
+    Returns
+    -------
+    matplotlib Figure
+
+    Raises
+    ------
+    OptionError
+        If other than two inputs are free.
+
+    Examples
+    --------
+    >>> import jensen
+    >>> bend = jensen.ReluNetwork.from_layers([[[1.0, 1.0]], [[1.0]]], [[0], [0]])
+    >>> bool(jensen.plot.surface(bend, jensen.Box(-1, 1)).axes)
+    True
     """
     found = linear_regions(network, box, output=output, fixed=fixed)
     if found.network.input_size != 2:

@@ -22,7 +22,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from jensen.arithmetic.exact import Matrix
-from jensen.types import FloatArray, Interval
+from jensen.types import FloatArray, IndexArray, Interval
 
 UNIT = 2.0**-53
 SUBNORMAL = 2.0**-1074
@@ -31,6 +31,8 @@ _SMALLEST_NORMAL = 2.0**-1022
 SAFETY = 1.01
 _CHUNK = 1 << 17
 _SETTLED_TERMS = 100_000
+SWAPPED = [1, 0, 3, 2]
+SIDES = np.array([-1.0, 1.0])  # which way the lower and the upper end are rounded
 
 
 def rounding_factor(terms: int) -> float:
@@ -54,32 +56,38 @@ def interval_affine(terms: Sequence[tuple[Matrix, Interval]], bias: FloatArray) 
         Where rounding alone would hide the sign of a side, that side is recomputed
         in rational arithmetic.
     """
-    value = np.stack([bias, bias], axis=1)
+    value = np.repeat(bias[:, None], 2, axis=1)
     magnitude = np.abs(value)
     count = 2
-    underflow = np.zeros_like(value)
+    underflow: FloatArray | float = 0.0
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         for matrix, (lower, upper) in terms:
-            sides = np.stack([lower, upper], axis=1)
-            swapped = sides[:, ::-1]
-            positive, negative = _signed_products(
-                matrix,
-                np.hstack([sides, np.abs(sides)]),
-                np.hstack([swapped, np.abs(swapped)]),
-            )
+            # both ends, and their sizes
+            sides = np.empty((len(lower), 4))
+            sides[:, 0], sides[:, 1] = lower, upper
+            np.abs(sides[:, :2], out=sides[:, 2:])
+            positive, negative = _signed_products(matrix, sides, sides[:, SWAPPED])
             value += positive[:, :2] + negative[:, :2]
             magnitude += positive[:, 2:] - negative[:, 2:]
             count += _longest_row(matrix) + 2
-            if _may_underflow(matrix, lower, upper):
-                underflow += SUBNORMAL * _active_terms(matrix, sides)
+            if _may_underflow(matrix, sides[:, 2:]):
+                underflow = underflow + SUBNORMAL * _active_terms(matrix, sides[:, :2])
         error = rounding_factor(count) * magnitude
         # the line above may itself underflow although the terms do not vanish
-        error = np.where((magnitude > 0) & (magnitude < 2.0**-900), error + SUBNORMAL, error)
+        tiny = magnitude < 2.0**-900
+        if tiny.any():
+            error = np.where((magnitude > 0) & tiny, error + SUBNORMAL, error)
         error += 2.0 * underflow
-        low = _outward(value[:, 0], error[:, 0], -np.inf)
-        high = _outward(value[:, 1], error[:, 1], np.inf)
-        _settle(terms, bias, low, value[:, 0] + error[:, 0], side=0)
-        _settle(terms, bias, high, value[:, 1] - error[:, 1], side=1)
+        bound = np.where(error > 0, np.nextafter(value + SIDES * error, SIDES * np.inf), value)
+        finite = np.isfinite(bound)
+        if not finite.all():
+            bound = np.where(finite, bound, SIDES * np.inf)
+        low, high = bound[:, 0].copy(), bound[:, 1].copy()
+        # sides whose sign is lost in rounding
+        unsure = finite & (SIDES * bound > 0) & (SIDES * value <= error)
+        if unsure.any():
+            _settle(terms, bias, low, np.flatnonzero(unsure[:, 0]), side=0)
+            _settle(terms, bias, high, np.flatnonzero(unsure[:, 1]), side=1)
     return low, high
 
 
@@ -95,6 +103,31 @@ def round_down(value: Fraction) -> float:
 def round_up(value: Fraction) -> float:
     """Return the smallest double not below a rational."""
     return -round_down(-value)
+
+
+def product_below(left: FloatArray, right: FloatArray) -> FloatArray:
+    """Return products, rounded down where no double holds them.
+
+    Parameters
+    ----------
+    left, right : arrays that broadcast
+        Zeros, and sizes between 1e-140 and 1e140.
+
+    References
+    ----------
+    T. J. Dekker, "A floating-point technique for extending the available precision", 1971.
+    """
+    product = left * right
+    (a, b), (c, d) = _halves(left), _halves(right)
+    error = ((a * c - product) + a * d + b * c) + b * d  # exactly
+    return np.where(error < 0, np.nextafter(product, -np.inf), product)
+
+
+def _halves(values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return two parts of 26 bits each that add up to the values."""
+    scaled = 134217729.0 * values  # 2^27 + 1
+    upper = scaled - (scaled - values)
+    return upper, values - upper
 
 
 def absolute(matrix: Matrix) -> Matrix:
@@ -117,12 +150,6 @@ def row_norms(matrix: Matrix) -> FloatArray:
     return largest * np.sqrt(np.bincount(at, scaled * scaled, minlength=rows.shape[0]))
 
 
-def _outward(value: FloatArray, error: FloatArray, towards: float) -> FloatArray:
-    sign = 1.0 if towards > 0 else -1.0
-    moved = np.where(error > 0, np.nextafter(value + sign * error, towards), value)
-    return np.where(np.isfinite(moved), moved, towards)
-
-
 def _signed_products(
     matrix: Matrix, right: FloatArray, swapped: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
@@ -133,6 +160,8 @@ def _signed_products(
             for clip in (np.maximum, np.minimum)
         ]
         return parts[0] @ right, parts[1] @ swapped
+    if matrix.size <= _CHUNK:
+        return np.maximum(matrix, 0.0) @ right, np.minimum(matrix, 0.0) @ swapped
     positive = np.zeros((matrix.shape[0], right.shape[1]))
     negative = np.zeros_like(positive)
     for rows, columns in _chunks(matrix):
@@ -166,35 +195,33 @@ def _longest_row(matrix: Matrix) -> int:
     return int(np.bincount(matrix.indices).max())
 
 
-def _smallest(values: FloatArray) -> float:
-    nonzero = np.abs(values[values != 0])
-    return float(nonzero.min()) if nonzero.size else np.inf
+def _smallest(sizes: FloatArray) -> float:
+    """Return the smallest size that is not zero."""
+    least = float(sizes.min(initial=np.inf))
+    return least if least > 0 else float(sizes[sizes > 0].min(initial=np.inf))
 
 
-def _may_underflow(matrix: Matrix, lower: FloatArray, upper: FloatArray) -> bool:
-    data = matrix.data if sp.issparse(matrix) else matrix
-    limit = _SMALLEST_NORMAL / min(_smallest(lower), _smallest(upper))
-    return bool(((np.abs(data) < limit) & (data != 0)).any())
+def _may_underflow(matrix: Matrix, sizes: FloatArray) -> bool:
+    data = np.abs(matrix.data if sp.issparse(matrix) else matrix)
+    return _smallest(data) < _SMALLEST_NORMAL / _smallest(sizes)
 
 
 def _active_terms(matrix: Matrix, sides: FloatArray) -> FloatArray:
     """Count, per row, the products of two non-zero numbers (an upper bound)."""
     active = (sides != 0).any(axis=1).astype(np.float64)
     filled = (matrix != 0).astype(np.float64)
-    counts = np.asarray(filled @ active)
-    return np.stack([counts, counts], axis=1)
+    counts: FloatArray = np.asarray(filled @ active)[:, None]
+    return counts
 
 
 def _settle(
     terms: Sequence[tuple[Matrix, Interval]],
     bias: FloatArray,
     bound: FloatArray,
-    other: FloatArray,
+    rows: IndexArray,
     side: int,
 ) -> None:
-    """Recompute, in place and exactly, the sides whose sign is lost in rounding."""
-    unsure = (bound < 0) & (other >= 0) if side == 0 else (bound > 0) & (other <= 0)
-    rows = np.flatnonzero(unsure & np.isfinite(bound) & np.isfinite(other))
+    """Recompute, in place and exactly, some rows of a side."""
     width = max(1, sum(_longest_row(matrix) for matrix, _ in terms))
     for row in rows[: _SETTLED_TERMS // width]:
         total = Fraction(float(bias[row]))

@@ -18,7 +18,13 @@ from jensen.prover.options import Options
 
 
 class RowStatus(StrEnum):
-    """A verdict, or that there is none because the job failed."""
+    """A verdict, or that there is none because the job failed.
+
+    Examples
+    --------
+    >>> RowStatus.ERROR == "error"
+    True
+    """
 
     CONVEX = "convex"
     NONCONVEX = "nonconvex"
@@ -47,6 +53,15 @@ class Case:
         Why it is expected.
     network : ReluNetwork, FunctionGraph or jensen.batch.networks.StackMember, optional
         Verified instead of the file, where the network is no file of its own.
+
+    Examples
+    --------
+    >>> from jensen.batch import cases_of
+    >>> from jensen.network.relu_network import ReluNetwork
+    >>> net = ReluNetwork.from_layers([[[1.0]], [[1.0]]], [[0], [0]])
+    >>> case = cases_of([net])[0]
+    >>> case.name, len(case.job(net.digest))
+    ('network[0]', 64)
     """
 
     path: Path
@@ -70,7 +85,17 @@ class Case:
         )
 
     def job(self, digest: str) -> str:
-        """Return the identity of this question put to the model of that digest."""
+        """Return the identity of this question put to the model of that digest.
+
+        Parameters
+        ----------
+        digest : str
+
+        Returns
+        -------
+        str
+            A SHA-256.
+        """
         text = f"{digest}\n{self.question}".encode()
         return hashlib.sha256(text).hexdigest()
 
@@ -82,6 +107,12 @@ class Row:
     ``digest`` is the network's (:attr:`~jensen.ReluNetwork.digest`), or one of the
     file where no network could be read. ``seconds`` is the worker's wall clock for the
     whole job; ``outputs`` and ``evidence`` hold parts of ``Verdict.to_json()``.
+
+    Examples
+    --------
+    >>> row = Row(RowStatus.CONVEX, "6d" * 32, "convex on all of R^n")
+    >>> Row.from_json(row.to_json()).status
+    <RowStatus.CONVEX: 'convex'>
     """
 
     status: RowStatus
@@ -110,12 +141,26 @@ class Row:
     versions: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """Return a JSON-ready record."""
+        """Return a JSON-ready record.
+
+        Returns
+        -------
+        dict
+        """
         return asdict(self)
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Row:
-        """Build a row from :meth:`to_json`; keys of other versions are left out."""
+        """Build a row from :meth:`to_json`; keys of other versions are left out.
+
+        Parameters
+        ----------
+        record : mapping
+
+        Returns
+        -------
+        Row
+        """
         known = {item.name for item in fields(cls)}
         values = {key: value for key, value in record.items() if key in known}
         values["status"] = RowStatus(values["status"])

@@ -66,10 +66,22 @@ def find_cases(
     recursive : bool
         Look into folders below; links to folders are not followed.
 
+    Returns
+    -------
+    list of Case
+
     Raises
     ------
     ModelFileError
         If a target does not exist, or a manifest is damaged.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "a.npz").write_bytes(b""), Path(folder, "notes.txt").write_text("")
+    ...     [Path(case.name).name for case in find_cases([folder])]
+    ['a.npz']
     """
     base = options or Options()
     cases: list[Case] = []

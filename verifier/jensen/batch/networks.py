@@ -42,6 +42,10 @@ def cases_of(
     options : Options, optional
     output : int, optional
 
+    Returns
+    -------
+    list of Case
+
     Examples
     --------
     >>> nets = (ReluNetwork.from_layers([[[s]], [[1]]], [[0], [0]]) for s in (1, 2))

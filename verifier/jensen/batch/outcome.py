@@ -10,7 +10,13 @@ from jensen.batch.case import Case, Row, RowStatus
 
 
 class Kind(StrEnum):
-    """What ``--fail-on`` can name."""
+    """What ``--fail-on`` can name.
+
+    Examples
+    --------
+    >>> Kind("mismatch")
+    <Kind.MISMATCH: 'mismatch'>
+    """
 
     ERROR = "error"
     MISMATCH = "mismatch"
@@ -27,6 +33,23 @@ def outcome(case: Case, row: Row) -> frozenset[Kind]:
 
     ``mismatch`` is a verdict that contradicts the expected one; a job that failed or ended
     undecided contradicts nothing and counts as ``error`` or ``unknown``.
+
+    Parameters
+    ----------
+    case : Case
+    row : Row
+
+    Returns
+    -------
+    frozenset of Kind
+
+    Examples
+    --------
+    >>> from jensen.batch import cases_of
+    >>> from jensen.network.relu_network import ReluNetwork
+    >>> case = cases_of([ReluNetwork.from_layers([[[1.0]], [[1.0]]], [[0], [0]])])[0]
+    >>> outcome(case, Row(RowStatus.CONVEX, "")), outcome(case, Row(RowStatus.UNKNOWN, ""))
+    (frozenset(), frozenset({<Kind.UNKNOWN: 'unknown'>}))
     """
     kinds: set[Kind] = set()
     if row.status is not RowStatus.CONVEX:
@@ -56,6 +79,14 @@ def exit_code(results: Iterable[tuple[Case, Row]], fail_on: Collection[Kind] | N
     -------
     int
         0 for none; 2 error, 1 mismatch or nonconvex, 3 unknown, in this order.
+
+    Examples
+    --------
+    >>> from jensen.batch import cases_of
+    >>> from jensen.network.relu_network import ReluNetwork
+    >>> case = cases_of([ReluNetwork.from_layers([[[1.0]], [[1.0]]], [[0], [0]])])[0]
+    >>> exit_code([(case, Row(RowStatus.CONVEX, "")), (case, Row(RowStatus.UNKNOWN, ""))])
+    3
     """
     found: set[Kind] = set()
     for case, row in results:

@@ -34,6 +34,11 @@ class Limits:
     quick : float
         Seconds of the first pass over all models, whose undecided ones come again with
         ``time_limit`` when every model has had its first turn. 0: no first pass.
+
+    Examples
+    --------
+    >>> Limits(time_limit=60, total_time=3600).time_limit
+    60
     """
 
     time_limit: float | None = None
@@ -103,6 +108,14 @@ def run_batch(
     ------
     LostStoreError
         If results could not be written to the store, not even later; they are in it.
+
+    Examples
+    --------
+    >>> from jensen.batch import cases_of
+    >>> from jensen.network.relu_network import ReluNetwork
+    >>> nets = [ReluNetwork.from_layers([[[1.0]], [[sign]]], [[0], [0]]) for sign in (1.0, -1.0)]
+    >>> [str(row.status) for _, row in run_batch(cases_of(nets))]
+    ['convex', 'nonconvex']
     """
     run = _Run(
         cases,

@@ -93,6 +93,17 @@ class Store:
     ------
     StoreError
         If the file is something else, or cannot be written to.
+
+    Examples
+    --------
+    >>> import jensen.batch, tempfile
+    >>> net = jensen.ReluNetwork.from_layers([[[1.0]], [[1.0]]], [[0], [0]])
+    >>> (case,) = jensen.batch.cases_of([net])
+    >>> with tempfile.TemporaryDirectory() as folder, Store(f"{folder}/results.db") as store:
+    ...     _ = jensen.batch.run_batch([case], store=store)  # calls store.put(...)
+    ...     same = store.find(case) == store.get(case, net.digest)
+    ...     same, store.name(case, net.digest), len(list(store.rows())), store.close()
+    (True, None, 1, None)
     """
 
     def __init__(self, path: str | Path, *, read_only: bool = False) -> None:
@@ -183,6 +194,10 @@ class Store:
         """Return the stored row of a case if a file with its content was verified before.
 
         Sizes and times of files decide nothing: what is in a file does.
+
+        Parameters
+        ----------
+        case : Case
         """
         if case.network is not None:
             return self.get(case, case.network.digest)
@@ -195,7 +210,13 @@ class Store:
         return self.get(case, file_digest(case.path) if found is None else found[0])
 
     def get(self, case: Case, digest: str) -> Row | None:
-        """Return the stored row of a case's question to the network of that digest."""
+        """Return the stored row of a case's question to the network of that digest.
+
+        Parameters
+        ----------
+        case : Case
+        digest : str
+        """
         found = self._one("SELECT record FROM result WHERE job = ?", case.job(digest))
         return None if found is None else Row.from_json(json.loads(found[0]))
 
@@ -260,6 +281,11 @@ class Store:
 
     def name(self, case: Case, digest: str) -> None:
         """Note that a case is answered by a result that is already here.
+
+        Parameters
+        ----------
+        case : Case
+        digest : str
 
         Raises
         ------

@@ -39,6 +39,14 @@ class _Line:
     offset: FloatArray
 
 
+@dataclass(frozen=True)
+class _Step:
+    """What rounding may cost where a block's z is replaced: per unit of ``|A|``, and at all."""
+
+    weight: FloatArray
+    tiny: float
+
+
 class BackwardBounds:
     """Backward bounds on the blocks of one network over one box.
 
@@ -55,6 +63,7 @@ class BackwardBounds:
         self._box = box
         self._bounds = bounds
         self._lines: dict[str, _Line] = {}
+        self._steps: dict[str, _Step] = {}
         self._order = {block.name: i for i, block in enumerate(network.blocks)}
 
     def cost(self, name: str, rows: int) -> float:
@@ -127,22 +136,29 @@ class BackwardBounds:
     ) -> None:
         """Replace ``A @ z`` of a block by its predecessors, in place."""
         constant += A @ block.bias
-        # largest change of the sum per unit of |A|, from every rounding of this step
-        weight = rounding_factor(block.size) * np.abs(block.bias)
-        reached = _largest(self._bounds[block.name])
-        weight += 2.0 * UNIT * reached
-        total = 1.0 + float(reached.sum())
+        step = self._step(block)
         for source, matrix in block.weights.items():
-            reach = self._reach(source)
-            weight += rounding_factor(block.size) * (absolute(matrix) @ reach)
             moved = np.asarray(A @ matrix)
             if source in coefficients:
                 moved += coefficients[source]
-                error += UNIT * (np.abs(moved) @ reach)
+                error += UNIT * (np.abs(moved) @ self._reach(source))
             coefficients[source] = moved
-            total += float(reach.sum())
-        error += SAFETY * (np.abs(A) @ weight) + 2.0 * UNIT * np.abs(constant)
-        error += 8.0 * SUBNORMAL * (block.size + 1) * total
+        error += SAFETY * (np.abs(A) @ step.weight) + 2.0 * UNIT * np.abs(constant)
+        error += step.tiny
+
+    def _step(self, block: Block) -> _Step:
+        """Return what replacing a block's z may cost; its bounds and those in front are final."""
+        if block.name not in self._steps:
+            # largest change of the sum per unit of |A|, from every rounding of this step
+            rounding, reached = rounding_factor(block.size), _largest(self._bounds[block.name])
+            weight = rounding * np.abs(block.bias) + 2.0 * UNIT * reached
+            total = 1.0 + float(reached.sum())
+            for source, matrix in block.weights.items():
+                reach = self._reach(source)
+                weight += rounding * (absolute(matrix) @ reach)
+                total += float(reach.sum())
+            self._steps[block.name] = _Step(weight, 8.0 * SUBNORMAL * (block.size + 1) * total)
+        return self._steps[block.name]
 
     def _reach(self, source: str) -> FloatArray:
         """Return the largest ``|h|`` of a block, or of the input."""
@@ -184,4 +200,4 @@ def _largest(bounds: Interval) -> FloatArray:
 
 def _work(matrix: Matrix) -> float:
     # a sparse multiply-add costs about as much as sixteen dense ones
-    return 16.0 * matrix.nnz if sp.issparse(matrix) else float(np.prod(matrix.shape))
+    return 16.0 * matrix.nnz if sp.issparse(matrix) else float(matrix.size)

@@ -41,7 +41,7 @@ class Vertices:
     infinite : bool array (vertices,)
         Whether a vertex is at infinity: its last coordinate is exactly 0.
     z : dict from level to array (vertices, units)
-        Pre-activations of the levels that are still read.
+        Pre-activations of the levels that are still read, but for those of the coordinates alone.
     signs : dict from level to int8 array (vertices, units)
         Their exact signs; 1 throughout for linear units.
     """

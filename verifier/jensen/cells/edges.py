@@ -9,13 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from jensen.cells.complex import ExactVertices, SignArray, TooDegenerateError, Vertices
+from jensen.cells.keys import Keys, SignHash, labels, sign_hash, with_owner
 from jensen.cells.layers import UNIT_ROUNDOFF, Layers
-from jensen.types import FloatArray, IndexArray
+from jensen.cells.runs import Runs, parts_of_edges, runs_of, signs_of_parts
+from jensen.types import BoolArray, FloatArray, IndexArray
 
-CHUNK = 1 << 13  # rows of signs that are turned into doubles at a time
+CHUNK = 1 << 15  # numbers of a table that are worked on at a time
 
 
 @dataclass(eq=False)
@@ -29,6 +30,10 @@ class Cuts:
     parent, start, end : int arrays (sub-edges,)
         The parts: of which edge, and between which vertices.
     signs : int8 array (sub-edges, units of the level)
+    keys : array (sub-edges,) or None
+        Hashes of the signs; None where units vanish together.
+    coincide : bool
+        Whether several units cut an edge in one point.
     """
 
     edge: IndexArray
@@ -38,6 +43,7 @@ class Cuts:
     start: IndexArray
     end: IndexArray
     signs: SignArray
+    keys: Keys | None
     coincide: bool = False
 
 
@@ -55,7 +61,13 @@ class EdgeCutter:
         self.layers = layers
         self.vertices = vertices
         self.exact = exact
-        self._rng = np.random.default_rng(20250103)
+        # of the signs of the level at all vertices, unless units vanish there together
+        self._keys: Keys | None = None
+        self._shares: list[FloatArray] = []  # of the edges that the level's cuts lie on
+
+    def hash_of(self, level: int) -> SignHash:
+        """Return how signs of a level are hashed."""
+        return sign_hash(self.layers.layers[level].size)
 
     def cut(
         self,
@@ -65,7 +77,7 @@ class EdgeCutter:
         old: SignArray,
         face: IndexArray | None,
         *,
-        ends: bool = False,
+        own: IndexArray | None = None,
     ) -> Cuts:
         """Cut edges by the units of an evaluated level.
 
@@ -76,30 +88,43 @@ class EdgeCutter:
             Signs of all hidden units on the edges; those of the level are not looked at.
         face : int array (edges,) or None
             The face in whose interior an edge runs: equal vertices of several such edges
-            become one. None for edges that share no inner points.
-        ends : bool
-            Whether more edges that this level cuts will end in the cuts; without faces they do.
+            become one. None for edges that share no inner points: those of the complex.
+        own : int array (edges, k) or None
+            The units of the level that vanish on an edge, at its ends no other ones.
+            None if more may vanish.
         """
         points = self.vertices
         signs = points.signs[level]
+        size = signs.shape[1]
+        self._begin(level, first=face is None, known=own is not None)
         at_start, at_end = signs[start], signs[end]
-        edge, unit = np.nonzero(at_start * at_end < 0)
-        edge_signs = np.sign(at_start + at_end)
+        if self._keys is not None:
+            begins = at_start
+            cut = at_start != at_end
+        else:
+            begins = np.where(at_start == 0, at_end, at_start)
+            cut = at_start * at_end < 0
+        edge, unit = np.divmod(np.flatnonzero(cut), size)
         if not len(edge):
-            every = np.arange(len(start))
-            return Cuts(edge, unit, edge, every, start, end, edge_signs)
+            keys = None if self._keys is None else self._keys[start]
+            return Cuts(edge, unit, edge, np.arange(len(start)), start, end, begins, keys)
         share, spread = self.shares(level, start[edge], end[edge], unit)
-        rank, here = self._order(level, start, end, edge, unit, share, spread, edge_signs)
+        rank, here = self._order(level, start, end, edge, unit, share, spread, begins)
         # equal points on one edge have equal ranks
-        order = np.argsort(edge * (self.layers.layers[level].size + 1) + rank, kind="stable")
+        order = np.argsort(edge * (size + 1) + rank, kind="stable")
         edge, unit, rank, here = edge[order], unit[order], rank[order], here[order]
         same = np.zeros(len(edge), dtype=bool)
         same[1:] = (edge[1:] == edge[:-1]) & (rank[1:] == rank[:-1])
+        coincide = bool(same.any())
+        if coincide:
+            self._keys = None
         first = points.count
         if face is None:
             keep, label = np.flatnonzero(~same), np.cumsum(~same) - 1
+        elif self._keys is not None and own is not None:
+            keep, label = _equal_flats(face[edge], own[edge], unit, size)
         else:
-            keep, label = self._equal_points(face[edge], here)
+            keep, label = self._equal_points(level, face[edge], here)
         chosen = order[keep]
         self._append(
             level,
@@ -108,27 +133,50 @@ class EdgeCutter:
             unit[keep],
             share[chosen],
             spread[chosen],
-            ends or face is None,
         )
-        points.signs[level] = np.concatenate([signs, here[keep]])
-        for k in points.signs:
-            if k != level:
-                added = old[edge[keep], self.layers.span(k)]
-                points.signs[k] = np.concatenate([points.signs[k], added])
+        self._append_signs(level, here[keep], old, edge[keep])
         vertex = first + label
-        parent, sub_start, sub_end = _parts(edge[~same], vertex[~same], start, end)
-        signs = points.signs[level]
-        sub_signs = np.sign(signs[sub_start] + signs[sub_end])
-        return Cuts(
-            edge, unit, vertex, parent, sub_start, sub_end, sub_signs, coincide=bool(same.any())
-        )
+        runs = runs_of(edge[~same], len(start))
+        parent, sub_start, sub_end = parts_of_edges(runs, vertex[~same], start, end)
+        keys = None
+        if self._keys is not None:
+            sub_signs = signs_of_parts(runs, unit, here, begins)
+            keys, at_cuts = self._keys_of_parts(level, start, runs, unit, begins)
+            self._keys = np.concatenate([self._keys, at_cuts[keep]])
+        else:
+            signs = points.signs[level]
+            sub_signs = np.sign(signs[sub_start] + signs[sub_end])
+        return Cuts(edge, unit, vertex, parent, sub_start, sub_end, sub_signs, keys, coincide)
+
+    def _keys_of_parts(
+        self,
+        level: int,
+        start: IndexArray,
+        runs: Runs,
+        unit: IndexArray,
+        begins: SignArray,
+    ) -> tuple[Keys, Keys]:
+        """Return the hashes of signs on the parts of edges, and at their sorted cuts."""
+        known = self._keys
+        if known is None:
+            raise TooDegenerateError("no keys where units vanish together")
+        edge, first, last = runs.edge, runs.first, runs.last
+        term = self.hash_of(level).term(unit) * begins[edge, unit].astype(np.uint64)
+        total = np.cumsum(term, dtype=np.uint64)
+        before = total - term
+        before -= before[first][np.cumsum(first) - 1]
+        at_start = known[start[edge]]
+        two = np.uint64(2)
+        before = at_start - two * before
+        after = before[last] - two * term[last]
+        return np.concatenate([known[start[runs.uncut]], before, after]), before - term
 
     def shares(
         self, level: int, start: IndexArray, end: IndexArray, unit: IndexArray
     ) -> tuple[FloatArray, FloatArray]:
         """Return how far from the start a unit vanishes, as a share, and its uncertainty."""
         points = self.vertices
-        a, b = np.abs(points.z[level][start, unit]), np.abs(points.z[level][end, unit])
+        a, b = (np.abs(self._values(level, vertex, unit)) for vertex in (start, end))
         slope = self.layers.lipschitz[level][unit]
         ea, eb = slope * points.radius[start], slope * points.radius[end]
         total = a + b
@@ -139,6 +187,23 @@ class EdgeCutter:
         spread = np.where((room > 0) & (spread < 1), spread, 1.0)
         return share, spread + 4 * UNIT_ROUNDOFF
 
+    def _values(self, level: int, vertex: IndexArray, unit: IndexArray) -> FloatArray:
+        """Return z of a unit each at vertices, those that were cut since then included."""
+        points, layer = self.vertices, self.layers.layers[level]
+        if layer.is_first and layer.source is not None:
+            found: FloatArray = np.einsum("ij,ij->i", points.points[vertex], layer.source[unit])
+            return found
+        table = points.z[level]
+        made = np.flatnonzero(vertex >= len(table))
+        if not len(made):
+            return table[vertex, unit]
+        found = table[np.minimum(vertex, len(table) - 1), unit]
+        share = np.concatenate(self._shares)[vertex[made] - len(table)]
+        start, end = points.parents[vertex[made], :2].T
+        z_start = self._values(level, start, unit[made])
+        found[made] = z_start + share * (self._values(level, end, unit[made]) - z_start)
+        return found
+
     def _append(
         self,
         level: int,
@@ -147,31 +212,59 @@ class EdgeCutter:
         unit: IndexArray,
         share: FloatArray,
         spread: FloatArray,
-        ends: bool,
     ) -> None:
-        """Add vertices between others, with z of the levels that will be read."""
+        """Add vertices between others."""
         points = self.vertices
         first = points.points[start]
         apart = points.points[end] - first
         place = first + share[:, None] * apart
         # the share is uncertain, and both ends are; what is computed of it is rounded
-        radius = np.maximum(points.radius[start], points.radius[end])
-        size = np.maximum(points.size[start], points.size[end])
+        radius, size = points.radius, points.size
+        radius = np.maximum(radius[start], radius[end])
+        size = np.maximum(size[start], size[end])
         radius = radius * (1 + 1e-9) + 1.01 * spread * (np.abs(apart).max(axis=1) + 2 * radius)
         radius += 8 * UNIT_ROUNDOFF * size
-        for k, values in points.z.items():
-            if self.layers.last_reader[k] > level or (k == level and ends):
-                z_start = values[start]
-                z = z_start + share[:, None] * (values[end] - z_start)
-                if k == level:
-                    z[np.arange(len(unit)), unit] = 0.0
-                points.z[k] = np.concatenate([values, z])
         parents = np.stack([start, end, np.full(len(unit), level), unit], axis=1)
         infinite = points.infinite[start] & points.infinite[end]
         points.infinite = np.concatenate([points.infinite, infinite])
         points.points = np.concatenate([points.points, place])
         points.radius = np.concatenate([points.radius, radius])
         points.parents = np.concatenate([points.parents, parents])
+        self._shares.append(share)
+
+    def _append_signs(self, level: int, here: SignArray, old: SignArray, edge: IndexArray) -> None:
+        """Add the signs of a level at new vertices, and those that later levels ask for."""
+        signs = self.vertices.signs
+        for k in signs:
+            if k == level:
+                signs[k] = np.concatenate([signs[k], here])
+            elif self.layers.keeps_signs or self.layers.last_reader[k] > level:
+                signs[k] = np.concatenate([signs[k], old[edge, self.layers.span(k)]])
+
+    def _begin(self, level: int, *, first: bool, known: bool) -> None:
+        """Make keys of all vertices ready, where no units vanish together."""
+        signs = self.vertices.signs[level]
+        if first:
+            self._shares = []
+            self._keys = self.hash_of(level).of(signs) if signs.all() else None
+        elif not known:
+            self._keys = None
+
+    def finish(self, level: int) -> None:
+        """Fill in z, of the levels that will be read, at the vertices that a level has cut."""
+        points = self.vertices
+        for k in [k for k in points.z if self.layers.last_reader[k] > level]:
+            old = points.z[k]
+            table = points.z[k] = np.empty((points.count, old.shape[1]))
+            table[: len(old)] = old
+            first = len(old)
+            for share in self._shares:
+                part = slice(first, first + len(share))
+                start, end, _, unit = points.parents[part].T
+                _between(table, start, end, share, table[part])
+                if k == level:
+                    table[np.arange(part.start, part.stop), unit] = 0.0
+                first = part.stop
 
     def _order(
         self,
@@ -182,7 +275,7 @@ class EdgeCutter:
         unit: IndexArray,
         share: FloatArray,
         spread: FloatArray,
-        edge_signs: SignArray,
+        begins: SignArray,
     ) -> tuple[IndexArray, SignArray]:
         """Find the order of the cuts along every edge, and from it the signs there.
 
@@ -194,7 +287,7 @@ class EdgeCutter:
             On its own edge only units that cut it, too, can have other signs at a cut.
         """
         counts = np.bincount(edge, minlength=len(start))
-        here = edge_signs[edge]
+        here = begins[edge]
         rank = np.zeros(len(edge), dtype=np.intp)
         several = np.flatnonzero(counts[edge] > 1)
         if len(several):
@@ -204,33 +297,15 @@ class EdgeCutter:
             rank[order] = np.arange(len(order)) - np.flatnonzero(first)[np.cumsum(first) - 1]
             gap = share[order[1:]] - share[order[:-1]]
             close = ~first[1:] & (gap <= 1.01 * (spread[order[1:]] + spread[order[:-1]]))
-            here[several] = self._signs_by_rank(
-                level, start, edge[several], unit[several], rank[several], here[several]
-            )
+            row = (np.cumsum(counts > 1) - 1)[edge[several]]
+            changed = _changed_before(row, unit[several], rank[several], here.shape[1])
+            here[several] *= 1 - 2 * changed.view(np.int8)
             doubtful = np.unique(sorted_edge[1:][close])
             if len(doubtful):
                 at = np.flatnonzero(np.isin(edge, doubtful))
                 rank[at] = self._exact_order(level, start, end, edge[at], unit[at], at, here)
         here[np.arange(len(edge)), unit] = 0
         return rank, here
-
-    def _signs_by_rank(
-        self,
-        level: int,
-        start: IndexArray,
-        edge: IndexArray,
-        unit: IndexArray,
-        rank: IndexArray,
-        here: SignArray,
-    ) -> SignArray:
-        """Return the signs at cuts: units that cut later still have the sign of the start."""
-        which, row = np.unique(edge, return_inverse=True)
-        at_start = self.vertices.signs[level][start[which]]
-        ranks = np.full(at_start.shape, -1, dtype=np.int32)
-        ranks[row, unit] = rank
-        others = ranks[row]
-        ahead = np.sign(others - rank[:, None]).astype(np.int8) * at_start[row]
-        return np.where(others < 0, here, ahead)
 
     def _exact_order(
         self,
@@ -262,44 +337,50 @@ class EdgeCutter:
         value += abs(z(start, level, unit)) * z(end, level, other)
         return int(value > 0) - int(value < 0)
 
-    def _equal_points(self, face: IndexArray, signs: SignArray) -> tuple[IndexArray, IndexArray]:
+    def _equal_points(
+        self, level: int, face: IndexArray, signs: SignArray
+    ) -> tuple[IndexArray, IndexArray]:
         """Return numbers for points inside faces: they are known by which units vanish there."""
-        size = signs.shape[1]
-        if (np.count_nonzero(signs == 0, axis=1) == 2).all():
-            pair = np.nonzero(signs == 0)[1].reshape(-1, 2)
-            key = (face * size + pair[:, 0]) * size + pair[:, 1]
-        else:
-            key = self.key(face, signs)
-        _, chosen, label = np.unique(key, return_index=True, return_inverse=True)
+        chosen, label = labels(self.key(level, face, signs))
         same = (signs[chosen[label]] == signs).all() and (face[chosen[label]] == face).all()
         if not same:
             raise TooDegenerateError("equal keys of different vertices")
         return chosen, label
 
-    def key(self, face: IndexArray, signs: SignArray) -> NDArray[np.uint64]:
-        """Return numbers that are equal for equal faces and signs (and checked where used)."""
-        weights = self._rng.integers(1, 2**42, signs.shape[1]).astype(np.float64)
-        # integers below 2**53: exact in whatever order they are added
-        mixed = np.empty(len(signs), dtype=np.int64)
-        for first in range(0, len(signs), CHUNK):
-            part = slice(first, first + CHUNK)
-            mixed[part] = signs[part].astype(np.float64) @ weights
-        key: NDArray[np.uint64] = mixed.view(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-        return key + face.astype(np.uint64) * np.uint64(0xD1B54A32D192ED03)
+    def key(self, level: int, owner: IndexArray, signs: SignArray) -> Keys:
+        """Return numbers that are equal for equal owners and signs (and checked where used)."""
+        return with_owner(owner, self.hash_of(level).of(signs))
 
 
-def _parts(
-    edge: IndexArray, vertex: IndexArray, start: IndexArray, end: IndexArray
-) -> tuple[IndexArray, IndexArray, IndexArray]:
-    """Return (parent, start, end) of the parts of edges cut in sorted vertices."""
-    whole = np.ones(len(start), dtype=bool)
-    whole[edge] = False
-    uncut = np.flatnonzero(whole)
-    first = np.ones(len(edge), dtype=bool)
-    first[1:] = edge[1:] != edge[:-1]
-    last = np.roll(first, -1)
-    before = np.where(first, start[edge], np.roll(vertex, 1))
-    parent = np.concatenate([uncut, edge, edge[last]])
-    starts = np.concatenate([start[uncut], before, vertex[last]])
-    ends = np.concatenate([end[uncut], vertex, end[edge[last]]])
-    return parent, starts, ends
+def _changed_before(row: IndexArray, unit: IndexArray, rank: IndexArray, size: int) -> BoolArray:
+    """Return (cuts, units): which units have changed sign on the same edge before a cut."""
+    kind = np.uint8 if size < np.iinfo(np.uint8).max else np.int32
+    ranks = np.full((int(row.max()) + 1, size), np.iinfo(kind).max, dtype=kind)
+    ranks[row, unit] = rank
+    changed: BoolArray = ranks[row] < rank.astype(kind)[:, None]
+    return changed
+
+
+def _equal_flats(
+    face: IndexArray, own: IndexArray, unit: IndexArray, size: int
+) -> tuple[IndexArray, IndexArray]:
+    """Return numbers for points inside faces, each known by the units that vanish there."""
+    units = np.sort(np.column_stack([own, unit]), axis=1)
+    key = face
+    for column in units.T:
+        key = key * size + column
+    return labels(key)
+
+
+def _between(
+    table: FloatArray, start: IndexArray, end: IndexArray, share: FloatArray, found: FloatArray
+) -> None:
+    """Write rows between two others each."""
+    step = max(1, CHUNK // max(1, table.shape[1]))
+    for first in range(0, len(start), step):
+        part = slice(first, first + step)
+        at_start = table[start[part]]
+        between = table[end[part]]
+        between -= at_start
+        between *= share[part, None]
+        np.add(at_start, between, out=found[part])

@@ -26,6 +26,8 @@ ExactRow = tuple[Any | None, list[tuple[Any, Any | None]]]
 
 UNIT_ROUNDOFF = 2.0**-53
 # beyond these sizes products could under- or overflow, and error bounds would not hold
+SHALLOW = 2  # hidden levels up to which error bounds of vertices stay small
+CHUNK = 1 << 15  # numbers of a table that are worked on at a time
 SMALLEST, LARGEST = 2.0**-200, 2.0**200
 
 
@@ -73,6 +75,11 @@ class Layer:
     def size(self) -> int:
         """Number of units."""
         return len(self.kink)
+
+    @property
+    def is_first(self) -> bool:
+        """Whether its units read the coordinates alone."""
+        return not self.reads and self.source is not None
 
     @cached_property
     def exact_weights(self) -> ExactWeights:
@@ -155,25 +162,44 @@ class Layers:
         level = np.searchsorted(self.columns, column, side="right") - 1
         return level, column - self.columns[level]
 
+    @property
+    def keeps_signs(self) -> bool:
+        """Whether vertices keep the signs of all levels, of which deep networks ask again."""
+        return len(self.hidden) > SHALLOW
+
     @cached_property
     def last_reader(self) -> list[int]:
-        """For every level, the last level that reads it."""
+        """For every level, the last hidden level that reads it."""
         last = list(range(len(self.layers)))
-        for k, layer in enumerate(self.layers):
+        for k, layer in enumerate(self.layers[:-1]):
             for read in layer.reads:
                 last[read.level] = k
         return last
 
     def evaluate(self, level: int, X: FloatArray, Z: Mapping[int, FloatArray]) -> FloatArray:
-        """Return z of a level at points ``X``, from z of the levels that it reads."""
+        """Return z of a level at points ``X``, from z of the levels that it reads.
+
+        Levels that read the coordinates alone need not be in ``Z``.
+        """
         layer = self.layers[level]
-        total = np.zeros((len(X), layer.size)) if layer.source is None else X @ layer.source.T
-        for read in layer.reads:
-            z, reads = Z[read.level], self.layers[read.level]
-            h = np.maximum(z, 0.0) if reads.all_kink else np.where(reads.kink, np.maximum(z, 0), z)
-            total += h @ read.on.T
-            if read.off is not None:
-                total += np.where(reads.kink, np.minimum(z, 0.0), 0.0) @ read.off.T
+        total = np.empty((len(X), layer.size))
+        widest = max([layer.size, *(self.layers[read.level].size for read in layer.reads)])
+        step = max(1, CHUNK // max(1, widest))
+        for first in range(0, len(X), step):
+            part = slice(first, first + step)
+            if layer.source is None:
+                total[part] = 0.0
+            else:
+                np.matmul(X[part], layer.source.T, out=total[part])
+            for read in layer.reads:
+                reads = self.layers[read.level]
+                z = Z[read.level][part] if read.level in Z else X[part] @ _source_of(reads).T
+                h = np.maximum(z, 0.0)
+                if not reads.all_kink:
+                    h = np.where(reads.kink, h, z)
+                total[part] += h @ read.on.T
+                if read.off is not None:
+                    total[part] += np.where(reads.kink, np.minimum(z, 0.0), 0.0) @ read.off.T
         return total
 
     def exact_passed(self, level: int, z: Any) -> tuple[Any, Any]:
@@ -224,6 +250,12 @@ class Layers:
     @cached_property
     def _rows(self) -> dict[tuple[int, int], ExactRow]:
         return {}
+
+
+def _source_of(layer: Layer) -> FloatArray:
+    if layer.source is None or layer.reads:
+        raise ValueError("z of a level that reads others has to be given")
+    return layer.source
 
 
 def _row(values: Any, row: int) -> Any:

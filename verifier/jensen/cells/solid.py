@@ -7,7 +7,7 @@ faces; the other units cut that polygon along lines, and these in points where t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -19,49 +19,12 @@ from jensen.cells.complex import (
     TooDegenerateError,
 )
 from jensen.cells.edges import Cuts
+from jensen.cells.keys import labels
 from jensen.cells.layers import Layers
-from jensen.cells.subdivide import Subdivision, inherit
+from jensen.cells.polygons import Lines, Polygons
+from jensen.cells.start import solid_inside
+from jensen.cells.subdivide import Incidences, Subdivision, inherit, one_sided
 from jensen.types import BoolArray, IndexArray
-
-Incidences = tuple[IndexArray, IndexArray]
-
-
-@dataclass(eq=False)
-class Polygons:
-    """What units cut out of cells, before the other units cut it.
-
-    Attributes
-    ----------
-    cell : int array (polygons,)
-    vanish : bool array (polygons, units)
-        The units that vanish on it: several where kinks coincide.
-    start, end : int arrays (sides,)
-        Vertices of the sides: segments across faces, then old edges.
-    at_side, at_polygon : int arrays (incidences,)
-    """
-
-    cell: IndexArray
-    vanish: BoolArray
-    start: IndexArray
-    end: IndexArray
-    at_side: IndexArray
-    at_polygon: IndexArray
-
-    def corners(self) -> Incidences:
-        """Return (polygon, vertex) of the ends of all sides."""
-        polygon = np.concatenate([self.at_polygon, self.at_polygon])
-        return polygon, np.concatenate([self.start[self.at_side], self.end[self.at_side]])
-
-
-@dataclass(eq=False)
-class Lines:
-    """Where two units or more vanish in a cell: lines across polygons."""
-
-    start: IndexArray
-    end: IndexArray
-    cell: IndexArray
-    at_line: IndexArray
-    at_polygon: IndexArray
 
 
 class SolidSubdivision(Subdivision):
@@ -93,51 +56,63 @@ class SolidSubdivision(Subdivision):
         cells, solid = self.cells, self.solid
         span = self.layers.span(level)
         before = cells.vertices.count
-        signs = cells.vertices.signs[level]
-        if before and signs[0].all() and (signs == signs[0]).all():
-            for known in (cells.edge_signs, cells.face_signs, solid.cell_signs):
-                known[:, span] = signs[0]  # no kink comes here
-            if wanted is None:
-                return
+        if wanted is None and self._passed_over(level):
+            return
         cuts = self._cutter.cut(level, cells.edges[:, 0], cells.edges[:, 1], cells.edge_signs, None)
         degenerate = cuts.coincide or not cells.vertices.signs[level][:before].all()
-        face, start, end = self._segments(level, cuts, before, degenerate, None)
-        old = cells.face_signs[face]
-        inner = self._cutter.cut(level, start, end, old, face, ends=True)
-        edge_signs = [cells.edge_signs[cuts.parent], old[inner.parent]]
-        edge_signs[0][:, span], edge_signs[1][:, span] = cuts.signs, inner.signs
+        face, start, end, unit = self._segments(level, cuts, before, degenerate, None)
+        own = None if degenerate else unit[:, None]
+        inner = self._cutter.cut(level, start, end, cells.face_signs[face], face, own=own)
         at_edge, at_face, face_signs, parent = self._faces(
-            level, cuts, inner, face, cuts.signs, before, degenerate
+            level, cuts, inner, face, unit, before, degenerate
         )
         crossed = _Crossed(self, level, cuts, inner, (face, start, end), degenerate)
         polygons = crossed.polygons(wanted)
         lines = crossed.lines(polygons)
         across = self._cutter.cut(
-            level, lines.start, lines.end, solid.cell_signs[lines.cell], lines.cell
+            level, lines.start, lines.end, solid.cell_signs[lines.cell], lines.cell, own=lines.own
         )
-        edge_signs.append(solid.cell_signs[lines.cell][across.parent])
-        edge_signs[2][:, span] = across.signs
+        self._cutter.finish(level)
         side_edge, side_face, sides, polygon = crossed.faces(polygons, lines, across)
-        of_polygon = solid.cell_signs[polygons.cell[polygon]]
-        of_polygon[:, span] = sides
+        cell = polygons.cell[polygon]
         if wanted is None:
             self.solid = crossed.cells(parent, face_signs[:, span], polygons, polygon, sides)
         else:
             none = np.empty(0, dtype=np.intp)
             # parts of old faces between two cells, and polygons, are inside the domain
             kept = np.flatnonzero(solid.inner_faces(len(cells.face_signs))[parent])
-            made = len(parent) + np.arange(len(of_polygon))
+            made = len(parent) + np.arange(len(cell))
             twice = np.repeat(np.concatenate([kept, made]), 2)
             self.solid = Solid(twice, none, solid.cell_signs[:0])
         ends = [np.stack([part.start, part.end], axis=1) for part in (cuts, inner, across)]
+        edge_signs = self._inherited(
+            level,
+            (cells.edge_signs, cuts.parent, cuts.signs),
+            (cells.face_signs, face[inner.parent], inner.signs),
+            (solid.cell_signs, lines.cell[across.parent], across.signs),
+        )
         self.cells = Complex(
             cells.vertices,
             np.concatenate(ends),
-            np.concatenate(edge_signs),
+            edge_signs,
             np.concatenate([at_edge, side_edge]),
             np.concatenate([at_face, len(parent) + side_face]),
-            np.concatenate([face_signs, of_polygon]),
+            np.concatenate([face_signs, self._inherited(level, (solid.cell_signs, cell, sides))]),
         )
+
+    def _passed_over(self, level: int) -> bool:
+        """Note the signs of a level of which no unit has both signs; False if one has."""
+        if not super()._passed_over(level):
+            return False
+        solid, span = self.solid, self.layers.span(level)
+        faces = self.cells.face_signs[:, span]
+        cells = one_sided(faces, solid.at_face, solid.at_cell, len(solid.cell_signs))
+        solid.cell_signs[:, span] = cells
+        return True
+
+    def keep_inside(self, rows: int) -> None:
+        """Drop what lies outside the domain, whose rows are the first so many units."""
+        self.cells, self.solid = solid_inside(self.cells, self.solid, rows)
 
 
 class _Crossed:
@@ -165,7 +140,7 @@ class _Crossed:
     ) -> None:
         self._old = division.cells
         self._solid = division.solid
-        self._key = division.key
+        self._known_by = partial(division.known_by, level)
         self._cuts, self._inner = cuts, inner
         self._face, self._start, self._end = segments
         self._signs = division.cells.vertices.signs[level]
@@ -213,7 +188,8 @@ class _Crossed:
             kept = leads[at_polygon]
             at_side, at_polygon = at_side[kept], number[at_polygon[kept]]
             found, vanish = found[leads], vanish[leads]
-        return Polygons(found // size, vanish, start, end, at_side, at_polygon)
+        cells, units = np.divmod(found, size)
+        return Polygons(cells, units, vanish, start, end, at_side, at_polygon)
 
     def _cells_of_edges(self) -> Incidences:
         """Return (edge, cell) of all edges of all old cells."""
@@ -267,17 +243,23 @@ class _Crossed:
         if not self._degenerate:
             if len(key) % 2 or not (key[::2] == key[1::2]).all():
                 raise TooDegenerateError("a polygon is not cut in two points")
-            polygon, start, end = key[::2] // size, point[::2], point[1::2]
+            polygon, unit = np.divmod(key[::2], size)
+            start, end = point[::2], point[1::2]
         else:
             first = np.flatnonzero(np.diff(key, prepend=-1))
             first = first[np.diff(first, append=len(key)) == 2]
-            polygon, start, end = key[first] // size, point[first], point[first + 1]
+            polygon, unit = np.divmod(key[first], size)
+            start, end = point[first], point[first + 1]
         start, end = np.minimum(start, end), np.maximum(start, end)
         vertices = len(self._signs)
-        _, chosen, line = np.unique(start * vertices + end, return_index=True, return_inverse=True)
+        chosen, line = labels(start * vertices + end)
         pairs = np.unique(line * max(1, len(polygons.cell)) + polygon)
         line, its_polygon = np.divmod(pairs, max(1, len(polygons.cell)))
-        return Lines(start[chosen], end[chosen], polygons.cell[polygon[chosen]], line, its_polygon)
+        own = None
+        if not self._degenerate:
+            own = np.stack([polygons.unit[polygon[chosen]], unit[chosen]], axis=1)
+        cell = polygons.cell[polygon[chosen]]
+        return Lines(start[chosen], end[chosen], cell, line, its_polygon, own)
 
     def _with_corners(self, polygons: Polygons, key: IndexArray, point: IndexArray) -> Incidences:
         """Add corners where a unit vanishes, for polygons with both of its signs."""
@@ -323,7 +305,7 @@ class _Crossed:
         line_edge = outer + middle + position
         owner = np.concatenate([owner, its_owner, its_owner])
         edge = np.concatenate([edge, line_edge, line_edge])
-        label, chosen = self._known_by(owner, np.concatenate([side, left, right]))
+        chosen, label = self._known_by(owner, np.concatenate([side, left, right]))
         sides = np.concatenate([side, left, right])[chosen]
         return edge, label, sides, owner[chosen]
 
@@ -348,15 +330,6 @@ class _Crossed:
         signs = self._signs[corners][:, units]
         off: SignArray = signs[np.flatnonzero(signs.any(axis=1))[0]]
         return off
-
-    def _known_by(self, owner: IndexArray, sides: SignArray) -> Incidences:
-        """Give numbers to parts, known by what they are part of and the signs of the level."""
-        key = self._key(owner, sides)
-        _, chosen, label = np.unique(key, return_index=True, return_inverse=True)
-        first = chosen[label]
-        if not ((sides[first] == sides).all() and (owner[first] == owner).all()):
-            raise TooDegenerateError("equal keys of different parts")
-        return label, chosen
 
     # ------------------------------------------------------------------------ cells
 
@@ -386,7 +359,7 @@ class _Crossed:
             left[i, units], right[i, units] = off, -off
         owner = np.concatenate([owner, cell, cell])
         side = np.concatenate([side, left, right])
-        label, chosen = self._known_by(owner, side)
+        chosen, label = self._known_by(owner, side)
         cell_signs = solid.cell_signs[owner[chosen]]
         cell_signs[:, self._span] = side[chosen]
         return Solid(np.concatenate([face, made, made]), label, cell_signs)

@@ -8,12 +8,16 @@ unit is cut between the two points of its boundary where the unit vanishes.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from jensen.cells.complex import Complex, ExactVertices, SignArray, TooDegenerateError
 from jensen.cells.edges import Cuts, EdgeCutter
+from jensen.cells.keys import Keys, SignHash, check_counts, labels, with_owner
 from jensen.cells.layers import Layers
+from jensen.cells.recentre import Recentring
+from jensen.cells.start import keep_inside
 from jensen.types import BoolArray, FloatArray, IndexArray
+
+Incidences = tuple[IndexArray, IndexArray]
 
 
 class Subdivision:
@@ -32,6 +36,8 @@ class Subdivision:
         self.cells = cells
         self.exact = exact
         self._cutter = EdgeCutter(layers, cells.vertices, exact)
+        deep = layers.keeps_signs and cells.vertices.count > 0
+        self._recentring = Recentring(layers, cells.vertices) if deep else None
 
     # ------------------------------------------------------------------------ signs
 
@@ -42,17 +48,34 @@ class Subdivision:
         z = self.layers.evaluate(level, points.points, points.z)
         # from here on the radius also covers the rounding of this evaluation
         points.radius = points.radius + self.layers.rounding * points.size
-        bound = points.radius[:, None] * self.layers.lipschitz[level]
-        signs = (z > bound).astype(np.int8) - (z < -bound).astype(np.int8)
+        rows, units = self._doubtful(level, z)
+        if len(rows) and self._recentring is not None and level > 1:
+            rows, units = self._recentring.settle(level, z, rows, units)
+        signs = (z > 0).view(np.int8)
+        signs = signs + signs - np.int8(1)
         if not layer.all_kink:
             signs[:, ~layer.kink] = 1
-        if not signs.all():
-            self._settle(level, z, signs)
-        points.z[level], points.signs[level] = z, signs
+        if len(rows):
+            self._settle(level, z, signs, rows, units)
+        points.signs[level] = signs
+        if not layer.is_first:
+            points.z[level] = z
 
-    def _settle(self, level: int, z: FloatArray, signs: SignArray) -> None:
+    def _doubtful(self, level: int, z: FloatArray) -> tuple[IndexArray, IndexArray]:
+        """Return (vertex, unit) where rounding may hide a sign."""
+        radius, slope = self.cells.vertices.radius, self.layers.lipschitz[level]
+        most = radius.max(initial=0.0) * slope.max(initial=0.0)
+        at = np.flatnonzero((z <= most) & (z >= -most))
+        rows, units = np.divmod(at, max(1, z.shape[1]))
+        close = np.abs(z.reshape(-1)[at]) <= radius[rows] * slope[units]
+        close &= self.layers.layers[level].kink[units]
+        return rows[close], units[close]
+
+    def _settle(
+        self, level: int, z: FloatArray, signs: SignArray, rows: IndexArray, units: IndexArray
+    ) -> None:
         """Decide the signs that rounding hides."""
-        rows, units = np.nonzero(signs == 0)
+        signs[rows, units] = 0
         may = self._may_differ_from_zero(level, rows, units)
         z[rows[~may], units[~may]] = 0.0
         for vertex, unit in zip(rows[may].tolist(), units[may].tolist(), strict=True):
@@ -83,9 +106,13 @@ class Subdivision:
         """Return how far from the start a unit vanishes, as a share, and its uncertainty."""
         return self._cutter.shares(level, start, end, unit)
 
-    def key(self, owner: IndexArray, signs: SignArray) -> NDArray[np.uint64]:
+    def key(self, level: int, owner: IndexArray, signs: SignArray) -> Keys:
         """Return numbers that are equal for equal owners and signs (and checked where used)."""
-        return self._cutter.key(owner, signs)
+        return self._cutter.key(level, owner, signs)
+
+    def hash_of(self, level: int) -> SignHash:
+        """Return how signs of a level are hashed."""
+        return self._cutter.hash_of(level)
 
     # ------------------------------------------------------------------------- faces
 
@@ -99,28 +126,66 @@ class Subdivision:
             Leave out the edges inside faces of all other units; the complex then has no
             faces any more, and is good for a look at its edges only.
         """
+        if wanted is None and self._passed_over(level):
+            return
         cells = self.cells
-        span = self.layers.span(level)
         before = cells.vertices.count
         cuts = self._cutter.cut(level, cells.edges[:, 0], cells.edges[:, 1], cells.edge_signs, None)
         degenerate = cuts.coincide or not cells.vertices.signs[level][:before].all()
-        edge_signs = cells.edge_signs[cuts.parent]
-        edge_signs[:, span] = cuts.signs
-        edges = np.stack([cuts.start, cuts.end], axis=1)
-        face, start, end = self._segments(level, cuts, before, degenerate, wanted)
-        old = cells.face_signs[face]
-        inner = self._cutter.cut(level, start, end, old, face)
-        inner_signs = old[inner.parent]
-        inner_signs[:, span] = inner.signs
+        face, start, end, unit = self._segments(level, cuts, before, degenerate, wanted)
+        own = None if degenerate else unit[:, None]
+        inner = self._cutter.cut(level, start, end, cells.face_signs[face], face, own=own)
+        self._cutter.finish(level)
         if wanted is None:
-            outer = edge_signs[:, span]
-            faces = self._faces(level, cuts, inner, face, outer, before, degenerate)[:3]
+            faces = self._faces(level, cuts, inner, face, unit, before, degenerate)[:3]
         else:
             none = np.empty(0, dtype=np.intp)
             faces = none, none, cells.face_signs[:0]
-        edges = np.concatenate([edges, np.stack([inner.start, inner.end], axis=1)])
-        edge_signs = np.concatenate([edge_signs, inner_signs])
+        edges = np.concatenate([np.stack([part.start, part.end], axis=1) for part in (cuts, inner)])
+        edge_signs = self._inherited(
+            level,
+            (cells.edge_signs, cuts.parent, cuts.signs),
+            (cells.face_signs, face[inner.parent], inner.signs),
+        )
         self.cells = Complex(cells.vertices, edges, edge_signs, *faces)
+
+    def _passed_over(self, level: int) -> bool:
+        """Note the signs of a level of which no unit has both signs; False if one has."""
+        cells = self.cells
+        used = np.zeros(cells.vertices.count, dtype=bool)
+        used[cells.edges] = True
+        signs = cells.vertices.signs[level]
+        here = signs[: len(used)] if used.all() else signs[: len(used)][used]
+        if ((here > 0).any(axis=0) & (here < 0).any(axis=0)).any():
+            return False
+        span = self.layers.span(level)
+        # where z is 0 at both ends of an edge it is 0 on it, and so on
+        edges = signs[cells.edges[:, 0]] | signs[cells.edges[:, 1]]
+        cells.edge_signs[:, span] = edges
+        faces = one_sided(edges, cells.at_edge, cells.at_face, len(cells.face_signs))
+        cells.face_signs[:, span] = faces
+        return True
+
+    def _inherited(self, level: int, *parts: tuple[SignArray, IndexArray, SignArray]) -> SignArray:
+        """Return the signs of parts: up to a level those of what they are parts of.
+
+        Parameters
+        ----------
+        level : int
+        *parts : (signs, which, own)
+            All signs of what was cut, of which row each part is one, and the level's signs on it.
+        """
+        span = self.layers.span(level)
+        count = sum(len(which) for _, which, _ in parts)
+        found = np.zeros((count, self.layers.width), dtype=np.int8)
+        first = 0
+        for signs, which, own in parts:
+            rows = slice(first, first + len(which))
+            if span.start:
+                found[rows, : span.start] = signs[which, : span.start]
+            found[rows, span] = own
+            first += len(which)
+        return found
 
     def _faces(
         self,
@@ -128,7 +193,7 @@ class Subdivision:
         cuts: Cuts,
         inner: Cuts,
         face: IndexArray,
-        outer_signs: SignArray,
+        unit: IndexArray,
         before: int,
         degenerate: bool,
     ) -> tuple[IndexArray, IndexArray, SignArray, IndexArray]:
@@ -142,24 +207,37 @@ class Subdivision:
             The old faces.
         """
         cells = self.cells
-        at_edge, at_face = inherit(cuts.parent, cells.at_edge, cells.at_face, len(cells.edges))
-        side = outer_signs[at_edge]
-        if degenerate:
-            zero = side == 0
-            side[zero] = self._face_sides(level, before)[at_face][zero]
+        outer, its_face = inherit(cuts.parent, cells.at_edge, cells.at_face, len(cells.edges))
         numbers = len(cuts.parent) + np.arange(len(inner.parent))
-        left, right = self._both_sides(level, inner, face)
-        at_edge = np.concatenate([at_edge, numbers, numbers])
-        at_face = np.concatenate([at_face, face[inner.parent], face[inner.parent]])
-        side = np.concatenate([side, left, right])
-        key = self._cutter.key(at_face, side)
-        _, chosen, label = np.unique(key, return_index=True, return_inverse=True)
-        if not ((side[chosen[label]] == side).all() and (at_face[chosen[label]] == at_face).all()):
-            raise TooDegenerateError("equal keys of different faces")
-        parent = at_face[chosen]
-        face_signs = cells.face_signs[parent]
-        face_signs[:, self.layers.span(level)] = side[chosen]
+        inside = face[inner.parent]
+        at_edge = np.concatenate([outer, numbers, numbers])
+        at_face = np.concatenate([its_face, inside, inside])
+        if cuts.keys is not None and inner.keys is not None:
+            term = self.hash_of(level).term(unit[inner.parent])
+            hashes = np.concatenate([cuts.keys[outer], inner.keys + term, inner.keys - term])
+            chosen, label = labels(with_owner(at_face, hashes))
+            parent = at_face[chosen]
+            check_counts(parent, face, face[inner.edge[_first_of(inner.vertex)]])
+            side = _beside(chosen, cuts.signs[outer], inner, unit)
+        else:
+            side = cuts.signs[outer]
+            if degenerate:
+                zero = side == 0
+                side[zero] = self._face_sides(level, before)[its_face][zero]
+            left, right = self._both_sides(level, inner, face)
+            side = np.concatenate([side, left, right])
+            chosen, label = self.known_by(level, at_face, side)
+            parent, side = at_face[chosen], side[chosen]
+        face_signs = self._inherited(level, (cells.face_signs, parent, side))
         return at_edge, label, face_signs, parent
+
+    def known_by(self, level: int, owner: IndexArray, sides: SignArray) -> Incidences:
+        """Tell parts apart by owner and signs of the level; return one of each, and numbers."""
+        chosen, label = labels(self.key(level, owner, sides))
+        first = chosen[label]
+        if not ((sides[first] == sides).all() and (owner[first] == owner).all()):
+            raise TooDegenerateError("equal keys of different parts")
+        return chosen, label
 
     def _segments(
         self,
@@ -168,8 +246,8 @@ class Subdivision:
         before: int,
         degenerate: bool,
         wanted: BoolArray | None,
-    ) -> tuple[IndexArray, IndexArray, IndexArray]:
-        """Return (face, start, end) of the units' segments across old faces."""
+    ) -> tuple[IndexArray, IndexArray, IndexArray, IndexArray]:
+        """Return (face, start, end, unit) of the units' segments across old faces."""
         cells = self.cells
         size = self.layers.layers[level].size
         cut, face = inherit(cuts.edge, cells.at_edge, cells.at_face, len(cells.edges))
@@ -185,14 +263,16 @@ class Subdivision:
         if not degenerate:
             if len(key) % 2 or not (key[::2] == key[1::2]).all():
                 raise TooDegenerateError("a face is not cut in two points")
-            return key[::2] // size, vertex[::2], vertex[1::2]
+            face, unit = np.divmod(key[::2], size)
+            return face, vertex[::2], vertex[1::2], unit
         first = np.flatnonzero(np.diff(key, prepend=-1))
         first = first[np.diff(first, append=len(key)) == 2]
-        face, start, end = key[first] // size, vertex[first], vertex[first + 1]
+        face, unit = np.divmod(key[first], size)
+        start, end = vertex[first], vertex[first + 1]
         # coincident units cut a face in one segment
         table = np.stack([face, np.minimum(start, end), np.maximum(start, end)], axis=1)
         chosen = np.unique(table, axis=0, return_index=True)[1]
-        return face[chosen], start[chosen], end[chosen]
+        return face[chosen], start[chosen], end[chosen], unit[chosen]
 
     def _with_zero_vertices(
         self, level: int, key: IndexArray, vertex: IndexArray, before: int
@@ -256,12 +336,50 @@ class Subdivision:
         off: SignArray = signs[np.flatnonzero(signs.any(axis=1))[0]]
         return off
 
+    def keep_inside(self, rows: int) -> None:
+        """Drop what lies outside the domain, whose rows are the first so many units."""
+        self.cells = keep_inside(self.cells, rows)
+
     def forget(self, level: int) -> None:
         """Drop values of levels that no later level reads."""
         points = self.cells.vertices
-        for k in [k for k in points.z if self.layers.last_reader[k] <= level]:
-            del points.z[k]
-            del points.signs[k]
+        for k in [k for k in points.signs if self.layers.last_reader[k] <= level]:
+            points.z.pop(k, None)
+            if not self.layers.keeps_signs:
+                del points.signs[k]
+
+
+def _first_of(vertex: IndexArray) -> IndexArray:
+    """Return one position of each number."""
+    if not len(vertex):
+        return vertex
+    least = int(vertex.min())
+    place = np.full(int(vertex.max()) - least + 1, -1, dtype=np.intp)
+    place[vertex - least] = np.arange(len(vertex))
+    return place[place >= 0]
+
+
+def _beside(chosen: IndexArray, outer: SignArray, inner: Cuts, unit: IndexArray) -> SignArray:
+    """Return the signs of chosen sides: of outer edges, then left and right of segments."""
+    count, inside = len(outer), len(inner.parent)
+    side = np.empty((len(chosen), outer.shape[1]), dtype=np.int8)
+    around = chosen < count
+    side[around] = outer[chosen[around]]
+    within = np.flatnonzero(~around)
+    if len(within):
+        right, segment = np.divmod(chosen[within] - count, inside)
+        rows = inner.signs[segment]
+        rows[np.arange(len(rows)), unit[inner.parent[segment]]] = 1 - 2 * right
+        side[within] = rows
+    return side
+
+
+def one_sided(signs: SignArray, part: IndexArray, whole: IndexArray, count: int) -> SignArray:
+    """Return the signs of wholes, of which no unit has both, from those of their parts."""
+    found = np.zeros((count, signs.shape[1]), dtype=np.int8)
+    row, unit = np.nonzero(signs[part])
+    found[whole[row], unit] = signs[part[row], unit]
+    return found
 
 
 def inherit(

@@ -30,6 +30,7 @@ from jensen.domains.domain import Domain
 from jensen.domains.hull import relative_interior
 from jensen.domains.working_set import cone_of
 from jensen.errors import CertificateError, DomainError
+from jensen.graphs.function_graph import FunctionGraph
 from jensen.groups.groups import GroupedNetwork
 from jensen.network.relu_network import ReluNetwork
 from jensen.outputs import write_whole
@@ -129,7 +130,7 @@ def _solved(rows: Any) -> list[tuple[int, list[Any]]]:
 
 
 def _claim(
-    network: ReluNetwork,
+    network: ReluNetwork | FunctionGraph,
     digest: str,
     domain: Domain,
     output: int,
@@ -149,7 +150,7 @@ def _claim(
 
 
 def certify_nonconvex(
-    network: ReluNetwork,
+    network: ReluNetwork | FunctionGraph,
     domain: Domain,
     pair: tuple[Sequence[Fraction], Sequence[Fraction]],
     *,
@@ -161,7 +162,7 @@ def certify_nonconvex(
 
     Parameters
     ----------
-    network : ReluNetwork
+    network : ReluNetwork or FunctionGraph
     domain : Domain
     pair : two points of length inputs
     output : int
@@ -169,6 +170,11 @@ def certify_nonconvex(
         Whether concavity is refuted.
     inputs : sequence of int, optional
         Inputs in which convexity was claimed; the points agree in the others.
+
+    Raises
+    ------
+    CertificateError
+        For a graph that the checker has no rules for.
     """
     kind = "nonconcave" if concave else "nonconvex"
     points = [[text_of(Fraction(v)) for v in point] for point in pair]
@@ -225,3 +231,35 @@ def certify_convex(
     except (checker.Malformed, Rejected) as error:
         raise CertificateError(f"no certificate: {error}") from None
     return Certificate((*lines, *Producer(net, grouped, proofs).lines()))
+
+
+def certify_sum(graph: FunctionGraph, piecewise: Certificate) -> Certificate:
+    """Return the certificate of a ReLU network plus quadratic functions, from that of the network.
+
+    Parameters
+    ----------
+    graph : FunctionGraph
+    piecewise : Certificate
+        Of convexity, about the same output of the piecewise-linear part alone.
+
+    Raises
+    ------
+    CertificateError
+        If the checker does not prove the quadratic part.
+
+    References
+    ----------
+    docs/FORMAT.md, sections 5 and 6: rule `quadratic`.
+    """
+    model = checker.read_model(export_bytes(graph))
+    claim = piecewise.lines[0] | {"model": model.digest}
+    try:
+        read = Claim(claim, model)
+        if piecewise.lines[1][0] == "interior":
+            _, point, equations = piecewise.lines[1]
+            checker.rule_interior(read, checker.rationals(point, model.inputs), equations)
+        checker.rule_quadratic(model, read)
+    except (checker.Malformed, Rejected) as error:
+        raise CertificateError(f"no certificate: {error}") from None
+    last = [["quadratic"]] if model.curved(read.output) else []
+    return Certificate((claim, *piecewise.lines[1:], *last))

@@ -21,6 +21,7 @@ from operator import mul
 from typing import Any, NamedTuple
 
 FORMAT, MODEL_FORMAT = "jensen-certificate/3", "jensen-export/2"
+QUADRATIC_FORMAT = "jensen-export/3"  # a model of which quadratic functions are a part
 FORMATS = FORMAT, "jensen-certificate/2"  # the older one is a part of the newer one
 MAX_MODEL, MAX_LINE, MAX_FILE = 1 << 28, 1 << 24, 1 << 30  # bytes, a certificate's unpacked
 MAX_INPUTS, MAX_NUMBER, MAX_SCALE = 1 << 20, 200_000, 1 << 17  # characters; bits to scale with
@@ -36,6 +37,7 @@ Number = int | Fraction
 Form = dict[int, int]  # linear form; key u: zeta of the unit u, key -u: max(zeta_u, 0)
 Scaled = tuple[Form, Fraction]  # coprime integers, and the number that multiplies them
 Values = dict[str, list[Scaled]]  # by block
+Quadratic = list[tuple[int, int, Number]]  # i, j and q: q x_i x_j, where 0 stands for 1
 
 
 class Malformed(Exception):  # noqa: N818  (it is an answer, like Rejected)
@@ -61,6 +63,11 @@ class Model(NamedTuple):
     digest: str
     inputs: int
     blocks: list[Block]
+    quadratic: tuple[Quadratic, ...] = ()  # per output, if there are any
+
+    def curved(self, output: int) -> Quadratic:
+        """Return the quadratic function that is a part of an output."""
+        return self.quadratic[output] if self.quadratic else []
 
 
 class Unit:
@@ -156,15 +163,25 @@ def read_row(row: Any, width: int) -> dict[int, float]:
     return dict(zip(columns, map(double, row[1::2]), strict=True))
 
 
+def read_terms(terms: Any, count: int) -> Quadratic:
+    """Read ``[[i, j, factor], ...]``."""
+    factors = rationals([factor for _, _, factor in terms], len(terms))
+    places = [(natural(i, count), natural(j, count)) for i, j, _ in terms]
+    return [(*place, factor) for place, factor in zip(places, factors, strict=True)]
+
+
 def read_model(raw: bytes) -> Model:
     """Read a network as ``jensen export`` writes it."""
     need(raw[:1] == b"{", "the model must be the JSON file that `jensen export` writes")
     need(len(raw) <= MAX_MODEL, "the file is too large")
     head = json.loads(raw.decode(), object_pairs_hook=distinct)
-    only(head, "format", "inputs", "blocks")
-    need(head["format"] == MODEL_FORMAT, f"the format is not {MODEL_FORMAT}")
+    plain = head.get("format") != QUADRATIC_FORMAT
+    only(head, "format", "inputs", "blocks", *(() if plain else ("quadratic",)))
+    need(head["format"] == MODEL_FORMAT or not plain, f"the format is not {MODEL_FORMAT}")
     sizes = {"input": natural(head["inputs"], MAX_INPUTS)}
-    model = Model(hashlib.sha256(raw).hexdigest(), sizes["input"], [])
+    terms = [] if plain else head["quadratic"]
+    forms = tuple(read_terms(part, sizes["input"] + 1) for part in terms)
+    model = Model(hashlib.sha256(raw).hexdigest(), sizes["input"], [], forms)
     for entry in head["blocks"]:
         only(entry, "name", "relu", "bias", "weights")
         name, relu, bias = entry["name"], entry["relu"], [double(b) for b in entry["bias"]]
@@ -177,6 +194,7 @@ def read_model(raw: bytes) -> Model:
         sizes[name] = len(bias)
         model.blocks.append(Block(name, relu, bias, weights))
     need(model.blocks[-1].name == "output" and not model.blocks[-1].relu, "no affine output")
+    need(plain or len(forms) == sizes["output"], "a quadratic function per output is needed")
     return model
 
 
@@ -221,6 +239,11 @@ def size(form: Form) -> int:
     return sum(map(int.bit_length, form.values())) + 64 * len(form)
 
 
+def digits(value: Number) -> int:
+    """Return how many bits a number has."""
+    return value.numerator.bit_length() + value.denominator.bit_length()
+
+
 def denominator(numbers: Iterable[Number]) -> int:
     """Return the least common denominator."""
     scale = 1
@@ -231,7 +254,7 @@ def denominator(numbers: Iterable[Number]) -> int:
     return scale
 
 
-def add(form: Form, factor: int, other: Form) -> None:
+def add(form: dict[int, Any], factor: Any, other: dict[int, Any]) -> None:
     """Add ``factor * other`` to a form in place; what cancels disappears."""
     for key, value in other.items() if factor else ():
         total = form.get(key, 0) + factor * value
@@ -619,7 +642,10 @@ def evaluate(model: Model, output: int, x: list[Number]) -> Fraction:
         on = [not block.relu or z.get(ONE, 0) > 0 for z, _ in outputs]
         values[block.name] = [(z if o else {}, c) for o, (z, c) in zip(on, outputs, strict=True)]
     z, c = values["output"][output]
-    return c * z.get(ONE, 0)
+    terms, point = model.curved(output), [1, *x]
+    most = max([digits(v) for v in [*point, *(q for *_, q in terms)]])
+    spend(40 * len(terms), 4 * len(terms) * most**2)
+    return c * z.get(ONE, 0) + sum(q * point[i] * point[j] for i, j, q in terms)
 
 
 def rule_pair(model: Model, claim: Claim, x: list[Number], y: list[Number]) -> None:
@@ -675,6 +701,33 @@ def rule_bound(node: Node, zeta: Form, sign: int, side: Any) -> int:
         return -(-node.largest(node.expand(total, lines=True)) // scale)
     total, factor = node.combine(side, form)
     return ceil(factor * node.largest(total))
+
+
+def rule_quadratic(model: Model, claim: Claim) -> None:
+    """Along directions of the domain the quadratic function does not bend downwards.
+
+    Its form in the free coordinates of these directions is a sum of squares: LDL'.
+    """
+    free = [i + 1 for i in claim.inputs if claim.ranges[i + 1][0] < claim.ranges[i + 1][1]]
+    ways: dict[int, dict[int, Any]] = {key: {key: 1} for key in free}
+    # what equations determine moves with the others; t does not move
+    solved = claim.solved.items()
+    ways |= {key: {k: v * c for k, v in form.items() if k != ONE} for key, (form, c) in solved}
+    matrix: dict[int, dict[int, Any]] = {}
+    for i, j, factor in model.curved(claim.output):
+        for one, other in ((i, j), (j, i)):
+            for key, v in ways.get(one, {}).items():
+                add(matrix.setdefault(key, {}), claim.sign * factor * v, ways.get(other, {}))
+                spend(40 * len(ways.get(other, {})))
+    while matrix:
+        key, row = matrix.popitem()
+        pivot = row.pop(key, 0)
+        hold(pivot > 0 or (pivot == 0 and not row), "the quadratic function bends downwards")
+        for other, value in row.items():
+            most = max(map(digits, [pivot, *row.values(), *matrix[other].values()]))
+            spend(40 * len(row), 32 * len(row) * most**2)
+            matrix[other].pop(key)
+            add(matrix[other], -value / pivot, row)
 
 
 def rule_path_signs(net: Network) -> set[int]:
@@ -840,9 +893,13 @@ def check(model: Model, lines: Iterator[Any]) -> Claim:
     net = Network(model, claim, {(block, i): sides for block, i, *sides in bounds})
     proved: set[int] = set()
     faces: dict[int, set[int]] = {}
+    curved = bool(model.curved(claim.output))
     for name, *arguments in lines:
         if name == "path_signs":
             proved |= rule_path_signs(net, *arguments)
+        elif name == "quadratic" and curved:
+            rule_quadratic(model, claim, *arguments)
+            curved = False
         else:
             need(name == "tree", f"unknown rule {name!r:.40}")
             group, face = rule_tree(net, lines, *arguments)
@@ -851,6 +908,7 @@ def check(model: Model, lines: Iterator[Any]) -> Claim:
                 proved.add(group)
     missing = sorted(net.units[unit].name for unit in net.kinks - proved)
     hold(not missing, f"nothing is proved about {shown(missing)}")
+    hold(not curved, "nothing is proved about the quadratic function")
     return claim
 
 

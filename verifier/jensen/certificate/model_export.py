@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,25 +11,31 @@ from typing import Any
 import scipy.sparse as sp
 
 from jensen.arithmetic.exact import Matrix
-from jensen.certificate.checker import MODEL_FORMAT
+from jensen.arithmetic.rational import fraction
+from jensen.certificate.checker import MODEL_FORMAT, QUADRATIC_FORMAT, text_of
+from jensen.composition.piecewise_quadratic import split
+from jensen.composition.quadratic import is_quadratic
 from jensen.errors import CertificateError
+from jensen.graphs.function_graph import FunctionGraph
+from jensen.graphs.functions import Function
 from jensen.network.relu_network import ReluNetwork
 from jensen.outputs import write_whole
+from jensen.text import printable
 
 
-def export_json(network: ReluNetwork, path: str | Path) -> None:
+def export_json(network: ReluNetwork | FunctionGraph, path: str | Path) -> None:
     """Write a network for the checker: the same bytes for the same network.
 
     Parameters
     ----------
-    network : ReluNetwork
+    network : ReluNetwork or FunctionGraph
     path : str or Path
         Must end in ``.json``.
 
     Raises
     ------
     CertificateError
-        For another ending.
+        For another ending, and for a graph that the checker has no rules for.
     """
     file = Path(path)
     if file.suffix != ".json":
@@ -36,8 +43,45 @@ def export_json(network: ReluNetwork, path: str | Path) -> None:
     write_whole(file, export_bytes(network))
 
 
-def export_bytes(network: ReluNetwork) -> bytes:
-    """Return a network as JSON, doubles as exact hexadecimal strings."""
+def export_bytes(network: ReluNetwork | FunctionGraph) -> bytes:
+    """Return a network as JSON, doubles as exact hexadecimal strings.
+
+    Raises
+    ------
+    CertificateError
+        For a graph that is no ReLU network plus quadratic functions of the inputs.
+    """
+    if isinstance(network, FunctionGraph):
+        parts = split(network)
+        if parts is None:
+            raise CertificateError(_not_exported(network))
+        record = _record(parts.piecewise) | {"format": QUADRATIC_FORMAT}
+        outputs = range(network.output_size)
+        record["quadratic"] = [_terms(parts.polynomial(k)) for k in outputs]
+    else:
+        record = _record(network)
+    return json.dumps(record, separators=(",", ":")).encode() + b"\n"
+
+
+def _not_exported(graph: FunctionGraph) -> str:
+    """Say which function the checker has no rules for."""
+    known = {Function.IDENTITY, Function.RELU}
+    others = [node for node in graph.nodes if node.function not in known]
+    smooth = [node for node in others if not is_quadratic(node)]
+    node = (smooth or others or [graph.output])[0]
+    inside = " that is read by a ReLU, or of what is not affine" if is_quadratic(node) else ""
+    return (
+        "the checker of certificates knows piecewise-linear networks, to which quadratic functions "
+        f"of the inputs may be added; node {printable(node.name)!r} is {node.function}{inside}"
+    )
+
+
+def _terms(polynomial: Mapping[tuple[int, int], Any]) -> list[list[Any]]:
+    """Return ``[i, j, factor]`` with 0 for 1 and i + 1 for input i."""
+    return [[i + 1, j + 1, text_of(fraction(v))] for (i, j), v in polynomial.items()]
+
+
+def _record(network: ReluNetwork) -> dict[str, Any]:
     blocks = [
         {
             "name": block.name,
@@ -47,8 +91,7 @@ def export_bytes(network: ReluNetwork) -> bytes:
         }
         for block in network.blocks
     ]
-    head = {"format": MODEL_FORMAT, "inputs": network.input_size, "blocks": blocks}
-    return json.dumps(head, separators=(",", ":")).encode() + b"\n"
+    return {"format": MODEL_FORMAT, "inputs": network.input_size, "blocks": blocks}
 
 
 def _rows(weight: Matrix) -> list[list[Any]]:

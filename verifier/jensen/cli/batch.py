@@ -33,6 +33,7 @@ from jensen.batch.manifest import files_read
 from jensen.batch.processes import ProcessExecutor, check_memory_limit
 from jensen.cli import common
 from jensen.cli.completion import file_names
+from jensen.cli.once import OnceCommand
 from jensen.cli.progress import progress_for
 from jensen.cli.table import show_table
 from jensen.errors import JensenError
@@ -61,7 +62,7 @@ class _Choices(common.ParamType):
         return words
 
 
-@click.command("batch")
+@click.command("batch", cls=OnceCommand)
 @click.argument("targets", nargs=-1, metavar="FOLDER|MODEL...", shell_complete=file_names)
 @click.option("--manifest", "manifests", multiple=True, metavar="FILE", help="A .toml or .csv.")
 @common.domain_options

@@ -21,11 +21,12 @@ from jensen.cli.common import (
     with_fixed_inputs,
 )
 from jensen.cli.completion import file_names
+from jensen.cli.once import OnceCommand
 from jensen.domains.domain import Domain, Everywhere
-from jensen.loaders import load_piecewise_linear
+from jensen.loaders import load
 
 
-@click.command("check")
+@click.command("check", cls=OnceCommand)
 @click.argument("model", shell_complete=file_names)
 @click.argument("certificate", shell_complete=file_names)
 @domain_options
@@ -84,7 +85,7 @@ def _run(
         if fix:
             raise click.UsageError("--fix: an exported model is checked as it is; export it anew")
         return checker.run(model, certificate)
-    network = with_fixed_inputs(load_piecewise_linear(model, "jensen check"), fix)
+    network = with_fixed_inputs(load(model), fix)
     note = "jensen: the checker takes the weights from this package's reading of the model"
     stderr_console().print(note, style="dim", soft_wrap=True)
     with tempfile.TemporaryDirectory() as folder:

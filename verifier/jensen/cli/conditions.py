@@ -16,8 +16,10 @@ from jensen.arithmetic.exact import to_double
 from jensen.arithmetic.rational import decimal
 from jensen.cli import common
 from jensen.cli.completion import file_names
+from jensen.cli.once import OnceCommand
 from jensen.domains.domain import Everywhere
-from jensen.linear_regions.conditions import Condition, path_conditions, path_formula, path_terms
+from jensen.linear_regions.condition import Condition
+from jensen.linear_regions.conditions import path_conditions, path_formula, path_terms
 from jensen.loaders import load_piecewise_linear
 from jensen.network.relu_network import ReluNetwork
 from jensen.text import point, printable
@@ -26,7 +28,7 @@ FIELDS = ("neurons", "pattern", "value", "value_float", "point", "reachable", "v
 MOST_BLOCKS = 12
 
 
-@click.command("conditions")
+@click.command("conditions", cls=OnceCommand)
 @click.argument("model", shell_complete=file_names)
 @common.domain_options
 @common.fix_option
@@ -49,8 +51,9 @@ def command(
     """List the path conditions of MODEL: J >= 0 for every kink and pattern behind it.
 
     J of a neuron sums, over all paths to the output, the products of the weights along a path
-    whose neurons are on. For one or two inputs all conditions that a point of the domain asks
-    for are listed, with exact values; for more the least J of each neuron over all patterns.
+    whose neurons are on. For one or two inputs, and small networks of three, all conditions that a
+    point of the domain asks for are listed, with exact values. For more the least that was met on
+    each kink, exact as well, and a bound of J over all patterns, met or not.
 
     \b
     jensen conditions model.onnx --box -1 1 --violated
@@ -128,6 +131,8 @@ def _show(
     if chosen and chosen[0].is_violated and len(chosen[0].neurons) == 1:
         console.print(f"{path_terms(network, chosen[0])} < 0", soft_wrap=True)
     fails = sum(condition.is_violated for condition in found)
-    asked = sum(condition.reachable is not False for condition in found)
+    bounds = sum(c.pattern is None and c.reachable is not False for c in found)
+    asked = sum(condition.reachable is not False for condition in found) - bounds
+    beside = f", {bounds} bounds over all patterns" if bounds else ""
     more = f"; {len(chosen) - most} more lines" if len(chosen) > most else ""
-    console.print(f"{asked} conditions, {fails} fail{more}", soft_wrap=True)
+    console.print(f"{asked} conditions, {fails} fail{beside}{more}", soft_wrap=True)

@@ -8,13 +8,14 @@ import click
 
 from jensen.cli.common import fix_option, with_fixed_inputs
 from jensen.cli.completion import file_names
-from jensen.loaders import WRITABLE, load_piecewise_linear, save
+from jensen.cli.once import OnceCommand
+from jensen.loaders import WRITABLE, load, save
 from jensen.loaders.companions import files_of
 from jensen.outputs import check_output
 from jensen.text import printable
 
 
-@click.command("convert")
+@click.command("convert", cls=OnceCommand)
 @click.argument("model", shell_complete=file_names)
 @click.argument("out", shell_complete=file_names)
 @fix_option
@@ -22,14 +23,14 @@ from jensen.text import printable
 def command(model: str, out: str, *, fix: tuple[dict[int, float], ...], simplify: bool) -> int:
     """Lower MODEL to affine maps and ReLUs and write it as OUT (.npz or .onnx).
 
+    A model with smooth functions is written as .npz.
+
     \b
     jensen convert model.pt2 model.onnx          MatMul, Add and Relu in float64
     jensen convert model.onnx slice.npz --fix 3=0.5
     """  # noqa: D301  (\b keeps click from folding the examples)
     check_output(out, endings=WRITABLE, inputs=files_of(Path(model)))
-    network = with_fixed_inputs(
-        load_piecewise_linear(model, "jensen convert", simplify=simplify), fix
-    )
+    network = with_fixed_inputs(load(model, simplify=simplify), fix)
     save(network, out)
     click.echo(f"{printable(out)}: {network!r}")
     return 0

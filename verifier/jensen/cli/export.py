@@ -10,14 +10,15 @@ import click
 from jensen.certificate.model_export import export_json
 from jensen.cli.common import fix_option, with_fixed_inputs
 from jensen.cli.completion import file_names
+from jensen.cli.once import OnceCommand
 from jensen.errors import OptionError
-from jensen.loaders import load_piecewise_linear
+from jensen.loaders import load
 from jensen.loaders.companions import files_of
 from jensen.outputs import check_output
 from jensen.text import printable
 
 
-@click.command("export")
+@click.command("export", cls=OnceCommand)
 @click.argument("model", shell_complete=file_names)
 @click.argument("out", shell_complete=file_names)
 @fix_option
@@ -35,7 +36,7 @@ def command(model: str, out: str, *, fix: tuple[dict[int, float], ...]) -> int:
         hint = "; `jensen convert` writes .npz and .onnx"
         raise OptionError(f"{printable(out)}: the name of an export must end in .json{hint}")
     check_output(file, inputs=files_of(Path(model)))
-    network = with_fixed_inputs(load_piecewise_linear(model, "jensen export"), fix)
+    network = with_fixed_inputs(load(model), fix)
     export_json(network, file)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     click.echo(f"{printable(out)}: {network!r}, SHA-256 {digest}")

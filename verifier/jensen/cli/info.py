@@ -12,6 +12,7 @@ from rich.console import Console
 
 from jensen.cli.common import stdout_console, to_json
 from jensen.cli.completion import file_names
+from jensen.cli.once import OnceCommand
 from jensen.graphs.drawing import function_text, graph_lines
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.loaders import load
@@ -25,7 +26,7 @@ _MOST_ROUNDINGS = 10
 _MOST_PATHS = 100
 
 
-@click.command("info")
+@click.command("info", cls=OnceCommand)
 @click.argument("model", shell_complete=file_names)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(model: str, as_json: bool) -> int:

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from jensen.cli import common
 from jensen.cli.completion import file_names
+from jensen.cli.once import OnceCommand
 from jensen.domains.domain import Everywhere
 from jensen.domains.domain_file import read_table
 from jensen.errors import DomainError, NotConvexError, UndecidedError
@@ -23,7 +24,7 @@ from jensen_encodings.deadline import Deadline
 LEAST_SECONDS = 0.01  # where time is up: what is known at once
 
 
-@click.command("minimise")
+@click.command("minimise", cls=OnceCommand)
 @click.argument("model", shell_complete=file_names)
 @common.domain_options
 @common.fix_option

@@ -12,9 +12,11 @@ import numpy as np
 from jensen.arithmetic.exact import to_double
 from jensen.cli import common
 from jensen.cli.completion import file_names
+from jensen.cli.once import OnceCommand
 from jensen.decide import verify
 from jensen.domains.domain import Domain, Everywhere
-from jensen.loaders import load_piecewise_linear
+from jensen.graphs.function_graph import FunctionGraph
+from jensen.loaders import load
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.counterexample import Point
 from jensen.prover.options import Options
@@ -29,7 +31,7 @@ DRAWING_SECONDS = 1.0  # to load matplotlib, and to draw
 GAP = 0.01  # between the bounds of the worst pair: pictures need no more
 
 
-@click.command("plot")
+@click.command("plot", cls=OnceCommand)
 @click.argument("model", shell_complete=file_names)
 @common.domain_options
 @common.fix_option
@@ -64,7 +66,7 @@ def command(
     jensen plot model.onnx --segment 0,1 1,0 -o segment.png
     """  # noqa: D301  (\b keeps click from folding the examples)
     check_picture(out, inputs=common.files_read(model, settings))
-    network = common.with_fixed_inputs(load_piecewise_linear(model, "jensen plot"), fix)
+    network = common.with_fixed_inputs(load(model), fix)
     domain = common.chosen_domain(settings) or Everywhere()
     domain.check(network.input_size)
     common.checked_time_limit(time_limit)
@@ -109,7 +111,10 @@ class _Pair:
 
 
 def _pair(
-    network: ReluNetwork, domain: Domain, segment: tuple[Any, Any] | None, time_limit: float
+    network: ReluNetwork | FunctionGraph,
+    domain: Domain,
+    segment: tuple[Any, Any] | None,
+    time_limit: float,
 ) -> _Pair:
     if segment is not None:
         points = [np.atleast_1d(np.array(end, dtype=np.float64)) for end in segment]
@@ -124,7 +129,7 @@ def _pair(
     verdict = verify(network, domain, options=Options(time_limit=time_limit))
     pair = verdict.counterexample
     sides = domain.box_sides(network.input_size)
-    if pair is not None and sides is not None:
+    if pair is not None and sides is not None and isinstance(network, ReluNetwork):
         left = max(deadline.left(), LEAST_SECONDS)
         found = worst_violation(network, domain, time_limit=left, gap=GAP)
         if found.exact_lower >= pair.violation:

@@ -9,6 +9,7 @@ import click
 from jensen.cli import common
 from jensen.cli.common import checked_time_limit, chosen_domain, stderr_console, stdout_console
 from jensen.cli.completion import file_names
+from jensen.cli.once import OnceCommand
 from jensen.domains.domain import Everywhere
 from jensen.loaders import WRITABLE, load_piecewise_linear, save
 from jensen.outputs import check_output
@@ -21,7 +22,7 @@ from jensen.text import printable
 CODES = {Status.CONVEX: 0, Status.NONCONVEX: 1, Status.UNKNOWN: 3}
 
 
-@click.command("repair")
+@click.command("repair", cls=OnceCommand)
 @click.argument("model", shell_complete=file_names)
 @click.option(
     "-o",

@@ -12,6 +12,7 @@ from jensen.batch.export import ENDINGS, check_export, write_export
 from jensen.batch.store import Store
 from jensen.cli import common
 from jensen.cli.completion import file_names
+from jensen.cli.once import OnceCommand
 from jensen.outputs import check_output
 from jensen.report import ENDINGS as REPORTS
 from jensen.report import check_report, write_report
@@ -19,7 +20,7 @@ from jensen.report.worst import SECONDS
 from jensen.text import printable
 
 
-@click.command("report")
+@click.command("report", cls=OnceCommand)
 @click.argument("store", shell_complete=file_names)
 @click.option("-o", "--out", default="report.html", show_default=True, metavar="FILE")
 @click.option("--title", default="", help="Heading of the report.")

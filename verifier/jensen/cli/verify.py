@@ -13,6 +13,7 @@ from rich.status import Status
 
 from jensen.cli import common
 from jensen.cli.completion import file_names
+from jensen.cli.once import OnceCommand
 from jensen.decide import Progress, verify
 from jensen.domains.domain import Everywhere
 from jensen.errors import OptionError
@@ -26,7 +27,7 @@ REPORT_SECONDS = 0.2
 CODES = {VerdictStatus.CONVEX: 0, VerdictStatus.NONCONVEX: 1, VerdictStatus.UNKNOWN: 3}
 
 
-@click.command("verify")
+@click.command("verify", cls=OnceCommand)
 @click.argument("model", shell_complete=file_names)
 @common.domain_options
 @common.fix_option

@@ -12,6 +12,7 @@ from rich.status import Status
 from jensen.arithmetic.exact import to_double
 from jensen.cli import common
 from jensen.cli.completion import file_names
+from jensen.cli.once import OnceCommand
 from jensen.domains.domain import Domain, Everywhere
 from jensen.loaders import load_piecewise_linear
 from jensen.midpoint.worst_pair import ENGINES, UNBOUNDED, Violation
@@ -27,7 +28,7 @@ RANGE_SHARE = 0.2  # of the time limit, at most, to enclose the range of f
 NAMES = {"midpoint": "worst midpoint violation", "jump": "worst gradient jump"}
 
 
-@click.command("violation")
+@click.command("violation", cls=OnceCommand)
 @click.argument("model", shell_complete=file_names)
 @common.domain_options
 @common.fix_option

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
+from jensen.arithmetic.rational import rational
 from jensen.composition.compound import compound
 from jensen.composition.curvature import Composition, compose
 from jensen.composition.explain import NodeEvidence, evidence_of, where_it_ends
@@ -33,7 +35,10 @@ from jensen.stopwatch import Stopwatch
 from jensen.types import BoolArray, FloatArray
 from jensen_encodings.deadline import Deadline
 
-NO_CERTIFICATE = "there are no certificates for networks that are not piecewise linear"
+NO_CERTIFICATE = (
+    "no certificate: the checker knows piecewise-linear networks and quadratic forms outside the "
+    "ReLUs, and has no rules of composition"
+)
 ENGINE = "composition"
 
 
@@ -65,6 +70,9 @@ class GraphQuestion:
     options : Options
     deadline : Deadline
     watch : Stopwatch
+    whole : FunctionGraph
+        With all outputs, as it was given.
+    output : int
     """
 
     graph: FunctionGraph
@@ -72,6 +80,20 @@ class GraphQuestion:
     options: Options
     deadline: Deadline
     watch: Stopwatch
+    whole: FunctionGraph
+    output: int
+
+    @cached_property
+    def parts(self) -> tuple[PiecewiseQuadratic, int] | None:
+        """The graph as a ReLU network plus quadratic functions, and the output there, if it is.
+
+        All outputs at once if they are, since a certificate speaks of the whole model.
+        """
+        found = split(self.whole)
+        if found is not None:
+            return found, self.output
+        found = split(self.whole.select_output(self.output))
+        return None if found is None else (found, 0)
 
     @property
     def moving(self) -> BoolArray:
@@ -101,6 +123,12 @@ def decide_graph(
         Decides an output of a ReLU network: the piecewise-linear part of a graph that is such
         a network plus a quadratic form.
 
+    Returns
+    -------
+    Verdict
+        With the certificate of the piecewise-linear part, if one was asked for and this
+        is what was proved.
+
     Raises
     ------
     DomainError
@@ -111,8 +139,9 @@ def decide_graph(
     scalar = graph.select_output(output)
     scalar = scalar.negated() if options.concave else scalar
     watch = Stopwatch()
-    question = GraphQuestion(scalar, domain, options, Deadline.after(options.time_limit), watch)
-    verdict = Verdict(Status.UNKNOWN, domain, output, ENGINE, claim=claimed(options))
+    deadline = Deadline.after(options.time_limit)
+    question = GraphQuestion(scalar, domain, options, deadline, watch, graph, output)
+    verdict = Verdict(Status.UNKNOWN, domain, output, ENGINE, claim=claimed(options), subject=graph)
     try:
         return _answered(question, verdict, prover)
     except KeyboardInterrupt:
@@ -126,14 +155,14 @@ def _answered(question: GraphQuestion, verdict: Verdict, prover: Prover) -> Verd
     with watch.stage("composition"):
         forms = QuadraticForms(question.graph, question.moving)
         found = compose(question.graph, bounds, question.moving, forms.improve, compound)
-    if not found.undefined and found.pre_activations[OUTPUT].convex.all():
+    proved = not found.undefined and bool(found.pre_activations[OUTPUT].convex.all())
+    if proved and (not question.options.certificate or question.parts is None):
         evidence = evidence_of(question.graph, found, frozenset(forms.used))
         note = NO_CERTIFICATE if question.options.certificate else ""
         times = dict(watch.times)
         return replace(verdict, status=Status.CONVEX, evidence=evidence, note=note, times=times)
-    parts = split(question.graph)
-    if parts is not None:
-        return _by_parts(question, verdict, parts, prover)
+    if question.parts is not None:
+        return _by_parts(question, verdict, *question.parts, prover)
     with watch.stage("search"):
         pair = search_pair(
             question.graph,
@@ -148,13 +177,16 @@ def _answered(question: GraphQuestion, verdict: Verdict, prover: Prover) -> Verd
 
 
 def _refuted(question: GraphQuestion, verdict: Verdict, pair: Counterexample) -> Verdict:
-    note = NO_CERTIFICATE if question.options.certificate else ""
-    refuted = replace(verdict, status=Status.NONCONVEX, counterexample=pair, note=note)
+    refuted = replace(verdict, status=Status.NONCONVEX, counterexample=pair)
     return replace(refuted, times=dict(question.watch.times))
 
 
 def _by_parts(
-    question: GraphQuestion, verdict: Verdict, parts: PiecewiseQuadratic, prover: Prover
+    question: GraphQuestion,
+    verdict: Verdict,
+    parts: PiecewiseQuadratic,
+    output: int,
+    prover: Prover,
 ) -> Verdict:
     """Decide a ReLU network plus a quadratic form: each part for itself (theory, section 12)."""
     graph, domain, options, watch = (
@@ -164,7 +196,8 @@ def _by_parts(
         question.watch,
     )
     with watch.stage("quadratic form"):
-        falling = falling_direction(parts.hessian, domain, options.inputs)
+        sign = rational(-1 if options.concave else 1)
+        falling = falling_direction(sign * parts.hessian(output), domain, options.inputs)
         if falling is not None:
             pair = pair_along(graph, domain, falling, options.inputs, options.seed)
             if pair is not None:
@@ -172,8 +205,7 @@ def _by_parts(
             note = "the quadratic form bends down, but no pair was found that shows it"
             return replace(verdict, note=note, times=dict(watch.times))
     limit = None if options.time_limit is None else max(question.deadline.left(), 1e-3)
-    asked = replace(options, concave=False, certificate=False, time_limit=limit)
-    inner = prover(parts.piecewise, domain, 0, asked)
+    inner = prover(parts.piecewise, domain, output, replace(options, time_limit=limit))
     with watch.stage("pair"):
         pair = None
         if inner.counterexample is not None:
@@ -191,9 +223,8 @@ def _by_parts(
         Reason.QUADRATIC,
         rule="the quadratic form is semidefinite, in rational arithmetic",
     )
-    note = NO_CERTIFICATE if options.certificate else ""
     proved = replace(verdict, status=Status.CONVEX, evidence=(*inner.evidence, form))
-    return replace(proved, note=note, times=times)
+    return replace(proved, note=inner.note, certificate=inner.certificate, times=times)
 
 
 def _why(graph: FunctionGraph, bounds: Enclosures, found: Composition) -> str:

@@ -38,22 +38,54 @@ Point = tuple[Fraction, ...]
 
 @dataclass(frozen=True, eq=False)
 class PiecewiseQuadratic:
-    """A graph as ``f = p + q``.
+    """A graph as ``f = p + q``, for every output.
 
     Attributes
     ----------
+    graph : FunctionGraph
+        f.
     piecewise : ReluNetwork
-        p; affine terms of q are left out, which bend nothing.
-    hessian : object array (inputs, inputs) of ``fmpq``
-        Of q, in all inputs.
+        p.
     """
 
+    graph: FunctionGraph
     piecewise: ReluNetwork
-    hessian: ObjectArray
+    _forms: QuadraticForms
+
+    def polynomial(self, output: int) -> dict[tuple[int, int], Any]:
+        """Return q of an output: the rational factor of ``x_i x_j``, i <= j; BIAS stands for 1."""
+        total: dict[tuple[int, int], Any] = {}
+        for weight, left, right in self._products(output):
+            for i, a in left.items():
+                for j, b in right.items():
+                    place = (min(i, j), max(i, j))
+                    total[place] = total.get(place, ZERO) + weight * a * b
+        return {place: factor for place, factor in sorted(total.items()) if factor != 0}
+
+    def hessian(self, output: int) -> ObjectArray:
+        """Return the Hessian of q of an output, in all inputs: (inputs, inputs) of ``fmpq``."""
+        return self._forms.hessian(self._products(output))
+
+    def _products(self, output: int) -> list[tuple[Any, Row, Row]]:
+        """Return the factor and both factors, affine in the inputs, of every product."""
+        graph = self.graph
+        terms: list[tuple[Any, Row, Row]] = []
+        coefficients: dict[str, dict[int, Any]] = {OUTPUT: {output: rational(1)}}
+        for node in reversed(graph.nodes):
+            given = coefficients.get(node.name, {})
+            if is_quadratic(node):
+                for index, value in given.items():
+                    factors = self._forms.factors(node.name, index)
+                    if factors is not None:
+                        terms.append((value, *factors))
+            elif node.function is Function.IDENTITY:
+                for row, value in given.items():
+                    _pass_back(graph, node, row, value, coefficients)
+        return terms
 
 
 def split(graph: FunctionGraph) -> PiecewiseQuadratic | None:
-    """Write a graph of one output as the sum of a ReLU network and a quadratic form.
+    """Write a graph as the sum of a ReLU network and quadratic functions.
 
     Returns
     -------
@@ -64,20 +96,7 @@ def split(graph: FunctionGraph) -> PiecewiseQuadratic | None:
     forms = QuadraticForms(graph, np.ones(graph.input_size, dtype=bool))
     if graph.input_size > MOST_INPUTS or graph.has_convolutions or not _fits(graph, forms):
         return None
-    terms: list[tuple[Any, Row, Row]] = []
-    coefficients: dict[str, dict[int, Any]] = {OUTPUT: {0: rational(1)}}
-    for node in reversed(graph.nodes):
-        given = coefficients.get(node.name, {})
-        if is_quadratic(node):
-            for index, value in given.items():
-                factors = forms.factors(node.name, index)
-                if factors is None:
-                    return None
-                terms.append((value, *factors))
-        elif node.function is Function.IDENTITY:
-            for row, value in given.items():
-                _pass_back(graph, node, row, value, coefficients)
-    return PiecewiseQuadratic(_without_products(graph), forms.hessian(terms))
+    return PiecewiseQuadratic(graph, _without_products(graph), forms)
 
 
 def _pass_back(

@@ -26,7 +26,8 @@ from jensen.types import BoolArray, ObjectArray
 MOST_ROWS = 256  # per node; forms are decided one by one
 MOST_INPUTS = 256
 
-Row = Mapping[int, Any]  # input -> fmpq
+BIAS = -1
+Row = Mapping[int, Any]  # input, or BIAS -> fmpq
 
 
 class QuadraticForms:
@@ -112,7 +113,8 @@ class QuadraticForms:
         return None if left is None or right is None else (left, right)
 
     def _pre_row(self, node: GraphNode, row: int) -> Row | None:
-        total: dict[int, Any] = {}
+        bias = rational(float(node.bias[row]))
+        total: dict[int, Any] = {BIAS: bias} if bias else {}
         for source, weight in node.weights.items():
             for column, entry in entries_of(weight, row):
                 inner = self._value_row(source, column)

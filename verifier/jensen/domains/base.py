@@ -33,6 +33,29 @@ class Domain(ABC):
         Whether emptiness is only found by looking closer.
     has_rows : bool
         Whether more than the sides of a box restrict it.
+
+    Examples
+    --------
+    >>> from jensen.domains.box import Box
+    >>> square = Box(-1, [1, 1])
+    >>> square.check(2)
+    >>> A, b = square.inequalities(2)
+    >>> A.shape, b.tolist()
+    ((4, 2), [1.0, 1.0, 1.0, 1.0])
+    >>> square.contains([1, Fraction(1, 3)]), square.sides()
+    (True, '[-1, 1] × [-1, 1]')
+    >>> square.to_json()
+    {'type': 'box', 'lower': -1.0, 'upper': [1.0, 1.0]}
+    >>> str(Box.from_json({"lower": 0, "upper": 1}))
+    'box [0, 1]'
+    >>> square.exact_record(2)["upper"]
+    [Fraction(1, 1), Fraction(1, 1)]
+    >>> square.box_sides(2)[1].tolist(), type(square.working_set(2)).__name__
+    ([1.0, 1.0], 'WorkingSet')
+    >>> square.clipped(np.array([[0.0, 5.0]])).tolist()
+    [[0.0, 1.0]]
+    >>> type(square.lines(2, 1.0)).__name__
+    'BoxLines'
     """
 
     kind: ClassVar[str]
@@ -43,11 +66,26 @@ class Domain(ABC):
 
     @abstractmethod
     def check(self, inputs: int) -> None:
-        """Raise :class:`DomainError` unless it fits a network of so many inputs."""
+        """Raise :class:`DomainError` unless it fits a network of so many inputs.
+
+        Parameters
+        ----------
+        inputs : int
+        """
 
     @abstractmethod
     def inequalities(self, inputs: int) -> tuple[FloatArray, FloatArray]:
-        """Return A, shape (rows, inputs), and b: the domain is ``A x <= b``."""
+        """Return A, shape (rows, inputs), and b: the domain is ``A x <= b``.
+
+        Parameters
+        ----------
+        inputs : int
+
+        Returns
+        -------
+        A : array of shape (rows, inputs)
+        b : array of shape (rows,)
+        """
 
     @abstractmethod
     def __str__(self) -> str:
@@ -59,23 +97,56 @@ class Domain(ABC):
         return None
 
     def sides(self, most: int = 8) -> str:
-        """Return the sides of a box in words, at most so many; "" where nothing is to be said."""
+        """Return the sides of a box in words, at most so many; "" where nothing is to be said.
+
+        Parameters
+        ----------
+        most : int
+
+        Returns
+        -------
+        str
+        """
         return ""
 
     # ----------------------------------------------------------------------- writing
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
-        """Build one from the keys of a JSON description."""
+        """Build one from the keys of a JSON description.
+
+        Parameters
+        ----------
+        data : dict
+            Its :attr:`fields`; other keys are left out.
+
+        Returns
+        -------
+        Domain
+        """
         return cls(**{name: data[name] for name in cls.fields})
 
     def to_json(self) -> dict[str, Any]:
-        """Return a JSON-ready description."""
+        """Return a JSON-ready description.
+
+        Returns
+        -------
+        dict
+        """
         values = {name: np.asarray(getattr(self, name)).tolist() for name in self.fields}
         return {"type": self.kind, **values}
 
     def exact_record(self, inputs: int) -> dict[str, Any]:
-        """Describe it in fractions, in the terms of certificates (docs/FORMAT.md)."""
+        """Describe it in fractions, in the terms of certificates (docs/FORMAT.md).
+
+        Parameters
+        ----------
+        inputs : int
+
+        Returns
+        -------
+        dict
+        """
         A, b = self.inequalities(inputs)
         rows = [exact_fractions(row) for row in A]
         return {"type": "polyhedron", "A": rows, "b": exact_fractions(b)}
@@ -83,11 +154,29 @@ class Domain(ABC):
     # ---------------------------------------------------------------------- geometry
 
     def box_sides(self, inputs: int) -> tuple[FloatArray, FloatArray] | None:
-        """Return both sides, of shape (inputs,), where it is a box; None elsewhere."""
+        """Return both sides, of shape (inputs,), where it is a box; None elsewhere.
+
+        Parameters
+        ----------
+        inputs : int
+
+        Returns
+        -------
+        lower, upper : arrays of shape (inputs,), or None
+        """
         return None
 
     def contains(self, x: Sequence[Fraction]) -> bool:
-        """Decide exactly whether a rational point lies in it."""
+        """Decide exactly whether a rational point lies in it.
+
+        Parameters
+        ----------
+        x : sequence of Fraction
+
+        Returns
+        -------
+        bool
+        """
         self.check(len(x))
         A, b = self.inequalities(len(x))
         return all(
@@ -98,6 +187,14 @@ class Domain(ABC):
     def working_set(self, inputs: int) -> WorkingSet:
         """Return the full-dimensional set that the provers work in.
 
+        Parameters
+        ----------
+        inputs : int
+
+        Returns
+        -------
+        WorkingSet
+
         Raises
         ------
         DomainError
@@ -107,11 +204,30 @@ class Domain(ABC):
         return polyhedral_set(*self.inequalities(inputs))
 
     def lines(self, inputs: int, scale: float) -> Lines:
-        """Return where to draw random lines from, near kinks at this distance from 0."""
+        """Return where to draw random lines from, near kinks at this distance from 0.
+
+        Parameters
+        ----------
+        inputs : int
+        scale : float
+
+        Returns
+        -------
+        Lines
+        """
         return Chords(*self.inequalities(inputs), scale)
 
     def clipped(self, points: FloatArray) -> FloatArray:
-        """Return points, those of rounding's making moved back into it where that is easy."""
+        """Return points, those of rounding's making moved back into it where that is easy.
+
+        Parameters
+        ----------
+        points : array of shape (n, inputs)
+
+        Returns
+        -------
+        array of shape (n, inputs)
+        """
         return points
 
 

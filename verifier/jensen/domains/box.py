@@ -66,7 +66,21 @@ class Box(Domain):
         object.__setattr__(self, "upper", high)
 
     def bounds(self, inputs: int) -> tuple[FloatArray, FloatArray]:
-        """Return both sides as arrays of shape (inputs,)."""
+        """Return both sides as arrays of shape (inputs,).
+
+        Parameters
+        ----------
+        inputs : int
+
+        Returns
+        -------
+        lower, upper : arrays of shape (inputs,)
+
+        Raises
+        ------
+        DomainError
+            If the box has another number of sides.
+        """
         for side in (self.lower, self.upper):
             if side.ndim == 1 and side.size != inputs:
                 raise DomainError(f"box has {side.size} dimensions, the network {inputs} inputs")

@@ -17,7 +17,15 @@ from jensen.types import FloatArray
 
 @dataclass(frozen=True)
 class Everywhere(Domain):
-    """All of R^n."""
+    """All of R^n.
+
+    The default of :func:`jensen.verify`.
+
+    Examples
+    --------
+    >>> str(Everywhere())
+    'all of R^n'
+    """
 
     kind: ClassVar[str] = "everywhere"
     place: ClassVar[str] = "R^n"

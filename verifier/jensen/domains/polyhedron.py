@@ -26,6 +26,12 @@ class Polyhedron(Domain):
     ------
     DomainError
         For NaN, infinities or mismatching shapes. Emptiness is found when it is used.
+
+    Examples
+    --------
+    >>> half = Polyhedron([[1, 1]], [1])  # x + y <= 1
+    >>> half.dimension, half.contains([3, -2])
+    (2, True)
     """
 
     kind: ClassVar[str] = "polyhedron"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.graphs.functions import Function
 from jensen.graphs.node import GraphNode
+from jensen.network.relu_network import ReluNetwork
 from jensen.text import printable
 
 
@@ -30,6 +31,13 @@ def graph_lines(graph: FunctionGraph) -> list[str]:
         f"{name:<{widths[0]}}  {size:>{widths[1]}}  {kind:<{widths[2]}}  {read}".rstrip()
         for name, size, kind, read in rows
     ]
+
+
+def relu_names(network: ReluNetwork | FunctionGraph) -> list[str]:
+    """Return which blocks or nodes are ReLUs."""
+    if isinstance(network, ReluNetwork):
+        return [block.name for block in network.blocks if block.is_relu]
+    return [node.name for node in network.nodes if node.function is Function.RELU]
 
 
 def function_text(node: GraphNode) -> str:

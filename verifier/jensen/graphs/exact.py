@@ -159,6 +159,10 @@ _BALLS: dict[Function, Callable[[Any, float], Any]] = {
     Function.RECIPROCAL: lambda z, _: _reciprocal(z),
     Function.SIGMOID: lambda z, _: 1 / (1 + (-z).exp()),
     Function.TANH: lambda z, _: z.tanh(),
+    Function.ERF: lambda z, _: z.erf(),
+    # the complement keeps relative accuracy where it is small
+    Function.GELU: lambda z, _: z * (-z / flint.arb(2).sqrt()).erfc() / 2,
+    Function.SILU: lambda z, _: z / (1 + (-z).exp()),
 }
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
+from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
@@ -20,6 +21,8 @@ from jensen.graphs.convolution import Convolution
 from jensen.graphs.exact import exact_values
 from jensen.graphs.functions import RATIONAL, Function
 from jensen.graphs.node import GraphNode, checked
+from jensen.graphs.npz_writer import write_graph
+from jensen.graphs.order import check_order, with_copied_input
 from jensen.network.block import INPUT, OUTPUT, Block
 from jensen.network.checks import as_count, checked_shape
 from jensen.network.digest import entries
@@ -35,7 +38,6 @@ _OF_RELU_NETWORKS = frozenset(
         "hidden",
         "layer_paths",
         "mask",
-        "save",
     }
     | {"exact_pre_activations", "successors"}
 )
@@ -71,6 +73,23 @@ class FunctionGraph:
     >>> graph = FunctionGraph(1, [square, GraphNode("output", {"square": [[3.0]]}, [1.0])])
     >>> graph([[2.0]])
     array([[13.]])
+    >>> graph.size_of("square"), graph.select_output(0).output_size
+    (1, 1)
+    >>> graph.negated()([[2.0]]).tolist(), graph.exact([Fraction(1, 3)])
+    ([[-13.0]], (Fraction(4, 3),))
+    >>> two = FunctionGraph(2, [GraphNode("output", {"input": [[3.0, 1.0]]}, [1.0])])
+    >>> two.fix_inputs({1: 2.0})([[0.0]]).tolist()
+    [[3.0]]
+    >>> graph.pre_activations([[2.0]])["square"].tolist()
+    [[2.0]]
+    >>> graph.with_output(GraphNode("output", {"input": [[1.0]]}, [0.0])).nodes[0].name
+    'output'
+    >>> graph.refuse("jensen repair")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    jensen.errors.NetworkError: jensen repair takes piecewise-linear networks, and node 'square' ...
+    >>> import tempfile, pathlib
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     graph.save(pathlib.Path(folder, "graph.npz"))
     """
 
     input_size: int
@@ -91,7 +110,7 @@ class FunctionGraph:
     ) -> None:
         size = as_count(input_size, "input_size")
         frozen = tuple(checked(node) for node in nodes)
-        _check_order(size, frozen)
+        check_order(size, frozen)
         object.__setattr__(self, "input_size", size)
         object.__setattr__(self, "nodes", frozen)
         object.__setattr__(self, "_by_name", {node.name: node for node in frozen})
@@ -164,11 +183,21 @@ class FunctionGraph:
         return any(node.function is Function.RECIPROCAL for node in self.nodes)
 
     def size_of(self, name: str) -> int:
-        """Width of a node, or of the input."""
+        """Return the width of a node, or of the input.
+
+        Parameters
+        ----------
+        name : str
+        """
         return self.input_size if name == INPUT else self._by_name[name].size
 
     def with_output(self, output: GraphNode) -> FunctionGraph:
-        """Return the same nodes under another output, those that it does not read dropped."""
+        """Return the same nodes under another output, those that it does not read dropped.
+
+        Parameters
+        ----------
+        output : GraphNode
+        """
         kept, needed = [output], set(output.weights)
         for node in reversed(self.nodes[:-1]):
             if node.name in needed:
@@ -180,6 +209,10 @@ class FunctionGraph:
 
     def select_output(self, index: int) -> FunctionGraph:
         """Return the graph of one output.
+
+        Parameters
+        ----------
+        index : int
 
         Raises
         ------
@@ -204,13 +237,19 @@ class FunctionGraph:
     def fix_inputs(self, values: Mapping[int, float]) -> FunctionGraph:
         """Return the graph of the other inputs, some being fixed; nothing is rounded.
 
+        Parameters
+        ----------
+        values : mapping from input to its value
+
         Raises
         ------
         NetworkError
             For an input that does not exist, a value that is not finite, and if no input
             is left.
         """
-        fixed = fixed_blocks(self.input_size, self.nodes, values)
+        fixed = fixed_blocks(
+            self.input_size, with_copied_input(self.input_size, self.nodes), values
+        )
         nodes = [
             GraphNode(node.name, node.weights, node.bias) if isinstance(node, Block) else node
             for node in fixed
@@ -260,7 +299,21 @@ class FunctionGraph:
         return self.pre_activations(points)[OUTPUT]
 
     def pre_activations(self, X: ArrayLike) -> dict[str, FloatArray]:
-        """Return z of every node at every point: name -> (n, rows)."""
+        """Return z of every node at every point: name -> (n, rows).
+
+        Parameters
+        ----------
+        X : array of shape (n, inputs)
+
+        Returns
+        -------
+        dict from name to array of shape (n, rows)
+
+        Raises
+        ------
+        NetworkError
+            If the points have another size.
+        """
         points = np.asarray(X, dtype=np.float64)
         if points.ndim < 1 or points.size != points.shape[0] * self.input_size:
             raise NetworkError(
@@ -282,6 +335,14 @@ class FunctionGraph:
     def exact(self, x: Iterable[Fraction | int | float]) -> tuple[Fraction, ...]:
         """Evaluate at one point in rational arithmetic.
 
+        Parameters
+        ----------
+        x : iterable of (inputs) rational numbers
+
+        Returns
+        -------
+        tuple of (outputs) Fraction
+
         Raises
         ------
         NetworkError
@@ -290,6 +351,16 @@ class FunctionGraph:
         return exact_values(self.input_size, self.nodes, [Fraction(v) for v in x])
 
     # ----------------------------------------------------------------- identity
+
+    def save(self, path: str | Path) -> None:
+        """Write the graph as ``.npz`` (docs/npz-format.md); never with pickle.
+
+        Parameters
+        ----------
+        path : str or Path
+            Ends in ``.npz``.
+        """
+        write_graph(Path(path), self.nodes, self.input_shape, self.output_shape)
 
     @cached_property
     def digest(self) -> str:
@@ -323,23 +394,3 @@ def _times(values: FloatArray, weight: Matrix | Convolution) -> FloatArray:
         return weight.of_rows(values)
     result: FloatArray = values @ weight.T
     return result
-
-
-def _check_order(input_size: int, nodes: Sequence[GraphNode]) -> None:
-    if input_size < 1:
-        raise NetworkError(f"the network has {input_size} inputs: at least one is needed")
-    if not nodes or nodes[-1].name != OUTPUT:
-        raise NetworkError(f"the last node must be called {OUTPUT!r}")
-    sizes = {INPUT: input_size}
-    for node in nodes:
-        if node.name in sizes:
-            raise NetworkError(f"node {node.name!r}: there is another one of that name")
-        for source, weight in node.weights.items():
-            if source not in sizes:
-                raise NetworkError(f"node {node.name!r} reads {source!r}, which no earlier node is")
-            if tuple(weight.shape) != (node.rows, sizes[source]):
-                raise NetworkError(
-                    f"node {node.name!r}: weight from {source!r} has shape {tuple(weight.shape)}, "
-                    f"needed is ({node.rows}, {sizes[source]})"
-                )
-        sizes[node.name] = node.size

@@ -3,29 +3,30 @@
 Every function is one :class:`Rule` of a table. Elementwise rules take arrays of any shape; rules
 of groups reduce the last axis. What is claimed of a shape (monotone, convex, concave) is
 claimed on an interval of arguments, and proved in docs/smooth.md.
-
-Enclosures are computed in doubles. The elementary functions of NumPy and of the C library err by a
-few units in the last place; every end is moved outward by :data:`MARGIN` of its size, which
-is more than a hundred of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
+from scipy.special import erf
 
+from jensen.graphs.shapes import MARGIN, Enclosure, Rule, Shape, Values, outward
+from jensen.graphs.valleys import GELU, SILU, gelu, sigmoid, silu, valley_enclosure, valley_shape
 from jensen.types import BoolArray, FloatArray, Interval
 
-MARGIN = 2.0**-46
-TINY = 2.0**-1060  # more than the error of a result that is subnormal
 MAX_POWER = 64
 
 
 class Function(StrEnum):
-    """What a node applies to its pre-activation."""
+    """What a node applies to its pre-activation.
+
+    Examples
+    --------
+    >>> Function.LOG_SUM_EXP in GROUPED, Function.POWER in RATIONAL
+    (True, True)
+    """
 
     IDENTITY = "identity"
     RELU = "relu"
@@ -39,64 +40,12 @@ class Function(StrEnum):
     RECIPROCAL = "reciprocal"
     SIGMOID = "sigmoid"
     TANH = "tanh"
+    ERF = "erf"
+    GELU = "gelu"
+    SILU = "silu"
     LOG_SUM_EXP = "log-sum-exp"
     NORM = "norm"
     PRODUCT = "product"
-
-
-@dataclass(frozen=True, eq=False)
-class Shape:
-    """What holds of a function on intervals of its arguments, elementwise.
-
-    Attributes
-    ----------
-    nondecreasing, nonincreasing, convex, concave : bool arrays
-    defined : bool array
-        Whether it has a value at every point of the interval.
-    """
-
-    nondecreasing: BoolArray
-    nonincreasing: BoolArray
-    convex: BoolArray
-    concave: BoolArray
-    defined: BoolArray
-
-
-Values = Callable[[FloatArray, float], FloatArray]
-Enclosure = Callable[[FloatArray, FloatArray, float], Interval]
-ShapeOf = Callable[[FloatArray, FloatArray, float], Shape]
-
-
-@dataclass(frozen=True)
-class Rule:
-    """How one function is evaluated and enclosed.
-
-    Attributes
-    ----------
-    values : callable (z, parameter) -> array
-        In floating point; the functions of groups reduce the last axis.
-    enclosure : callable (lower, upper, parameter) -> (lower, upper)
-        Rigorous bounds of the values for all arguments between the ends.
-    shape : callable (lower, upper, parameter) -> Shape
-        For elementwise functions. Those of groups have rules of their own
-        (:mod:`jensen.composition.curvature`).
-    """
-
-    values: Values
-    enclosure: Enclosure
-    shape: ShapeOf | None = None
-
-
-def outward(lower: FloatArray, upper: FloatArray) -> Interval:
-    """Move both ends outward by more than elementary functions err."""
-    largest = np.finfo(np.float64).max
-    with np.errstate(over="ignore", invalid="ignore"):
-        low = lower - (MARGIN * np.abs(lower) + TINY)
-        high = upper + (MARGIN * np.abs(upper) + TINY)
-    # what overflowed is at least as large as all doubles; what is no number says nothing
-    low = np.where(np.isposinf(lower), largest, np.where(np.isnan(low), -np.inf, low))
-    high = np.where(np.isneginf(upper), -largest, np.where(np.isnan(high), np.inf, high))
-    return low, high
 
 
 def _increasing(values: Values, least: float, most: float = np.inf) -> Enclosure:
@@ -241,12 +190,6 @@ def _reciprocal_shape(lower: FloatArray, upper: FloatArray, _: float) -> Shape:
     return Shape(_const(lower, False), right | left, right, left, right | left)
 
 
-def sigmoid(z: FloatArray, _: float = 1.0) -> FloatArray:
-    """Return ``1 / (1 + exp(-z))`` without overflow."""
-    small = np.exp(-np.abs(z))
-    return np.where(z >= 0, 1.0 / (1.0 + small), small / (1.0 + small))
-
-
 def _tanh(z: FloatArray, _: float) -> FloatArray:
     result: FloatArray = np.tanh(z)
     return result
@@ -255,6 +198,11 @@ def _tanh(z: FloatArray, _: float) -> FloatArray:
 def _s_shape(lower: FloatArray, upper: FloatArray, _: float) -> Shape:
     yes, no = _const(lower, True), _const(lower, False)
     return Shape(yes, no, upper <= 0, lower >= 0, yes)
+
+
+def _erf(z: FloatArray, _: float) -> FloatArray:
+    result: FloatArray = erf(z)
+    return result
 
 
 # ------------------------------------------------------------------------ of groups
@@ -336,6 +284,9 @@ RULES: dict[Function, Rule] = {
     Function.RECIPROCAL: Rule(_reciprocal, _reciprocal_enclosure, _reciprocal_shape),
     Function.SIGMOID: Rule(sigmoid, _increasing(sigmoid, 0.0, 1.0), _s_shape),
     Function.TANH: Rule(_tanh, _increasing(_tanh, -1.0, 1.0), _s_shape),
+    Function.ERF: Rule(_erf, _increasing(_erf, -1.0, 1.0), _s_shape),
+    Function.GELU: Rule(gelu, valley_enclosure(gelu, GELU), valley_shape(GELU)),
+    Function.SILU: Rule(silu, valley_enclosure(silu, SILU), valley_shape(SILU)),
     Function.LOG_SUM_EXP: Rule(log_sum_exp, _log_sum_exp_enclosure),
     Function.NORM: Rule(norm, _norm_enclosure),
     Function.PRODUCT: Rule(product, _product_enclosure),

@@ -35,6 +35,16 @@ class GraphNode:
     group : int
         How many consecutive rows of z the functions of several arguments take: two for
         PRODUCT, any number for LOG_SUM_EXP and NORM, one for all others.
+
+    Examples
+    --------
+    >>> node = GraphNode("sizes", {"input": np.eye(4)}, np.zeros(4), Function.NORM, group=2)
+    >>> z = np.array([[3.0, 4.0, 0.0, -1.0]])
+    >>> node.grouped(z).shape, node.values(z).tolist()
+    ((1, 2, 2), [[5.0, 1.0]])
+    >>> lower, upper = node.enclosure((z[0], z[0]))
+    >>> bool((lower <= [5, 1]).all() and (upper >= [5, 1]).all())
+    True
     """
 
     name: str
@@ -60,7 +70,16 @@ class GraphNode:
         return Activation.RELU if self.function is Function.RELU else Activation.IDENTITY
 
     def grouped(self, z: FloatArray) -> FloatArray:
-        """Return pre-activations in the shape that the function takes."""
+        """Return pre-activations in the shape that the function takes.
+
+        Parameters
+        ----------
+        z : array of shape (n, rows)
+
+        Returns
+        -------
+        array of shape (n, size, group), or z where there are no groups
+        """
         return (
             z.reshape(*z.shape[:-1], self.size, self.group) if self.group > 1 or self.reduces else z
         )
@@ -71,11 +90,29 @@ class GraphNode:
         return self.function in GROUPED
 
     def values(self, z: FloatArray) -> FloatArray:
-        """Apply the function in floating point: (n, rows) -> (n, size)."""
+        """Apply the function in floating point: (n, rows) -> (n, size).
+
+        Parameters
+        ----------
+        z : array of shape (n, rows)
+
+        Returns
+        -------
+        array of shape (n, size)
+        """
         return RULES[self.function].values(self.grouped(z), self.parameter)
 
     def enclosure(self, bounds: Interval) -> Interval:
-        """Return rigorous bounds of the values from bounds of the pre-activations."""
+        """Return rigorous bounds of the values from bounds of the pre-activations.
+
+        Parameters
+        ----------
+        bounds : (lower, upper), arrays of shape (rows,)
+
+        Returns
+        -------
+        lower, upper : arrays of shape (size,)
+        """
         lower, upper = (self.grouped(side) for side in bounds)
         return RULES[self.function].enclosure(lower, upper, self.parameter)
 

@@ -104,7 +104,8 @@ class GroupedNetwork:
         """
         found: list[FloatArray] = []
         for level in self.levels:
-            z = np.broadcast_to(level.bias, (*points.shape[:-1], level.size)).copy()
+            z = np.empty((*points.shape[:-1], level.size))
+            z[...] = level.bias
             for source, slopes in level.slopes.items():
                 if source == SOURCE:
                     z += points @ slopes.on.T

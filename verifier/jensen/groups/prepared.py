@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from jensen.bounds.ahead import raised_signs
 from jensen.bounds.network_data import network_data
 from jensen.bounds.paths import sign_bounds
 from jensen.bounds.pre_activation import pre_activation_bounds, stable_pattern
@@ -47,9 +48,9 @@ class Prepared:
         """The same under all patterns that respect the neurons that are stable on the domain."""
         stable = stable_pattern(self.bounds)
         with self.watch.stage("signs"):
-            if not any(on.any() or off.any() for on, off in stable.values()):
-                return self.signs
-            return sign_bounds(self.network, stable)
+            free = not any(on.any() or off.any() for on, off in stable.values())
+            signs = self.signs if free else sign_bounds(self.network, stable)
+            return raised_signs(self.network, signs, stable)
 
     @cached_property
     def working(self) -> WorkingSet:

@@ -17,6 +17,10 @@ def is_icnn(network: ReluNetwork) -> bool:
     network : ReluNetwork
         With any number of outputs.
 
+    Returns
+    -------
+    bool
+
     References
     ----------
     B. Amos, L. Xu, J. Z. Kolter, "Input convex neural networks", ICML 2017.

@@ -48,6 +48,13 @@ def clip_to_icnn_(module: nn.Module, *, input_shape: Any = None) -> nn.Module:
     References
     ----------
     B. Amos, L. Xu, J. Z. Kolter, "Input convex neural networks", ICML 2017.
+
+    Examples
+    --------
+    >>> import torch
+    >>> module = nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 1))
+    >>> bool((clip_to_icnn_(module)[2].weight >= 0).all())
+    True
     """
     bent = _bent_features(module, input_shapes(module, None, input_shape))
     with torch.no_grad():

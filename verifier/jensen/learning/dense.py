@@ -1,8 +1,8 @@
 """The jumps of plain stacks of dense layers, without a pass of autograd to find them.
 
 Small modules spend their time in calls of Python, not in arithmetic. For a
-``torch.nn.Sequential`` of linear layers and ReLUs the sweep of docs/theory.md, section 2, is
-written out: one product per layer, which autograd differentiates once.
+``torch.nn.Sequential`` of linear layers and ReLUs, leaky ones too, the sweep of docs/theory.md,
+section 2, is written out: one product per layer, which autograd differentiates once.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ HOOKS = ("_forward_hooks", "_forward_pre_hooks")  # such as spectral norms: they
 
 
 class DenseLayers:
-    """Linear layers and ReLUs, one after the other.
+    """Linear layers and ReLUs, leaky ones too, one after the other.
 
     Parameters
     ----------
-    layers : list of torch.nn.Linear and torch.nn.ReLU
+    layers : list of torch.nn.Linear, torch.nn.ReLU and torch.nn.LeakyReLU
     """
 
     def __init__(self, layers: list[nn.Module]) -> None:
@@ -33,7 +33,7 @@ class DenseLayers:
         if type(module) is not nn.Sequential or not len(module) or _is_hooked(module):
             return None
         layers = [layer for layer in module if type(layer) not in IDENTITIES]
-        plain = all(type(layer) in (nn.Linear, nn.ReLU) for layer in layers)
+        plain = all(type(layer) in (nn.Linear, nn.ReLU, nn.LeakyReLU) for layer in layers)
         return cls(layers) if plain and not any(map(_is_hooked, layers)) else None
 
     def jumps_at(self, x: torch.Tensor, kinks: torch.Tensor, outputs: torch.Tensor) -> torch.Tensor:
@@ -56,7 +56,9 @@ class DenseLayers:
                 if isinstance(layer, nn.Linear):
                     h = nn.functional.linear(h, layer.weight, layer.bias)
                 else:
-                    patterns.append((h > 0).to(h.dtype))
+                    leak = _leak(layer)
+                    on = (h > 0).to(h.dtype)
+                    patterns.append(on * (1.0 - leak) + leak if leak else on)
                     h = h * patterns[-1]
         slopes: torch.Tensor | None = None  # of the outputs; None for the outputs themselves
         found: list[torch.Tensor] = []
@@ -66,9 +68,15 @@ class DenseLayers:
                 continue
             if slopes is None:
                 slopes = nn.functional.one_hot(outputs, h.shape[1]).to(h.dtype)
-            found.append(slopes)
+            leak = _leak(layer)
+            found.append(slopes * (1.0 - leak) if leak else slopes)
             slopes = slopes * patterns.pop()
         return torch.cat(found[::-1], dim=1).gather(1, kinks[:, None])[:, 0]
+
+
+def _leak(layer: nn.Module) -> float:
+    """Return the slope that a layer has below 0."""
+    return layer.negative_slope if isinstance(layer, nn.LeakyReLU) else 0.0
 
 
 def _is_hooked(module: nn.Module) -> bool:

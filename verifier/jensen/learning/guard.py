@@ -92,10 +92,16 @@ class ConvexityGuard:
 
     Examples
     --------
-    >>> guard = ConvexityGuard(module, jensen.Box(-1, 1))  # doctest: +SKIP
-    >>> loss = error(module) + 3.0 * guard.penalty()  # doctest: +SKIP
-    >>> guard.verify().status  # doctest: +SKIP
-    <Status.CONVEX: 'convex'>
+    >>> import jensen
+    >>> _ = torch.manual_seed(0)
+    >>> module = nn.Sequential(nn.Linear(1, 4), nn.ReLU(), nn.Linear(4, 1))
+    >>> guard = ConvexityGuard(module, jensen.Box(-1, 1))
+    >>> penalty = guard.penalty()  # loss = error(module) + 3.0 * penalty
+    >>> bool(penalty >= 0), guard.network().input_size
+    (True, 1)
+    >>> found = guard.search(64)
+    >>> str(guard.verify().status) in {"convex", "nonconvex"}
+    True
     """
 
     def __init__(
@@ -128,7 +134,12 @@ class ConvexityGuard:
         self._buffer = np.zeros((0, network.input_size + 1))
 
     def network(self) -> ReluNetwork:
-        """Return the module as it is now, in canonical form."""
+        """Return the module as it is now, in canonical form.
+
+        Returns
+        -------
+        ReluNetwork
+        """
         network = from_torch(self.module, self._shapes)
         if isinstance(network, FunctionGraph):
             network.refuse("ConvexityGuard")

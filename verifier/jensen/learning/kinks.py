@@ -35,7 +35,7 @@ class Purpose(Enum):
 class Kink:
     """One ``factor * relu(z)`` of a run: z, the probe behind it and the factor (1, -1 or a tensor).
 
-    ``mask`` and ``data`` are what a frozen run, and the first run, ask for.
+    A run for jumps may leave z out: a tensor of its shape is there instead.
     """
 
     z: torch.Tensor
@@ -99,7 +99,9 @@ class KinkRecorder(TorchFunctionMode):
             mask = self._masks[len(self.kinks)]
             self.kinks.append(Kink(z, None, factor))
             return factor * (z * mask)
-        out = factor * torch.relu(z)
+        out = torch.relu(z)
+        if not isinstance(factor, float) or factor != 1.0:  # small modules: every call counts
+            out = factor * out
         probe = None
         if self.purpose is Purpose.JUMPS:
             probe = torch.zeros_like(out, requires_grad=True)
@@ -107,13 +109,34 @@ class KinkRecorder(TorchFunctionMode):
         self.kinks.append(Kink(z, probe, factor))
         return out
 
-    def maximum(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    def bent(
+        self, z: torch.Tensor, slope: float | torch.Tensor, factor: float | torch.Tensor
+    ) -> torch.Tensor:
+        """Return ``slope z + factor relu(z)`` and write the ReLU down."""
+        if self.purpose is not Purpose.JUMPS:
+            return slope * z + self.relu(z, factor)
+        return self._probed(z * (slope + factor * (z > 0).to(z.dtype)), factor)
+
+    def maximum(self, a: torch.Tensor, b: torch.Tensor | float) -> torch.Tensor:
         """Return ``max(a, b) = b + relu(a - b)``."""
+        if self.purpose is Purpose.JUMPS:
+            return self._probed(torch.where(a > b, a, b), 1.0)
         return b + self.relu(a - b)
 
-    def minimum(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    def minimum(self, a: torch.Tensor, b: torch.Tensor | float) -> torch.Tensor:
         """Return ``min(a, b) = a - relu(a - b)``."""
+        if self.purpose is Purpose.JUMPS:
+            return self._probed(torch.where(a > b, b, a), -1.0)
         return a + self.relu(a - b, -1.0)
+
+    def _probed(self, out: torch.Tensor, factor: float | torch.Tensor) -> torch.Tensor:
+        """Write down the ReLU of an operation that was carried out in one go.
+
+        Jumps need no z, and small modules cost what their calls cost.
+        """
+        probe = torch.zeros_like(out, requires_grad=True)
+        self.kinks.append(Kink(probe, probe, factor))
+        return out + probe
 
 
 def _handler(func: Any) -> Callable[..., Any] | None:

@@ -20,11 +20,16 @@ class Recorder(Protocol):
     def relu(self, z: torch.Tensor, factor: float | torch.Tensor = 1.0) -> torch.Tensor:
         """Return ``factor * relu(z)``."""
 
-    def maximum(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    def maximum(self, a: torch.Tensor, b: torch.Tensor | float) -> torch.Tensor:
         """Return ``max(a, b)``."""
 
-    def minimum(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    def minimum(self, a: torch.Tensor, b: torch.Tensor | float) -> torch.Tensor:
         """Return ``min(a, b)``."""
+
+    def bent(
+        self, z: torch.Tensor, slope: float | torch.Tensor, factor: float | torch.Tensor
+    ) -> torch.Tensor:
+        """Return ``slope z + factor relu(z)``."""
 
 
 class _Values(NamedTuple):
@@ -41,12 +46,12 @@ def _relu(run: Recorder, x: torch.Tensor, inplace: bool = False) -> torch.Tensor
 def _leaky(
     run: Recorder, x: torch.Tensor, negative_slope: float = 0.01, inplace: bool = False
 ) -> torch.Tensor:
-    return negative_slope * x + run.relu(x, 1.0 - negative_slope)
+    return run.bent(x, negative_slope, 1.0 - negative_slope)
 
 
 def _prelu(run: Recorder, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     slope = weight.reshape(-1, *[1] * (x.dim() - 2)) if x.dim() > 1 else weight
-    return slope * x + run.relu(x, 1.0 - slope)
+    return run.bent(x, slope, 1.0 - slope)
 
 
 def _rrelu(
@@ -61,15 +66,15 @@ def _rrelu(
 
 
 def _abs(run: Recorder, x: torch.Tensor) -> torch.Tensor:
-    return run.relu(x, 2.0) - x
+    return run.bent(x, -1.0, 2.0)
 
 
 def _clamp(run: Recorder, x: torch.Tensor, min: Any = None, max: Any = None) -> torch.Tensor:
     out = x
     if min is not None:
-        out = min + run.relu(out - min)
+        out = run.maximum(out, min)
     if max is not None:
-        out = out + run.relu(out - max, -1.0)
+        out = run.minimum(out, max)
     return out
 
 

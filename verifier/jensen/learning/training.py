@@ -16,6 +16,7 @@ from jensen.domains.domain import Domain
 from jensen.errors import OptionError, TrainingError
 from jensen.learning.guard import ConvexityGuard
 from jensen.learning.last_layer import repair_last_layer
+from jensen.learning.plan import Plan
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.verdict import Status, Verdict
 from jensen.repairs.nearest import Repair
@@ -31,34 +32,6 @@ WIDER = 3.0  # factor of the margin after a verification that did not come to an
 PATIENCE = 0.25  # of the time for one verification: what the first ones get
 SEARCH = 8192  # kinks that are sampled before the prover is asked
 JUMP_SECONDS = 10.0  # for the worst jump of a module that was not proved convex
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How long to train, and when to verify; see :func:`make_convex`."""
-
-    weight: float = 3.0
-    samples: int = 64
-    steps: int = 2500
-    round_steps: int = 400
-    rounds: int = 50
-    further_rounds: int = 0
-    time_limit: float | None = None
-    verify_seconds: float = 60.0
-    repair_seconds: float = 60.0
-    certificate: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("samples", "steps", "round_steps", "rounds"):
-            if getattr(self, name) < 1:
-                raise OptionError(f"{name} {getattr(self, name)}: at least 1 is needed")
-        for name in ("time_limit", "verify_seconds"):
-            seconds = getattr(self, name)
-            if seconds is not None and not 0 < seconds < math.inf:
-                raise OptionError(f"{name} {seconds}: seconds > 0 are needed")
-        for name in ("weight", "repair_seconds"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise OptionError(f"{name} {getattr(self, name)}: a finite number >= 0 is needed")
 
 
 @dataclass(frozen=True)
@@ -79,6 +52,8 @@ class Round:
         Since the beginning.
     remembered : int
         Refuting points that the penalty draws from.
+
+    See :func:`make_convex` for an example.
     """
 
     steps: int
@@ -107,6 +82,8 @@ class ConvexTraining:
         How far a network without proof is from convex: bounds of its worst gradient jump.
     repair : Repair or None
         How the last layer was changed at the end, where training alone did not get there.
+
+    See :func:`make_convex` for an example.
     """
 
     network: ReluNetwork
@@ -202,6 +179,17 @@ def make_convex(
         For an option unknown or out of range.
     JensenError
         What :class:`~jensen.learning.guard.ConvexityGuard` raises for a module or a domain.
+
+    Examples
+    --------
+    >>> import jensen
+    >>> _ = torch.manual_seed(0)
+    >>> module = nn.Sequential(nn.Linear(1, 4), nn.ReLU(), nn.Linear(4, 1))
+    >>> x = torch.linspace(-1, 1, 50)[:, None]
+    >>> result = make_convex(module, lambda m: (m(x) - x.abs()).square().mean(),
+    ...     jensen.Box(-1, 1), steps=50)
+    >>> result.certified, result.verdict.status == "convex", len(result.history) > 0
+    (True, True, True)
     """
     try:
         chosen = Plan(**plan)

@@ -87,18 +87,20 @@ class WatchedModule:
         """
         run = KinkRecorder(Purpose.JUMPS, self._depends)
         with torch.enable_grad():
-            values = self._run(run, points).gather(1, outputs[:, None]).sum()
-            probes = [kink.probe for kink in run.kinks]
+            values = self._run(run, points)
+            asked = torch.zeros_like(values).scatter_(1, outputs[:, None], 1.0)
             slopes = torch.autograd.grad(
-                values, probes, create_graph=differentiable, allow_unused=True
+                values,
+                [kink.probe for kink in run.kinks],
+                grad_outputs=asked,
+                create_graph=differentiable,
+                allow_unused=True,
             )
-            return self._rows(
-                [
-                    torch.zeros_like(kink.z) if slope is None else slope * kink.factor
-                    for kink, slope in zip(run.kinks, slopes, strict=True)
-                ],
-                len(points),
-            )
+            jumps = [
+                torch.zeros_like(kink.z) if slope is None else _times(slope, kink.factor)
+                for kink, slope in zip(run.kinks, slopes, strict=True)
+            ]
+            return self._rows(jumps, len(points))
 
     def jumps_at(
         self, points: torch.Tensor, kinks: torch.Tensor, outputs: torch.Tensor
@@ -129,10 +131,8 @@ class WatchedModule:
 
     def _rows(self, tensors: Sequence[torch.Tensor], count: int) -> torch.Tensor:
         """Put tensors of all kinks side by side: (n, kinks)."""
-        rows = [
-            tensor.movedim(batch, 0).reshape(count, -1)
-            for tensor, batch in zip(tensors, self._batch, strict=True)
-        ]
+        first = [t.movedim(b, 0) if b else t for t, b in zip(tensors, self._batch, strict=True)]
+        rows = [t.reshape(count, -1) if t.dim() != 2 else t for t in first]
         if not rows:
             return torch.zeros(count, 0, dtype=self.dtype, device=self.device)
         return torch.cat(rows, dim=1)
@@ -199,6 +199,11 @@ def _batch_dimension(few: torch.Tensor, more: torch.Tensor) -> int:
         f"a kink of shape {tuple(few.shape)} for 3 samples: every operation must keep the "
         "batch as a dimension of its own"
     )
+
+
+def _times(tensor: torch.Tensor, factor: float | torch.Tensor) -> torch.Tensor:
+    """Return the product, without a call where there is nothing to do."""
+    return tensor if isinstance(factor, float) and factor == 1.0 else factor * tensor
 
 
 def _flat(result: Any, count: int) -> torch.Tensor:

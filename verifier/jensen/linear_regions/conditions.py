@@ -1,102 +1,36 @@
 """Path conditions: J of every hyperplane group under the patterns behind it (theory, section 2).
 
-f is convex iff J >= 0 on every facet. For one or two inputs all facets are known, and with
-them every condition that some point of the domain asks for; for more inputs the least J per
-neuron is bounded over all patterns, reachable or not.
+f is convex iff J >= 0 on every facet. For one or two inputs, and for smaller networks of three,
+all facets are known, and with them every condition that some point of the domain asks for. For
+more inputs the least J per group that was met on its kink is exact, and beside it stands
+a bound over all patterns, reachable or not.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from fractions import Fraction
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from jensen.arithmetic.exact import ExactVector, to_double
-from jensen.arithmetic.rational import decimal
 from jensen.bounds.paths import exact_path_sum, path_shares
 from jensen.cells.start import is_flat
 from jensen.domains.domain import Domain
 from jensen.errors import DomainError, NetworkError
-from jensen.groups.prepared import prepare
+from jensen.groups.prepared import Prepared, prepare
+from jensen.linear_regions.condition import Condition, Pair
 from jensen.linear_regions.items import Point
+from jensen.linear_regions.met import met_conditions
 from jensen.linear_regions.regions import Regions, regions
-from jensen.network.relu_network import Pattern, ReluNetwork
-from jensen.types import Neurons
+from jensen.network.relu_network import ReluNetwork
 
-PLANE = 2  # inputs up to which all facets are listed
+PLANE, SPACE = 2, 3  # inputs of which all facets are listed
+MOST_NEURONS = 32  # of a network of three inputs of which they are: some thousand facets
 MOST_KINKS = 64  # between two points that are looked at: each one costs an exact evaluation
 HALVINGS = 12  # of a pair, until one kink is left in it
-
-
-@dataclass(frozen=True, eq=False)
-class Condition:
-    """One path condition: J of a hyperplane group under one pattern of the neurons behind.
-
-    Attributes
-    ----------
-    neurons : tuple of (block name, index)
-        Those that bend together; J is per unit of the first one's pre-activation.
-    pattern : mapping from block name to bool array, or None
-        Which neurons of the blocks behind are on. None: whatever they are.
-    value : Fraction
-        J; where ``pattern`` is None a lower bound.
-    point : tuple of Fraction or None
-        A point of a facet that asks for it.
-    reachable : bool or None
-        Whether some point of the domain asks for it; None where that was not looked into.
-    reason : str
-        Why not, or what is known instead.
-    """
-
-    neurons: Neurons
-    pattern: Pattern | None
-    value: Fraction
-    point: Point | None = None
-    reachable: bool | None = None
-    reason: str = ""
-
-    @property
-    def is_violated(self) -> bool:
-        """Whether it is asked for, and J is negative."""
-        return bool(self.reachable) and self.value < 0
-
-    @property
-    def pattern_text(self) -> str:
-        """The pattern as digits per block, 1 for on; ``any`` without one."""
-        if self.pattern is None:
-            return "any"
-        parts = (f"{name}:{''.join('01'[int(v)] for v in on)}" for name, on in self.pattern.items())
-        return " ".join(parts) or "nothing behind"
-
-    def to_json(self) -> dict[str, Any]:
-        """Return a JSON-ready record; exact numbers are strings."""
-        pattern = self.pattern
-        return {
-            "neurons": [f"{block}[{index}]" for block, index in self.neurons],
-            "pattern": None if pattern is None else {k: v.tolist() for k, v in pattern.items()},
-            "value": decimal(self.value),
-            "value_float": to_double(self.value),
-            "point": None if self.point is None else [decimal(v) for v in self.point],
-            "point_float": None if self.point is None else [to_double(v) for v in self.point],
-            "reachable": self.reachable,
-            "violated": self.is_violated,
-            "reason": self.reason,
-        }
-
-
-class Pair(Protocol):
-    """Two points that break convexity: what a counterexample has."""
-
-    @property
-    def x(self) -> Point:
-        """One point."""
-
-    @property
-    def y(self) -> Point:
-        """The other one."""
 
 
 def path_conditions(
@@ -118,6 +52,11 @@ def path_conditions(
         A pair that breaks convexity: with more than two inputs the condition that fails between
         its points comes first.
 
+    Returns
+    -------
+    tuple of Condition
+        Those with the smallest J first.
+
     Examples
     --------
     >>> from jensen.domains.domain import Box
@@ -125,15 +64,48 @@ def path_conditions(
     >>> [(str(c.value), c.reachable) for c in path_conditions(net, Box(-2, 2))]
     [('-3', True), ('1', True)]
     """
-    if network.input_size <= PLANE and not is_flat(domain, network.input_size):
+    if _lists_all(network, domain):
         try:
             with np.errstate(all="ignore"):
                 return _of_regions(network, regions(network, domain))
         except (DomainError, NetworkError):
             pass  # no interior, or out of the range of error bounds
     broken = None if pair is None else condition_between(network, pair)
-    first = () if broken is None else (broken,)
-    return (*first, *_least(network, domain, reasons or {}))
+    with np.errstate(all="ignore"):
+        prepared = prepare(network, domain)
+        met = _met(prepared, reasons or {})
+    if broken is not None:
+        met = (broken, *(condition for condition in met if not _same(broken, condition)))
+    seen = {neuron for condition in met for neuron in condition.neurons}
+    return (*met, *(_explained(c, seen) for c in _least(prepared, reasons or {})))
+
+
+def _explained(condition: Condition, met: set[tuple[str, int]]) -> Condition:
+    """Say of a bound over all patterns whether a point of its kink was met."""
+    if condition.reachable is False or condition.reason:
+        return condition
+    found = condition.neurons[0] in met
+    return replace(condition, reason="bound" if found else "bound; no point of its kink was met")
+
+
+def _lists_all(network: ReluNetwork, domain: Domain) -> bool:
+    inputs = network.input_size
+    few = inputs <= PLANE or (inputs == SPACE and network.relu_count <= MOST_NEURONS)
+    return few and not is_flat(domain, inputs)
+
+
+def _met(prepared: Prepared, reasons: Mapping[tuple[str, int], str]) -> tuple[Condition, ...]:
+    """Return the least conditions that were met, those that fail first."""
+    try:
+        found = list(met_conditions(prepared))
+    except NetworkError:  # too large to be held as groups
+        return ()
+    named = [replace(c, reason=reasons.get(c.neurons[0], c.reason)) for c in found]
+    return tuple(sorted(named, key=_order))
+
+
+def _same(one: Condition, two: Condition) -> bool:
+    return one.neurons == two.neurons and one.pattern_text == two.pattern_text
 
 
 def condition_between(network: ReluNetwork, pair: Pair) -> Condition | None:
@@ -234,25 +206,26 @@ def _of_regions(network: ReluNetwork, found: Regions) -> tuple[Condition, ...]:
     kinking = {neuron for condition in conditions.values() for neuron in condition.neurons}
     never = [
         Condition(c.neurons, None, c.value, reachable=False, reason="never changes sign inside")
-        for c in _least(network, found.domain, {})
+        for c in _least(prepare(network, found.domain), {})
         if c.neurons[0] not in kinking
     ]
     return tuple(sorted([*conditions.values(), *never], key=_order))
 
 
-def _least(
-    network: ReluNetwork, domain: Domain, reasons: Mapping[tuple[str, int], str]
-) -> tuple[Condition, ...]:
+def _least(prepared: Prepared, reasons: Mapping[tuple[str, int], str]) -> tuple[Condition, ...]:
     """Return the least J of each neuron over all patterns of the neurons that are not stable."""
     with np.errstate(all="ignore"):
-        signs = prepare(network, domain).stable_signs
+        signs, bounds = prepared.stable_signs, prepared.bounds
     found = []
-    for block in network.hidden:
+    for block in prepared.network.hidden:
         if not block.is_relu:
             continue
         for i, low in enumerate(signs[block.name][0].tolist()):
             reason = reasons.get((block.name, i), "")
-            reachable = False if reason == "never crosses" else None
+            lower, upper = (float(side[i]) for side in bounds[block.name])
+            reachable = None
+            if reason == "never crosses" or lower >= 0 or upper <= 0:
+                reachable, reason = False, "never changes sign inside"
             if np.isfinite(low):
                 found.append(
                     Condition(((block.name, i),), None, Fraction(low), None, reachable, reason)

@@ -12,8 +12,9 @@ import numpy as np
 from jensen.arithmetic.rational import fraction
 from jensen.cells.facets import exact_forms
 from jensen.domains.domain import Domain
-from jensen.linear_regions.build import Parts, affine_pieces, largest_slopes
 from jensen.linear_regions.items import Cell, Edge, Facet, Listed, Point
+from jensen.linear_regions.parts import Parts
+from jensen.linear_regions.pieces import affine_pieces, largest_slopes
 from jensen.network.relu_network import ReluNetwork
 from jensen.types import BoolArray, FloatArray, IndexArray, Neurons
 
@@ -33,28 +34,47 @@ class Regions:
         Which neurons are on in each cell, the blocks in topological order.
     pieces : array (cells, inputs + 1)
         Slopes and offset of f, rounded.
-    inner_points : array (cells, inputs)
-        A point inside each cell.
+
+    Examples
+    --------
+    >>> import jensen
+    >>> net = jensen.ReluNetwork.from_layers([[[1.0, 0.0]], [[-2.0]]], [[0], [1]])  # 1 - 2 relu(x)
+    >>> found = jensen.regions(net, jensen.Box(-1, 1))
+    >>> len(found.cells), len(found.facets), found.facets[0].jump
+    (2, 1, -2.0)
+    >>> found.exact_jump(0), found.exact_bend(0, ("relu_1", 0))
+    ((Fraction(4, 1), -1), Fraction(-2, 1))
+    >>> found.exact_middle(0)
+    (Fraction(0, 1), Fraction(0, 1))
+    >>> sorted(found.exact_piece(cell)[0][0] for cell in range(2))
+    [Fraction(-2, 1), Fraction(0, 1)]
+    >>> len(found.exact_vertex(0))
+    2
     """
 
     def __init__(self, network: ReluNetwork, domain: Domain, parts: Parts) -> None:
         self.network = network
         self.domain = domain
         self._parts = parts
-        inputs = network.input_size
-        self._used, numbers = np.unique(parts.ends, return_inverse=True)
-        ends = numbers.reshape(parts.ends.shape)
-        points = parts.complex.vertices.points[self._used]
-        self.at_infinity: BoolArray = parts.complex.vertices.infinite[self._used]
+        vertices = parts.complex.vertices
+        used = np.zeros(vertices.count, dtype=bool)
+        used[parts.ends] = True
+        self._used = np.flatnonzero(used)
+        self._ends: IndexArray = (np.cumsum(used) - 1)[parts.ends]
+        self._sides = parts.sides
+        self.at_infinity: BoolArray = vertices.infinite[self._used]
+        points = vertices.points[self._used]
         last = np.where(self.at_infinity, 1.0, points[:, -1])
-        self.vertices: FloatArray = (points / last[:, None])[:, :inputs] * parts.scale
-        self.inner_points: FloatArray = (parts.interior / parts.interior[:, -1:])[
-            :, :inputs
-        ] * parts.scale
-        self._ends, self._sides = ends, parts.sides
-        self._is_facet = (parts.sides >= 0).all(axis=1)
+        self.vertices: FloatArray = (points / last[:, None])[:, : len(parts.scale)] * parts.scale
 
     # ------------------------------------------------------------------ what there is
+
+    @cached_property
+    def inner_points(self) -> FloatArray:
+        """A point inside each cell: (cells, inputs)."""
+        points, _ = self._parts.interior
+        found: FloatArray = (points / points[:, -1:])[:, : self.network.input_size]
+        return found * self._parts.scale
 
     @property
     def cells(self) -> Sequence[Cell]:
@@ -91,12 +111,13 @@ class Regions:
         one, two = self._sides[self._facet_edges].T
         homogeneous = self._homogeneous_pieces
         change = homogeneous[two] - homogeneous[one]
-        inside = self._parts.interior[two]
+        interior, radius = self._parts.interior
+        inside = interior[two]
         # the second piece against the first one, at a point inside the second cell
         rise = (change * inside).sum(axis=1)
         error = 4 * self._slope_error * (self._largest_slopes * np.abs(inside)).sum(axis=1)
         reach = np.abs(change).sum(axis=1) + 4 * self._slope_error * self._largest_slopes.sum()
-        error += reach * self._parts.interior_radius[two]
+        error += reach * radius[two]
         slopes = change[:, : self.network.input_size] / self._parts.scale
         jumps: FloatArray = np.copysign(np.linalg.norm(slopes, axis=1), rise)
         for i in np.flatnonzero(~(np.abs(rise) > error)):
@@ -125,7 +146,16 @@ class Regions:
     # ------------------------------------------------------------------- exact numbers
 
     def exact_vertex(self, index: int) -> Point | None:
-        """Return a vertex in rational arithmetic; None at infinity."""
+        """Return a vertex in rational arithmetic; None at infinity.
+
+        Parameters
+        ----------
+        index : int
+
+        Returns
+        -------
+        tuple of Fraction, or None
+        """
         if self.at_infinity[index]:
             return None
         entries = self._parts.exact.point(int(self._used[index])).entries()
@@ -139,6 +169,12 @@ class Regions:
         ----------
         neuron : (block name, index)
             One of those that change sign there.
+        index : int
+            The facet.
+
+        Returns
+        -------
+        Fraction
         """
         level = next(k for k, name in self._relu_levels if name == neuron[0])
         column = self._parts.layers.span(level).start + neuron[1]
@@ -165,7 +201,16 @@ class Regions:
         return {}
 
     def exact_middle(self, index: int) -> Point | None:
-        """Return a point inside a facet in rational arithmetic; None if it is at infinity."""
+        """Return a point inside a facet in rational arithmetic; None if it is at infinity.
+
+        Parameters
+        ----------
+        index : int
+
+        Returns
+        -------
+        tuple of Fraction, or None
+        """
         edge = int(self._facet_edges[index])
         ends = self._parts.ends[edge].tolist()
         if self._parts.complex.vertices.infinite[ends].all():
@@ -174,19 +219,41 @@ class Regions:
         return None if total[-1] == 0 else tuple(v / total[-1] for v in total[:-1])
 
     def exact_piece(self, index: int) -> tuple[Point, Fraction]:
-        """Return slopes and offset of f on a cell in rational arithmetic."""
+        """Return slopes and offset of f on a cell in rational arithmetic.
+
+        Parameters
+        ----------
+        index : int
+            The cell.
+
+        Returns
+        -------
+        slopes : tuple of Fraction
+        offset : Fraction
+        """
         entries = [fraction(v) for v in self._form(index)]
         scale = [Fraction(float(v)) for v in self._parts.scale]
         return tuple(v / s for v, s in zip(entries, scale, strict=False)), entries[-1]
 
     def exact_jump(self, index: int) -> tuple[Fraction, int]:
-        """Return the square of a facet's jump and its sign, in rational arithmetic."""
+        """Return the square of a facet's jump and its sign, in rational arithmetic.
+
+        Parameters
+        ----------
+        index : int
+            The facet.
+
+        Returns
+        -------
+        square : Fraction
+        sign : int
+        """
         edge = int(self._facet_edges[index])
         one, two = self._sides[edge].tolist()
         (slope, offset), (other, other_offset) = self.exact_piece(one), self.exact_piece(two)
         change = [b - a for a, b in zip(slope, other, strict=True)]
         sign = 0
-        for vertex in self._corners(two):
+        for vertex in self._parts.corners(int(self._parts.chosen[two])).tolist():
             point = self._exact_homogeneous(vertex)
             rise = sum((c * x for c, x in zip(change, point, strict=False)), Fraction(0))
             rise += (other_offset - offset) * point[-1]
@@ -212,7 +279,7 @@ class Regions:
 
     @cached_property
     def _facet_edges(self) -> IndexArray:
-        return np.flatnonzero(self._is_facet)
+        return np.flatnonzero(self._sides[:, 1] >= 0)
 
     @cached_property
     def _edges_of_cells(self) -> tuple[IndexArray, IndexArray]:
@@ -244,13 +311,6 @@ class Regions:
         order = np.argsort(np.arctan2(away[:, 1], away[:, 0]))
         return tuple(corners[order].tolist())
 
-    def _corners(self, cell: int) -> list[int]:
-        """Return the vertices of the complex that some face of a cell has."""
-        complex_ = self._parts.complex
-        same = (complex_.face_signs == self._parts.cell_signs[cell]).all(axis=1)
-        found = np.unique(complex_.edges[complex_.at_edge[same[complex_.at_face]]])
-        return [int(v) for v in found]
-
     def _facet(self, index: int) -> Facet:
         edge = int(self._facet_edges[index])
         one, two = self._sides[edge].tolist()
@@ -260,10 +320,11 @@ class Regions:
     def _neurons(self, edge: int) -> Neurons:
         """Return the neurons that change sign across an edge."""
         one, two = self._parts.cell_signs[self._sides[edge]]
+        vanishing = self._parts.vanishing(edge)
         found = []
         for level, name in self._relu_levels:
             span = self._parts.layers.span(level)
-            vanish = self._parts.vanishing[edge][span] & (one[span] != two[span])
+            vanish = vanishing[span] & (one[span] != two[span])
             found += [(name, int(i)) for i in np.flatnonzero(vanish)]
         return tuple(found)
 

@@ -10,7 +10,7 @@ from jensen.cells.start import is_flat
 from jensen.domains.domain import Domain, Everywhere
 from jensen.errors import DomainError, OptionError
 from jensen.linear_regions.build import subdivide
-from jensen.linear_regions.build_solid import subdivide_solid
+from jensen.linear_regions.parts import SolidParts
 from jensen.linear_regions.plane_regions import Regions
 from jensen.linear_regions.solid_regions import SolidRegions
 from jensen.network.relu_network import ReluNetwork
@@ -86,6 +86,7 @@ def regions(
     if inputs == 1 and domain.has_rows:
         raise DomainError("regions of one input are those on a box or everywhere")
     with np.errstate(all="ignore"):
-        if inputs == MOST_INPUTS:
-            return SolidRegions(scalar, domain, subdivide_solid(scalar, domain))
-        return Regions(scalar, domain, subdivide(scalar, domain))
+        parts = subdivide(scalar, domain)
+    if isinstance(parts, SolidParts):
+        return SolidRegions(scalar, domain, parts)
+    return Regions(scalar, domain, parts)

@@ -6,10 +6,9 @@ from functools import cached_property
 
 import numpy as np
 
-from jensen.cells.complex import Solid
 from jensen.domains.domain import Domain
-from jensen.linear_regions.build_solid import SolidParts
 from jensen.linear_regions.items import Edge, Facet, Point
+from jensen.linear_regions.parts import SolidParts
 from jensen.linear_regions.plane_regions import Regions
 from jensen.network.relu_network import ReluNetwork
 from jensen.types import IndexArray
@@ -49,16 +48,6 @@ class SolidRegions(Regions):
         walls, starts = self._edges_of_cells
         parts = [self._corners_of_wall(int(w)) for w in walls[starts[index] : starts[index + 1]]]
         return tuple(np.unique(np.concatenate(parts)).tolist()) if parts else ()
-
-    def _corners(self, cell: int) -> list[int]:
-        """Return the vertices of the complex that a cell has."""
-        solid: Solid = self._solid_parts.solid
-        complex_ = self._parts.complex
-        own = self._solid_parts.cell_of[solid.at_cell] == cell
-        faces = np.zeros(len(complex_.face_signs), dtype=bool)
-        faces[solid.at_face[own]] = True
-        found = np.unique(complex_.edges[complex_.at_edge[faces[complex_.at_face]]])
-        return [int(v) for v in found]
 
     def _facet(self, index: int) -> Facet:
         wall = int(self._facet_edges[index])

@@ -52,6 +52,11 @@ def load(path: str | Path, *, simplify: bool = True) -> ReluNetwork | FunctionGr
         Drop dead, constant and duplicate neurons and fold affine blocks, where that is
         exact (:mod:`jensen.network.simplify`). A ``.npz`` file is taken as it is.
 
+    Returns
+    -------
+    ReluNetwork or FunctionGraph
+        The latter where the model has smooth functions, or convolutions too large for matrices.
+
     Raises
     ------
     ModelFileError
@@ -60,6 +65,15 @@ def load(path: str | Path, *, simplify: bool = True) -> ReluNetwork | FunctionGr
         If it holds an operation that is neither piecewise linear nor among the smooth ones.
     NetworkError
         If the network in it is no finite ReLU DAG.
+
+    Examples
+    --------
+    >>> import jensen, tempfile, pathlib
+    >>> net = jensen.ReluNetwork.from_layers([[[1.0, -1.0]], [[2.0]]], [[0], [0]])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     net.save(pathlib.Path(folder, "model.npz"))
+    ...     jensen.load(pathlib.Path(folder, "model.npz"))
+    ReluNetwork(2-1-1, 1 ReLUs)
     """
     if not isinstance(path, str | os.PathLike):
         raise ModelFileError(
@@ -139,14 +153,14 @@ def _read(file: Path, suffix: str) -> ReluNetwork | FunctionGraph:
     return load_pt2(file)
 
 
-def save(network: ReluNetwork, path: str | Path) -> None:
+def save(network: ReluNetwork | FunctionGraph, path: str | Path) -> None:
     """Write a network; the ending decides the format.
 
     Parameters
     ----------
-    network : ReluNetwork
+    network : ReluNetwork or FunctionGraph
     path : str or Path
-        ``.npz`` (docs/npz-format.md) or ``.onnx`` (float64, docs/models.md).
+        ``.npz`` (docs/npz-format.md) or, for ReLU networks, ``.onnx`` (float64, docs/models.md).
 
     Raises
     ------
@@ -154,11 +168,15 @@ def save(network: ReluNetwork, path: str | Path) -> None:
         For another ending, or where the file cannot be written.
     ModelFileError
         If the matrices do not fit in an ONNX file.
+    NetworkError
+        For a graph with other functions and an ONNX file.
     """
     file = check_output(path, endings=WRITABLE)
     if file.suffix.lower() == ".npz":
         network.save(file)
         return
+    if isinstance(network, FunctionGraph):
+        network.refuse(f"{file}: writing .onnx")
     from jensen.loaders.onnx.export import save_onnx  # noqa: PLC0415
 
     save_onnx(network, file)
@@ -200,13 +218,19 @@ def from_torch(module: Any, input_shape: Any) -> ReluNetwork | FunctionGraph:
 
 
 def from_sklearn(model: Any) -> ReluNetwork | FunctionGraph:
-    """Read a fitted scikit-learn ``MLPRegressor``, or a pipeline of scalers that ends in one.
+    """Read a fitted scikit-learn ``MLPRegressor`` or linear model, and affine steps around it.
 
     Parameters
     ----------
-    model : sklearn.neural_network.MLPRegressor or sklearn.pipeline.Pipeline
-        With the activation ``relu`` or ``identity``. Of the pipeline's steps,
-        ``StandardScaler``, ``MinMaxScaler`` (without clipping) and ``MaxAbsScaler`` are read.
+    model : scikit-learn estimator
+        An ``MLPRegressor`` with the activation ``relu``, ``identity``, ``tanh`` or ``logistic``, or
+        a linear model; alone, behind scalers, ``PCA`` and ``ColumnTransformer`` in a pipeline, in
+        a search, a bag or a vote, or with a transformed target (docs/models.md).
+
+    Returns
+    -------
+    ReluNetwork or FunctionGraph
+        The latter where the model has smooth functions.
 
     Raises
     ------
@@ -233,6 +257,11 @@ def from_keras(model: Any) -> ReluNetwork | FunctionGraph:
     ----------
     model : keras.Model
         Built, with fixed input sizes.
+
+    Returns
+    -------
+    ReluNetwork or FunctionGraph
+        The latter where the model has smooth functions.
 
     Raises
     ------

@@ -20,6 +20,7 @@ from jensen.graphs.convolution import Convolution
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.graphs.functions import GROUPED, Function
 from jensen.graphs.node import GraphNode
+from jensen.loaders.steps import Steps, same_map
 from jensen.loaders.symbolic import (
     MAX_BLOCKS,
     MAX_EDGES,
@@ -56,6 +57,8 @@ class Lowering:
     ----------
     roundings : list of str
         What no double holds and had to be rounded; told to the user.
+    steps : Steps
+        Signs and magnitudes that were met.
     """
 
     def __init__(self, input_size: int, *, keep_convolutions: bool = False) -> None:
@@ -63,6 +66,7 @@ class Lowering:
         self.keeps_convolutions = keep_convolutions
         self.roundings: list[str] = []
         self._blocks: list[Block | GraphNode] = []
+        self.steps = Steps()
         self._arguments: dict[str, SymbolicTensor] = {}
         self._sizes = {INPUT: input_size}
         self._neurons = input_size
@@ -199,8 +203,12 @@ class Lowering:
     def product(self, x: SymbolicTensor, y: SymbolicTensor) -> SymbolicTensor:
         """Return ``x * y`` with broadcasting; of a tensor with itself the square."""
         x, y = broadcast_together(x, y)
-        if x is y or _same(x, y):
+        if x is y or same_map(x, y):
             return self.apply(x, Function.POWER, 2.0)
+        for value, gate in ((x, y), (y, x)):
+            found = self.argument_of(gate, Function.SIGMOID)
+            if found is not None and same_map(found[0], value):
+                return self.scale(self.apply(value, Function.SILU), found[1])
         places = np.stack([x.indices(), x.size + y.indices()], axis=-1)
         return self.apply(stack([x, y]).take(places), Function.PRODUCT, group=2)
 
@@ -210,15 +218,24 @@ class Lowering:
         parts = (np.ones(x.size), np.arange(x.size), np.arange(rows + 1) * count)
         return self.linear(sp.csr_array(parts, shape=(rows, x.size)), x, x.shape[:-1])
 
-    def softplus_argument(self, x: SymbolicTensor) -> tuple[SymbolicTensor, FloatArray] | None:
-        """Return z and c if x is ``c * softplus(z)`` elementwise; None otherwise."""
+    def sign(self, x: SymbolicTensor) -> SymbolicTensor:
+        """Return signs of x, which no block may read (:mod:`jensen.loaders.steps`)."""
+        name = self._named("sign")
+        self._sizes[name] = x.size
+        self.steps.signs[name] = x
+        return self._output_of(name).reshape(x.shape)
+
+    def argument_of(
+        self, x: SymbolicTensor, function: Function
+    ) -> tuple[SymbolicTensor, FloatArray] | None:
+        """Return z and c if x is ``c * function(z)`` elementwise; None otherwise."""
         if len(x.terms) != 1 or x.bias.any():
             return None
         ((name, matrix),) = x.terms.items()
         rows = sp.csr_array(matrix)
         rows.eliminate_zeros()
         single = (np.diff(rows.indptr) == 1).all()
-        if name not in self._arguments or not name.startswith("softplus_") or not single:
+        if name not in self._arguments or not name.startswith(f"{function}_") or not single:
             return None
         return self._arguments[name].take(rows.indices.reshape(x.shape)), rows.data
 
@@ -264,6 +281,7 @@ class Lowering:
 
     def _recorded(self, x: SymbolicTensor, name: str, size: int) -> Mapping[str, Matrix]:
         """Count a new block against the limits, and return its weights."""
+        self.steps.check(x.terms)
         self._sizes[name] = size
         self._counted(x.size, edges=len(x.terms))
         terms = {source: fixed(_tidy(matrix)) for source, matrix in x.terms.items()}
@@ -295,6 +313,7 @@ class Lowering:
 
         It is a graph if a block applies another function than a ReLU.
         """
+        self.steps.check(output.terms)
         terms = {source: _tidy(matrix) for source, matrix in output.terms.items()}
         if not terms:
             terms = {INPUT: _tidy(sp.csr_array((output.size, self._sizes[INPUT])))}
@@ -316,14 +335,6 @@ def _as_node(block: Block | GraphNode) -> GraphNode:
     if isinstance(block, GraphNode):
         return block
     return GraphNode(block.name, block.weights, block.bias, Function(str(block.activation)))
-
-
-def _same(x: SymbolicTensor, y: SymbolicTensor) -> bool:
-    """Whether two tensors are the same affine map, number by number."""
-    if set(x.terms) != set(y.terms) or not np.array_equal(x.bias, y.bias):
-        return False
-    pairs = ((sp.csr_array(matrix), sp.csr_array(y.terms[s])) for s, matrix in x.terms.items())
-    return all(abs(left - right).max() == 0 for left, right in pairs)
 
 
 def _is_plain(x: SymbolicTensor) -> bool:

@@ -12,16 +12,21 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from jensen.arithmetic.doubles import exact_doubles
 from jensen.arithmetic.exact import Matrix
 from jensen.errors import ModelFileError, NetworkError
+from jensen.graphs.convolution import Convolution
+from jensen.graphs.function_graph import FunctionGraph
+from jensen.graphs.node import GraphNode
+from jensen.graphs.npz_writer import GRAPH_FORMAT
+from jensen.network.npz_writer import CSR_PARTS
 from jensen.network.npz_writer import NPZ_FORMAT as FORMAT
 from jensen.network.relu_network import Activation, Block, ReluNetwork
 
 MAX_BYTES = 2**32
-_CSR = ("data", "indices", "indptr")
 
 
-def load_npz(path: Path) -> ReluNetwork:
+def load_npz(path: Path) -> ReluNetwork | FunctionGraph:
     """Read a network.
 
     Raises
@@ -29,7 +34,7 @@ def load_npz(path: Path) -> ReluNetwork:
     ModelFileError
         If the file is not an archive of this format, or larger than what is supported.
     NetworkError
-        If the network in it is not a valid ReLU DAG.
+        If the network in it is no valid ReLU DAG or function graph.
     """
     try:
         # an open file: asked about a path, zipfile calls what it may not read no archive
@@ -72,23 +77,21 @@ def _array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
         return np.asarray(np.lib.format.read_array(stream, allow_pickle=False))
 
 
-def _network(archive: zipfile.ZipFile) -> ReluNetwork:
+def _network(archive: zipfile.ZipFile) -> ReluNetwork | FunctionGraph:
     header = json.loads(str(_array(archive, "header")))
-    if header.get("format") != FORMAT:
-        raise ValueError(f"format {header.get('format')!r}, supported is {FORMAT!r}")
+    found = header.get("format")
+    if found == GRAPH_FORMAT:
+        return _graph(archive, header)
+    if found != FORMAT:
+        raise ValueError(f"format {found!r}, supported are {FORMAT!r} and {GRAPH_FORMAT!r}")
     sizes = {"input": int(header["input_size"])}
     blocks = []
     for i, entry in enumerate(header["blocks"]):
         size = sizes[entry["name"]] = int(entry["size"])
         weights: dict[str, Matrix] = {}
         for j, edge in enumerate(entry["inputs"]):
-            if edge["storage"] == "csr":
-                parts = tuple(_array(archive, f"w{i}_{j}_{p}") for p in _CSR)
-                matrix = sp.csr_array(parts, shape=(size, sizes[edge["from"]]))
-                matrix.check_format(full_check=True)  # else positions may lie outside
-                weights[edge["from"]] = matrix
-            else:
-                weights[edge["from"]] = _array(archive, f"w{i}_{j}")
+            shape = (size, sizes[edge["from"]])
+            weights[edge["from"]] = _matrix(archive, f"w{i}_{j}", edge, shape)
         bias = _array(archive, f"b{i}")
         blocks.append(Block(entry["name"], weights, bias, Activation(entry["activation"])))
     return ReluNetwork(
@@ -97,3 +100,56 @@ def _network(archive: zipfile.ZipFile) -> ReluNetwork:
         input_shape=header["input_shape"],
         output_shape=header["output_shape"],
     )
+
+
+def _matrix(
+    archive: zipfile.ZipFile, name: str, edge: dict[str, Any], shape: tuple[int, int]
+) -> Matrix:
+    if edge["storage"] != "csr":
+        return _array(archive, name)
+    parts = tuple(_array(archive, f"{name}_{part}") for part in CSR_PARTS)
+    matrix = sp.csr_array(parts, shape=shape)
+    matrix.check_format(full_check=True)  # else positions may lie outside
+    return matrix
+
+
+def _graph(archive: zipfile.ZipFile, header: dict[str, Any]) -> FunctionGraph:
+    sizes = {"input": int(header["input_size"])}
+    nodes = []
+    for i, entry in enumerate(header["nodes"]):
+        rows, group = int(entry["rows"]), int(entry["group"])
+        if group < 1 or rows % group:
+            raise ValueError(f"node {entry['name']!r}: {rows} rows in groups of {group}")
+        weights = {}
+        for j, edge in enumerate(entry["inputs"]):
+            name, shape = f"w{i}_{j}", (rows, sizes[edge["from"]])
+            filters = edge["storage"] == "filters"
+            read = _convolution if filters else _matrix
+            weights[edge["from"]] = read(archive, name, edge, shape)
+        parameter = float.fromhex(entry["parameter"])
+        bias = _array(archive, f"b{i}")
+        nodes.append(GraphNode(entry["name"], weights, bias, entry["function"], parameter, group))
+        sizes[entry["name"]] = rows // group
+    return FunctionGraph(
+        header["input_size"],
+        nodes,
+        input_shape=header["input_shape"],
+        output_shape=header["output_shape"],
+    )
+
+
+def _convolution(
+    archive: zipfile.ZipFile, name: str, edge: dict[str, Any], shape: tuple[int, int]
+) -> Convolution:
+    filters, windows = (_array(archive, f"{name}_{part}") for part in ("filters", "windows"))
+    groups, positions = int(edge["groups"]), int(edge["positions"])
+    fits = filters.ndim == 3 and windows.ndim == 2 and windows.dtype.kind == "i"
+    fits = fits and windows.shape[1:] == filters.shape[2:] and groups > 0 and positions > 0
+    if not fits or len(filters) % groups:
+        raise ValueError(f"filters {filters.shape}, windows {windows.shape} in {groups} groups")
+    if windows.size and not 0 <= int(windows.min()) <= int(windows.max()) <= positions:
+        raise ValueError(f"windows of {name!r} reach beyond {positions} positions")
+    found = Convolution(exact_doubles(filters), windows, positions, groups)
+    if found.shape != shape:
+        raise ValueError(f"a convolution of shape {found.shape}, needed is {shape}")
+    return found

@@ -40,8 +40,10 @@ def leaky_relu(lowering: Lowering, x: SymbolicTensor, slopes: FloatArray) -> Sym
 
 def absolute(lowering: Lowering, x: SymbolicTensor) -> SymbolicTensor:
     """Return ``|x| = 2 relu(x) - x``."""
-    x = lowering.materialise(x)
-    return lowering.subtract(lowering.scale(lowering.relu(x), np.full(x.size, 2.0)), x)
+    plain = lowering.materialise(x)
+    positive = lowering.relu(plain)
+    lowering.steps.remember(positive, x, plain)
+    return lowering.subtract(lowering.scale(positive, np.full(x.size, 2.0)), plain)
 
 
 def clip(lowering: Lowering, x: SymbolicTensor, low: float, high: float) -> SymbolicTensor:

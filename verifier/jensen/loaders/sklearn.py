@@ -1,7 +1,9 @@
-"""scikit-learn multi-layer perceptrons, read from their coefficients."""
+"""scikit-learn regressors and the affine steps around them, read from their coefficients."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -11,10 +13,15 @@ from jensen.errors import ModelFileError, UnsupportedOperatorError
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.graphs.functions import Function
 from jensen.loaders.lowering import Lowering
-from jensen.loaders.symbolic import LoweringError, constant, powers_of_two
+from jensen.loaders.symbolic import (
+    LoweringError,
+    SymbolicTensor,
+    constant,
+    powers_of_two,
+    stack,
+)
 from jensen.network.relu_network import ReluNetwork
-
-_DIVIDING = ("StandardScaler", "MaxAbsScaler")
+from jensen.types import FloatArray
 
 _ACTIVATIONS = {
     "relu": Function.RELU,
@@ -22,77 +29,232 @@ _ACTIVATIONS = {
     "tanh": Function.TANH,
     "logistic": Function.SIGMOID,
 }
+_NEEDED = "a fitted MLPRegressor or linear model is needed, alone or behind steps"
+
+Reader = Callable[[Lowering, Any, SymbolicTensor], SymbolicTensor]
 
 
 def from_sklearn(model: Any) -> ReluNetwork | FunctionGraph:
-    """Read a fitted ``MLPRegressor``, or a pipeline of scalers that ends in one.
+    """Read a fitted ``MLPRegressor`` or linear model, and the affine steps around it.
 
     Parameters
     ----------
-    model : sklearn.neural_network.MLPRegressor or sklearn.pipeline.Pipeline
-        With the activation ``relu``, ``identity``, ``tanh`` or ``logistic``. Of the pipeline's
-        steps, ``StandardScaler``, ``MinMaxScaler`` (without clipping) and ``MaxAbsScaler`` are
-        read. Reciprocals of scales are rounded to doubles where they are none.
+    model : scikit-learn estimator
+        See docs/models.md.
 
     Raises
     ------
     UnsupportedOperatorError
-        For other steps or activations.
+        For other steps, regressors or activations.
     ModelFileError
         If the model is not fitted.
     """
-    steps = [step for _, step in model.steps] if hasattr(model, "steps") else [model]
-    known = [step for step in steps if step is not None and not isinstance(step, str)]
-    if not known:
-        raise ModelFileError(
-            f"{type(model).__name__}: a fitted MLPRegressor is needed, alone or last in a pipeline"
-        )
-    *scalers, network = known
-    if not hasattr(network, "coefs_") or not hasattr(network, "intercepts_"):
-        raise ModelFileError(f"{type(network).__name__}: a fitted MLPRegressor is needed")
-    output = getattr(network, "out_activation_", "identity")
-    if network.activation not in _ACTIVATIONS or output != "identity":
-        raise UnsupportedOperatorError(
-            f"{type(network).__name__} with activation {network.activation!r} and output "
-            f"{output!r}: supported are {', '.join(map(repr, _ACTIVATIONS))}, and 'identity'"
-        )
-    inputs = int(network.coefs_[0].shape[0])
+    inputs = _inputs_of(model)
     lowering = Lowering(inputs)
-    x = lowering.input()
     try:
-        for scaler in scalers:
-            factor, shift, after = _scaling(scaler, inputs)
-            if type(scaler).__name__ in _DIVIDING and not powers_of_two(factor):
-                lowering.roundings.append(
-                    f"{type(scaler).__name__}: reciprocals of its scales were rounded to doubles"
-                )
-            x = lowering.add(x, constant(-shift))
-            x = lowering.add(lowering.scale(x, factor), constant(after))
-        last = len(network.coefs_) - 1
-        for i, (weight, bias) in enumerate(zip(network.coefs_, network.intercepts_, strict=True)):
-            matrix = exact_doubles(weight).T
-            x = lowering.add(lowering.linear(matrix, x, (matrix.shape[0],)), constant(bias))
-            if i < last and network.activation == "relu":
-                x = lowering.relu(x)
-            elif i < last and network.activation != "identity":
-                x = lowering.apply(x, _ACTIVATIONS[network.activation])
+        x = _read(lowering, model, lowering.input())
     except (LoweringError, NotADoubleError) as error:
-        raise ModelFileError(f"{type(network).__name__}: {error}") from None
+        raise ModelFileError(f"{type(model).__name__}: {error}") from None
     return lowering.finish(x, (inputs,), x.shape)
 
 
-def _scaling(scaler: Any, inputs: int) -> tuple[Any, Any, Any]:
-    """Return (factor, shift, after) with ``after + factor * (x - shift)``."""
-    zero, one = np.zeros(inputs), np.ones(inputs)
+def _inputs_of(model: Any) -> int:
+    """Return how many features a fitted model takes."""
+    inner = model
+    while not hasattr(inner, "coefs_"):
+        try:
+            inputs = getattr(inner, "n_features_in_", None)
+        except AttributeError:  # a pipeline that is not fitted
+            inputs = None
+        if inputs is not None:
+            return int(inputs)
+        steps = [step for _, step in getattr(inner, "steps", ()) if not isinstance(step, str)]
+        inner = steps[0] if steps else None
+        if inner is None:
+            raise ModelFileError(f"{type(model).__name__}: {_NEEDED}")
+    return int(inner.coefs_[0].shape[0])
+
+
+def _read(lowering: Lowering, model: Any, x: SymbolicTensor) -> SymbolicTensor:
+    """Return what an estimator predicts, or what a step makes of its features."""
+    if model is None or isinstance(model, str):  # "passthrough"
+        return x
+    name = type(model).__name__
+    if name not in _READERS:
+        raise UnsupportedOperatorError(f"{name}: supported are {', '.join(sorted(_READERS))}")
+    if name not in {"Pipeline", "FunctionTransformer"} and not _fitted(model):
+        raise ModelFileError(f"{name}: a fitted {name} is needed")
+    return _READERS[name](lowering, model, x)
+
+
+def _fitted(model: Any) -> bool:
+    """Whether an estimator has what only fitting gives it."""
+    return any(name.endswith("_") and not name.startswith("_") for name in vars(model))
+
+
+# ------------------------------------------------------------------------- regressors
+
+
+def _perceptron(lowering: Lowering, model: Any, x: SymbolicTensor) -> SymbolicTensor:
+    output = getattr(model, "out_activation_", "identity")
+    if model.activation not in _ACTIVATIONS or output != "identity":
+        raise UnsupportedOperatorError(
+            f"{type(model).__name__} with activation {model.activation!r} and output "
+            f"{output!r}: supported are {', '.join(map(repr, _ACTIVATIONS))}, and 'identity'"
+        )
+    last = len(model.coefs_) - 1
+    for i, (weight, bias) in enumerate(zip(model.coefs_, model.intercepts_, strict=True)):
+        x = _affine(lowering, exact_doubles(weight).T, bias, x)
+        if i < last and model.activation == "relu":
+            x = lowering.relu(x)
+        elif i < last and model.activation != "identity":
+            x = lowering.apply(x, _ACTIVATIONS[model.activation])
+    return x
+
+
+def _affine(lowering: Lowering, matrix: FloatArray, bias: Any, x: SymbolicTensor) -> SymbolicTensor:
+    product = lowering.linear(matrix, x, (len(matrix),))
+    return lowering.add(product, constant(exact_doubles(bias)))
+
+
+def _linear(lowering: Lowering, model: Any, x: SymbolicTensor) -> SymbolicTensor:
+    matrix = np.atleast_2d(exact_doubles(model.coef_))
+    return _affine(lowering, matrix, np.broadcast_to(model.intercept_, len(matrix)), x)
+
+
+def _averaged(lowering: Lowering, model: Any, x: SymbolicTensor) -> SymbolicTensor:
+    """Return the mean of several regressors, each of which may read some features only."""
+    columns = getattr(model, "estimators_features_", None)
+    weights = getattr(model, "_weights_not_none", None)
+    parts: list[float] = [1.0] * len(model.estimators_) if weights is None else [*weights]
+    whole = sum(map(Fraction, parts))
+    shares = [float(part) / float(whole) for part in parts]
+    if any(Fraction(s) * whole != Fraction(p) for s, p in zip(shares, parts, strict=True)):
+        lowering.roundings.append(f"{type(model).__name__}: its shares were rounded to doubles")
+    total = constant(0.0)
+    for i, estimator in enumerate(model.estimators_):
+        part = _read(lowering, estimator, x if columns is None else x.take(np.asarray(columns[i])))
+        total = lowering.add(total, lowering.scale(part, np.full(part.size, shares[i])))
+    return total
+
+
+# ------------------------------------------------------------------- around regressors
+
+
+def _pipeline(lowering: Lowering, model: Any, x: SymbolicTensor) -> SymbolicTensor:
+    for _, step in model.steps:
+        x = _read(lowering, step, x)
+    return x
+
+
+def _searched(lowering: Lowering, model: Any, x: SymbolicTensor) -> SymbolicTensor:
+    return _read(lowering, model.best_estimator_, x)
+
+
+def _transformed_target(lowering: Lowering, model: Any, x: SymbolicTensor) -> SymbolicTensor:
+    """Undo the transformation of the targets behind a regressor."""
+    y = _read(lowering, model.regressor_, x)
+    transformer = model.transformer_
+    name = type(transformer).__name__
+    if name == "FunctionTransformer":
+        if transformer.inverse_func is None:
+            return y
+        function = {np.exp: Function.EXP, np.expm1: Function.EXP}.get(transformer.inverse_func)
+        if function is None:
+            raise UnsupportedOperatorError(
+                f"{type(model).__name__} with inverse_func {transformer.inverse_func!r}: supported "
+                "are numpy.exp, numpy.expm1 and none"
+            )
+        less = -1.0 if transformer.inverse_func is np.expm1 else 0.0
+        return lowering.add(lowering.apply(y, function), constant(less))
+    factor, divisor, shift, after = _scaling(transformer, y.size)
+    y = lowering.scale(
+        lowering.add(y, constant(-after)), _reciprocals(lowering, name, factor) * divisor
+    )
+    return lowering.add(y, constant(shift))
+
+
+# ------------------------------------------------------------------------------- steps
+
+
+def _scaled(lowering: Lowering, scaler: Any, x: SymbolicTensor) -> SymbolicTensor:
+    factor, divisor, shift, after = _scaling(scaler, x.size)
+    factor = factor * _reciprocals(lowering, type(scaler).__name__, divisor)
+    return lowering.add(lowering.scale(lowering.add(x, constant(-shift)), factor), constant(after))
+
+
+def _reciprocals(lowering: Lowering, name: str, scales: FloatArray) -> FloatArray:
+    """Return 1 / scales, and tell where doubles do not hold them."""
+    if not powers_of_two(scales):
+        lowering.roundings.append(f"{name}: reciprocals of its scales were rounded to doubles")
+    reciprocals: FloatArray = 1.0 / scales
+    return reciprocals
+
+
+def _scaling(scaler: Any, size: int) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Return (factor, divisor, shift, after): ``after + factor / divisor * (x - shift)``.
+
+    One of factor and divisor is 1.
+    """
+    zero, one = np.zeros(size), np.ones(size)
     name = type(scaler).__name__
     if name == "StandardScaler":
-        factor = 1.0 / scaler.scale_ if scaler.with_std else one
-        return factor, scaler.mean_ if scaler.with_mean else zero, zero
+        divisor = scaler.scale_ if scaler.with_std else one
+        return one, divisor, scaler.mean_ if scaler.with_mean else zero, zero
+    if name == "RobustScaler":
+        divisor = scaler.scale_ if scaler.with_scaling else one
+        return one, divisor, scaler.center_ if scaler.with_centering else zero, zero
     if name == "MinMaxScaler" and not scaler.clip:
-        return scaler.scale_, zero, scaler.min_
+        return scaler.scale_, one, zero, scaler.min_
     if name == "MaxAbsScaler":
-        return 1.0 / scaler.scale_, zero, zero
+        return one, scaler.scale_, zero, zero
     raise UnsupportedOperatorError(
-        f"pipeline step {name}: supported are StandardScaler, MinMaxScaler without clipping "
-        "and MaxAbsScaler"
+        f"{name}: supported are StandardScaler, RobustScaler, MinMaxScaler without clipping and "
+        "MaxAbsScaler"
     )
+
+
+def _components(lowering: Lowering, model: Any, x: SymbolicTensor) -> SymbolicTensor:
+    """Return the coordinates of principal components."""
+    x = lowering.add(x, constant(-model.mean_))
+    x = lowering.linear(exact_doubles(model.components_), x, (len(model.components_),))
+    if not model.whiten:
+        return x
+    deviations = np.sqrt(model.explained_variance_)
+    lowering.roundings.append("PCA: reciprocals of the square roots of variances were rounded")
+    return lowering.scale(x, 1.0 / deviations)
+
+
+def _columns(lowering: Lowering, model: Any, x: SymbolicTensor) -> SymbolicTensor:
+    """Return what transformers make of some columns each, side by side."""
+    parts = []
+    for name, transformer, _ in model.transformers_:
+        chosen = np.arange(x.size)[model._transformer_to_input_indices[name]]
+        if len(chosen) and not (isinstance(transformer, str) and transformer == "drop"):
+            parts.append(_read(lowering, transformer, x.take(np.asarray(chosen))))
+    if not parts:
+        raise ModelFileError("ColumnTransformer: it keeps no column")
+    return stack(parts)
+
+
+def _unchanged(_: Lowering, model: Any, x: SymbolicTensor) -> SymbolicTensor:
+    if model.func is not None:
+        raise UnsupportedOperatorError("pipeline step FunctionTransformer: it has a function")
+    return x
+
+
+_READERS: dict[str, Reader] = {
+    "MLPRegressor": _perceptron,
+    **dict.fromkeys(
+        ("LinearRegression", "Ridge", "RidgeCV", "Lasso", "LassoCV", "ElasticNet", "ElasticNetCV"),
+        _linear,
+    ),
+    **dict.fromkeys(("BaggingRegressor", "VotingRegressor"), _averaged),
+    "Pipeline": _pipeline,
+    **dict.fromkeys(("GridSearchCV", "RandomizedSearchCV"), _searched),
+    "TransformedTargetRegressor": _transformed_target,
+    **dict.fromkeys(("StandardScaler", "RobustScaler", "MinMaxScaler", "MaxAbsScaler"), _scaled),
+    "PCA": _components,
+    "ColumnTransformer": _columns,
+    "FunctionTransformer": _unchanged,
+}

@@ -57,6 +57,14 @@ class Violation:
         holds as far as rows and integrality may be violated by this number.
     nodes : int
     times : mapping from stage to seconds
+
+    Examples
+    --------
+    >>> import jensen
+    >>> cap = jensen.ReluNetwork.from_layers([[[1.0]], [[-1.0]]], [[0], [0]])  # -relu(x)
+    >>> worst = jensen.worst_violation(cap, jensen.Box(-1, 1))
+    >>> round(worst.lower, 3), round(worst.upper, 3), worst.to_json()["status"]
+    (0.5, 0.5, 'optimal')
     """
 
     lower: float
@@ -103,7 +111,12 @@ class Violation:
         return f"<div>{title}{html_table(['', 'the pair'], rows)}</div>"
 
     def to_json(self) -> dict[str, Any]:
-        """Return a JSON-ready record; exact numbers are strings."""
+        """Return a JSON-ready record; exact numbers are strings.
+
+        Returns
+        -------
+        dict
+        """
         return {
             "lower": self.lower,
             "upper": self.upper,

@@ -14,7 +14,13 @@ OUTPUT = "output"
 
 
 class Activation(StrEnum):
-    """What a block applies to its pre-activation."""
+    """What a block applies to its pre-activation.
+
+    Examples
+    --------
+    >>> Activation.RELU == "relu"
+    True
+    """
 
     RELU = "relu"
     IDENTITY = "identity"
@@ -34,6 +40,13 @@ class Block:
     activation : Activation
         ``RELU``, or ``IDENTITY`` for an affine block that was not merged because the
         product of the weights would have to be rounded. The output block is affine.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> block = Block("relu_1", {"input": np.eye(2)}, np.zeros(2), Activation.RELU)
+    >>> block.size, block.is_relu
+    (2, True)
     """
 
     name: str

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from jensen.arithmetic.exact import Matrix
 from jensen.errors import ModelFileError
 from jensen.network.block import Block
 from jensen.outputs import replacing
 
 NPZ_FORMAT = "jensen-network/1"
+CSR_PARTS = ("data", "indices", "indptr")
 
 
 def write_npz(
@@ -35,21 +37,15 @@ def write_npz(
     input_shape, output_shape : sequences of int
         As :class:`~jensen.network.relu_network.ReluNetwork` keeps them.
     """
-    if path.suffix.lower() != ".npz":
-        raise ModelFileError(f"{path}: the file name must end in .npz")
     arrays: dict[str, Any] = {}
     structure: list[dict[str, Any]] = []
     for i, block in enumerate(blocks):
         edges = []
         arrays[f"b{i}"] = block.bias
         for j, (source, weight) in enumerate(block.weights.items()):
-            edges.append({"from": source, "storage": "csr" if sp.issparse(weight) else "dense"})
-            if sp.issparse(weight):
-                arrays[f"w{i}_{j}_data"] = weight.data
-                arrays[f"w{i}_{j}_indices"] = weight.indices.astype(np.int64)
-                arrays[f"w{i}_{j}_indptr"] = weight.indptr.astype(np.int64)
-            else:
-                arrays[f"w{i}_{j}"] = weight
+            storage, parts = stored_matrix(weight, f"w{i}_{j}")
+            edges.append({"from": source, "storage": storage})
+            arrays |= parts
         structure.append(
             {
                 "name": block.name,
@@ -65,6 +61,22 @@ def write_npz(
         "output_shape": list(output_shape),
         "blocks": structure,
     }
-    arrays["header"] = np.array(json.dumps(header))
+    write_archive(path, header, arrays)
+
+
+def stored_matrix(weight: Matrix, name: str) -> tuple[str, dict[str, Any]]:
+    """Return how a matrix is stored, and its arrays."""
+    if not sp.issparse(weight):
+        return "dense", {name: weight}
+    arrays = {f"{name}_{part}": getattr(weight, part) for part in CSR_PARTS}
+    return "csr", arrays | {
+        f"{name}_{part}": arrays[f"{name}_{part}"].astype(np.int64) for part in CSR_PARTS[1:]
+    }
+
+
+def write_archive(path: Path, header: dict[str, Any], arrays: dict[str, Any]) -> None:
+    """Write arrays under a header of JSON; never with pickle."""
+    if path.suffix.lower() != ".npz":
+        raise ModelFileError(f"{path}: the file name must end in .npz")
     with replacing(path) as stream:
-        np.savez_compressed(stream, **arrays)
+        np.savez_compressed(stream, **arrays, header=np.array(json.dumps(header)))

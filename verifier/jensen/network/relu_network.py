@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,27 +12,25 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike
 
-from jensen.arithmetic.exact import ExactMatrix, ExactVector, Matrix
+from jensen.arithmetic.exact import Matrix
 from jensen.errors import NetworkError
 from jensen.network.block import INPUT, OUTPUT, Activation, Block
 from jensen.network.checks import as_count, as_matrix, as_vector, checked_shape, frozen, ordered
 from jensen.network.digest import network_digest
 from jensen.network.display import network_table
+from jensen.network.evaluation import Evaluation, Pattern
 from jensen.network.fixing import fixed_blocks
 from jensen.network.npz_writer import write_npz
 from jensen.network.order import layer_graph, paths_to_output
-from jensen.types import BoolArray, FloatArray
 
 if TYPE_CHECKING:
     import networkx as nx
 
 __all__ = ["INPUT", "OUTPUT", "Activation", "Block", "Pattern", "ReluNetwork"]
 
-Pattern = Mapping[str, BoolArray]
-
 
 @dataclass(frozen=True, eq=False)
-class ReluNetwork:
+class ReluNetwork(Evaluation):
     """An immutable ReLU network over a directed acyclic *layer graph*.
 
     Weights are ``(out, in)``. The verified function is the real-valued one whose
@@ -56,6 +53,30 @@ class ReluNetwork:
     NetworkError
         For NaN or infinite weights, mismatching shapes, cycles, zero-sized layers,
         and blocks that the input does not reach or that do not reach the output.
+
+    Examples
+    --------
+    >>> net = ReluNetwork.from_layers([[[1.0], [-1.0]], [[1.0, 3.0]]], [[0, 0], [-1]])
+    >>> net, net.size_of("relu_1"), list(net.layer_paths("relu_1"))
+    (ReluNetwork(1-2-1, 2 ReLUs), 2, [('relu_1', 'output')])
+    >>> net.exact([-2]), net.negated()([[-2.0]]).tolist()
+    ((Fraction(5, 1),), [[-5.0]])
+    >>> net.pre_activations([[-2.0]])["relu_1"].tolist()
+    [[-2.0, 2.0]]
+    >>> net.exact_pre_activations([-2])["relu_1"].integers.tolist()
+    [-2, 2]
+    >>> pattern = net.activation_pattern([-2])
+    >>> pattern["relu_1"].tolist(), net.mask(net.hidden[0], pattern).tolist()
+    ([False, True], [0.0, 1.0])
+    >>> net.affine_form(pattern)  # f(x) = -3 x - 1 there
+    (array([[-3.]]), array([-1.]))
+    >>> net.with_output(Block("output", {"input": [[1.0]]}, [0.0], Activation.IDENTITY)).relu_count
+    0
+    >>> net.select_output(0).output_size
+    1
+    >>> import tempfile, pathlib
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     net.save(pathlib.Path(folder, "net.npz"))
     """
 
     input_size: int
@@ -100,6 +121,15 @@ class ReluNetwork:
         ----------
         weights : sequence of (out, in) matrices
         biases : sequence of (out,) vectors
+
+        Returns
+        -------
+        ReluNetwork
+
+        Raises
+        ------
+        NetworkError
+            If the sizes do not fit, or a number is not finite.
 
         Examples
         --------
@@ -162,7 +192,16 @@ class ReluNetwork:
         return edges + sum(block.size for block in self.blocks)
 
     def size_of(self, name: str) -> int:
-        """Width of a block, or of the input."""
+        """Width of a block, or of the input.
+
+        Parameters
+        ----------
+        name : str
+
+        Returns
+        -------
+        int
+        """
         return self.input_size if name == INPUT else self._by_name[name].size
 
     @cached_property
@@ -187,11 +226,27 @@ class ReluNetwork:
 
         Their number can grow exponentially with the skips; sums over all of
         them are taken by :func:`jensen.bounds.paths.path_sums` without enumeration.
+
+        Parameters
+        ----------
+        block : str
+
+        Yields
+        ------
+        tuple of str
         """
         return paths_to_output(self.graph, block)
 
     def select_output(self, index: int) -> ReluNetwork:
         """Return the network of one output, without the neurons it does not read.
+
+        Parameters
+        ----------
+        index : int
+
+        Returns
+        -------
+        ReluNetwork
 
         Raises
         ------
@@ -209,7 +264,16 @@ class ReluNetwork:
         )
 
     def with_output(self, output: Block) -> ReluNetwork:
-        """Return the same hidden blocks under another output block, dead blocks dropped."""
+        """Return the same hidden blocks under another output block, dead blocks dropped.
+
+        Parameters
+        ----------
+        output : Block
+
+        Returns
+        -------
+        ReluNetwork
+        """
         keep = {OUTPUT}
         candidates = [*self.hidden, output]
         for block in reversed(candidates):
@@ -229,6 +293,10 @@ class ReluNetwork:
         ----------
         values : mapping from input to its value
             Input tensors are flattened in C order.
+
+        Returns
+        -------
+        ReluNetwork
 
         Raises
         ------
@@ -252,119 +320,14 @@ class ReluNetwork:
         )
 
     def negated(self) -> ReluNetwork:
-        """Return the network of ``-f``."""
+        """Return the network of ``-f``.
+
+        Returns
+        -------
+        ReluNetwork
+        """
         weights = {source: -w for source, w in self.output.weights.items()}
         return self.with_output(replace(self.output, weights=weights, bias=-self.output.bias))
-
-    # --------------------------------------------------------------- evaluation
-
-    def __call__(self, X: ArrayLike) -> FloatArray:
-        """Evaluate in floating point: (n, inputs) -> (n, outputs), or one point -> (outputs,).
-
-        One point has the shape ``(inputs,)`` or ``input_shape``, where that cannot be several
-        points: numbers in a row are points of a network with one input.
-
-        Examples
-        --------
-        >>> net = ReluNetwork.from_layers([[[1.0, -1.0]], [[2.0]]], [[0], [0]])
-        >>> net([3.0, 1.0])
-        array([4.])
-        >>> net([[3.0, 1.0], [1.0, 3.0]])
-        array([[4.],
-               [0.]])
-        """
-        points = np.asarray(X, dtype=np.float64)
-        several = points.ndim and points.size == points.shape[0] * self.input_size
-        shapes = {(self.input_size,), self.input_shape, () if self.input_size == 1 else None}
-        if not several and points.shape in shapes:
-            value: FloatArray = self.pre_activations(points.reshape(1, -1))[OUTPUT][0]
-            return value
-        return self.pre_activations(points)[OUTPUT]
-
-    def pre_activations(self, X: ArrayLike) -> dict[str, FloatArray]:
-        """Return z of every block at every point: name -> (n, size)."""
-        points = np.asarray(X, dtype=np.float64)
-        if points.ndim < 1 or points.size != points.shape[0] * self.input_size:
-            raise NetworkError(
-                f"points of shape {points.shape}: need (n, {self.input_size}), "
-                f"or ({self.input_size},) for a single point"
-            )
-        values = {INPUT: points.reshape(points.shape[0], self.input_size)}
-        result: dict[str, FloatArray] = {}
-        for block in self.blocks:
-            z = np.broadcast_to(block.bias, (points.shape[0], block.size)).copy()
-            for source, weight in block.weights.items():
-                z += values[source] @ weight.T
-            result[block.name] = z
-            values[block.name] = np.maximum(z, 0.0) if block.is_relu else z
-        return result
-
-    def exact_pre_activations(self, x: Iterable[Fraction | int | float]) -> dict[str, ExactVector]:
-        """Return z of every block at one point, in rational arithmetic."""
-        point = ExactVector.from_fractions(x)
-        if len(point.integers) != self.input_size:
-            raise NetworkError(f"a point of {len(point.integers)} numbers: need {self.input_size}")
-        values = {INPUT: point}
-        result: dict[str, ExactVector] = {}
-        for block in self.blocks:
-            z = self._exact_bias[block.name]
-            for source in block.weights:
-                z = z + self._exact_weight(source, block.name) @ values[source]
-            z = z.reduced()
-            result[block.name] = z
-            values[block.name] = z.masked(z.positive()) if block.is_relu else z
-        return result
-
-    def exact(self, x: Iterable[Fraction | int | float]) -> tuple[Fraction, ...]:
-        """Evaluate at one point in rational arithmetic."""
-        return tuple(self.exact_pre_activations(x)[OUTPUT].to_fractions())
-
-    def activation_pattern(self, x: Iterable[Fraction | int | float]) -> dict[str, BoolArray]:
-        """Return which ReLUs are on (z > 0) at a point, decided exactly."""
-        values = self.exact_pre_activations(x)
-        return {block.name: values[block.name].positive() for block in self.blocks if block.is_relu}
-
-    def affine_form(self, pattern: Pattern) -> tuple[FloatArray, FloatArray]:
-        """Return (A, c) with ``f(x) = A x + c`` under an activation pattern, in float64.
-
-        Parameters
-        ----------
-        pattern : mapping from ReLU block name to bool array of shape (size,)
-        """
-        slopes: dict[str, FloatArray] = {INPUT: np.eye(self.input_size)}
-        offsets: dict[str, FloatArray] = {INPUT: np.zeros(self.input_size)}
-        for block in self.blocks:
-            mask = self.mask(block, pattern)
-            slope = np.zeros((block.size, self.input_size))
-            offset = block.bias.copy()
-            for source, weight in block.weights.items():
-                slope += weight @ slopes[source]
-                offset += weight @ offsets[source]
-            slopes[block.name] = slope * mask[:, None]
-            offsets[block.name] = offset * mask
-        return slopes[OUTPUT], offsets[OUTPUT]
-
-    def mask(self, block: Block, pattern: Pattern) -> FloatArray:
-        """Return the 0/1 slopes of a block's neurons under a pattern."""
-        if not block.is_relu:
-            return np.ones(block.size)
-        if block.name not in pattern:
-            raise NetworkError(f"the activation pattern has no entry for block {block.name!r}")
-        return np.asarray(pattern[block.name], dtype=np.float64)
-
-    @cached_property
-    def _exact_bias(self) -> dict[str, ExactVector]:
-        return {block.name: ExactVector.from_floats(block.bias) for block in self.blocks}
-
-    @cached_property
-    def _exact_cache(self) -> dict[tuple[str, str], ExactMatrix]:
-        return {}
-
-    def _exact_weight(self, source: str, target: str) -> ExactMatrix:
-        key = (source, target)
-        if key not in self._exact_cache:
-            self._exact_cache[key] = ExactMatrix(self._by_name[target].weights[source])
-        return self._exact_cache[key]
 
     # ------------------------------------------------------------------ identity
 
@@ -374,7 +337,13 @@ class ReluNetwork:
         return network_digest(self.input_size, self.blocks)
 
     def save(self, path: str | Path) -> None:
-        """Write the network as ``.npz`` (docs/npz-format.md); never with pickle."""
+        """Write the network as ``.npz`` (docs/npz-format.md); never with pickle.
+
+        Parameters
+        ----------
+        path : str or Path
+            Ends in ``.npz``.
+        """
         write_npz(Path(path), self.blocks, self.input_shape, self.output_shape)
 
     def __repr__(self) -> str:

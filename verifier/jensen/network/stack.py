@@ -44,6 +44,14 @@ class NetworkStack(Sequence[ReluNetwork]):
     >>> stack = NetworkStack([[[[1.0]], [[2.0]]], [[[1.0]], [[-1.0]]]], [[[0], [0]], [[0], [1]]])
     >>> len(stack), stack[1]([[3.0]])
     (2, array([[-5.]]))
+    >>> stack.take([1]).scalar(0, negated=True)[0]([[3.0]])
+    array([[5.]])
+    >>> import tempfile, pathlib
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     stack.save(pathlib.Path(folder, "stack.npz"))
+    ...     again = NetworkStack.load(pathlib.Path(folder, "stack.npz"))
+    >>> len(NetworkStack.from_networks([*again, stack[0]]))
+    3
     """
 
     weights: tuple[FloatArray, ...]
@@ -70,6 +78,14 @@ class NetworkStack(Sequence[ReluNetwork]):
     def from_networks(cls, networks: Sequence[ReluNetwork]) -> NetworkStack:
         """Stack networks that :func:`architecture` calls the same.
 
+        Parameters
+        ----------
+        networks : sequence of ReluNetwork
+
+        Returns
+        -------
+        NetworkStack
+
         Raises
         ------
         NetworkError
@@ -90,6 +106,14 @@ class NetworkStack(Sequence[ReluNetwork]):
     @classmethod
     def load(cls, path: str | Path) -> NetworkStack:
         """Read a stack from ``.npz`` with arrays ``W0, b0, W1, b1, ...`` (docs/manifest.md).
+
+        Parameters
+        ----------
+        path : str or Path
+
+        Returns
+        -------
+        NetworkStack
 
         Raises
         ------
@@ -121,7 +145,13 @@ class NetworkStack(Sequence[ReluNetwork]):
             raise NetworkError(f"{path}: {error}") from None
 
     def save(self, path: str | Path) -> None:
-        """Write the stack as ``.npz`` (docs/manifest.md)."""
+        """Write the stack as ``.npz`` (docs/manifest.md).
+
+        Parameters
+        ----------
+        path : str or Path
+            Ends in ``.npz``.
+        """
         arrays = {f"W{k}": weight for k, weight in enumerate(self.weights)}
         arrays |= {f"b{k}": bias for k, bias in enumerate(self.biases)}
         file = Path(path)
@@ -148,7 +178,16 @@ class NetworkStack(Sequence[ReluNetwork]):
         return (self[index] for index in range(len(self)))
 
     def take(self, numbers: Sequence[int] | NDArray[np.int64]) -> NetworkStack:
-        """Return the stack of some of the networks."""
+        """Return the stack of some of the networks.
+
+        Parameters
+        ----------
+        numbers : sequence of int
+
+        Returns
+        -------
+        NetworkStack
+        """
         part = object.__new__(NetworkStack)
         object.__setattr__(part, "weights", tuple(w[numbers] for w in self.weights))
         object.__setattr__(part, "biases", tuple(b[numbers] for b in self.biases))
@@ -156,6 +195,15 @@ class NetworkStack(Sequence[ReluNetwork]):
 
     def scalar(self, output: int, *, negated: bool = False) -> NetworkStack:
         """Return the stack of one output, or of its negative.
+
+        Parameters
+        ----------
+        output : int
+        negated : bool
+
+        Returns
+        -------
+        NetworkStack
 
         Raises
         ------

@@ -112,6 +112,13 @@ class ConvexFunction(Function):
         -------
         array (regions, inputs)
             Different rows in exact arithmetic; rounded to the nearest doubles.
+
+        Examples
+        --------
+        >>> import jensen
+        >>> bend = jensen.ReluNetwork.from_layers([[[1.0], [-1.0]], [[1.0, 1.0]]], [[0, 0], [0]])
+        >>> jensen.ConvexFunction(bend, jensen.Box(-1, 1)).subgradients([0.5]).tolist()
+        [[1.0]]
         """
         point = vector(x, self.inputs, "the point")
         self._check_inside(point)

@@ -10,7 +10,9 @@ is found are candidates: the crossing is exact.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +22,33 @@ from jensen.prover.pieces import Piece
 from jensen.types import FloatArray, IndexArray, Unit
 from jensen_encodings.deadline import NEVER, Deadline
 
-SHARPEST = 0.01  # the last tau, in units of the typical |z| of a level
-STEP = 0.3  # length of the first step, in units of the piece's sides
 BLOCK = 1 << 21  # numbers per level at a time
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How descents sharpen the states and slow down.
+
+    Attributes
+    ----------
+    blunt, sharp : float
+        The first and the last tau, in units of a unit's typical size of z.
+    step : float
+        Length of a step, in units of the piece's sides, times the root of tau.
+    inertia : float
+        Share of the last direction that is kept.
+    """
+
+    blunt: float
+    sharp: float
+    step: float
+    inertia: float
+
+
+# nearly all starts are led to the widest of the dips: most needles are seen from afar
+WIDE = Schedule(1.0, 0.01, 0.3, 0.0)
+# starts end in many places, and a few of them in dips that states so blunt smooth away
+FINE = Schedule(0.1, 0.001, 3.0, 0.7)
 
 
 class Descent:
@@ -65,7 +91,9 @@ class Descent:
                         start[i] -= slopes.off[:, unit]
             self._starts.append(start if start.any() else None)
 
-    def candidates(self, starts: int, steps: int) -> Iterator[tuple[Unit, FloatArray]]:
+    def candidates(
+        self, starts: int, steps: int, schedule: Schedule = WIDE
+    ) -> Iterator[tuple[Unit, FloatArray]]:
         """Yield groups with points on their kinks where J is negative, the lowest J first.
 
         Parameters
@@ -73,17 +101,33 @@ class Descent:
         starts : int
             Random starts of each group.
         steps : int
+        schedule : Schedule
         """
+        return self._ordered(starts, steps, schedule, (1, 0.0))
+
+    def lowest(self, starts: int, steps: int, each: int) -> Iterator[tuple[Unit, FloatArray]]:
+        """Yield groups with points on their kinks, so many of each, the lowest J first.
+
+        First of one part of the starts, then of the next.
+        """
+        return self._ordered(starts, steps, WIDE, (each, np.inf))
+
+    def _ordered(
+        self, starts: int, steps: int, schedule: Schedule, wanted: tuple[int, float]
+    ) -> Iterator[tuple[Unit, FloatArray]]:
         which = np.repeat(np.arange(len(self._groups)), starts)
         widest = max(self._net.working_set.dim, *(level.size for level in self._net.levels))
         chunk = max(1, BLOCK // (widest * max(1, len(self._net.levels))))
         for first in range(0, len(which), chunk):
             if self._deadline.over():
                 return
-            yield from self._descend(which[first : first + chunk], steps)
+            yield from self._descend(which[first : first + chunk], steps, schedule, wanted)
 
-    def _descend(self, which: IndexArray, steps: int) -> Iterator[tuple[Unit, FloatArray]]:
-        walk = _Walk(self._net, self._pieces, len(which), self._rng)
+    def _descend(
+        self, which: IndexArray, steps: int, schedule: Schedule, wanted: tuple[int, float]
+    ) -> Iterator[tuple[Unit, FloatArray]]:
+        each, below = wanted
+        walk = _Walk(self._net, self._pieces, len(which), schedule.inertia, self._rng)
         levels, units = self._levels[which], self._units[which]
         with np.errstate(all="ignore"):
             walk.to_kink(levels, units, 3)
@@ -91,11 +135,12 @@ class Descent:
             for i in range(steps):
                 if self._deadline.over():
                     return
-                tau = SHARPEST ** (i / max(steps - 1, 1))
+                ratio = schedule.sharp / schedule.blunt
+                tau = schedule.blunt * ratio ** (i / max(steps - 1, 1))
                 grad = walk.to_kink(levels, units, 1)
                 z = walk.values()
                 slope = self._jump_gradient(z, which, scales, tau)
-                walk.move(slope, grad, STEP * np.sqrt(tau))
+                walk.move(z, slope, grad, schedule.step * np.sqrt(tau))
             walk.to_kink(levels, units, 3)
             z = walk.values()
             states = [
@@ -108,13 +153,13 @@ class Descent:
         if jumps is None:
             return
         value = np.where(near, jumps[:, 0], np.inf)
-        seen: set[int] = set()
+        seen: Counter[int] = Counter()
         for row in np.argsort(value):
-            if not value[row] < 0:
+            if not value[row] < below:
                 break
             group = int(which[row])
-            if group not in seen:
-                seen.add(group)
+            seen[group] += 1
+            if seen[group] <= each:
                 yield self._groups[group], walk.points[row]
 
     def _carry(self, states: list[FloatArray], which: IndexArray) -> list[FloatArray | None]:
@@ -177,6 +222,7 @@ class _Walk:
         net: GroupedNetwork,
         pieces: Sequence[Piece],
         count: int,
+        inertia: float,
         rng: np.random.Generator,
     ) -> None:
         self._net = net
@@ -188,6 +234,7 @@ class _Walk:
         self._rows, self._limits = pieces[0].rows, pieces[0].limits
         self.points = self._lower + rng.random(self._lower.shape) * (self._upper - self._lower)
         self._side = (self._upper - self._lower).max(axis=1, keepdims=True)
+        self._inertia, self._way = inertia, np.zeros_like(self.points)
         self._into_domain()
 
     def values(self) -> list[FloatArray]:
@@ -224,9 +271,11 @@ class _Walk:
                 left = left + ((self.points - before) * grad).sum(axis=1)
         return grad
 
-    def move(self, seeds: list[FloatArray | None], normal: FloatArray, step: float) -> None:
+    def move(
+        self, z: list[FloatArray], seeds: list[FloatArray | None], normal: FloatArray, step: float
+    ) -> None:
         """Go down a function of z along the kinks."""
-        way = self._gradient(self.values(), seeds)
+        way = self._gradient(z, seeds)
         for _ in range(2):
             stuck = self._stuck(way)
             way = np.where(stuck, 0.0, way)
@@ -234,8 +283,10 @@ class _Walk:
             share = (way * free).sum(axis=1) / np.maximum((free * free).sum(axis=1), 1e-300)
             way = way - share[:, None] * free
         size = np.sqrt((way * way).sum(axis=1, keepdims=True))
-        step_sizes = step * self._side / np.maximum(size, 1e-300)
-        self.points = np.clip(self.points - step_sizes * way, self._lower, self._upper)
+        unit = way / np.maximum(size, 1e-300)
+        self._way = self._inertia * self._way + (1.0 - self._inertia) * unit
+        moved = self.points - step * self._side * self._way
+        self.points = np.clip(moved, self._lower, self._upper)
         self._into_domain()
 
     def _stuck(self, way: FloatArray) -> NDArray[np.bool_]:

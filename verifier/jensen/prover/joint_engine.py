@@ -8,7 +8,7 @@ from fractions import Fraction
 from jensen.groups.groups import GroupedNetwork
 from jensen.groups.tolerance import least_jumps
 from jensen.prover.crossing import Crossing
-from jensen.prover.descent import Descent
+from jensen.prover.descent import FINE, WIDE, Descent
 from jensen.prover.joint_proof import JointResult
 from jensen.prover.joint_search import JointSearch, piece_bounds
 from jensen.prover.kink_bounds import ranges_of
@@ -22,10 +22,10 @@ from jensen.prover.verdict import GroupEvidence, Reason
 from jensen.types import Neurons, Unit
 from jensen_encodings.lp import LpSolver
 
-FIRST_BUDGET = 64  # nodes of a group before the others get their turn
+FIRST_BUDGET = 16  # nodes of a group before the others get their turn
 BUDGET_GROWTH = 4
 STARTS, STEPS = 8, 40  # descents of each group, before anything is proved
-STARTS_GROWTH = 4  # and after each round, of the groups that are left
+FINE_STARTS = 32  # of the groups that are left after a round, then twice as many, and so on
 MOST_STARTS = 512
 SIGN_BUDGET = 64  # nodes of a tree without linear programs
 SIGN_CREDIT = 6  # groups on which such trees may fail before no more are tried
@@ -91,7 +91,8 @@ class _Prover:
         starts, budget = STARTS, FIRST_BUDGET
         while bent is None and self._searches and not self._over():
             bent = self._descend(starts) or self._turn(budget)
-            starts, budget = min(starts * STARTS_GROWTH, MOST_STARTS), budget * BUDGET_GROWTH
+            starts = min(max(FINE_STARTS, 2 * starts), MOST_STARTS)
+            budget *= BUDGET_GROWTH
         if bent is not None:
             return bent_at(self._question, bent[1], bent[0], self._found)
         return looked_at(self._question, self._found, proofs=self._proofs)
@@ -156,7 +157,8 @@ class _Prover:
         descent = Descent(
             self._net, list(self._searches), self._boxes, seed, self._question.deadline
         )
-        for count, (group, point) in enumerate(descent.candidates(starts, STEPS)):
+        schedule = WIDE if starts == STARTS else FINE
+        for count, (group, point) in enumerate(descent.candidates(starts, STEPS, schedule)):
             if count >= CANDIDATES or self._over():
                 break
             crossing = self._searches[group].look(point)

@@ -20,6 +20,7 @@ outward by what rounding may have cost. A unit is fixed by bounds alone: its a, 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -154,9 +155,74 @@ class JointProgram:
                     return JointSolution(np.inf, None, sign * ray)
         return JointSolution(best, x, used)
 
+    def priced(self, solution: JointSolution) -> tuple[float, FloatArray, FloatArray, FloatArray]:
+        """Return what a solution's multipliers say without the objective, and the columns' bounds.
+
+        Returns
+        -------
+        (constant, combined, lower, upper)
+            Any objective is at least ``constant + sum of min (cost - combined) x`` over the
+            bounds, up to rounding.
+        """
+        data = self._data
+        y = data.signed(solution.multipliers)
+        side = np.where(y > 0, data.row_lower, np.where(y < 0, data.row_upper, 0.0))
+        return float(y @ side), y @ data.A, data.lower.copy(), data.upper.copy()
+
     def value(self, x: FloatArray) -> float:
         """Return J at a solution, in floating point."""
         return float(self._data.cost @ x + self._data.shift)
+
+    # --------------------------------------------------------- other output weights
+
+    def jump_map(self, on: Mapping[int, FloatArray], off: Mapping[int, FloatArray]) -> FloatArray:
+        """Return J as a function of parameters on which the output's slopes depend.
+
+        Parameters
+        ----------
+        on, off : mapping from level to array (units, parameters)
+            The output's slopes on a level's units, per unit of each parameter.
+
+        Returns
+        -------
+        array (parameters, 1 + columns)
+            With parameters p, J is ``p @ map @ (1, x)`` at a solution x, up to rounding.
+        """
+        found = np.zeros((next(iter(on.values())).shape[1], 1 + self._width))
+        level, unit = self._group
+        if level in on:
+            found[:, 0] += on[level][unit] - off[level][unit]
+        for i, (k, units) in enumerate(self._jump.supports[:-1]):
+            if k not in on:
+                continue
+            act = np.where(self._net.levels[k].kink, self._activations[k], ON)[units]
+            forms, _ = self._arriving[i]
+            passed = np.where((act == ON)[:, None], on[k][units], off[k][units])
+            found += passed.T @ forms
+            bend = (on[k] - off[k])[units]
+            for p in np.flatnonzero(act == FREE).tolist():
+                at = (k, int(units[p]))
+                if at in self._products:
+                    found[:, 1 + self._products[at]] += bend[p]
+                elif at in self.states:
+                    found[:, 1 + self.states[at]] += bend[p] * forms[p, 0]
+        return found
+
+    def set_jump(self, jump: FloatArray) -> None:
+        """Minimise another J, ``jump @ (1, x)``; bounds then hold up to its rounding."""
+        data = self._data
+        data.cost, data.shift = jump[1:], float(jump[0])
+        self._solver.set_cost(data.cost)
+        read = self._net.levels[self._net.output_level].slopes
+        weights = {}
+        for unit, state in self.states.items():
+            if unit[0] in read:
+                column = self._products.get(unit, state)
+                reach = max(abs(data.lower[column]), abs(data.upper[column]))
+                weights[unit] = abs(float(data.cost[column])) * (1.0 if column == state else reach)
+        most = max(weights.values(), default=0.0)
+        if most:  # those of values and of other states stay, on the scale that they have
+            self._weight |= {unit: w * self._scale / most for unit, w in weights.items()}
 
     # ------------------------------------------------------------------- branching
 

@@ -18,6 +18,11 @@ class Engine(StrEnum):
     are exact; ``MILP`` solves one facet program per group and ``MIDPOINT`` one program over
     pairs of points, both up to HiGHS's tolerance.
     ``AUTO`` is the fastest exact one.
+
+    Examples
+    --------
+    >>> Engine("tree")
+    <Engine.TREE: 'tree'>
     """
 
     AUTO = "auto"
@@ -55,6 +60,11 @@ class Options:
     ------
     OptionError
         For values out of range, or for a certificate of what holds up to a tolerance.
+
+    Examples
+    --------
+    >>> Options(time_limit=60, inputs=(0, 2)).engine
+    <Engine.AUTO: 'auto'>
     """
 
     engine: Engine = Engine.AUTO

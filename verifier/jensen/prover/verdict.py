@@ -27,7 +27,12 @@ class Subject(Protocol):
 
 
 class Status(StrEnum):
-    """The answer; ``UNKNOWN`` is the default of everything not proved."""
+    """The answer; ``UNKNOWN`` is the default of everything not proved.
+
+    Examples
+    --------
+    >>> assert Status.CONVEX == "convex"
+    """
 
     CONVEX = "convex"
     NONCONVEX = "nonconvex"
@@ -38,7 +43,12 @@ COLOURS = {Status.CONVEX: "#00639b", Status.NONCONVEX: "#b34700", Status.UNKNOWN
 
 
 class Reason(StrEnum):
-    """Why a hyperplane group cannot break convexity, or that it was left open."""
+    """Why a hyperplane group cannot break convexity, or that it was left open.
+
+    Examples
+    --------
+    >>> assert Reason.SIGN == "sign"
+    """
 
     NEVER_CROSSES = "never crosses"
     SIGN = "sign"
@@ -68,6 +78,16 @@ class GroupEvidence:
         enters and the verdict prints it.
     jump_lower_bound : float or None
         Proved lower bound of the gradient jump per unit of pre-activation, where known.
+
+    Examples
+    --------
+    >>> import jensen
+    >>> bend = jensen.ReluNetwork.from_layers([[[1.0]], [[1.0]]], [[0], [0]])
+    >>> group = jensen.verify(bend).evidence[0]
+    >>> group.neurons, group.reason
+    ((('relu_1', 0),), <Reason.SIGN: 'sign'>)
+    >>> group.to_json()["reason"]
+    'sign'
     """
 
     neurons: tuple[tuple[str, int], ...]
@@ -110,6 +130,16 @@ class Counterexample:
         A neuron whose kink lies between the points.
     slope_change : float or None
         Change of the directional slope from x to y along the unit direction; negative.
+
+    Examples
+    --------
+    >>> import jensen
+    >>> cap = jensen.ReluNetwork.from_layers([[[1.0]], [[-1.0]]], [[0], [0]])  # -relu(x)
+    >>> pair = jensen.verify(cap).counterexample
+    >>> pair.violation > 0
+    True
+    >>> sorted(pair.to_json())[:2]
+    ['neuron', 'slope_change']
     """
 
     x: tuple[Fraction, ...]
@@ -167,6 +197,16 @@ class Verdict:
         The network it speaks of; who builds on a verdict compares its :attr:`digest`.
     condition_source : callable or None
         Where :attr:`conditions` come from.
+
+    Examples
+    --------
+    >>> import jensen
+    >>> bend = jensen.ReluNetwork.from_layers([[[1.0]], [[1.0]]], [[0], [0]])
+    >>> verdict = jensen.verify(bend, jensen.Box(-1, 1))
+    >>> verdict.status, verdict.summary
+    (<Status.CONVEX: 'convex'>, 'convex on box [-1, 1] (1 sign)')
+    >>> verdict.to_json()["status"]
+    'convex'
     """
 
     status: Status
@@ -196,8 +236,9 @@ class Verdict:
     def conditions(self) -> tuple[Any, ...]:
         """The path conditions (:class:`jensen.Condition`), the most violated first.
 
-        For one or two inputs all that some facet asks for, with exact values; for more inputs the
-        least per neuron. They are computed when they are asked for.
+        For one or two inputs, and small networks of three, all that some facet asks for; for
+        more inputs the least that was met on each kink, and a bound over all patterns. Computed
+        when they are asked for.
         """
         if self.outputs:
             return tuple(item for verdict in self.outputs for item in verdict.conditions)

@@ -35,6 +35,7 @@ from jensen.prover.question import Question
 from jensen.prover.signs import SPACE, bounds_come_first, closed_neurons
 from jensen.prover.verdict import GroupEvidence, Reason, Status
 from jensen.prover.walk_solid import walk_surfaces
+from jensen.prover.walk_straight import bend_upwards
 from jensen.prover.walked import EXACT_LIMIT, SIZE_LIMIT, TRIES, Walked
 from jensen.types import BoolArray, FloatArray, Interval
 from jensen_encodings.deadline import NEVER, Deadline
@@ -44,13 +45,9 @@ CHUNK = 1 << 17  # numbers in a table of patterns at a time, so that they stay i
 
 def walk_few_inputs(question: Question) -> Outcome | None:
     """Decide networks of one to three inputs; None where that is not asked for or did not do."""
-    options, network = question.options, question.network
-    some = options.inputs is not None and len(set(options.inputs)) < network.input_size
-    if options.engine is not Engine.AUTO or some or options.tolerance:
+    prepared, network = question.prepared, question.network
+    if not _walks(question):
         return None
-    if not can_walk(network, question.domain):
-        return None
-    prepared = question.prepared
     never: dict[str, BoolArray] = {}
     if bounds_come_first(question):
         signs, closed = prepared.stable_signs, closed_neurons(prepared)
@@ -61,15 +58,50 @@ def walk_few_inputs(question: Question) -> Outcome | None:
     if network.input_size == SPACE and _open_twins(prepared, closed):
         return None
     with prepared.watch.stage("walk"):
+        if bounds_come_first(question) and bend_upwards(network, question.domain, closed):
+            return _all_bend_upwards(question, signs, never)
         walk = walk_kinks if network.input_size < 3 else walk_surfaces
         walked = walk(network, question.domain, closed, question.deadline)
     if walked is None:
         return None
     if walked.pair is not None:
         return refuted_by(walked.pair)
-    evidence = tuple(_evidence(network, signs, never))
+    return _all_bend_upwards(question, signs, never)
+
+
+def walk_straight_lines(question: Question) -> Outcome | None:
+    """Prove networks of two small levels in the plane, which costs less than to draw lines."""
+    network, signs = question.network, question.prepared.signs
+    if not _walks(question) or bounds_come_first(question):
+        return None
+    closed = {name: low >= 0 for name, (low, _) in signs.items()}
+    with question.prepared.watch.stage("walk"):
+        if not bend_upwards(network, question.domain, closed):
+            return None
+    return _all_bend_upwards(question, signs, {})
+
+
+def _walks(question: Question) -> bool:
+    """Whether a walk is asked for, and possible."""
+    options, network = question.options, question.network
+    some = options.inputs is not None and len(set(options.inputs)) < network.input_size
+    if options.engine is not Engine.AUTO or some or options.tolerance:
+        return False
+    if not can_walk(network, question.domain):
+        return False
+    if not question.domain.has_rows:
+        return True
+    working = question.prepared.working
+    return working.dim == network.input_size + working.lifted
+
+
+def _all_bend_upwards(
+    question: Question, signs: Mapping[str, Interval], never: Mapping[str, BoolArray]
+) -> Outcome:
+    """Return the outcome of a walk that looked at every kink."""
+    evidence = tuple(_evidence(question.network, signs, never))
     # a certificate proves it once more, in steps that the checker can follow
-    grouped = question.prepared.grouped if options.certificate else None
+    grouped = question.prepared.grouped if question.options.certificate else None
     return Outcome(Status.CONVEX, evidence, grouped=grouped)
 
 

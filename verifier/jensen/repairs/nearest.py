@@ -57,6 +57,14 @@ class Repair:
     rounds, rows : int
         Questions to the prover; pairs of points that bind the weights.
     times : mapping from stage to seconds
+
+    Examples
+    --------
+    >>> import jensen
+    >>> net = jensen.ReluNetwork.from_layers([[[1.0], [-1.0]], [[2.0, -1.0]]], [[0, 1], [0]])
+    >>> fixed = jensen.repair(net, jensen.Box(-2, 2))
+    >>> round(fixed.change, 3), fixed.to_json()["norm"]
+    (1.0, 'l2')
     """
 
     network: ReluNetwork
@@ -72,7 +80,12 @@ class Repair:
     times: dict[str, float]
 
     def to_json(self) -> dict[str, Any]:
-        """Return a JSON-ready record."""
+        """Return a JSON-ready record.
+
+        Returns
+        -------
+        dict
+        """
         return {
             "status": str(self.verdict.status),
             "summary": self.summary,

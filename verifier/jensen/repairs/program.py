@@ -20,6 +20,7 @@ CLOSE = 1e-7  # rows this close to 0 may be the ones that stay 0
 MOST_ROWS = 600  # that a linear program tells apart
 STRICT = 1e-7  # slack that a row needs to count as strict
 ZERO = 1e-9  # entries of a null space that count as 0
+HALVINGS = 12  # of the ratio between a margin that is met and one that is not
 
 
 class Norm(StrEnum):
@@ -70,6 +71,13 @@ class Objective:
         best = np.linalg.solve(factor, point + margin * inside)
         return np.asarray(best, dtype=np.float64), multipliers
 
+    def change(self, weights: FloatArray) -> float:
+        """Return ``|factor (w - centre)|``."""
+        moved = weights - self.centre
+        if self.factor is not None:
+            moved = self.factor @ moved
+        return float(np.linalg.norm(moved, 1 if self.norm is Norm.L1 else 2))
+
     def restricted(self, free: BoolArray) -> Objective:
         """Return the same objective where the other weights are 0, as one of the free ones."""
         if self.factor is None:
@@ -96,6 +104,34 @@ def nearest_with_margin(objective: Objective, rows: FloatArray, margin: float) -
             return weights
         free[np.flatnonzero(free)[_tied(bent, left)]] = False
     return np.zeros(len(free))
+
+
+def nearest_with_room(
+    objective: Objective, rows: FloatArray, margin: float, share: float
+) -> FloatArray:
+    """Return w that meets the rows with the widest margin that costs a share of the least change.
+
+    Parameters
+    ----------
+    objective : Objective
+    rows : array (n, units)
+    margin : float
+        That of :func:`nearest_with_margin`, which is the answer where no wider one is met.
+    share : float
+        By how much the change may exceed the least one, relative to it.
+    """
+    weights = nearest_with_margin(objective, rows, margin)
+    best = objective.nearest(rows, 0.0) if share else None
+    allowed = 0.0 if best is None else (1 + share) * objective.change(best[0])
+    low, high = margin, float(np.linalg.norm(objective.centre))
+    for _ in range(HALVINGS if allowed else 0):
+        middle = math.sqrt(low * high)
+        found = objective.nearest(rows, middle)
+        if found is None or objective.change(found[0]) > allowed:
+            high = middle
+        else:
+            low, weights = middle, found[0]
+    return weights
 
 
 def _tied(objective: Objective, rows: FloatArray) -> BoolArray:

@@ -21,7 +21,8 @@ from jensen.prover.counterexample import Point
 from jensen.prover.verdict import Verdict
 from jensen.repairs.descents import descended
 from jensen.repairs.features import Features
-from jensen.repairs.program import Objective, nearest_with_margin, proved_distance
+from jensen.repairs.kink_searches import KinkSearches
+from jensen.repairs.program import Objective, nearest_with_room, proved_distance
 from jensen.repairs.sampled_rows import Pairs, RowSampler
 from jensen.types import FloatArray
 from jensen_encodings.deadline import Deadline
@@ -34,10 +35,12 @@ NOISE = 1e-8  # violations of sampled rows below it are not seen, relative to th
 SAMPLES = 4096  # kinks per look at the whole domain
 MANY_INPUTS, LEAST_SAMPLES = 256, 64  # above so many inputs fewer kinks are looked at
 NEAR = 2048  # kinks looked at around a refuting pair
-STARTS, TURNS = 32, 12  # descents of each kink, and how often they are tried
+STARTS, TURNS = 16, 2  # descents of each kink, and how often they are tried
 LOOKS = 2  # looks without a violated row before the prover is asked
 WORST = 48  # rows that enter the program at a time
 LEAST_SECONDS = 0.01  # of the prover, where time is up: screens alone may decide
+ROOM = 0.006  # of the least change, spent on margins of the rows: facets near 0 are hard to prove
+BUDGET, MOST_BUDGET = 64, 1 << 14  # programs of a kink in one look at all of them
 SOLVES = 20  # programs over one set of samples at most
 
 
@@ -95,7 +98,7 @@ class RowSearch:
         self._sampler = RowSampler(features, domain, seed)
         self._units = len(features.weights)
         self._size = float(np.linalg.norm(features.weights))
-        self._margin = MARGIN
+        self._margin, self._room = MARGIN, 0.0
         self._rows = np.empty((0, self._units))
         self._pairs: list[tuple[Sequence[float | Fraction], Sequence[float | Fraction]]] = []
         self._single = np.array_equal(features.weights, features.weights.astype(np.float32))
@@ -111,7 +114,7 @@ class RowSearch:
         """Return output weights that were proved convex, or the last ones and what is known."""
         weights = self._objective.centre
         while True:
-            weights = self._descended(self._sampled(weights))
+            weights = self._searched(self._descended(self._sampled(weights)))
             verdict = self._asked(weights)
             found = verdict.counterexample
             if found is None or self._deadline.over():
@@ -181,7 +184,7 @@ class RowSearch:
 
     def _solve(self) -> FloatArray:
         margin = self._margin * self._size
-        weights = nearest_with_margin(self._objective, self._padded(), margin)
+        weights = nearest_with_room(self._objective, self._padded(), margin, self._room)
         if self._single:
             rounded = weights.astype(np.float32).astype(np.float64)
             weights = np.where(np.isfinite(rounded), rounded, weights)
@@ -220,6 +223,31 @@ class RowSearch:
                 break
             weights = moved
         return weights
+
+    def _searched(self, weights: FloatArray) -> FloatArray:
+        """Add rows of facets that branch and bound finds along the kinks, until it closes all."""
+        budget = BUDGET
+        searches = self._lap("searches", lambda: self._searches)
+        while not self._deadline.over():
+            sweep = partial(searches.sweep, weights, budget, self._deadline)
+            found = self._lap("searches", sweep)
+            if found.crossings:
+                for crossing in found.crossings:
+                    self._add_exact(crossing.before, crossing.after, weights)
+                middles = [[float(v) for v in crossing.middle] for crossing in found.crossings]
+                weights = self._solved_over(self._near(np.array(middles)), self._best())
+            elif not found.open or budget > MOST_BUDGET:
+                break
+            elif not self._room:  # the best weights are hard to prove: facets of J = 0
+                self._room = ROOM
+                weights = self._best()
+            else:
+                budget *= 2
+        return weights
+
+    @cached_property
+    def _searches(self) -> KinkSearches:
+        return KinkSearches(self._features, self._domain)
 
     def _solved_over(self, pairs: Pairs, weights: FloatArray) -> FloatArray:
         """Add the violated rows of some pairs, the worst first, and solve, by turns."""

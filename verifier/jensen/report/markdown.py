@@ -25,7 +25,8 @@ def to_markdown(results: Sequence[tuple[Case, Row]], *, title: str = "") -> str:
     if open_:
         lines += [*_table(open_), ""]
     if fine:
-        count = f"{len(fine)} models are as expected" if open_ else f"All {len(fine)} models"
+        some = "1 model is" if len(fine) == 1 else f"{len(fine)} models are"
+        count = f"{some} as expected" if open_ else f"All {len(fine)} models"
         lines += ["<details>", f"<summary>{count}</summary>", "", *_table(fine), "", "</details>"]
     return "\n".join(lines) + "\n"
 

@@ -11,6 +11,7 @@ from jensen.batch.networks import network_of
 from jensen.domains.domain import Domain
 from jensen.errors import JensenError
 from jensen.graphs.drawing import graph_lines
+from jensen.graphs.function_graph import FunctionGraph
 from jensen.network.layer_graph import draw_layer_graph
 from jensen.network.relu_network import ReluNetwork
 from jensen.report.worst import ShownPair, shown_pair
@@ -67,8 +68,6 @@ def drawn(case: Case, row: Row, *, salt: str, time_limit: float) -> Picture:
         return Picture()
     lines = draw_layer_graph(network) if isinstance(network, ReluNetwork) else graph_lines(network)
     graph = "\n".join(lines) if len(lines) <= _GRAPH_LINES else ""
-    if not isinstance(network, ReluNetwork):
-        return Picture(graph)  # segments and surfaces look for kinks
     scalar = network.select_output(_decisive_output(case, row))
     if row.counterexample is not None:
         pair = shown_pair(scalar, case, row.counterexample, time_limit=time_limit)
@@ -88,7 +87,14 @@ def _decisive_output(case: Case, row: Row) -> int:
     return next((int(o["output"]) for o in row.outputs if o["status"] == status), 0)
 
 
-def _svg(network: ReluNetwork, domain: Domain, ends: FloatArray, salt: str, *, marked: bool) -> str:
+def _svg(
+    network: ReluNetwork | FunctionGraph,
+    domain: Domain,
+    ends: FloatArray,
+    salt: str,
+    *,
+    marked: bool,
+) -> str:
     from jensen.report.plot import figure, to_svg  # noqa: PLC0415  (draws: an extra)
 
     bounds = _where(domain, network.input_size, ends if marked else None)

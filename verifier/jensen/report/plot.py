@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jensen.errors import MissingExtraError, OptionError
+from jensen.graphs.function_graph import FunctionGraph
 from jensen.network.relu_network import ReluNetwork
 from jensen.outputs import check_output, replacing
 from jensen.report.colours import CHORD, DOWN, INK, UP
@@ -39,7 +40,7 @@ _MISSING = "pictures need matplotlib: pip install 'jensen[plot]'"
 
 def draw_segment(
     axes: Axes,
-    network: ReluNetwork,
+    network: ReluNetwork | FunctionGraph,
     x: ArrayLike,
     y: ArrayLike,
     *,
@@ -51,7 +52,7 @@ def draw_segment(
     Parameters
     ----------
     axes : matplotlib Axes
-    network : ReluNetwork
+    network : ReluNetwork or FunctionGraph
     x, y : array of shape (inputs,)
     output : int
     bounds : (lower, upper), optional
@@ -130,7 +131,7 @@ def _legend(drawn: Figure) -> None:
 
 def draw_function(
     axes: Axes,
-    network: ReluNetwork,
+    network: ReluNetwork | FunctionGraph,
     lower: ArrayLike,
     upper: ArrayLike,
     *,
@@ -142,7 +143,7 @@ def draw_function(
     Parameters
     ----------
     axes : matplotlib Axes
-    network : ReluNetwork
+    network : ReluNetwork or FunctionGraph
     lower, upper : array of shape (inputs,)
     output : int
     pair : array of shape (2, inputs), optional
@@ -165,7 +166,7 @@ def draw_function(
 
 def _draw_curve(
     axes: Axes,
-    network: ReluNetwork,
+    network: ReluNetwork | FunctionGraph,
     low: FloatArray,
     high: FloatArray,
     output: int,
@@ -222,7 +223,7 @@ def _name_ends(axes: Axes, ends: FloatArray) -> None:
 
 def _draw_contours(
     axes: Axes,
-    network: ReluNetwork,
+    network: ReluNetwork | FunctionGraph,
     low: FloatArray,
     high: FloatArray,
     output: int,
@@ -269,7 +270,7 @@ def _draw_contours(
 
 
 def figure(
-    network: ReluNetwork,
+    network: ReluNetwork | FunctionGraph,
     pair: ArrayLike,
     *,
     bounds: tuple[ArrayLike, ArrayLike] | None = None,
@@ -282,7 +283,7 @@ def figure(
 
     Parameters
     ----------
-    network : ReluNetwork
+    network : ReluNetwork or FunctionGraph
     pair : array of shape (2, inputs)
         Ends of the segment.
     bounds : (lower, upper), optional
@@ -325,10 +326,22 @@ def figure(
 def save(drawn: Figure, path: str | Path) -> None:
     """Write a figure as ``.svg``, ``.png`` or ``.pdf``.
 
+    Parameters
+    ----------
+    drawn : matplotlib Figure
+    path : str or Path
+
     Raises
     ------
     OutputError
         For another ending, or where the file cannot be written.
+
+    Examples
+    --------
+    >>> import jensen, pathlib, tempfile
+    >>> bend = jensen.ReluNetwork.from_layers([[[1.0, 1.0]], [[1.0]]], [[0], [0]])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     jensen.plot.save(jensen.plot.regions(bend, jensen.Box(-1, 1)), f"{folder}/r.svg")
     """
     file = check_output(path, endings=FORMATS)
     with replacing(file) as stream:

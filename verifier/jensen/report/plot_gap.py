@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jensen.graphs.function_graph import FunctionGraph
 from jensen.network.relu_network import ReluNetwork
 from jensen.report.colours import CHORD, DOWN, INK, UP
 from jensen.report.plot_segment import sample_segment
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 def draw_gap(
     axes: Axes,
-    network: ReluNetwork,
+    network: ReluNetwork | FunctionGraph,
     x: ArrayLike,
     y: ArrayLike,
     *,
@@ -29,7 +30,7 @@ def draw_gap(
     Parameters
     ----------
     axes : matplotlib Axes
-    network : ReluNetwork
+    network : ReluNetwork or FunctionGraph
     x, y : array of shape (inputs,)
     output : int
     like : matplotlib Axes, optional

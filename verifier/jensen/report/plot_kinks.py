@@ -8,12 +8,14 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from jensen.graphs.drawing import relu_names
+from jensen.graphs.function_graph import FunctionGraph
 from jensen.network.relu_network import ReluNetwork
 from jensen.types import FloatArray
 
 
 def kink_lines(
-    network: ReluNetwork,
+    network: ReluNetwork | FunctionGraph,
     first: FloatArray,
     second: FloatArray,
     z: dict[str, FloatArray],
@@ -23,7 +25,7 @@ def kink_lines(
 
     Parameters
     ----------
-    network : ReluNetwork
+    network : ReluNetwork or FunctionGraph
         With two inputs.
     first, second : arrays
         Of a grid.
@@ -39,12 +41,11 @@ def kink_lines(
 
     shape = (len(second), len(first))
     lines: list[FloatArray] = []
-    for block in network.blocks:
-        if block.is_relu:
-            for values in z[block.name].T:
-                if values.min() < 0 < values.max():
-                    contours = contour_generator(first, second, values.reshape(shape))
-                    lines += [np.asarray(line) for line in contours.lines(0.0)]
+    for name in relu_names(network):
+        for values in z[name].T:
+            if values.min() < 0 < values.max():
+                contours = contour_generator(first, second, values.reshape(shape))
+                lines += [np.asarray(line) for line in contours.lines(0.0)]
     lines = [line for line in (_distinct(line) for line in lines) if len(line) > 1]
     if not lines:
         return []
@@ -54,9 +55,15 @@ def kink_lines(
     normal = np.column_stack([-along[:, 1], along[:, 0]])
     normal /= np.linalg.norm(along, axis=1)[:, None]
     cell = float(min(first[1] - first[0], second[1] - second[0]))
-    change = _second_difference(
-        lambda P: network(P)[:, output], (starts + ends) / 2, normal, 0.25 * cell
-    )
+    middle, step = (starts + ends) / 2, 0.25 * cell
+
+    def f(points: FloatArray) -> FloatArray:
+        return network(points)[:, output]
+
+    change = _second_difference(f, middle, normal, step)
+    if isinstance(network, FunctionGraph):
+        # what is smooth grows with the square of the step, and not with the step
+        change = 4 * _second_difference(f, middle, normal, step / 2) - change
     scale = max(float(np.abs(change).max()), 1e-300)
     signs = np.where(np.abs(change) > 1e-4 * scale, np.sign(change), 0).astype(int)
     stretches = []

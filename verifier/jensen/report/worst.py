@@ -16,6 +16,7 @@ from jensen.arithmetic.intervals import round_down
 from jensen.batch.case import Case
 from jensen.domains.domain import Domain
 from jensen.errors import JensenError
+from jensen.graphs.function_graph import FunctionGraph
 from jensen.midpoint import worst_pair as midpoint
 from jensen.midpoint.worst_pair import UNBOUNDED, Violation
 from jensen.network.relu_network import ReluNetwork
@@ -53,7 +54,11 @@ class ShownPair:
 
 
 def shown_pair(
-    network: ReluNetwork, case: Case, pair: dict[str, Any], *, time_limit: float = SECONDS
+    network: ReluNetwork | FunctionGraph,
+    case: Case,
+    pair: dict[str, Any],
+    *,
+    time_limit: float = SECONDS,
 ) -> ShownPair:
     """Seek the worst pair of a case's domain, from the pair that refuted it.
 
@@ -61,7 +66,7 @@ def shown_pair(
 
     Parameters
     ----------
-    network : ReluNetwork
+    network : ReluNetwork or FunctionGraph
         With one output.
     case : Case
     pair : mapping
@@ -74,7 +79,7 @@ def shown_pair(
     if case.options.inputs is not None:
         text = f"The pair that refutes {claim} in the inputs chosen; worse ones are not sought."
         return ShownPair(REFUTING, ends, text)
-    if time_limit <= 0:
+    if time_limit <= 0 or isinstance(network, FunctionGraph):
         return ShownPair(REFUTING, ends, f"The pair that refutes {claim}.")
     measured = network.negated() if case.options.concave else network
     limits: dict[str, Any] = {"time_limit": time_limit, "gap": GAP, "seed": 0}

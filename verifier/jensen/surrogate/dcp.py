@@ -40,6 +40,13 @@ def dcp_expression(network: ReluNetwork, x: Any, *, output: int | None = None) -
     References
     ----------
     M. Grant, S. Boyd, Y. Ye. Disciplined convex programming. In: Global Optimization, 2006.
+
+    Examples
+    --------
+    >>> import cvxpy, jensen
+    >>> net = jensen.ReluNetwork.from_layers([[[1.0], [-1.0]], [[1.0, 1.0]]], [[0, 0], [0]])  # |x|
+    >>> dcp_expression(net, cvxpy.Variable(1)).is_convex()
+    True
     """
     try:
         cp: Any = importlib.import_module("cvxpy")

@@ -15,11 +15,28 @@ SUFFIXES = (".lp", ".mps")
 def write_program(model: Any, path: str | Path) -> None:
     """Write a model with networks in it as ``.lp`` or ``.mps``, for any solver.
 
+    Parameters
+    ----------
+    model : pyomo ConcreteModel
+    path : str or Path
+        Ends in ``.mps`` or ``.lp``.
+
     Raises
     ------
     OptionError
         For another ending; if a formulation would be wrong in this model; and for ``cuts``,
         whose rows are found while solving: use epigraph or big_m in a file.
+
+    Examples
+    --------
+    >>> import jensen, pathlib, tempfile
+    >>> import pyomo.environ as pyo
+    >>> net = jensen.ReluNetwork.from_layers([[[1.0], [-1.0]], [[1.0, 1.0]]], [[0, 0], [0]])  # |x|
+    >>> model = pyo.ConcreteModel()
+    >>> model.x = pyo.Var([0], bounds=(1, 2))
+    >>> model.cost = pyo.Objective(expr=jensen.surrogate.add_network(model, net, model.x).output)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_program(model, pathlib.Path(folder, "model.lp"))
     """
     file = Path(path)
     if file.suffix not in SUFFIXES:

@@ -26,7 +26,13 @@ GUARD = "solve_with_jensen_surrogate_solve"
 
 
 class Formulation(StrEnum):
-    """How a network enters a model."""
+    """How a network enters a model.
+
+    Examples
+    --------
+    >>> Formulation("cuts")
+    <Formulation.CUTS: 'cuts'>
+    """
 
     AUTO = "auto"
     BIG_M = "big_m"
@@ -186,6 +192,20 @@ class NetworkHandle:
     block : pyomo Block
         All of its components.
     parts : tuple of Output
+
+    Examples
+    --------
+    >>> import jensen, pyomo.environ as pyo
+    >>> net = jensen.ReluNetwork.from_layers([[[1.0], [-1.0]], [[1.0, 1.0]]], [[0, 0], [0]])  # |x|
+    >>> model = pyo.ConcreteModel()
+    >>> model.x = pyo.Var([0], bounds=(-1, 2))
+    >>> handle = jensen.surrogate.add_network(model, net, model.x)
+    >>> model.cost = pyo.Objective(expr=handle.output)
+    >>> _ = jensen.surrogate.solve(model)
+    >>> handle.error() < 1e-6
+    True
+    >>> from jensen.surrogate.direction import pushes_on
+    >>> handle.check(pushes_on(model, handle.outputs, [handle.block]))  # as solve does
     """
 
     network: ReluNetwork
@@ -216,11 +236,21 @@ class NetworkHandle:
         return "; ".join(dict.fromkeys(part.why for part in self.parts))
 
     def error(self) -> float:
-        """Return the largest ``|output - f(inputs)|`` at the values in the model."""
+        """Return the largest ``|output - f(inputs)|`` at the values in the model.
+
+        Returns
+        -------
+        float
+        """
         return max(abs(part.value() - float(pyo.value(part.variable))) for part in self.parts)
 
     def check(self, pushes: Mapping[int, Pushes]) -> None:
-        """Check all outputs (see :meth:`Output.check`)."""
+        """Check all outputs (see :meth:`Output.check`).
+
+        Parameters
+        ----------
+        pushes : mapping from a variable's id to its pushes
+        """
         for part in self.parts:
             part.check(pushes[id(part.variable)])
 

@@ -59,6 +59,8 @@ class SurrogateResult:
         Wall clock.
     results : object
         Pyomo's own record of the last solve.
+
+    See :func:`solve` for an example.
     """
 
     value: float
@@ -123,6 +125,10 @@ def solve(
         Seconds of wall clock for everything.
     max_rounds : int
 
+    Returns
+    -------
+    SurrogateResult
+
     Raises
     ------
     InfeasibleError, UnboundedError
@@ -131,6 +137,18 @@ def solve(
         If a limit ended the search without a feasible point.
     OptionError
         If a formulation would be wrong in this model, or a model holds no network.
+
+    Examples
+    --------
+    >>> import jensen, pyomo.environ as pyo
+    >>> net = jensen.ReluNetwork.from_layers([[[1.0], [-1.0]], [[1.0, 1.0]]], [[0, 0], [0]])  # |x|
+    >>> model = pyo.ConcreteModel()
+    >>> model.x = pyo.Var([0], bounds=(1, 2))
+    >>> f = jensen.surrogate.add_network(model, net, model.x)
+    >>> model.cost = pyo.Objective(expr=f.output)
+    >>> found = solve(model)
+    >>> round(found.value, 6), found.optimal
+    (1.0, True)
     """
     began = time.monotonic()
     if not (math.isfinite(tolerance) and tolerance > 0):

@@ -59,6 +59,14 @@ class JumpViolation:
     times : mapping from stage to seconds
     tolerance : None
         Both bounds hold in real arithmetic.
+
+    Examples
+    --------
+    >>> import jensen
+    >>> cap = jensen.ReluNetwork.from_layers([[[1.0]], [[-1.0]]], [[0], [0]])  # -relu(x)
+    >>> worst = jensen.worst_jump(cap, jensen.Box(-1, 1))
+    >>> worst.lower, worst.upper, worst.to_json()["status"]
+    (1.0, 1.0, 'optimal')
     """
 
     lower: float
@@ -112,7 +120,12 @@ class JumpViolation:
         return f"<div>{title}{html_table(['', 'the facet'], rows)}</div>"
 
     def to_json(self) -> dict[str, Any]:
-        """Return a JSON-ready record; exact numbers are strings."""
+        """Return a JSON-ready record; exact numbers are strings.
+
+        Returns
+        -------
+        dict
+        """
         return {
             "measure": "jump",
             "lower": self.lower,

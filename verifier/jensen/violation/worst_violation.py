@@ -67,6 +67,10 @@ def worst_violation(
         Gets a :class:`~jensen_encodings.highs.Progress` now and then.
     seed : int
 
+    Returns
+    -------
+    Violation
+
     Raises
     ------
     DomainError, NetworkError, OptionError

@@ -43,6 +43,12 @@ def magnitude(node: OnnxNode) -> SymbolicTensor:
     return absolute(node.lowering, node.tensor(0))
 
 
+@operator("Sign")
+def sign(node: OnnxNode) -> SymbolicTensor:
+    """Return signs; only a Where at which nothing jumps may read them."""
+    return node.lowering.sign(node.tensor(0))
+
+
 @operator("Clip")
 def clip_to_bounds(node: OnnxNode) -> SymbolicTensor:
     """Return x between constant bounds."""

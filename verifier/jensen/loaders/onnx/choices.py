@@ -6,8 +6,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from jensen.arithmetic.lossless import exact_row_scaling
+from jensen.graphs.functions import Function
+from jensen.loaders.lowering import Lowering
 from jensen.loaders.onnx.node import Condition, OnnxNode, operator
-from jensen.loaders.symbolic import NotPiecewiseLinearError, SymbolicTensor, stack
+from jensen.loaders.symbolic import NotPiecewiseLinearError, SymbolicTensor, constant, stack
 from jensen.types import FloatArray
 
 LEAST_THRESHOLD = 10.0  # beyond which a softplus may be cut off; PyTorch's is 20
@@ -48,7 +50,7 @@ def _softplus_beyond_a_threshold(node: OnnxNode) -> SymbolicTensor | None:
     as the softplus, and the user is told of the difference.
     """
     condition, argument, smooth = node.condition(0), node.tensor(1), node.tensor(2)
-    found = node.lowering.softplus_argument(smooth)
+    found = node.lowering.argument_of(smooth, Function.SOFTPLUS)
     threshold = np.unique(condition.right.bias)
     if found is None or not condition.right.is_constant or threshold.size != 1:
         return None
@@ -85,6 +87,8 @@ def _nearly(x: SymbolicTensor, y: SymbolicTensor, factors: FloatArray, tolerance
 def _continuous_choice(node: OnnxNode) -> SymbolicTensor:
     """Return ``Where(d > 0, a, b)`` where ``a - b = c d``: that is ``b + c relu(d)``.
 
+    Where d is ``|z| - l`` there are two sides, on which the sign of z is known.
+
     Raises
     ------
     NotPiecewiseLinearError
@@ -95,13 +99,56 @@ def _continuous_choice(node: OnnxNode) -> SymbolicTensor:
     excess = low.subtract(condition.left, condition.right)
     shape = np.broadcast_shapes(excess.shape, first.shape, second.shape)
     excess, first, second = (tensor.broadcast(shape) for tensor in (excess, first, second))
-    factors = _multiples(low.subtract(first, second), excess)
-    if factors is None:
+    for outer, inner, difference in ((first, second, excess), (second, first, low.negate(excess))):
+        magnitude = low.steps.magnitude(difference)
+        if magnitude is not None and (magnitude[1] >= 0).all():
+            return _beyond(low, *magnitude, outer, inner)
+    return low.add(second, _bend(low, low.subtract(first, second), excess))
+
+
+def _beyond(
+    low: Lowering,
+    z: SymbolicTensor,
+    limits: FloatArray,
+    outer: SymbolicTensor,
+    inner: SymbolicTensor,
+) -> SymbolicTensor:
+    """Return ``Where(|z| > limit, outer, inner)``, bent at both limits."""
+    total = inner
+    for sign in (1.0, -1.0):
+        side = low.steps.decided(outer, z, sign)
+        if side is None:
+            raise NotPiecewiseLinearError("it reads the sign of another value, which jumps")
+        signed = z if sign > 0 else low.negate(z)
+        excess = low.subtract(signed, constant(limits.reshape(z.shape)))
+        total = low.add(total, _bend(low, low.subtract(side, inner), excess))
+    return total
+
+
+def _bend(low: Lowering, difference: SymbolicTensor, excess: SymbolicTensor) -> SymbolicTensor:
+    """Return ``c relu(excess)`` where ``difference = c * excess``.
+
+    Raises
+    ------
+    NotPiecewiseLinearError
+        If it is not known to be so; the jump is named where there is one.
+    """
+    factors = _multiples(difference, excess)
+    if factors is not None:
+        return low.scale(low.relu(excess), factors)
+    slopes = _multiples(_linear_part(difference), _linear_part(excess))
+    if slopes is None:
         raise NotPiecewiseLinearError(
             "its values may jump where the comparison changes: the difference of the branches "
             "is not a multiple of that of the compared values"
         )
-    return low.add(second, low.scale(low.relu(excess), factors))
+    jumps = difference.bias - slopes * excess.bias
+    largest = float(np.abs(jumps).max())
+    raise NotPiecewiseLinearError(f"its values jump by {largest:.6g} where the comparison changes")
+
+
+def _linear_part(x: SymbolicTensor) -> SymbolicTensor:
+    return SymbolicTensor(x.shape, x.terms, np.zeros(x.size))
 
 
 def _multiples(x: SymbolicTensor, y: SymbolicTensor) -> FloatArray | None:

@@ -176,14 +176,19 @@ class _Graph:
                 if proto.op_type not in _STATIC:
                     computed.update(proto.output)
                 if not _is_known(proto) or (
-                    proto.op_type in COMPARISONS and not self._only_chooses(proto)
+                    proto.op_type in COMPARISONS | {"Sign"} and not self._only_chooses(proto)
                 ):
                     reason = refusal(proto, computed, self._inputs)
                     raise UnsupportedOperatorError(self._at(proto, reason))
 
     def _only_chooses(self, proto: Any) -> bool:
-        """Whether a comparison is read as the condition of Where and by nothing else."""
+        """Whether a comparison is read as the condition of Where and by nothing else.
+
+        A sign may be read by what a Where puts together with it.
+        """
         name = proto.output[0]
+        if proto.op_type == "Sign":
+            return any(node.op_type == "Where" for node in self._needed)
         readers = [node for node in self._needed if name in node.input]
         outputs = {info.name for info in self._graph.output}
         return name not in outputs and all(

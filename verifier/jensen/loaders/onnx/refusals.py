@@ -10,12 +10,11 @@ from jensen.loaders.onnx.node import plain
 # fmt: off
 _SMOOTH = frozenset(
     {
-        "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Attention", "Cos", "Cosh",
-        "Erf", "GRU", "Gelu", "GlobalLpPool", "GroupNormalization", "HardSwish",
-        "InstanceNormalization", "LRN", "LSTM", "LayerNormalization", "LogSoftmax",
-        "LpNormalization", "LpPool", "MeanVarianceNormalization", "Mish",
-        "RMSNormalization", "RNN", "ReduceProd", "Sin", "Sinh", "Softmax",
-        "Softsign", "Swish", "Tan",
+        "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Attention", "Cos",
+        "GRU", "GlobalLpPool", "GroupNormalization",
+        "InstanceNormalization", "LRN", "LSTM", "LayerNormalization",
+        "LpNormalization", "LpPool", "MeanVarianceNormalization",
+        "RMSNormalization", "RNN", "ReduceProd", "Sin", "Softsign", "Tan",
     }
 )
 # read where a Where chooses by them without a jump

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from math import pi, prod, sqrt
+
 import numpy as np
 
 from jensen.graphs.functions import MAX_POWER, Function
-from jensen.loaders.onnx.node import OnnxNode, operator
+from jensen.loaders.onnx.node import OnnxNode, normal_axis, operator
 from jensen.loaders.onnx.reductions import groups_of, weighted
-from jensen.loaders.symbolic import LoweringError, SymbolicTensor
+from jensen.loaders.piecewise import clip
+from jensen.loaders.symbolic import LoweringError, SymbolicTensor, constant
 
 _ELEMENTWISE = {
     "Softplus": Function.SOFTPLUS,
@@ -17,6 +20,7 @@ _ELEMENTWISE = {
     "Sigmoid": Function.SIGMOID,
     "Tanh": Function.TANH,
     "Reciprocal": Function.RECIPROCAL,
+    "Erf": Function.ERF,
 }
 _SELU_ALPHA, _SELU_GAMMA = 1.67326319217681884765625, 1.05070102214813232421875
 
@@ -109,3 +113,85 @@ def _reduced(node: OnnxNode, function: Function) -> SymbolicTensor:
     positions, shape = groups
     found = node.lowering.apply(x.take(positions), function, group=positions.shape[1])
     return found.reshape(shape)
+
+
+# ------------------------------------------------------------------- made of the others
+
+
+@operator("Gelu")
+def gelu(node: OnnxNode) -> SymbolicTensor:
+    """Return ``x Phi(x)``, or what approximates it by a tanh."""
+    low, x = node.lowering, node.tensor(0)
+    if (kind := node.text("approximate", "none")) == "none":
+        return low.apply(x, Function.GELU)
+    if kind != "tanh":
+        raise LoweringError(f"attribute 'approximate' is {kind!r}; supported are 'none', 'tanh'")
+    low.roundings.append(f"{node.label}: sqrt(2 / pi) and 0.044715 were rounded to doubles")
+    cubes = low.apply(x, Function.POWER, 3.0)
+    inner = low.add(x, low.scale(cubes, np.full(x.size, 0.044715)))
+    gate = low.apply(low.scale(inner, np.full(x.size, sqrt(2 / pi))), Function.TANH)
+    half = low.scale(low.add(gate, constant(1.0)), np.full(x.size, 0.5))
+    return low.product(x, half)
+
+
+@operator("Swish")
+def swish(node: OnnxNode) -> SymbolicTensor:
+    """Return ``x sigmoid(alpha x)``."""
+    low, x = node.lowering, node.tensor(0)
+    scaled = low.scale(x, np.full(x.size, node.number("alpha", 1.0)))
+    return low.product(x, low.apply(scaled, Function.SIGMOID))
+
+
+@operator("Mish")
+def mish(node: OnnxNode) -> SymbolicTensor:
+    """Return ``x tanh(softplus(x))``."""
+    low, x = node.lowering, node.tensor(0)
+    return low.product(x, low.apply(low.apply(x, Function.SOFTPLUS), Function.TANH))
+
+
+@operator("HardSwish")
+def hard_swish(node: OnnxNode) -> SymbolicTensor:
+    """Return ``x clip(x / 6 + 1 / 2, 0, 1)``."""
+    low, x = node.lowering, node.tensor(0)
+    low.roundings.append(f"{node.label}: 1/6 was rounded to a double")
+    gate = low.add(low.scale(x, np.full(x.size, 1 / 6)), constant(0.5))
+    return low.product(x, clip(low, gate, 0.0, 1.0))
+
+
+@operator("Cosh", "Sinh")
+def hyperbolic(node: OnnxNode) -> SymbolicTensor:
+    """Return ``(exp(x) + exp(-x)) / 2``, or the difference for the sine."""
+    low, x = node.lowering, node.tensor(0)
+    sign = 0.5 if node.proto.op_type == "Cosh" else -0.5
+    rising, falling = (low.apply(y, Function.EXP) for y in (x, low.negate(x)))
+    return low.add(
+        low.scale(rising, np.full(x.size, 0.5)), low.scale(falling, np.full(x.size, sign))
+    )
+
+
+@operator("LogSoftmax")
+def log_softmax(node: OnnxNode) -> SymbolicTensor:
+    """Return ``x - log(sum(exp(x)))`` along an axis, or behind one before opset 13."""
+    return _log_softmax(node)
+
+
+def _log_softmax(node: OnnxNode) -> SymbolicTensor:
+    low, x = node.lowering, node.tensor(0)
+    axis = normal_axis(node.integer("axis", -1 if node.opset >= 13 else 1), len(x.shape))
+    positions = x.indices()
+    if node.opset >= 13:
+        positions = np.moveaxis(positions, axis, -1)
+        positions = positions.reshape(-1, positions.shape[-1])
+    else:
+        positions = positions.reshape(prod(x.shape[:axis]), -1)
+    rows, count = positions.shape
+    sums = low.apply(x.take(positions), Function.LOG_SUM_EXP, group=count)
+    row = np.empty(x.size, dtype=np.int64)
+    row[positions.ravel()] = np.repeat(np.arange(rows), count)
+    return low.subtract(x, sums.take(row.reshape(x.shape)))
+
+
+@operator("Softmax")
+def softmax(node: OnnxNode) -> SymbolicTensor:
+    """Return ``exp(x - log(sum(exp(x))))`` along an axis, or behind one before opset 13."""
+    return node.lowering.apply(_log_softmax(node), Function.EXP)

@@ -1,0 +1,131 @@
+"""Kinks along straight lines: what is proved holds, by brute force in integers."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import fuzz
+import numpy as np
+import oracle
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import jensen
+from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
+from jensen.groups.prepared import prepare
+from jensen.network.relu_network import ReluNetwork
+from jensen.prover import walk_straight
+from jensen.prover.walk import walk_kinks
+from jensen.prover.walk_straight import bend_upwards
+
+DOMAINS: list[Domain] = [
+    Box(-1, 1),
+    Box([-3, 0.5], [-0.25, 2]),
+    Everywhere(),
+    Polyhedron([[1, 1], [-1, 2]], [1, 1]),
+    Polyhedron([[1, 0], [-1, 0], [0, -1]], [0.5, 1, 0]),
+]
+
+
+def two_levels(seed: int, *, skips: bool = False) -> ReluNetwork:
+    """Two small levels of a degenerate family; the last level's weights are not negative."""
+    rng = np.random.default_rng(seed)
+    sample = list(fuzz.SAMPLERS.values())[seed % len(fuzz.SAMPLERS)]
+    n, m = (int(v) for v in rng.integers(1, 6, 2))
+    (first, b1), (second, b2), (last, b3) = (sample(rng, b, a) for a, b in pairwise((2, n, m, 1)))
+    keep = rng.random(second.shape) < 0.3
+    second, last = np.where(keep, second, np.abs(second)), np.abs(last)
+    if rng.random() < 0.7:
+        b2 = np.abs(b2) + rng.integers(0, 3)
+    if not skips:
+        return ReluNetwork.from_layers([first, second, last], [b1, b2, b3])
+    blocks = [
+        jensen.Block("a", {"input": first}, b1),
+        jensen.Block("b", {"a": second, "input": sample(rng, m, 2)[0]}, b2),
+        jensen.Block(
+            "output",
+            {"b": last, "a": sample(rng, 1, n)[0] + 0.5, "input": sample(rng, 1, 2)[0]},
+            b3,
+            jensen.Activation.IDENTITY,
+        ),
+    ]
+    return ReluNetwork(2, blocks)
+
+
+def upwards(network: ReluNetwork, domain: Domain) -> bool:
+    closed = {name: low >= 0 for name, (low, _) in prepare(network, domain).signs.items()}
+    with np.errstate(all="ignore"):
+        return bend_upwards(network, domain, closed)
+
+
+@pytest.mark.parametrize("skips", [False, True])
+@pytest.mark.parametrize("part", range(5))
+def test_what_is_proved_is_convex_by_brute_force(part, skips):
+    domain, proved, convex = DOMAINS[part], 0, 0
+    for seed in range(90):
+        network = two_levels(seed, skips=skips)
+        truth = oracle.is_convex(network, domain)
+        found = upwards(network, domain)
+        assert truth or not found, seed
+        proved += found
+        convex += truth
+    # of the rest most have neurons that share a kink, or a jump of exactly 0
+    assert proved > 0.7 * convex > 8
+
+
+@given(st.integers(0, 10**6), st.integers(4, 24))
+@settings(max_examples=40, deadline=None)
+def test_both_walks_agree_on_networks_in_general_position(seed, width):
+    rng = np.random.default_rng(seed)
+    weights = [
+        rng.normal(size=(width, 2)),
+        np.abs(rng.normal(size=(width, width))),
+        np.abs(rng.normal(size=(1, width))),
+    ]
+    weights[1] *= np.where(rng.random(weights[1].shape) < 0.02, -1, 1)
+    biases = [rng.normal(size=width), 3 * rng.random(width), [0.0]]
+    network = ReluNetwork.from_layers(weights, biases)
+    for domain in (Box(-1, 1), Everywhere()):
+        closed = {name: low >= 0 for name, (low, _) in prepare(network, domain).signs.items()}
+        with np.errstate(all="ignore"):
+            found = walk_kinks(network, domain, closed)
+        assert found is not None
+        assert found.proved == upwards(network, domain)
+
+
+def test_a_needle_between_two_kinks_is_not_proved_away():
+    """Only on a share of 1e-9 of a line, the second neuron is on and the first still off."""
+    for width in (1e-3, 1e-9, -1e-3):
+        network = ReluNetwork.from_layers(
+            [[[1.0, 0.0], [0.0, 1.0]], [[1.0, 1.0], [-0.5, 1.0]], [[1.0, 1.0]]],
+            [[0.0, 0.0], [-0.5, -0.5 + width], [0.0]],
+        )
+        assert upwards(network, Box(-1, 1)) == oracle.is_convex(network, Box(-1, 1)) == (width < 0)
+
+
+def test_weights_of_extreme_sizes_are_left_to_others():
+    for scale in (1e-120, 1e120):
+        network = ReluNetwork.from_layers(
+            [[[scale, 0.0], [0.0, 1.0]], [[2.0, -1.0], [0.0, 2.0]], [[1.0, 1.0]]],
+            [[0.0, 0.0], [5.0, 5.0], [0.0]],
+        )
+        assert not upwards(network, Box(-1, 1))
+
+
+def test_a_verdict_by_straight_lines_names_every_neuron():
+    network = ReluNetwork.from_layers(
+        [[[1.0, 0.0], [0.0, 1.0]], [[2.0, -1.0], [0.0, 2.0]], [[1.0, 1.0]]],
+        [[0.0, 0.0], [5.0, 5.0], [0.0]],
+    )
+    for domain in DOMAINS:
+        verdict = jensen.verify(network, domain)
+        assert verdict.status is jensen.Status.CONVEX
+        assert verdict.reasons == {"walk": 1, "sign": 3}
+
+
+def test_lines_in_many_chunks_are_all_looked_at(monkeypatch):
+    network = two_levels(7)
+    whole = [upwards(network, domain) for domain in DOMAINS]
+    monkeypatch.setattr(walk_straight, "CHUNK", 1)
+    assert [upwards(network, domain) for domain in DOMAINS] == whole

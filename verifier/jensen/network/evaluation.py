@@ -1,0 +1,204 @@
+"""What a ReLU network does with points: values, pre-activations, patterns, affine pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from jensen.arithmetic.exact import ExactMatrix, ExactVector, Matrix
+from jensen.errors import NetworkError
+from jensen.network.block import INPUT, OUTPUT, Block
+from jensen.types import BoolArray, FloatArray
+
+Pattern = Mapping[str, BoolArray]
+
+
+class Evaluation:
+    """The part of :class:`~jensen.ReluNetwork` that evaluates, in floating point and exactly."""
+
+    input_size: int
+    blocks: tuple[Block, ...]
+    input_shape: tuple[int, ...]
+
+    def __call__(self, X: ArrayLike) -> FloatArray:
+        """Evaluate in floating point: (n, inputs) -> (n, outputs), or one point -> (outputs,).
+
+        One point has the shape ``(inputs,)`` or ``input_shape``, where that cannot be several
+        points: numbers in a row are points of a network with one input.
+
+        Examples
+        --------
+        >>> from jensen import ReluNetwork
+        >>> net = ReluNetwork.from_layers([[[1.0, -1.0]], [[2.0]]], [[0], [0]])
+        >>> net([3.0, 1.0])
+        array([4.])
+        >>> net([[3.0, 1.0], [1.0, 3.0]])
+        array([[4.],
+               [0.]])
+        """
+        points = np.asarray(X, dtype=np.float64)
+        several = points.ndim and points.size == points.shape[0] * self.input_size
+        shapes = {(self.input_size,), self.input_shape, () if self.input_size == 1 else None}
+        if not several and points.shape in shapes:
+            value: FloatArray = self.pre_activations(points.reshape(1, -1))[OUTPUT][0]
+            return value
+        return self.pre_activations(points)[OUTPUT]
+
+    def pre_activations(self, X: ArrayLike) -> dict[str, FloatArray]:
+        """Return z of every block at every point: name -> (n, size).
+
+        Parameters
+        ----------
+        X : array of shape (n, inputs)
+
+        Returns
+        -------
+        dict from name to array of shape (n, size)
+
+        Raises
+        ------
+        NetworkError
+            If the points have another size.
+        """
+        points = np.asarray(X, dtype=np.float64)
+        if points.ndim < 1 or points.size != points.shape[0] * self.input_size:
+            raise NetworkError(
+                f"points of shape {points.shape}: need (n, {self.input_size}), "
+                f"or ({self.input_size},) for a single point"
+            )
+        values = {INPUT: points.reshape(points.shape[0], self.input_size)}
+        result: dict[str, FloatArray] = {}
+        for block in self.blocks:
+            z = np.broadcast_to(block.bias, (points.shape[0], block.size)).copy()
+            for source, weight in block.weights.items():
+                z += values[source] @ weight.T
+            result[block.name] = z
+            values[block.name] = np.maximum(z, 0.0) if block.is_relu else z
+        return result
+
+    def exact_pre_activations(self, x: Iterable[Fraction | int | float]) -> dict[str, ExactVector]:
+        """Return z of every block at one point, in rational arithmetic.
+
+        Parameters
+        ----------
+        x : iterable of (inputs) rational numbers
+
+        Returns
+        -------
+        dict from name to tuple of Fraction
+
+        Raises
+        ------
+        NetworkError
+            If the point has another size.
+        """
+        point = ExactVector.from_fractions(x)
+        if len(point.integers) != self.input_size:
+            raise NetworkError(f"a point of {len(point.integers)} numbers: need {self.input_size}")
+        values = {INPUT: point}
+        result: dict[str, ExactVector] = {}
+        for block in self.blocks:
+            z = self._exact_bias[block.name]
+            for source in block.weights:
+                z = z + self._exact_weight(source, block.name) @ values[source]
+            z = z.reduced()
+            result[block.name] = z
+            values[block.name] = z.masked(z.positive()) if block.is_relu else z
+        return result
+
+    def exact(self, x: Iterable[Fraction | int | float]) -> tuple[Fraction, ...]:
+        """Evaluate at one point in rational arithmetic.
+
+        Parameters
+        ----------
+        x : iterable of (inputs) rational numbers
+
+        Returns
+        -------
+        tuple of (outputs) Fraction
+        """
+        return tuple(self.exact_pre_activations(x)[OUTPUT].to_fractions())
+
+    def activation_pattern(self, x: Iterable[Fraction | int | float]) -> dict[str, BoolArray]:
+        """Return which ReLUs are on (z > 0) at a point, decided exactly.
+
+        Parameters
+        ----------
+        x : iterable of (inputs) rational numbers
+
+        Returns
+        -------
+        dict from name to bool array of shape (size,)
+        """
+        values = self.exact_pre_activations(x)
+        return {block.name: values[block.name].positive() for block in self.blocks if block.is_relu}
+
+    def affine_form(self, pattern: Pattern) -> tuple[FloatArray, FloatArray]:
+        """Return (A, c) with ``f(x) = A x + c`` under an activation pattern, in float64.
+
+        Parameters
+        ----------
+        pattern : mapping from ReLU block name to bool array of shape (size,)
+
+        Returns
+        -------
+        A : array of shape (outputs, inputs)
+        c : array of shape (outputs,)
+        """
+        slopes: dict[str, FloatArray] = {INPUT: np.eye(self.input_size)}
+        offsets: dict[str, FloatArray] = {INPUT: np.zeros(self.input_size)}
+        for block in self.blocks:
+            mask = self.mask(block, pattern)
+            slope = np.zeros((block.size, self.input_size))
+            offset = block.bias.copy()
+            for source, weight in block.weights.items():
+                slope += weight @ slopes[source]
+                offset += weight @ offsets[source]
+            slopes[block.name] = slope * mask[:, None]
+            offsets[block.name] = offset * mask
+        return slopes[OUTPUT], offsets[OUTPUT]
+
+    def mask(self, block: Block, pattern: Pattern) -> FloatArray:
+        """Return the 0/1 slopes of a block's neurons under a pattern.
+
+        Parameters
+        ----------
+        block : Block
+        pattern : mapping from ReLU block name to bool array of shape (size,)
+
+        Returns
+        -------
+        array of shape (size,)
+
+        Raises
+        ------
+        NetworkError
+            If the pattern has no entry for the block, or one of another size.
+        """
+        if not block.is_relu:
+            return np.ones(block.size)
+        if block.name not in pattern:
+            raise NetworkError(f"the activation pattern has no entry for block {block.name!r}")
+        return np.asarray(pattern[block.name], dtype=np.float64)
+
+    @cached_property
+    def _exact_bias(self) -> dict[str, ExactVector]:
+        return {block.name: ExactVector.from_floats(block.bias) for block in self.blocks}
+
+    @cached_property
+    def _exact_cache(self) -> dict[tuple[str, str], ExactMatrix]:
+        return {}
+
+    def _exact_weight(self, source: str, target: str) -> ExactMatrix:
+        key = (source, target)
+        if key not in self._exact_cache:
+            self._exact_cache[key] = ExactMatrix(self._weights[target][source])
+        return self._exact_cache[key]
+
+    @cached_property
+    def _weights(self) -> dict[str, Mapping[str, Matrix]]:
+        return {block.name: block.weights for block in self.blocks}
