@@ -29,7 +29,6 @@ from jensen.certificate.kink_lemmas import (
 from jensen.certificate.leaf_proof import LeafProver
 from jensen.certificate.tree_writer import TreeWriter
 from jensen.prover.nodes import Node
-from jensen.types import BoolArray
 
 
 class JointWriter(TreeWriter):
@@ -58,42 +57,59 @@ class JointWriter(TreeWriter):
 
     def run(self, root: Node | HintNode | None) -> list[Any]:
         """Return all lines of the tree, the first one with its bounds."""
-        if not self._holds("sign") and not self._decide_states():
-            self._narrow_all()
-        # the rows are those of the root
-        closed = self._rows.least_jump(self._node.fixed) > -MARGIN and self._try("sign")
-        lines = self._lines if closed else super().run(root)
-        return [["tree", *self._leaves.lead(self._group), self._node.face, self._bounds], *lines]
+        if not (self._try("sign") or self._misses() or self._decide()):
+            # the rows of all nodes are those of the root
+            self._joint  # noqa: B018
+            super().run(root)
+        first = ["tree", *self._leaves.lead(self._group), self._node.face, self._bounds]
+        return [first, *self._lines]
+
+    def _misses(self) -> bool:
+        """Close the root if the kink is not there."""
+        if KinkLemmas(self._units, self._node).meets():
+            return False
+        return any(self._try("empty", [["facet", y]]) for y in ("1", "-1"))
 
     # ----------------------------------------------------------------------- bounds
 
-    def _decide_states(self) -> bool:
+    def _decide(self) -> bool:
+        """Bound units on the kink; close the root if that is enough."""
+        behind = self._slopes.copy()
+        behind[self._group] = True
+        wanted = self._units.in_front(behind)
+        wanted[list(self._node.fixed)] = False
+        lemmas: list[Lemma] = []
+        # bounds of the units behind are often enough, without those of the units in front
+        for units in (self._slopes, wanted):
+            lemmas = self._useful(KinkLemmas(self._units, self._node).find(units))
+            if self._decide_states(lemmas):
+                return True
+        self._add(lemmas)
+        return self._try("sign")
+
+    def _decide_states(self, lemmas: list[Lemma]) -> bool:
         """Bound the units behind the group that the sign rule needs, if that is enough."""
-        lemmas = KinkLemmas(self._units, self._node)
-        found = [item for item in lemmas.find(self._slopes) if lemmas.state(item.unit) is not None]
-        found = self._useful(found)
         self._spans = checker.spans(self._net, self._group, self._node.fixed)
-        found.sort(key=lambda item: -self._pull(item.unit))
-        states = {item.unit: bool(lemmas.state(item.unit)) for item in found}
-        if not self._would_hold(states, len(found)):
+        decided = [item for item in lemmas if item.state is not None and self._slopes[item.unit]]
+        decided.sort(key=lambda item: -self._pull(item.unit))
+        states = {item.unit: bool(item.state) for item in decided}
+        if not self._would_hold(states, len(states)):
             return False
-        few, many = 0, len(found)  # the first ones suffice from some number on
+        few, many = 0, len(states)  # the first ones suffice from some number on
         while few < many:
             middle = (few + many) // 2
             if self._would_hold(states, middle):
                 many = middle
             else:
                 few = middle + 1
-        self._add(sorted(found[:many], key=lambda item: item.unit))
-        return self._holds("sign")
-
-    def _narrow_all(self) -> None:
-        """Bound every unit that the jump and the kink depend on."""
-        relevant: BoolArray = self._slopes.copy()
-        relevant[self._group] = True
-        wanted = self._units.in_front(relevant)
-        wanted[list(self._node.fixed)] = False
-        self._add(self._useful(KinkLemmas(self._units, self._node).find(wanted)))
+        chosen = np.zeros_like(self._slopes)
+        chosen[[item.unit for item in decided[:many]]] = True
+        front = self._units.in_front(chosen)
+        self._add([
+            item for item in lemmas
+            if chosen[item.unit] or (front[item.unit] and item not in decided[many:])
+        ])  # fmt: skip
+        return self._try("sign")
 
     def _useful(self, lemmas: list[Lemma]) -> list[Lemma]:
         """Leave out what cannot raise the jump's least value, of units that only the output reads.
@@ -147,13 +163,6 @@ class JointWriter(TreeWriter):
         except (Rejected, Malformed):
             return False
         return True
-
-    def _holds(self, name: str) -> bool:
-        """Ask a rule without writing it down."""
-        written = self._try(name)
-        if written:
-            self._lines.pop()
-        return written
 
     # ----------------------------------------------------------------------- leaves
 

@@ -73,6 +73,7 @@ class Producer:
     def _tree(self, unit: int) -> list[Any]:
         """Return the lines of one group: along the prover's tree, or by joint programs."""
         net, first = self._net, ["tree", *self._leaves.lead(unit)]
+        check_time(net)
         root = self._roots.get(unit)
         if root is not None or len(net.units) > MOST_UNITS:
             return [first, *TreeWriter(net, unit, self._leaves, self._names).run(root)]
