@@ -167,6 +167,23 @@ def test_rows_and_bounds_hold_at_facets() -> None:
     assert sum(map(count_rows_that_hold, range(60))) > 2000
 
 
+def test_expanded_forms_have_the_values_of_their_units() -> None:
+    """By rows where few units are put in, by columns where many are."""
+    for seed in range(60):
+        net = network_of(random_network(seed, 1 + seed % 3, width=2 + seed % 7), Box(-1, 1))
+        rng = np.random.default_rng(seed)
+        inputs = net.units[1 : net.inputs]
+        x = [u.low + Fraction(int(rng.integers(98)), 97) * (u.high - u.low) for u in inputs]
+        at = values_at(net, x)
+        for share in (0.0, 0.5, 1.0):
+            hidden = range(net.inputs, net.output)
+            fixed = {k: at[k] > 0 for k in hidden if rng.random() < share}
+            for k in (*hidden, net.output):
+                form = checker.Node(net, checker.ONE, fixed).expand({k: 1})
+                values = [at[key] if key >= 0 else max(at[-key], Fraction(0)) for key in form]
+                assert at[k] == sum(c * v for c, v in zip(form.values(), values, strict=True))
+
+
 @pytest.mark.slow
 def test_rows_and_bounds_hold_at_many_facets() -> None:
     assert sum(map(count_rows_that_hold, range(1000, 2500))) > 50_000

@@ -486,10 +486,11 @@ class Node:
         bound, most = form.get(ONE, 0), 1
         for k in {*map(abs, form)} - {ONE}:
             (low, high), slope, kink = self.bounds(k), form.get(k, 0), form.get(-k, 0)
-            ends = slope * low, slope * high
             if kink:
-                ends = ends[0] + kink * max(low, 0), ends[1] + kink * max(high, 0)
-            bound += max(*ends, 0) if low < 0 < high else max(ends)
+                ends = slope * low + kink * max(low, 0), slope * high + kink * max(high, 0)
+                bound += max(*ends, 0) if low < 0 < high else max(ends)
+            else:
+                bound += slope * (high if slope > 0 else low)
             most = max(most, -low, high)
         spend(len(form), most.bit_length() * size(form))
         need(bound.bit_length() <= MAX_SCALE, "the bounds need too many digits")
@@ -529,26 +530,29 @@ class Node:
         With lines for these the result is a form of the inputs that is nowhere less.
         """
         units, form = self.net.units, dict(form)
-        passed, kept, slopes, cost = list[int](), dict[int, int](), [0] * len(units), 0
+        passed, kept, slopes = list[int](), dict[int, int](), [0] * len(units)
+        constant = cost = 0
         for h in range(max(map(abs, form), default=0), self.net.inputs - 1, -1):
             kink, slope = form.pop(-h, 0), form.pop(h, 0)
             if kink and h in self.fixed:
                 slope += kink * self.fixed[h]
             elif kink and lines:
-                low, high = self.bounds(h)
-                if kink > 0:  # any line over both ends will do
+                low, high = self.local.get(h) or (units[h].low, units[h].high)
+                if kink > 0:  # as tilt is rounded down, what is over the end high is over low, too
                     tilt = kink * high // max(high - low, 1)
-                    form[ONE] = form.get(ONE, 0) + max(-tilt * low, (kink - tilt) * high)
-                else:
-                    tilt = kink if high > -low else 0
-                slope += tilt
+                    constant += (kink - tilt) * high
+                    slope += tilt
+                elif high > -low:
+                    slope += kink
             elif kink:
                 kept[-h] = kink
             if slope:
                 slopes[h] = slope
                 passed.append(h)
                 cost += (slope.bit_length() + 64) * units[h].size
-                add(form, slope, units[h].inner)
+                if units[h].inner:
+                    add(form, slope, units[h].inner)
+        add(form, constant, {ONE: 1})
         spend(len(units) + sum([len(units[h].form) for h in passed]), cost)
         if 3 * len(passed) < len(units):
             for h in passed:
