@@ -376,9 +376,16 @@ def _beside(chosen: IndexArray, outer: SignArray, inner: Cuts, unit: IndexArray)
 
 def one_sided(signs: SignArray, part: IndexArray, whole: IndexArray, count: int) -> SignArray:
     """Return the signs of wholes, of which no unit has both, from those of their parts."""
-    found = np.zeros((count, signs.shape[1]), dtype=np.int8)
-    row, unit = np.nonzero(signs[part])
-    found[whole[row], unit] = signs[part[row], unit]
+    units = signs.shape[1]
+    side = signs.max(axis=0, initial=0) + signs.min(axis=0, initial=0)
+    found = np.broadcast_to(side, (count, units)).copy()
+    row, unit = np.divmod(np.flatnonzero(signs == 0), max(1, units))
+    if len(row):
+        # z is 0 on a whole where it is on all of its parts
+        position, its_whole = inherit(row, part, whole, len(signs))
+        zeros = np.bincount(its_whole * units + unit[position], minlength=count * units)
+        parts = np.bincount(whole, minlength=count)
+        found[zeros.reshape(count, units) == parts[:, None]] = 0
     return found
 
 
