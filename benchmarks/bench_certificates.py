@@ -88,9 +88,12 @@ def cases() -> Iterator[Case]:
     yield tournament(64, 20, UNIT)
     yield tournament(32, 5, EVERYWHERE, idle=True)
     yield Case(
-        "two largest of 6, d=10, all of R^n", lambda s: (families.top_two(6, 10, s), EVERYWHERE)
+        "two largest of 6, d=10, all of R^n",
+        lambda s: (families.sum_of_largest(2, 6, 10, s), EVERYWHERE),
     )
-    yield Case("two largest of 5, d=100, box", lambda s: (families.top_two(5, 100, s), UNIT), 1)
+    yield Case(
+        "two largest of 5, d=100, box", lambda s: (families.sum_of_largest(2, 5, 100, s), UNIT), 1
+    )
     yield small_box(4, (20, 20, 20), 0.05)
     yield small_box(30, (60, 60, 60, 60), 0.01)
     yield Case(
@@ -104,7 +107,7 @@ def cases() -> Iterator[Case]:
     )
     yield Case(
         "two largest of 8, d=30, box",
-        lambda seed: (families.top_two(8, 30, seed), UNIT),
+        lambda seed: (families.sum_of_largest(2, 8, 30, seed), UNIT),
         networks=1,
         quick=False,
     )

@@ -159,16 +159,25 @@ def needles() -> Iterator[Case]:
             )
 
 
-def top_twos() -> Iterator[Case]:
-    for pieces, inputs, quick in ((6, 10, True), (6, 30, True), (5, 400, True), (8, 30, False)):
+def sums_of_largest() -> Iterator[Case]:
+    for kept, pieces, inputs, domain in (
+        (2, 6, 10, UNIT),
+        (2, 6, 30, UNIT),
+        (2, 5, 400, UNIT),
+        (2, 8, 30, UNIT),
+        (2, 10, 30, UNIT),
+        (2, 10, 30, EVERYWHERE),
+        (3, 7, 12, UNIT),
+        (3, 9, 12, UNIT),
+    ):
         yield Case(
-            "top-two",
-            f"{pieces} pieces d={inputs}",
-            lambda seed, k=pieces, d=inputs: families.top_two(k, d, seed),
-            UNIT,
+            "top-two" if kept == 2 else "top-three",
+            f"{pieces} pieces d={inputs}{'' if domain is UNIT else ' everywhere'}",
+            lambda seed, n=kept, k=pieces, d=inputs: families.sum_of_largest(n, k, d, seed),
+            domain,
             1,
             expected="convex",
-            quick=quick,
+            quick=pieces < 9,
         )
 
 
@@ -177,7 +186,7 @@ SUITES: dict[str, Callable[[], Iterator[Case]]] = {
     "default-init": cells,
     "icnn": icnns,
     "needle": needles,
-    "top-two": top_twos,
+    "top-two": sums_of_largest,
 }
 
 

@@ -66,16 +66,15 @@ def tournament(
     return ReluNetwork(inputs, blocks)
 
 
-def top_two(pieces: int, inputs: int, seed: int = 0) -> ReluNetwork:
-    """Sum of the two largest of some random affine functions: convex everywhere.
+def sum_of_largest(kept: int, pieces: int, inputs: int, seed: int = 0) -> ReluNetwork:
+    """Sum of the ``kept`` largest of some random affine functions: convex everywhere.
 
-    The pieces are inserted one after the other into the two largest so far, by
-    ``max(a, b) = b + relu(a - b)`` and ``min(a, b) = a - relu(a - b)`` with skips from the
-    input. The kinks interact in every block, so that many linear programs are solved.
+    The pieces are inserted one after the other into the largest so far, by
+    ``max(a, b) = a + relu(b - a)`` and ``min(a, b) = b - relu(b - a)`` with skips from the
+    input; 2 <= kept < pieces. Equal pieces meet again further on, so that kinks coincide.
     """
     rng = np.random.default_rng(seed)
-    # a form: (coefficients of the inputs and of the ReLUs so far, constant)
-    width = inputs + 2 * pieces - 3
+    width = inputs + sum(min(kept, i) for i in range(pieces))
     forms = np.zeros((pieces, width + 1))
     forms[:, :inputs] = np.round(rng.normal(size=(pieces, inputs)) * 64) / 64
     forms[:, -1] = np.round(rng.normal(size=pieces) * 64) / 64
@@ -83,21 +82,21 @@ def top_two(pieces: int, inputs: int, seed: int = 0) -> ReluNetwork:
 
     def weights(form: Array) -> dict[str, Array]:
         parts = {INPUT: form[None, :inputs]}
-        parts |= {f"relu_{i + 1}": form[None, inputs + i : inputs + i + 1]
-                  for i in range(len(blocks)) if form[inputs + i]}  # fmt: skip
+        parts |= {block.name: form[None, inputs + i : inputs + i + 1]
+                  for i, block in enumerate(blocks) if form[inputs + i]}  # fmt: skip
         return parts
 
-    def relu(form: Array) -> Array:
-        blocks.append(Block(f"relu_{len(blocks) + 1}", weights(form), form[-1:]))
-        return np.eye(1, width + 1, inputs + len(blocks) - 1)[0]
-
-    gap = relu(forms[0] - forms[1])
-    first, second = forms[1] + gap, forms[0] - gap
-    for piece in forms[2:]:
-        gap = relu(piece - first)
-        first, loser = first + gap, piece - gap
-        second = second + relu(loser - second)
-    total = first + second
+    largest: list[Array] = []
+    for piece in forms:
+        carried = piece
+        for i, held in enumerate(largest):
+            blocks.append(Block(f"relu_{len(blocks) + 1}", weights(carried - held),
+                                (carried - held)[-1:]))  # fmt: skip
+            rise = np.eye(1, width + 1, inputs + len(blocks) - 1)[0]
+            largest[i], carried = held + rise, carried - rise
+        if len(largest) < kept:
+            largest.append(carried)
+    total = sum(largest)
     blocks.append(Block(OUTPUT, weights(total), total[-1:], Activation.IDENTITY))
     return ReluNetwork(inputs, blocks)
 

@@ -155,6 +155,54 @@ def test_convex_families_are_proved_on_a_box_and_everywhere(family):
         assert verdict.status is Status.CONVEX, verdict.note
 
 
+POSITIVE = {
+    OtIcnn: lambda m: [*m.convex],
+    W2Icnn: lambda m: [m.inner, m.last],
+    ConvexPotentialFlow: lambda m: [],
+    QuadraticSkipIcnn: lambda m: [m.positive, m.final],
+    Picnn: lambda m: [m.last],
+}
+STEPS = 60
+
+
+def trained(family):
+    """Fit a family to a function, its signs kept after every step."""
+    module, generator = built(family), torch.Generator().manual_seed(1)
+    X = torch.rand(128, 4 if family is Picnn else 2, generator=generator) * 4 - 2
+    Y = X[:, :1].abs() + torch.logsumexp(X, dim=1, keepdim=True)
+    optimiser = torch.optim.Adam(module.parameters(), 0.02)
+    losses = []
+    for _ in range(STEPS):
+        loss = ((module(X) - Y) ** 2).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        for layer in POSITIVE[family](module):
+            layer.weight.data.clamp_(min=0)
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.5 * losses[0]
+    return module.eval()
+
+
+@pytest.mark.parametrize("family", [*FULL, Picnn], ids=[*IDS, "Picnn"])
+def test_trained_families_are_proved_and_refuted_with_one_wrong_sign(family):
+    module = trained(family)
+    inputs = (0, 1) if family is Picnn else None
+    size = 4 if family is Picnn else 2
+    verdict = jensen.verify(jensen.from_torch(module, (size,)), Box(-2, 2), inputs=inputs)
+    assert verdict.status is Status.CONVEX, verdict.note
+    if family is ConvexPotentialFlow:
+        module.wrong[0, 2] = 40.0
+    else:
+        weight = POSITIVE[family](module)[-1].weight.data
+        weight[0, int(weight[0].argmax())] -= 40.0
+    wrong = jensen.from_torch(module, (size,))
+    verdict = jensen.verify(wrong, Box(-2, 2), inputs=inputs)
+    assert verdict.status is Status.NONCONVEX, verdict.note
+    pair = verdict.counterexample
+    assert oracle_violation(wrong, pair.x, pair.y) > 0
+
+
 @pytest.mark.parametrize("family", FULL, ids=IDS)
 def test_one_wrong_sign_is_refuted(family):
     network = read(family, 40.0)

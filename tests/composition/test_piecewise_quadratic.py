@@ -145,3 +145,25 @@ def test_random_sums_are_decided_and_samples_agree(seed):
         pair = verdict.counterexample
         fx, fy, fm = (graph.exact(p)[0] for p in (pair.x, pair.y, pair.midpoint))
         assert fm - (fx + fy) / 2 == pair.violation > Fraction(0)
+
+
+SLICES = [
+    Polyhedron([[1, 1, 1], [-1, -1, -1]], [1 / 3, -1 / 3]),
+    Polyhedron(
+        [[1, 3, 0], [-1, -3, 0], [0, 0, 1], [0, 0, -1], [1, 0, 0], [-1, 0, 0]],
+        [0.1, -0.1, 0.2, 0.2, 1, 1],
+    ),
+]
+
+
+@pytest.mark.parametrize("domain", SLICES)
+@pytest.mark.parametrize(("last", "bends_down"), [(-0.4, False), (-12.0, True)])
+def test_a_form_on_a_flat_polyhedron_that_no_double_meets(domain, last, bends_down):
+    graph = quadratic(np.diag([1.0, 1.0, last]), [[1, 2, 3, -1 / 3]], [5.0])
+    verdict = jensen.verify(graph, domain, certificate=True)
+    flat_below = domain is SLICES[1] and last < 0
+    assert verdict.status is (Status.NONCONVEX if bends_down or flat_below else Status.CONVEX)
+    assert verdict.certificate is not None
+    if verdict.counterexample is not None:
+        assert domain.contains(verdict.counterexample.x)
+        assert verdict.counterexample.violation > 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from jensen.arithmetic.rational import rational
 from jensen.composition.compound import compound
 from jensen.composition.curvature import Composition, compose
 from jensen.composition.explain import NodeEvidence, evidence_of, where_it_ends
+from jensen.composition.inner import InnerRows
+from jensen.composition.large import search_large
+from jensen.composition.pairs import BALL_WORK
 from jensen.composition.piecewise_quadratic import (
     PiecewiseQuadratic,
     falling_direction,
@@ -164,16 +168,55 @@ def _answered(question: GraphQuestion, verdict: Verdict, prover: Prover) -> Verd
     if question.parts is not None:
         return _by_parts(question, verdict, *question.parts, prover)
     with watch.stage("search"):
-        pair = search_pair(
-            question.graph,
-            question.domain,
-            seed=question.options.seed,
-            inputs=question.options.inputs,
-            deadline=question.deadline,
-        )
+        pair = _searched(question, bounds, found)
     if pair is not None:
         return _refuted(question, verdict, pair)
+    proved_inside = _by_inner_rows(question, verdict, bounds, forms, prover)
+    if proved_inside is not None:
+        return proved_inside
     return replace(verdict, note=_why(question.graph, bounds, found), times=dict(watch.times))
+
+
+def _searched(
+    question: GraphQuestion, bounds: Enclosures, found: Composition
+) -> Counterexample | None:
+    graph, domain, options = question.graph, question.domain, question.options
+    limits: dict[str, Any] = {"seed": options.seed, "deadline": question.deadline}
+    if graph.work > BALL_WORK:
+        return search_large(graph, domain, found, bounds, question.moving, **limits)
+    return search_pair(graph, domain, inputs=options.inputs, **limits)
+
+
+def _by_inner_rows(
+    question: GraphQuestion,
+    verdict: Verdict,
+    bounds: Enclosures,
+    forms: QuadraticForms,
+    prover: Prover,
+) -> Verdict | None:
+    """Apply the rules once more, with the exact provers for rows that are piecewise linear."""
+    options, deadline = question.options, question.deadline
+
+    def decide(graph: FunctionGraph, concave: bool) -> bool:
+        # what is no such sum would be asked of the same rules again
+        if deadline.over() or split(graph) is None:
+            return False
+        limit = None if options.time_limit is None else max(deadline.left() / 2, 1e-3)
+        asked = replace(options, concave=concave, certificate=False, time_limit=limit)
+        inner = decide_graph(graph, question.domain, 0, asked, prover)
+        return inner.status is Status.CONVEX and all(item.exact for item in inner.evidence)
+
+    rows = InnerRows(question.graph, forms.improve, decide)
+    if not rows.may_help:
+        return None
+    with question.watch.stage("piecewise-linear parts"):
+        found = compose(question.graph, bounds, question.moving, rows.improve, compound)
+    if found.undefined or not found.pre_activations[OUTPUT].convex.all():
+        return None
+    evidence = evidence_of(question.graph, found, frozenset(forms.used), frozenset(rows.used))
+    note = NO_CERTIFICATE if options.certificate else ""
+    times = dict(question.watch.times)
+    return replace(verdict, status=Status.CONVEX, evidence=evidence, note=note, times=times)
 
 
 def _refuted(question: GraphQuestion, verdict: Verdict, pair: Counterexample) -> Verdict:

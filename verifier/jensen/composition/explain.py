@@ -39,20 +39,36 @@ class NodeEvidence(GroupEvidence):
 
 
 def evidence_of(
-    graph: FunctionGraph, found: Composition, quadratic: frozenset[str]
+    graph: FunctionGraph,
+    found: Composition,
+    quadratic: frozenset[str],
+    decided: frozenset[str] = frozenset(),
 ) -> tuple[NodeEvidence, ...]:
-    """Return one record per node that applies a function, and per joint quadratic form."""
+    """Return one record per node that applies a function, and per joint quadratic form.
+
+    Parameters
+    ----------
+    graph : FunctionGraph
+    found : Composition
+    quadratic : frozenset of str
+        Nodes with a row that is a semidefinite form.
+    decided : frozenset of str
+        Nodes with a row that the exact provers of ReLU networks decided.
+    """
     records = []
     for node in graph.nodes:
         name = node.name
         by_form = name in quadratic
         known = found.values[name]
         part_of_form = not (known.convex | known.concave).any()
-        if (node.function is Function.IDENTITY and not by_form) or part_of_form:
+        affine = node.function is Function.IDENTITY and not by_form and name not in decided
+        if affine or part_of_form:
             continue
         rule = f"{node.size} x {node.function}: {_words(known)}"
         if by_form:
             rule += ", by a quadratic form that is semidefinite in rational arithmetic"
+        if name in decided:
+            rule += ", of rows decided by the exact prover of ReLU networks"
         reason = Reason.QUADRATIC if by_form else Reason.COMPOSITION
         records.append(NodeEvidence(((name, 0),), reason, rule=rule))
     return tuple(records)
@@ -90,20 +106,60 @@ def where_it_ends(graph: FunctionGraph, bounds: Enclosures, found: Composition) 
             f"{_title(graph[name], row)} may have no value: "
             f"its argument lies in [{low:.4g}, {high:.4g}]"
         )
+    end = obstacle(graph, bounds, found)
+    if end.culprit is None:
+        return f"{_title(end.node, end.row)} is not known to be {_side(end.upwards)}"
+    source, column, weight = end.culprit
+    return (
+        f"the rules of composition end at {_title(graph[source], column)}: {end.reason}; the "
+        f"weight {weight:.4g} on it in {_title(end.node, end.row)} needs it {_side(end.upwards)}"
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Obstacle:
+    """Where the rules end.
+
+    Attributes
+    ----------
+    node : GraphNode
+    row : int
+        Of the node, that should bend the right way.
+    culprit : (source, column, weight) or None
+        A term of the row that is not known to.
+    upwards : bool
+        How the value in the term, or the row where there is no term, should bend.
+    reason : str
+        Why that value is not known to.
+    """
+
+    node: GraphNode
+    row: int
+    culprit: tuple[str, int, float] | None
+    upwards: bool
+    reason: str = ""
+
+
+def obstacle(graph: FunctionGraph, bounds: Enclosures, found: Composition) -> Obstacle:
+    """Walk back from an output that is not known to be convex to where the rules end.
+
+    Parameters
+    ----------
+    graph : FunctionGraph
+    bounds : Enclosures
+    found : Composition
+    """
     node, row, upwards = graph[OUTPUT], 0, True
     while True:
         culprit = _culprit(node, row, found, upwards=upwards)
         if culprit is None:
-            return f"{_title(node, row)} is not known to be {_side(upwards)}"
+            return Obstacle(node, row, None, upwards)
         source, column, weight = culprit
         wanted = upwards == (weight > 0)
         inner = graph[source]
         deeper = _step(inner, column, found, bounds, upwards=wanted)
         if isinstance(deeper, str):
-            return (
-                f"the rules of composition end at {_title(inner, column)}: {deeper}; the weight "
-                f"{weight:.4g} on it in {_title(node, row)} needs it {_side(wanted)}"
-            )
+            return Obstacle(node, row, culprit, wanted, deeper)
         node, (row, upwards) = inner, deeper
 
 

@@ -5,20 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
+import numpy as np
+
 from jensen.domains.domain import Domain
+from jensen.graphs.enclosures import enclose
 from jensen.graphs.exact import ball_values, ball_violation, fraction_below
 from jensen.graphs.function_graph import FunctionGraph
+from jensen.network.block import OUTPUT
 from jensen.prover.counterexample import Point, admits, confirmed
 from jensen.prover.verdict import Counterexample
 
 FIRST_BITS, MOST_BITS = 64, 4096
+BALL_WORK = 4e6  # products; more are enclosed in doubles
 
 
 def proved_violation(graph: FunctionGraph, x: Point, y: Point) -> Fraction | None:
     """Return a lower bound > 0 of ``f((x + y) / 2) - (f(x) + f(y)) / 2``; None if not proved.
 
     Exact where all values are rational. Elsewhere balls of more and more bits, until their
-    lower end is positive or their upper end is not.
+    lower end is positive or their upper end is not. Of large graphs intervals of doubles.
 
     Parameters
     ----------
@@ -27,6 +32,8 @@ def proved_violation(graph: FunctionGraph, x: Point, y: Point) -> Fraction | Non
     x, y : tuples of Fraction, length inputs
     """
     middle = tuple((a + b) / 2 for a, b in zip(x, y, strict=True))
+    if graph.work > BALL_WORK:
+        return _by_intervals(graph, x, y, middle)
     if graph.is_rational and not graph.has_poles:
         (fx,), (fy,), (fm,) = graph.exact(x), graph.exact(y), graph.exact(middle)
         exact = fm - (fx + fy) / 2
@@ -45,6 +52,25 @@ def proved_violation(graph: FunctionGraph, x: Point, y: Point) -> Fraction | Non
             return None
         bits *= 2
     return None
+
+
+def _by_intervals(graph: FunctionGraph, x: Point, y: Point, middle: Point) -> Fraction | None:
+    """Enclose the three values in intervals of doubles, rounded outward.
+
+    These are balls of 53 bits. The points have to be doubles, the middle too.
+    """
+    ends = []
+    for point in (x, y, middle):
+        values = np.array([float(v) for v in point])
+        if any(Fraction(v) != exact for v, exact in zip(values.tolist(), point, strict=True)):
+            return None
+        lower, upper = enclose(graph, values, values).pre_activations[OUTPUT]
+        if not np.isfinite([lower[0], upper[0]]).all():
+            return None
+        ends.append((Fraction(float(lower[0])), Fraction(float(upper[0]))))
+    (_, fx), (_, fy), (fm, _) = ends
+    least = fm - (fx + fy) / 2
+    return least if least > 0 else None
 
 
 def counterexample(

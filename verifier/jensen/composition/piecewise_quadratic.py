@@ -7,6 +7,7 @@ second of LDL' over the rationals.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -20,6 +21,8 @@ from jensen.arithmetic.semidefinite import negative_direction
 from jensen.composition.pairs import counterexample
 from jensen.composition.quadratic import QuadraticForms, Row, entries_of, is_quadratic
 from jensen.domains.domain import Domain
+from jensen.domains.hull import relative_interior
+from jensen.domains.working_set import cone_of
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.graphs.functions import Function
 from jensen.graphs.node import GraphNode
@@ -198,10 +201,8 @@ def pair_along(
     step = [fraction(v) for v in direction]
     largest = max(abs(v) for v in step)
     rng = np.random.default_rng(seed)
-    starts, steps = LineSampler(domain, graph.input_size, 1.0, rng).lines(POINTS)
-    for start, move in zip(starts, steps, strict=True):
-        x = [Fraction(float(v)) for v in start + move * rng.uniform(8, 24)]
-        reach = Fraction(float(np.abs(move).max(initial=0.0)) or 1.0) / largest
+    for x, size in _inner_points(graph, domain, rng):
+        reach = size / largest
         for _ in range(HALVINGS // 4):
             ends = ([a + s * reach * b for a, b in zip(x, step, strict=True)] for s in (-1, 1))
             found = counterexample(graph, domain, *ends, inputs=inputs)
@@ -209,6 +210,35 @@ def pair_along(
                 return found
             reach /= 4
     return None
+
+
+def _inner_points(
+    graph: FunctionGraph, domain: Domain, rng: np.random.Generator
+) -> Iterator[tuple[list[Fraction], Fraction]]:
+    """Yield points of a domain and a typical length: random ones, exactly on flat polyhedra."""
+    starts, steps = LineSampler(domain, graph.input_size, 1.0, rng).lines(POINTS)
+    sizes = [Fraction(float(np.abs(move).max(initial=0.0)) or 1.0) for move in steps]
+    basis = directions(domain, graph.input_size, None)
+    if not domain.has_rows or basis.shape[1] == graph.input_size:
+        for start, move, size in zip(starts, steps, sizes, strict=True):
+            yield [Fraction(float(v)) for v in start + move * rng.uniform(8, 24)], size
+        return
+    # doubles miss a hyperplane: from a point inside along directions of the hull
+    found = relative_interior(cone_of(*domain.inequalities(graph.input_size)))
+    assert found is not None  # directions() has refused an empty domain
+    centre = [fraction(v / found.point[-1]) for v in found.point[:-1]]
+    for size in sizes:
+        mixture = [rational(float(v)) for v in rng.normal(size=(basis.shape[1],))]
+        drift: ObjectArray = basis @ np.array(mixture, dtype=object)
+        step = [fraction(v) for v in drift]
+        x, reach = centre, size
+        for _ in range(HALVINGS // 4):
+            moved = [a + reach * b for a, b in zip(centre, step, strict=True)]
+            if domain.contains(moved):
+                x = moved
+                break
+            reach /= 4
+        yield x, reach
 
 
 def pair_at_kink(

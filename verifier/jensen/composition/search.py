@@ -14,6 +14,7 @@ import numpy as np
 from jensen.arithmetic.intervals import row_norms
 from jensen.composition.pairs import counterexample
 from jensen.domains.domain import Domain
+from jensen.graphs.convolution import Convolution
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.network.block import INPUT
 from jensen.prover.refute import STEPS, LineSampler, middle_distance
@@ -27,7 +28,6 @@ CANDIDATES = 6
 NOISE = 1e-13
 REFINEMENTS = 24
 LEADERS = 8
-BALL_WORK = 4e6  # products in balls that one candidate may cost
 HESSIAN_INPUTS = 24
 POINTS = 192
 
@@ -52,8 +52,6 @@ def search_pair(
         Pairs differ in these inputs only (partial convexity).
     deadline : Deadline
     """
-    if graph.work > BALL_WORK:
-        return None
     search = _Search(graph, domain, np.random.default_rng(seed), inputs)
     for pairs in search.rounds(deadline):
         for start, end in pairs:
@@ -89,7 +87,7 @@ class _Search:
         inputs: tuple[int, ...] | None,
     ) -> None:
         self._graph, self._domain, self._rng = graph, domain, rng
-        self._scale = _scale(graph)
+        self._scale = typical_scale(graph)
         self._sampler = LineSampler(domain, graph.input_size, self._scale, rng, inputs)
         self._moving = np.arange(graph.input_size) if inputs is None else np.array(inputs)
 
@@ -116,7 +114,7 @@ class _Search:
         """Return the neighbouring triples between which f rises most above its chord."""
         points = starts[:, None, :] + np.arange(STEPS)[None, :, None] * steps[:, None, :]
         values = self._values(points)
-        relative = _excess(values[:, :-2], values[:, 1:-1], values[:, 2:])
+        relative = excess(values[:, :-2], values[:, 1:-1], values[:, 2:])
         return [
             (points[line, step], points[line, step + 2])
             for line, step in _largest(relative, CANDIDATES)
@@ -156,11 +154,11 @@ class _Search:
         """Return how much f bends down between the ends, per squared length; at most 0 if not."""
         ends = np.stack([middle - half, middle, middle + half], axis=1)
         values = self._values(ends)
-        excess = _excess(values[:, 0], values[:, 1], values[:, 2])
+        rise = excess(values[:, 0], values[:, 1], values[:, 2])
         squared = np.maximum((half**2).sum(axis=1), 1e-300)
-        return np.where(
-            excess > 0, excess / squared, np.where(np.isfinite(excess), excess, -np.inf)
-        )
+        with np.errstate(over="ignore"):
+            bent = rise / squared
+        return np.where(rise > 0, bent, np.where(np.isfinite(rise), rise, -np.inf))
 
     def _by_hessian(self, count: int) -> Pairs:
         """Return pairs along the direction of the least second difference at random points."""
@@ -192,12 +190,12 @@ class _Search:
         ]
 
 
-def _excess(a: FloatArray, m: FloatArray, b: FloatArray) -> FloatArray:
+def excess(a: FloatArray, m: FloatArray, b: FloatArray) -> FloatArray:
     """Return by how much f exceeds its chord, less what rounding could have made up."""
     with np.errstate(all="ignore"):
         scale = np.maximum(np.maximum(np.abs(a), np.abs(b)), np.abs(m))
-        excess = m - a / 2 - b / 2 - NOISE * scale
-    return np.where(np.isfinite(excess), excess, -np.inf)
+        rise = m - a / 2 - b / 2 - NOISE * scale
+    return np.where(np.isfinite(rise), rise, -np.inf)
 
 
 def _largest(scores: FloatArray, count: int) -> list[tuple[int, int]]:
@@ -206,9 +204,13 @@ def _largest(scores: FloatArray, count: int) -> list[tuple[int, int]]:
     return [(int(i), int(j)) for i, j in places if scores[i, j] > 0]
 
 
-def _scale(graph: FunctionGraph) -> float:
+def typical_scale(graph: FunctionGraph) -> float:
     """Return a typical distance from 0 of the places where the first nodes' arguments vanish."""
-    first = [node for node in graph.nodes[:-1] if INPUT in node.weights]
+    first = [
+        node
+        for node in graph.nodes[:-1]
+        if INPUT in node.weights and not isinstance(node.weights[INPUT], Convolution)
+    ]
     return middle_distance(
         np.concatenate([np.abs(node.bias) for node in first] or [np.empty(0)]),
         np.concatenate([row_norms(node.weights[INPUT]) for node in first] or [np.empty(0)]),

@@ -10,7 +10,6 @@ from __future__ import annotations
 from enum import StrEnum
 
 import numpy as np
-from scipy.special import erf
 
 from jensen.graphs.shapes import MARGIN, Enclosure, Rule, Shape, Values, outward
 from jensen.graphs.valleys import GELU, SILU, gelu, sigmoid, silu, valley_enclosure, valley_shape
@@ -201,6 +200,8 @@ def _s_shape(lower: FloatArray, upper: FloatArray, _: float) -> Shape:
 
 
 def _erf(z: FloatArray, _: float) -> FloatArray:
+    from scipy.special import erf  # noqa: PLC0415  (takes as long to import as half of NumPy)
+
     result: FloatArray = erf(z)
     return result
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr
 
 from jensen.graphs.shapes import MARGIN, TINY, Enclosure, Shape, ShapeOf, Values
 from jensen.types import FloatArray, Interval
@@ -44,6 +43,8 @@ SILU = Valley(-1.2785, -1.2784, -0.278464545, 2.3993, 2.3994)
 
 def gelu(z: FloatArray, _: float) -> FloatArray:
     """Return ``z Phi(z)``, Phi the normal distribution."""
+    from scipy.special import ndtr  # noqa: PLC0415  (takes as long to import as half of NumPy)
+
     with np.errstate(invalid="ignore"):
         return np.where(z == -np.inf, 0.0, z * ndtr(z))
 

@@ -67,7 +67,11 @@ class _Prover:
         options, self._net = question.options, question.prepared.grouped
         self._over = question.deadline.over
         self._limits = TreeLimits(
-            self._over, options.node_limit, Fraction(options.tolerance), options.inputs
+            self._over,
+            options.node_limit,
+            Fraction(options.tolerance),
+            options.inputs,
+            sides=not options.certificate,
         )
         self._solver = LpSolver(question.deadline)
         self._forest = Forest(question)

@@ -17,6 +17,7 @@ class Rule(StrEnum):
     SIGN = "sign"
     EMPTY = "empty"
     SMOOTH = "smooth"
+    SIDE = "side"
 
 
 @dataclass(eq=False)

@@ -1,10 +1,10 @@
 """The tree prover: one hyperplane group at a time (docs/theory.md, section 4).
 
 A node is a partial activation pattern. It is closed by *sign* (the jump is >= 0 whatever
-the free units do), *empty* (no facet of the group has the pattern) or, with all units
-fixed that matter, *smooth* (the exact second difference across the facet is >= 0).
-Otherwise it is branched on a unit. All three are decided in exact arithmetic, so a closed
-tree is a proof, and a facet that bends down is a counterexample.
+the free units do), *side* (neither side of the kink has the pattern), *empty* (no facet of
+the group has it) or, with all units fixed that matter, *smooth* (the exact second difference
+across the facet is >= 0). Otherwise it is branched on a unit. All are decided in exact
+arithmetic, so a closed tree is a proof, and a facet that bends down is a counterexample.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from jensen.network.relu_network import ReluNetwork
 from jensen.prover.crossing import Crossing, cross_facet, probe
 from jensen.prover.margin import Margin, MarginProgram
 from jensen.prover.nodes import Allowance, Node, Patience, Rule
+from jensen.prover.sides import Sides
 from jensen.types import Unit
 from jensen_encodings.lp import LpSolver
 
@@ -58,14 +59,21 @@ class GroupResult:
     lps: int
 
 
+SIDE_REWARD = 32  # further nodes by the sign rule for one that the sides close
+
+
 @dataclass(frozen=True)
 class TreeLimits:
-    """When to stop, and what counts as bending down."""
+    """When to stop, what counts as bending down, and whether the rule *side* is used.
+
+    Certificates have no such rule: trees that are meant for one do without it.
+    """
 
     out_of_time: Callable[[], bool]
     node_limit: int | None = None
     tolerance: Fraction = Fraction(0)
     inputs: tuple[int, ...] | None = None
+    sides: bool = False
 
 
 @dataclass(eq=False)
@@ -101,6 +109,8 @@ class Tree:
         self.jump = JumpProblem(self.net, *self.group)
         self._program = MarginProgram(self.net, self.group, self.solver)
         self._least = rational(-self.least_jump)
+        wanted = self.jump.supports if self.limits.sides else self.jump.supports[-1:]
+        self._sides = Sides(self.net, self.group, wanted)
         self._pull = self.jump.slopes_behind() if len(self.jump.supports) > 1 else []
         activations = self.start or tuple(
             np.where(level.kink, FREE, ON).astype(np.int8) for level in self.net.levels
@@ -135,7 +145,7 @@ class Tree:
         return self._result(SearchState.CLOSED)
 
     def run_by_sign(self, budget: int) -> GroupResult:
-        """Search by the sign rule alone; pause where it cannot close a node, too.
+        """Search by sign and sides alone; pause where they cannot close a node, either.
 
         That is enough where many groups have few patterns each, as in maxima of many
         numbers, and hopeless where J is negative under some pattern.
@@ -145,13 +155,13 @@ class Tree:
             node = self._stack[-1]
             if self.jump.is_nonnegative(node.state, node.activations, self._least):
                 node.rule = Rule.SIGN
-                self._stack.pop()
-                self.nodes += 1
-                continue
-            unit = self.unit_behind(node)
-            if unit is None or node.state.output[1] < 0:
+            elif (unit := self.unit_behind(node)) is not None and node.state.output[1] >= 0:
+                self.branch(node, unit)
+            elif self._sides.contradict(node.activations):
+                node.rule = Rule.SIDE
+                stop += SIDE_REWARD
+            else:
                 return self._result(SearchState.PAUSED)
-            self.branch(node, unit)
             self._stack.pop()
             self._stack.extend(node.children)
             self.nodes += 1
@@ -181,6 +191,13 @@ class Tree:
             node.patience.spend()
             self.branch(node, unit)
             return None
+        if self._sides.contradict(node.activations):
+            node.rule = Rule.SIDE
+            return None
+        return self._by_program(node, unit)
+
+    def _by_program(self, node: Node, unit: Unit | None) -> Crossing | None:
+        """Go on where the path products alone do not tell: with the margin program."""
         margin = self.solve(node)
         if margin.empty:
             return None
