@@ -76,6 +76,12 @@ def test_what_a_package_prints_while_it_exports_stays_away(capsys):
     assert captured.out + captured.err == ""
 
 
+def test_a_folder_is_for_batch_and_a_slip_is_named(capsys, tmp_path):
+    assert "a folder; jensen batch verifies all" in error_of(capsys, "verify", tmp_path)
+    assert "did you mean 'verify'?" in error_of(capsys, "verfy", tmp_path)
+    assert "No such command" in error_of(capsys, "xyz")
+
+
 # --------------------------------------------------------------------------- manifests
 
 

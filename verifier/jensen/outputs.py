@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import BinaryIO
 
-from jensen.errors import OutputError
+from jensen.errors import MissingExtraError, OutputError
 from jensen.text import printable
 
 # written to as they are: what lies there is no file that could be put in place of another
@@ -18,11 +20,33 @@ _STREAMS = ("/dev/", "/proc/")
 _PROBE = 4096  # bytes that a disk must have room for before the work begins
 
 
+@dataclass(frozen=True)
+class Extra:
+    """Packages that write a kind of file, and what is said where they are missing.
+
+    Examples
+    --------
+    >>> Extra(("a_package_that_nobody_has",), "a page needs {missing}").check()
+    Traceback (most recent call last):
+    jensen.errors.MissingExtraError: a page needs a_package_that_nobody_has
+    """
+
+    packages: tuple[str, ...]
+    message: str
+
+    def check(self) -> None:
+        """Raise :class:`MissingExtraError` unless all packages are installed."""
+        missing = [name for name in self.packages if find_spec(name) is None]
+        if missing:
+            raise MissingExtraError(self.message.format(missing=" and ".join(missing)))
+
+
 def check_output(
     path: str | Path,
     *,
     endings: Sequence[str] = (),
     inputs: Iterable[str | Path] = (),
+    extras: Mapping[str, Extra] | None = None,
 ) -> Path:
     """Refuse an output that could not be written, before the work rather than after it.
 
@@ -34,6 +58,8 @@ def check_output(
     inputs : iterable of str or Path
         Files that are read, or that other outputs go to. The output may be none of them,
         by whatever name: link, hard link, other spelling.
+    extras : mapping from ending to Extra, optional
+        What it takes to write a file of that ending.
 
     Returns
     -------
@@ -44,12 +70,16 @@ def check_output(
     OutputError
         If the ending is another one, the folder is missing, full or may not be written to,
         or the file is an input.
+    MissingExtraError
+        If a package is missing that writes such a file.
     """
     file = Path(path)
     if endings and file.suffix.lower() not in endings:
         found = printable(file.suffix or "(no ending)")
         supported = ", ".join(endings)
         raise OutputError(f"{printable(file)}: cannot write {found}; supported are {supported}")
+    if extras and file.suffix.lower() in extras:
+        extras[file.suffix.lower()].check()
     status = _status(file)
     if status is not None and stat.S_ISDIR(status.st_mode):
         raise OutputError(f"{printable(file)}: a folder, a file is needed")

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from jensen.batch.case import Case, Row, canonical
-from jensen.errors import MissingExtraError
-from jensen.outputs import check_output, replacing, write_whole
+from jensen.outputs import Extra, check_output, replacing, write_whole
 from jensen.text import csv_text, json_ready
 
 COLUMNS = (
@@ -21,6 +20,7 @@ COLUMNS = (
     "error", "certificate", "certificate_bytes", "digest", "finished",
 )  # fmt: skip
 ENDINGS = (".csv", ".jsonl", ".parquet")
+EXTRAS = {".parquet": Extra(("pyarrow",), "Parquet needs {missing}: pip install 'jensen[parquet]'")}
 _TYPES = {item.name: str(item.type) for item in fields(Row)} | {
     "output": "int",
     "violation": "float",
@@ -63,9 +63,7 @@ def check_export(path: Path, inputs: Iterable[str | Path] = ()) -> None:
     MissingExtraError
         For Parquet without pyarrow.
     """
-    check_output(path, endings=ENDINGS, inputs=inputs)
-    if path.suffix.lower() == ".parquet":
-        _pyarrow()
+    check_output(path, endings=ENDINGS, inputs=inputs, extras=EXTRAS)
 
 
 def record(case: Case, row: Row) -> dict[str, Any]:
@@ -109,7 +107,8 @@ def to_csv(results: Iterable[tuple[Case, Row]]) -> str:
 
 def _write_parquet(results: Iterable[tuple[Case, Row]], path: Path) -> None:
     """Write the flat columns with their types, the same ones whatever the rows hold."""
-    pa, parquet = _pyarrow()
+    import pyarrow as pa  # noqa: PLC0415  (an extra, looked for by check_export)
+    from pyarrow import parquet  # noqa: PLC0415
 
     def kind(column: str) -> Any:
         declared = _TYPES.get(column, "str")
@@ -121,12 +120,3 @@ def _write_parquet(results: Iterable[tuple[Case, Row]], path: Path) -> None:
     rows = [flat(case, row) for case, row in results]
     with replacing(path) as stream:
         parquet.write_table(pa.Table.from_pylist(rows, schema=schema), stream)
-
-
-def _pyarrow() -> tuple[Any, Any]:
-    try:
-        import pyarrow as pa  # noqa: PLC0415  (an extra)
-        from pyarrow import parquet  # noqa: PLC0415
-    except ImportError:
-        raise MissingExtraError("Parquet needs pyarrow: pip install 'jensen[parquet]'") from None
-    return pa, parquet

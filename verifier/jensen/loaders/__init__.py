@@ -84,6 +84,8 @@ def load(path: str | Path, *, simplify: bool = True) -> ReluNetwork | FunctionGr
     suffix = file.suffix.lower()
     if suffix in _ELSEWHERE:
         raise ModelFileError(f"{file}: a {suffix} file {_ELSEWHERE[suffix]}")
+    if suffix not in SUPPORTED and file.is_dir():
+        raise ModelFileError(f"{file}: a folder; jensen batch verifies all the models in it")
     if suffix not in SUPPORTED:
         raise ModelFileError(
             f"{file}: unknown model format {suffix or '(no ending)'!r}; "

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 from jensen.batch.case import Case, Row
-from jensen.errors import MissingExtraError
-from jensen.outputs import check_output, write_whole
+from jensen.outputs import Extra, check_output, write_whole
 from jensen.report.markdown import to_markdown
 from jensen.report.page import to_html
 from jensen.report.worst import SECONDS
@@ -16,7 +14,13 @@ from jensen.report.worst import SECONDS
 __all__ = ["check_report", "to_html", "to_markdown", "write_report"]
 
 ENDINGS = (".html", ".md")
-NEEDED = ("jinja2", "matplotlib")
+EXTRAS = {
+    ".html": Extra(
+        ("jinja2", "matplotlib"),
+        "a page needs {missing}: pip install 'jensen[report]'; "
+        "a report that ends in .md needs neither",
+    )
+}
 
 
 def write_report(
@@ -77,10 +81,4 @@ def check_report(path: Path, inputs: Iterable[str | Path] = ()) -> None:
     MissingExtraError
         Without jinja2 and matplotlib, for a page.
     """
-    check_output(path, endings=ENDINGS, inputs=inputs)
-    missing = [name for name in NEEDED if find_spec(name) is None]
-    if path.suffix.lower() == ".html" and missing:
-        raise MissingExtraError(
-            f"a page needs {' and '.join(missing)}: pip install 'jensen[report]'; "
-            "a report that ends in .md needs neither"
-        )
+    check_output(path, endings=ENDINGS, inputs=inputs, extras=EXTRAS)

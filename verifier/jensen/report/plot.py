@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from numpy.typing import ArrayLike
 from jensen.errors import MissingExtraError, OptionError
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.network.relu_network import ReluNetwork
-from jensen.outputs import check_output, replacing
+from jensen.outputs import Extra, check_output, replacing
 from jensen.report.colours import CHORD, DOWN, INK, UP
 from jensen.report.plot_gap import draw_gap
 from jensen.report.plot_kinks import kink_lines
@@ -36,6 +35,7 @@ WIDE = 8.0  # inches, on which the whole legend stands in one line
 BEYOND = 0.35  # how far the line goes on beyond the pair, in units of its length
 FORMATS = (".svg", ".png", ".pdf")
 _MISSING = "pictures need matplotlib: pip install 'jensen[plot]'"
+_EXTRAS = dict.fromkeys(FORMATS, Extra(("matplotlib",), _MISSING))
 
 
 def draw_segment(
@@ -364,9 +364,7 @@ def check_picture(path: str | Path, inputs: Iterable[str | Path] = ()) -> Path:
     MissingExtraError
         Without matplotlib.
     """
-    if find_spec("matplotlib") is None:
-        raise MissingExtraError(_MISSING)
-    return check_output(path, endings=FORMATS, inputs=inputs)
+    return check_output(path, endings=FORMATS, inputs=inputs, extras=_EXTRAS)
 
 
 def to_svg(drawn: Figure, *, salt: str = "jensen") -> str:
