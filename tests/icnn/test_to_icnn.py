@@ -243,3 +243,9 @@ def test_the_canonical_form_tells_functions_apart():
     )
     assert analyse(first).canonical() == analyse(jensen.to_icnn(first)).canonical()
     assert analyse(first).canonical() != analyse(moved).canonical()
+
+
+def test_what_is_no_network_is_refused_with_what_to_pass():
+    for ask in (jensen.to_icnn, jensen.is_icnn):
+        with pytest.raises(jensen.errors.NetworkError, match=r"type str .*jensen.load\(file\)"):
+            ask("model.onnx")

@@ -201,3 +201,19 @@ def test_jumps_of_a_guard_agree_with_the_slopes_of_the_network():
     assert network.relu_count == 20
     assert np.isfinite(jumps).all()
     assert jumps.min() < 0 < jumps.max()
+
+
+def test_what_is_no_module_or_domain_is_refused_with_what_to_pass():
+    module = mlp(2, 4, 1)
+    with pytest.raises(jensen.errors.OptionError, match=r"type str where a torch.nn.Module"):
+        ConvexityGuard("model.onnx", jensen.Box(-1, 1))
+    with pytest.raises(jensen.errors.DomainError, match=r"None where a domain is needed"):
+        ConvexityGuard(module, None)
+    with pytest.raises(jensen.errors.ModelFileError, match=r"domain's shape \(3,\) were tried"):
+        ConvexityGuard(module, jensen.Box([-1] * 3, [1] * 3))
+
+
+def test_points_that_are_no_numbers_are_refused():
+    guard = ConvexityGuard(mlp(2, 4, 1), jensen.Box(-1, 1))
+    with pytest.raises(jensen.errors.OptionError, match="finite numbers are needed"):
+        guard.penalty(torch.full((4, 2), float("nan")))

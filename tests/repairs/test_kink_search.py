@@ -10,7 +10,7 @@ import pytest
 import jensen
 from jensen.repairs.features import Features
 from jensen.repairs.kink_searches import KinkSearches
-from jensen.repairs.program import Norm, Objective, nearest_with_room
+from jensen.repairs.program import Norm, Objective, nearest_with_margin
 from jensen_encodings.deadline import NEVER
 
 BOX = jensen.Box(-1.0, 1.0)
@@ -67,14 +67,34 @@ def test_a_margin_is_as_wide_as_its_share_of_the_change_allows():
     rows = np.eye(6) + 0.2 * rng.normal(size=(6, 6))
     objective = Objective(rng.normal(size=6))
     best, _ = objective.nearest(rows, 0.0)
-    roomy = nearest_with_room(objective, rows, 1e-9, 0.01)
+    roomy = nearest_with_margin(objective, rows, 1e-9, 0.01)
     least = objective.change(best)
     assert least < objective.change(roomy) <= 1.01 * least * (1 + 1e-12)
     assert objective.change(roomy) > 1.008 * least
     assert (rows @ roomy).min() > 1e-4 * least
     np.testing.assert_array_equal(
-        nearest_with_room(objective, rows, 0.0, 0.0), objective.nearest(rows, 0.0)[0]
+        nearest_with_margin(objective, rows, 0.0), objective.nearest(rows, 0.0)[0]
     )
+
+
+def test_a_margin_widens_what_is_left_where_weights_are_tied():
+    rng = np.random.default_rng(0)
+    first = np.eye(6)[0]
+    rows = np.vstack([np.eye(6) + 0.2 * rng.normal(size=(6, 6)), first, -first])
+    objective = Objective(rng.normal(size=6))
+    tight = nearest_with_margin(objective, rows, 1e-9)
+    roomy = nearest_with_margin(objective, rows, 1e-9, 0.01)
+    assert tight[0] == roomy[0] == 0.0
+    assert objective.change(tight) < objective.change(roomy) <= 1.01 * objective.change(tight)
+    assert (rows[:6] @ roomy).min() > 1e3 * (rows[:6] @ tight).min()
+
+
+def test_all_weights_are_0_where_that_costs_no_more_than_the_share():
+    # the nearest point of the cone is nearly 0
+    objective = Objective(np.array([0.1, -2.0]))
+    rows = np.eye(2)
+    assert nearest_with_margin(objective, rows, 1e-9)[0] == pytest.approx(0.1)
+    np.testing.assert_array_equal(nearest_with_margin(objective, rows, 1e-9, 0.01), [0.0, 0.0])
 
 
 def test_changes_are_measured_in_the_norm_that_was_asked_for():

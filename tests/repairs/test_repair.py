@@ -250,3 +250,10 @@ def test_a_result_that_is_another_function_says_so():
     fixed = jensen.repair(network, jensen.Box(-2, 2))
     assert fixed.relative_change > 0.9
     assert "make_convex" in fixed.summary
+
+
+def test_what_is_no_network_or_domain_is_refused_with_what_to_pass():
+    with pytest.raises(jensen.errors.NetworkError, match=r"jensen.load\(file\)"):
+        jensen.repair("model.onnx", BOX)
+    with pytest.raises(jensen.errors.DomainError, match="where a domain is needed"):
+        jensen.repair(random_network(0), "box")

@@ -16,7 +16,9 @@ from jensen.arithmetic.exact import root_to_double
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.errors import DomainError, NetworkError, OptionError
 from jensen.network.relu_network import ReluNetwork
-from jensen.violation.jump_search import JumpSearch, root_above, root_below
+from jensen.violation.joint_jump import JointTurns, JumpOfGroup
+from jensen.violation.jump_facets import root_above, root_below
+from jensen.violation.jump_search import JumpSearch
 from jensen.violation.worst_jump import JumpViolation, worst_jump
 
 TIGHT = 1e-9
@@ -161,15 +163,73 @@ def test_ctrl_c_returns_the_bounds_so_far(monkeypatch):
     process = JumpSearch._process
 
     def interrupted(self, entry):
-        if self.nodes == 20:
+        if self.nodes >= 20:
             raise KeyboardInterrupt
         return process(self, entry)
 
     monkeypatch.setattr(JumpSearch, "_process", interrupted)
+    monkeypatch.setattr(JointTurns, "run", lambda self, seed: iter(()))
     found = worst_jump(network, Box(-1, 1))
     assert found.status == "interrupted"
     assert found.lower < found.upper
     check(found, network, Box(-1, 1))
+
+
+def leaning(seed: int, first: int, second: int) -> ReluNetwork:
+    """Nearly convex, as trained networks are: no kink of the second level bends down."""
+    rng = np.random.default_rng(seed)
+    weights = [rng.normal(size=shape) for shape in ((first, 5), (second, first), (1, second))]
+    weights[1] = np.where(rng.random(weights[1].shape) < 0.15, weights[1], np.abs(weights[1]))
+    biases = [rng.normal(size=first), rng.normal(size=second), [0.0]]
+    return ReluNetwork.from_layers([*weights[:2], np.abs(weights[2])], biases)
+
+
+def test_ctrl_c_among_joint_programs_returns_the_bounds_so_far(monkeypatch):
+    network, calls = leaning(2, 16, 16), itertools.count()
+    settles = JumpOfGroup.settles
+
+    def interrupted(self, *arguments):
+        if next(calls) == 20:
+            raise KeyboardInterrupt
+        return settles(self, *arguments)
+
+    monkeypatch.setattr(JumpOfGroup, "settles", interrupted)
+    found = worst_jump(network)
+    assert found.status == "interrupted"
+    assert found.lower < found.upper
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_joint_programs_measure_like_brute_force(part, monkeypatch):
+    """Few inputs are walked; here they are left to the search."""
+    monkeypatch.setattr("jensen.violation.worst_jump.worst_facet", lambda *_arguments: None)
+    monkeypatch.setattr("jensen.violation.jump_search.FIRST_NODES", 0)
+    turns, programs = JointTurns.run, [0]
+
+    def counted(self, seed):
+        yield from turns(self, seed)
+        programs[0] += self.lps
+
+    monkeypatch.setattr(JointTurns, "run", counted)
+    for seed in range(200 + part, 260, 4):
+        network = tiny_network(seed)[1]
+        domain = domains(network.input_size)[(seed // 4) % 4]
+        truth = worst_squared_jump(network, domain)
+        found = worst_jump(network, domain, gap=TIGHT, time_limit=LIMIT)
+        check(found, network, domain)
+        assert found.exact_squared <= truth <= Fraction(found.upper) ** 2, seed
+        assert found.upper <= found.lower * (1 + TIGHT), seed
+    assert programs[0] > 0
+
+
+def test_nearly_convex_networks_are_measured_to_the_gap_in_several_inputs():
+    for seed, domain in enumerate((Box(-1, 1), Everywhere())):
+        network = leaning(seed, 8, 6)
+        found = worst_jump(network, domain, time_limit=LIMIT)
+        assert found.status == "optimal"
+        assert found.lower > 0
+        assert found.upper <= found.lower * (1 + 1e-4)
+        check(found, network, domain)
 
 
 def test_progress_is_monotone():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from jensen.errors import NetworkError
 from jensen.network.relu_network import INPUT, ReluNetwork
 
 
@@ -21,6 +22,11 @@ def is_icnn(network: ReluNetwork) -> bool:
     -------
     bool
 
+    Raises
+    ------
+    NetworkError
+        If something else was given.
+
     References
     ----------
     B. Amos, L. Xu, J. Z. Kolter, "Input convex neural networks", ICML 2017.
@@ -31,6 +37,11 @@ def is_icnn(network: ReluNetwork) -> bool:
     >>> is_icnn(net), is_icnn(net.negated())
     (True, False)
     """
+    if not isinstance(network, ReluNetwork):
+        raise NetworkError(
+            f"an object of type {type(network).__name__} where a ReluNetwork is needed: "
+            "pass jensen.load(file)"
+        )
     affine = {INPUT}
     for block in network.blocks:
         bent = [weight for source, weight in block.weights.items() if source not in affine]

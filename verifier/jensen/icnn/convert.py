@@ -58,9 +58,10 @@ def to_icnn(network: ReluNetwork) -> ReluNetwork:
     array([[ True],
            [ True]])
     """
+    already = is_icnn(network)  # refuses what is no network
     if network.output_size != 1:
         raise NetworkError(f"the network has {network.output_size} outputs: select one")
-    if is_icnn(network):
+    if already:
         return network
     analysis = analyse(network)
     for unit in (k for k, weight in analysis.output.units.items() if weight < 0):

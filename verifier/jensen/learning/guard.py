@@ -13,11 +13,12 @@ from torch import nn
 from jensen.decide import verify
 from jensen.domains.cone_segments import ConeSampler, ConeSegments
 from jensen.domains.domain import Domain
-from jensen.errors import NetworkError, OptionError
+from jensen.errors import ModelFileError, NetworkError, OptionError, UnsupportedOperatorError
 from jensen.graphs.function_graph import FunctionGraph
-from jensen.learning.watched import WatchedModule, input_shapes
+from jensen.learning.watched import WatchedModule, check_module, input_shapes
 from jensen.loaders import from_torch
 from jensen.network.relu_network import ReluNetwork
+from jensen.prover.question import check_domain
 from jensen.prover.verdict import Verdict
 from jensen.types import FloatArray
 
@@ -118,9 +119,20 @@ class ConvexityGuard:
     ) -> None:
         if not 0 <= margin < float("inf"):
             raise OptionError(f"margin {margin}: a finite number >= 0 is needed")
+        check_module(module)
+        check_domain(domain)
         self.module, self.domain, self.margin = module, domain, float(margin)
         self._shapes = input_shapes(module, domain.dimension, input_shape)
-        network = self.network()  # refuses in one clear line what could not be verified
+        try:
+            network = self.network()  # refuses in one clear line what could not be verified
+        except ModelFileError as error:
+            guessed = input_shape is None and domain.dimension is not None
+            if isinstance(error, UnsupportedOperatorError) or not guessed:
+                raise
+            raise ModelFileError(
+                f"{error}; samples of the domain's shape ({domain.dimension},) were tried: "
+                "where the module takes another one, pass it as input_shape="
+            ) from None
         domain.check(network.input_size)
         if output is not None and not 0 <= output < network.output_size:
             raise NetworkError(f"output {output} asked for, the module has {network.output_size}")
@@ -210,6 +222,8 @@ class ConvexityGuard:
             segments = self._sampler.between(self._sampler.points(samples - old))
         else:
             given = torch.as_tensor(points).detach().cpu().double().flatten(1).numpy()
+            if not np.isfinite(given).all():
+                raise OptionError("points: finite numbers are needed, some are NaN or infinite")
             if given.shape[1] != self._watched.inputs or not len(given):
                 raise NetworkError(
                     f"points of shape {given.shape}: need (n, {self._watched.inputs})"

@@ -222,6 +222,20 @@ def _flat(result: Any, count: int) -> torch.Tensor:
     raise UnsupportedOperatorError(f"the module returns a {type(result).__name__}, not tensors")
 
 
+def check_module(module: Any) -> None:
+    """Raise unless a PyTorch module was given, and say what to pass.
+
+    Raises
+    ------
+    OptionError
+    """
+    if not isinstance(module, nn.Module):
+        raise OptionError(
+            f"an object of type {type(module).__name__} where a torch.nn.Module is needed; "
+            "networks of files are repaired by jensen.repair(jensen.load(file))"
+        )
+
+
 def input_shapes(module: nn.Module, dimension: int | None, given: Any) -> list[tuple[int, ...]]:
     """Return the shape of one sample per input: as given, or guessed from domain and layers."""
     if given is not None:

@@ -176,7 +176,7 @@ class JointSearch:
         if self._current is None:
             return self._grow_tree()
         crossing = self._current.step()
-        if self._current.done:
+        if not self._current.open:
             self._current = None
         return crossing
 
@@ -219,13 +219,17 @@ class JointSearch:
             start=tuple(activations),
         )
 
+    def settles(self, bound: float, path: Path, activations: Activations) -> bool:
+        """Whether a node is closed by its bound of J, once the network was looked at there."""
+        return bound >= self.floor
+
+    def next_of(self, stack: Sequence[Path]) -> int:
+        """Return the place of the node to take next: the deepest."""
+        return -1
+
     def look(self, point: FloatArray) -> Crossing | None:
         """Cross the kink in the network's own pattern at a point, if J is negative there."""
-        patterns = [
-            np.where(level.kink, np.where(z > 0, ON, OFF), ON).astype(np.int8)
-            for level, z in zip(self.net.levels, self.net.pre_activations(point), strict=True)
-        ]
-        patterns[self.group[0]][self.group[1]] = FREE
+        patterns = self.patterns_at(point)
         if self.jump.bound(patterns).output[0] >= self.floor:
             return None
         key = b"".join(part.tobytes() for part in patterns)
@@ -243,6 +247,15 @@ class JointSearch:
         if crossing is None or not crossing.bends_down(tolerance):
             crossing = self._inside(patterns)
         return crossing
+
+    def patterns_at(self, point: FloatArray) -> Activations:
+        """Return the network's own pattern at a point, the group itself free."""
+        patterns = [
+            np.where(level.kink, np.where(z > 0, ON, OFF), ON).astype(np.int8)
+            for level, z in zip(self.net.levels, self.net.pre_activations(point), strict=True)
+        ]
+        patterns[self.group[0]][self.group[1]] = FREE
+        return patterns
 
     def _inside(self, pattern: Activations) -> Crossing | None:
         """Cross the facet of a full pattern at a point that its own program finds.
@@ -266,7 +279,7 @@ class _PieceSearch:
         self, search: JointSearch, index: int, ranges: Ranges, activations: Activations
     ) -> None:
         self._search = search
-        self._index = index
+        self.index = index
         self._activations = activations
         self._program = JointProgram(
             search.net,
@@ -281,14 +294,14 @@ class _PieceSearch:
         self._fixed: dict[Unit, bool] = {}
 
     @property
-    def done(self) -> bool:
-        """Whether no node is left."""
-        return not self._stack
+    def open(self) -> Sequence[Path]:
+        """The nodes that are left."""
+        return self._stack
 
     def step(self) -> Crossing | None:
         """Take one node: close it, branch on it, or give it to a tree."""
         search = self._search
-        path = self._stack.pop()
+        path = self._stack.pop(search.next_of(self._stack))
         search.nodes += 1
         search.lps += 1
         self._fix(dict(path))
@@ -302,6 +315,9 @@ class _PieceSearch:
         crossing = search.look(solution.x[: self._program.dim])
         if crossing is not None:
             return crossing
+        if search.settles(solution.bound, path, self._under(path)):
+            self._close(path, solution)
+            return None
         choice = self._program.branching_unit(solution.x, self._fixed)
         if choice is None:
             self._hand_over(path)
@@ -329,10 +345,14 @@ class _PieceSearch:
                 if y != 0
             }
             empty = bool(solution.bound == np.inf)
-            proof.leaves.append(JointLeaf(self._index, path, used, empty))
+            proof.leaves.append(JointLeaf(self.index, path, used, empty))
 
-    def _hand_over(self, path: Path) -> None:
+    def _under(self, path: Path) -> Activations:
+        """Return the states of a node: those of the piece, and those branched on."""
         activations = [act.copy() for act in self._activations]
         for (k, u), on in path:
             activations[k][u] = ON if on else OFF
-        self._search.hand_over(self._index, path, tuple(activations))
+        return tuple(activations)
+
+    def _hand_over(self, path: Path) -> None:
+        self._search.hand_over(self.index, path, self._under(path))

@@ -112,7 +112,10 @@ class KinkSearch:
         budget: int,
         deadline: Deadline,
     ) -> tuple[Crossing | None, int]:
-        """Close nodes, the one with the least bound first, or find a facet that bends down.
+        """Close nodes, or find a facet that bends down.
+
+        From the node with the least bound the search dives along the solutions until a node is
+        closed, and begins anew: bounds say where a facet may be, full patterns whether it is.
 
         Parameters
         ----------
@@ -144,8 +147,9 @@ class KinkSearch:
                 heap.append((node.least, next(order), node))
         heapq.heapify(heap)
         crossing = None
-        while heap and crossing is None and budget > 0 and not deadline.over():
-            node = heapq.heappop(heap)[2]
+        dive: _Node | None = None
+        while (dive or heap) and crossing is None and budget > 0 and not deadline.over():
+            node, dive = dive or heapq.heappop(heap)[2], None
             budget -= 1
             x = self._solved(node, target, deadline)
             if x is None:
@@ -156,8 +160,12 @@ class KinkSearch:
             branches = [node] if crossing is not None else self._branches(node, x)
             if not branches:  # no facet that bends down although the program says so: it is flat
                 done.append(node)
+            if len(branches) == 2:
+                dive = branches.pop(0)
             for branch in branches:
                 heapq.heappush(heap, (branch.least, next(order), branch))
+        if dive is not None:
+            heapq.heappush(heap, (dive.least, next(order), dive))
         self._leaves = done + [node for _, _, node in heap]
         return crossing, len(heap)
 

@@ -16,6 +16,7 @@ from jensen.domains.domain import Box, Domain, Everywhere
 from jensen.domains.hull import bounding_box
 from jensen.errors import NetworkError, OptionError
 from jensen.network.relu_network import ReluNetwork
+from jensen.prover.question import check_subject
 from jensen.prover.verdict import Status, Verdict
 from jensen.repairs.features import Features
 from jensen.repairs.program import Norm, Objective
@@ -188,6 +189,7 @@ def repair(
         raise OptionError(f"norm {norm!r}: supported are {', '.join(Norm)}")
     deadline = Deadline.after(time_limit)
     domain = Everywhere() if domain is None else domain
+    check_subject(network, domain)
     domain.check(network.input_size)
     if output is None and network.output_size > 1:
         raise NetworkError(f"the network has {network.output_size} outputs: pick one by output=")

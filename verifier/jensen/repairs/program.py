@@ -87,11 +87,22 @@ class Objective:
         return Objective(centre, factor, self.norm)
 
 
-def nearest_with_margin(objective: Objective, rows: FloatArray, margin: float) -> FloatArray:
+def nearest_with_margin(
+    objective: Objective, rows: FloatArray, margin: float, share: float = 0.0
+) -> FloatArray:
     """Return the best w with ``rows @ w >= margin`` for rows that can be positive, else 0.
 
     Rows that are 0 wherever all are ``>= 0`` leave no room for rounding; the weights that
     they tie are set to 0, so that they hold exactly. With all weights 0 every row holds.
+
+    Parameters
+    ----------
+    objective : Objective
+    rows : array (n, units)
+    margin : float
+    share : float
+        By how much the change may exceed the least one, relative to it: it is spent on a
+        wider margin. All weights are 0 if that costs no more.
     """
     free = np.ones(rows.shape[1], dtype=bool)
     while free.any():
@@ -101,37 +112,42 @@ def nearest_with_margin(objective: Objective, rows: FloatArray, margin: float) -
         if found is not None:
             weights = np.zeros(len(free))
             weights[free] = found[0]
+            if share:
+                _widen(weights, free, objective, left, margin, share)
             return weights
         free[np.flatnonzero(free)[_tied(bent, left)]] = False
     return np.zeros(len(free))
 
 
-def nearest_with_room(
-    objective: Objective, rows: FloatArray, margin: float, share: float
-) -> FloatArray:
-    """Return w that meets the rows with the widest margin that costs a share of the least change.
-
-    Parameters
-    ----------
-    objective : Objective
-    rows : array (n, units)
-    margin : float
-        That of :func:`nearest_with_margin`, which is the answer where no wider one is met.
-    share : float
-        By how much the change may exceed the least one, relative to it.
-    """
-    weights = nearest_with_margin(objective, rows, margin)
-    best = objective.nearest(rows, 0.0) if share else None
-    allowed = 0.0 if best is None else (1 + share) * objective.change(best[0])
+def _widen(
+    weights: FloatArray,
+    free: BoolArray,
+    objective: Objective,
+    rows: FloatArray,
+    margin: float,
+    share: float,
+) -> None:
+    """Replace the free weights by some of a wider margin, as wide as the share allows."""
+    bent, tried = objective.restricted(free), weights.copy()
+    best = bent.nearest(rows, 0.0)
+    if best is None:
+        return
+    tried[free] = best[0]
+    allowed = (1 + share) * objective.change(tried)
+    if objective.change(np.zeros(len(free))) <= allowed:
+        weights[:] = 0.0
+        return
     low, high = margin, float(np.linalg.norm(objective.centre))
-    for _ in range(HALVINGS if allowed else 0):
+    for _ in range(HALVINGS):
         middle = math.sqrt(low * high)
-        found = objective.nearest(rows, middle)
-        if found is None or objective.change(found[0]) > allowed:
+        found = bent.nearest(rows, middle)
+        if found is not None:
+            tried[free] = found[0]
+        if found is None or objective.change(tried) > allowed:
             high = middle
         else:
-            low, weights = middle, found[0]
-    return weights
+            low = middle
+            weights[:] = tried
 
 
 def _tied(objective: Objective, rows: FloatArray) -> BoolArray:

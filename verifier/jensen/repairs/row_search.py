@@ -22,7 +22,7 @@ from jensen.prover.verdict import Verdict
 from jensen.repairs.descents import descended
 from jensen.repairs.features import Features
 from jensen.repairs.kink_searches import KinkSearches
-from jensen.repairs.program import Objective, nearest_with_room, proved_distance
+from jensen.repairs.program import Objective, nearest_with_margin, proved_distance
 from jensen.repairs.sampled_rows import Pairs, RowSampler
 from jensen.types import FloatArray
 from jensen_encodings.deadline import Deadline
@@ -35,7 +35,7 @@ NOISE = 1e-8  # violations of sampled rows below it are not seen, relative to th
 SAMPLES = 4096  # kinks per look at the whole domain
 MANY_INPUTS, LEAST_SAMPLES = 256, 64  # above so many inputs fewer kinks are looked at
 NEAR = 2048  # kinks looked at around a refuting pair
-STARTS, TURNS = 16, 2  # descents of each kink, and how often they are tried
+STARTS, TURNS = 8, 2  # descents of each kink, and how often they are tried
 LOOKS = 2  # looks without a violated row before the prover is asked
 WORST = 48  # rows that enter the program at a time
 LEAST_SECONDS = 0.01  # of the prover, where time is up: screens alone may decide
@@ -184,7 +184,7 @@ class RowSearch:
 
     def _solve(self) -> FloatArray:
         margin = self._margin * self._size
-        weights = nearest_with_room(self._objective, self._padded(), margin, self._room)
+        weights = nearest_with_margin(self._objective, self._padded(), margin, self._room)
         if self._single:
             rounded = weights.astype(np.float32).astype(np.float64)
             weights = np.where(np.isfinite(rounded), rounded, weights)
@@ -228,7 +228,7 @@ class RowSearch:
         """Add rows of facets that branch and bound finds along the kinks, until it closes all."""
         budget = BUDGET
         searches = self._lap("searches", lambda: self._searches)
-        while not self._deadline.over():
+        while weights[: self._units].any() and not self._deadline.over():
             sweep = partial(searches.sweep, weights, budget, self._deadline)
             found = self._lap("searches", sweep)
             if found.crossings:

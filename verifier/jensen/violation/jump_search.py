@@ -12,96 +12,30 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, replace
-from fractions import Fraction
+from collections.abc import Callable, Collection
+from dataclasses import replace
 
 import numpy as np
 
-from jensen.arithmetic.exact import root_to_double
 from jensen.arithmetic.rational import ZERO, float_below
 from jensen.groups.coincidence import Dependence, coinciding_pairs, may_coincide
 from jensen.groups.gradients import GradientBounds
 from jensen.groups.jump import Activations
 from jensen.groups.prepared import Prepared
 from jensen.prover.crossing import Crossing
-from jensen.prover.nodes import Node
+from jensen.prover.nodes import Node, Patience
 from jensen.prover.signs import closed_by_sweep
 from jensen.prover.tree import Tree, TreeLimits, UndecidedLeafError
 from jensen.types import FloatArray, Unit
+from jensen.violation.joint_jump import JointTurns
+from jensen.violation.jump_facets import Entry, Facet, root_above, sum_above
 from jensen_encodings.deadline import NEVER, Deadline
 from jensen_encodings.lp import LpSolver
 
 CHORDS, STEPS = 24, 33  # of the first look along lines
 CROSSINGS = 400  # kinks on these lines that are looked at more closely
+FIRST_NODES = 64  # on a cone, before joint programs
 FIRST_SHARE = 0.4  # of the time, for excluding coincidences before the search
-SUM_ROUNDING = 1 + 1e-12
-
-
-@dataclass(frozen=True)
-class Facet:
-    """A facet that bends down, and by how much.
-
-    Attributes
-    ----------
-    crossing : Crossing
-    group : (level, unit)
-    squared : Fraction
-        The square of the gradient's jump.
-    """
-
-    crossing: Crossing
-    group: Unit
-    squared: Fraction
-
-    @property
-    def lower(self) -> float:
-        """The largest double that is not above the jump."""
-        return root_below(self.squared)
-
-
-def root_below(squared: Fraction) -> float:
-    """Return a double that is not above the square root of a fraction, and next to it."""
-    root = root_to_double(squared)
-    return root if Fraction(root) ** 2 <= squared else math.nextafter(root, 0.0)
-
-
-def root_above(squared: Fraction) -> float:
-    """Return a double that is not below the square root of a fraction, and next to it."""
-    root = root_to_double(squared)
-    return root if Fraction(root) ** 2 >= squared else math.nextafter(root, math.inf)
-
-
-def _sum_above(values: Iterable[float]) -> float:
-    """Bound a sum from above."""
-    try:
-        return math.fsum(values) * SUM_ROUNDING
-    except OverflowError:
-        return math.inf
-
-
-@dataclass(frozen=True, eq=False)
-class _Entry:
-    """A node of the search.
-
-    Attributes
-    ----------
-    share : float
-        Proved upper bound of ``-J_g |grad z_g|`` of the leader below this node.
-    gradient : float
-        Proved upper bound of ``|grad z_g|``.
-    others : tuple of (level, unit)
-        Groups that may share the leader's hyperplane.
-    bound : float
-        Proved upper bound of the jump of all facets below this node.
-    """
-
-    group: Unit
-    node: Node
-    share: float
-    gradient: float
-    others: tuple[Unit, ...]
-    bound: float
 
 
 class JumpSearch:
@@ -137,13 +71,13 @@ class JumpSearch:
         moving = np.ones(count, dtype=bool) if net.working_set.lifted else lower < upper
         self._gradients = GradientBounds(net, network, moving[:count])
         self._trees: dict[Unit, Tree] = {}
-        self._heap: list[tuple[float, int, _Entry]] = []
+        self._heap: list[tuple[float, int, Entry]] = []
         self._counter = itertools.count()
-        self._current: _Entry | None = None
+        self._current: Entry | None = None
         self._undecided = 0.0
         self._cut_short = False
         self.worst: Facet | None = None
-        self.nodes = 0
+        self.nodes = self._joint_lps = 0
         self._open_roots(closed_by_sweep(prepared))
 
     # ------------------------------------------------------------------- bounds so far
@@ -165,7 +99,7 @@ class JumpSearch:
     @property
     def lps(self) -> int:
         """Linear programs solved."""
-        return sum(tree.lps for tree in self._trees.values())
+        return self._joint_lps + sum(tree.lps for tree in self._trees.values())
 
     def _floor(self) -> float:
         return self.lower * (1 + self._gap)
@@ -192,7 +126,13 @@ class JumpSearch:
             Called after every node.
         """
         self._look_along_chords()
+        # on a cone the joint programs of every face have to close
+        joint_from: int | None = self.nodes + (FIRST_NODES if self._net.working_set.lifted else 0)
         while self._heap and not self.upper <= self._floor() and not self._out_of_time():
+            if joint_from is not None and self.nodes >= joint_from:
+                joint_from = None
+                self._measure_jointly(report)
+                continue
             # first noted, then taken: an interruption in between must not lose it
             self._current = self._heap[0][2]
             heapq.heappop(self._heap)
@@ -204,6 +144,59 @@ class JumpSearch:
             self._current = None
             if report is not None:
                 report()
+
+    def _measure_jointly(self, report: Callable[[], None] | None) -> None:
+        """Settle groups whose hyperplanes are their own by joint programs.
+
+        What is left, since kinks coincide or time is over, stays among the open nodes.
+        """
+        shares: dict[Unit, float] = {}
+        for _, _, entry in sorted(self._heap):
+            shares[entry.group] = math.inf if entry.others else shares.get(entry.group, entry.share)
+        alone = [group for group, share in shares.items() if share < math.inf]
+        turns = JointTurns(
+            self._net,
+            self._network,
+            alone,
+            self._solver,
+            self._deadline,
+            self._gradients,
+            self._try_inside,
+            self._floor,
+        )
+        before = self.nodes
+        for group, proved in turns.run(int(self._rng.integers(2**31))):
+            self._heap = self._capped(group, proved)
+            self.nodes, self._joint_lps = before + turns.nodes, turns.lps
+            if report is not None:
+                report()
+
+    def _capped(self, group: Unit, share: float) -> list[tuple[float, int, Entry]]:
+        """Return the heap with what is proved of a group's share; without it if that is enough."""
+        kept = [item for item in self._heap if item[2].group != group]
+        if share > self._floor():
+            for _, number, entry in self._heap:
+                if entry.group == group:
+                    low = min(share, entry.share)
+                    kept.append((-low, number, replace(entry, share=low, bound=low)))
+        heapq.heapify(kept)
+        return kept
+
+    def _try_inside(self, group: Unit, pattern: Activations, point: FloatArray) -> float:
+        """Cross a facet near a point, or else where its own program finds one of it.
+
+        Returns
+        -------
+        float
+            The jump that others have to exceed.
+        """
+        tree = self._trees[group]
+        if not self._try(tree, pattern, point):
+            node = Node(tuple(pattern), tree.jump.bound(pattern), Patience(0))
+            middle = tree.solve(node).point
+            if middle is not None:
+                self._try(tree, pattern, middle)
+        return self._floor()
 
     def _open_roots(self, closed: Collection[Unit]) -> None:
         limits = TreeLimits(self._out_of_time)
@@ -220,7 +213,7 @@ class JumpSearch:
             share = self._share(tree, tree.root, gradient)
             if share > 0:
                 self._trees[group] = tree
-                entries.append(_Entry(group, tree.root, share, gradient, (), share))
+                entries.append(Entry(group, tree.root, share, gradient, (), share))
         self._shares = {entry.group: entry.share for entry in entries}
         if not entries:
             return
@@ -248,15 +241,15 @@ class JumpSearch:
         share = -low * gradient * (1 + 1e-15)
         return math.inf if math.isnan(share) else math.nextafter(share, math.inf)
 
-    def _bounded(self, entry: _Entry) -> _Entry:
+    def _bounded(self, entry: Entry) -> Entry:
         if not entry.others:
             return replace(entry, bound=entry.share)
         shares = [entry.share, *(min(entry.share, self._shares[u]) for u in entry.others)]
-        return replace(entry, bound=_sum_above(shares))
+        return replace(entry, bound=sum_above(shares))
 
     # ----------------------------------------------------------------------- one node
 
-    def _process(self, entry: _Entry) -> list[_Entry]:
+    def _process(self, entry: Entry) -> list[Entry]:
         """Close a node, or return its children."""
         tree, node = self._trees[entry.group], entry.node
         unit = tree.unit_behind(node) if entry.share > self._floor() else None
@@ -290,7 +283,7 @@ class JumpSearch:
                 self._keep(entry.group, crossing)
         return []
 
-    def _children(self, entry: _Entry, unit: Unit) -> list[_Entry]:
+    def _children(self, entry: Entry, unit: Unit) -> list[Entry]:
         tree = self._trees[entry.group]
         tree.branch(entry.node, unit)
         in_front = unit[0] < entry.group[0]
@@ -307,14 +300,14 @@ class JumpSearch:
         entry.node.children = ()  # a child needs no parent: keep memory to the open nodes
         return found
 
-    def _without_strangers(self, entry: _Entry) -> _Entry:
+    def _without_strangers(self, entry: Entry) -> Entry:
         """Leave out groups that cannot share the hyperplane under the pattern."""
         if not entry.others or entry.bound <= self._floor():
             return entry
         kept = may_coincide(self._net, entry.group, entry.node.activations, entry.others)
         return self._bounded(replace(entry, others=tuple(kept)))
 
-    def _unit_of_others(self, entry: _Entry, point: FloatArray | None) -> Unit | None:
+    def _unit_of_others(self, entry: Entry, point: FloatArray | None) -> Unit | None:
         """Return a free unit that decides whether others share the hyperplane.
 
         In the earliest level that has one, the unit that is furthest from 0 at the point:
@@ -335,17 +328,24 @@ class JumpSearch:
 
     # ------------------------------------------------------------------- bad facets
 
-    def _try(self, tree: Tree, pattern: Activations, point: FloatArray) -> None:
-        """Cross the group's facet near a point if its jump seems to be a new worst one."""
+    def _try(self, tree: Tree, pattern: Activations, point: FloatArray) -> bool:
+        """Cross the group's facet near a point if its jump seems to be a new worst one.
+
+        Returns
+        -------
+        bool
+            False if that failed.
+        """
         jump = tree.jump.bound(pattern).output[0]
         if jump >= 0:
-            return
+            return True
         size = self._gradients.norm(tree.group, pattern)
         if not -jump * size > self.lower * (1 + 1e-12):
-            return
+            return True
         crossing = tree.cross(pattern, point)
         if crossing is not None:
             self._keep(tree.group, crossing)
+        return crossing is not None
 
     def _keep(self, group: Unit, crossing: Crossing) -> None:
         squared = crossing.squared_jump

@@ -22,8 +22,9 @@ from jensen.prover.counterexample import Point, admits
 from jensen.prover.options import Options
 from jensen.prover.question import check_subject
 from jensen.text import html_table, markup, point, printable
+from jensen.violation.jump_facets import root_above, root_below
 from jensen.violation.jump_of_regions import WorstFacet, worst_facet
-from jensen.violation.jump_search import JumpSearch, root_above, root_below
+from jensen.violation.jump_search import JumpSearch
 from jensen_encodings.deadline import Deadline
 from jensen_encodings.highs import Progress
 
