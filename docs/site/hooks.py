@@ -63,6 +63,8 @@ def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
         missing = [n for n in missing if not n.endswith("Error")]  # all of jensen.errors is there
         if missing:
             markdown += "\n## More\n\n" + "\n".join(f"::: jensen.{name}" for name in missing)
+    if here == "performance.md":
+        page.meta["hide"] = ["toc"]  # its tables are wide, and it lists its sections itself
     sources = {target: source for source, target in FROM_ROOT.items()}
     source = sources.get(here, f"docs/{here}")
 

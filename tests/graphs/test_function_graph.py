@@ -98,4 +98,4 @@ def test_rational_graphs_have_exact_values():
 
 def test_what_takes_relu_networks_only_says_so():
     with pytest.raises(NetworkError, match="node 'a' is power; jensen"):
-        jensen.worst_violation(small(), jensen.Box(-1, 1))
+        jensen.repair(small(), jensen.Box(-1, 1), output=0)

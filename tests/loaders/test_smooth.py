@@ -234,6 +234,7 @@ def test_commands_about_kinks_refuse_a_smooth_network_in_one_line(command, tmp_p
     path = save(single("Softplus", shape=("n", 1)), tmp_path)
     out = str(tmp_path / "out.json")
     extra = {"convert": [out.replace("json", "onnx")], "export": [out]}
+    extra["violation"] = ["--measure", "jump"]
     extra |= {"repair": ["--to", out.replace("json", "npz"), "--box", "-1", "1"]}
     assert main([command, str(path), *extra.get(command, ["--box", "-1", "1"])]) == 2
     error = capsys.readouterr().err.strip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import fuzz
@@ -118,6 +119,28 @@ def test_every_group_is_named_with_its_reason():
         assert Reason.JOINT in reasons
         assert Reason.OPEN not in reasons
         assert all(item.exact for item in outcome.evidence)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_threads_change_nothing_in_what_is_found(seed, no_screens):
+    network = trained_like(seed)
+    for domain in (Box(-1, 1), Everywhere()):
+        one, three = (decided(network, domain, threads=n) for n in (1, 3))
+        assert one.status is three.status is not Status.UNKNOWN
+        assert one.evidence == three.evidence
+        assert one.counterexample == three.counterexample
+
+
+def test_ctrl_c_ends_all_threads(monkeypatch, no_screens):
+    network, searching = trained_like(4), threading.active_count()
+
+    def interrupted(*_arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(joint_engine._Prover, "_settle", interrupted)
+    outcome = decided(network, Box(-1, 1), threads=2)
+    assert outcome.interrupted
+    assert threading.active_count() == searching
 
 
 def test_a_limit_on_nodes_leaves_groups_open(no_screens):

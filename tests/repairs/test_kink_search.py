@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 import jensen
+from jensen.prover.joint_program import JointProgram, JointSolution
 from jensen.repairs.features import Features
 from jensen.repairs.kink_searches import KinkSearches
 from jensen.repairs.program import Norm, Objective, nearest_with_margin
-from jensen_encodings.deadline import NEVER
+from jensen_encodings.deadline import NEVER, Deadline
 
 BOX = jensen.Box(-1.0, 1.0)
 
@@ -60,6 +61,30 @@ def test_a_second_look_under_the_same_weights_solves_no_program():
     assert not again.crossings
     assert not again.open
     assert searches.nodes == before
+
+
+def test_programs_are_assembled_when_a_deadline_allows_them():
+    features = Features(random_network(1))
+    searches = KinkSearches(features, jensen.Everywhere())
+    found = searches.sweep(features.weights, 100, Deadline.after(0.0))
+    assert not found.crossings
+    assert searches.nodes == 0
+    assert not any(search._programs for search in searches._searches)
+
+
+def test_a_program_that_fails_leaves_its_node_open_for_other_weights(monkeypatch):
+    features = Features(random_network(4))
+    weights = jensen.repair(features.network, BOX).network.output.weights["relu_2"][0]
+    searches = KinkSearches(features, BOX)
+    solve = JointProgram.solve
+    failed = JointSolution(-np.inf, None, np.empty(0))
+    monkeypatch.setattr(JointProgram, "solve", lambda *_: failed)
+    searches.sweep(weights, 100, NEVER)
+    monkeypatch.setattr(JointProgram, "solve", solve)
+    before = searches.nodes
+    found = searches.sweep(np.full(len(weights), -1.0), 4000, NEVER)
+    assert searches.nodes > before
+    assert found.crossings
 
 
 def test_a_margin_is_as_wide_as_its_share_of_the_change_allows():

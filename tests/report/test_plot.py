@@ -135,7 +135,7 @@ def test_the_command_draws_a_curved_function_and_its_pair(tmp_path, capsys):
     curved().save(tmp_path / "curved.npz")
     out = tmp_path / "curved.svg"
     assert main(["plot", str(tmp_path / "curved.npz"), "--box", "-1", "1", "-o", str(out)]) == 0
-    assert "a pair that breaks convexity" in capsys.readouterr().out
+    assert "the worst pair found" in capsys.readouterr().out
     assert out.read_text().startswith("<?xml")
 
 

@@ -189,7 +189,13 @@ def proof_options(command: Command) -> Command:
     """Add the options of :class:`jensen.prover.options.Options` (see :func:`chosen_options`)."""
     for option in (
         click.option("--seed", type=int, default=0, help="Seed of the search for violations."),
-        click.option("--threads", type=int, default=1, show_default=True, help="Solver threads."),
+        click.option(
+            "--threads",
+            type=int,
+            default=1,
+            show_default=True,
+            help="Threads of searches and solvers.",
+        ),
         click.option("--node-limit", type=int, metavar="N", help="Tree nodes per neuron group."),
         click.option("--time-limit", type=float, metavar="SECONDS", help="Per model; no limit."),
         click.option(

@@ -129,7 +129,7 @@ def _pair(
     verdict = verify(network, domain, options=Options(time_limit=time_limit))
     pair = verdict.counterexample
     sides = domain.box_sides(network.input_size)
-    if pair is not None and sides is not None and isinstance(network, ReluNetwork):
+    if pair is not None and sides is not None:
         left = max(deadline.left(), LEAST_SECONDS)
         found = worst_violation(network, domain, time_limit=left, gap=GAP)
         if found.exact_lower >= pair.violation:

@@ -14,7 +14,8 @@ from jensen.cli import common
 from jensen.cli.completion import file_names
 from jensen.cli.once import OnceCommand
 from jensen.domains.domain import Domain, Everywhere
-from jensen.loaders import load_piecewise_linear
+from jensen.graphs.function_graph import FunctionGraph
+from jensen.loaders import load
 from jensen.midpoint.worst_pair import ENGINES, UNBOUNDED, Violation
 from jensen.network.relu_network import ReluNetwork
 from jensen.text import point, printable
@@ -83,7 +84,7 @@ def command(
     """  # noqa: D301  (\b keeps click from folding the examples)
     domain = common.chosen_domain(settings) or Everywhere()
     common.checked_time_limit(time_limit)
-    network = common.with_fixed_inputs(load_piecewise_linear(model, "jensen violation"), fix)
+    network = common.with_fixed_inputs(load(model), fix)
     text = f"{printable(model)} on {domain}"
     with common.stderr_console().status(text) as status:
         limits: dict[str, Any] = {
@@ -94,8 +95,11 @@ def command(
         }
         if measure == "jump":
             return _report_jump(model, worst_jump(network, domain, **limits), as_json=as_json)
-        limits["time_limit"] = _for_the_search(domain, network, limits["time_limit"])
+        if isinstance(network, ReluNetwork):
+            limits["time_limit"] = _for_the_search(domain, network, limits["time_limit"])
         found = worst_violation(network, domain, engine=engine, threads=threads, **limits)
+    if isinstance(network, FunctionGraph):
+        return _report_graph(model, domain, found, as_json=as_json)
     return _report_midpoint(model, network, domain, output, found, as_json=as_json)
 
 
@@ -149,6 +153,20 @@ def _report_midpoint(
         click.echo(common.to_json(record))
     else:
         _show_midpoint(found, scale, rate, common.stdout_console())
+    return _code(found)
+
+
+def _report_graph(model: str, domain: Domain, found: Violation, *, as_json: bool) -> int:
+    """Report on a graph with other functions: what is proved of it is less."""
+    if as_json:
+        record = {"model": printable(model), "measure": "midpoint", "domain": domain.to_json()}
+        click.echo(common.to_json(record | found.to_json()))
+    else:
+        console = common.stdout_console()
+        first, *rest = str(found).splitlines()
+        console.print(first, style="bold", soft_wrap=True)
+        for line in rest:
+            console.print(line, soft_wrap=True)
     return _code(found)
 
 

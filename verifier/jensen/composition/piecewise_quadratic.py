@@ -7,7 +7,7 @@ second of LDL' over the rationals.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -68,6 +68,15 @@ class PiecewiseQuadratic:
     def hessian(self, output: int) -> ObjectArray:
         """Return the Hessian of q of an output, in all inputs: (inputs, inputs) of ``fmpq``."""
         return self._forms.hessian(self._products(output))
+
+    def slope(self, output: int, at: Sequence[Fraction], step: Sequence[Fraction]) -> Fraction:
+        """Return the derivative of q of an output at a point along a step."""
+        x, n = (Fraction(1), *at), (Fraction(0), *step)
+        terms = self.polynomial(output).items()
+        return sum(
+            (fraction(v) * (n[i + 1] * x[j + 1] + x[i + 1] * n[j + 1]) for (i, j), v in terms),
+            Fraction(0),
+        )
 
     def _products(self, output: int) -> list[tuple[Any, Row, Row]]:
         """Return the factor and both factors, affine in the inputs, of every product."""

@@ -23,10 +23,11 @@ from jensen.graphs.functions import RATIONAL, Function
 from jensen.graphs.node import GraphNode, checked
 from jensen.graphs.npz_writer import write_graph
 from jensen.graphs.order import check_order, with_copied_input
-from jensen.network.block import INPUT, OUTPUT, Block
+from jensen.network.block import INPUT, Block
 from jensen.network.checks import as_count, checked_shape
 from jensen.network.digest import entries
 from jensen.network.fixing import fixed_blocks
+from jensen.network.points import OfPoints
 from jensen.types import FloatArray
 
 _OF_RELU_NETWORKS = frozenset(
@@ -44,7 +45,7 @@ _OF_RELU_NETWORKS = frozenset(
 
 
 @dataclass(frozen=True, eq=False)
-class FunctionGraph:
+class FunctionGraph(OfPoints):
     """An immutable network over the functions of :class:`Function`.
 
     Every node is an affine map of earlier nodes and a function of the result; the last one
@@ -288,16 +289,6 @@ class FunctionGraph:
 
     # --------------------------------------------------------------- evaluation
 
-    def __call__(self, X: ArrayLike) -> FloatArray:
-        """Evaluate in floating point: (n, inputs) -> (n, outputs), or one point -> (outputs,)."""
-        points = np.asarray(X, dtype=np.float64)
-        several = points.ndim and points.size == points.shape[0] * self.input_size
-        shapes = {(self.input_size,), self.input_shape, () if self.input_size == 1 else None}
-        if not several and points.shape in shapes:
-            value: FloatArray = self.pre_activations(points.reshape(1, -1))[OUTPUT][0]
-            return value
-        return self.pre_activations(points)[OUTPUT]
-
     def pre_activations(self, X: ArrayLike) -> dict[str, FloatArray]:
         """Return z of every node at every point: name -> (n, rows).
 
@@ -314,13 +305,8 @@ class FunctionGraph:
         NetworkError
             If the points have another size.
         """
-        points = np.asarray(X, dtype=np.float64)
-        if points.ndim < 1 or points.size != points.shape[0] * self.input_size:
-            raise NetworkError(
-                f"points of shape {points.shape}: need (n, {self.input_size}), "
-                f"or ({self.input_size},) for a single point"
-            )
-        values = {INPUT: points.reshape(points.shape[0], self.input_size)}
+        points = self._as_points(X)
+        values = {INPUT: points}
         result: dict[str, FloatArray] = {}
         # where a value overflows or a logarithm has none, infinity or NaN say so
         with np.errstate(all="ignore"):

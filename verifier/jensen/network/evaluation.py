@@ -12,41 +12,16 @@ from numpy.typing import ArrayLike
 from jensen.arithmetic.exact import ExactMatrix, ExactVector, Matrix
 from jensen.errors import NetworkError
 from jensen.network.block import INPUT, OUTPUT, Block
+from jensen.network.points import OfPoints
 from jensen.types import BoolArray, FloatArray
 
 Pattern = Mapping[str, BoolArray]
 
 
-class Evaluation:
+class Evaluation(OfPoints):
     """The part of :class:`~jensen.ReluNetwork` that evaluates, in floating point and exactly."""
 
-    input_size: int
     blocks: tuple[Block, ...]
-    input_shape: tuple[int, ...]
-
-    def __call__(self, X: ArrayLike) -> FloatArray:
-        """Evaluate in floating point: (n, inputs) -> (n, outputs), or one point -> (outputs,).
-
-        One point has the shape ``(inputs,)`` or ``input_shape``, where that cannot be several
-        points: numbers in a row are points of a network with one input.
-
-        Examples
-        --------
-        >>> from jensen import ReluNetwork
-        >>> net = ReluNetwork.from_layers([[[1.0, -1.0]], [[2.0]]], [[0], [0]])
-        >>> net([3.0, 1.0])
-        array([4.])
-        >>> net([[3.0, 1.0], [1.0, 3.0]])
-        array([[4.],
-               [0.]])
-        """
-        points = np.asarray(X, dtype=np.float64)
-        several = points.ndim and points.size == points.shape[0] * self.input_size
-        shapes = {(self.input_size,), self.input_shape, () if self.input_size == 1 else None}
-        if not several and points.shape in shapes:
-            value: FloatArray = self.pre_activations(points.reshape(1, -1))[OUTPUT][0]
-            return value
-        return self.pre_activations(points)[OUTPUT]
 
     def pre_activations(self, X: ArrayLike) -> dict[str, FloatArray]:
         """Return z of every block at every point: name -> (n, size).
@@ -64,13 +39,8 @@ class Evaluation:
         NetworkError
             If the points have another size.
         """
-        points = np.asarray(X, dtype=np.float64)
-        if points.ndim < 1 or points.size != points.shape[0] * self.input_size:
-            raise NetworkError(
-                f"points of shape {points.shape}: need (n, {self.input_size}), "
-                f"or ({self.input_size},) for a single point"
-            )
-        values = {INPUT: points.reshape(points.shape[0], self.input_size)}
+        points = self._as_points(X)
+        values = {INPUT: points}
         result: dict[str, FloatArray] = {}
         for block in self.blocks:
             z = np.broadcast_to(block.bias, (points.shape[0], block.size)).copy()

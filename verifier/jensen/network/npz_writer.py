@@ -77,6 +77,8 @@ def stored_matrix(weight: Matrix, name: str) -> tuple[str, dict[str, Any]]:
 def write_archive(path: Path, header: dict[str, Any], arrays: dict[str, Any]) -> None:
     """Write arrays under a header of JSON; never with pickle."""
     if path.suffix.lower() != ".npz":
-        raise ModelFileError(f"{path}: the file name must end in .npz")
+        raise ModelFileError(
+            f"{path}: the file name must end in .npz (jensen convert makes .onnx of it)"
+        )
     with replacing(path) as stream:
         np.savez_compressed(stream, **arrays, header=np.array(json.dumps(header)))

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from contextvars import copy_context
 from dataclasses import replace
 from fractions import Fraction
+from threading import Event
 
 from jensen.groups.groups import GroupedNetwork
 from jensen.groups.tolerance import least_jumps
@@ -66,8 +71,9 @@ class _Prover:
         self._question, self._boxes = question, boxes
         options, self._net = question.options, question.prepared.grouped
         self._over = question.deadline.over
+        self._threads, self._halt = options.threads, Event()
         self._limits = TreeLimits(
-            self._over,
+            lambda: self._over() or self._halt.is_set(),
             options.node_limit,
             Fraction(options.tolerance),
             options.inputs,
@@ -144,7 +150,7 @@ class _Prover:
                 group,
                 self._question.network,
                 pieces,
-                self._solver,
+                self._solver if self._threads == 1 else LpSolver(self._question.deadline),
                 self._limits,
                 self._least[level][unit],
                 self._question.deadline,
@@ -171,16 +177,43 @@ class _Prover:
 
     def _turn(self, budget: int) -> tuple[Unit, Crossing] | None:
         """Give every group that is left so many nodes."""
-        for group in list(self._searches):
-            self._question.closed(len(self._found), len(self._net.groups()))
-            search = self._searches[group]
-            result: JointResult | GroupResult = search.run(budget)
-            if search.wants_tree and result.state is SearchState.PAUSED:
-                result = self._forest.run(group, budget)
-            bent = self._settle(group, result)
-            if bent is not None:
-                return bent
+        with closing(self._searched(list(self._searches), budget)) as searched:
+            for group, found in searched:
+                self._question.closed(len(self._found), len(self._net.groups()))
+                result: JointResult | GroupResult = found
+                if self._searches[group].wants_tree and result.state is SearchState.PAUSED:
+                    result = self._forest.run(group, budget)
+                bent = self._settle(group, result)
+                if bent is not None:
+                    return bent
         return None
+
+    def _searched(
+        self, groups: list[Unit], budget: int
+    ) -> Generator[tuple[Unit, JointResult], None, None]:
+        """Yield what so many nodes of each group found, in order, whatever thread takes it.
+
+        The searches share nothing that they change; half of their time is HiGHS's, which lets
+        other threads run.
+        """
+        if self._threads == 1:
+            for group in groups:
+                yield group, self._searches[group].run(budget)
+            return
+        with ThreadPoolExecutor(self._threads) as pool:
+            # each in a copy of this context: NumPy keeps there what it does on overflow
+            futures = [
+                (group, pool.submit(copy_context().run, self._searches[group].run, budget))
+                for group in groups
+            ]
+            try:
+                for group, future in futures:
+                    yield group, future.result()
+            finally:
+                self._halt.set()  # nothing is under way unless a facet bends down, or Ctrl-C
+                for _, future in futures:
+                    future.cancel()
+        self._halt.clear()
 
     def _settle(
         self, group: Unit, result: JointResult | GroupResult

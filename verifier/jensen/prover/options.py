@@ -52,7 +52,8 @@ class Options:
     certificate : bool
         Produce a certificate that the independent checker accepts.
     threads : int
-        Threads of the MILP solver.
+        Threads of the MILP solver, and of the joint search: groups are searched side by
+        side there, with the same result.
     seed : int
         Seed of the search for counterexamples; verdicts do not depend on it.
 

@@ -37,7 +37,7 @@ TIE = 1e-6  # of a unit's range: z so close to 0 that the program's state says w
 class _Node:
     """A part of a piece that has no branches yet; multipliers, if they closed it before."""
 
-    program: int
+    piece: int
     path: Path = ()
     least: float = -np.inf  # the last optimum, its own or its parent's
     closing: _Multipliers | None = None
@@ -78,32 +78,46 @@ class KinkSearch:
     pieces: list[PieceBounds]
     slopes: OutputSlopes
     nodes: int = 0
-    _programs: list[JointProgram] = field(default_factory=list)
-    _maps: list[FloatArray] = field(default_factory=list)
-    _fixed: list[dict[Unit, bool]] = field(default_factory=list)
+    _programs: dict[int, JointProgram | None] = field(default_factory=dict)
+    _maps: dict[int, FloatArray] = field(default_factory=dict)
+    _fixed: dict[int, dict[Unit, bool]] = field(default_factory=dict)
     _leaves: list[_Node] = field(default_factory=list)
     _tried: set[bytes] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._jump = JumpProblem(self.net, *self.group)
-        for shared in self.pieces:
-            ranges = shared.ranges.copy()
-            if not shared.met or not shared.bounds.narrow(ranges, self.group):
-                continue
-            signs = zip(self.net.levels, ranges.lower, ranges.upper, strict=True)
-            decided = [
-                np.where(~level.kink | (low > 0), ON, np.where(high < 0, OFF, FREE)).astype(np.int8)
-                for level, low, high in signs
-            ]
-            decided[self.group[0]][self.group[1]] = FREE
-            state = self._jump.bound(decided)
-            program = JointProgram(
-                self.net, self.group, self._jump, state, decided, ranges, shared.piece
-            )
-            self._leaves.append(_Node(len(self._programs)))
-            self._programs.append(program)
-            self._maps.append(program.jump_map(self.slopes.on, self.slopes.off))
-            self._fixed.append({})
+        self._leaves = [_Node(i) for i, shared in enumerate(self.pieces) if shared.met]
+        self._jumps: dict[int, FloatArray] = {}
+
+    def _program(self, node: _Node, weights: FloatArray) -> JointProgram | None:
+        """Return the program of a node's piece under some weights, None if the kink is not there.
+
+        Programs are assembled when they are first asked for: on R^n there are many pieces.
+        """
+        index = node.piece
+        if index not in self._programs:
+            self._programs[index] = program = self._assembled(self.pieces[index])
+            if program is not None:
+                self._maps[index] = program.jump_map(self.slopes.on, self.slopes.off)
+                self._fixed[index] = {}
+        program = self._programs[index]
+        if program is not None and index not in self._jumps:
+            self._jumps[index] = weights @ self._maps[index]
+            program.set_jump(self._jumps[index])
+        return program
+
+    def _assembled(self, shared: PieceBounds) -> JointProgram | None:
+        ranges = shared.ranges.copy()
+        if not shared.bounds.narrow(ranges, self.group):
+            return None
+        signs = zip(self.net.levels, ranges.lower, ranges.upper, strict=True)
+        decided = [
+            np.where(~level.kink | (low > 0), ON, np.where(high < 0, OFF, FREE)).astype(np.int8)
+            for level, low, high in signs
+        ]
+        decided[self.group[0]][self.group[1]] = FREE
+        state = self._jump.bound(decided)
+        return JointProgram(self.net, self.group, self._jump, state, decided, ranges, shared.piece)
 
     def run(
         self,
@@ -132,16 +146,18 @@ class KinkSearch:
         (crossing, open)
             A facet that bends down, or None; how many nodes were left open.
         """
-        jumps = [weights @ jump_map for jump_map in self._maps]
+        self._jumps = {index: weights @ jump_map for index, jump_map in self._maps.items()}
         target = -CLOSED * float(np.linalg.norm(weights))
-        for program, jump in zip(self._programs, jumps, strict=True):
+        for index, jump in self._jumps.items():
+            program = self._programs[index]
+            assert program is not None
             program.set_jump(jump)
         done: list[_Node] = []
         heap: list[tuple[float, int, _Node]] = []
         order = count()
         for node in self._leaves:
             closing = node.closing
-            if closing is not None and closing.bound(jumps[node.program]) >= target:
+            if closing is not None and closing.bound(self._jumps[node.piece]) >= target:
                 done.append(node)
             else:
                 heap.append((node.least, next(order), node))
@@ -150,14 +166,17 @@ class KinkSearch:
         dive: _Node | None = None
         while (dive or heap) and crossing is None and budget > 0 and not deadline.over():
             node, dive = dive or heapq.heappop(heap)[2], None
+            program = self._program(node, weights)
+            if program is None:
+                continue
             budget -= 1
-            x = self._solved(node, target, deadline)
+            x = self._solved(program, node, target, deadline)
             if x is None:
-                if np.isfinite(node.least):
+                if node.least != np.inf:
                     done.append(node)
                 continue
-            crossing = self._look(node, x, weights, target, network)
-            branches = [node] if crossing is not None else self._branches(node, x)
+            crossing = self._look(program, node, x, weights, target, network)
+            branches = [node] if crossing is not None else self._branches(program, node, x)
             if not branches:  # no facet that bends down although the program says so: it is flat
                 done.append(node)
             if len(branches) == 2:
@@ -169,10 +188,11 @@ class KinkSearch:
         self._leaves = done + [node for _, _, node in heap]
         return crossing, len(heap)
 
-    def _solved(self, node: _Node, target: float, deadline: Deadline) -> FloatArray | None:
+    def _solved(
+        self, program: JointProgram, node: _Node, target: float, deadline: Deadline
+    ) -> FloatArray | None:
         """Solve a node's program; None if that closes it, its least J infinite if it is empty."""
-        program = self._programs[node.program]
-        self._fix(node)
+        self._fix(program, node)
         self.nodes += 1
         found = program.solve(0.0, deadline)
         node.least = found.bound
@@ -181,8 +201,8 @@ class KinkSearch:
         node.closing = None if found.bound == np.inf else _Multipliers(*program.priced(found))
         return None
 
-    def _fix(self, node: _Node) -> None:
-        program, fixed = self._programs[node.program], self._fixed[node.program]
+    def _fix(self, program: JointProgram, node: _Node) -> None:
+        fixed = self._fixed[node.piece]
         wanted = dict(node.path)
         for unit in [u for u, on in fixed.items() if wanted.get(u) is not on]:
             program.fix(unit, None)
@@ -192,19 +212,18 @@ class KinkSearch:
                 program.fix(unit, on)
                 fixed[unit] = on
 
-    def _branches(self, node: _Node, x: FloatArray) -> list[_Node]:
-        choice = self._programs[node.program].branching_unit(x, self._fixed[node.program])
+    def _branches(self, program: JointProgram, node: _Node, x: FloatArray) -> list[_Node]:
+        choice = program.branching_unit(x, self._fixed[node.piece])
         if choice is None:
             return []
         unit, on = choice
-        return [
-            _Node(node.program, (*node.path, (unit, side)), node.least) for side in (on, not on)
-        ]
+        return [_Node(node.piece, (*node.path, (unit, side)), node.least) for side in (on, not on)]
 
     # ---------------------------------------------------------------------- facets
 
     def _look(
         self,
+        program: JointProgram,
         node: _Node,
         x: FloatArray,
         weights: FloatArray,
@@ -212,8 +231,8 @@ class KinkSearch:
         network: Callable[[], ReluNetwork],
     ) -> Crossing | None:
         """Cross the kink at a solution, in the network's pattern and in the program's."""
-        y = x[: self._programs[node.program].dim]
-        for own, pattern in enumerate(self._patterns(node, x, y)):
+        y = x[: program.dim]
+        for own, pattern in enumerate(self._patterns(program, node, x, y)):
             row = self.slopes.row(self.group, self._jump, self._jump.bound(pattern), pattern)
             key = b"".join(part.tobytes() for part in pattern)
             if row @ weights >= least or key in self._tried:
@@ -231,7 +250,9 @@ class KinkSearch:
                 point = margin.point
         return None
 
-    def _patterns(self, node: _Node, x: FloatArray, y: FloatArray) -> list[Activations]:
+    def _patterns(
+        self, program: JointProgram, node: _Node, x: FloatArray, y: FloatArray
+    ) -> list[Activations]:
         """Return the full pattern by signs of z, and that by the program's states at ties.
 
         A solution is a vertex: many units are 0 there, and signs of rounding errors say
@@ -244,7 +265,7 @@ class KinkSearch:
         ]
         signs[self.group[0]][self.group[1]] = FREE
         meant = [part.copy() for part in signs]
-        states = {u: x[c] >= 0.5 for u, c in self._programs[node.program].states.items()}
+        states = {u: x[c] >= 0.5 for u, c in program.states.items()}
         for (k, u), on in (states | dict(node.path)).items():
             if abs(values[k][u]) < TIE * max(1.0, float(self.net.levels[k].upper[u])):
                 meant[k][u] = ON if on else OFF

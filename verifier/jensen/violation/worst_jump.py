@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
@@ -14,13 +14,15 @@ import numpy as np
 from jensen.arithmetic.exact import root_to_double, to_double
 from jensen.arithmetic.rational import decimal
 from jensen.blas import few_threads
+from jensen.composition.piecewise_quadratic import pair_at_kink, split
 from jensen.domains.domain import Domain, Everywhere
-from jensen.errors import OptionError
+from jensen.errors import OptionError, SolverError
+from jensen.graphs.function_graph import FunctionGraph
 from jensen.groups.prepared import Prepared, prepare
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.counterexample import Point, admits
 from jensen.prover.options import Options
-from jensen.prover.question import check_subject
+from jensen.prover.question import check_domain, check_subject
 from jensen.text import html_table, markup, point, printable
 from jensen.violation.jump_facets import root_above, root_below
 from jensen.violation.jump_of_regions import WorstFacet, worst_facet
@@ -149,7 +151,7 @@ class JumpViolation:
 
 
 def worst_jump(
-    network: ReluNetwork,
+    network: ReluNetwork | FunctionGraph,
     domain: Domain | None = None,
     *,
     output: int = 0,
@@ -166,7 +168,8 @@ def worst_jump(
 
     Parameters
     ----------
-    network : ReluNetwork
+    network : ReluNetwork or FunctionGraph
+        Of graphs, ReLU networks plus quadratic forms: these have no kinks of their own.
     domain : Box, Polyhedron or Everywhere
         Default: ``Everywhere()``.
     output : int
@@ -187,11 +190,13 @@ def worst_jump(
     Raises
     ------
     DomainError, NetworkError, OptionError
-        For a domain or an output that does not fit, or options out of range.
+        For a domain, a graph or an output that does not fit, or options out of range.
+    SolverError
+        If no pair shows the worst kink of a sum.
 
     References
     ----------
-    docs/theory.md, sections 4, 5 and 9.
+    docs/theory.md, sections 4, 5, 9 and 12.
 
     Examples
     --------
@@ -203,11 +208,37 @@ def worst_jump(
     if not 0 < gap < math.inf:
         raise OptionError(f"gap {gap}: a finite number > 0 is needed")
     domain = Everywhere() if domain is None else domain
+    if isinstance(network, FunctionGraph):
+        check_domain(domain)
+        limits: dict[str, Any] = {"time_limit": time_limit, "gap": gap, "seed": seed}
+        return _of_a_sum(network, domain, output, limits | {"progress": progress})
     check_subject(network, domain)
     Options(time_limit=time_limit, seed=seed)
     prepared = prepare(network, domain, output=output)
     with np.errstate(all="ignore"), few_threads(network.relu_count):
         return _Measurement(prepared, time_limit, gap, seed).run(progress)
+
+
+def _of_a_sum(
+    graph: FunctionGraph, domain: Domain, output: int, limits: dict[str, Any]
+) -> JumpViolation:
+    """Measure a ReLU network plus a quadratic form: the gradient of the form has no jumps.
+
+    It is added to both slopes, and the pair is shortened until it refutes the sum.
+    """
+    parts = split(graph.select_output(output))
+    if parts is None:
+        graph.refuse("the worst gradient jump")
+    found = worst_jump(parts.piecewise, domain, **limits)
+    if found.point is None or found.slopes is None:
+        return found
+    slope = parts.slope(0, found.point, [Fraction(v) for v in found.normal])
+    pair = pair_at_kink(parts.graph, domain, found.x, found.y, None)
+    if pair is None:
+        raise SolverError("no pair across the worst kink was found that refutes the sum")
+    before, behind = (to_double(Fraction(v) + slope) for v in found.slopes)
+    sum_of_both = replace(found, slopes=(before, behind), x=pair.x, y=pair.y)
+    return replace(sum_of_both, exact_violation=pair.violation)
 
 
 class _Measurement:

@@ -16,13 +16,15 @@ from jensen.domains.box import Box
 from jensen.domains.domain import Domain
 from jensen.domains.hull import bounding_box, inner_ball
 from jensen.errors import DomainError, OptionError, SolverError
+from jensen.graphs.function_graph import FunctionGraph
 from jensen.midpoint import worst_pair as midpoint
 from jensen.midpoint.feasible import Feasible
 from jensen.midpoint.worst_pair import PRECISION_LIMIT, UNBOUNDED, Violation, with_pair
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.question import check_subject
+from jensen.prover.question import check_domain, check_subject
 from jensen.prover.verdict import Status
 from jensen.types import FloatArray
+from jensen.violation.curved import curved_violation
 from jensen.violation.recession import everywhere_violation
 from jensen_encodings.highs import Progress
 
@@ -31,7 +33,7 @@ PROVER_SECONDS = 10.0  # before the search begins; a quarter of a time limit at 
 
 
 def worst_violation(
-    network: ReluNetwork,
+    network: ReluNetwork | FunctionGraph,
     domain: Domain,
     *,
     output: int = 0,
@@ -48,7 +50,9 @@ def worst_violation(
 
     Parameters
     ----------
-    network : ReluNetwork
+    network : ReluNetwork or FunctionGraph
+        Of a graph with other functions the bounds are proved, but need not meet
+        (docs/smooth.md).
     domain : Box, Polyhedron or Everywhere
         A polyhedron has to be bounded, and to have an interior. On R^n violations may be
         unbounded: then ``status`` is ``"unbounded"`` and ``upper`` infinite.
@@ -90,6 +94,8 @@ def worst_violation(
     >>> round(worst_violation(net, Everywhere()).upper, 4)
     0.5
     """
+    if isinstance(network, FunctionGraph):
+        return _of_a_graph(network, domain, output, time_limit, gap, engine, seed)
     check_subject(network, domain)
     midpoint.check_gap(gap)
     sides = domain.box_sides(network.input_size)
@@ -140,6 +146,27 @@ def worst_violation(
         kept = with_pair(found, network.select_output(output), domain, start)
         found = midpoint.concluded(kept, gap)
     return replace(found, times={"prover": spent, **found.times})
+
+
+def _of_a_graph(
+    graph: FunctionGraph,
+    domain: Domain,
+    output: int,
+    time_limit: float | None,
+    gap: float,
+    engine: str,
+    seed: int,
+) -> Violation:
+    check_domain(domain)
+    midpoint.check_gap(gap)
+    if engine != "tree":
+        raise OptionError(f"engine {engine} is for piecewise-linear networks: leave it out")
+
+    def piecewise(network: ReluNetwork, limit: float | None) -> Violation:
+        return worst_violation(network, domain, time_limit=limit, gap=gap, seed=seed)
+
+    limits: dict[str, Any] = {"output": output, "time_limit": time_limit, "gap": gap, "seed": seed}
+    return curved_violation(graph, domain, piecewise, **limits)
 
 
 def _no_violation(point: FloatArray, seconds: float) -> Violation:

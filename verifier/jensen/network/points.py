@@ -1,0 +1,91 @@
+"""What ReLU networks and function graphs have in common: how they are called."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from jensen.errors import NetworkError
+from jensen.network.block import OUTPUT
+from jensen.types import FloatArray
+
+
+class OfPoints:
+    """A function of points, given by the pre-activations of its parts.
+
+    Attributes
+    ----------
+    input_size : int
+    input_shape : tuple of int
+        Of one point, without the batch.
+    """
+
+    input_size: int
+    input_shape: tuple[int, ...]
+
+    def pre_activations(self, X: ArrayLike) -> dict[str, FloatArray]:
+        """Return what every part computes before its function.
+
+        Parameters
+        ----------
+        X : array of shape (n, inputs)
+
+        Returns
+        -------
+        dict from name to array of shape (n, size)
+
+        Raises
+        ------
+        NetworkError
+            If the points have another size.
+        """
+        raise NotImplementedError
+
+    def __call__(self, X: ArrayLike) -> FloatArray:
+        """Evaluate in floating point: (n, inputs) -> (n, outputs), or one point -> (outputs,).
+
+        One point has the shape ``(inputs,)`` or ``input_shape``, where that cannot be several
+        points: numbers in a row are points of a network with one input.
+
+        Examples
+        --------
+        >>> from jensen import ReluNetwork
+        >>> net = ReluNetwork.from_layers([[[1.0, -1.0]], [[2.0]]], [[0], [0]])
+        >>> net([3.0, 1.0])
+        array([4.])
+        >>> net([[3.0, 1.0], [1.0, 3.0]])
+        array([[4.],
+               [0.]])
+        """
+        points = np.asarray(X, dtype=np.float64)
+        several = points.ndim and points.size == points.shape[0] * self.input_size
+        shapes = {(self.input_size,), self.input_shape, () if self.input_size == 1 else None}
+        if not several and points.shape in shapes:
+            value: FloatArray = self.pre_activations(points.reshape(1, -1))[OUTPUT][0]
+            return value
+        return self.pre_activations(points)[OUTPUT]
+
+    def _as_points(self, X: ArrayLike) -> FloatArray:
+        """Return points as rows.
+
+        Parameters
+        ----------
+        X : array of shape (n, ...)
+            With ``inputs`` numbers in every point.
+
+        Returns
+        -------
+        array of shape (n, inputs)
+
+        Raises
+        ------
+        NetworkError
+            If they are no points of this many inputs.
+        """
+        points = np.asarray(X, dtype=np.float64)
+        if points.ndim < 1 or points.size != points.shape[0] * self.input_size:
+            raise NetworkError(
+                f"points of shape {points.shape}: need (n, {self.input_size}), "
+                f"or ({self.input_size},) for a single point"
+            )
+        return points.reshape(points.shape[0], self.input_size)
