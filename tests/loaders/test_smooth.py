@@ -242,6 +242,15 @@ def test_commands_about_kinks_refuse_a_smooth_network_in_one_line(command, tmp_p
     assert len(error.splitlines()) == 1
 
 
+def test_verify_says_once_why_there_is_no_certificate(tmp_path, capsys):
+    path = save(single("Softplus", shape=("n", 1)), tmp_path)
+    assert main(["verify", str(path), "--certificate", str(tmp_path / "c.jsonl")]) == 0
+    error = capsys.readouterr().err
+    assert error.count("no certificate: ") == 1
+    assert "has no rules of composition" in error
+    assert not (tmp_path / "c.jsonl").exists()
+
+
 def test_verify_info_and_batch_take_a_smooth_network(tmp_path, capsys):
     path = save(single("Softplus", shape=("n", 1)), tmp_path)
     assert main(["verify", str(path), "--evidence"]) == 0

@@ -138,7 +138,7 @@ def _write_certificate(verdict: Verdict, path: str | None, log: Console) -> str 
     if path is None:
         return None
     if verdict.certificate is None:
-        why = verdict.note or "the verdict is unknown"
+        why = verdict.note.removeprefix("no certificate: ") or "the verdict is unknown"
         log.print(f"jensen: no certificate: {why}", style="yellow", soft_wrap=True, markup=False)
         return None
     verdict.certificate.write(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from jensen.errors import NetworkError
+from jensen.graphs.function_graph import FunctionGraph
 from jensen.network.relu_network import INPUT, ReluNetwork
 
 
@@ -37,6 +38,8 @@ def is_icnn(network: ReluNetwork) -> bool:
     >>> is_icnn(net), is_icnn(net.negated())
     (True, False)
     """
+    if isinstance(network, FunctionGraph):
+        network.refuse("an input-convex form")
     if not isinstance(network, ReluNetwork):
         raise NetworkError(
             f"an object of type {type(network).__name__} where a ReluNetwork is needed: "
