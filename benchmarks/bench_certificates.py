@@ -2,6 +2,8 @@
 
     python benchmarks/bench_certificates.py            all rows (a few minutes)
     python benchmarks/bench_certificates.py --quick    small ones only
+    python benchmarks/bench_certificates.py --trained FOLDER [NAME ...]
+                                                       convex ones of a folder of bench_trained.py
 
 Seconds are processor time; production includes the proof and the file, checking the
 reading of both files by the checker. Exit code 1 if a certificate is missing or rejected.
@@ -20,6 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import bench_trained
 import families
 import numpy as np
 from rich.console import Console
@@ -113,6 +116,13 @@ def cases() -> Iterator[Case]:
     )
 
 
+def trained(folder: Path, names: Sequence[str]) -> Iterator[Case]:
+    """Convex networks of a folder, three runs of each."""
+    for case in bench_trained.cases(folder, names):
+        if case.convex:
+            yield Case(case.name, lambda _, case=case: (case.network, case.domain))
+
+
 def measure(case: Case, seed: int, folder: Path) -> Measured:
     network, domain = case.make(seed)
     model, file = folder / "model.json", folder / "certificate.jsonl"
@@ -160,6 +170,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="small ones only")
+    parser.add_argument("--trained", type=Path, help="a folder as bench_trained.py reads it")
+    parser.add_argument("names", nargs="*", help="which networks of the folder")
     arguments = parser.parse_args(argv)
     log = Console(stderr=True)
     table = Table(title="certificates, medians")
@@ -170,7 +182,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     good = True
     with tempfile.TemporaryDirectory() as folder:
         measure(next(cases()), 0, Path(folder))  # imports and the solver's start
-        for case in cases():
+        chosen = trained(arguments.trained, arguments.names) if arguments.trained else cases()
+        for case in chosen:
             if arguments.quick and not case.quick:
                 continue
             log.print(case.label)

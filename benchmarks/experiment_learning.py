@@ -1,9 +1,8 @@
 """The experiment of docs/experiment.md: free, clipped, input-convex and certified networks.
 
-    python benchmarks/experiment_learning.py run results.jsonl --inputs 2 --width 16
-    python benchmarks/experiment_learning.py run results.jsonl --inputs 5 10 --width 32
+    python benchmarks/experiment_learning.py run results.jsonl
     python benchmarks/experiment_learning.py table results.jsonl
-    python benchmarks/experiment_learning.py plot results.jsonl docs/experiment.svg
+    python benchmarks/experiment_learning.py plot results.jsonl docs/pictures/experiment.svg
 
 ``run`` appends one line per training, and leaves out what the file has already. Every method
 gets as many steps as the certified network took. ``complex`` is the regulariser of Gagneux et
@@ -245,8 +244,13 @@ def plot(path: Path, target: Path) -> None:
     groups = grouped(path)
     sizes = sorted({d for d, *_ in groups})
     names = list(dict.fromkeys(name for _, name, _ in groups))
-    figure, axes = plt.subplots(1, len(sizes), figsize=(3.4 * len(sizes), 3), squeeze=False)
-    for axis, d in zip(axes[0], sizes, strict=True):
+    wide = min(2, len(sizes))
+    high = -(-len(sizes) // wide)
+    figure, grid = plt.subplots(high, wide, figsize=(3.8 * wide, 2.9 * high), squeeze=False)
+    axes = grid.ravel()
+    for axis in axes[len(sizes) :]:
+        axis.set_axis_off()
+    for axis, d in zip(axes, sizes, strict=False):
         for k, method in enumerate(METHODS):
             rows = [[r["error"] for r in groups.get((d, name, method), [])] for name in names]
             at = np.arange(len(names)) + 0.16 * (k - 2)
@@ -255,11 +259,11 @@ def plot(path: Path, target: Path) -> None:
             axis.bar(at, means, 0.16, yerr=bars, label=method)
         axis.set_title(f"{d} inputs")
         axis.set_xticks(np.arange(len(names)), names, rotation=35, ha="right", fontsize=7)
-        axis.set_yscale("log")
-    axes[0][0].set_ylabel("error, % of the target's spread")
-    handles = axes[0][0].get_legend_handles_labels()
+    for axis in grid[:, 0]:
+        axis.set_ylabel("error, % of the target's spread", fontsize=8)
+    handles = axes[0].get_legend_handles_labels()
     figure.legend(*handles, loc="upper center", ncols=len(METHODS), fontsize=7)
-    figure.tight_layout(rect=(0, 0, 1, 0.93))
+    figure.tight_layout(rect=(0, 0, 1, 0.95))
     figure.savefig(target, metadata={"Date": None})
 
 
@@ -271,9 +275,9 @@ def main() -> int:
     parser.add_argument("--inputs", type=int, nargs="+", default=[2, 5, 10, 20])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
-    parser.add_argument("--width", type=int, default=32)
-    parser.add_argument("--steps", type=int, default=2500)
-    parser.add_argument("--limit", type=float, default=150.0, help="seconds per certified run")
+    parser.add_argument("--width", type=int, default=16)
+    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--limit", type=float, default=240.0, help="seconds per certified run")
     arguments = parser.parse_args()
     if arguments.what == "run":
         run(arguments.results, arguments)

@@ -16,7 +16,9 @@ from fuzz import tiny_network
 
 from jensen.certificate import checker
 from jensen.certificate.certificate import certify_convex, domain_record
+from jensen.certificate.joint_leaf import JointAnswer, JointProver
 from jensen.certificate.model_export import export_bytes
+from jensen.certificate.proof_node import ProofNode
 from jensen.decide import verify
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.errors import CertificateError
@@ -142,8 +144,7 @@ def count_rows_that_hold(seed: int) -> int:
             if k != group and k not in node.fixed and rng.random() < 0.7:
                 shifts = [str(Fraction(int(v), 3)) for v in rng.integers(-6, 7, 2)]
                 node.narrow(k, *shifts)
-        node.spans = checker.spans(node)
-        node.bend()
+        node.open_states()
         for facet in facets(net, group, rng):
             slopes = facet.slopes(group)
             for k, (low, high) in node.local.items():
@@ -152,18 +153,35 @@ def count_rows_that_hold(seed: int) -> int:
             for k, (low, high) in node.spans.items():
                 assert k == group or low <= slopes[k] <= high
             for words in rows_of(node):
-                form, factor, _ = node.row(*words)
-                value = facet.value(form, slopes)
+                form, factor = node.row(*words)
+                value = factor * facet.value(form, slopes)
                 if words == ("jump",):
                     assert value == -slopes[net.output] - 1
                 else:
-                    assert factor * value >= 0, (seed, group, words)
+                    assert value >= 0, (seed, group, words)
                     seen += 1
     return seen
 
 
 def test_rows_and_bounds_hold_at_facets() -> None:
     assert sum(map(count_rows_that_hold, range(60))) > 2000
+
+
+def test_expanded_forms_have_the_values_of_their_units() -> None:
+    """By rows where few units are put in, by columns where many are."""
+    for seed in range(60):
+        net = network_of(random_network(seed, 1 + seed % 3, width=2 + seed % 7), Box(-1, 1))
+        rng = np.random.default_rng(seed)
+        inputs = net.units[1 : net.inputs]
+        x = [u.low + Fraction(int(rng.integers(98)), 97) * (u.high - u.low) for u in inputs]
+        at = values_at(net, x)
+        for share in (0.0, 0.5, 1.0):
+            hidden = range(net.inputs, net.output)
+            fixed = {k: at[k] > 0 for k in hidden if rng.random() < share}
+            for k in (*hidden, net.output):
+                form = checker.Node(net, checker.ONE, fixed).expand({k: 1})
+                values = [at[key] if key >= 0 else max(at[-key], Fraction(0)) for key in form]
+                assert at[k] == sum(c * v for c, v in zip(form.values(), values, strict=True))
 
 
 @pytest.mark.slow
@@ -221,7 +239,7 @@ def certified(seeds: range, folder: Path, depth: int | None = None) -> tuple[int
 def test_tiny_convex_networks_are_certified_without_the_prover(tmp_path: Path) -> None:
     count, used = certified(range(150), tmp_path)
     assert count > 60
-    assert {"jump", "bounds on a kink", "face", "sign", "empty"} <= used
+    assert {"jump", "bounds on a kink", "face", "sign", "empty", "walk"} <= used
 
 
 def test_deep_convex_networks_are_certified_without_the_prover(tmp_path: Path) -> None:
@@ -289,3 +307,22 @@ def test_every_convex_trained_network_is_certified(tmp_path: Path) -> None:
             domain = Box(*case["box"]) if case["box"] else Everywhere()
             network = trained(case["file"].removesuffix(".npz"))
             assert check(network, certify_convex(network, domain), tmp_path) == 0, case["file"]
+
+
+def test_the_multipliers_of_the_engine_close_its_leaves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Programs are solved again only where the certificate's bounds are wider than the engine's."""
+    solved, answer = [], JointProver.answer
+
+    def counted(self: JointProver, node: ProofNode) -> JointAnswer:
+        solved.append(node.group)
+        return answer(self, node)
+
+    network = trained("d5_48x48_lse_s0_r1")
+    monkeypatch.setattr(JointProver, "answer", counted)
+    verdict = verify(network, Box(-1, 1), certificate=True)
+    assert verdict.certificate is not None
+    assert check(network, verdict.certificate, tmp_path) == 0
+    leaves = sum(line[0] == "empty" for line in verdict.certificate.lines[1:])
+    assert 4 * len(solved) < leaves

@@ -256,6 +256,7 @@ LIES: dict[str, list[Lines]] = {
         ["empty", [["facet", "1"], ["facet", "-1"]]],
     ],
     "smooth": [["smooth"]],
+    "walk": [["walk"]],
 }
 
 
@@ -269,6 +270,20 @@ def test_a_net_of_lies_by_one_rule_is_never_accepted(rule: str, tmp_path: Path) 
                 for index in range(block.size):
                     lines += [["tree", block.name, index], leaf]
             assert check(network, to_bytes(lines), tmp_path) != 0
+
+
+def test_walks_over_every_face_prove_no_lie(tmp_path: Path) -> None:
+    tried = 0
+    for network, domain in nonconvex_networks():
+        if isinstance(domain, Everywhere) and network.input_size == 2:
+            lines: Lines = [claim_for(network, domain), ["bounds", []]]
+            for block in network.hidden:
+                for index in range(block.size):
+                    for face in (1, 2, -2, 3, -3):
+                        lines += [["tree", block.name, index, face, []], ["walk"]]
+            assert check(network, to_bytes(lines), tmp_path) != 0
+            tried += 1
+    assert tried > 3
 
 
 def first_neurons(network: ReluNetwork, claim: dict[str, Any]) -> list[tuple[str, int]]:

@@ -117,7 +117,8 @@ def test_bounds_of_a_unit_settle_its_twins() -> None:
     assert net.unit("relu_4", 0) == unit
     assert net.units[unit].high == -1
     assert not net.kinks
-    assert net.largest({-unit: 1}) == net.largest({-unit: -1}) == 0
+    everywhere = checker.Node(net, checker.ONE, {})
+    assert everywhere.largest({-unit: 1}) == everywhere.largest({-unit: -1}) == 0
     group = net.unit("relu_1", 0)
     with pytest.raises(checker.Rejected, match="does not change its sign"):
         checker.Node(net, group, {group: False}).row("below", "relu_2", 0)
@@ -215,10 +216,10 @@ def test_what_is_counted_grows_with_the_numbers(bits: int) -> None:
     costs = []
     for factor, form in ((5, small), (5, large), (2**bits, large)):
         checker.WORK[0] = 0
-        checker.add({}, factor, form)
+        checker.mix([factor], [form])
         costs.append(checker.WORK[0])
     checker.WORK[0] = 0
-    checker.add({}, Fraction(1, 2**bits + 1), {7: Fraction(1, 2**bits)})
+    checker.mix([Fraction(1, 2**bits + 1), Fraction(1, 2**bits)], [{7: 1}, {7: 1}])
     costs.append(checker.WORK[0])
     assert costs[0] <= costs[1] <= costs[2]
     assert costs[2] >= bits**2 // 1024

@@ -13,8 +13,9 @@ import numpy as np
 from jensen.cells.complex import ExactVertices, SignArray, TooDegenerateError, Vertices
 from jensen.cells.keys import Keys, SignHash, labels, sign_hash, with_owner
 from jensen.cells.layers import UNIT_ROUNDOFF, Layers
+from jensen.cells.order import changed_before, ranked, refined_shares, share_of, sorted_cuts
 from jensen.cells.runs import Runs, parts_of_edges, runs_of, signs_of_parts
-from jensen.types import BoolArray, FloatArray, IndexArray
+from jensen.types import FloatArray, IndexArray
 
 CHUNK = 1 << 15  # numbers of a table that are worked on at a time
 
@@ -110,9 +111,9 @@ class EdgeCutter:
             return Cuts(edge, unit, edge, np.arange(len(start)), start, end, begins, keys)
         share, spread = self.shares(level, start[edge], end[edge], unit)
         rank, here = self._order(level, start, end, edge, unit, share, spread, begins)
-        # equal points on one edge have equal ranks
-        order = np.argsort(edge * (size + 1) + rank, kind="stable")
+        order = sorted_cuts(edge, rank, size)
         edge, unit, rank, here = edge[order], unit[order], rank[order], here[order]
+        # equal points on one edge have equal ranks
         same = np.zeros(len(edge), dtype=bool)
         same[1:] = (edge[1:] == edge[:-1]) & (rank[1:] == rank[:-1])
         coincide = bool(same.any())
@@ -175,17 +176,10 @@ class EdgeCutter:
         self, level: int, start: IndexArray, end: IndexArray, unit: IndexArray
     ) -> tuple[FloatArray, FloatArray]:
         """Return how far from the start a unit vanishes, as a share, and its uncertainty."""
-        points = self.vertices
+        radius = self.vertices.radius
         a, b = (np.abs(self._values(level, vertex, unit)) for vertex in (start, end))
         slope = self.layers.lipschitz[level][unit]
-        ea, eb = slope * points.radius[start], slope * points.radius[end]
-        total = a + b
-        with np.errstate(divide="ignore", invalid="ignore"):
-            share = np.where(total > 0, a / total, 0.5)
-            room = total - ea - eb
-            spread = ((b + eb) * ea + (a + ea) * eb) / (total * room)
-        spread = np.where((room > 0) & (spread < 1), spread, 1.0)
-        return share, spread + 4 * UNIT_ROUNDOFF
+        return share_of((a, slope * radius[start]), (b, slope * radius[end]))
 
     def _values(self, level: int, vertex: IndexArray, unit: IndexArray) -> FloatArray:
         """Return z of a unit each at vertices, those that were cut since then included."""
@@ -291,18 +285,19 @@ class EdgeCutter:
         rank = np.zeros(len(edge), dtype=np.intp)
         several = np.flatnonzero(counts[edge] > 1)
         if len(several):
-            order = several[np.lexsort((share[several], edge[several]))]
-            sorted_edge = edge[order]
-            first = np.concatenate([[True], sorted_edge[1:] != sorted_edge[:-1]])
-            rank[order] = np.arange(len(order)) - np.flatnonzero(first)[np.cumsum(first) - 1]
-            gap = share[order[1:]] - share[order[:-1]]
-            close = ~first[1:] & (gap <= 1.01 * (spread[order[1:]] + spread[order[:-1]]))
+            rank[several], doubtful = ranked(edge[several], share[several], spread[several])
+            at = np.flatnonzero(np.isin(edge, doubtful)) if len(doubtful) else doubtful
+            if len(at) and self.layers.keeps_signs:
+                ends = start[edge[at]], end[edge[at]]
+                closer = refined_shares(self.layers, self.vertices, level, ends, unit[at])
+                better = closer[1] < spread[at]
+                share[at[better]], spread[at[better]] = closer[0][better], closer[1][better]
+                rank[at], doubtful = ranked(edge[at], share[at], spread[at])
+                at = at[np.isin(edge[at], doubtful)]
             row = (np.cumsum(counts > 1) - 1)[edge[several]]
-            changed = _changed_before(row, unit[several], rank[several], here.shape[1])
+            changed = changed_before(row, unit[several], rank[several], here.shape[1])
             here[several] *= 1 - 2 * changed.view(np.int8)
-            doubtful = np.unique(sorted_edge[1:][close])
-            if len(doubtful):
-                at = np.flatnonzero(np.isin(edge, doubtful))
+            if len(at):
                 rank[at] = self._exact_order(level, start, end, edge[at], unit[at], at, here)
         here[np.arange(len(edge)), unit] = 0
         return rank, here
@@ -350,15 +345,6 @@ class EdgeCutter:
     def key(self, level: int, owner: IndexArray, signs: SignArray) -> Keys:
         """Return numbers that are equal for equal owners and signs (and checked where used)."""
         return with_owner(owner, self.hash_of(level).of(signs))
-
-
-def _changed_before(row: IndexArray, unit: IndexArray, rank: IndexArray, size: int) -> BoolArray:
-    """Return (cuts, units): which units have changed sign on the same edge before a cut."""
-    kind = np.uint8 if size < np.iinfo(np.uint8).max else np.int32
-    ranks = np.full((int(row.max()) + 1, size), np.iinfo(kind).max, dtype=kind)
-    ranks[row, unit] = rank
-    changed: BoolArray = ranks[row] < rank.astype(kind)[:, None]
-    return changed
 
 
 def _equal_flats(

@@ -31,23 +31,31 @@ class SignHash:
 
     def __init__(self, units: int) -> None:
         rng = np.random.default_rng([20250103, units])
-        # integers below 2**53 in any sum of them: exact in whatever order they are added
+        # integers below 2**53 in any sum of them: exact in whatever order doubles are added
         most = 2 ** (52 - max(1, units).bit_length())
-        self._weights = rng.integers(1, most, units)
+        self._halves = rng.integers(1, most, (units, 2))
+        self._weights = _mixed(self._halves)
 
     def of(self, signs: SignArray) -> Keys:
         """Return the hash of each row of signs."""
-        weights = self._weights.astype(np.float64)
-        found = np.empty(len(signs), dtype=np.int64)
+        halves = self._halves.astype(np.float64)
+        found = np.empty((len(signs), 2), dtype=np.int64)
         for first in range(0, len(signs), CHUNK):
             part = slice(first, first + CHUNK)
-            found[part] = signs[part].astype(np.float64) @ weights
-        return found.view(np.uint64)
+            found[part] = signs[part].astype(np.float64) @ halves
+        return _mixed(found)
 
     def term(self, unit: IndexArray) -> Keys:
         """Return what a sign 1 of units adds to a hash."""
-        term: Keys = self._weights[unit].view(np.uint64)
+        term: Keys = self._weights[unit]
         return term
+
+
+def _mixed(halves: NDArray[np.int64]) -> Keys:
+    """Return 64 bits of two sums, and of sums of them the sum."""
+    low, high = halves.astype(np.uint64).T
+    mixed: Keys = low + high * np.uint64(0xD1B54A32D192ED03)
+    return mixed
 
 
 @lru_cache(maxsize=64)

@@ -36,11 +36,10 @@ class Forms:
     size: dict[int, FloatArray]
 
 
-def forms_at(layers: Layers, signs: dict[int, SignArray], last: int) -> Forms:
-    """Return z of the levels up to ``last`` as forms, under given signs of those before it."""
+def forms_at(layers: Layers, signs: dict[int, SignArray], last: int, count: int) -> Forms:
+    """Return z of the levels up to ``last`` as forms, at so many vertices of given signs."""
     slope: dict[int, FloatArray] = {}
     size: dict[int, FloatArray] = {}
-    count = len(signs[0])
     for k in range(last + 1):
         layer = layers.layers[k]
         here, about = np.zeros((2, count, layer.size, layers.coordinates))
@@ -57,6 +56,33 @@ def forms_at(layers: Layers, signs: dict[int, SignArray], last: int) -> Forms:
                 about += np.abs(read.off) @ (size[read.level] * passed)
         slope[k], size[k] = here, about
     return Forms(slope, size)
+
+
+def z_at(
+    layers: Layers, vertices: Vertices, level: int, vertex: IndexArray, unit: IndexArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return the size of z of one unit each at vertices, and a bound of its error.
+
+    Parameters
+    ----------
+    vertices : Vertices
+        Which keep the signs of all levels.
+    level : int
+    vertex, unit : int arrays
+    """
+    size, error = np.empty((2, len(vertex)))
+    for first in range(0, len(vertex), CHUNK):
+        part = slice(first, first + CHUNK)
+        which, row = np.unique(vertex[part], return_inverse=True)
+        signs = {k: vertices.signs[k][which] for k in range(level)}
+        forms = forms_at(layers, signs, level, len(which))
+        slope, about = (f[level][row, unit[part]] for f in (forms.slope, forms.size))
+        points, radius = vertices.points[vertex[part]], vertices.radius[vertex[part]]
+        size[part] = np.abs((slope * points).sum(axis=1))
+        reach = np.abs(points) + radius[:, None]
+        error[part] = SAFETY * np.abs(slope).sum(axis=1) * radius
+        error[part] += 4 * layers.rounding * (about * reach).sum(axis=1)
+    return size, error
 
 
 class Recentring:
@@ -97,7 +123,7 @@ class Recentring:
         for first in range(0, len(which), CHUNK):
             part = which[first : first + CHUNK]
             signs = {k: self._vertices.signs[k][part] for k in range(level)}
-            forms = forms_at(self._layers, signs, level)
+            forms = forms_at(self._layers, signs, level, len(part))
             moved = self._move(level, part, signs, forms)
             doubt = self._evaluate(level, part, moved, forms, z)
             ours = np.isin(rows, part[~moved])

@@ -19,11 +19,12 @@ from jensen.cells.complex import (
     TooDegenerateError,
 )
 from jensen.cells.edges import Cuts
+from jensen.cells.incidences import Incidences, inherit, one_sided
 from jensen.cells.keys import labels
 from jensen.cells.layers import Layers
 from jensen.cells.polygons import Lines, Polygons
 from jensen.cells.start import solid_inside
-from jensen.cells.subdivide import Incidences, Subdivision, inherit, one_sided
+from jensen.cells.subdivide import Subdivision
 from jensen.types import BoolArray, IndexArray
 
 

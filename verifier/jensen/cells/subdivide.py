@@ -11,13 +11,12 @@ import numpy as np
 
 from jensen.cells.complex import Complex, ExactVertices, SignArray, TooDegenerateError
 from jensen.cells.edges import Cuts, EdgeCutter
+from jensen.cells.incidences import Incidences, first_of, inherit, one_sided
 from jensen.cells.keys import Keys, SignHash, check_counts, labels, with_owner
 from jensen.cells.layers import Layers
 from jensen.cells.recentre import Recentring
 from jensen.cells.start import keep_inside
 from jensen.types import BoolArray, FloatArray, IndexArray
-
-Incidences = tuple[IndexArray, IndexArray]
 
 
 class Subdivision:
@@ -217,7 +216,7 @@ class Subdivision:
             hashes = np.concatenate([cuts.keys[outer], inner.keys + term, inner.keys - term])
             chosen, label = labels(with_owner(at_face, hashes))
             parent = at_face[chosen]
-            check_counts(parent, face, face[inner.edge[_first_of(inner.vertex)]])
+            check_counts(parent, face, face[inner.edge[first_of(inner.vertex)]])
             side = _beside(chosen, cuts.signs[outer], inner, unit)
         else:
             side = cuts.signs[outer]
@@ -349,16 +348,6 @@ class Subdivision:
                 del points.signs[k]
 
 
-def _first_of(vertex: IndexArray) -> IndexArray:
-    """Return one position of each number."""
-    if not len(vertex):
-        return vertex
-    least = int(vertex.min())
-    place = np.full(int(vertex.max()) - least + 1, -1, dtype=np.intp)
-    place[vertex - least] = np.arange(len(vertex))
-    return place[place >= 0]
-
-
 def _beside(chosen: IndexArray, outer: SignArray, inner: Cuts, unit: IndexArray) -> SignArray:
     """Return the signs of chosen sides: of outer edges, then left and right of segments."""
     count, inside = len(outer), len(inner.parent)
@@ -372,24 +361,3 @@ def _beside(chosen: IndexArray, outer: SignArray, inner: Cuts, unit: IndexArray)
         rows[np.arange(len(rows)), unit[inner.parent[segment]]] = 1 - 2 * right
         side[within] = rows
     return side
-
-
-def one_sided(signs: SignArray, part: IndexArray, whole: IndexArray, count: int) -> SignArray:
-    """Return the signs of wholes, of which no unit has both, from those of their parts."""
-    found = np.zeros((count, signs.shape[1]), dtype=np.int8)
-    row, unit = np.nonzero(signs[part])
-    found[whole[row], unit] = signs[part[row], unit]
-    return found
-
-
-def inherit(
-    edge: IndexArray, at_edge: IndexArray, at_face: IndexArray, edges: int
-) -> tuple[IndexArray, IndexArray]:
-    """Return (position, face) for every face at each of some edges."""
-    place = np.argsort(at_edge, kind="stable")
-    counts = np.bincount(at_edge, minlength=edges)
-    first = np.cumsum(counts) - counts
-    each = counts[edge]
-    position = np.repeat(np.arange(len(edge)), each)
-    offset = np.arange(len(position)) - np.repeat(np.cumsum(each) - each, each)
-    return position, at_face[place[first[edge[position]] + offset]]

@@ -13,9 +13,11 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
+from itertools import pairwise
 from math import ceil, gcd, isfinite, lcm
+from operator import mul
 from typing import Any, NamedTuple
 
 FORMAT, MODEL_FORMAT = "jensen-certificate/3", "jensen-export/2"
@@ -31,9 +33,11 @@ ONE = 0  # the unit that is constantly 1
 FINE = 1 << 20  # by which a form is multiplied, so that slopes of lines can be integers
 
 WORK = [0]  # what was spent
-Form = dict[int, Any]  # linear form; key u: zeta of the unit u, key -u: max(zeta_u, 0)
-Values = dict[str, list[Form]]  # by block
-Quadratic = list[tuple[int, int, Fraction]]  # i, j and q: q x_i x_j, where 0 stands for 1
+Number = int | Fraction
+Form = dict[int, int]  # linear form; key u: zeta of the unit u, key -u: max(zeta_u, 0)
+Scaled = tuple[Form, Fraction]  # coprime integers, and the number that multiplies them
+Values = dict[str, list[Scaled]]  # by block
+Quadratic = list[tuple[int, int, Number]]  # i, j and q: q x_i x_j, where 0 stands for 1
 
 
 class Malformed(Exception):  # noqa: N818  (it is an answer, like Rejected)
@@ -69,10 +73,13 @@ class Model(NamedTuple):
 class Unit:
     """A group of neurons: zeta as a form of earlier units, and its bounds."""
 
-    def __init__(self, name: str, form: Form, low: int, high: int) -> None:
+    def __init__(self, name: str, form: Form, low: int, high: int, inputs: int = 1) -> None:
         self.name, self.form, self.low, self.high = name, form, low, high
-        # asked for again and again: the units that it reads, and the bits of its integers
-        self.reads, self.bits = {abs(key) for key in form}, bits_of(form)
+        # asked for again and again: a measure of its integers, what it reads of inputs and units
+        self.size = size(form)
+        self.outer = {key: value for key, value in form.items() if 0 <= key < inputs}
+        self.inner = {key: value for key, value in form.items() if not 0 <= key < inputs}
+        self.reads = {abs(key) for key in self.inner}
 
 
 # --------------------------------------------------------------------- reading (section 2)
@@ -120,18 +127,18 @@ def double(text: Any) -> float:
     return number
 
 
-def rationals(items: Any, count: int) -> list[Fraction]:
+def rationals(items: Any, count: int) -> list[Number]:
     """Read a list of so many numbers like "-3", "2/7" or "-0x1f/0x2b"."""
     need(isinstance(items, list) and len(items) == count, f"a list of {count} numbers is needed")
     for text in items:
-        need(isinstance(text, str) and len(text) <= MAX_NUMBER, "no string, or too long a one")
-        need(NUMBER.fullmatch(text), f"{text[:40]!r} is no exact number")
-    numbers = [Fraction(*(int(part, 0) for part in text.split("/"))) for text in items]
-    scale = 1
-    for number in numbers:
-        spend(1, size(number) ** 2 + scale.bit_length() * size(number))
-        scale = lcm(scale, number.denominator)
-        need(scale.bit_length() <= MAX_SCALE, "the numbers have too many digits")
+        if not (isinstance(text, str) and len(text) <= MAX_NUMBER and NUMBER.fullmatch(text)):
+            raise Malformed(f"{str(text)[:40]!r} is no exact number, or too long a one")
+    spend(len(items), 16 * sum([len(text) ** 2 for text in items]))
+    numbers: list[Number] = [
+        Fraction(*(int(part, 0) for part in text.split("/"))) if "/" in text else int(text, 0)
+        for text in items
+    ]
+    denominator(numbers)
     return numbers
 
 
@@ -223,38 +230,33 @@ def expect(lines: Iterator[Any], wanted: str) -> list[Any]:
 def spend(count: int, bits: int = 0) -> None:
     """Count products: how many, and the sum over them of the product of their bits."""
     WORK[0] += count * STEP + bits // 1024
-    need(WORK[0] <= MAX_WORK, "the work is more than anybody should be asked for")
+    if WORK[0] > MAX_WORK:
+        raise Malformed("the work is more than anybody should be asked for")
 
 
-def bits_of(form: Form) -> int:
-    """Return how many bits the integers of a form have together."""
-    return sum(map(int.bit_length, form.values()))
+def size(form: Form) -> int:
+    """Return how many bits the integers of a form have together, and 64 for each."""
+    return sum(map(int.bit_length, form.values())) + 64 * len(form)
 
 
-def charge(factor: int, form: Form, bits: int = -1) -> None:
-    """Count the products of an integer and the integers of a form."""
-    own, others = int.bit_length(factor), bits_of(form) if bits < 0 else bits
-    spend(len(form), own * others + 64 * (len(form) * own + others))
-
-
-def size(value: Any) -> int:
+def digits(value: Number) -> int:
     """Return how many bits a number has."""
-    return int(value.numerator.bit_length() + value.denominator.bit_length())
+    return value.numerator.bit_length() + value.denominator.bit_length()
 
 
-def add(form: Form, factor: Any, other: Form, bits: int = -1) -> None:
+def denominator(numbers: Iterable[Number]) -> int:
+    """Return the least common denominator."""
+    scale = 1
+    for bottom in {number.denominator for number in numbers}:
+        spend(1, scale.bit_length() * bottom.bit_length())
+        scale = lcm(scale, bottom)
+        need(scale.bit_length() <= MAX_SCALE, "the numbers have too many digits")
+    return scale
+
+
+def add(form: dict[int, Any], factor: Any, other: dict[int, Any]) -> None:
     """Add ``factor * other`` to a form in place; what cancels disappears."""
-    if not factor:
-        return
-    try:
-        charge(factor, other, bits)
-    except TypeError:  # fractions: their sums need common divisors
-        for key, value in other.items():
-            three = factor, value, form.get(key, 0)
-            tops = sum([v.numerator.bit_length() for v in three])
-            bottoms = sum([v.denominator.bit_length() for v in three])
-            spend(40, (16 * tops + bottoms) * bottoms)
-    for key, value in other.items():
+    for key, value in other.items() if factor else ():
         total = form.get(key, 0) + factor * value
         if total:
             form[key] = total
@@ -262,34 +264,35 @@ def add(form: Form, factor: Any, other: Form, bits: int = -1) -> None:
             form.pop(key, None)
 
 
-def combination(factors: Iterable[Any], forms: Iterable[Form]) -> Form:
-    """Return the sum of multiples of forms."""
+def mix(factors: Sequence[Number], forms: list[Form]) -> Scaled:
+    """Return the sum of multiples of forms: coprime integers, and what multiplies them."""
     total: Form = {}
-    for factor, form in zip(factors, forms, strict=True):
+    scale = denominator(factors)
+    whole = [factor.numerator * (scale // factor.denominator) for factor in factors]
+    sizes = zip(map(int.bit_length, whole), map(size, forms), strict=True)
+    spend(sum(map(len, forms)), sum([(bits + 64) * other for bits, other in sizes]))
+    for factor, form in zip(whole, forms, strict=True):
         add(total, factor, form)
-    return total
-
-
-def substitute(form: Form, values: list[Form]) -> Form:
-    """Put forms in the place of the keys."""
-    return combination(form.values(), [values[key] for key in form])
-
-
-def primitive(form: Form) -> tuple[Form, Fraction]:
-    """Return coprime integers, and the positive number that multiplies them."""
-    spend(len(form), max(map(size, form.values()), default=0) ** 2)
-    scale = lcm(*(value.denominator for value in form.values()))
-    content = gcd(*(value.numerator for value in form.values()))
+    spend(len(total), len(total) * max(map(int.bit_length, total.values()), default=0) ** 2)
+    content = gcd(*total.values())
     need(max(content, scale).bit_length() <= MAX_SCALE, "the forms need too many digits")
-    integers = {key: v.numerator * (scale // v.denominator) // content for key, v in form.items()}
-    return integers, Fraction(content, scale)
+    if content > 1:
+        total = {key: value // content for key, value in total.items()}
+    return total, Fraction(content, scale)
+
+
+def substitute(form: dict[int, Any], factor: Number, values: Sequence[Scaled]) -> Scaled:
+    """Put forms in the place of the keys of ``factor * form``."""
+    factors = [value * values[key][1] for key, value in form.items()]
+    total, scale = mix(factors, [values[key][0] for key in form])
+    return total, factor * scale
 
 
 def multiple(form: Form, normal: Form) -> Fraction | None:
     """Return c with form = c * normal, if there is one."""
     key = min(normal)
-    c = Fraction(form.get(key, 0)) / normal[key]
-    return c if form == combination([c], [normal]) else None
+    c = Fraction(form.get(key, 0), normal[key])
+    return None if mix([1, -c], [form, normal])[0] else c
 
 
 # -------------------------------------------------------------- claims (sections 1 and 3)
@@ -313,9 +316,9 @@ class Claim:
         need(inputs == sorted({*inputs}), "the inputs of the claim must increase")
         # ranges of t and the inputs on the work domain; b t - a x >= 0 of a polyhedron, with
         # key 0 for t and i + 1 for input i; the inputs that equations determine, by key
-        self.ranges: list[tuple[Any, Any]] = [(0, 1), *[(-1, 1)] * n]
-        self.rows: list[Form] = []
-        self.solved: dict[int, Form] = {}
+        self.ranges: list[tuple[Number, Number]] = [(0, 1), *[(-1, 1)] * n]
+        self.rows: list[Scaled] = []
+        self.solved: dict[int, Scaled] = {}
         others = {"box": {"lower", "upper"}, "polyhedron": {"A", "b"}, "everywhere": set[str]()}
         need(others.get(domain["type"]) == domain.keys() - {"type"}, "unknown domain")
         self.domain: dict[str, Any] = {"type": domain["type"]}  # in canonical numbers
@@ -327,7 +330,8 @@ class Claim:
         elif domain["type"] == "polyhedron":
             A = [rationals(row, n) for row in domain["A"]]
             b = rationals(domain["b"], len(A))
-            self.rows = [dict(enumerate([c, *(-v for v in a)])) for a, c in zip(A, b, strict=True)]
+            single: list[Form] = [{key: 1} for key in range(n + 1)]
+            self.rows = [mix([c, *(-v for v in a)], single) for a, c in zip(A, b, strict=True)]
             self.domain |= {"A": [[*map(text_of, a)] for a in A], "b": [*map(text_of, b)]}
 
     def __str__(self) -> str:
@@ -336,25 +340,23 @@ class Claim:
         where = f"domain {shown(self.domain)}, SHA-256 {digest(self.domain)}"
         return f"output {self.output} is {self.kind}{some}, {where}"
 
-    def contains(self, x: list[Fraction]) -> bool:
+    def contains(self, x: list[Number]) -> bool:
         """Decide whether a point lies in the domain."""
-        point = [Fraction(1), *x]
+        point = [1, *x]
         sides = zip(point, self.ranges, strict=True) if self.ranges[0] == (1, 1) else ()
-        slacks = [sum(v * point[key] for key, v in row.items()) for row in self.rows]
+        slacks = [sum(v * point[key] for key, v in row.items()) for row, _ in self.rows]
         return all(low <= v <= high for v, (low, high) in sides) and all(v >= 0 for v in slacks)
 
 
 # ------------------------------------------------------------------- groups (section 4)
 
 
-def pre_activation(block: Block, index: int, one: Form, values: Values) -> Form:
+def pre_activation(block: Block, index: int, one: Scaled, values: Values) -> Scaled:
     """Return what a neuron computes from the values of what it reads."""
-    z: Form = {}
-    add(z, Fraction(block.bias[index]), one)
+    terms = [(Fraction(block.bias[index]), one)]
     for source, rows in block.weights.items():
-        for j, weight in rows[index].items():
-            add(z, Fraction(weight), values[source][j])
-    return z
+        terms += [(Fraction(w), values[source][j]) for j, w in rows[index].items()]
+    return mix([weight * value[1] for weight, value in terms], [value[0] for _, value in terms])
 
 
 class Network:
@@ -367,6 +369,7 @@ class Network:
 
     def __init__(self, model: Model, claim: Claim, bounds: dict[Any, Any]) -> None:
         self.units = [Unit("1", {}, 1, 1)]
+        self.readers: dict[int, tuple[list[int], list[int]]] = {}  # of 1 and the inputs
         self.neurons: dict[tuple[Any, ...], tuple[int, Fraction]] = {}  # z = factor * zeta_unit
         self._known: dict[frozenset[Any], int] = {}
         self._bounds = bounds
@@ -380,30 +383,39 @@ class Network:
         for block in hidden:
             values[block.name] = [self._neuron(block, i, values) for i in range(len(block.bias))]
         need(not self._bounds, "there are bounds of what is not the first neuron of a group")
-        zeta, _ = primitive(pre_activation(last, claim.output, self.t, values))
-        self.output = len(self.units)
-        self.units.append(Unit("output", combination([claim.sign], [zeta]), 0, 0))
+        zeta, _ = pre_activation(last, claim.output, self.t, values)
+        self.output = self._append("output", {k: claim.sign * v for k, v in zeta.items()}, 0, 0)
         self.slopes = self._slopes()
         self.kinks = {-key for key, slope in self.slopes.items() if key < 0 and any(slope)}
 
-    def _inputs(self, claim: Claim) -> list[Form]:
+    def _inputs(self, claim: Claim) -> list[Scaled]:
         """Add t and the inputs that are free; return t and all inputs as forms of them."""
-        values: list[Form] = []
+        values: list[Scaled] = []
         for key, (low, high) in enumerate(claim.ranges):
-            free = low < high and key not in claim.solved
-            scale = lcm(low.denominator, high.denominator)
-            values.append({len(self.units): Fraction(1, scale)} if free else {ONE: low})
+            free, scale = low < high and key not in claim.solved, denominator([low, high])
+            values.append(
+                ({len(self.units): 1}, Fraction(1, scale)) if free else mix([low], [{ONE: 1}])
+            )
             if free:
                 self.units.append(Unit("input", {}, int(low * scale), int(high * scale)))
-        self.moving = {unit for i in claim.inputs for unit in values[i + 1]} - {ONE}
+        self.moving = {unit for i in claim.inputs for unit in values[i + 1][0]} - {ONE}
         for key, form in claim.solved.items():
-            values[key] = substitute(form, values)
-        self.rows = [primitive(substitute(row, values)) for row in claim.rows]
+            values[key] = substitute(*form, values)
+        self.rows = [substitute(*row, values) for row in claim.rows]
         return values
 
-    def _neuron(self, block: Block, index: int, values: Values) -> Form:
+    def _append(self, name: str, form: Form, low: int, high: int) -> int:
+        """Add a unit and return its number."""
+        self.units.append(Unit(name, form, low, high, self.inputs))
+        for key, factor in self.units[-1].outer.items():
+            units, factors = self.readers.setdefault(key, ([], []))
+            units.append(len(self.units) - 1)
+            factors.append(factor)
+        return len(self.units) - 1
+
+    def _neuron(self, block: Block, index: int, values: Values) -> Scaled:
         """Return z or max(z, 0); neurons with proportional z share a unit."""
-        zeta, factor = primitive(pre_activation(block, index, self.t, values))
+        zeta, factor = pre_activation(block, index, self.t, values)
         key, opposite = (frozenset((k, sign * v) for k, v in zeta.items()) for sign in (1, -1))
         if opposite in self._known:
             key, factor = opposite, -factor
@@ -411,16 +423,16 @@ class Network:
             lower, upper = self.multipliers(block.name, index, zeta)
             node = Node(self, ONE, {})
             low, high = -rule_bound(node, zeta, -1, lower), rule_bound(node, zeta, 1, upper)
-            self._known[key] = len(self.units)
-            self.units.append(Unit(f"{block.name}[{index}]", zeta, low, high))
+            self._known[key] = self._append(f"{block.name}[{index}]", zeta, low, high)
         unit = self._known[key]
         self.neurons[block.name, index] = unit, factor
         if not block.relu:
-            return {unit: factor}
+            return {unit: 1}, factor
         low, high = self.units[unit].low, self.units[unit].high
-        positive: Form = {} if high <= 0 else {unit if low >= 0 else -unit: 1}
+        value: Form = {} if high <= 0 else {unit if low >= 0 else -unit: 1}
         # max(c zeta, 0) = |c| max(zeta, 0) + min(c, 0) zeta
-        return combination([abs(factor), min(factor, 0)], [positive, {unit: 1}])
+        add(value, -(factor < 0), {unit: 1})
+        return value, abs(factor)
 
     def multipliers(self, block: str, index: int, _zeta: Form) -> Any:
         """Return what the certificate says about the bounds of a new unit: lower, upper."""
@@ -428,12 +440,9 @@ class Network:
 
     def unit(self, *name: Any) -> int:
         """Return the unit of a neuron, named by block and index."""
-        need(type(name[-1]) is int and name in self.neurons, f"there is no neuron {name!s:.60}")
+        if not (type(name[-1]) is int and name in self.neurons):
+            raise Malformed(f"there is no neuron {name!s:.60}")
         return self.neurons[name][0]
-
-    def largest(self, form: Form) -> int:
-        """Return an upper bound of a form on the work domain."""
-        return Node(self, ONE, {}).largest(form)
 
     def _slopes(self) -> dict[int, tuple[int, int]]:
         """Return intervals of the slope of the output over every key, whatever the pattern."""
@@ -441,7 +450,7 @@ class Network:
         for k in range(self.output, self.inputs - 1, -1):
             (low, high), jump = slopes.get(k, (0, 0)), slopes.get(-k, (0, 0))
             low, high = low + min(jump[0], 0), high + max(jump[1], 0)
-            charge(max(-low, high), self.units[k].form, self.units[k].bits)
+            spend(len(self.units[k].form), max(-low, high).bit_length() * self.units[k].size)
             for key, factor in self.units[k].form.items() if low or high else ():
                 (a, b), ends = slopes.get(key, (0, 0)), (factor * low, factor * high)
                 slopes[key] = a + min(ends), b + max(ends)
@@ -453,46 +462,39 @@ class Node:
 
     def __init__(self, net: Network, group: int, fixed: dict[int, bool]) -> None:
         # what is on or off; among it the group: max(zeta, 0) is 0 on its hyperplane
-        self.net, self.group, self.fixed = net, group, fixed
+        self.net, self.group, self.fixed, self.root = net, group, fixed, dict(fixed)
         self.local: dict[int, tuple[int, int]] = {}  # bounds that hold on the hyperplane
         self.face = 0
-        self.spans: dict[int, tuple[int, int]] = {}  # of slopes over max(zeta, 0) of the group
-        self.jumps: dict[int, Form] = {}  # the same as forms of states and products
+        # slopes of all units over max(zeta, 0) of the group, as known at the root of the tree:
+        # their intervals, and as forms of states and products
+        self.spans: dict[int, tuple[int, int]] = {}
+        self.jumps: dict[int, Form] = {}
 
     def bounds(self, k: int) -> tuple[int, int]:
         """Return the range of a unit, of a state (0 or 1), or of a product of state and slope."""
         count = len(self.net.units)
         if k < count:
             return self.local.get(k) or (self.net.units[k].low, self.net.units[k].high)
-        low, high = (0, 1) if k < 2 * count else self.spans.get(k - 2 * count, (0, 0))
+        if k < 2 * count:
+            state = self.fixed.get(k - count)
+            return (0, 1) if state is None else (int(state), int(state))
+        low, high = self.spans.get(k - 2 * count, (0, 0))
         return min(low, 0), max(high, 0)
 
     def largest(self, form: Form) -> int:
         """Return an upper bound of a form: over the ranges of its variables, each by itself."""
-        bound: int = form.get(ONE, 0)
-        ranges = {k: self.bounds(k) for k in {abs(key) for key in form} - {ONE}}
-        charge(max([max(-low, high) for low, high in ranges.values()], default=1), form)
-        for k, (low, high) in ranges.items():
-            ends = (low, 0, high) if low < 0 < high else (low, high)
-            bound += max([form.get(k, 0) * z + form.get(-k, 0) * max(z, 0) for z in ends])
+        bound, most = form.get(ONE, 0), 1
+        for k in {*map(abs, form)} - {ONE}:
+            (low, high), slope, kink = self.bounds(k), form.get(k, 0), form.get(-k, 0)
+            if kink:
+                ends = slope * low + kink * max(low, 0), slope * high + kink * max(high, 0)
+                bound += max(*ends, 0) if low < 0 < high else max(ends)
+            else:
+                bound += slope * (high if slope > 0 else low)
+            most = max(most, -low, high)
+        spend(len(form), most.bit_length() * size(form))
         need(bound.bit_length() <= MAX_SCALE, "the bounds need too many digits")
         return bound
-
-    def line(self, form: Form) -> Form:
-        """Return a form of the inputs that is nowhere less: lines replace max(zeta, 0)."""
-        form = dict(form)
-        spend(len(self.net.units))
-        for h in range(max(map(abs, form), default=0), self.net.inputs - 1, -1):
-            kink = form.pop(-h, 0)
-            slope = kink * self.fixed.get(h, False)
-            if kink and h not in self.fixed:
-                low, high = self.bounds(h)
-                # from below 0 or zeta will do; from above any line over both ends
-                slope = kink * high // max(high - low, 1) if kink > 0 else kink * (high > -low)
-                add(form, max(-slope * low, (kink - slope) * high) if kink > 0 else 0, {ONE: 1})
-            if slope or h in form:
-                add(form, form.pop(h, 0) + slope, self.net.units[h].form, self.net.units[h].bits)
-        return form
 
     def narrow(self, unit: int, lower: Any, upper: Any) -> None:
         """Bound a unit on the hyperplane; what is not 0 there is on, or off, at every facet."""
@@ -502,130 +504,165 @@ class Node:
         low = max(low, -rule_bound(self, {unit: 1}, -1, lower))
         self.local[unit] = low, high
         if low > 0 or high < 0:
-            self.fixed[unit] = low > 0
+            self.fixed[unit] = self.root[unit] = low > 0
+            self.jumps = {}
 
-    def bend(self) -> bool:
-        """Compute how slopes behind the group depend on open states; whether by products."""
-        count, self.jumps, products = len(self.net.units), {}, False
-        passed: dict[int, Form] = {self.group: {ONE: 1}}  # over max(zeta, 0)
+    def open_states(self) -> None:
+        """Compute how slopes over max(zeta, 0) of the group depend on the root's open states."""
+        count, self.spans = len(self.net.units), spans(self.net, self.group, self.root)
+        self.jumps = {-self.group: {ONE: 1}}  # by unit, and by minus the unit what it passes on
         for k in range(self.group + 1, self.net.output + 1):
-            slope: Form = {}
-            spend(len(self.net.units[k].form))
-            for key, factor in self.net.units[k].form.items():
-                behind = (passed if key < 0 else self.jumps).get(abs(key))
-                if behind:
-                    add(slope, factor, behind)
-            self.jumps[k], open_ = slope, k not in self.fixed
-            passed[k] = slope if self.fixed.get(k) else {}
-            if open_ and slope:
-                constant = slope.keys() == {ONE}
-                passed[k] = {count + k: slope[ONE]} if constant else {2 * count + k: 1}
-                products = products or not constant
-        return products
+            row = self.net.units[k].form
+            keys = row.keys() & self.jumps.keys()
+            form, factor = mix([row[key] for key in keys], [self.jumps[key] for key in keys])
+            slope = {key: value * factor.numerator for key, value in form.items()}
+            if slope:
+                self.jumps[k] = slope
+            if slope and k not in self.root:
+                number = slope.keys() == {ONE}
+                self.jumps[-k] = {count + k: slope[ONE]} if number else {2 * count + k: 1}
+            elif slope and self.root[k]:
+                self.jumps[-k] = slope
 
-    def expand(self, form: Form) -> Form:
-        """Write a form in the inputs, and in max(zeta_h, 0) of units that are not fixed."""
-        form = dict(form)
-        spend(len(self.net.units))
+    def expand(self, form: Form, *, lines: bool = False) -> Form:
+        """Write a form in the inputs, and in max(zeta_h, 0) of units that are not fixed.
+
+        With lines for these the result is a form of the inputs that is nowhere less.
+        """
+        units, form = self.net.units, dict(form)
+        passed, kept, slopes = list[int](), dict[int, int](), [0] * len(units)
+        constant = cost = 0
         for h in range(max(map(abs, form), default=0), self.net.inputs - 1, -1):
-            # max(zeta_h, 0) is zeta_h where h is on, and 0 where it is off
-            kink = form.pop(-h, 0) * self.fixed[h] if h in self.fixed else 0
-            if kink or h in form:
-                add(form, form.pop(h, 0) + kink, self.net.units[h].form, self.net.units[h].bits)
-        return form
+            kink, slope = form.pop(-h, 0), form.pop(h, 0)
+            if kink and h in self.fixed:
+                slope += kink * self.fixed[h]
+            elif kink and lines:
+                low, high = self.local.get(h) or (units[h].low, units[h].high)
+                if kink > 0:  # as tilt is rounded down, what is over the end high is over low, too
+                    tilt = kink * high // max(high - low, 1)
+                    constant += (kink - tilt) * high
+                    slope += tilt
+                elif high > -low:
+                    slope += kink
+            elif kink:
+                kept[-h] = kink
+            if slope:
+                slopes[h] = slope
+                passed.append(h)
+                cost += (slope.bit_length() + 64) * units[h].size
+                if units[h].inner:
+                    add(form, slope, units[h].inner)
+        add(form, constant, {ONE: 1})
+        spend(len(units) + sum([len(units[h].form) for h in passed]), cost)
+        if 3 * len(passed) < len(units):
+            for h in passed:
+                add(form, slopes[h], units[h].outer)
+        else:  # many at once are faster by column
+            for key, (readers, factors) in self.net.readers.items():
+                total = sum(map(mul, map(slopes.__getitem__, readers), factors))
+                form[key] = form.get(key, 0) + total
+        return {key: value for key, value in form.items() if value} | kept
 
     def genuine(self, unit: int) -> bool:
         """Whether a unit cannot vanish inside a facet: affine, and no multiple of the group."""
         group, form = self.expand({self.group: 1}), self.expand({unit: 1})
         return bool(group) and min([*group, *form]) >= ONE and multiple(form, group) is None
 
-    def row(self, kind: Any, *where: Any) -> tuple[Form, Any, bool]:
-        """Return a row ``factor * form >= 0`` of section 5, and whether it is strict on facets."""
-        if kind == "facet" and self.group and not where:
-            return {self.group: 1}, 1, False
+    def strict(self, kind: Any, *where: Any) -> bool:
+        """Whether a row is positive inside a facet, and not only not negative."""
+        if kind == "domain":
+            return bool(self.net.rows[where[0]][0])
+        return bool(kind == "sign" and self.genuine(self.net.unit(*where)))
+
+    def row(self, kind: Any, *where: Any) -> tuple[Form, Number]:
+        """Return a row ``form * factor >= 0`` of section 5."""
         if kind == "domain":
             (index,) = where
-            form, factor = self.net.rows[natural(index, len(self.net.rows))]
-            return form, factor, bool(form)
-        if kind == "jump" and self.group and not where:
-            return combination([-1, -1], [self.jumps[self.net.output], {ONE: 1}]), 1, False
-        number = natural(where[-1], 4) if kind == "product" else 0
-        unit = self.net.unit(*(where[:-1] if kind == "product" else where))
-        if kind == "sign":
-            hold(unit in self.fixed, f"{where} is neither on nor off here")
-            return {unit: 1 if self.fixed[unit] else -1}, 1, self.genuine(unit)
-        (low, high), slope = self.bounds(unit), self.jumps.get(unit, {})
-        least, most = self.spans.get(unit, (0, 0))
-        state, product = (len(self.net.units) * i + unit for i in (1, 2))
-        forms: dict[Any, Form] = {
-            "above": {-unit: 1, unit: -1},
-            "below": {unit: high, -unit: low - high, ONE: -high * low},
-            "on": {state: high, -unit: -1},
-            "off": {unit: 1, -unit: -1, ONE: -low, state: low},
-            # number: product <= most state, >= least state, <= slope - least (1 - state), ...
-            "product": [
-                {state: most, product: -1},
-                {state: -least, product: 1},
-                combination([1, 1], [slope, {ONE: -least, state: least, product: -1}]),
-                combination([-1, 1], [slope, {ONE: most, state: -most, product: 1}]),
-            ][number],
-        }
-        need(kind in forms, f"there is no row {kind!r:.40}")
-        hold(kind != "below" or low < 0 < high, f"{where} does not change its sign")
-        free = unit not in self.fixed and low <= 0 <= high
-        hold(kind in ("above", "below") or free, f"{where} has no open state here")
-        return forms[kind], 1, False
+            return self.net.rows[natural(index, len(self.net.rows))]
+        if kind in ("facet", "jump", "product"):
+            need(self.group, "there is no hyperplane here")
+            if not self.jumps and kind != "facet":
+                self.open_states()
+        if kind in ("facet", "jump"):
+            need(not where, "facet and jump have no neuron")
+            jump = dict(self.jumps.get(self.net.output, {}))
+            add(jump, 1, {ONE: 1})
+            return ({self.group: 1}, 1) if kind == "facet" else (jump, -1)
+        *name, number = where if kind == "product" else (*where, 0)
+        return self.row_of(kind, self.net.unit(*name), natural(number, 4))
 
-    def combine(self, entries: Any, form: Form) -> tuple[Form, Fraction, bool]:
-        """Add multiples of rows to a form; return the sum, its factor, whether it is strict."""
+    def row_of(self, kind: Any, unit: int, number: int) -> tuple[Form, Number]:
+        """Return a row about a unit."""
+        if kind == "above":
+            return {-unit: 1, unit: -1}, 1
+        if kind == "sign":
+            hold(unit in self.fixed, "a unit is neither on nor off here")
+            return {unit: 1}, 1 if self.fixed[unit] else -1
+        low, high = self.bounds(unit)
+        if kind == "below":
+            hold(low < 0 < high, "a unit does not change its sign")
+            return {unit: high, -unit: low - high, ONE: -high * low}, 1
+        need(kind in ("on", "off", "product"), "there is no such row")
+        hold(unit != self.group, "the group itself has no state")
+        state, product = (len(self.net.units) * i + unit for i in (1, 2))
+        if kind == "on":
+            return {state: high, -unit: -1}, 1
+        if kind == "off":
+            return {unit: 1, -unit: -1, ONE: -low, state: low}, 1
+        # product <= most state, >= least state, <= slope - least (1 - state), ...
+        least, most = self.spans.get(unit, (0, 0))
+        end = most if number in (0, 3) else least
+        form: Form = {state: end, product: -1}
+        if number > 1:
+            add(form, 1, self.jumps.get(unit, {}))
+            add(form, -end, {ONE: 1})
+        return form, 1 if number in (0, 2) else -1
+
+    def combine(self, entries: Any, form: Form) -> Scaled:
+        """Add multiples of rows to a form; return the sum, and its factor."""
         need(isinstance(entries, list), "the multipliers must be a list")
-        factors = rationals([entry[-1] for entry in entries], len(entries))
-        kinds = {kind for kind, *_ in entries}
-        if {"jump", "product"} & kinds:
-            self.spans = spans(self) if self.bend() or "product" in kinds else {}
-        rows = [self.row(*words) for *words, _ in entries]
-        for (kind, *_), factor in zip(entries, factors, strict=True):
-            hold(factor > 0 or kind == "facet", f"a multiplier of {kind} is not positive")
-        # integers are added faster, and what they cost is known
-        factors = [y * factor for y, (_, factor, _) in zip(factors, rows, strict=True)]
-        scale = lcm(*(y.denominator for y in factors))
-        need(scale.bit_length() <= MAX_SCALE, "the numbers have too many digits")
-        integers = [y.numerator * (scale // y.denominator) for y in factors]
-        total, content = primitive(
-            combination([scale, *integers], [form, *(row[0] for row in rows)])
-        )
+        multipliers = rationals([entry[-1] for entry in entries], len(entries))
+        factors: list[Number] = [1]
+        forms = [form]
+        for y, (kind, *where, _) in zip(multipliers, entries, strict=True):
+            row, factor = self.row(kind, *where)
+            forms.append(row)
+            factors.append(y * factor)
+            hold(y > 0 or kind == "facet", "a multiplier is not positive")
+        total, scale = mix(factors, forms)
         states = {key: total.pop(key) for key in [*total] if key >= len(self.net.units)}
-        return self.expand(total) | states, content / scale, any(strict for *_, strict in rows)
+        return self.expand(total) | states, scale
 
 
 # --------------------------------------- rules (section 5): they raise, or what they say holds
 
 
-def evaluate(model: Model, output: int, x: list[Fraction]) -> Fraction:
+def evaluate(model: Model, output: int, x: list[Number]) -> Fraction:
     """Return an output of the network at a point."""
-    values: Values = {"input": [{ONE: v} for v in x]}
+    values: Values = {"input": [mix([v], [{ONE: 1}]) for v in x]}
     for block in model.blocks:
-        outputs = [pre_activation(block, i, {ONE: 1}, values) for i in range(len(block.bias))]
-        need(all(size(v) <= MAX_SCALE for z in outputs for v in z.values()), "too many digits")
-        kept = ({k: v for k, v in z.items() if v > 0 or not block.relu} for z in outputs)
-        values[block.name] = list(kept)
-    terms, point = model.curved(output), [Fraction(1), *x]
-    spend(40 * len(terms), sum([size(q) * size(point[i]) * size(point[j]) for i, j, q in terms]))
-    curved = sum(q * point[i] * point[j] for i, j, q in terms)
-    return Fraction(values["output"][output].get(ONE, 0)) + curved
+        count = range(len(block.bias))
+        outputs = [pre_activation(block, i, ({ONE: 1}, Fraction(1)), values) for i in count]
+        on = [not block.relu or z.get(ONE, 0) > 0 for z, _ in outputs]
+        values[block.name] = [(z if o else {}, c) for o, (z, c) in zip(on, outputs, strict=True)]
+    z, c = values["output"][output]
+    terms, point = model.curved(output), [1, *x]
+    most = max([digits(v) for v in [*point, *(q for *_, q in terms)]])
+    spend(40 * len(terms), 4 * len(terms) * most**2)
+    return c * z.get(ONE, 0) + sum(q * point[i] * point[j] for i, j, q in terms)
 
 
-def rule_pair(model: Model, claim: Claim, x: list[Fraction], y: list[Fraction]) -> None:
+def rule_pair(model: Model, claim: Claim, x: list[Number], y: list[Number]) -> None:
     """Two points of the domain whose midpoint lies above the chord, exactly."""
     hold(claim.contains(x) and claim.contains(y), "a point lies outside the domain")
     moved = {i for i, (a, b) in enumerate(zip(x, y, strict=True)) if a != b}
     hold(moved <= {*claim.inputs}, "the points differ in an input that the claim keeps fixed")
-    middle = [(a + b) / 2 for a, b in zip(x, y, strict=True)]
+    middle: list[Number] = [Fraction(a + b) / 2 for a, b in zip(x, y, strict=True)]
     fx, fy, fm = (claim.sign * evaluate(model, claim.output, point) for point in (x, y, middle))
     hold(2 * fm > fx + fy, "the pair does not violate midpoint convexity")
 
 
-def rule_interior(claim: Claim, point: list[Fraction], equations: Any) -> None:
+def rule_interior(claim: Claim, point: list[Number], equations: Any) -> None:
     """Solve equations for inputs; the point lies strictly inside all rows that remain.
 
     Sums of the rows >= 0 that are opposite to each other are equal to 0.
@@ -633,18 +670,22 @@ def rule_interior(claim: Claim, point: list[Fraction], equations: Any) -> None:
     hold(claim.contains(point), "the point lies outside the polyhedron")
     need(not equations or len(claim.inputs) == len(point), "a partial claim allows no equations")
     for index, *sides in equations:
-        factors = [rationals(y, len(claim.rows)) for y in sides]
-        above, below = (combination(y, claim.rows) for y in factors)
-        opposite = not combination([1, 1], [above, below]) and min(map(min, factors)) >= 0
+        above, below = (rationals(y, len(claim.rows)) for y in sides)
+        form, _ = substitute(dict(enumerate(above)), 1, claim.rows)
+        both = {i: sum(two) for i, two in enumerate(zip(above, below, strict=True))}
+        opposite = not substitute(both, 1, claim.rows)[0] and min(above + below) >= 0
         key = natural(index, len(point)) + 1
-        hold(opposite and key in above, f"input {index} is not shown to be determined")
-        claim.solved[key] = {k: -v / above[key] for k, v in above.items() if k != key}
-    mixed = set().union(*claim.solved.values()) & claim.solved.keys()
+        hold(opposite and key in form, f"input {index} is not shown to be determined")
+        solved = {k: v for k, v in form.items() if k != key}
+        claim.solved[key] = solved, Fraction(-1, form[key])
+    mixed = set().union(*(form for form, _ in claim.solved.values())) & claim.solved.keys()
     hold(not mixed, "the equations are not solved")
-    values: list[Form] = [claim.solved.get(key, {key: 1}) for key in range(len(point) + 1)]
-    claim.rows = [substitute(row, values) for row in claim.rows]
-    slacks = [substitute(row, [{ONE: v} for v in (1, *point)]) for row in claim.rows if row]
-    hold(all(slack.get(ONE, 0) > 0 for slack in slacks), "the point is not inside the polyhedron")
+    keys: list[Scaled] = [({key: 1}, Fraction(1)) for key in range(len(point) + 1)]
+    values = [claim.solved.get(key, value) for key, value in enumerate(keys)]
+    claim.rows = [substitute(*row, values) for row in claim.rows]
+    at = [1, *point]
+    slacks = [sum(v * at[key] for key, v in form.items()) for form, _ in claim.rows if form]
+    hold(all(slack > 0 for slack in slacks), "the point is not inside the polyhedron")
 
 
 def rule_bound(node: Node, zeta: Form, sign: int, side: Any) -> int:
@@ -652,15 +693,17 @@ def rule_bound(node: Node, zeta: Form, sign: int, side: Any) -> int:
 
     By intervals, by lines and a multiple of the group, or by multipliers of rows.
     """
+    form = {key: sign * value for key, value in zeta.items()}
     if side is None:
-        return node.largest(combination([sign], [zeta]))
+        return node.largest(form)
     if isinstance(side, str):
         (shift,) = rationals([side], 1)
         need(node.group, "there is no hyperplane here")
-        scale, shifted = sign * FINE * shift.denominator, FINE * shift.numerator
-        total = combination([scale, shifted], [zeta, {node.group: 1}])
-        return -(-node.largest(node.line(total)) // abs(scale))
-    total, factor, _ = node.combine(side, combination([sign], [zeta]))
+        scale = FINE * shift.denominator
+        total = {key: scale * value for key, value in form.items()}
+        add(total, FINE * shift.numerator, {node.group: 1})
+        return -(-node.largest(node.expand(total, lines=True)) // scale)
+    total, factor = node.combine(side, form)
     return ceil(factor * node.largest(total))
 
 
@@ -670,20 +713,23 @@ def rule_quadratic(model: Model, claim: Claim) -> None:
     Its form in the free coordinates of these directions is a sum of squares: LDL'.
     """
     free = [i + 1 for i in claim.inputs if claim.ranges[i + 1][0] < claim.ranges[i + 1][1]]
-    ways: dict[int, Form] = {key: {key: 1} for key in free}
+    ways: dict[int, dict[int, Any]] = {key: {key: 1} for key in free}
     # what equations determine moves with the others; t does not move
     solved = claim.solved.items()
-    ways |= {key: {k: v for k, v in form.items() if k != ONE} for key, form in solved}
-    matrix: dict[int, Form] = {}
+    ways |= {key: {k: v * c for k, v in form.items() if k != ONE} for key, (form, c) in solved}
+    matrix: dict[int, dict[int, Any]] = {}
     for i, j, factor in model.curved(claim.output):
         for one, other in ((i, j), (j, i)):
             for key, v in ways.get(one, {}).items():
                 add(matrix.setdefault(key, {}), claim.sign * factor * v, ways.get(other, {}))
+                spend(40 * len(ways.get(other, {})))
     while matrix:
         key, row = matrix.popitem()
         pivot = row.pop(key, 0)
         hold(pivot > 0 or (pivot == 0 and not row), "the quadratic function bends downwards")
         for other, value in row.items():
+            most = max(map(digits, [pivot, *row.values(), *matrix[other].values()]))
+            spend(40 * len(row), 32 * len(row) * most**2)
             matrix[other].pop(key)
             add(matrix[other], -value / pivot, row)
 
@@ -693,17 +739,22 @@ def rule_path_signs(net: Network) -> set[int]:
     return {unit for unit in net.kinks if net.slopes[-unit][0] >= 0}
 
 
-def spans(node: Node) -> dict[int, tuple[int, int]]:
+def spans(net: Network, group: int, fixed: dict[int, bool]) -> dict[int, tuple[int, int]]:
     """Return intervals of the slopes of all units over max(zeta, 0) of the group."""
-    net, found, fixed = node.net, {node.group: (1, 1)}, node.fixed | {node.group: True}
-    most = 1
-    for k in range(node.group + 1, net.output + 1):
+    found, most = {group: (1, 1)}, 1
+    for k in range(group + 1, net.output + 1):
         form, low, high = net.units[k].form, 0, 0
-        charge(most, form, net.units[k].bits)
-        for h in net.units[k].reads & found.keys():
-            off, kink = form.get(h, 0) if h != node.group else 0, form.get(-h, 0)
-            slopes = [off + kink * on for on in (0, 1) if fixed.get(h, on) == on]
-            ends = [slope * end for slope in slopes for end in found[h]]
+        behind = net.units[k].reads & found.keys()
+        if behind:
+            spend(len(behind), most.bit_length() * net.units[k].size)
+        for h in behind:
+            a, b = found[h]
+            off, on = form.get(h, 0), form.get(h, 0) + form.get(-h, 0)
+            if h == group:  # over max(zeta, 0) alone
+                off = on = form.get(-h, 0)
+            elif h in fixed:
+                off = on = on if fixed[h] else off
+            ends = off * a, off * b, on * a, on * b
             low, high = low + min(ends), high + max(ends)
         if low or high:
             found[k], most = (low, high), max(most, -low, high)
@@ -712,7 +763,7 @@ def spans(node: Node) -> dict[int, tuple[int, int]]:
 
 def rule_sign(node: Node) -> None:
     """No pattern below this node bends the function downwards."""
-    low, _ = spans(node).get(node.net.output, (0, 0))
+    low, _ = spans(node.net, node.group, node.fixed).get(node.net.output, (0, 0))
     hold(low >= 0, "the gradient jump may be negative")
 
 
@@ -725,10 +776,13 @@ def rule_empty(node: Node, entries: Any) -> None:
     group = node.expand({node.group: 1})
     if min(group, default=ONE) >= ONE and not group.keys() & node.net.moving:
         return
-    total, _, strict = node.combine(entries, {})
+    total, _ = node.combine(entries, {})
+    bound = node.largest(total)
     inside = not node.face and any(ONE < key < node.net.inputs for key in total)
-    bound, strict = node.largest(total), strict or inside
-    hold(bound < 0 or (bound == 0 and strict), "the combination is no contradiction")
+    strict = bound < 0 or (
+        bound == 0 and (inside or any(node.strict(*words) for *words, _ in entries))
+    )
+    hold(strict, "the combination is no contradiction")
 
 
 def rule_smooth(node: Node) -> None:
@@ -742,8 +796,55 @@ def rule_smooth(node: Node) -> None:
             if c is not None:  # otherwise it has the same sign on both sides
                 there.fixed[unit] = c * side > 0
         pieces.append(there.expand({net.output: 1}))
-    bend = multiple(combination([1, -1], pieces), normal)
+    add(pieces[0], -1, pieces[1])
+    bend = multiple(pieces[0], normal)
     hold(bend is not None and bend >= 0, "the function bends downwards here")
+
+
+def crossing(a: list[int], b: list[int]) -> list[int]:
+    """Return the point between two where the last of their values vanishes."""
+    point = [abs(b[-1]) * x + abs(a[-1]) * y for x, y in zip(a, b, strict=True)]
+    spend(len(point), len(point) * max(map(int.bit_length, point)) ** 2)
+    content = gcd(*point)
+    need(content.bit_length() <= MAX_SCALE, "the points need too many digits")
+    return [x // content for x in point]
+
+
+def rule_walk(node: Node) -> None:
+    """Where two inputs vary the kink is a segment: no piece of it bends the function downwards.
+
+    Points are lists of the values of all units, times a positive number that is the value of ONE.
+    """
+    net, normal = node.net, node.expand({node.group: 1})
+    ranges = [node.bounds(unit) for unit in range(1, net.inputs)]
+    wide = [i + 1 for i, (low, high) in enumerate(ranges) if low < high]
+    hold(len(wide) == 2 and min(normal, default=ONE) >= ONE, "the kink is no segment")
+    corners = []
+    for ends in ((0, 0), (0, 1), (1, 1), (1, 0)):
+        corner = [1, *(low for low, _ in ranges)]
+        for i, end in zip(wide, ends, strict=True):
+            corner[i] = ranges[i - 1][end]
+        corners.append([*corner, sum(v * corner[key] for key, v in normal.items())])
+    hold(any(corner[-1] for corner in corners), "the kink is no segment")
+    sides = zip(corners, corners[1:] + corners[:1], strict=True)
+    ends_of_it = [corner for corner in corners if corner[-1] == 0]
+    ends_of_it += [crossing(a, b) for a, b in sides if a[-1] * b[-1] < 0]
+    points = [point[:-1] for point in ends_of_it]
+    for unit in net.units[net.inputs : net.output]:
+        path: list[list[int]] = []
+        for point in points:
+            spend(len(unit.form), max(map(int.bit_length, point)) * unit.size)
+            values = [point[k] if k >= 0 else max(point[-k], 0) for k in unit.form]
+            point.append(sum(map(mul, unit.form.values(), values)))
+            if path and path[-1][-1] * point[-1] < 0:
+                path.append(crossing(path[-1], point))
+            path.append(point)
+        points = path
+    for a, b in pairwise(points):
+        states = {k: a[k] + b[k] > 0 for k in range(net.inputs, net.output) if a[k] or b[k]}
+        others = node.fixed.items() - {(node.group, False)}
+        if all(states.get(k, on) == on for k, on in others):  # else no facet of this node is here
+            rule_sign(Node(net, node.group, states | node.fixed))
 
 
 def rule_tree(
@@ -762,7 +863,8 @@ def rule_tree(
         node.face, node.local[abs(face)] = face, (1, 1) if face > 0 else (-1, -1)
     for *neuron, lower, upper in bounds:
         node.narrow(net.unit(*neuron), lower, upper)
-    leaves: dict[Any, Any] = {"sign": rule_sign, "empty": rule_empty, "smooth": rule_smooth}
+    leaves: dict[Any, Any] = {"sign": rule_sign, "empty": rule_empty}
+    leaves |= {"smooth": rule_smooth, "walk": rule_walk}
     for name, *arguments in lines:
         if name == "branch":
             path.append(net.unit(*arguments))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 
@@ -21,13 +21,12 @@ from jensen.certificate.leaf_proof import Entry, accepted
 from jensen.certificate.proof_node import ProofNode
 from jensen.prover.dual_bound import LinearProgram
 from jensen.types import FloatArray
-from jensen_encodings.bounded import BoundedProgram, BoundedStatus
+from jensen_encodings.bounded import BoundedProgram, BoundedSolution, BoundedStatus
 
 INTEGRAL = 1e-6  # distance from 0 and 1 below which a state is decided
 EXACT = 1e-7  # distance of a value from the kinked line below which it is exact
-BITS = (20, 32, 44)  # of multipliers: short ones mostly do
+BITS = (16, 28, 44)  # of multipliers: short ones mostly do
 TARGET = 1e-5  # of the jump's size: programs are stopped once their bound is this far above 0
-LOOSE = 8.0  # a value that is fixed on may leave its range, which no row of the checker says
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,16 +60,31 @@ class JointProver:
             rows.least.copy(),
             rows.most.copy(),
         )
-        self._solver = BoundedProgram(
-            rows.cost, rows.A, rows.lower, rows.upper, rows.least, rows.most
-        )
+        self._above = {
+            rows.unit_of[i]: i for i, words in enumerate(rows.words) if words[0] == "above"
+        }
         self._fixed: dict[int, bool] = {}
+        self._stale: set[int] = (
+            set()
+        )  # units that the solver does not yet know to be fixed, or free
+
+    @cached_property
+    def _solver(self) -> BoundedProgram:
+        rows = self._rows
+        return BoundedProgram(rows.cost, rows.A, rows.lower, rows.upper, rows.least, rows.most)
+
+    def hinted(self, node: ProofNode, found: FloatArray, *, empty: bool) -> list[Entry] | None:
+        """Return entries that close a node, from multipliers of another program; or None."""
+        self._fix({unit: node.fixed[unit] for unit in node.branched})
+        if self._data.least(found, with_cost=not empty) < 0:
+            return None
+        return self._accepted(node, found, with_jump=not empty)
 
     def answer(self, node: ProofNode) -> JointAnswer:
         """Solve the joint program of a node of the tree."""
         self._fix({unit: node.fixed[unit] for unit in node.branched})
         data = self._data
-        found = self._solver.solve(TARGET - data.shift)
+        found = self._solve()
         infeasible = found.status is BoundedStatus.INFEASIBLE
         if infeasible and found.ray.size:
             for sign in (1.0, -1.0):
@@ -88,51 +102,36 @@ class JointProver:
     # ------------------------------------------------------------------------ fixing
 
     def _fix(self, wanted: dict[int, bool]) -> None:
+        """Fix units by bounds alone: all rows hold for units that are fixed, too."""
         for unit in [u for u, on in self._fixed.items() if wanted.get(u) is not on]:
-            self._restore(unit)
+            self._set(unit, None)
             del self._fixed[unit]
         for unit, on in wanted.items():
             if unit not in self._fixed:
                 self._set(unit, on)
                 self._fixed[unit] = on
 
-    def _restore(self, unit: int) -> None:
-        rows, root = self._rows, self._root
-        for column in rows.columns_of(unit):
-            self._column(column, root.lower[column], root.upper[column])
-        for row in rows.rows_of(unit):
-            self._side(row, root.row_lower[row], root.row_upper[row])
-
-    def _set(self, unit: int, on: bool) -> None:
-        """Leave the rows that the checker knows of a unit that is fixed.
-
-        These are its sign, and that its value is zeta or 0. Rows that are right for both
-        states are not told again.
-        """
-        rows, root = self._rows, self._root
-        if unit in rows.states:
-            self._column(rows.states[unit], float(on), float(on))
-        value = rows.values.get(unit)
+    def _set(self, unit: int, on: bool | None) -> None:
+        rows, data, root = self._rows, self._data, self._root
+        self._stale.add(unit)
+        state, value = rows.states.get(unit), rows.values.get(unit)
+        if state is not None:
+            data.lower[state], data.upper[state] = (0.0, 1.0) if on is None else (on, on)
         if value is not None:
-            top = LOOSE * root.upper[value] if on else 0.0
-            self._column(value, 0.0, top)
-        for row in rows.rows_of(unit):
-            kind, which = rows.words[row][0], rows.words[row][-1]
-            kept = (
-                kind == "above"
-                or (kind == "product" and (which in (2, 3)) == on)
-                or (value is None and (kind == "off") == on)
-            )
-            side = root.row_lower[row] if kept else -np.inf
-            self._side(row, side, side if kind == "above" and on else np.inf)
+            data.upper[value] = 0.0 if on is False else root.upper[value]
+            above = self._above[unit]
+            data.row_upper[above] = data.row_lower[above] if on else np.inf
 
-    def _column(self, column: int, lower: float, upper: float) -> None:
-        self._data.lower[column], self._data.upper[column] = lower, upper
-        self._solver.set_column(column, lower, upper)
-
-    def _side(self, row: int, lower: float, upper: float) -> None:
-        self._data.row_lower[row], self._data.row_upper[row] = lower, upper
-        self._solver.set_row(row, lower, upper)
+    def _solve(self) -> BoundedSolution:
+        rows, data = self._rows, self._data
+        for unit in self._stale:
+            for column in rows.columns_of(unit):
+                self._solver.set_column(column, data.lower[column], data.upper[column])
+            if unit in self._above:
+                row = self._above[unit]
+                self._solver.set_row(row, data.row_lower[row], data.row_upper[row])
+        self._stale.clear()
+        return self._solver.solve(TARGET - data.shift)
 
     # ----------------------------------------------------------------------- entries
 
@@ -141,46 +140,52 @@ class JointProver:
     ) -> list[Entry] | None:
         """Round multipliers, to more bits where fewer do not do."""
         found = self._data.signed(found)
-        largest = 2.0 ** math.frexp(float(np.abs(found).max(initial=0.0)))[1]
+        exponent = math.frexp(float(np.abs(found).max(initial=0.0)))[1]
         for bits in BITS:
-            step = largest / 2.0**bits
-            rounded = np.rint(found / step) * step
-            if self._data.least(rounded, with_cost=with_jump) < -EXACT and bits < BITS[-1]:
+            step = 2.0 ** (exponent - bits)
+            rounded = np.rint(found / step)
+            bound = self._data.least(rounded * step, with_cost=with_jump)
+            if bound < -EXACT and bits < BITS[-1]:
                 continue
-            entries = self._entries(rounded, step, with_jump)
+            entries = self._entries(rounded, exponent - bits, with_jump)
             if accepted(node, entries):
                 return entries
         return None
 
-    def _entries(self, multipliers: FloatArray, step: float, with_jump: bool) -> list[Entry]:
-        """Write multipliers of the program as those of the checker's rows."""
+    def _entries(self, multipliers: FloatArray, step: int, with_jump: bool) -> list[Entry]:
+        """Write multipliers, in units of ``2**step``, as those of the checker's rows.
+
+        All are integers, with one power of two in common.
+        """
         rows = self._rows
-        found: dict[tuple[object, ...], Fraction] = {}
-
-        def put(words: tuple[object, ...], y: float, bits: int) -> None:
-            exact = Fraction(y) * Fraction(2) ** (rows.top - bits)
-            found[words] = found.get(words, Fraction(0)) + exact
-
+        found: list[tuple[tuple[object, ...], int, int]] = []
         for row in np.flatnonzero(multipliers).tolist():
-            y, words, bits = float(multipliers[row]), rows.words[row], rows.bits[row]
-            unit = rows.unit_of[row]
-            kind = words[0]
-            if unit in self._fixed:
-                if kind == "product" or (kind == "above" and self._fixed[unit]):
-                    continue  # nothing is left of them
-                put(("sign", *words[1:]), y, bits)
-            else:
-                put(words, y, bits)
-                if kind == "on" and unit not in rows.values:
-                    put(("above", *words[1:]), y, bits)
-        reduced = (rows.cost if with_jump else 0.0) - multipliers @ rows.A
+            y, words, bits = int(multipliers[row]), rows.words[row], rows.bits[row]
+            unit, kind = rows.unit_of[row], words[0]
+            on = self._fixed.get(unit)
+            if kind == "above" and on:
+                continue  # the value is zeta
+            if kind == "off" and on and unit not in rows.values:
+                words = ("sign", *words[1:])  # the row has no value, the checker's one has
+            found.append((words, y, -bits))
+            if kind == "on" and unit not in rows.values:
+                found.append((("above", *words[1:]), y, -bits))
+        reduced = (rows.cost if with_jump else 0.0) - np.ldexp(multipliers, step) @ rows.A
         for unit, on in self._fixed.items():
             if on and unit in rows.values:
-                y = math.floor(reduced[rows.values[unit]] / step) * step
-                if y > 0:
-                    put(("sign", *rows.lead(unit)), y, rows.size_bits(unit))
-        first: list[Entry] = [["jump", "1"]] if with_jump else []
-        return first + [[*words, text_of(y)] for words, y in found.items()]
+                # the checker puts zeta in its place, which only rows keep in its range
+                y = math.floor(np.ldexp(reduced[rows.values[unit]], -step))
+                words = ("sign" if y > 0 else "on", *rows.lead(unit))
+                found.append((words, abs(y), -rows.size_bits(unit)))
+        if with_jump:
+            found.append((("jump",), 1, -rows.top - step))
+        total: dict[tuple[object, ...], int] = {}
+        base = min((shift + _zeros(y) for _, y, shift in found if y), default=0)
+        for words, y, shift in found:
+            if y:
+                exact = y << (shift - base) if shift >= base else y >> (base - shift)
+                total[words] = total.get(words, 0) + exact
+        return [[*words, text_of(y)] for words, y in total.items()]
 
     # ------------------------------------------------------------------- branching
 
@@ -204,3 +209,8 @@ class JointProver:
             if gap > EXACT and (best is None or gap > best[0]):
                 best = gap, unit
         return None if best is None else best[1]
+
+
+def _zeros(y: int) -> int:
+    """Return how many zeros the binary digits of an integer end with."""
+    return (y & -y).bit_length() - 1

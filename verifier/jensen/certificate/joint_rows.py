@@ -64,7 +64,7 @@ class JointRows:
         self._on, self._free = np.zeros(count, dtype=bool), np.ones(count, dtype=bool)
         for unit, on in node.fixed.items():
             self._on[unit], self._free[unit] = on, False
-        self._spans = spans(node)
+        self._spans = spans(net, node.group, node.root)
         self._rows: list[tuple[Words, int, int, FloatArray]] = []
         self._columns()
         self._carry()
@@ -78,21 +78,21 @@ class JointRows:
         """Return the columns that fixing a unit changes."""
         return [columns[unit] for columns in (self.values, self.states) if unit in columns]
 
-    def rows_of(self, unit: int) -> list[int]:
-        """Return the rows that speak of a unit."""
-        return self._by_unit.get(unit, [])
+    def chord(self, unit: int) -> float:
+        """Return the length of a unit's range, in the checker's terms."""
+        return float(np.ldexp(self._high[unit] - self._low[unit], self.size_bits(unit)))
 
     def least_jump(self, fixed: Mapping[int, bool]) -> float:
-        """Return the lower end of the jump's interval under some states, in doubles."""
+        """Return the lower end of the jump's interval under some states, divided as the cost."""
         units, group = self._units, self._node.group
         on, off = np.ones((2, len(self._net.units)), dtype=bool)
         for unit, state in fixed.items():
             (off if state else on)[unit] = False
         low, high = np.zeros((2, len(self._net.units)))
-        low[group] = high[group] = 1.0
         is_group = np.zeros_like(on)
         is_group[group] = True
         for level, on_z, on_h in units.rows:
+            low[group] = high[group] = 1.0
             if level[-1] <= group:
                 continue
             without = np.where(is_group, 0.0, on_z)
@@ -103,7 +103,8 @@ class JointRows:
             ]
             low[level] = np.fmin.reduce(ends).sum(axis=1)
             high[level] = np.fmax.reduce(ends).sum(axis=1)
-        return float(low[self._net.output])
+        bits = self.size_bits(self._net.output) - self.size_bits(group) - self.top
+        return float(np.ldexp(low[self._net.output], bits))
 
     # ----------------------------------------------------------------------- columns
 
@@ -219,10 +220,6 @@ class JointRows:
         self.words = [row[0] for row in self._rows]
         self.unit_of = [row[1] for row in self._rows]
         self.bits = [row[2] for row in self._rows]
-        self._by_unit: dict[int, list[int]] = {}
-        for i, unit in enumerate(self.unit_of):
-            if unit:
-                self._by_unit.setdefault(unit, []).append(i)
         self.weights = {}
         for k in self.states:
             low, high = self._spans.get(k, (0, 0))

@@ -32,11 +32,14 @@ class Lemma:
     unit : int
     lower, upper : float or None
         Multiples of the group for the two bounds, in terms of units divided by their sizes.
+    state : bool or None
+        Whether the unit is on all over the kink, or off; None if neither is known.
     """
 
     unit: int
     lower: float | None
     upper: float | None
+    state: bool | None = None
 
 
 class FloatUnits:
@@ -143,6 +146,7 @@ class KinkLemmas:
                         unit,
                         float(shifts[half + i]) if keep[0] else None,
                         float(shifts[i]) if keep[1] else None,
+                        bool(decided[0]) if any(decided) else None,
                     ))  # fmt: skip
                     self.lower[unit] = max(self.lower[unit], low)
                     self.upper[unit] = min(self.upper[unit], high)

@@ -25,7 +25,6 @@ from jensen.certificate.checker import (
     Network,
     Node,
     Rejected,
-    combination,
     rule_empty,
     text_of,
 )
@@ -46,7 +45,7 @@ class LeafRow:
     """A row ``form >= 0`` of the checker, with the words that name it."""
 
     key: Key
-    form: Form
+    form: dict[int, Any]
     strict: bool = False
     free: bool = False
 
@@ -104,9 +103,9 @@ class LeafProver:
         keys += [("domain", i) for i in range(len(self._net.rows))]
         rows = []
         for words in keys:
-            form, factor, strict = node.row(*words)
-            whole = node.expand(combination([factor], [form]))
-            rows.append(LeafRow(words, whole, strict, free=words[0] == "facet"))
+            form, factor = node.row(*words)
+            whole = {key: factor * value for key, value in node.expand(form).items()}
+            rows.append(LeafRow(words, whole, node.strict(*words), free=words[0] == "facet"))
         return [row for row in rows if row.form]
 
     # --------------------------------------------------------------------- programs
@@ -318,15 +317,15 @@ class LeafProver:
         if self._domain is None:
             self._domain = ProofNode(self._net, ONE)
         node = self._domain
-        objective = node.expand(combination([sign], [zeta]))
+        objective = node.expand({key: sign * value for key, value in zeta.items()})
         rows = self.rows(node, objective)
         program = self.solve(rows, objective)
         if program is None:
             return None
         best: tuple[Any, list[Entry]] | None = None
         for entries in self.candidates(rows, program.multipliers, objective):
-            total, factor, _ = node.combine(entries, objective)
-            limit = factor * self._net.largest(total)
+            total, factor = node.combine(entries, objective)
+            limit = factor * node.largest(total)
             if best is None or limit < best[0]:
                 best = limit, entries
             if limit <= 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jensen.certificate.checker import Form, Network, Node, add
+from jensen.certificate.checker import Form, Network, Node
 
 
 class ProofNode(Node):
@@ -41,15 +41,3 @@ class ProofNode(Node):
         while len(self._forms) <= unit:
             self._forms.append(self.expand(self.net.units[len(self._forms)].form))
         return self._forms[unit]
-
-    def expand(self, form: Form) -> Form:
-        """Write a form in the inputs, and in max(zeta_h, 0) of units that are not fixed."""
-        total: Form = {}
-        for key, factor in form.items():
-            if key >= 0:
-                add(total, factor, self.form(key))
-            elif -key not in self.fixed:
-                add(total, factor, {key: 1})
-            elif self.fixed[-key]:
-                add(total, factor, self.form(-key))
-        return total

@@ -42,7 +42,7 @@ class TreeWriter:
         # what is left to do, last first: (node of the prover to enter,) or (unit, side)
         self._todo: list[tuple[Any, ...]] = []
 
-    def run(self, root: Node | None) -> list[Any]:
+    def run(self, root: Any) -> list[Any]:
         """Return the lines in preorder, on-child first."""
         self._todo = [(root,)]
         while self._todo:
@@ -53,7 +53,7 @@ class TreeWriter:
                 self._enter(step[0])
         return self._lines
 
-    def _enter(self, proof: Node | None) -> None:
+    def _enter(self, proof: Any) -> None:
         check_time(self._net)
         if self._try("sign"):
             return
@@ -70,7 +70,7 @@ class TreeWriter:
             proof = on if self._side(unit) else off
         self._leaf(proof)
 
-    def _branch(self, unit: int, on: Node | None, off: Node | None) -> None:
+    def _branch(self, unit: int, on: Any, off: Any) -> None:
         self._lines.append(["branch", *self._leaves.lead(unit)])
         self._todo += [(unit, None), (off,), (unit, False), (on,), (unit, True)]
 

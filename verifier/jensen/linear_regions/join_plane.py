@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from jensen.cells.subdivide import Incidences, Subdivision
+from jensen.cells.incidences import Incidences
+from jensen.cells.subdivide import Subdivision
 from jensen.linear_regions.parts import PlaneParts, same_cells, two_sides, whole_ends
 from jensen.types import BoolArray, FloatArray, IndexArray
 

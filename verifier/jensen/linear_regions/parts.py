@@ -12,8 +12,8 @@ from functools import cached_property
 import numpy as np
 
 from jensen.cells.complex import Complex, ExactVertices, SignArray, Solid
+from jensen.cells.incidences import Incidences, inherit
 from jensen.cells.layers import Layers
-from jensen.cells.subdivide import Incidences, inherit
 from jensen.types import BoolArray, FloatArray, IndexArray
 
 

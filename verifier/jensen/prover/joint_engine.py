@@ -84,8 +84,7 @@ class _Prover:
         self._found = closed_by_sweep(question.prepared)
         self._least = least_jumps(self._net, question.network, options.tolerance, options.inputs)
         self._searches: dict[Unit, JointSearch] = {}
-        # trees for a certificate, which proves the other groups by joint programs of its own
-        self._proofs: list[GroupProof] = []
+        self._proofs: list[GroupProof] = []  # for a certificate
 
     def run(self) -> Outcome:
         """Close group after group, or find a facet that bends down."""
@@ -154,9 +153,11 @@ class _Prover:
                 self._limits,
                 self._least[level][unit],
                 self._question.deadline,
+                keep=self._question.options.certificate,
             )
             if search.closed:
                 self._found[group] = GroupEvidence(self._net.neurons(group), Reason.JOINT)
+                self._proofs.append(GroupProof(group, joint=search.proof))
             else:
                 self._searches[group] = search
 
@@ -228,8 +229,10 @@ class _Prover:
                 if isinstance(result, JointResult)
                 else tree_evidence(neurons, result)
             )
-            if isinstance(result, GroupResult) and result.state is SearchState.CLOSED:
-                self._proofs.append(GroupProof(group, result.root))
+            if result.state is SearchState.CLOSED:
+                tree = result.root if isinstance(result, GroupResult) else None
+                joint = self._searches[group].proof if tree is None else None
+                self._proofs.append(GroupProof(group, tree, joint))
             del self._searches[group]
         return None
 

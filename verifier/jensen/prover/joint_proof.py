@@ -54,12 +54,15 @@ class JointProof:
         Those of pieces that the interval of J did not close.
     trees : list of (piece, path, root node)
         Closed trees below leaves.
+    faces : list of (coordinate, value) or None
+        Of every piece, the coordinate that it fixes.
     """
 
     ranges: dict[int, Ranges] = field(default_factory=dict)
     activations: dict[int, Activations] = field(default_factory=dict)
     leaves: list[JointLeaf] = field(default_factory=list)
     trees: list[tuple[int, Path, Any]] = field(default_factory=list)
+    faces: list[tuple[int, int] | None] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

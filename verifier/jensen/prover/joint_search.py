@@ -32,6 +32,7 @@ from jensen_encodings.deadline import NEVER, Deadline
 from jensen_encodings.lp import LpSolver
 
 CUTOFF_MARGIN = 1e-9  # of the jump's size: programs are stopped once their bound is this far above
+KEPT_MARGIN = 1e-3  # the same where multipliers are kept, which a certificate will round
 FEW_LEAVES = 4  # leaves that trees are grown below before the whole group gets one
 FREE_MISSES = 4  # full patterns whose facet may turn out not to be there, before any node
 PATIENCE = 16  # nodes that allow one more of them
@@ -99,7 +100,8 @@ class JointSearch:
             # J is a multiple of the step: what is above the last one below 0 is at least 0
             self.floor = float(np.nextafter(-self.jump.step, 0.0))
         self.pieces = pieces
-        self.target = self.floor + CUTOFF_MARGIN * max(self.jump.magnitude, 1e-300)
+        margin = KEPT_MARGIN if keep else CUTOFF_MARGIN
+        self.target = self.floor + margin * max(self.jump.magnitude, 1e-300)
         self.stuck = False
         self._misses = -FREE_MISSES
         self._handed_over = 0
@@ -108,7 +110,8 @@ class JointSearch:
         self._current: _PieceSearch | None = None
         self._trees: list[tuple[int, Path, Tree]] = []
         self._tried: set[bytes] = set()
-        self.proof = JointProof() if keep else None
+        faces = [shared.piece.face for shared in pieces]
+        self.proof = JointProof(faces=faces) if keep else None
         self.nodes = self.lps = 0
         self.lowest = np.inf  # the least interval bound of J over the open pieces
         self._screen()

@@ -9,6 +9,7 @@ from jensen.groups.groups import GroupedNetwork
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.counterexample import counterexample
 from jensen.prover.crossing import Crossing
+from jensen.prover.joint_proof import JointProof
 from jensen.prover.nodes import Node
 from jensen.prover.question import Question
 from jensen.prover.verdict import Counterexample, GroupEvidence, Reason, Status
@@ -17,16 +18,18 @@ from jensen.types import Neurons, Unit
 
 @dataclass(frozen=True, eq=False)
 class GroupProof:
-    """The closed tree of one group, for a certificate.
+    """How one group was closed, for a certificate: by a tree, or by joint programs.
 
     Attributes
     ----------
     group : (level, unit)
-    root : Node
+    root : Node or None
+    joint : JointProof or None
     """
 
     group: Unit
-    root: Node
+    root: Node | None = None
+    joint: JointProof | None = None
 
 
 @dataclass(frozen=True, eq=False)

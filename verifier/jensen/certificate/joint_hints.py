@@ -1,0 +1,127 @@
+"""What the joint engine found, in the terms of a certificate (docs/theory.md, section 11).
+
+The engine's tree of a piece is the skeleton of the tree of a face, and the multipliers
+of its leaves are those of the same rows of the checker, up to the sizes of units. They are
+hints: the ranges that the engine used may be a little narrower than the certificate's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from jensen.certificate.bounded_network import BoundedNetwork, Names
+from jensen.certificate.joint_rows import JointRows
+from jensen.groups.forms import RowName
+from jensen.prover.joint_proof import JointLeaf, JointProof
+from jensen.prover.nodes import Node
+from jensen.types import FloatArray, Unit
+
+KINDS = {"group": "facet"} | {f"product {letter}": "product" for letter in "abcd"}
+
+
+@dataclass(eq=False)
+class HintNode:
+    """A node of the engine's search, in units of the checker.
+
+    Attributes
+    ----------
+    unit : int or None
+        The unit that is branched on; None at leaves.
+    on, off : HintNode or None
+    leaf : JointLeaf or None
+        The multipliers that closed it.
+    tree : Node or None
+        The tree of the prover that closed it.
+    """
+
+    unit: int | None = None
+    on: HintNode | None = None
+    off: HintNode | None = None
+    leaf: JointLeaf | None = None
+    tree: Node | None = None
+
+
+def hint_tree(proof: JointProof, piece: int, names: Names) -> HintNode:
+    """Return the engine's tree of one piece."""
+    root = HintNode()
+
+    def at(path: tuple[tuple[Unit, bool], ...]) -> HintNode:
+        node = root
+        for place, on in path:
+            unit, factor = names.unit(*place)
+            if node.unit is None:
+                node.unit, node.on, node.off = unit, HintNode(), HintNode()
+            child = node.on if on == (factor > 0) else node.off
+            assert child is not None
+            node = child
+        return node
+
+    for leaf in proof.leaves:
+        if leaf.piece == piece:
+            at(leaf.path).leaf = leaf
+    for index, path, tree in proof.trees:
+        if index == piece:
+            at(path).tree = tree
+    return root
+
+
+class HintedMultipliers:
+    """Multipliers of the engine's programs as those of the rows at the root of a tree.
+
+    Parameters
+    ----------
+    net : BoundedNetwork
+    names : Names
+    group : int
+        The checker's unit.
+    rows : JointRows
+    """
+
+    def __init__(self, net: BoundedNetwork, names: Names, group: int, rows: JointRows) -> None:
+        self._names, self._rows = names, rows
+        self._index = {words: i for i, words in enumerate(rows.words)}
+        self._group = self._factor(group, net)
+        # the engine's jump is so many times the one of the rows
+        self._scale = float(net.scale) * float(np.ldexp(1.0, rows.top)) / self._group
+        self._net = net
+
+    @staticmethod
+    def _factor(unit: int, net: BoundedNetwork) -> float:
+        block, _, index = net.units[unit].name[:-1].rpartition("[")
+        return float(net.neurons[block, int(index)][1])
+
+    def of(self, leaf: JointLeaf) -> FloatArray:
+        """Return a multiplier per row; what is said of rows that are not there is left out."""
+        found = np.zeros(len(self._rows.words))
+        for name, y in leaf.multipliers.items():
+            index, scale = self._place(name)
+            if index is not None:
+                found[index] += scale * (y if name.kind == "group" else -y)  # the others are <= 0
+        return found if leaf.empty else found / self._scale
+
+    def _place(self, name: RowName) -> tuple[int | None, float]:
+        """Return the row of a row's name, and what its multiplier is multiplied by."""
+        rows, kind = self._rows, KINDS.get(name.kind, name.kind)
+        if kind == "domain":
+            there = [i for i, (form, _) in enumerate(self._net.rows) if form]
+            index = self._index.get((kind, there[name.unit]))
+            return index, 0.0 if index is None else float(np.ldexp(1.0, rows.bits[index]))
+        unit, exact = self._names.unit(name.level, name.unit)
+        factor = float(exact)
+        if factor <= 0:
+            return None, 0.0
+        if kind == "facet":
+            index = self._index[kind,]
+            return index, factor * float(np.ldexp(1.0, rows.bits[index]))
+        words = (kind, *rows.lead(unit))
+        if kind == "product":
+            words = (*words, "abcd".index(name.kind[-1]))
+            factor /= self._group
+        index = self._index.get(words)
+        if index is None:
+            return None, 0.0
+        if kind == "below":
+            factor /= rows.chord(unit)
+        return index, factor * float(np.ldexp(1.0, rows.bits[index]))
