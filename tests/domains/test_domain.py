@@ -110,3 +110,11 @@ def test_a_domain_survives_json(domain):
 def test_json_that_is_no_domain_is_refused(data, reason):
     with pytest.raises(DomainError, match=reason):
         domain_from_json(data)
+
+
+def test_domains_of_the_same_numbers_are_equal():
+    ones = Polyhedron([[1.0, 0.0]], [0.0])
+    assert Box(-1, 1) == Box(-1.0, 1.0) != Box(-1, [1, 1])
+    assert ones == Polyhedron([[1, -0.0]], [0]) != Polyhedron([[1, 0]], [1])
+    assert Everywhere() == Everywhere() != Box(-1, 1)
+    assert len({Box(0, 1), Box(-0.0, 1), ones, Polyhedron([[1, -0.0]], [-0.0])}) == 2

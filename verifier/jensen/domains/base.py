@@ -42,6 +42,8 @@ class Domain(ABC):
     >>> A, b = square.inequalities(2)
     >>> A.shape, b.tolist()
     ((4, 2), [1.0, 1.0, 1.0, 1.0])
+    >>> square == Box(-1.0, (1, 1)), square == Box(-1, 1)
+    (True, False)
     >>> square.contains([1, Fraction(1, 3)]), square.sides()
     (True, '[-1, 1] × [-1, 1]')
     >>> square.to_json()
@@ -63,6 +65,19 @@ class Domain(ABC):
     place: ClassVar[str] = "the polyhedron"
     may_be_empty: ClassVar[bool] = True
     has_rows: ClassVar[bool] = True
+
+    def __eq__(self, other: object) -> bool:
+        """Whether another domain of its kind is given by the same numbers."""
+        if type(self) is not type(other):
+            return NotImplemented
+        return all(
+            np.array_equal(getattr(self, name), getattr(other, name)) for name in self.fields
+        )
+
+    def __hash__(self) -> int:
+        """Return a number that is the same for equal domains."""
+        sides = (np.asarray(getattr(self, name)) + 0.0 for name in self.fields)  # -0 is 0
+        return hash((type(self), *((side.shape, side.tobytes()) for side in sides)))
 
     @abstractmethod
     def check(self, inputs: int) -> None:
