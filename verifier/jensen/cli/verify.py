@@ -102,10 +102,13 @@ def _reporter(
             return
         last = now
         which = f"output {state.output} of {outputs}, " if outputs > 1 else ""
-        limit = "" if time_limit is None else f", at most {start + time_limit - now:.0f} s left"
+        limit = ""
+        if time_limit is not None:
+            limit = f", at most {max(0.0, start + time_limit - now):.0f} s left"
+        # the numbers first: a terminal may be too narrow for long names
         status.update(
-            f"{text}: {which}{state.closed:,} of {state.groups:,} groups closed, "
-            f"{now - start:.0f} s{limit}"
+            f"{which}{state.closed:,} of {state.groups:,} groups closed, "
+            f"{now - start:.0f} s{limit}: {text}"
         )
 
     return report
