@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import importlib
+import importlib.util
 import inspect
 import re
 from collections.abc import Iterator
@@ -16,17 +17,14 @@ import jensen
 
 ROOMS = ("jensen", "jensen.learning", "jensen.surrogate", "jensen.plot", "jensen.batch")
 PACKAGES = (*ROOMS, "jensen.errors", "jensen_encodings")
-EXTRAS = {"torch", "matplotlib"}
+NEEDS = {"jensen.learning": "torch", "jensen.plot": "matplotlib"}
 
 
 def public(name: str) -> Iterator[tuple[str, Any]]:
-    """Go through the functions and classes of a package that are its own."""
-    try:
-        module = importlib.import_module(name)
-    except ImportError as error:
-        if (error.name or "").split(".")[0] not in EXTRAS:
-            raise
+    """Go through the functions and classes of a package that are its own, if it is installed."""
+    if name in NEEDS and importlib.util.find_spec(NEEDS[name]) is None:
         return
+    module = importlib.import_module(name)
     names = getattr(module, "__all__", None) or [n for n in vars(module) if n[0].isupper()]
     for entry in names:
         value = getattr(module, entry)

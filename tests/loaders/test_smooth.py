@@ -38,6 +38,7 @@ ELEMENTWISE = [
     (single("Gelu", opset=20), Function.GELU),
     (single("Gelu", opset=20, approximate="tanh"), Function.TANH),
     (single("Mish", opset=18), Function.PRODUCT),
+    (single("Swish", opset=24, alpha=0.5), Function.PRODUCT),
     (single("HardSwish", opset=14), Function.PRODUCT),
     (single("Cosh"), Function.EXP),
     (single("Sinh"), Function.EXP),

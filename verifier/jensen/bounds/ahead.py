@@ -25,7 +25,7 @@ Stable = Mapping[str, tuple[BoolArray, BoolArray]]
 
 
 def raised_signs(
-    network: ReluNetwork, signs: Mapping[str, Interval], stable: Stable
+    network: ReluNetwork, signs: dict[str, Interval], stable: Stable
 ) -> dict[str, Interval]:
     """Return bounds of J whose lower sides are raised, where that may close a neuron.
 
@@ -47,18 +47,18 @@ def raised_signs(
     }
     count = sum(len(neurons) for neurons in wanted.values())
     if not count or count * network.parameter_count > WORK or not _usable(network):
-        return dict(signs)
+        return signs
     lows = _sweep(network, wanted, stable)
     raised = dict(signs)
     at = 0
     for name, neurons in wanted.items():
-        if len(neurons):
-            low, high = signs[name]
-            low = low.copy()
-            low[neurons] = np.maximum(low[neurons], lows[at : at + len(neurons)])
-            raised[name] = low, high
-            at += len(neurons)
-    return raised
+        low, high = signs[name]
+        higher = low.copy()
+        higher[neurons] = np.maximum(low[neurons], lows[at : at + len(neurons)])
+        at += len(neurons)
+        if (higher > low).any():
+            raised[name] = higher, high
+    return raised if any(raised[name] is not signs[name] for name in wanted) else signs
 
 
 def _usable(network: ReluNetwork) -> bool:

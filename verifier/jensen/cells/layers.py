@@ -122,14 +122,14 @@ class Layers:
             bound = np.zeros(layer.size)
             if layer.source is not None:
                 size = np.abs(layer.source)
-                usable &= _is_usable(size)
+                usable &= is_usable(size)
                 bound += size.sum(axis=1)
                 terms += coordinates
             for read in layer.reads:
                 size = np.abs(read.on)
-                usable &= _is_usable(size)
+                usable &= is_usable(size)
                 if read.off is not None:
-                    usable &= _is_usable(np.abs(read.off))
+                    usable &= is_usable(np.abs(read.off))
                     size = np.maximum(size, np.abs(read.off))
                 bound += size @ self.lipschitz[read.level]
                 terms += read.on.shape[1] * (1 if read.off is None else 2)
@@ -262,7 +262,7 @@ def _row(values: Any, row: int) -> Any:
     return flint.fmpq_mat(1, values.ncols(), [values[row, k] for k in range(values.ncols())])
 
 
-def _is_usable(size: FloatArray) -> bool:
+def is_usable(size: FloatArray) -> bool:
     """Whether all sizes are zero or far from under- and overflow."""
     return bool((size <= LARGEST).all() and ((size == 0) | (size >= SMALLEST)).all())
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from jensen.arithmetic.exact import Matrix
 from jensen.arithmetic.rational import rationals
-from jensen.cells.complex import Complex, Solid, Vertices
-from jensen.cells.layers import Layer, rows_layer
+from jensen.cells.complex import Complex, Solid, TooDegenerateError, Vertices
+from jensen.cells.layers import Layer, is_usable, rows_layer
 from jensen.domains.domain import Domain
 from jensen.network.block import INPUT
 from jensen.network.relu_network import ReluNetwork
@@ -91,6 +91,11 @@ def starting_complex(domain: Domain, scale: FloatArray, width: int) -> Complex:
         The coordinates are ``x / scale``.
     width : int
         Number of units that will cut it.
+
+    Raises
+    ------
+    TooDegenerateError
+        If coordinates are so large or small that error bounds would not hold.
     """
     box = domain.box_sides(len(scale))
     if len(scale) == 1:
@@ -106,13 +111,20 @@ def starting_complex(domain: Domain, scale: FloatArray, width: int) -> Complex:
         edges = np.array([[0, 1], [0, 2], [0, 3], [1, 2], [2, 3], [3, 1]])
         faces = [[0, 1, 3], [1, 2, 4], [2, 0, 5]]
     return Complex(
-        Vertices.given(points),
+        _vertices(points),
         edges,
         np.zeros((len(edges), width), dtype=np.int8),
         np.concatenate(faces).astype(np.intp),
         np.repeat(np.arange(len(faces)), [len(face) for face in faces]),
         np.zeros((len(faces), width), dtype=np.int8),
     )
+
+
+def _vertices(points: FloatArray) -> Vertices:
+    """Return exact vertices, none of which can make a product under- or overflow."""
+    if not is_usable(np.abs(points)):
+        raise TooDegenerateError("coordinates beyond 1e60 or below 1e-60")
+    return Vertices.given(points)
 
 
 def _strip(
@@ -165,7 +177,7 @@ def starting_solid(domain: Domain, scale: FloatArray, width: int) -> tuple[Compl
     ]
     at_edge, at_face = np.array(bounds, dtype=np.intp).T
     complex_ = Complex(
-        Vertices.given(points),
+        _vertices(points),
         np.array(pairs, dtype=np.intp),
         np.zeros((len(pairs), width), dtype=np.int8),
         at_edge,

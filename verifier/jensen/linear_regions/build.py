@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jensen.cells.complex import ExactVertices
+from jensen.cells.complex import ExactVertices, TooDegenerateError
 from jensen.cells.layers import layers_of_network
 from jensen.cells.solid import SolidSubdivision
 from jensen.cells.start import coordinate_scale, domain_rows, starting_complex, starting_solid
@@ -23,7 +23,7 @@ def subdivide(network: ReluNetwork, domain: Domain) -> Parts:
     Raises
     ------
     DomainError
-        If the domain has no interior.
+        If the domain has no interior, or sides so large or small that error bounds would not hold.
     NetworkError
         If weights are so large or small that error bounds would not hold.
     """
@@ -33,14 +33,17 @@ def subdivide(network: ReluNetwork, domain: Domain) -> Parts:
     if not layers.usable:
         raise NetworkError("weights beyond 1e60 or below 1e-60: regions are not found reliably")
     division: Subdivision
-    if len(scale) == SPACE:
-        cells, solid = starting_solid(domain, scale, layers.width)
-        exact = ExactVertices(layers, cells.vertices, None)
-        division = SolidSubdivision(layers, cells, solid, exact)
-    else:
-        cells = starting_complex(domain, scale, layers.width)
-        exact = ExactVertices(layers, cells.vertices, None)
-        division = Subdivision(layers, cells, exact)
+    try:
+        if len(scale) == SPACE:
+            cells, solid = starting_solid(domain, scale, layers.width)
+            exact = ExactVertices(layers, cells.vertices, None)
+            division = SolidSubdivision(layers, cells, solid, exact)
+        else:
+            cells = starting_complex(domain, scale, layers.width)
+            exact = ExactVertices(layers, cells.vertices, None)
+            division = Subdivision(layers, cells, exact)
+    except TooDegenerateError as error:
+        raise DomainError(f"regions are not found reliably on {domain}: {error}") from None
     for level in layers.hidden:
         division.evaluate(level)
         division.split(level)
