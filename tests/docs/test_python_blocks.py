@@ -55,10 +55,7 @@ onnx.save(onnx.helper.make_model(graph), "model.onnx")
 import torch, jensen
 torch.manual_seed(0)
 module = torch.nn.Sequential(torch.nn.Linear(5, 4), torch.nn.ReLU(), torch.nn.Linear(4, 1))
-optimizer = torch.optim.Adam(module.parameters())
-batches = torch.rand(3, 20, 5)
-def loss(batch):
-    return (module(batch)[:, 0] - batch.sum(dim=1)).square().mean()
+batches = [(x, x.sum(dim=1)) for x in torch.rand(3, 20, 5)]
 """,
     "docs/howto/frameworks.md#PyTorch": """
 import torch
