@@ -6,6 +6,7 @@ space differ in what walls are made of; what is built of them does not.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,7 +19,7 @@ from jensen.types import BoolArray, FloatArray, IndexArray
 
 
 @dataclass(frozen=True, eq=False)
-class Parts:
+class Parts(ABC):
     """Cells, walls, edges and vertices, without what only helped to find them.
 
     Attributes
@@ -56,17 +57,17 @@ class Parts:
     through: IndexArray
 
     @property
+    @abstractmethod
     def wall_signs(self) -> SignArray:
         """The signs of all units on the items of the complex that walls are made of."""
-        raise NotImplementedError
 
+    @abstractmethod
     def sums_of_corners(self) -> FloatArray:
         """Return, per part of a cell, sums of its corners and, last, of their radii."""
-        raise NotImplementedError
 
+    @abstractmethod
     def corners(self, part: int) -> IndexArray:
         """Return the vertices of the complex that a part of a cell has."""
-        raise NotImplementedError
 
     def vanishing(self, wall: int) -> BoolArray:
         """Return which units vanish on a wall."""

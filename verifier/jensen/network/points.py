@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -10,7 +12,7 @@ from jensen.network.block import OUTPUT
 from jensen.types import FloatArray
 
 
-class OfPoints:
+class OfPoints(ABC):
     """A function of points, given by the pre-activations of its parts.
 
     Attributes
@@ -23,6 +25,7 @@ class OfPoints:
     input_size: int
     input_shape: tuple[int, ...]
 
+    @abstractmethod
     def pre_activations(self, X: ArrayLike) -> dict[str, FloatArray]:
         """Return what every part computes before its function.
 
@@ -39,7 +42,6 @@ class OfPoints:
         NetworkError
             If the points have another size.
         """
-        raise NotImplementedError
 
     def __call__(self, X: ArrayLike) -> FloatArray:
         """Evaluate in floating point: (n, inputs) -> (n, outputs), or one point -> (outputs,).
