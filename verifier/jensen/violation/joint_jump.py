@@ -84,7 +84,7 @@ class JumpOfGroup(JointSearch):
             least = min(least, self.jump.bound(activations).output[0])
         if self._current is not None:
             index = self._current.index
-            least = min(least, *(self._bound_above(index, p) for p in self._current.open))
+            least = min([least, *(self._bound_above(index, p) for p in self._current.open)])
         if least >= self.floor:
             return self._jump
         share = -least * self._gradient / ROUNDING
