@@ -74,7 +74,7 @@ class JumpSearch:
         self._heap: list[tuple[float, int, Entry]] = []
         self._counter = itertools.count()
         self._current: Entry | None = None
-        self._undecided = 0.0
+        self._undecided = self._settled = 0.0
         self._cut_short = False
         self.worst: Facet | None = None
         self.nodes = self._joint_lps = 0
@@ -91,7 +91,7 @@ class JumpSearch:
     def upper(self) -> float:
         """Proved: no facet bends down by more."""
         bound = 0.0 if self.worst is None else root_above(self.worst.squared)
-        bound = max(bound, self._undecided)
+        bound = max(bound, self._undecided, self._settled)
         if self._heap:
             bound = max(bound, -self._heap[0][0])
         return bound if self._current is None else max(bound, self._current.bound)
@@ -174,7 +174,9 @@ class JumpSearch:
     def _capped(self, group: Unit, share: float) -> list[tuple[float, int, Entry]]:
         """Return the heap with what is proved of a group's share; without it if that is enough."""
         kept = [item for item in self._heap if item[2].group != group]
-        if share > self._floor():
+        if share <= self._floor():
+            self._settled = max(self._settled, share)  # which may be more than the worst found
+        else:
             for _, number, entry in self._heap:
                 if entry.group == group:
                     low = min(share, entry.share)
