@@ -78,7 +78,11 @@ def walk_straight_lines(question: Question) -> Outcome | None:
     with question.prepared.watch.stage("walk"):
         if not bend_upwards(network, question.domain, closed):
             return None
-    return _all_bend_upwards(question, signs, {})
+    if not question.options.certificate or question.domain.has_rows:
+        return _all_bend_upwards(question, signs, {})
+    evidence = tuple(_evidence(network, signs, {}))
+    walked = tuple(e.neurons[0] for e in evidence if e.reason is Reason.WALK)
+    return Outcome(Status.CONVEX, evidence, walked=walked)
 
 
 def _walks(question: Question) -> bool:
