@@ -223,15 +223,11 @@ class JumpSearch:
             self._net,
             entries[0].node.activations,
             list(self._shares),
-            self._share_of_time_is_over(FIRST_SHARE),
+            self._deadline.share(FIRST_SHARE).over,
         )
         for entry in entries:
             full = self._bounded(replace(entry, others=tuple(others[entry.group])))
             heapq.heappush(self._heap, (-full.bound, next(self._counter), full))
-
-    def _share_of_time_is_over(self, share: float) -> Callable[[], bool]:
-        """Return a clock that rings when a share of the time that is left is over."""
-        return self._deadline.share(share).over
 
     def _share(self, tree: Tree, node: Node, gradient: float) -> float:
         """Bound ``-J_g |grad z_g|`` from above; exactly 0 where J_g >= 0 is proved."""
