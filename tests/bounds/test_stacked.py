@@ -81,3 +81,11 @@ def test_a_jump_that_rounding_hides_is_left_to_the_others():
         signs = links_of_stack(stack, Box(-1, 1))
         assert not signs.convex[0]
         assert verify_many([net], Box(-1, 1))[0].status == verify(net, Box(-1, 1)).status
+
+
+def test_an_end_that_underflows_beside_a_large_one_settles_nothing():
+    # z = 1e-30 x changes its sign at 0, though 1e-30 times the lower end is 0 in doubles
+    network = ReluNetwork.from_layers([[[1e-30]], [[-1.0]]], [[0.0], [0.0]])
+    assert verify_many([network], Box(-1e-300, 1.0))[0].status == "nonconvex"
+    stack = NetworkStack.from_networks([network])
+    assert not links_of_stack(stack, Box(-1e-300, 1.0)).convex.any()

@@ -346,5 +346,6 @@ def _certificate(
         inputs=options.inputs,
         grouped=outcome.grouped,
         proofs=outcome.proofs,
+        walked=outcome.walked,
         out_of_time=question.deadline.over,
     )

@@ -75,8 +75,8 @@ def _affine(
             reach = (endless_low, endless_high) if side == 0 else (endless_high, endless_low)
             lost = _reaches(up, reach[0]) | _reaches(down, reach[1])
             bound[lost] = towards
-    size = np.maximum(size_low, size_high)
-    sound = _least(weights) * _least(size) >= _SMALLEST
+    # of every end by itself: the other one may be large where this one underflows
+    sound = _least(weights) * np.minimum(_least(size_low), _least(size_high)) >= _SMALLEST
     # beyond any double that a network holds: not a number, or infinite, by overflow
     sound &= (value[:, :, 2:] < _LARGEST).all(axis=(1, 2))
     if bias is not None:

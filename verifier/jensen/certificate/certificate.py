@@ -26,6 +26,7 @@ from jensen.certificate.bounded_network import BoundedNetwork
 from jensen.certificate.checker import Claim, Rejected, text_of
 from jensen.certificate.model_export import export_bytes
 from jensen.certificate.producer import Producer
+from jensen.certificate.walked_lines import walked_lines
 from jensen.domains.domain import Domain
 from jensen.domains.hull import relative_interior
 from jensen.domains.working_set import cone_of
@@ -35,6 +36,7 @@ from jensen.groups.groups import GroupedNetwork
 from jensen.network.relu_network import ReluNetwork
 from jensen.outputs import write_whole
 from jensen.prover.outcome import GroupProof
+from jensen.types import Neurons
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,6 +194,7 @@ def certify_convex(
     inputs: Sequence[int] | None = None,
     grouped: GroupedNetwork | None = None,
     proofs: Sequence[GroupProof] = (),
+    walked: Neurons | None = None,
     out_of_time: Callable[[], bool] = lambda: False,
 ) -> Certificate:
     """Turn a proof of convexity into a certificate.
@@ -209,6 +212,9 @@ def certify_convex(
         The prover's groups and bounds.
     proofs : sequence of GroupProof
         The prover's closed trees. Groups without one are searched from scratch.
+    walked : tuple of (block name, index), optional
+        Neurons that a walk closed, all others being closed by their signs, as in
+        :class:`jensen.prover.outcome.Outcome`: the rest is then not asked for.
     out_of_time : callable
         Asked now and then whether to give up.
 
@@ -217,8 +223,13 @@ def certify_convex(
     CertificateError
         If a leaf could not be certified, which the message names, or time is up.
     """
-    model = checker.read_model(export_bytes(network))
     kind = "concave" if concave else "convex"
+    exported = export_bytes(network)
+    if walked is not None:
+        digest = hashlib.sha256(exported).hexdigest()
+        claim = _claim(network, digest, domain, output, kind, inputs)
+        return Certificate((claim, *walked_lines(network, domain, walked)))
+    model = checker.read_model(exported)
     claim = _claim(network, model.digest, domain, output, kind, inputs)
     lines: list[Any] = [claim]
     try:

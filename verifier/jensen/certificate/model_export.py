@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import scipy.sparse as sp
 
 from jensen.arithmetic.exact import Matrix
@@ -86,7 +87,7 @@ def _record(network: ReluNetwork) -> dict[str, Any]:
         {
             "name": block.name,
             "relu": block.is_relu,
-            "bias": [float(b).hex() for b in block.bias + 0.0],  # no -0
+            "bias": [b.hex() for b in (block.bias + 0.0).tolist()],  # no -0
             "weights": {source: _rows(weight) for source, weight in block.weights.items()},
         }
         for block in network.blocks
@@ -96,6 +97,11 @@ def _record(network: ReluNetwork) -> dict[str, Any]:
 
 def _rows(weight: Matrix) -> list[list[Any]]:
     """Return the non-zeros of every row: column, weight, column, weight, ..."""
+    if not sp.issparse(weight):
+        return [
+            [v for j, w in enumerate(row) if w for v in (j, w.hex())]
+            for row in np.asarray(weight, dtype=float).tolist()
+        ]
     csr = sp.csr_array(weight, copy=True)  # sorting needs writable arrays
     csr.sum_duplicates()
     csr.eliminate_zeros()

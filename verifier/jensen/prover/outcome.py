@@ -46,6 +46,9 @@ class Outcome:
     grouped : GroupedNetwork or None
         The groups that the proofs speak of.
     proofs : tuple of GroupProof
+    walked : tuple of (block name, index) or None
+        For a certificate: neurons that are affine in two inputs, with J >= 0 all along their
+        kinks; all others have J >= 0 under every pattern.
     tolerance : float
         The largest tolerance that entered, asked for or the solver's; 0 if all is exact.
     violation_bounds : (float, float) or None
@@ -61,6 +64,7 @@ class Outcome:
     counterexample: Counterexample | None = None
     grouped: GroupedNetwork | None = None
     proofs: tuple[GroupProof, ...] = ()
+    walked: Neurons | None = None
     tolerance: float = 0.0
     violation_bounds: tuple[float, float] | None = None
     note: str = ""

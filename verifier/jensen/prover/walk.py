@@ -78,7 +78,11 @@ def walk_straight_lines(question: Question) -> Outcome | None:
     with question.prepared.watch.stage("walk"):
         if not bend_upwards(network, question.domain, closed):
             return None
-    return _all_bend_upwards(question, signs, {})
+    if not question.options.certificate or question.domain.has_rows:
+        return _all_bend_upwards(question, signs, {})
+    evidence = tuple(_evidence(network, signs, {}))
+    walked = tuple(e.neurons[0] for e in evidence if e.reason is Reason.WALK)
+    return Outcome(Status.CONVEX, evidence, walked=walked)
 
 
 def _walks(question: Question) -> bool:
@@ -290,8 +294,10 @@ class _Walk:
         jump, size = to_output(layers, carried, bends, cells.edge_signs[edges])
         error = rounding_of(layers) * size
         facets = ExactFacets(division)
-        doubtful = [*edges[np.abs(jump) < error].tolist(), *np.flatnonzero(several).tolist()]
-        bad = edges[jump < -error].tolist() + [e for e in doubtful if facets.bends_down(e)]
+        falls = jump < -error
+        hidden = edges[~falls & ~(jump >= error)]  # what is not a number is no sign
+        doubtful = [*hidden.tolist(), *np.flatnonzero(several).tolist()]
+        bad = edges[falls].tolist() + [e for e in doubtful if facets.bends_down(e)]
         undecided = False
         for edge in bad:
             pair = self._pairs.on_edge(division, edge, 0.5)

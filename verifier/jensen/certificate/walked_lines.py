@@ -1,0 +1,49 @@
+"""The lines of a certificate where the prover has gone along straight kinks (docs/FORMAT.md).
+
+The checker goes along the same lines in exact numbers, so that nothing is computed here.
+What was proved is that J >= 0 all along the kink of each neuron that is named, whatever state
+a neuron has that vanishes there, and under every pattern for all others. That is what the
+rules `walk` and `path_signs` ask for: J of a unit of several neurons is the sum of theirs.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+from jensen.domains.domain import Domain
+from jensen.network.relu_network import INPUT, ReluNetwork
+from jensen.types import Neurons
+
+
+def walked_lines(network: ReluNetwork, domain: Domain, walked: Neurons) -> list[Any]:
+    """Return all lines that follow the claim.
+
+    Parameters
+    ----------
+    network : ReluNetwork
+        Of two inputs.
+    domain : Domain
+        A box of two sides, or all of R^2.
+    walked : tuple of (block name, index)
+        Neurons that read the inputs alone.
+    """
+    box = domain.box_sides(network.input_size) is not None
+    # the sides of the cube that the lift is cut to: t = 1, and x_i = 1 and -1
+    sides: list[list[Any]] = [[]] if box else [[face, []] for face in (1, 2, -2, 3, -3)]
+    lines: list[Any] = [["bounds", []], ["path_signs"]]
+    for neuron in _without_twins(network, walked):
+        for side in sides:
+            lines += [["tree", *neuron, *side], ["walk"]]
+    return lines
+
+
+def _without_twins(network: ReluNetwork, neurons: Neurons) -> Neurons:
+    """Leave out neurons whose kink is that of one before them."""
+    found: dict[tuple[Fraction, ...], tuple[str, int]] = {}
+    for block, index in neurons:
+        row = [*network[block].weights[INPUT][index], network[block].bias[index]]
+        exact = [Fraction(float(v)) for v in row]
+        lead = next(v for v in exact if v)
+        found.setdefault(tuple(v / lead for v in exact), (block, index))
+    return tuple(found.values())
