@@ -110,7 +110,7 @@ def double_line(lines: Lines, rng: np.random.Generator) -> Lines:
 
 
 def drop_leaf(lines: Lines, rng: np.random.Generator) -> Lines:
-    at = _pick(rng, _where(lines, "sign", "empty", "smooth"))
+    at = _pick(rng, _where(lines, "sign", "empty", "smooth", "side"))
     return lines if at is None else lines[:at] + lines[at + 1 :]
 
 
@@ -170,9 +170,21 @@ def other_neuron(lines: Lines, rng: np.random.Generator) -> Lines:
 
 
 def other_leaf(lines: Lines, rng: np.random.Generator) -> Lines:
-    at = _pick(rng, _where(lines, "sign", "empty", "smooth"))
+    at = _pick(rng, _where(lines, "sign", "empty", "smooth", "side"))
     if at is not None:
-        lines[at] = _pick(rng, [["sign"], ["empty", []], ["smooth"]])
+        neuron = lines[_pick(rng, _where(lines, "tree", "branch"))][1:3]
+        lines[at] = _pick(rng, [["sign"], ["empty", []], ["smooth"], ["side", *neuron, *neuron]])
+    return lines
+
+
+def other_side(lines: Lines, rng: np.random.Generator) -> Lines:
+    """Name another unit that is said to contradict a side, or exchange the two."""
+    at = _pick(rng, _where(lines, "side"))
+    if at is not None:
+        other = lines[_pick(rng, _where(lines, "tree", "branch"))][1:3]
+        on, off = lines[at][1:3], lines[at][3:]
+        lines[at] = _pick(rng, [["side", *other, *off], ["side", *on, *other],
+                                ["side", *off, *on], ["side", *on, *on]])  # fmt: skip
     return lines
 
 
@@ -327,7 +339,7 @@ def other_digest(lines: Lines, rng: np.random.Generator) -> Lines:
 
 MUTATIONS: tuple[Mutation, ...] = (
     drop_line, double_line, drop_leaf, drop_child, swap_children, truncate, swap_lines,
-    swap_trees, other_neuron, other_leaf, flip_sign, huge_number, change_multiplier,
+    swap_trees, other_neuron, other_leaf, other_side, flip_sign, huge_number, change_multiplier,
     drop_multiplier, other_line, other_face, other_row, other_equation, move_point, other_domain,
     other_claim, other_inputs, other_digest,
 )  # fmt: skip

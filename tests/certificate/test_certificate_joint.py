@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from fractions import Fraction
@@ -12,6 +13,7 @@ import numpy as np
 import oracle
 import pytest
 from certificate_tools import LONELY, check, digest_of
+from comparators import random_order
 from fuzz import tiny_network
 
 from jensen.certificate import checker
@@ -187,6 +189,38 @@ def test_expanded_forms_have_the_values_of_their_units() -> None:
 @pytest.mark.slow
 def test_rows_and_bounds_hold_at_many_facets() -> None:
     assert sum(map(count_rows_that_hold, range(1000, 2500))) > 50_000
+
+
+def sides_contradicted(node: checker.Node) -> bool:
+    """Whether the rule accepts some pair of units at a node."""
+    names = [name for name, (unit, _) in node.net.neurons.items() if unit in node.fixed]
+    for on, off in itertools.product(names, repeat=2):
+        try:
+            checker.rule_side(node, *on, *off)
+        except checker.Rejected:
+            continue
+        return True
+    return False
+
+
+def test_no_facet_has_a_pattern_that_both_sides_contradict() -> None:
+    contradicted = patterns = 0
+    for seed in range(60):
+        network = random_order(seed, inputs=1 + seed % 3, pieces=3)
+        net = network_of(network, (Box(-1, 1), Everywhere())[seed % 2])
+        rng = np.random.default_rng(seed)
+        for group in sorted(net.kinks):
+            for facet in itertools.islice(facets(net, group, rng), 4):
+                units = [k for k in range(net.inputs, net.output) if rng.random() < 0.8]
+                fixed = {k: facet.pattern[k] for k in units} | {group: False}
+                assert not sides_contradicted(checker.Node(net, group, fixed))
+                patterns += 1
+            for _ in range(6):
+                fixed = {k: bool(rng.random() < 0.5) for k in range(net.inputs, net.output)}
+                node = checker.Node(net, group, fixed | {group: False})
+                contradicted += sides_contradicted(node)
+    assert patterns > 200
+    assert contradicted > 20
 
 
 # ------------------------------------------------------------------- proofs from scratch

@@ -24,6 +24,7 @@ from certificate_tools import (
     mutant,
     to_bytes,
 )
+from comparators import random_order
 from fuzz import tiny_network
 
 from jensen.certificate import checker, leaf_proof
@@ -59,7 +60,7 @@ def cases(count: int = 40) -> tuple[Case, ...]:
             if wanted or (len(lines) > 3 and seed % 8 == 0):
                 found.append(Case(network, lines))
             if len(found) == count:
-                return (*found, *flat_cases(), *joint_cases())
+                return (*found, *flat_cases(), *joint_cases(), *sorting_cases())
     raise AssertionError("too few certificates with interesting leaves")
 
 
@@ -92,6 +93,20 @@ def joint_cases(count: int = 16) -> list[Case]:
             lines = json.loads(json.dumps(certify_convex(network, domain).lines))
             if any(line[0] == "tree" and line[3:] and line[4] for line in lines[1:]):
                 found.append(Case(network, lines))
+    return found
+
+
+def sorting_cases(count: int = 8) -> list[Case]:
+    """Return certificates of sums of the largest numbers, with leaves `side`."""
+    found: list[Case] = []
+    for seed in range(100):
+        network = random_order(seed, inputs=1 + seed % 3, pieces=3)
+        domain: Domain = Box(-1, 1) if seed % 2 else Everywhere()
+        verdict = verify(network, domain, certificate=True)
+        assert verdict.certificate is not None
+        lines = json.loads(json.dumps(verdict.certificate.lines))
+        if len(found) < count and any(line[0] == "side" for line in lines[1:]):
+            found.append(Case(network, lines))
     return found
 
 
@@ -156,7 +171,9 @@ def test_the_certificates_before_mutation_are_accepted(tmp_path: Path) -> None:
         assert check(case.network, to_bytes(case.lines), tmp_path) == 0
         assert is_true(case.network, case.lines[0])
         rules |= {line[0] for line in case.lines[1:]}
-    assert {"pair", "path_signs", "tree", "branch", "sign", "empty", "smooth"} - rules <= {"pair"}
+    assert {"pair", "path_signs", "tree", "branch", "sign", "empty", "smooth", "side"} - rules <= {
+        "pair"
+    }
 
 
 MUTATION_NAMES = {mutation.__name__ for mutation in MUTATIONS} | {BYTES, "other_model"}
@@ -257,6 +274,7 @@ LIES: dict[str, list[Lines]] = {
     ],
     "smooth": [["smooth"]],
     "walk": [["walk"]],
+    "side": [["side", "relu_1", 0, "relu_1", 0], ["side", "relu_2", 0, "relu_2", 0]],
 }
 
 
@@ -317,6 +335,25 @@ def test_full_trees_of_smooth_leaves_are_never_accepted(tmp_path: Path) -> None:
             others = [other for other in neurons if other != neuron]
             lines += [["tree", *neuron], *full_tree(others, ["smooth"])]
         assert check(network, to_bytes(lines), tmp_path) == 1
+    assert tried >= 10
+
+
+def test_full_trees_of_leaves_side_are_never_accepted(tmp_path: Path) -> None:
+    """Of all patterns, those that either pair of units contradicts on both sides, by each pair."""
+    tried = 0
+    for network, domain in nonconvex_networks():
+        claim = claim_for(network, domain)
+        neurons = first_neurons(network, claim)
+        if len(neurons) > 4:
+            continue
+        for on in neurons:
+            for off in neurons:
+                lines: Lines = [claim, ["bounds", []], ["path_signs"]]
+                for neuron in neurons:
+                    others = [other for other in neurons if other != neuron]
+                    lines += [["tree", *neuron], *full_tree(others, ["side", *on, *off])]
+                assert check(network, to_bytes(lines), tmp_path) == 1
+                tried += 1
     assert tried >= 10
 
 

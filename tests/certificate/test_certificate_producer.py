@@ -210,3 +210,11 @@ def test_every_output_has_its_own_certificate(tmp_path: Path) -> None:
         assert part.certificate is not None
         assert part.certificate.lines[0]["output"] == k
         assert check(network, part.certificate, tmp_path) == 0
+
+
+def test_networks_without_hidden_layers_have_certificates(tmp_path: Path) -> None:
+    network = ReluNetwork.from_layers([[[1.0, -2.0]]], [[3.0]])
+    for domain in (Box(-1, 1), Everywhere()):
+        verdict = verify(network, domain, certificate=True)
+        assert verdict.certificate is not None
+        assert check(network, verdict.certificate, tmp_path) == 0

@@ -131,8 +131,12 @@ def test_sums_of_the_largest_are_proved_without_programs(engine, domain):
         assert sum(item.lps for item in verdict.evidence) <= 8
 
 
-def test_a_certificate_does_without_the_rule():
-    network = sum_of_largest(2, 4, 5)
-    verdict = jensen.verify(network, BOX, certificate=True)
+@pytest.mark.parametrize("domain", [BOX, Everywhere()], ids=["box", "everywhere"])
+@pytest.mark.parametrize("engine", [Engine.TREE, Engine.AUTO])
+def test_certificates_have_the_rule(engine, domain):
+    verdict = jensen.verify(sum_of_largest(2, 6, 5), domain, certificate=True, engine=engine)
     assert verdict.status is Status.CONVEX
     assert verdict.certificate is not None
+    names = Counter(line[0] for line in verdict.certificate.lines[1:])
+    assert names["side"] >= 5
+    assert not names["empty"]

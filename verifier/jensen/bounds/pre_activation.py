@@ -46,7 +46,7 @@ def pre_activation_bounds(
 
     References
     ----------
-    See :mod:`jensen.intervals` and :mod:`jensen.crown`.
+    See :mod:`jensen.arithmetic.intervals` and :mod:`jensen.bounds.crown`.
 
     Examples
     --------
@@ -70,13 +70,6 @@ def pre_activation_bounds(
         bounds[block.name] = (low, high)
         outputs[block.name] = _activated(block, low, high)
     return bounds
-
-
-def interval_bounds(
-    network: ReluNetwork, lower: ArrayLike, upper: ArrayLike
-) -> dict[str, Interval]:
-    """Bound every block by interval arithmetic alone: one pass over the weights."""
-    return pre_activation_bounds(network, lower, upper, crown=False)
 
 
 def stable_pattern(bounds: Bounds) -> dict[str, tuple[BoolArray, BoolArray]]:

@@ -9,15 +9,11 @@ from typing import Any
 from jensen.certificate import checker
 from jensen.certificate.checker import (
     ONE,
-    Block,
     Claim,
     Form,
     Model,
     Network,
     Node,
-    Scaled,
-    Values,
-    pre_activation,
 )
 from jensen.certificate.leaf_proof import LeafProver
 from jensen.errors import CertificateError
@@ -45,14 +41,7 @@ class BoundedNetwork(Network):
         self.out_of_time = out_of_time
         self._leaves = LeafProver(self, LpSolver())
         self._settled = {} if grouped is None else _settled(grouped, model)
-        self._values: Values = {}
         super().__init__(model, claim, {})
-        #: ``output = scale * zeta`` of the last unit, up to the sign of the claim
-        self.scale = pre_activation(model.blocks[-1], claim.output, self.t, self._values)[1]
-
-    def _neuron(self, block: Block, index: int, values: Values) -> Scaled:
-        self._values = values
-        return super()._neuron(block, index, values)
 
     def lead(self, unit: int) -> list[Any]:
         """Return ``[block, index]`` of the first neuron of a unit."""

@@ -364,7 +364,8 @@ class Network:
 
     Unit 0 is constantly 1. Then come t, if lifted, the free inputs, and the groups of
     neurons in topological order, last the output. ``rows`` are those of a polyhedron,
-    ``moving`` the inputs of the claim, ``kinks`` the units that may bend the output.
+    ``moving`` the inputs of the claim, ``kinks`` the units that may bend the output, which is
+    ``scale`` times the last one, but for the sign of the claim.
     """
 
     def __init__(self, model: Model, claim: Claim, bounds: dict[Any, Any]) -> None:
@@ -383,7 +384,7 @@ class Network:
         for block in hidden:
             values[block.name] = [self._neuron(block, i, values) for i in range(len(block.bias))]
         need(not self._bounds, "there are bounds of what is not the first neuron of a group")
-        zeta, _ = pre_activation(last, claim.output, self.t, values)
+        zeta, self.scale = pre_activation(last, claim.output, self.t, values)
         self.output = self._append("output", {k: claim.sign * v for k, v in zeta.items()}, 0, 0)
         self.slopes = self._slopes()
         self.kinks = {-key for key, slope in self.slopes.items() if key < 0 and any(slope)}
@@ -801,6 +802,20 @@ def rule_smooth(node: Node) -> None:
     hold(bend is not None and bend >= 0, "the function bends downwards here")
 
 
+def rule_side(node: Node, *names: Any) -> None:
+    """Neither side of the hyperplane has a pattern of this node.
+
+    Two units: where the group is on, and where it is off, such a unit is a multiple of the
+    group whose sign contradicts the state that the unit has here.
+    """
+    for on, name in zip((True, False), (names[:2], names[2:]), strict=True):
+        unit, side = node.net.unit(*name), Node(node.net, ONE, node.fixed | {node.group: on})
+        form, normal = side.expand({unit: 1}), side.expand({node.group: 1})
+        hold(normal and unit in node.fixed.keys() - {node.group}, "there is no state to contradict")
+        c = multiple(form, normal)
+        hold(c and ((c > 0) == on) != node.fixed[unit], "a side may have the pattern")
+
+
 def crossing(a: list[int], b: list[int]) -> list[int]:
     """Return the point between two where the last of their values vanishes."""
     point = [abs(b[-1]) * x + abs(a[-1]) * y for x, y in zip(a, b, strict=True)]
@@ -864,7 +879,7 @@ def rule_tree(
     for *neuron, lower, upper in bounds:
         node.narrow(net.unit(*neuron), lower, upper)
     leaves: dict[Any, Any] = {"sign": rule_sign, "empty": rule_empty}
-    leaves |= {"smooth": rule_smooth, "walk": rule_walk}
+    leaves |= {"smooth": rule_smooth, "side": rule_side, "walk": rule_walk}
     for name, *arguments in lines:
         if name == "branch":
             path.append(net.unit(*arguments))

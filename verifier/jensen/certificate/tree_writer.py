@@ -17,6 +17,7 @@ from jensen.certificate.leaf_proof import Entry, LeafProver, LeafSolution, accep
 from jensen.certificate.proof_node import ProofNode
 from jensen.errors import CertificateError
 from jensen.prover.nodes import Node, Rule
+from jensen.types import Unit
 
 EXTRA_NODES = 20_000  # nodes that may be added to the prover's tree of one group
 ON = 1
@@ -76,6 +77,8 @@ class TreeWriter:
 
     def _leaf(self, proof: Node | None) -> None:
         """Close a leaf, or branch it further."""
+        if proof is not None and proof.rule is Rule.SIDE and self._try_sides(proof.proof):
+            return
         if self._try("empty", []) or self._try("smooth"):
             return
         if proof is not None and proof.rule is Rule.EMPTY:
@@ -139,6 +142,7 @@ class TreeWriter:
             "sign": checker.rule_sign,
             "empty": checker.rule_empty,
             "smooth": checker.rule_smooth,
+            "side": checker.rule_side,
         }
         try:
             rules[name](self._node, *arguments)
@@ -146,6 +150,15 @@ class TreeWriter:
             return False
         self._lines.append([name, *arguments])
         return True
+
+    def _try_sides(self, units: tuple[Unit, Unit]) -> bool:
+        """Write the leaf of two units that contradict the sides of the kink, on and off."""
+        (on, _), (off, _) = (self._names.unit(*unit) for unit in units)
+        if self._group_factor() < 0:
+            on, off = off, on
+        if ONE in (on, off):
+            return False
+        return self._try("side", *self._leaves.lead(on), *self._leaves.lead(off))
 
     def _translated(self, multipliers: Mapping[Any, Any]) -> list[Entry]:
         """Write the prover's multipliers in the checker's units, where they have a row."""

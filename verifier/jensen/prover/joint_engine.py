@@ -77,7 +77,7 @@ class _Prover:
             options.node_limit,
             Fraction(options.tolerance),
             options.inputs,
-            sides=not options.certificate,
+            sides=True,
         )
         self._solver = LpSolver(question.deadline)
         self._forest = Forest(question)

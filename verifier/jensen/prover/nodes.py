@@ -29,7 +29,8 @@ class Node:
     rule : Rule or None
         Set on closed leaves.
     proof : object
-        Multipliers of an empty leaf, the facet point of a smooth one.
+        Multipliers of an empty leaf, the facet point of a smooth one, the two units that
+        contradict the sides of the kink.
     unit, children : the branching unit with the nodes for on and off, inner nodes only
     """
 

@@ -46,33 +46,40 @@ class Sides:
         ]
         self._credit = CREDIT if self._behind else 0
 
-    def contradict(self, activations: Activations) -> bool:
-        """Whether both sides of the kink contradict a partial pattern.
+    def contradict(self, activations: Activations) -> tuple[Unit, Unit] | None:
+        """Return units whose states contradict the two sides of the kink, on and off.
 
-        Gives up for good after some patterns in a row that are not contradicted.
+        None if there are none. Gives up for good after some patterns in a row without any.
         """
         if self._credit <= 0:
-            return False
-        found = self._contradicts(activations, OFF) and self._contradicts(activations, ON)
-        self._credit = min(self._credit + REWARD, MOST) if found else self._credit - 1
-        return found
+            return None
+        off = self._contradicts(activations, OFF)
+        on = None if off is None else self._contradicts(activations, ON)
+        if off is None or on is None:
+            self._credit -= 1
+            return None
+        self._credit = min(self._credit + REWARD, MOST)
+        return on, off
 
-    def _contradicts(self, activations: Activations, state: int) -> bool:
-        """Whether some unit cannot have its state where the group has this one."""
+    def _contradicts(self, activations: Activations, state: int) -> Unit | None:
+        """Return a unit that cannot have its state where the group has this one."""
         changed = self._from_the_group_on(activations, state)
         forms = ExactForms(self._net, NOBODY, changed, self._variables(changed))
         own = forms.form(*self._group)
         pivot = next((i for i, v in enumerate(own) if v != 0), None)
         if pivot is None:
-            return False
+            return None
         above = state == ON
-        # z_j = c z_g, and z_g > 0 where the group is on
-        return any(
-            ((form[pivot] / own[pivot] > 0) == above) != (changed[level][unit] == ON)
-            for level, unit in reversed(self._behind)
-            if changed[level][unit] != FREE
-            and _are_parallel(form := forms.form(level, unit), own, pivot)
-        )
+        for level, unit in reversed(self._behind):
+            if changed[level][unit] == FREE:
+                continue
+            form = forms.form(level, unit)
+            # z_j = c z_g, and z_g > 0 where the group is on
+            if _are_parallel(form, own, pivot) and (
+                ((form[pivot] / own[pivot] > 0) == above) != (changed[level][unit] == ON)
+            ):
+                return level, unit
+        return None
 
     def _from_the_group_on(self, activations: Activations, state: int) -> Activations:
         """Free the units in front of the group in the order; put the group in a state."""

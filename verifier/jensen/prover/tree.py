@@ -66,7 +66,7 @@ SIDE_REWARD = 32  # further nodes by the sign rule for one that the sides close
 class TreeLimits:
     """When to stop, what counts as bending down, and whether the rule *side* is used.
 
-    Certificates have no such rule: trees that are meant for one do without it.
+    Searches for the worst jump look at all patterns and do without it.
     """
 
     out_of_time: Callable[[], bool]
@@ -151,14 +151,13 @@ class Tree:
         numbers, and hopeless where J is negative under some pattern.
         """
         stop = self.nodes + budget
-        while self._stack and self.nodes < stop:
+        while self._stack and self.nodes < stop and not self.limits.out_of_time():
             node = self._stack[-1]
             if self.jump.is_nonnegative(node.state, node.activations, self._least):
                 node.rule = Rule.SIGN
             elif (unit := self.unit_behind(node)) is not None and node.state.output[1] >= 0:
                 self.branch(node, unit)
-            elif self._sides.contradict(node.activations):
-                node.rule = Rule.SIDE
+            elif self._contradicted(node):
                 stop += SIDE_REWARD
             else:
                 return self._result(SearchState.PAUSED)
@@ -191,10 +190,17 @@ class Tree:
             node.patience.spend()
             self.branch(node, unit)
             return None
-        if self._sides.contradict(node.activations):
-            node.rule = Rule.SIDE
+        if self._contradicted(node):
             return None
         return self._by_program(node, unit)
+
+    def _contradicted(self, node: Node) -> bool:
+        """Close a node whose pattern no side of the kink has."""
+        node.proof = self._sides.contradict(node.activations)
+        if node.proof is None:
+            return False
+        node.rule = Rule.SIDE
+        return True
 
     def _by_program(self, node: Node, unit: Unit | None) -> Crossing | None:
         """Go on where the path products alone do not tell: with the margin program."""

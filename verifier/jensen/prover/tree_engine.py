@@ -67,7 +67,7 @@ class Forest:
             options.node_limit,
             Fraction(options.tolerance),
             options.inputs,
-            sides=not options.certificate,
+            sides=True,
         )
         self._least = least_jumps(self._net, self._network, options.tolerance, options.inputs)
         self._trees: dict[Unit, Tree] = {}
