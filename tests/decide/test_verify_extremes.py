@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import json
 from fractions import Fraction
 
@@ -203,3 +205,57 @@ def test_an_empty_polyhedron_is_an_error():
     network = ReluNetwork.from_layers([[[1.0]], [[-1.0]]], [[0.0], [0.0]])
     with pytest.raises(DomainError, match="empty"):
         jensen.verify(network, Polyhedron([[1.0], [-1.0]], [0.0, -1.0]))
+
+
+def faint_concave(inputs: int, levels: int) -> ReluNetwork:
+    """Minus relu(sum x) times 2^-190 per level: below all doubles from six levels on."""
+    weights = [np.ones((1, inputs)), [[-(2.0**-190)]], *[[[2.0**-190]]] * levels]
+    biases = [[0.0], *[[1.0]] * levels, [0.0]]
+    return ReluNetwork.from_layers(weights, biases)
+
+
+@pytest.mark.parametrize("inputs", [1, 2, 3, 5])
+@pytest.mark.parametrize("levels", [1, 2, 6])
+def test_bends_whose_size_is_below_the_doubles_are_still_seen(inputs, levels):
+    network = faint_concave(inputs, levels)
+    for domain in (Box(-1, 1), Everywhere()):
+        assert jensen.verify(network, domain, time_limit=20.0).status is Status.NONCONVEX
+        assert jensen.verify_many([network], domain)[0].status is Status.NONCONVEX
+        assert jensen.worst_jump(network, domain, time_limit=20.0).upper > 0
+    worst = jensen.worst_violation(network, Box(-1, 1), time_limit=20.0)
+    assert worst.upper > 0
+    assert worst.status != "proved convex"
+
+
+@pytest.mark.parametrize("engine", ["auto", "tree", "joint"])
+def test_levels_times_powers_of_two_do_not_change_the_answer(engine):
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        sizes = [int(rng.integers(1, 5)), *rng.integers(1, 4, int(rng.integers(2, 6))).tolist(), 1]
+        plain_layers, faint_layers, total = [], [], 0
+        for k, (n, m) in enumerate(itertools.pairwise(sizes)):
+            signs = np.where(rng.random((m, n)) < (0.2 if k else 0.5), -1.0, 1.0)
+            weight, bias = signs * rng.integers(1, 4, (m, n)), 1.0 * rng.integers(-2, 3, m)
+            exponent = max(int(rng.integers(-190, 40)), -1000 - total)  # so that biases are doubles
+            total += exponent
+            plain_layers.append((weight, bias))
+            faint_layers.append((np.ldexp(weight, exponent), np.ldexp(bias, total)))
+        plain = ReluNetwork.from_layers(*zip(*plain_layers, strict=True))
+        faint = ReluNetwork.from_layers(*zip(*faint_layers, strict=True))
+        for domain in DOMAINS:
+            answers = {
+                jensen.verify(plain, domain, time_limit=20.0).status,
+                jensen.verify(faint, domain, engine=engine, time_limit=20.0).status,
+                jensen.verify_many([faint], domain, time_limit=20.0)[0].status,
+            }
+            assert len(answers - {Status.UNKNOWN}) == 1, seed
+
+
+def test_exact_numbers_of_any_length_are_written_down():
+    faint = [[[2.0**-1000]]] * 16
+    network = ReluNetwork.from_layers([[[1.0]], [[-1.0]], *faint], [[0.0], *[[1.0]] * 16, [0.0]])
+    worst = jensen.worst_violation(network, Box(-1, 1), time_limit=20.0)
+    pair = jensen.verify(network, Box(-1, 1), time_limit=20.0).counterexample
+    assert pair is not None
+    found = dataclasses.replace(worst, exact_lower=pair.violation).to_json()
+    assert len(found["exact_lower"]) > 4300  # Python's own limit

@@ -10,8 +10,10 @@ from fuzz import tiny_network, varied_network
 from grouped import completions, free_pattern, grouped, neuron_forms, random_partial
 
 from jensen.domains.domain import Box, Everywhere
-from jensen.groups.coincidence import may_coincide
+from jensen.groups.coincidence import coinciding_pairs, may_coincide
+from jensen.groups.general_position import never_parallel
 from jensen.groups.gradients import GradientBounds
+from jensen.network.relu_network import Activation, Block, ReluNetwork
 
 
 def cases(make, count):
@@ -76,3 +78,25 @@ def test_gradients_are_bounded_under_every_completion(make):
             assert tight == pytest.approx(exact, rel=1e-9, abs=1e-12 + 1e-9 * bound)
             checked += 1
     assert checked > 200
+
+
+def test_what_underflows_in_front_is_not_taken_for_a_difference():
+    # both last neurons compute relu(x + 2^-600 (x + y) + 1), one by way of 2^-1200
+    faint, one = 2.0**-600, np.ones((1, 1))
+    ahead, aside = np.array([[1.0, 0.0]]), np.array([[faint, faint]])
+    network = ReluNetwork(
+        2,
+        [
+            Block("near", {"input": aside}, np.ones(1)),
+            Block("far", {"near": faint * one}, np.zeros(1)),
+            Block("plain", {"near": one, "input": ahead}, np.zeros(1)),
+            Block("around", {"far": one / faint, "input": ahead}, np.zeros(1)),
+            Block("output", {"plain": one, "around": one}, np.zeros(1), Activation.IDENTITY),
+        ],
+    )
+    net, _ = grouped(network, Box(-2, 2))
+    groups = net.groups()
+    assert len(groups) == 2
+    free = free_pattern(net)
+    assert not never_parallel(net, free, [], [(groups[0], groups[1])]).any()
+    assert coinciding_pairs(net, free, groups)[groups[0]] == [groups[1]]

@@ -249,3 +249,21 @@ def test_what_is_no_network_is_refused_with_what_to_pass():
     for ask in (jensen.to_icnn, jensen.is_icnn):
         with pytest.raises(jensen.errors.NetworkError, match=r"type str .*jensen.load\(file\)"):
             ask("model.onnx")
+
+
+def test_weights_whose_sum_is_beyond_the_doubles_are_sums_of_doubles():
+    network = ReluNetwork.from_layers(
+        [[[1.0], [1.0], [-1.0]], [[1.7e308, 1.7e308, -(2.0**1000)]]], [[0, 0, 0], [0]]
+    )
+    found = jensen.to_icnn(network)
+    assert jensen.is_icnn(found)
+    for x in (Fraction(-3), Fraction(1, 3), Fraction(2)):
+        assert network.exact([x]) == found.exact([x])
+
+
+def test_a_weight_of_more_digits_than_a_few_doubles_hold_is_refused_in_words():
+    network = ReluNetwork.from_layers(
+        [[[1.0], [1.0], [-1.0]], [[1.7e308, 1.7e308, -1.0]]], [[0, 0, 0], [0]]
+    )
+    with pytest.raises(jensen.errors.IcnnFormError, match=r"about 1.8e\+308 is no sum of few"):
+        jensen.to_icnn(network)

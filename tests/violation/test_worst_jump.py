@@ -268,3 +268,26 @@ def test_what_does_not_fit_is_refused():
     for wrong in ({"gap": 0}, {"gap": math.nan}, {"time_limit": -1}, {"seed": -1}):
         with pytest.raises(OptionError):
             worst_jump(network, **wrong)
+
+
+@pytest.mark.parametrize("seed", [11, 28, 34])
+def test_with_a_wide_gap_the_upper_bound_still_holds(seed):
+    # groups that joint programs close bend down by at most the jump that is looked for more than
+    rng = np.random.default_rng(seed)
+    weights = [
+        rng.normal(size=(8, 5)),
+        np.abs(rng.normal(size=(8, 8))) * np.where(rng.random((8, 8)) < 0.12, -1, 1),
+        np.abs(rng.normal(size=(1, 8))),
+    ]
+    network = ReluNetwork.from_layers(
+        weights, [rng.normal(size=8), rng.normal(size=8) - 2, np.zeros(1)]
+    )
+    wide = worst_jump(network, Box(-1, 1), gap=100.0, time_limit=LIMIT)
+    assert worst_jump(network, Box(-1, 1), gap=1e-6, time_limit=LIMIT).lower <= wide.upper
+
+
+def test_a_bend_in_the_last_digits_of_the_slopes_is_no_zero():
+    network = ReluNetwork.from_layers([[[1.0], [1.0]], [[1.0, -1e-20]]], [[5, 0], [0]])
+    found = worst_jump(network, Box(-1, 1))
+    check(found, network, Box(-1, 1))
+    assert found.lower == pytest.approx(1e-20)

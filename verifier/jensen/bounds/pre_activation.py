@@ -46,7 +46,7 @@ def pre_activation_bounds(
 
     References
     ----------
-    See :mod:`jensen.intervals` and :mod:`jensen.crown`.
+    See :mod:`jensen.arithmetic.intervals` and :mod:`jensen.bounds.crown`.
 
     Examples
     --------

@@ -8,6 +8,7 @@ weight on the last coordinate. Every pre-activation is then positively homogeneo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,10 +26,11 @@ from jensen.types import BoolArray, FloatArray, IndexArray, ObjectArray
 ExactRow = tuple[Any | None, list[tuple[Any, Any | None]]]
 
 UNIT_ROUNDOFF = 2.0**-53
-# beyond these sizes products could under- or overflow, and error bounds would not hold
 SHALLOW = 2  # hidden levels up to which error bounds of vertices stay small
 CHUNK = 1 << 15  # numbers of a table that are worked on at a time
+# beyond these sizes products could under- or overflow, and error bounds would not hold
 SMALLEST, LARGEST = 2.0**-200, 2.0**200
+SMALLEST_PRODUCT = -900  # exponent of what the smallest weights of all levels multiply to
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,27 +119,35 @@ class Layers:
         self.coordinates = coordinates
         self.lipschitz: list[FloatArray] = []
         terms = 0
+        smallest = 0  # exponent of the product of the smallest weights: no path's is less
         usable = True
         for layer in self.layers:
             bound = np.zeros(layer.size)
+            matrices = []
             if layer.source is not None:
-                size = np.abs(layer.source)
-                usable &= is_usable(size)
-                bound += size.sum(axis=1)
+                matrices.append(np.abs(layer.source))
+                bound += matrices[-1].sum(axis=1)
                 terms += coordinates
             for read in layer.reads:
                 size = np.abs(read.on)
-                usable &= is_usable(size)
+                matrices.append(size)
                 if read.off is not None:
-                    usable &= is_usable(np.abs(read.off))
-                    size = np.maximum(size, np.abs(read.off))
+                    matrices.append(np.abs(read.off))
+                    size = np.maximum(size, matrices[-1])
                 bound += size @ self.lipschitz[read.level]
                 terms += read.on.shape[1] * (1 if read.off is None else 2)
+            usable &= all(map(is_usable, matrices))
+            least = min((float(m.min(initial=1.0, where=m > 0)) for m in matrices), default=1.0)
+            smallest += math.frexp(least)[1] - 1
             self.lipschitz.append(bound * (1 + 1e-12))
             terms += 8
-        self.usable = usable and all(
-            np.isfinite(bound).all() and bound.max(initial=0.0) < LARGEST
-            for bound in self.lipschitz
+        self.usable = (
+            usable
+            and smallest >= SMALLEST_PRODUCT
+            and all(
+                np.isfinite(bound).all() and bound.max(initial=0.0) < LARGEST
+                for bound in self.lipschitz
+            )
         )
         self.rounding = 1.1 * UNIT_ROUNDOFF * terms
         sizes = [layer.size for layer in self.layers[:-1]]

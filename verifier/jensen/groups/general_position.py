@@ -16,7 +16,8 @@ from jensen.groups.jump import ON, UNIT_ROUNDOFF, Activations
 from jensen.types import BoolArray, FloatArray, Unit
 
 CHUNK = 1 << 18  # numbers in a level's forms at a time
-UNDERFLOW = 1e-290  # more than what products lost by it
+UNDERFLOW = 1e-290  # more than what the products of two forms lost by it
+LOST = 1e-270  # a size whose rounding is more than that of forms, which later weights multiply
 
 
 def enumeration_work(net: GroupedNetwork, free: int, top: int) -> float:
@@ -96,7 +97,7 @@ def _forms(
         value[:, :, 0] = level.bias
         if SOURCE in level.slopes:
             value[:, :, 1:] = level.slopes[SOURCE].on
-        size = np.abs(value)
+        size = np.abs(value) + LOST
         for source, slopes in level.slopes.items():
             if source == SOURCE:
                 continue
@@ -115,7 +116,7 @@ def _forms(
         sizes.append(size)
     # a sum of so many rounded terms in every level, of values that are themselves rounded
     factor = 4 * UNIT_ROUNDOFF * terms * (top + 2)
-    return [(value, factor * size + UNDERFLOW) for value, size in zip(values, sizes, strict=True)]
+    return [(value, factor * size) for value, size in zip(values, sizes, strict=True)]
 
 
 def _independent(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from jensen.arithmetic.exact import to_double
+from jensen.arithmetic.rational import fraction
 from jensen.errors import NetworkError
 from jensen.groups.prepared import Prepared
 
@@ -29,7 +31,7 @@ def twin_groups(prepared: Prepared) -> tuple[Twins, ...]:
     except NetworkError:
         return ()
     return tuple(
-        tuple((member.block, member.index, float(member.c)) for member in unit)
+        tuple((m.block, m.index, to_double(fraction(m.c))) for m in unit)  # of the same sign
         for level in grouped.levels
         for unit in level.units
         if len(unit) > 1

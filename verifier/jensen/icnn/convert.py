@@ -7,6 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from jensen.arithmetic.exact import to_double
 from jensen.errors import IcnnFormError, NetworkError
 from jensen.icnn.analysis import Analysis, Expression, analyse
 from jensen.icnn.check import is_icnn
@@ -200,14 +201,16 @@ def _doubles(value: Fraction) -> list[float]:
     while left:
         part = _towards_zero(left)
         if not part or len(found) == MOST_PARTS:
-            raise IcnnFormError(f"a weight of about {float(value):.3g} is no sum of few doubles")
+            raise IcnnFormError(
+                f"a weight of about {to_double(value):.3g} is no sum of few doubles"
+            )
         found.append(part)
         left -= Fraction(part)
     return found
 
 
 def _towards_zero(value: Fraction) -> float:
-    part = float(value)
+    part = to_double(value)
     if abs(Fraction(part)) > abs(value):
         part = float(np.nextafter(part, 0.0))
     return part

@@ -23,7 +23,7 @@ class Cell:
         Which neurons are on; a neuron that is 0 throughout counts as off.
     slope : array (inputs,)
     offset : float
-        ``f(x) = slope @ x + offset``, rounded; :meth:`Regions.exact_piece` is exact.
+        ``f(x) = slope @ x + offset``, rounded; ``exact_piece`` of the regions is exact.
     vertices : tuple of int
         In the plane in the order around the cell; those at infinity are directions.
     """

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from jensen.arithmetic.exact import root_to_double
+from jensen.arithmetic.intervals import row_norms
 from jensen.arithmetic.rational import fraction
 from jensen.cells.facets import exact_forms
 from jensen.domains.domain import Domain
@@ -119,17 +121,19 @@ class Regions:
         reach = np.abs(change).sum(axis=1) + 4 * self._slope_error * self._largest_slopes.sum()
         error += reach * radius[two]
         slopes = change[:, : self.network.input_size] / self._parts.scale
-        jumps: FloatArray = np.copysign(np.linalg.norm(slopes, axis=1), rise)
+        jumps: FloatArray = np.copysign(row_norms(slopes), rise)
         for i in np.flatnonzero(~(np.abs(rise) > error)):
-            jumps[i] = abs(jumps[i]) * self.exact_jump(int(i))[1]
+            # slopes that differ in their last digits only may be equal once they are rounded
+            squared, sign = self.exact_jump(int(i))
+            jumps[i] = sign * root_to_double(squared)
         return jumps
 
     @property
     def jump_error(self) -> float:
         """A bound of the rounding error of the absolute jumps; their signs are exact."""
         inputs = self.network.input_size
-        size = np.linalg.norm(self._largest_slopes[:inputs] / self._parts.scale)
-        return float(6 * self._slope_error * size)
+        size = row_norms((self._largest_slopes[:inputs] / self._parts.scale)[None])
+        return float(6 * self._slope_error * size[0])
 
     @property
     def _slope_error(self) -> float:

@@ -3,7 +3,7 @@
 The points are linear in a few free ones: x, y and m = (x + y) / 2 for a pair, x itself for
 the range of a neuron. Neurons that no point of the box switches are *stable*; of each other
 one, its pre-activations z at the points and h = relu(z) lie in the convex hull of a few
-*columns* (:mod:`jensen.midpoint_columns`). Relaxing the equations ``z = sum_j W_j h_j + b``
+*columns* (:mod:`jensen.midpoint.columns`). Relaxing the equations ``z = sum_j W_j h_j + b``
 with multipliers v decomposes the maximum of an objective ``sum_j q_j h_j`` over the network:
 
     D(v) = sum v b + sum over neurons of max over columns (c h - v z) + max over the inputs,

@@ -56,8 +56,8 @@ def tightened(data: NetworkData, effort: Effort = QUICK, deadline: Deadline = NE
     data : NetworkData
         With rigorous bounds.
     effort : Effort
-    deadline : float or None
-        On the clock of ``time.monotonic``; neurons that are not reached keep their bounds.
+    deadline : Deadline
+        Neurons that are not reached by then keep their bounds.
     """
     layers = list(data.layers)
     for position, layer in enumerate(layers):

@@ -1,7 +1,7 @@
 """The search for the worst pair of a box, from both sides and exact on both.
 
 First pairs come from a subgradient ascent and from the piecewise-linear structure
-(:mod:`jensen.midpoint_climb`), upper bounds from a closed form, and then from the tree.
+(:mod:`jensen.midpoint.climb`), upper bounds from a closed form, and then from the tree.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ CUT_SHARE = 0.5  # of the gap that is allowed: programs are cut off there
 
 @dataclass(frozen=True)
 class TreeOptions:
-    """When to stop: a time on the clock of ``time.monotonic``, gaps, nodes.
+    """When to stop: a deadline, gaps, nodes.
 
     ``together`` nodes are branched on at a time.
     """

@@ -14,6 +14,7 @@ import numpy as np
 
 from jensen.arithmetic.exact import to_double
 from jensen.arithmetic.intervals import round_down, round_up
+from jensen.arithmetic.rational import decimal
 from jensen.domains.domain import Domain
 from jensen.errors import OptionError, SolverError
 from jensen.groups.prepared import Prepared, prepare
@@ -120,11 +121,11 @@ class Violation:
         return {
             "lower": self.lower,
             "upper": self.upper,
-            "x": [str(v) for v in self.x],
-            "y": [str(v) for v in self.y],
+            "x": [decimal(v) for v in self.x],
+            "y": [decimal(v) for v in self.y],
             "x_float": [to_double(v) for v in self.x],
             "y_float": [to_double(v) for v in self.y],
-            "exact_lower": str(self.exact_lower),
+            "exact_lower": decimal(self.exact_lower),
             "status": self.status,
             "tolerance": self.tolerance,
             "nodes": self.nodes,

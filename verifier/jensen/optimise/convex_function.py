@@ -41,8 +41,8 @@ class ConvexFunction(Function):
     output : int, optional
         Needed where the network has several.
     verdict : Verdict, optional
-        Of this network, on this domain or a larger one; spares the verification. It does not
-        name its network: that it is this one is on you.
+        Of this network, which their digests tell, on this domain or a larger one; spares the
+        verification.
     certificate : Certificate or path, optional
         Checked against this network in place of a verification.
     options : Options, optional

@@ -151,7 +151,7 @@ class Tree:
         numbers, and hopeless where J is negative under some pattern.
         """
         stop = self.nodes + budget
-        while self._stack and self.nodes < stop:
+        while self._stack and self.nodes < stop and not self.limits.out_of_time():
             node = self._stack[-1]
             if self.jump.is_nonnegative(node.state, node.activations, self._least):
                 node.rule = Rule.SIGN

@@ -189,6 +189,8 @@ class Verdict:
     times : mapping from stage to seconds
     note : str
         What is left open, or which restriction applies.
+    claim : str
+        What was asked: convex or concave, in which inputs.
     certificate : object or None
         The certificate, where one was asked for.
     outputs : tuple of Verdict
@@ -270,8 +272,7 @@ class Verdict:
             reasons = ", ".join(f"{count} {reason}" for reason, count in self.reasons.items())
             return f"{self.claim}{within} on {self.domain}" + (f" ({reasons})" if reasons else "")
         if self.counterexample is not None:
-            worst = self.counterexample
-            where = ""
+            worst, where = self.counterexample, ""
             if worst.neuron is not None and worst.slope_change is not None:
                 block, index = worst.neuron
                 fall = f"slope falls by {-worst.slope_change:.3g}"
@@ -335,8 +336,7 @@ class Verdict:
 
     def _repr_html_(self) -> str:
         """Return the verdict for a notebook: the claim, and what shows it."""
-        lines = str(self).split("\n")[1:]
-        shown = "".join(f"<div>{markup(line.strip())}</div>" for line in lines)
+        shown = "".join(f"<div>{markup(x.strip())}</div>" for x in str(self).split("\n")[1:])
         table = ""
         if self.evidence:
             table = html_table(["reason", "groups", "nodes", "LPs"], self._effort_by_reason())

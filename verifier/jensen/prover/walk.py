@@ -294,8 +294,10 @@ class _Walk:
         jump, size = to_output(layers, carried, bends, cells.edge_signs[edges])
         error = rounding_of(layers) * size
         facets = ExactFacets(division)
-        doubtful = [*edges[np.abs(jump) < error].tolist(), *np.flatnonzero(several).tolist()]
-        bad = edges[jump < -error].tolist() + [e for e in doubtful if facets.bends_down(e)]
+        falls = jump < -error
+        hidden = edges[~falls & ~(jump >= error)]  # what is not a number is no sign
+        doubtful = [*hidden.tolist(), *np.flatnonzero(several).tolist()]
+        bad = edges[falls].tolist() + [e for e in doubtful if facets.bends_down(e)]
         undecided = False
         for edge in bad:
             pair = self._pairs.on_edge(division, edge, 0.5)

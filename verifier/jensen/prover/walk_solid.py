@@ -210,7 +210,7 @@ class _SurfaceWalk:
         """Return what the jumps say: exactly where rounding hides their signs."""
         layers, cells = self._layers, flat.cells
         falls = jump < -error
-        doubtful = np.flatnonzero(~falls & (jump < error))
+        doubtful = np.flatnonzero(~falls & ~(jump >= error))  # what is not a number is no sign
         known: dict[bytes, bool] = {}
         for face in doubtful.tolist():
             key = cells.face_signs[face].tobytes()

@@ -79,6 +79,8 @@ class JumpOfGroup(JointSearch):
     @property
     def share(self) -> float:
         """Proved: what no facet of the group exceeds; infinite where little is known."""
+        if self.jump.only_rationals:
+            return math.inf  # products that underflow look like 0
         least = self._lost
         for _, activations in self._roots.values():
             least = min(least, self.jump.bound(activations).output[0])

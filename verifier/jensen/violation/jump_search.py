@@ -74,7 +74,7 @@ class JumpSearch:
         self._heap: list[tuple[float, int, Entry]] = []
         self._counter = itertools.count()
         self._current: Entry | None = None
-        self._undecided = 0.0
+        self._undecided = self._settled = 0.0
         self._cut_short = False
         self.worst: Facet | None = None
         self.nodes = self._joint_lps = 0
@@ -91,7 +91,7 @@ class JumpSearch:
     def upper(self) -> float:
         """Proved: no facet bends down by more."""
         bound = 0.0 if self.worst is None else root_above(self.worst.squared)
-        bound = max(bound, self._undecided)
+        bound = max(bound, self._undecided, self._settled)
         if self._heap:
             bound = max(bound, -self._heap[0][0])
         return bound if self._current is None else max(bound, self._current.bound)
@@ -174,7 +174,9 @@ class JumpSearch:
     def _capped(self, group: Unit, share: float) -> list[tuple[float, int, Entry]]:
         """Return the heap with what is proved of a group's share; without it if that is enough."""
         kept = [item for item in self._heap if item[2].group != group]
-        if share > self._floor():
+        if share <= self._floor():
+            self._settled = max(self._settled, share)  # which may be more than the worst found
+        else:
             for _, number, entry in self._heap:
                 if entry.group == group:
                     low = min(share, entry.share)
@@ -221,15 +223,11 @@ class JumpSearch:
             self._net,
             entries[0].node.activations,
             list(self._shares),
-            self._share_of_time_is_over(FIRST_SHARE),
+            self._deadline.share(FIRST_SHARE).over,
         )
         for entry in entries:
             full = self._bounded(replace(entry, others=tuple(others[entry.group])))
             heapq.heappush(self._heap, (-full.bound, next(self._counter), full))
-
-    def _share_of_time_is_over(self, share: float) -> Callable[[], bool]:
-        """Return a clock that rings when a share of the time that is left is over."""
-        return self._deadline.share(share).over
 
     def _share(self, tree: Tree, node: Node, gradient: float) -> float:
         """Bound ``-J_g |grad z_g|`` from above; exactly 0 where J_g >= 0 is proved."""
