@@ -1,14 +1,14 @@
 """CPU time of convexity proofs in a few inputs, beside the paper's own program.
 
-    python benchmarks/bench_few_inputs.py [--paper FOLDER] [--largest SECONDS]
+    python benchmarks/bench_few_inputs.py [--paper FOLDER] [--kinds pairs] [--inputs 2 3] [--many]
 
 FOLDER holds a checkout of github.com/annegnx/beyondicnn (Gagneux et al., arXiv 2501.03017);
 it needs PyTorch. Its program is timed as its own scripts call it, on a box +-100 without
 gradients. Without the folder only Jensen's columns are printed. Set OMP_NUM_THREADS=1: threads of
 the BLAS that wait for one another count as CPU time.
 
-Networks are convex, and no product of weights along paths shows it: the weights of half of
-the second layer are of both signs, and outweighed by neurons that are always on.
+Networks are convex, and no product of weights along paths shows it; the kinds are in
+``few_inputs.py``. What the paper's program prints goes to standard output, too.
 """
 
 from __future__ import annotations
@@ -16,42 +16,29 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from itertools import pairwise
 
 import numpy as np
+from few_inputs import KINDS, Sizes
 
 import jensen
 from jensen import Box, Everywhere, ReluNetwork
 
-PLANE = [(2, w, w) for w in (2, 4, 8, 16, 32, 64, 128, 256)]
-SPACE = [(3, 5, 5), (3, 10, 10), (3, 10, 10, 10), (3, *[5] * 5), (3, *[2] * 10), (3, *[10] * 10)]
-MORE = [(4, 10, 10), (6, 6, 6), (6, 8, 8)]
+PLANE: list[Sizes] = [(2, w, w) for w in (2, 4, 8, 16, 32, 64, 128, 256)]
+SPACE: list[Sizes] = [
+    (3, 5, 5),
+    (3, 10, 10),
+    (3, 10, 10, 10),
+    (3, *[5] * 5),
+    (3, *[2] * 10),
+    (3, *[10] * 10),
+]
+MORE: list[Sizes] = [(4, 10, 10), (6, 6, 6), (6, 8, 8), (8, 6, 6), (10, 6, 6), (12, 6, 6)]
+STACK = 64  # networks that verify_many is given at once
 
 
-def outweighed(sizes: tuple[int, ...], seed: int) -> ReluNetwork:
-    """Return a convex network whose negative weights are outweighed by neurons always on."""
-    rng = np.random.default_rng(seed)
-    weights, biases = [], []
-    for layer, (before, width) in enumerate(pairwise((*sizes, 1))):
-        weight = rng.uniform(-1, 1, (width, before)) / np.sqrt(before)
-        bias = rng.uniform(-1, 1, width) / np.sqrt(before)
-        if layer:
-            weight = np.abs(weight)
-        if layer == 1 and width > 1:
-            mixed = np.arange(width) >= width // 2
-            weight[mixed] *= rng.choice([-1.0, 1.0], (int(mixed.sum()), before))
-            bias[~mixed] = np.abs(bias[~mixed]) + 0.1
-        weights.append(weight.astype(np.float32).astype(float))
-        biases.append(bias.astype(np.float32).astype(float))
-    # every J is at least what the neurons that are always on contribute
-    mixed = np.arange(sizes[2]) >= sizes[2] // 2
-    needed = np.maximum(-weights[1][mixed], 0).sum(axis=0)
-    scale = float((needed / weights[1][~mixed].sum(axis=0)).max()) * 1.5 + 0.1
-    later = weights[2] if len(weights) > 2 else None
-    if later is not None:
-        later[:, ~mixed] = later[:, mixed].max() * scale
-    return ReluNetwork.from_layers(weights, biases)
+DOMAINS = {"box": Box(-100, 100), "R^n": Everywhere()}
 
 
 def cpu(work: Callable[[], object], least: float = 0.05) -> float:
@@ -98,12 +85,12 @@ def paper_program(
     return run
 
 
-def time_regions(folder: str | None, widest: int, inputs: int | None) -> None:
+def time_regions(folder: str | None, widest: int, inputs: Collection[int]) -> None:
     """Time the complex of default-initialised networks, which the paper's program finds, too."""
     print("| sizes | cells | paper's program, ms | jensen.regions, ms | ratio |")
     print("|---|---|---|---|---|")
     for sizes in [*PLANE, *SPACE]:
-        if max(sizes) > widest or inputs not in (None, sizes[0]):
+        if max(sizes) > widest or sizes[0] not in inputs:
             continue
         rng = np.random.default_rng(0)
         bounds = [1 / np.sqrt(before) for before in sizes]
@@ -119,42 +106,74 @@ def time_regions(folder: str | None, widest: int, inputs: int | None) -> None:
         print(f"| {list(sizes)} | {cells} | {theirs:.2f} | {ours:.2f} | {ratio:.1f} |", flush=True)
 
 
+def theirs_and_ours(
+    folder: str | None, network: ReluNetwork
+) -> tuple[float, list[tuple[str, float]]]:
+    """Return the paper's program's CPU time, and ours on the box and on R^n where it is convex."""
+    ours = []
+    for name, domain in DOMAINS.items():
+        if jensen.verify(network, domain, time_limit=20).status is jensen.Status.CONVEX:
+            ours.append((name, cpu(lambda d=domain: jensen.verify(network, d))))  # type: ignore[misc]
+    return cpu(paper_program(folder, network)) if folder else np.nan, ours
+
+
+def compare(folder: str | None, kind: str, sizes: Sizes, networks: int) -> None:
+    """Print a row of the table: medians over networks."""
+    made = [KINDS[kind](sizes, seed) for seed in range(networks if max(sizes) < 128 else 1)]
+    found = [network for network in made if network is not None]
+    if not found:
+        return
+    theirs, times = [], {name: [] for name in DOMAINS}
+    for network in found:
+        paper, ours = theirs_and_ours(folder, network)
+        theirs.append(paper)
+        for name, spent in ours:
+            times[name].append((spent, paper / spent))
+    row = [f"{kind} {list(sizes)}", f"{np.median(theirs):.2f}"]
+    for name in DOMAINS:
+        if times[name]:
+            spent, ratio = np.median(times[name], axis=0)
+            row.append(f"{spent:.2f} ({ratio:.1f}x)")
+        else:
+            row.append("not convex")
+    print("| " + " | ".join(row) + " |", flush=True)
+
+
+def compare_many(folder: str | None, kind: str, sizes: Sizes, networks: int) -> None:
+    """Print a row of the table: networks by stacks, CPU time of each."""
+    made = [KINDS[kind](sizes, seed) for seed in range(min(networks, STACK))]
+    found = [network for network in made if network is not None]
+    if not found:
+        return
+    theirs = np.median([cpu(paper_program(folder, n)) for n in found[:3]]) if folder else np.nan
+    found = (found * STACK)[:STACK]
+    row = [f"{kind} {list(sizes)}", f"{theirs:.2f}"]
+    for domain in DOMAINS.values():
+        spent = cpu(lambda d=domain: jensen.verify_many(found, d, time_limit=20))  # type: ignore[misc]
+        row.append(f"{spent / STACK:.3f} ({theirs * STACK / spent:.1f}x)")
+    print("| " + " | ".join(row) + " |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--paper", help="a checkout of annegnx/beyondicnn")
+    parser.add_argument("--kinds", nargs="*", choices=list(KINDS), default=list(KINDS))
     parser.add_argument("--networks", type=int, default=3, help="seeds per size")
-    parser.add_argument("--widest", type=int, default=256)
+    parser.add_argument("--widest", type=int, default=64)
     parser.add_argument("--regions", action="store_true", help="time jensen.regions instead")
-    parser.add_argument("--inputs", type=int, choices=(2, 3, 4, 6))
+    parser.add_argument("--many", action="store_true", help="time verify_many instead")
+    parser.add_argument("--inputs", type=int, nargs="*", default=[2, 3, 4, 6, 8, 10, 12])
     arguments = parser.parse_args()
     if arguments.regions:
         time_regions(arguments.paper, arguments.widest, arguments.inputs)
         return
-    print("| sizes | paper's program, ms | verify on the box, ms | on R^n, ms | ratios |")
-    print("|---|---|---|---|---|")
-    for sizes in [*PLANE, *SPACE, *MORE]:
-        if max(sizes) > arguments.widest or arguments.inputs not in (None, sizes[0]):
-            continue
-        rows = []
-        for seed in range(arguments.networks if max(sizes) < 128 else 1):
-            network = outweighed(sizes, seed)
-            for domain in (Box(-100, 100), Everywhere()):
-                verdict = jensen.verify(network, domain)
-                assert verdict.status is jensen.Status.CONVEX, (sizes, seed, verdict.summary)
-            ours = [
-                cpu(lambda d=domain, n=network: jensen.verify(n, d))  # type: ignore[misc]
-                for domain in (Box(-100, 100), Everywhere())
-            ]
-            theirs = np.nan
-            if arguments.paper:
-                theirs = cpu(paper_program(arguments.paper, network))
-            rows.append([theirs, *ours])
-        theirs, box, everywhere = np.median(rows, axis=0)
-        print(
-            f"| {list(sizes)} | {theirs:.2f} | {box:.2f} | {everywhere:.2f} "
-            f"| {theirs / box:.1f}, {theirs / everywhere:.1f} |",
-            flush=True,
-        )
+    print("| network | paper's program, ms | Jensen on the box, ms | on R^n, ms |")
+    print("|---|---|---|---|")
+    for kind in arguments.kinds:
+        for sizes in [*PLANE, *SPACE, *MORE]:
+            if max(sizes) <= arguments.widest and sizes[0] in arguments.inputs:
+                row = compare_many if arguments.many else compare
+                row(arguments.paper, kind, sizes, arguments.networks)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jensen.bounds.stacked import StackedSigns, stacked_signs
 from jensen.decide import verify
 from jensen.domains.domain import Domain, Everywhere
 from jensen.errors import NetworkError
@@ -20,6 +19,7 @@ from jensen.network.relu_network import ReluNetwork
 from jensen.network.stack import NetworkStack, architecture
 from jensen.network.stack_exact import exact_violations
 from jensen.prover.counterexample import Point, admits, confirmed, counterexample
+from jensen.prover.links import linked_evidence, links_of_stack
 from jensen.prover.options import Engine, Options
 from jensen.prover.question import (
     check_question,
@@ -29,7 +29,7 @@ from jensen.prover.question import (
     refuted,
 )
 from jensen.prover.refute import NOISE, STEPS, LineSampler, middle_distance
-from jensen.prover.verdict import Counterexample, GroupEvidence, Reason, Status, Verdict
+from jensen.prover.verdict import Counterexample, GroupEvidence, Status, Verdict
 from jensen.types import FloatArray
 
 _CHUNK = 256  # networks at once: what they need stays in the cache
@@ -261,16 +261,13 @@ class _Search:
         if self.options.engine is not Engine.AUTO or self.domain.may_be_empty:
             return {}
         start = time.perf_counter()
-        inputs = scalar.input_size
-        sides = self.domain.box_sides(inputs)
-        lower, upper = (
-            (np.full(inputs, -np.inf), np.full(inputs, np.inf)) if sides is None else sides
-        )
+        names = [_layer_name(layer) for layer in range(len(scalar.weights) - 1)]
         found: dict[int, tuple[GroupEvidence, ...]] = {}
         for some in np.array_split(left, max(1, -(-left.size // _CHUNK))):
-            signs = stacked_signs(scalar.take(some), lower, upper)
+            signs = links_of_stack(scalar.take(some), self.domain)
             found |= {
-                int(some[k]): _evidence(signs, k) for k in np.flatnonzero(signs.convex).tolist()
+                int(some[k]): linked_evidence(signs, k, names)
+                for k in np.flatnonzero(signs.convex).tolist()
             }
         times = {"signs": (time.perf_counter() - start) / max(1, left.size)}
         return {
@@ -285,19 +282,6 @@ class _Search:
             )
             for k, evidence in found.items()
         }
-
-
-def _evidence(signs: StackedSigns, number: int) -> tuple[GroupEvidence, ...]:
-    """Return why each neuron of one network cannot break convexity."""
-    return tuple(
-        GroupEvidence(((_layer_name(layer), unit),), Reason.NEVER_CROSSES)
-        if settled
-        else GroupEvidence(((_layer_name(layer), unit),), Reason.SIGN, jump_lower_bound=low)
-        for layer, (stable, jumps) in enumerate(zip(signs.stable, signs.jumps, strict=True))
-        for unit, (settled, low) in enumerate(
-            zip(stable[number].tolist(), jumps[number].tolist(), strict=True)
-        )
-    )
 
 
 class _Points:

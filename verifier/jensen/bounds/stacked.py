@@ -1,19 +1,17 @@
 """Bounds for many small networks of one architecture at once, the network on the first axis.
 
-The same two sweeps as for one network: intervals forward, and J backward over all patterns of
-the neurons that are not stable. They hold in real arithmetic; nothing is recomputed exactly, so
-that a network whose signs rounding hides is only not settled here.
+Intervals forward, as for one network. They hold in real arithmetic; nothing is recomputed
+exactly, so that a network whose signs rounding hides is only not settled here.
 
 References
 ----------
-docs/theory.md, section 3; N. J. Higham, "Accuracy and Stability of Numerical Algorithms",
+N. J. Higham, "Accuracy and Stability of Numerical Algorithms",
 2nd ed., section 3.1.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -25,62 +23,17 @@ _SMALLEST = 2.0**-900  # products of absolute values from here on do not underfl
 _LARGEST = 2.0**900
 
 
-@dataclass(frozen=True, eq=False)
-class StackedSigns:
-    """Lower bounds of J for every hidden neuron of every network.
-
-    Attributes
-    ----------
-    convex : bool array (networks,)
-        Networks of which every neuron is stable or has J >= 0 under every pattern.
-    stable : tuple of bool arrays (networks, units), one per hidden layer
-    jumps : tuple of arrays (networks, units)
-        Lower bounds of J.
-    """
-
-    convex: BoolArray
-    stable: tuple[BoolArray, ...]
-    jumps: tuple[FloatArray, ...]
-
-
-def stacked_signs(stack: NetworkStack, lower: FloatArray, upper: FloatArray) -> StackedSigns:
-    """Settle networks by intervals and by the signs of J.
+def stacked_bounds(
+    stack: NetworkStack, lower: FloatArray, upper: FloatArray
+) -> tuple[Sequence[Interval], BoolArray]:
+    """Return bounds of pre-activations per hidden layer, and for which networks they hold.
 
     Parameters
     ----------
     stack : NetworkStack
-        Of one output.
     lower, upper : arrays (inputs,)
         A box that holds the domain; its sides may be infinite.
     """
-    with np.errstate(all="ignore"):  # what overflows is not settled
-        return _signs(stack, *_pre_activations(stack, lower, upper))
-
-
-def _signs(stack: NetworkStack, bounds: Sequence[Interval], sound: BoolArray) -> StackedSigns:
-    """Carry J backward through what the bounds leave open."""
-    jumps: list[FloatArray] = []
-    stable: list[BoolArray] = []
-    low = high = stack.weights[-1][:, 0, :]
-    for layer in range(len(bounds) - 1, -1, -1):
-        on, off = bounds[layer][0] >= 0, bounds[layer][1] <= 0
-        jumps.append(low)
-        stable.append(on | off)
-        sound &= (stable[-1] | (low >= 0)).all(axis=1)
-        if layer:
-            # the slope of f over z; a neuron that is both on and off passes nothing on
-            low = np.where(off, 0.0, np.where(on, low, np.minimum(low, 0.0)))
-            high = np.where(off, 0.0, np.where(on, high, np.maximum(high, 0.0)))
-            turned = stack.weights[layer].transpose(0, 2, 1)
-            low, high, fine = _affine(turned, low, high, None)
-            sound &= fine
-    return StackedSigns(sound, tuple(stable[::-1]), tuple(jumps[::-1]))
-
-
-def _pre_activations(
-    stack: NetworkStack, lower: FloatArray, upper: FloatArray
-) -> tuple[Sequence[Interval], BoolArray]:
-    """Return bounds per hidden layer, and for which networks they hold."""
     count = len(stack)
     low, high = (np.broadcast_to(side, (count, stack.input_size)) for side in (lower, upper))
     sound = np.ones(count, dtype=bool)

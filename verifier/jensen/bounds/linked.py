@@ -1,0 +1,333 @@
+"""Signs of J that hold since states are linked: twins, and neurons on wherever others are.
+
+Intervals of J over all patterns forget which states go together. Two links cost next to nothing:
+
+* twins have one state (:mod:`jensen.bounds.stacked_units`);
+* ``z_k >= c z_j`` for some c > 0, of two neurons that read what is not negative: k is on wherever
+  j is. Where J of k is in addition at least r times that of j, a weight on k makes up for r times
+  as negative a weight on j.
+
+All is done for many networks at once, the network on the first axis. What is not shown to be
+``>= 0`` is left to the provers.
+
+References
+----------
+docs/theory.md, sections 2 and 3; N. J. Higham, "Accuracy and Stability of Numerical Algorithms",
+2nd ed., section 3.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from jensen.arithmetic.intervals import UNIT, rounding_factor
+from jensen.bounds.stacked_units import UnitLayer, unit_layers
+from jensen.types import BoolArray, FloatArray, IndexArray, Interval
+
+SMALLEST, LARGEST = 1e-140, 1e140  # sizes whose products neither under- nor overflow
+TABLE = 1 << 19  # numbers in a table of pairs of neurons: beyond, pairs are not looked for
+LESS = 1 - 16 * UNIT  # of quotients and products of them, so that they err to one side
+MORE = 1 + 16 * UNIT
+GRID, MOST = 2.0**-20, 2.0**12  # sums of products of multiples of GRID up to MOST are exact
+
+
+@dataclass(frozen=True, eq=False)
+class LinkedSigns:
+    """Which units of every network bend nothing down.
+
+    Attributes
+    ----------
+    convex : bool array (networks,)
+    layers : list of UnitLayer
+    crossing : list of bool arrays (networks, neurons)
+        Neurons that are neither always on nor always off, as far as is known.
+    jumps : list of arrays (networks, units)
+        Lower bounds of J, of both twins together.
+    """
+
+    convex: BoolArray
+    layers: list[UnitLayer]
+    crossing: list[BoolArray]
+    jumps: list[FloatArray]
+
+
+def linked_signs(
+    weights: Sequence[FloatArray],
+    biases: Sequence[FloatArray],
+    stable: Sequence[tuple[BoolArray, BoolArray]],
+) -> LinkedSigns:
+    """Bound J of every unit, under all patterns that respect the links.
+
+    Parameters
+    ----------
+    weights : sequence of arrays (networks, out, in)
+        Of all layers; the last one has one output.
+    biases : sequence of arrays (networks, out)
+    stable : sequence of (on, off), bool arrays (networks, units), one per hidden layer
+        Neurons that are never off, and never on, on the domain.
+    """
+    with np.errstate(all="ignore"):  # what overflows is not settled
+        return _Sweeps(weights, biases, stable).run()
+
+
+class _Sweeps:
+    """The sweeps over the layers of some networks."""
+
+    def __init__(
+        self,
+        weights: Sequence[FloatArray],
+        biases: Sequence[FloatArray],
+        stable: Sequence[tuple[BoolArray, BoolArray]],
+    ) -> None:
+        self._weights, self._biases, self._stable = weights, biases, stable
+        self._crossing = [~(on | off) for on, off in stable]
+        self._layers = unit_layers(weights, biases, self._crossing)
+        self._ties = any(layer.paired for layer in self._layers)
+        self._count = len(weights[0])
+        # of the slopes of f over z of each layer, the lower bounds
+        self._least: list[FloatArray] = [np.empty(0)] * len(self._layers)
+        self._sound = np.ones(self._count, dtype=bool)
+        for array in (*weights, *biases):
+            self._sound &= _fine(array)
+
+    def run(self) -> LinkedSigns:
+        """Sweep backward, and forward from the units that this leaves open."""
+        hidden = len(self._layers)
+        jumps = self._backward([None] * hidden)
+        if hidden > 1 and not self._closed(jumps).all():
+            jumps = self._backward(self._forward())
+        convex = self._sound & self._closed(jumps)
+        return LinkedSigns(convex, self._layers, self._crossing, jumps)
+
+    def _closed(self, jumps: Sequence[FloatArray]) -> BoolArray:
+        closed = np.ones(self._count, dtype=bool)
+        for k, low in enumerate(jumps):
+            closed &= ((low >= 0) | ~self._open(k)).all(axis=1)
+        return closed
+
+    def _open(self, layer: int) -> BoolArray:
+        return self._crossing[layer] & self._layers[layer].lead
+
+    def _backward(self, known: Sequence[FloatArray | None]) -> list[FloatArray]:
+        """Return lower bounds of J of all units, from the output to the first layer."""
+        jumps: list[FloatArray] = []
+        slope = (np.ones((self._count, 1, 1)),) * 2
+        for k in range(len(self._layers) - 1, -1, -1):
+            layer = self._layers[k]
+            low, high = (side[:, :, 0] for side in self._product(layer.kink, slope, turned=True))
+            more = known[k]
+            if more is not None:
+                low = np.maximum(low, more)
+            if k + 1 < len(self._layers) and (self._open(k) & (low < 0)).any():
+                low = np.maximum(low, self._with_pairs(k, low, jumps[-1], slope))
+            jumps.append(low)
+            slope = self._passed(k, low, high, slope)
+        return jumps[::-1]
+
+    def _passed(self, k: int, low: FloatArray, high: FloatArray, behind: Interval) -> Interval:
+        """Return the slopes of f over z of a layer."""
+        layer, (on, off) = self._layers[k], self._stable[k]
+        least, most = np.minimum(low, 0.0), np.maximum(high, 0.0)
+        if layer.paired:
+            ons = self._product(layer.on, behind, turned=True)
+            offs = self._product(layer.off, behind, turned=True)
+            alone = layer.twin < 0
+            least = np.where(alone, least, np.minimum(ons[0], offs[0])[:, :, 0])
+            most = np.where(alone, most, np.maximum(ons[1], offs[1])[:, :, 0])
+            off = off | ~layer.lead  # the other twin has its share
+        least = np.where(off, 0.0, np.where(on, low, least))
+        most = np.where(off, 0.0, np.where(on, high, most))
+        self._least[k] = least
+        return least[:, :, None], most[:, :, None]
+
+    def _forward(self) -> list[FloatArray | None]:
+        """Return lower bounds of J by sweeps from single units towards the output."""
+        low = high = np.empty((self._count, self._weights[0].shape[1], 0))
+        spans, started = [], 0
+        for k, layer in enumerate(self._layers):
+            on, off = (side[:, :, None] for side in self._stable[k])
+            bent = (
+                np.where(off, 0.0, np.where(on, low, np.minimum(low, 0.0))),
+                np.where(off, 0.0, np.where(on, high, np.maximum(high, 0.0))),
+            )
+            weight = layer.kink
+            if layer.paired:
+                weight = np.concatenate([weight, layer.off], axis=2)
+                bent = (
+                    np.concatenate([bent[0], low], axis=1),
+                    np.concatenate([bent[1], high], axis=1),
+                )
+            low, high = self._product(weight, bent)
+            low = np.concatenate([low, layer.kink], axis=2)
+            high = np.concatenate([high, layer.kink], axis=2)
+            spans.append(slice(started, started + layer.kink.shape[2]))
+            started = spans[-1].stop
+        return [low[:, 0, span] for span in spans]
+
+    def _product(self, matrix: FloatArray, sides: Interval, *, turned: bool = False) -> Interval:
+        """Enclose products of matrices with intervals (networks, in, columns).
+
+        Positive and negative terms are summed apart: sums of one sign have a small relative
+        error, so that what is not negative stays so.
+        """
+        low, high = sides
+        self._sound &= _fine(low) & _fine(high)
+        if turned:
+            matrix = matrix.transpose(0, 2, 1)
+        columns = low.shape[2]
+        parts = [np.maximum(low, 0.0), np.maximum(-low, 0.0)]
+        parts += [np.maximum(high, 0.0), np.maximum(-high, 0.0)]
+        sums = np.maximum(matrix, 0.0) @ np.concatenate(parts, axis=2)
+        sums += np.maximum(-matrix, 0.0) @ np.concatenate(parts[::-1], axis=2)
+        rounding: float | FloatArray = rounding_factor(2 * matrix.shape[2] + 16)
+        if self._ties:
+            rounding = np.where(_is_exact(matrix, sides, sums), 0.0, rounding)
+        gain, loss = sums[:, :, :columns], sums[:, :, columns : 2 * columns]
+        climb, fall = sums[:, :, 2 * columns : 3 * columns], sums[:, :, 3 * columns :]
+        less, more = 1 - rounding, 1 + rounding
+        return gain * less - loss * more, climb * more - fall * less
+
+    # ------------------------------------------------------------------- pairs of neurons
+
+    def _with_pairs(
+        self, k: int, low: FloatArray, behind: FloatArray, slope: Interval
+    ) -> FloatArray:
+        """Return bounds of J of a layer where neurons behind make up for others.
+
+        Parameters
+        ----------
+        low, behind : arrays (networks, units)
+            Lower bounds of J of the layer and of the one behind it.
+        slope : (least, most), arrays (networks, units behind, 1)
+            Of f over z of the layer behind.
+        """
+        kink = self._layers[k].kink
+        _, size, inputs = kink.shape
+        if size < 2 or size * size * (inputs + 1) > TABLE:
+            return low
+        wanted = self._open(k) & (low < 0)
+        rate = self._rates(k + 1)
+        implied = self._implied(k + 1)
+        # what makes up for a weight is not counted a second time: it adds 0 to the bound
+        may = self._crossing[k + 1] & (self._layers[k + 1].twin < 0) & (behind >= 0)
+        fits = implied & (rate > 0) & may[:, :, None] & may[:, None, :]
+        if not fits.any():
+            return low
+        gain, loss = kink[:, :, None, :], kink[:, None, :, :]
+        rate = np.minimum(rate, LARGEST)[:, :, :, None]
+        covered = fits[:, :, :, None] & (loss < 0) & (gain > 0) & (loss + rate * gain >= 0)
+        worth = np.count_nonzero(covered & wanted[:, None, None, :], axis=3)
+        if not worth.any():
+            return low
+        network, better, worse = _matched(worth)
+        kept = kink.copy()
+        kept[network, worse] = np.where(covered[network, better, worse], 0.0, kink[network, worse])
+        raised, _ = self._product(kept, slope, turned=True)
+        higher: FloatArray = raised[:, :, 0]
+        return higher
+
+    def _implied(self, k: int) -> BoolArray:
+        """Return (networks, k, j): whether ``z_k >= c z_j`` for some c > 0, by the weights."""
+        idle = self._stable[k - 1][1]
+        rows = np.where(idle[:, None, :], 0.0, self._weights[k])
+        rows = np.concatenate([rows, self._biases[k][:, :, None]], axis=2)
+        upper, lower = rows[:, :, None, :], rows[:, None, :, :]
+        ratio = upper / lower
+        most = np.where(lower > 0, ratio, np.inf).min(axis=3)
+        least = np.where(lower < 0, ratio, -np.inf).max(axis=3)
+        wrong = ((lower == 0) & (upper < 0)).any(axis=3)
+        itself = np.eye(rows.shape[1], dtype=bool)
+        apart = (least <= 0) | (least * MORE <= most * LESS)
+        found: BoolArray = ~wrong & ~itself & (most > 0) & apart
+        return found
+
+    def _rates(self, k: int) -> FloatArray:
+        """Return (networks, k, j): numbers r with ``J_k >= r J_j`` under every pattern, or -inf."""
+        weight, usable = self._weights[k + 1], np.ones((self._count, 1, 1), dtype=bool)
+        if k + 1 < len(self._layers):
+            # only where all that f passes on of the layer behind is not negative
+            off = self._stable[k + 1][1] | ~self._layers[k + 1].lead
+            usable &= np.all((self._least[k + 1] >= 0) | off, axis=1, keepdims=True)[:, :, None]
+            weight = np.where(off[:, :, None], 0.0, weight)
+        upper, lower = weight[:, :, :, None], weight[:, :, None, :]
+        ratio = np.where(lower > 0, upper / lower, np.where(upper >= 0, np.inf, -np.inf))
+        rate: FloatArray = np.where(usable, LESS * ratio.min(axis=1), -np.inf)
+        return rate
+
+
+def _matched(worth: IndexArray) -> tuple[IndexArray, IndexArray, IndexArray]:
+    """Match neurons with such as make up for them, no two with the same one.
+
+    Parameters
+    ----------
+    worth : int array (networks, k, j)
+        How many weights on j those on k make up for.
+
+    Returns
+    -------
+    network, k, j : int arrays (pairs,)
+    """
+    found: list[tuple[int, int, int]] = []
+    for network in np.flatnonzero(worth.any(axis=(1, 2))).tolist():
+        table = worth[network]
+        most = table.max(axis=0)
+        choices = {
+            j: np.flatnonzero(table[:, j] == most[j]).tolist()
+            for j in np.flatnonzero(most).tolist()
+        }
+        found += [(network, k, j) for k, j in _matching(choices).items()]
+    network, better, worse = np.array(found).T
+    return network, better, worse
+
+
+def _matching(choices: Mapping[int, Sequence[int]]) -> dict[int, int]:
+    """Return a largest matching, from what is chosen to who chose it, by augmenting paths."""
+    chosen: dict[int, int] = {}
+
+    def place(j: int, seen: set[int]) -> bool:
+        for k in choices[j]:
+            if k not in seen:
+                seen.add(k)
+                if k not in chosen or place(chosen[k], seen):
+                    chosen[k] = j
+                    return True
+        return False
+
+    for j in choices:
+        place(j, set())
+    return chosen
+
+
+def _is_exact(matrix: FloatArray, sides: Interval, sums: FloatArray) -> BoolArray:
+    """Return (networks, out, columns): which sums of products no rounding has touched.
+
+    The terms are products of multiples of GRID, and so small together that doubles hold all
+    sums: maxima of affine functions are written with weights 1 and -1, and meet 0 exactly.
+    """
+    low, high = sides
+    filled = ((low != 0) | (high != 0)).astype(float)
+    coarse = (_coarse(low) | _coarse(high)).astype(float)
+    rounded = _coarse(matrix).astype(float) @ filled
+    rounded += (matrix != 0).astype(float) @ coarse
+    columns = low.shape[2]
+    size = sums.reshape(*sums.shape[:2], 4, columns).sum(axis=2)
+    exact: BoolArray = (rounded == 0) & (size <= MOST)
+    return exact
+
+
+def _coarse(values: FloatArray) -> BoolArray:
+    """Return which numbers are no multiples of GRID."""
+    scaled = values / GRID
+    coarse: BoolArray = np.not_equal(scaled, np.rint(scaled))
+    return coarse
+
+
+def _fine(values: FloatArray) -> BoolArray:
+    """Return the networks of which no number can make a product under- or overflow."""
+    size = np.abs(values)
+    fine = ((size >= SMALLEST) & (size <= LARGEST)) | (size == 0)
+    found: BoolArray = fine.all(axis=tuple(range(1, values.ndim)))
+    return found

@@ -1,0 +1,83 @@
+"""Signs of J under linked states: twins, and neurons that are on wherever others are.
+
+The screen for dense layers in a row, of whatever number of inputs; for one network, or for a
+stack of them at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from jensen.bounds.linked import LinkedSigns, linked_signs
+from jensen.bounds.stacked import stacked_bounds
+from jensen.domains.domain import Domain
+from jensen.network.stack import NetworkStack, architecture
+from jensen.prover.options import Engine
+from jensen.prover.outcome import Outcome
+from jensen.prover.question import Question
+from jensen.prover.verdict import GroupEvidence, Reason, Status
+from jensen.types import FloatArray
+
+WORK = 5e7  # weights times neurons: beyond, sweeps from single neurons cost more than provers
+
+
+def signs_of_links(question: Question) -> Outcome | None:
+    """Close everything at once if intervals and the signs of J do, states linked."""
+    options, network = question.options, question.network
+    plain = options.engine is Engine.AUTO and options.inputs is None and not options.tolerance
+    if not plain or options.certificate:
+        return None
+    if network.parameter_count * network.relu_count > WORK or architecture(network) is None:
+        return None
+    with question.prepared.watch.stage("links"):
+        stack = NetworkStack.from_networks([network])
+        signs = links_of_stack(stack, question.domain)
+        if not signs.convex[0]:
+            return None
+        names = [block.name for block in network.hidden]
+        return Outcome(Status.CONVEX, linked_evidence(signs, 0, names))
+
+
+def links_of_stack(stack: NetworkStack, domain: Domain) -> LinkedSigns:
+    """Return the signs of networks of one output; not-a-number settles nothing."""
+    with np.errstate(all="ignore"):
+        bounds, sound = stacked_bounds(stack, *_sides(domain, stack.input_size))
+    stable = [(low >= 0, high <= 0) for low, high in bounds]
+    signs = linked_signs(stack.weights, stack.biases, stable)
+    return LinkedSigns(signs.convex & sound, signs.layers, signs.crossing, signs.jumps)
+
+
+def linked_evidence(
+    signs: LinkedSigns, number: int, names: Sequence[str]
+) -> tuple[GroupEvidence, ...]:
+    """Return why each unit of a network cannot break convexity.
+
+    Parameters
+    ----------
+    signs : LinkedSigns
+    number : int
+        Of the network.
+    names : sequence of str
+        Of the hidden blocks.
+    """
+    evidence = []
+    for name, layer, crossing, jumps in zip(
+        names, signs.layers, signs.crossing, signs.jumps, strict=True
+    ):
+        parts = (layer.twin, layer.lead, crossing, jumps)
+        rows = zip(*(part[number].tolist() for part in parts), strict=True)
+        for unit, (twin, lead, crosses, low) in enumerate(rows):
+            neurons = ((name, unit),) if twin < 0 else ((name, unit), (name, twin))
+            if lead and crosses:
+                evidence.append(GroupEvidence(neurons, Reason.SIGN, jump_lower_bound=low))
+            elif lead:
+                evidence.append(GroupEvidence(neurons, Reason.NEVER_CROSSES))
+    return tuple(evidence)
+
+
+def _sides(domain: Domain, inputs: int) -> tuple[FloatArray, FloatArray]:
+    """Return a box that holds the domain; its sides may be infinite."""
+    sides = domain.box_sides(inputs)
+    return sides or (np.full(inputs, -np.inf), np.full(inputs, np.inf))
