@@ -62,6 +62,12 @@ def test_a_surface_has_a_sheet_per_cell(network, tmp_path):
     assert (tmp_path / "surface.png").stat().st_size > 10_000
 
 
+def test_surfaces_name_the_inputs_that_vary():
+    network = ReluNetwork.from_layers([[[1.0, 1.0, 1.0]], [[1.0]]], [[0], [0]])
+    panel = jensen.plot.surface(network, Box(-1, 1), fixed={0: 0.5}).axes[0]
+    assert (panel.get_xlabel(), panel.get_ylabel()) == ("input 1", "input 2")
+
+
 def test_a_pair_has_a_panel_for_what_lies_above_the_chord(network):
     pair = jensen.verify(network, Box(-2, 2)).counterexample
     assert pair is not None

@@ -15,10 +15,15 @@ from strategies import boxes, networks
 
 from jensen.arithmetic.intervals import interval_affine, round_down, round_up
 from jensen.bounds import pre_activation as bounds_module
-from jensen.bounds.pre_activation import interval_bounds, pre_activation_bounds, stable_pattern
+from jensen.bounds.pre_activation import pre_activation_bounds, stable_pattern
 from jensen.domains.domain import Box
 from jensen.errors import DomainError
 from jensen.network.relu_network import INPUT, Activation, Block, ReluNetwork
+
+
+def interval_bounds(network, lower, upper):
+    """Bound every block by one pass over the weights."""
+    return pre_activation_bounds(network, lower, upper, crown=False)
 
 
 def holds(low: float, value: Fraction, high: float) -> bool:

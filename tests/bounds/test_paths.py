@@ -18,7 +18,6 @@ from strategies import networks, patterns
 
 from jensen.bounds.paths import (
     exact_path_sum,
-    path_products,
     path_shares,
     path_sums,
     sign_bounds,
@@ -66,18 +65,6 @@ def test_path_sums_equal_the_sum_over_all_neuron_paths(data):
 
 
 @given(st.data())
-def test_the_products_of_all_layer_paths_add_up_to_the_path_sum(data):
-    network = data.draw(networks(outputs=2, affine=True))
-    pattern = data.draw(patterns(network))
-    for block in network.hidden:
-        total = sum(
-            path_products(network, path, pattern) for path in network.layer_paths(block.name)
-        )
-        expected = path_sums(network, block.name, pattern)
-        assert total == pytest.approx(expected, abs=1e-6, rel=1e-9)
-
-
-@given(st.data())
 def test_exact_path_sums_are_the_sum_of_the_exact_shares_of_all_layer_paths(data):
     network = data.draw(networks(max_width=2, affine=True))
     pattern = data.draw(patterns(network))
@@ -87,9 +74,6 @@ def test_exact_path_sums_are_the_sum_of_the_exact_shares_of_all_layer_paths(data
             shares = path_shares(network, neuron, pattern)
             assert exact_path_sum(network, neuron, pattern) == sum(shares.values()) == exact
             assert list(shares) == list(network.layer_paths(block.name))
-            for path, share in shares.items():
-                rounded = path_products(network, path, pattern)[0, index]
-                assert rounded == pytest.approx(float(share), abs=1e-9)
 
 
 def test_of_many_layer_paths_the_first_ones_are_looked_at():
@@ -144,17 +128,11 @@ def test_only_the_blocks_behind_need_an_activation():
         path_sums(network, "relu_1", {})
 
 
-def test_unknown_blocks_and_broken_paths_are_refused():
+def test_unknown_blocks_are_refused():
     network = ReluNetwork.from_layers([[[1.0]], [[3.0]], [[2.0]]], [[0.0], [0.0], [0.0]])
     pattern = {"relu_1": np.array([True]), "relu_2": np.array([True])}
     with pytest.raises(NetworkError, match="no block 'nowhere'"):
         path_sums(network, "nowhere", pattern)
-    with pytest.raises(NetworkError, match="does not end in the output"):
-        path_products(network, ("relu_1", "relu_2"), pattern)
-    with pytest.raises(NetworkError, match="no edge 'relu_1' -> 'output'"):
-        path_products(network, ("relu_1", OUTPUT), pattern)
-    with pytest.raises(NetworkError, match="no block 'nowhere'"):
-        path_products(network, ("nowhere", OUTPUT), pattern)
 
 
 def assert_encloses(network: ReluNetwork, signs, pattern) -> None:

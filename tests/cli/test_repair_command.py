@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import onnxruntime
 import pytest
 
+import jensen
 from jensen.cli import main
 from jensen.domains.domain import Box
 from jensen.loaders import load
 from jensen.network.relu_network import ReluNetwork
+from jensen.repairs.nearest import repair
 
 
 @pytest.fixture
@@ -53,6 +57,20 @@ def test_json_says_how_far_it_is_from_the_least_change(broken_file, tmp_path, ca
     assert 0 < record["lower"] <= record["change"] <= 1.01 * record["lower"]
     assert record["verdict"]["domain"] == Box(-1.0, 1.0).to_json()
     assert load(target).input_size == 2
+
+
+def test_a_repair_that_was_given_up_is_undecided_whatever_was_refuted_last(
+    broken_file, tmp_path, capsys, monkeypatch
+):
+    def given_up(network, domain, **options):
+        found = repair(network, domain, **options)
+        return replace(found, network=network, verdict=jensen.verify(network, domain))
+
+    monkeypatch.setattr(importlib.import_module("jensen.cli.repair"), "repair", given_up)
+    target = tmp_path / "fixed.npz"
+    assert main(["repair", str(broken_file), "--box", "-1", "1", "-o", str(target)]) == 3
+    assert not target.exists()
+    assert "not repaired" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

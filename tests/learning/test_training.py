@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
@@ -132,6 +134,23 @@ def test_modules_that_end_otherwise_are_not_repaired():
     assert result.repair is None
 
 
+def test_time_that_runs_out_between_rounds_ends_with_a_verification():
+    # nothing pulls to convexity, so that the first round sees bends and asks no prover
+    result = make_convex(
+        mlp(),
+        lambda module: error(module, -1.0),
+        jensen.Box(-1, 1),
+        weight=0.0,
+        steps=40,
+        round_steps=1,
+        time_limit=6.0,
+        repair_seconds=0.0,
+        progress=lambda done: time.sleep(5.0 if done.status is None else 0.0),
+    )
+    assert result.history[0].status is None
+    assert result.verdict.status == "nonconvex"
+
+
 def test_the_time_limit_ends_training_with_a_verification():
     result = make_convex(mlp(), error, jensen.Box(-1, 1), time_limit=3.0, steps=10**6)
     assert result.history[-1].steps < 10**6
@@ -184,6 +203,7 @@ def test_a_module_without_parameters_to_train_is_an_error():
         ({"weight": float("inf")}, "weight"),
         ({"repair_seconds": -1.0}, "repair_seconds -1.0"),
         ({"epochs": 3}, "unknown option epochs: there are weight"),
+        ({"steps": "50"}, "steps '50': a number is needed"),
     ],
 )
 def test_options_out_of_range_are_errors(options, message):

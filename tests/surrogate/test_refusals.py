@@ -11,7 +11,14 @@ from pyomo.contrib.solver.solvers.highs import Highs
 from surrogate_networks import ABSOLUTE, ALL, icnn, model_with
 
 from jensen import Box, ConvexFunction, Everywhere, ReluNetwork, surrogate
-from jensen.errors import DomainError, InfeasibleError, NotConvexError, OptionError, UnboundedError
+from jensen.errors import (
+    DomainError,
+    InfeasibleError,
+    NotConvexError,
+    OptionError,
+    UnboundedError,
+    UndecidedError,
+)
 from jensen_encodings.solver import QuietHighs
 
 # --------------------------------------------------------------------- no wrong optimum
@@ -38,6 +45,48 @@ def test_an_output_pushed_the_wrong_way_is_refused_by_name(formulation, kind):
     name = "goal" if row is None else "wrong"
     with pytest.raises(OptionError, match=f"would be wrong: .*{name} pushes it up"):
         surrogate.solve(model)
+
+
+LATE = ReluNetwork.from_layers([[[-1.0]], [[1.0]]], [[1.5], [0.0]])  # relu(1.5 - t)
+
+
+@pytest.mark.parametrize("formulation", ["epigraph", "cuts", "auto"])
+@pytest.mark.parametrize("kind", ["lower bound", "fixed", "domain", "which reads it"])
+def test_an_output_pushed_by_itself_or_by_another_network_is_seen(formulation, kind):
+    # |x| on [-1, 2], and the largest use that each of these makes of it: with relaxed rows the
+    # output would leave f, and x would be the -1 that costs least
+    model = model_with(1)
+    model.x.setlb(-1)
+    model.x.setub(2)
+    t = surrogate.add_network(model, ABSOLUTE, model.x, formulation=formulation).output
+    cost = model.x[0]
+    if kind == "lower bound":
+        t.setlb(1.5)
+    elif kind == "fixed":
+        t.fix(1.5)
+    elif kind == "domain":
+        t.domain = pyo.Integers
+        model.row = pyo.Constraint(expr=model.x[0] >= 0.5)
+    else:
+        late = surrogate.add_network(model, LATE, [t], domain=Box(-9, 9), formulation="big_m")
+        cost = cost + 9.0 * late.output
+    model.goal = pyo.Objective(expr=cost)
+    if formulation != "auto":
+        with pytest.raises(OptionError, match=f"would be wrong: .*{kind}.* pushes it up"):
+            surrogate.solve(model)
+        return
+    found = surrogate.solve(model)
+    best = 1.0 if kind == "domain" else 1.5
+    assert (found.value, pyo.value(t)) == (pytest.approx(best), pytest.approx(best))
+
+
+def test_a_bound_that_only_pushes_down_keeps_the_relaxed_rows():
+    model = model_with(1)
+    handle = surrogate.add_network(model, ABSOLUTE, model.x)
+    handle.output.setub(0.5)
+    model.goal = pyo.Objective(expr=model.x[0])
+    assert surrogate.solve(model).value == pytest.approx(-0.5)
+    assert handle.formulation == "epigraph"
 
 
 @pytest.mark.parametrize("formulation", ["epigraph", "cuts"])
@@ -97,6 +146,23 @@ def test_infeasible_and_unbounded_models_are_named():
         surrogate.solve(free)
     free.goal.expr = handle.output - 0.5 * free.x[0]
     assert surrogate.solve(free).value == pytest.approx(0.0, abs=1e-9)
+
+
+def test_pieces_that_are_not_known_yet_prove_no_model_unbounded():
+    # relu(x - 50) + relu(-x - 50) - x / 2 is -25 at least, and 0 - x / 2 near the first cuts
+    steep = ReluNetwork.from_layers([[[1.0], [-1.0]], [[1.0, 1.0]]], [[-50, -50], [0]])
+    for formulation in ("epigraph", "cuts"):
+        free = pyo.ConcreteModel()
+        free.x = pyo.Var([0])
+        handle = surrogate.add_network(
+            free, steep, free.x, domain=Everywhere(), formulation=formulation
+        )
+        free.goal = pyo.Objective(expr=handle.output - 0.5 * free.x[0])
+        if formulation == "epigraph":
+            assert surrogate.solve(free).value == pytest.approx(-25.0)
+            continue
+        with pytest.raises(UndecidedError, match=r"found so far .* unbounded: bound the inputs"):
+            surrogate.solve(free)
 
 
 def test_wrong_arguments_are_refused_in_one_line():

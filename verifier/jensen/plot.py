@@ -93,7 +93,7 @@ def regions(
     found = linear_regions(network, domain, output=output, fixed=fixed)
     if found.network.input_size not in (2, 3):
         raise OptionError("pictures of regions need two inputs that vary, or three: fix the others")
-    names = [i for i in range(network.input_size) if i not in (fixed or {})]
+    names = _free_inputs(network, fixed)
     down = int((found.jumps < 0).sum())
     title = f"{len(found.cells):,} cells, {len(found.facets):,} facets, {down:,} bend down"
     if found.network.input_size == 3:
@@ -224,8 +224,9 @@ def surface(
     panel.set_xlim(low[0], high[0])
     panel.set_ylim(low[1], high[1])
     panel.set_zlim(float(heights.min()), float(max(heights.max(), heights.min() + 1e-12)))
-    panel.set_xlabel("input 0")
-    panel.set_ylabel("input 1")
+    names = _free_inputs(network, fixed)
+    panel.set_xlabel(f"input {names[0]}")
+    panel.set_ylabel(f"input {names[1]}")
     panel.set_zlabel("f")
     panel.view_init(elev=28, azim=-130)
     return drawn
@@ -240,6 +241,10 @@ def _figure(size: tuple[float, float]) -> Figure:
     except ImportError:
         raise MissingExtraError("pictures need matplotlib: pip install 'jensen[plot]'") from None
     return ShownFigure(figsize=size, layout="constrained")
+
+
+def _free_inputs(network: ReluNetwork, fixed: Mapping[int, float] | None) -> list[int]:
+    return [i for i in range(network.input_size) if i not in (fixed or {})]
 
 
 def _panel(axes: Axes | None) -> tuple[Figure, Axes]:

@@ -7,7 +7,7 @@ the layer graph that is one backward sweep ``... W diag(a) W`` (docs/theory.md, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from fractions import Fraction
 from itertools import islice
 
@@ -16,7 +16,7 @@ import numpy as np
 from jensen.arithmetic.exact import ExactMatrix, ExactVector
 from jensen.arithmetic.intervals import interval_affine
 from jensen.errors import NetworkError
-from jensen.network.order import check_known, reached_from
+from jensen.network.order import reached_from
 from jensen.network.relu_network import OUTPUT, Block, Pattern, ReluNetwork
 from jensen.types import BoolArray, FloatArray, Interval
 
@@ -61,38 +61,6 @@ def path_sums(network: ReluNetwork, block: str, pattern: Pattern) -> FloatArray:
                 product = np.asarray(behind @ weight)
                 slopes[source] = slopes[source] + product if source in slopes else product
     return slopes[block]
-
-
-def path_products(network: ReluNetwork, path: Sequence[str], pattern: Pattern) -> FloatArray:
-    """Return one layer path's share of J: ``W diag(a) W ... W``.
-
-    Parameters
-    ----------
-    path : sequence of str
-        A block or ``"input"``, then the blocks up to ``"output"``, as
-        :meth:`ReluNetwork.layer_paths` yields them.
-
-    Returns
-    -------
-    array of shape (outputs, size of the first block)
-
-    Raises
-    ------
-    NetworkError
-        If it is no path to the output, or the pattern lacks a block.
-    """
-    if not path or path[-1] != OUTPUT:
-        raise NetworkError(f"layer path {' -> '.join(path)!r} does not end in the output")
-    product: FloatArray = np.eye(network.output_size)
-    for source, target in zip(reversed(path[:-1]), reversed(path), strict=False):
-        check_known(network.graph, source)
-        node = network[target]
-        if source not in node.weights:
-            raise NetworkError(f"there is no edge {source!r} -> {target!r} in the layer graph")
-        if target != OUTPUT:
-            product = product * network.mask(node, pattern)
-        product = np.asarray(product @ node.weights[source])
-    return product
 
 
 def exact_path_sum(network: ReluNetwork, neuron: tuple[str, int], pattern: Pattern) -> Fraction:

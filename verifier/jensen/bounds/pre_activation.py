@@ -72,13 +72,6 @@ def pre_activation_bounds(
     return bounds
 
 
-def interval_bounds(
-    network: ReluNetwork, lower: ArrayLike, upper: ArrayLike
-) -> dict[str, Interval]:
-    """Bound every block by interval arithmetic alone: one pass over the weights."""
-    return pre_activation_bounds(network, lower, upper, crown=False)
-
-
 def stable_pattern(bounds: Bounds) -> dict[str, tuple[BoolArray, BoolArray]]:
     """Return which neurons are stably on (``z >= 0``) and off (``z <= 0``).
 

@@ -92,6 +92,26 @@ class Complex:
     at_face: IndexArray
     face_signs: SignArray
 
+    def of_faces(self, faces: IndexArray) -> Complex:
+        """Return some faces with their edges, over the same vertices.
+
+        Parameters
+        ----------
+        faces : int array, each at most once
+        """
+        place = np.full(len(self.face_signs), -1, dtype=np.intp)
+        place[faces] = np.arange(len(faces))
+        kept = place[self.at_face] >= 0
+        used, at_edge = np.unique(self.at_edge[kept], return_inverse=True)
+        return Complex(
+            self.vertices,
+            self.edges[used],
+            self.edge_signs[used],
+            at_edge,
+            place[self.at_face[kept]],
+            self.face_signs[faces],
+        )
+
 
 @dataclass(eq=False)
 class Solid:

@@ -195,32 +195,10 @@ def solid_inside(cells: Complex, solid: Solid, rows: int) -> tuple[Complex, Soli
     number = np.cumsum(inside) - 1
     kept = inside[solid.at_cell]
     faces, at_face = np.unique(solid.at_face[kept], return_inverse=True)
-    place = np.full(len(cells.face_signs), -1, dtype=np.intp)
-    place[faces] = np.arange(len(faces))
-    stays = place[cells.at_face] >= 0
-    used, at_edge = np.unique(cells.at_edge[stays], return_inverse=True)
-    flat = Complex(
-        cells.vertices,
-        cells.edges[used],
-        cells.edge_signs[used],
-        at_edge,
-        place[cells.at_face[stays]],
-        cells.face_signs[faces],
-    )
-    return flat, Solid(at_face, number[solid.at_cell[kept]], solid.cell_signs[inside])
+    left = Solid(at_face, number[solid.at_cell[kept]], solid.cell_signs[inside])
+    return cells.of_faces(faces), left
 
 
 def keep_inside(cells: Complex, rows: int) -> Complex:
     """Drop the faces where one of the first so many units, a row of the domain, is negative."""
-    inside: BoolArray = np.all(cells.face_signs[:, :rows] >= 0, axis=1)
-    number = np.cumsum(inside) - 1
-    kept = inside[cells.at_face]
-    used, at_edge = np.unique(cells.at_edge[kept], return_inverse=True)
-    return Complex(
-        cells.vertices,
-        cells.edges[used],
-        cells.edge_signs[used],
-        at_edge,
-        number[cells.at_face[kept]],
-        cells.face_signs[inside],
-    )
+    return cells.of_faces(np.flatnonzero(np.all(cells.face_signs[:, :rows] >= 0, axis=1)))

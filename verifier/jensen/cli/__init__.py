@@ -15,6 +15,8 @@ from jensen.cli.app import app
 from jensen.errors import JensenError
 from jensen.text import printable
 
+__all__ = ["ExitCode", "main"]
+
 BEGAN = time.monotonic()  # time limits count from here
 
 

@@ -9,6 +9,7 @@ import click
 import numpy as np
 from rich.console import Console
 
+from jensen.arithmetic.exact import to_double
 from jensen.cli import common
 from jensen.cli.completion import file_names
 from jensen.cli.once import OnceCommand
@@ -119,8 +120,8 @@ def _not_convex(error: NotConvexError, console: Console, as_json: bool) -> int:
         return 1
     console.print(f"nonconvex  {error}", soft_wrap=True)
     if pair is not None:
-        console.print(f"  x = {point(map(float, pair.x))}", soft_wrap=True)
-        console.print(f"  y = {point(map(float, pair.y))}", soft_wrap=True)
+        console.print(f"  x = {point(map(to_double, pair.x))}", soft_wrap=True)
+        console.print(f"  y = {point(map(to_double, pair.y))}", soft_wrap=True)
     return 1
 
 

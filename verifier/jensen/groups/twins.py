@@ -113,7 +113,7 @@ def _ratio(
     slopes: Mapping[int, Slopes], bias: ObjectArray, lead: int, row: int, pivot: int
 ) -> Any | None:
     """Return c with ``row == c * lead`` exactly, None if there is none."""
-    first, second = _exact_row(slopes, bias, lead), _exact_row(slopes, bias, row)
+    first, second = _exact_entries(slopes, bias, lead), _exact_entries(slopes, bias, row)
     if first[pivot] == 0 or second[pivot] == 0:
         return None
     c = second[pivot] / first[pivot]
@@ -123,7 +123,7 @@ def _ratio(
     return c
 
 
-def _exact_row(slopes: Mapping[int, Slopes], bias: ObjectArray, row: int) -> list[Any]:
+def _exact_entries(slopes: Mapping[int, Slopes], bias: ObjectArray, row: int) -> list[Any]:
     values = [bias[row]]
     for part, is_float in _row_parts(slopes, row):
         values.extend(map(rational, part.tolist()) if is_float else part)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 
 from jensen.errors import OptionError
 
@@ -24,6 +25,9 @@ class Plan:
     certificate: bool = False
 
     def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not isinstance(value, Real) and not (name == "time_limit" and value is None):
+                raise OptionError(f"{name} {value!r}: a number is needed")
         for name in ("samples", "steps", "round_steps", "rounds"):
             if getattr(self, name) < 1:
                 raise OptionError(f"{name} {getattr(self, name)}: at least 1 is needed")

@@ -191,12 +191,10 @@ def make_convex(
     >>> result.certified, result.verdict.status == "convex", len(result.history) > 0
     (True, True, True)
     """
-    try:
-        chosen = Plan(**plan)
-    except TypeError:
-        names = list(Plan.__dataclass_fields__)
-        unknown = ", ".join(sorted(set(plan) - set(names)))
-        raise OptionError(f"unknown option {unknown}: there are {', '.join(names)}") from None
+    names = list(Plan.__dataclass_fields__)
+    if unknown := sorted(set(plan) - set(names)):
+        raise OptionError(f"unknown option {', '.join(unknown)}: there are {', '.join(names)}")
+    chosen = Plan(**plan)
     guard = ConvexityGuard(
         module if in_place else copy.deepcopy(module),
         domain,
@@ -252,7 +250,8 @@ class _Run:
         for number in range(self._plan.rounds):
             snapshot = self._round(first=not number, last=number == self._plan.rounds - 1)
             proofs += self._best is not None
-            if proofs > self._plan.further_rounds or self._is_last():
+            # time may have run short since the round decided not to verify: then another one does
+            if proofs > self._plan.further_rounds or (snapshot is not None and self._is_last()):
                 break
         if self._best is not None:
             snapshot = self._best

@@ -12,6 +12,18 @@ from jensen.network.relu_network import ReluNetwork
 from jensen.network.simplify.simplify import simplify as simplified
 from jensen.outputs import check_output
 
+__all__ = [
+    "SUPPORTED",
+    "WRITABLE",
+    "from_keras",
+    "from_sklearn",
+    "from_torch",
+    "load",
+    "load_piecewise_linear",
+    "piecewise_linear",
+    "save",
+]
+
 SUPPORTED = (".npz", ".onnx", ".nnet", ".pt2")
 WRITABLE = (".npz", ".onnx")
 _TORCH = (

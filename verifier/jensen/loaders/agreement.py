@@ -72,6 +72,7 @@ def check_agreement(
         allowed = precision * np.maximum(
             _rounding(network, x, values, precision), _ROUNDINGS * largest
         )
+        allowed = np.where(np.isnan(allowed), np.inf, allowed)  # an error bound that overflowed
         worst = int((np.abs(found - expected) - allowed).argmax())
         if abs(found[worst] - expected[worst]) > allowed[worst]:
             raise ModelFileError(

@@ -8,8 +8,6 @@ import logging
 import warnings
 from collections.abc import Iterator
 
-_REDIRECT = (contextlib.redirect_stdout, contextlib.redirect_stderr)
-
 
 @contextlib.contextmanager
 def quiet(package: str) -> Iterator[None]:

@@ -254,9 +254,11 @@ class _Search:
             rest = np.where(inner, np.maximum(np.abs(above), np.abs(below)), rest)
             rest = np.where(feasible.lower == feasible.upper, 0.0, rest)
             linear = np.minimum(low * w, high * w)
-            # w and x as they are, the difference rounded once: 8 roundings at most
-            square = (w - x) ** 2 / (2.0 * step) * (1.0 - 8.0 * 2.0**-53)
-            loss = step * rest**2 / 2.0 * (1.0 + 2.0**-20) + 4.0 * SUBNORMAL
+            # w and x as they are, the difference rounded once: 8 roundings at most; what a
+            # square loses when it underflows may be large beside a step that is tiny or huge
+            square = np.maximum((w - x) ** 2 - SUBNORMAL, 0.0) / (2.0 * step)
+            square *= 1.0 - 8.0 * 2.0**-53
+            loss = step * (rest**2 + SUBNORMAL) / 2.0 * (1.0 + 2.0**-20) + 4.0 * SUBNORMAL
             constants = factors * np.concatenate([cuts.offset, -self._sides])
             constants -= np.abs(constants) * 2.0**-51 + SUBNORMAL
             terms = [np.nextafter(v, -np.inf) for v in (linear, square, -loss, constants)]

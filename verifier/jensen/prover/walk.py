@@ -15,19 +15,11 @@ import numpy as np
 from jensen.cells.complex import ExactVertices, TooDegenerateError
 from jensen.cells.facets import ExactFacets
 from jensen.cells.jumps import carry, rounding_of, to_output
-from jensen.cells.layers import layers_of_network
-from jensen.cells.start import (
-    coordinate_scale,
-    domain_rows,
-    is_flat,
-    keep_inside,
-    starting_complex,
-)
+from jensen.cells.start import is_flat, keep_inside, starting_complex
 from jensen.cells.subdivide import Subdivision
 from jensen.domains.domain import Domain
 from jensen.groups.prepared import Prepared
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.across import PairFinder
 from jensen.prover.last_level import jumps_on_parts
 from jensen.prover.options import Engine
 from jensen.prover.outcome import Outcome, refuted_by
@@ -37,7 +29,8 @@ from jensen.prover.verdict import GroupEvidence, Reason, Status
 from jensen.prover.walk_solid import walk_surfaces
 from jensen.prover.walk_straight import bend_upwards
 from jensen.prover.walked import EXACT_LIMIT, SIZE_LIMIT, TRIES, Walked
-from jensen.types import BoolArray, FloatArray, Interval
+from jensen.prover.walked_network import WalkedNetwork
+from jensen.types import BoolArray, Interval
 from jensen_encodings.deadline import NEVER, Deadline
 
 CHUNK = 1 << 17  # numbers in a table of patterns at a time, so that they stay in the cache
@@ -181,53 +174,36 @@ class _Walk:
     ) -> None:
         self._domain = domain
         self._deadline = deadline
-        self._scale = coordinate_scale(network, domain)
-        rows = domain_rows(domain, self._scale)
-        self._first = 0 if rows is None else 1
-        self._layers = layers_of_network(network, self._scale, rows)
-        self._pairs = PairFinder(network, domain, self._layers, self._scale, self._first)
-        parts = [closed[block.name] | (not block.is_relu) for block in network.hidden]
-        if rows is not None:
-            parts.insert(0, np.ones(rows.size, dtype=bool))
-        self._closed = np.concatenate(parts) if parts else np.empty(0, dtype=bool)
+        self._net = WalkedNetwork(network, domain, closed)
+        self._layers = self._net.layers
 
     def run(self) -> Walked | None:
         """Look at edges without the last level's cells, and if that does not do with them."""
-        if not self._layers.usable or len(self._layers.hidden) <= self._first:
+        if not self._net.can_be_walked:
             return None
         return self._quickly() or self._completely()
 
     def _quickly(self) -> Walked | None:
-        layers = self._layers
-        last = layers.hidden[-1]
-        weights = np.zeros(layers.layers[last].size)
-        for read in layers.layers[-1].reads:
-            if read.level == last:
-                weights = read.on[0]
-        bending = np.flatnonzero((weights < 0) & layers.layers[last].kink)
+        last, bending = self._layers.hidden[-1], self._net.bending()
         division = self._start()
         for level in range(last):
-            # where no kink of the last level bends down, those that need no look are left out
-            wanted = None
-            if level == last - 1 and level >= self._first and not len(bending):
-                wanted = ~self._closed[layers.span(level)]
-            if not self._cut(division, level, wanted):
+            if not self._cut(division, level, self._net.asked_at(level, bending)):
                 return None
         division.evaluate(last)
         if len(bending):
             signs = division.cells.vertices.signs[last]
             if not signs[:, bending].all():
                 return None
-            pair = self._pairs.last_kink(division, last, bending)
+            pair = self._net.pairs.last_kink(division, last, bending)
             if pair is not None:
                 return Walked(proved=False, pair=pair)
             edges = division.cells.edges
             if (signs[edges[:, 0]][:, bending] != signs[edges[:, 1]][:, bending]).any():
                 return None
-        return self._edges_to_last(division, last, weights)
+        return self._edges_to_last(division, last)
 
     def _start(self) -> Subdivision:
-        cells = starting_complex(self._domain, self._scale, self._layers.width)
+        cells = starting_complex(self._domain, self._net.scale, self._layers.width)
         exact = ExactVertices(self._layers, cells.vertices, EXACT_LIMIT)
         return Subdivision(self._layers, cells, exact)
 
@@ -238,24 +214,23 @@ class _Walk:
         division.evaluate(level)
         division.split(level, wanted)
         division.forget(level)
-        if level < self._first:
-            division.cells = keep_inside(division.cells, self._layers.layers[level].size)
+        if level < self._net.first:
+            division.cells = keep_inside(division.cells, self._net.rows)
         return wanted is not None or len(division.cells.face_signs) > 0
 
-    def _edges_to_last(
-        self, division: Subdivision, last: int, weights: FloatArray
-    ) -> Walked | None:
+    def _edges_to_last(self, division: Subdivision, last: int) -> Walked | None:
         """Look at J on every part of the edges between the kinks of the last level."""
         cells, layers = division.cells, self._layers
         zero = cells.edge_signs[:, : layers.span(last).start] == 0
         # what lies at infinity is no facet
         zero[cells.vertices.infinite[cells.edges].all(axis=1)] = False
-        edges, column = np.nonzero(zero & ~self._closed[: zero.shape[1]])
+        edges, column = np.nonzero(zero & ~self._net.closed[: zero.shape[1]])
         if not len(edges):
             return Walked(proved=True)
         if (np.count_nonzero(zero, axis=1) > 1).any():
             return None
         level, unit = layers.unit_of(column)
+        weights = self._net.last_weights()
         step = max(1, CHUNK // layers.width)
         bad: list[tuple[float, int, float]] = []
         for first in range(0, len(edges), step):
@@ -273,7 +248,7 @@ class _Walk:
                 for i in np.flatnonzero(falls)
             ]
         for _, edge, share in sorted(bad)[:TRIES]:
-            pair = self._pairs.on_edge(division, edge, share)
+            pair = self._net.pairs.on_edge(division, edge, share)
             if pair is not None:
                 return Walked(proved=False, pair=pair)
         return None if bad else Walked(proved=True)
@@ -287,7 +262,7 @@ class _Walk:
         cells = division.cells
         zero = cells.edge_signs == 0
         inner = np.bincount(cells.at_edge, minlength=len(cells.edges)) == 2
-        asked = inner & (zero & ~self._closed).any(axis=1)
+        asked = inner & (zero & ~self._net.closed).any(axis=1)
         several = asked & (np.count_nonzero(zero, axis=1) > 1)
         edges = np.flatnonzero(asked & ~several)
         bends = layers.unit_of(np.argmax(zero[edges], axis=1))
@@ -301,9 +276,9 @@ class _Walk:
         bad = edges[falls].tolist() + [e for e in doubtful if facets.bends_down(e)]
         undecided = False
         for edge in bad:
-            pair = self._pairs.on_edge(division, edge, 0.5)
+            pair = self._net.pairs.on_edge(division, edge, 0.5)
             if pair is None:
-                pair = self._pairs.exactly(division, facets, edge)
+                pair = self._net.pairs.exactly(division, facets, edge)
             if pair is not None:
                 return Walked(proved=False, pair=pair)
             # a neuron that is 0 on both sides vanishes on the edge, too, and bends nothing

@@ -11,18 +11,17 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from jensen.cells.complex import Complex, ExactVertices, TooDegenerateError
+from jensen.cells.complex import ExactVertices, TooDegenerateError
 from jensen.cells.facets import exact_jump
 from jensen.cells.jumps import carry, rounding_of, to_output
-from jensen.cells.layers import layers_of_network
 from jensen.cells.solid import SolidSubdivision
-from jensen.cells.start import coordinate_scale, domain_rows, solid_inside, starting_solid
+from jensen.cells.start import solid_inside, starting_solid
 from jensen.cells.subdivide import Subdivision
 from jensen.domains.domain import Domain
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.across import PairFinder
 from jensen.prover.verdict import Counterexample
 from jensen.prover.walked import EXACT_LIMIT, TRIES, Walked
+from jensen.prover.walked_network import WalkedNetwork
 from jensen.types import BoolArray, FloatArray, IndexArray
 from jensen_encodings.deadline import NEVER, Deadline
 
@@ -67,36 +66,23 @@ class _SurfaceWalk:
         deadline: Deadline,
     ) -> None:
         self._deadline = deadline
-        scale = coordinate_scale(network, domain)
-        rows = domain_rows(domain, scale)
-        self._rows = 0 if rows is None else rows.size
-        self._first = 0 if rows is None else 1
-        self._layers = layers_of_network(network, scale, rows)
-        self._pairs = PairFinder(network, domain, self._layers, scale, self._first)
-        self._closed = np.concatenate(
-            [np.ones(self._rows, dtype=bool)]
-            + [closed[block.name] | (not block.is_relu) for block in network.hidden]
-        )
-        cells, solid = starting_solid(domain, scale, self._layers.width)
+        self._net = WalkedNetwork(network, domain, closed)
+        self._layers = self._net.layers
+        cells, solid = starting_solid(domain, self._net.scale, self._layers.width)
         exact = ExactVertices(self._layers, cells.vertices, EXACT_LIMIT)
         self._division = SolidSubdivision(self._layers, cells, solid, exact)
 
     def run(self) -> Walked | None:
         """Look at the last level's own kinks, then at all others cut by it."""
         layers, division = self._layers, self._division
-        if not layers.usable or len(layers.hidden) <= self._first:
+        if not self._net.can_be_walked:
             return None
-        planes = layers.layers[self._first].size
+        planes = layers.layers[self._net.first].size
         if planes**3 / 2 * layers.width > SOLID_LIMIT:  # about the edges of so many planes
             return None
-        last = layers.hidden[-1]
-        bending = self._bending(last)
+        last, bending = layers.hidden[-1], self._net.bending()
         for level in range(last):
-            # where no kink of the last level bends down, those that need no look are left out
-            wanted = None
-            if level == last - 1 and level >= self._first and not len(bending):
-                wanted = ~self._closed[layers.span(level)]
-            if not self._cut(level, wanted):
+            if not self._cut(level, self._net.asked_at(level, bending)):
                 return None
         division.evaluate(last)
         if len(bending):
@@ -107,13 +93,6 @@ class _SurfaceWalk:
                 return None if pair is None else Walked(proved=False, pair=pair)
         return self._surfaces(last)
 
-    def _bending(self, last: int) -> IndexArray:
-        """Return the units of the last level whose kinks bend down wherever they are."""
-        for read in self._layers.layers[-1].reads:
-            if read.level == last:
-                return np.flatnonzero((read.on[0] < 0) & self._layers.layers[last].kink)
-        return np.empty(0, dtype=np.intp)
-
     def _cut(self, level: int, wanted: BoolArray | None) -> bool:
         """Cut by a level; False if time or memory is up, or nothing is left of the domain."""
         division = self._division
@@ -122,9 +101,9 @@ class _SurfaceWalk:
         division.evaluate(level)
         division.split(level, wanted)
         division.forget(level)
-        if level < self._first:
+        if level < self._net.first:
             division.cells, division.solid = solid_inside(
-                division.cells, division.solid, self._rows
+                division.cells, division.solid, self._net.rows
             )
         return wanted is not None or len(division.solid.cell_signs) > 0
 
@@ -149,7 +128,7 @@ class _SurfaceWalk:
             share, _ = division.shares(last, start, end, np.full(len(start), unit))
             points = cells.vertices.points
             corners = (1 - share)[:, None] * points[start] + share[:, None] * points[end]
-            found = self._pairs.about(
+            found = self._net.pairs.about(
                 _middle(corners), corners, (last, unit), solid.cell_signs[cell]
             )
             if found is not None:
@@ -166,7 +145,8 @@ class _SurfaceWalk:
         if not len(faces):
             return Walked(proved=True)
         layers = self._layers
-        flat = _surface(self._division, faces)
+        division = self._division
+        flat = Subdivision(layers, division.cells.of_faces(faces), division.exact)
         columns = layers.span(last).start
         several = np.count_nonzero(flat.cells.face_signs[:, :columns] == 0, axis=1) > 1
         if several.any():
@@ -193,7 +173,7 @@ class _SurfaceWalk:
         division = self._division
         cells = division.cells
         columns = self._layers.span(last).start
-        asked = ((cells.face_signs[:, :columns] == 0) & ~self._closed[:columns]).any(axis=1)
+        asked = ((cells.face_signs[:, :columns] == 0) & ~self._net.closed[:columns]).any(axis=1)
         asked &= division.solid.inner_faces(len(cells.face_signs))
         finite = np.zeros(len(cells.face_signs), dtype=bool)
         ends: BoolArray = ~np.all(cells.vertices.infinite[cells.edges], axis=1)
@@ -225,7 +205,7 @@ class _SurfaceWalk:
             corners = cells.vertices.points[
                 np.unique(cells.edges[cells.at_edge[cells.at_face == face]])
             ]
-            pair = self._pairs.about(
+            pair = self._net.pairs.about(
                 _middle(corners),
                 corners,
                 (int(bends[0][face]), int(bends[1][face])),
@@ -240,21 +220,3 @@ def _middle(corners: FloatArray) -> FloatArray:
     """Return a point between corners, of which some may be at infinity."""
     middle: FloatArray = corners.mean(axis=0)
     return middle
-
-
-def _surface(division: SolidSubdivision, faces: IndexArray) -> Subdivision:
-    """Return some faces of a complex as a complex of their own, over the same vertices."""
-    cells = division.cells
-    place = np.full(len(cells.face_signs), -1, dtype=np.intp)
-    place[faces] = np.arange(len(faces))
-    kept = place[cells.at_face] >= 0
-    used, at_edge = np.unique(cells.at_edge[kept], return_inverse=True)
-    flat = Complex(
-        cells.vertices,
-        cells.edges[used],
-        cells.edge_signs[used],
-        at_edge,
-        place[cells.at_face[kept]],
-        cells.face_signs[faces],
-    )
-    return Subdivision(division.layers, flat, division.exact)

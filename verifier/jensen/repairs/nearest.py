@@ -107,7 +107,8 @@ class Repair:
         """What was reached, in one sentence."""
         how = f"{self.norm} change {self.change:.4g} ({100 * self.relative_change:.3g} %)"
         if self.verdict.status is not Status.CONVEX:
-            return f"not repaired: {self.verdict.summary}; no change below {self.lower:.4g} does it"
+            least = f"; no change below {self.lower:.4g} does it" if self.lower else ""
+            return f"not repaired: {self.verdict.summary}{least}"
         gap = 100 * (self.upper / self.lower - 1) if self.lower else 0.0
         best = "nothing to do" if not self.upper else f"at most {gap:.2g} % above the least"
         said = f"{self.verdict.summary}; {how}, {best}; f moves by at most {self.sup_change:.4g}"

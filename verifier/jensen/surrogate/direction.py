@@ -20,11 +20,17 @@ class Pushes:
     down: list[str] = field(default_factory=list)
 
 
-def pushes_on(model: Any, variables: Iterable[Any], own: Iterable[Any]) -> Mapping[int, Pushes]:
-    """Return how active objectives and constraints push variables.
+def pushes_on(
+    model: Any,
+    variables: Iterable[Any],
+    own: Iterable[Any],
+    inputs: Iterable[tuple[str, Any]] = (),
+) -> Mapping[int, Pushes]:
+    """Return how active objectives and constraints push variables, and what they are themselves.
 
     A row ``a t + ... <= b`` pushes t down if ``a > 0``; an equation, and a nonlinear term, both
-    ways. What does not hold t pushes it nowhere.
+    ways. What does not hold t pushes it nowhere. A bound of t pushes it off; a value that t is
+    fixed to, integrality and a network that reads t push it both ways.
 
     Parameters
     ----------
@@ -32,12 +38,18 @@ def pushes_on(model: Any, variables: Iterable[Any], own: Iterable[Any]) -> Mappi
     variables : iterable of pyomo variables
     own : iterable of pyomo Blocks
         Whose components are not looked at: those of the networks themselves.
+    inputs : iterable of (str, expression)
+        What these networks read, with their names.
 
     Returns
     -------
     mapping from ``id(variable)`` to Pushes
     """
-    found = {id(variable): Pushes() for variable in variables}
+    found = {id(variable): _of_itself(variable) for variable in variables}
+    for name, given in inputs:
+        for key in {id(v) for v in identify_variables(given)} & found.keys():
+            found[key].up.append(f"{name} (which reads it)")
+            found[key].down.append(f"{name} (which reads it)")
     skipped = {id(block) for block in own}
     kinds = (pyo.Block, Disjunct)
     for kind in (pyo.Objective, pyo.Constraint):
@@ -49,6 +61,20 @@ def pushes_on(model: Any, variables: Iterable[Any], own: Iterable[Any]) -> Mappi
             if held:
                 _note(item, body, held, found)
     return found
+
+
+def _of_itself(variable: Any) -> Pushes:
+    """Return how a variable is pushed by its own bounds, its domain and a fixed value."""
+    pushes = Pushes()
+    if variable.has_lb():
+        pushes.up.append("its lower bound")
+    if variable.has_ub():
+        pushes.down.append("its upper bound")
+    held = "the value that it is fixed to" if variable.fixed else "its domain"
+    if variable.fixed or not variable.is_continuous():
+        pushes.up.append(held)
+        pushes.down.append(held)
+    return pushes
 
 
 def _inside(item: Any, skipped: set[int]) -> bool:

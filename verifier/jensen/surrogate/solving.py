@@ -92,12 +92,13 @@ def check(model: Any) -> list[NetworkHandle]:
     Raises
     ------
     OptionError
-        If one is pushed the wrong way, or two networks share an output.
+        If one is pushed the wrong way.
     """
     found = handles(model)
     parts = [part for handle in found for part in handle.parts]
     variables = [part.variable for part in parts]
-    pushes = pushes_on(model, variables, [handle.block for handle in found])
+    read = [(h.block.name, given) for h in found for given in h.parts[0].arguments.inputs]
+    pushes = pushes_on(model, variables, [handle.block for handle in found], read)
     for handle in found:
         handle.check(pushes)
     return found
@@ -134,7 +135,8 @@ def solve(
     InfeasibleError, UnboundedError
         If HiGHS says so.
     UndecidedError
-        If a limit ended the search without a feasible point.
+        If a limit ended the search without a feasible point, or cuts of unbounded inputs do not
+        bound the objective.
     OptionError
         If a formulation would be wrong in this model, or a model holds no network.
 
@@ -256,7 +258,13 @@ class _Loop:
         ):
             raise InfeasibleError("HiGHS: no point satisfies the model's rows")
         if ended in (TerminationCondition.unbounded, TerminationCondition.infeasibleOrUnbounded):
-            raise UnboundedError(f"HiGHS: the model is {_words(ended)}: bound the inputs")
+            if all(part.arguments.ground.bounded for part in self._parts):
+                raise UnboundedError(f"HiGHS: the model is {_words(ended)}: bound the inputs")
+            # f may grow faster than the pieces that are known: only with bounded inputs it cannot
+            raise UndecidedError(
+                f"HiGHS: with the affine pieces found so far the model is {_words(ended)}: "
+                "bound the inputs, or use the formulation epigraph"
+            )
         if results.solution_status in (SolutionStatus.optimal, SolutionStatus.feasible):
             results.solution_loader.load_vars()
             return results

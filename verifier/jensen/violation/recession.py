@@ -137,23 +137,6 @@ def _face(homogeneous: ReluNetwork, index: int, sign: float) -> ReluNetwork:
     return ReluNetwork(homogeneous.input_size - 1, blocks)
 
 
-def unbounded_direction(
-    network: ReluNetwork, *, time_limit: float | None = None, seed: int = 0
-) -> tuple[Point, Point] | None:
-    """Return directions (x, y) along which the violation grows without bound; None if none found.
-
-    With ``f_inf((x+y)/2) > (f_inf(x)+f_inf(y))/2`` in rational arithmetic, the pair
-    ``(s x, s y)`` violates midpoint convexity of f by more than any number for large s.
-
-    Parameters
-    ----------
-    network : ReluNetwork
-        With one output.
-    """
-    found = recession(network, time_limit=time_limit, seed=seed)
-    return None if found.x is None or found.y is None else (found.x, found.y)
-
-
 def growth_rate(network: ReluNetwork, x: Point, y: Point) -> Fraction:
     """Return ``f_inf((x+y)/2) - (f_inf(x)+f_inf(y))/2`` exactly, for a scalar network.
 
