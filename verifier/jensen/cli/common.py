@@ -55,7 +55,8 @@ class Numbers(ParamType):
         try:
             numbers = [double_of_text(part) for part in value.split(",")]
         except ValueError as error:
-            self.fail(f"{value!r} is no number and no list of numbers ({error})", param, ctx)
+            reason = f" ({error})" if "," in value else ""
+            self.fail(f"{value!r} is no number and no list of numbers{reason}", param, ctx)
         return numbers if "," in value else numbers[0]
 
 
