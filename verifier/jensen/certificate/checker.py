@@ -29,6 +29,9 @@ MAX_WORK, STEP = 1 << 40, 256  # of `spend`: about an hour; what a small product
 MAX_TEXT = 300  # characters of the domain, and of the inputs, that are printed
 INTEGER = "(0|[1-9][0-9]*|0x[0-9a-f]+)"
 NUMBER = re.compile(f"-?{INTEGER}(/{INTEGER})?")
+DOMAINS = {"box": ("lower", "upper"), "polyhedron": ("A", "b"), "everywhere": ()}
+FEW, SLOT = 64, 32  # so many inputs are put side by side in one integer, in so many bytes each
+HALF = 1 << 8 * SLOT - 1  # what keeps the contents of a slot above 0
 ONE = 0  # the unit that is constantly 1
 FINE = 1 << 20  # by which a form is multiplied, so that slopes of lines can be integers
 
@@ -74,12 +77,15 @@ class Unit:
     """A group of neurons: zeta as a form of earlier units, and its bounds."""
 
     def __init__(self, name: str, form: Form, low: int, high: int, inputs: int = 1) -> None:
-        self.name, self.form, self.low, self.high = name, form, low, high
+        self.name, self.form, self.low, self.high, self.range = name, form, low, high, (low, high)
         # asked for again and again: a measure of its integers, what it reads of inputs and units
         self.size = size(form)
-        self.outer = {key: value for key, value in form.items() if 0 <= key < inputs}
-        self.inner = {key: value for key, value in form.items() if not 0 <= key < inputs}
-        self.reads = {abs(key) for key in self.inner}
+        self.outer = [(key, value) for key, value in form.items() if 0 <= key < inputs]
+        self.inner = [(key, value) for key, value in form.items() if not 0 <= key < inputs]
+        self.reads = {abs(key) for key, _ in self.inner}
+        # the coefficients of 1 and a few inputs side by side in one integer
+        few = self.outer if inputs <= FEW else []
+        self.packed = sum([value << 8 * SLOT * key for key, value in few])
 
 
 # --------------------------------------------------------------------- reading (section 2)
@@ -147,6 +153,13 @@ def text_of(value: Fraction | int) -> str:
     top, bottom = value.numerator, value.denominator
     style = "d" if max(abs(top), bottom) < 1 << 64 else "#x"
     return format(top, style) + ("" if bottom == 1 else f"/{bottom:{style}}")
+
+
+def canonical(value: Any) -> Any:
+    """Return a number in canonical form, or nested lists of numbers."""
+    if isinstance(value, list):
+        return [canonical(item) for item in value]
+    return text_of(*rationals([value], 1))
 
 
 def shown(record: Any) -> str:
@@ -264,14 +277,12 @@ def add(form: dict[int, Any], factor: Any, other: dict[int, Any]) -> None:
             form.pop(key, None)
 
 
-def mix(factors: Sequence[Number], forms: list[Form]) -> Scaled:
-    """Return the sum of multiples of forms: coprime integers, and what multiplies them."""
+def blend(factors: Sequence[int], scale: int, forms: Sequence[Form]) -> Scaled:
+    """Return the sum of multiples of forms, divided: coprime integers, and what multiplies them."""
     total: Form = {}
-    scale = denominator(factors)
-    whole = [factor.numerator * (scale // factor.denominator) for factor in factors]
-    sizes = zip(map(int.bit_length, whole), map(size, forms), strict=True)
+    sizes = zip(map(int.bit_length, factors), map(size, forms), strict=True)
     spend(sum(map(len, forms)), sum([(bits + 64) * other for bits, other in sizes]))
-    for factor, form in zip(whole, forms, strict=True):
+    for factor, form in zip(factors, forms, strict=True):
         add(total, factor, form)
     spend(len(total), len(total) * max(map(int.bit_length, total.values()), default=0) ** 2)
     content = gcd(*total.values())
@@ -279,6 +290,12 @@ def mix(factors: Sequence[Number], forms: list[Form]) -> Scaled:
     if content > 1:
         total = {key: value // content for key, value in total.items()}
     return total, Fraction(content, scale)
+
+
+def mix(factors: Sequence[Number], forms: Sequence[Form]) -> Scaled:
+    """Return the sum of rational multiples of forms."""
+    scale = denominator(factors)
+    return blend([f.numerator * (scale // f.denominator) for f in factors], scale, forms)
 
 
 def substitute(form: dict[int, Any], factor: Number, values: Sequence[Scaled]) -> Scaled:
@@ -306,10 +323,11 @@ class Claim:
         need({*head, "inputs"} == keys, "this is no claim")
         need(head["format"] in FORMATS, f"the format is not {FORMAT}")
         hold(head["model"] == model.digest, "the certificate is about another model")
-        kind, domain, n = head["claim"], head["domain"], model.inputs
-        need(kind in ("convex", "concave", "nonconvex", "nonconcave"), "unknown claim")
-        self.refutes, self.sign = kind.startswith("non"), -1 if kind.endswith("concave") else 1
-        self.kind, self.output = kind, natural(head["output"], len(model.blocks[-1].bias))
+        self.kind, domain, n = head["claim"], head["domain"], model.inputs
+        need(self.kind in ("convex", "concave", "nonconvex", "nonconcave"), "unknown claim")
+        self.refutes = self.kind.startswith("non")
+        self.sign = -1 if self.kind.endswith("concave") else 1
+        self.output = natural(head["output"], len(model.blocks[-1].bias))
         inputs = head.get("inputs", list(range(n)))
         need(inputs and isinstance(inputs, list), "the inputs of the claim must be a list")
         self.inputs = [natural(i, n) for i in inputs]
@@ -319,20 +337,18 @@ class Claim:
         self.ranges: list[tuple[Number, Number]] = [(0, 1), *[(-1, 1)] * n]
         self.rows: list[Scaled] = []
         self.solved: dict[int, Scaled] = {}
-        others = {"box": {"lower", "upper"}, "polyhedron": {"A", "b"}, "everywhere": set[str]()}
-        need(others.get(domain["type"]) == domain.keys() - {"type"}, "unknown domain")
-        self.domain: dict[str, Any] = {"type": domain["type"]}  # in canonical numbers
-        if domain["type"] == "box":
+        kind = domain["type"]
+        need(domain.keys() == {"type", *DOMAINS[kind]}, "unknown domain")
+        # the same in canonical numbers
+        self.domain = {"type": kind} | {key: canonical(domain[key]) for key in DOMAINS[kind]}
+        if kind == "box":
             lower, upper = (rationals(domain[side], n) for side in ("lower", "upper"))
             self.ranges = [(1, 1), *zip(lower, upper, strict=True)]
             need(all(low <= high for low, high in self.ranges), "the box is empty")
-            self.domain |= {"lower": [*map(text_of, lower)], "upper": [*map(text_of, upper)]}
-        elif domain["type"] == "polyhedron":
-            A = [rationals(row, n) for row in domain["A"]]
-            b = rationals(domain["b"], len(A))
+        elif kind == "polyhedron":
             single: list[Form] = [{key: 1} for key in range(n + 1)]
-            self.rows = [mix([c, *(-v for v in a)], single) for a, c in zip(A, b, strict=True)]
-            self.domain |= {"A": [[*map(text_of, a)] for a in A], "b": [*map(text_of, b)]}
+            for a, b in zip(domain["A"], rationals(domain["b"], len(domain["A"])), strict=True):
+                self.rows.append(mix([b, *(-v for v in rationals(a, n))], single))
 
     def __str__(self) -> str:
         partial = len(self.inputs) < len(self.ranges) - 1
@@ -353,10 +369,16 @@ class Claim:
 
 def pre_activation(block: Block, index: int, one: Scaled, values: Values) -> Scaled:
     """Return what a neuron computes from the values of what it reads."""
-    terms = [(Fraction(block.bias[index]), one)]
+    terms = [(block.bias[index], *one)]
     for source, rows in block.weights.items():
-        terms += [(Fraction(w), values[source][j]) for j, w in rows[index].items()]
-    return mix([weight * value[1] for weight, value in terms], [value[0] for _, value in terms])
+        terms += [(weight, *values[source][j]) for j, weight in rows[index].items()]
+    weights = [weight.as_integer_ratio() for weight, *_ in terms]
+    scale, bottom = denominator([c for *_, c in terms]), max([below for _, below in weights])
+    factors = [
+        above * (bottom // below) * c.numerator * (scale // c.denominator)
+        for (above, below), (*_, c) in zip(weights, terms, strict=True)
+    ]
+    return blend(factors, bottom * scale, [form for _, form, _ in terms])
 
 
 class Network:
@@ -369,13 +391,15 @@ class Network:
     """
 
     def __init__(self, model: Model, claim: Claim, bounds: dict[Any, Any]) -> None:
-        self.units = [Unit("1", {}, 1, 1)]
-        self.readers: dict[int, tuple[list[int], list[int]]] = {}  # of 1 and the inputs
+        self.units = [Unit("the quadratic function", {}, 1, 1)]
         self.neurons: dict[tuple[Any, ...], tuple[int, Fraction]] = {}  # z = factor * zeta_unit
-        self._known: dict[frozenset[Any], int] = {}
+        self._known: dict[frozenset[Any], tuple[int, int]] = {}  # unit and sign, by row
         self._bounds = bounds
         self.t, *inputs = self._inputs(claim)
         self.inputs = len(self.units)
+        few = self.inputs if self.inputs <= FEW else 0
+        self.room = 8 * SLOT if few else 0
+        self.halves = sum([HALF << 8 * SLOT * key for key in range(few)])
         # of the cube around the origin, by unit and side; unit 1 is t, which is not negative
         cube = range(1, self.inputs) if claim.ranges[0] == (0, 1) else ()
         self.faces = {*cube, *(-unit for unit in cube if unit > 1)}
@@ -408,24 +432,35 @@ class Network:
     def _append(self, name: str, form: Form, low: int, high: int) -> int:
         """Add a unit and return its number."""
         self.units.append(Unit(name, form, low, high, self.inputs))
-        for key, factor in self.units[-1].outer.items():
-            units, factors = self.readers.setdefault(key, ([], []))
-            units.append(len(self.units) - 1)
-            factors.append(factor)
+        longest = max([value.bit_length() for _, value in self.units[-1].outer], default=0)
+        self.room = min(self.room, 8 * SLOT - longest - 32)
         return len(self.units) - 1
+
+    def add_inputs(self, total: list[int], passed: list[int]) -> None:
+        """Add so much of 1 and of the inputs as the forms of some units contain, by key."""
+        slopes = [total[h] for h in passed]
+        if len(passed) > 4 and max(map(int.bit_length, slopes)) < self.room:
+            whole = sum(map(mul, slopes, [self.units[h].packed for h in passed]), self.halves)
+            data = whole.to_bytes(self.inputs * SLOT, "little")
+            for key in range(self.inputs):
+                total[key] += int.from_bytes(data[key * SLOT : (key + 1) * SLOT], "little") - HALF
+            return
+        for h, slope in zip(passed, slopes, strict=True):
+            for key, value in self.units[h].outer:
+                total[key] += slope * value
 
     def _neuron(self, block: Block, index: int, values: Values) -> Scaled:
         """Return z or max(z, 0); neurons with proportional z share a unit."""
         zeta, factor = pre_activation(block, index, self.t, values)
-        key, opposite = (frozenset((k, sign * v) for k, v in zeta.items()) for sign in (1, -1))
-        if opposite in self._known:
-            key, factor = opposite, -factor
-        elif key not in self._known:
+        opposite, key = (frozenset((k, sign * v) for k, v in zeta.items()) for sign in (-1, 1))
+        if key not in self._known:
             lower, upper = self.multipliers(block.name, index, zeta)
             node = Node(self, ONE, {})
             low, high = -rule_bound(node, zeta, -1, lower), rule_bound(node, zeta, 1, upper)
-            self._known[key] = self._append(f"{block.name}[{index}]", zeta, low, high)
-        unit = self._known[key]
+            unit = self._append(f"{block.name}[{index}]", zeta, low, high)
+            self._known |= {opposite: (unit, -1), key: (unit, 1)}
+        unit, sign = self._known[key]
+        factor *= sign
         self.neurons[block.name, index] = unit, factor
         if not block.relu:
             return {unit: 1}, factor
@@ -465,7 +500,7 @@ class Node:
         # what is on or off; among it the group: max(zeta, 0) is 0 on its hyperplane
         self.net, self.group, self.fixed, self.root = net, group, fixed, dict(fixed)
         self.local: dict[int, tuple[int, int]] = {}  # bounds that hold on the hyperplane
-        self.face = 0
+        self.face, self.shifts = 0, dict[str, Number]()
         # slopes of all units over max(zeta, 0) of the group, as known at the root of the tree:
         # their intervals, and as forms of states and products
         self.spans: dict[int, tuple[int, int]] = {}
@@ -475,7 +510,7 @@ class Node:
         """Return the range of a unit, of a state (0 or 1), or of a product of state and slope."""
         count = len(self.net.units)
         if k < count:
-            return self.local.get(k) or (self.net.units[k].low, self.net.units[k].high)
+            return self.local.get(k) or self.net.units[k].range
         if k < 2 * count:
             state = self.fixed.get(k - count)
             return (0, 1) if state is None else (int(state), int(state))
@@ -484,26 +519,43 @@ class Node:
 
     def largest(self, form: Form) -> int:
         """Return an upper bound of a form: over the ranges of its variables, each by itself."""
-        bound, most = form.get(ONE, 0), 1
-        for k in {*map(abs, form)} - {ONE}:
-            (low, high), slope, kink = self.bounds(k), form.get(k, 0), form.get(-k, 0)
-            if kink:
-                ends = slope * low + kink * max(low, 0), slope * high + kink * max(high, 0)
+        units, inputs, bound, most = self.net.units, self.net.inputs, 0, 1
+        for k, value in form.items():
+            low, high = (
+                self.local.get(k) or units[k].range if 0 <= k < inputs else self.bounds(abs(k))
+            )
+            if low < -most or high > most:
+                most = max(-low, high)
+            if k < 0:
+                slope = form.get(-k, 0)
+                ends = slope * low + value * max(low, 0), slope * high + value * max(high, 0)
                 bound += max(*ends, 0) if low < 0 < high else max(ends)
-            else:
-                bound += slope * (high if slope > 0 else low)
-            most = max(most, -low, high)
+            elif -k not in form or k == ONE:
+                bound += value * (high if value > 0 else low)
         spend(len(form), most.bit_length() * size(form))
         need(bound.bit_length() <= MAX_SCALE, "the bounds need too many digits")
         return bound
 
-    def narrow(self, unit: int, lower: Any, upper: Any) -> None:
+    def line(self, unit: int, sign: int, text: str) -> int:
+        """Bound a unit, or minus it, by lines and a multiple of the group that vanishes here."""
+        shift = self.shifts.get(text) or rationals([text], 1)[0]
+        scale = FINE * shift.denominator
+        form = {unit: sign * scale, self.group: FINE * shift.numerator}
+        return -(-self.largest(self.expand(form, lines=True)) // scale)
+
+    def narrow(self, unit: int, *sides: Any) -> None:
         """Bound a unit on the hyperplane; what is not 0 there is on, or off, at every facet."""
-        hold(unit not in self.fixed, f"{self.net.units[unit].name} is already decided")
-        low, high = self.bounds(unit)
-        high = min(high, rule_bound(self, {unit: 1}, 1, upper))
-        low = max(low, -rule_bound(self, {unit: 1}, -1, lower))
-        self.local[unit] = low, high
+        if unit in self.fixed:
+            raise Rejected(f"{self.net.units[unit].name} is already decided")
+        ends = list(self.bounds(unit))
+        for i, (sign, side) in enumerate(zip((-1, 1), sides, strict=True)):
+            if side is not None:
+                line = isinstance(side, str)
+                end = (
+                    self.line(unit, sign, side) if line else rule_bound(self, {unit: 1}, sign, side)
+                )
+                ends[i] = sign * min(sign * ends[i], end)
+        low, high = self.local[unit] = ends[0], ends[1]
         if low > 0 or high < 0:
             self.fixed[unit] = self.root[unit] = low > 0
             self.jumps = {}
@@ -511,85 +563,74 @@ class Node:
     def open_states(self) -> None:
         """Compute how slopes over max(zeta, 0) of the group depend on the root's open states."""
         count, self.spans = len(self.net.units), spans(self.net, self.group, self.root)
-        self.jumps = {-self.group: {ONE: 1}}  # by unit, and by minus the unit what it passes on
+        # by unit k its slope S_k, by -k what it passes on: a_k S_k
+        self.jumps = {-self.group: {ONE: 1}}
         for k in range(self.group + 1, self.net.output + 1):
-            row = self.net.units[k].form
-            keys = row.keys() & self.jumps.keys()
-            form, factor = mix([row[key] for key in keys], [self.jumps[key] for key in keys])
-            slope = {key: value * factor.numerator for key, value in form.items()}
+            row, slope = self.net.units[k].form, dict[int, int]()
+            for key in row.keys() & self.jumps.keys():
+                spend(len(self.jumps[key]), row[key].bit_length() * size(self.jumps[key]))
+                add(slope, row[key], self.jumps[key])
+            constant = {count + k: slope[ONE]} if slope.keys() == {ONE} else {2 * count + k: 1}
+            passed = constant if k not in self.root else slope if self.root[k] else {}
             if slope:
-                self.jumps[k] = slope
-            if slope and k not in self.root:
-                number = slope.keys() == {ONE}
-                self.jumps[-k] = {count + k: slope[ONE]} if number else {2 * count + k: 1}
-            elif slope and self.root[k]:
-                self.jumps[-k] = slope
+                self.jumps |= {k: slope, -k: passed}
 
     def expand(self, form: Form, *, lines: bool = False) -> Form:
         """Write a form in the inputs, and in max(zeta_h, 0) of units that are not fixed.
 
         With lines for these the result is a form of the inputs that is nowhere less.
         """
-        units, form = self.net.units, dict(form)
-        passed, kept, slopes = list[int](), dict[int, int](), [0] * len(units)
-        constant = cost = 0
-        for h in range(max(map(abs, form), default=0), self.net.inputs - 1, -1):
-            kink, slope = form.pop(-h, 0), form.pop(h, 0)
-            if kink and h in self.fixed:
-                slope += kink * self.fixed[h]
+        net, units, fixed, local = self.net, self.net.units, self.fixed, self.local
+        total = [0] * (2 * len(units))  # by key; those below 0 count from the end
+        for key, value in form.items():
+            total[key] = value
+        kept, passed, cost = dict[int, int](), list[int](), 0
+        for h in range(max(map(abs, form), default=0), net.inputs - 1, -1):
+            kink = total[-h]
+            if kink and h in fixed:
+                total[h] += kink * fixed[h]
             elif kink and lines:
-                low, high = self.local.get(h) or (units[h].low, units[h].high)
-                if kink > 0:  # as tilt is rounded down, what is over the end high is over low, too
-                    tilt = kink * high // max(high - low, 1)
-                    constant += (kink - tilt) * high
-                    slope += tilt
-                elif high > -low:
-                    slope += kink
+                low, high = local.get(h) or units[h].range
+                if kink > 0:  # as tilt is rounded down, what is over high is over low, too
+                    tilt = kink * high // (high - low or 1)
+                    total[ONE] += (kink - tilt) * high
+                else:
+                    tilt = kink if high > -low else 0
+                total[h] += tilt
             elif kink:
                 kept[-h] = kink
+            slope = total[h]
             if slope:
-                slopes[h] = slope
                 passed.append(h)
                 cost += (slope.bit_length() + 64) * units[h].size
-                if units[h].inner:
-                    add(form, slope, units[h].inner)
-        add(form, constant, {ONE: 1})
+                for key, value in units[h].inner:
+                    total[key] += slope * value
         spend(len(units) + sum([len(units[h].form) for h in passed]), cost)
-        if 3 * len(passed) < len(units):
-            for h in passed:
-                add(form, slopes[h], units[h].outer)
-        else:  # many at once are faster by column
-            for key, (readers, factors) in self.net.readers.items():
-                total = sum(map(mul, map(slopes.__getitem__, readers), factors))
-                form[key] = form.get(key, 0) + total
-        return {key: value for key, value in form.items() if value} | kept
-
-    def genuine(self, unit: int) -> bool:
-        """Whether a unit cannot vanish inside a facet: affine, and no multiple of the group."""
-        group, form = self.expand({self.group: 1}), self.expand({unit: 1})
-        return bool(group) and min([*group, *form]) >= ONE and multiple(form, group) is None
+        net.add_inputs(total, passed)
+        return {key: total[key] for key in range(net.inputs) if total[key]} | kept
 
     def strict(self, kind: Any, *where: Any) -> bool:
         """Whether a row is positive inside a facet, and not only not negative."""
-        if kind == "domain":
-            return bool(self.net.rows[where[0]][0])
-        return bool(kind == "sign" and self.genuine(self.net.unit(*where)))
+        if kind != "sign":
+            return bool(kind == "domain" and self.net.rows[where[0]][0])
+        group, form = self.expand({self.group: 1}), self.expand({self.net.unit(*where): 1})
+        return bool(group) and min([*group, *form]) >= ONE and multiple(form, group) is None
 
     def row(self, kind: Any, *where: Any) -> tuple[Form, Number]:
         """Return a row ``form * factor >= 0`` of section 5."""
         if kind == "domain":
             (index,) = where
             return self.net.rows[natural(index, len(self.net.rows))]
-        if kind in ("facet", "jump", "product"):
-            need(self.group, "there is no hyperplane here")
-            if not self.jumps and kind != "facet":
-                self.open_states()
-        if kind in ("facet", "jump"):
-            need(not where, "facet and jump have no neuron")
-            jump = dict(self.jumps.get(self.net.output, {}))
-            add(jump, 1, {ONE: 1})
-            return ({self.group: 1}, 1) if kind == "facet" else (jump, -1)
-        *name, number = where if kind == "product" else (*where, 0)
+        need(self.group or kind in ("above", "below", "sign"), "there is no hyperplane here")
+        if not self.jumps and kind in ("jump", "product"):
+            self.open_states()
+        if kind == "jump" and not where:
+            form = dict(self.jumps.get(self.net.output, {}))
+            add(form, 1, {ONE: 1})
+            return form, -1
+        if kind == "facet" and not where:
+            return {self.group: 1}, 1
+        *name, number = where if kind == "product" else (*where, 0 if kind == "on" else 2)
         return self.row_of(kind, self.net.unit(*name), natural(number, 4))
 
     def row_of(self, kind: Any, unit: int, number: int) -> tuple[Form, Number]:
@@ -605,18 +646,17 @@ class Node:
             return {unit: high, -unit: low - high, ONE: -high * low}, 1
         need(kind in ("on", "off", "product"), "there is no such row")
         hold(unit != self.group, "the group itself has no state")
-        state, product = (len(self.net.units) * i + unit for i in (1, 2))
-        if kind == "on":
-            return {state: high, -unit: -1}, 1
-        if kind == "off":
-            return {unit: 1, -unit: -1, ONE: -low, state: low}, 1
-        # product <= most state, >= least state, <= slope - least (1 - state), ...
-        least, most = self.spans.get(unit, (0, 0))
-        end = most if number in (0, 3) else least
-        form: Form = {state: end, product: -1}
-        if number > 1:
-            add(form, 1, self.jumps.get(unit, {}))
-            add(form, -end, {ONE: 1})
+        # of P = a Y, where a is 0 or 1 and Y in [low, high]: zeta and its positive part, or slopes
+        state, product, slope = len(self.net.units) + unit, -unit, {unit: 1}
+        if kind == "product":
+            product, slope = len(self.net.units) + state, self.jumps.get(unit, {})
+            low, high = self.spans.get(unit, (0, 0))
+        end, form = high if number in (0, 3) else low, {product: -1}
+        if number < 2:  # end a - P
+            add(form, end, {state: 1})
+        else:  # Y - P - end (1 - a)
+            add(form, 1, slope)
+            add(form, end, {state: 1, ONE: -1})
         return form, 1 if number in (0, 2) else -1
 
     def combine(self, entries: Any, form: Form) -> Scaled:
@@ -640,17 +680,18 @@ class Node:
 
 def evaluate(model: Model, output: int, x: list[Number]) -> Fraction:
     """Return an output of the network at a point."""
+    one: Scaled = ({ONE: 1}, Fraction(1))
     values: Values = {"input": [mix([v], [{ONE: 1}]) for v in x]}
     for block in model.blocks:
-        count = range(len(block.bias))
-        outputs = [pre_activation(block, i, ({ONE: 1}, Fraction(1)), values) for i in count]
-        on = [not block.relu or z.get(ONE, 0) > 0 for z, _ in outputs]
-        values[block.name] = [(z if o else {}, c) for o, (z, c) in zip(on, outputs, strict=True)]
-    z, c = values["output"][output]
+        z = [pre_activation(block, i, one, values) for i in range(len(block.bias))]
+        values[block.name] = [
+            ({}, one[1]) if block.relu and form.get(ONE, 0) < 0 else (form, c) for form, c in z
+        ]
+    form, c = values["output"][output]
     terms, point = model.curved(output), [1, *x]
     most = max([digits(v) for v in [*point, *(q for *_, q in terms)]])
     spend(40 * len(terms), 4 * len(terms) * most**2)
-    return c * z.get(ONE, 0) + sum(q * point[i] * point[j] for i, j, q in terms)
+    return c * form.get(ONE, 0) + sum(q * point[i] * point[j] for i, j, q in terms)
 
 
 def rule_pair(model: Model, claim: Claim, x: list[Number], y: list[Number]) -> None:
@@ -690,20 +731,10 @@ def rule_interior(claim: Claim, point: list[Number], equations: Any) -> None:
 
 
 def rule_bound(node: Node, zeta: Form, sign: int, side: Any) -> int:
-    """Bound a form, or minus it, from above, where the hyperplane is or on the whole domain.
-
-    By intervals, by lines and a multiple of the group, or by multipliers of rows.
-    """
+    """Bound a form, or minus it, from above: by intervals, or by multipliers of rows."""
     form = {key: sign * value for key, value in zeta.items()}
     if side is None:
         return node.largest(form)
-    if isinstance(side, str):
-        (shift,) = rationals([side], 1)
-        need(node.group, "there is no hyperplane here")
-        scale = FINE * shift.denominator
-        total = {key: scale * value for key, value in form.items()}
-        add(total, FINE * shift.numerator, {node.group: 1})
-        return -(-node.largest(node.expand(total, lines=True)) // scale)
     total, factor = node.combine(side, form)
     return ceil(factor * node.largest(total))
 
@@ -742,21 +773,18 @@ def rule_path_signs(net: Network) -> set[int]:
 
 def spans(net: Network, group: int, fixed: dict[int, bool]) -> dict[int, tuple[int, int]]:
     """Return intervals of the slopes of all units over max(zeta, 0) of the group."""
-    found, most = {group: (1, 1)}, 1
+    found, most, fixed = {group: (1, 1)}, 1, fixed | {group: True}
     for k in range(group + 1, net.output + 1):
-        form, low, high = net.units[k].form, 0, 0
-        behind = net.units[k].reads & found.keys()
-        if behind:
-            spend(len(behind), most.bit_length() * net.units[k].size)
+        unit, low, high = net.units[k], 0, 0
+        behind = unit.reads & found.keys()
         for h in behind:
-            a, b = found[h]
-            off, on = form.get(h, 0), form.get(h, 0) + form.get(-h, 0)
-            if h == group:  # over max(zeta, 0) alone
-                off = on = form.get(-h, 0)
-            elif h in fixed:
-                off = on = on if fixed[h] else off
-            ends = off * a, off * b, on * a, on * b
+            off = unit.form.get(h, 0) if h != group else 0  # over max(zeta, 0) alone
+            on = off + unit.form.get(-h, 0)
+            slopes = (on if fixed[h] else off,) if h in fixed else (off, on)
+            ends = [slope * end for slope in slopes for end in found[h]]
             low, high = low + min(ends), high + max(ends)
+        if behind:
+            spend(len(behind), most.bit_length() * unit.size)
         if low or high:
             found[k], most = (low, high), max(most, -low, high)
     return found
@@ -774,16 +802,15 @@ def rule_empty(node: Node, entries: Any) -> None:
     Its hyperplane does not cut the claimed inputs, or a combination of rows that are
     valid on such facets is negative.
     """
-    group = node.expand({node.group: 1})
-    if min(group, default=ONE) >= ONE and not group.keys() & node.net.moving:
-        return
     total, _ = node.combine(entries, {})
     bound = node.largest(total)
-    inside = not node.face and any(ONE < key < node.net.inputs for key in total)
-    strict = bound < 0 or (
-        bound == 0 and (inside or any(node.strict(*words) for *words, _ in entries))
-    )
-    hold(strict, "the combination is no contradiction")
+    if bound == 0:
+        inside = not node.face and any(ONE < key < node.net.inputs for key in total)
+        bound = -(inside or any(node.strict(*words) for *words, _ in entries))
+    if bound >= 0:
+        group = node.expand({node.group: 1})
+        still = min(group, default=ONE) >= ONE and not group.keys() & node.net.moving
+        hold(still, "the combination is no contradiction")
 
 
 def rule_smooth(node: Node) -> None:
@@ -862,33 +889,34 @@ def rule_walk(node: Node) -> None:
             rule_sign(Node(net, node.group, states | node.fixed))
 
 
+LEAVES: dict[Any, Any] = {
+    "sign": rule_sign, "empty": rule_empty, "smooth": rule_smooth, "side": rule_side,
+    "walk": rule_walk,
+}  # fmt: skip
+
+
 def rule_tree(
-    net: Network,
-    lines: Iterator[Any],
-    block: Any,
-    index: Any,
-    face: Any = 0,
-    bounds: Any = (),
+    net: Network, lines: Iterator[Any], block: Any, index: Any, face: Any = 0, bounds: Any = ()
 ) -> tuple[int, int]:
     """Read the tree of one group, or of one face, in preorder, on-child first; return both."""
     group = net.unit(block, index)
     node, path = Node(net, group, {group: False}), list[int]()  # the units that are branched on
-    need(type(face) is int and (face == 0 or face in net.faces), f"there is no face {face!s:.20}")
+    need(type(face) is int and face in {0, *net.faces}, f"there is no face {face!s:.20}")
     if face:
         node.face, node.local[abs(face)] = face, (1, 1) if face > 0 else (-1, -1)
+    texts = [side for entry in bounds for side in entry[2:] if isinstance(side, str)]
+    node.shifts = dict(zip(texts, rationals(texts, len(texts)), strict=True))
     for *neuron, lower, upper in bounds:
         node.narrow(net.unit(*neuron), lower, upper)
-    leaves: dict[Any, Any] = {"sign": rule_sign, "empty": rule_empty}
-    leaves |= {"smooth": rule_smooth, "side": rule_side, "walk": rule_walk}
     for name, *arguments in lines:
         if name == "branch":
             path.append(net.unit(*arguments))
             hold(path[-1] not in node.fixed, f"{net.units[path[-1]].name} is already decided")
             node.fixed[path[-1]] = True
             continue
-        need(name in leaves, f"unknown leaf {name!r:.40}")
+        need(name in LEAVES, f"unknown leaf {name!r:.40}")
         spend(len(node.fixed))
-        leaves[name](node, *arguments)
+        LEAVES[name](node, *arguments)
         while path and not node.fixed[path[-1]]:
             del node.fixed[path.pop()]
         if not path:
@@ -910,24 +938,23 @@ def check(model: Model, lines: Iterator[Any]) -> Claim:
         rule_interior(claim, rationals(point, n), equations)
     (bounds,) = expect(lines, "bounds")
     net = Network(model, claim, {(block, i): sides for block, i, *sides in bounds})
-    proved: set[int] = set()
+    # what bends: the groups that kink, and the quadratic function, which is called ONE here
+    proved, bends = set[int](), net.kinks | ({ONE} if model.curved(claim.output) else set())
     faces: dict[int, set[int]] = {}
-    curved = bool(model.curved(claim.output))
     for name, *arguments in lines:
         if name == "path_signs":
             proved |= rule_path_signs(net, *arguments)
-        elif name == "quadratic" and curved:
+        elif name == "quadratic" and ONE in bends - proved:
             rule_quadratic(model, claim, *arguments)
-            curved = False
+            proved.add(ONE)
         else:
             need(name == "tree", f"unknown rule {name!r:.40}")
             group, face = rule_tree(net, lines, *arguments)
             faces.setdefault(group, set()).add(face)
             if not face or faces[group] >= net.faces:
                 proved.add(group)
-    missing = sorted(net.units[unit].name for unit in net.kinks - proved)
+    missing = sorted(net.units[unit].name for unit in bends - proved)
     hold(not missing, f"nothing is proved about {shown(missing)}")
-    hold(not curved, "nothing is proved about the quadratic function")
     return claim
 
 
