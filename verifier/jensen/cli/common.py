@@ -55,8 +55,7 @@ class Numbers(ParamType):
         try:
             numbers = [double_of_text(part) for part in value.split(",")]
         except ValueError as error:
-            reason = f" ({error})" if "," in value else ""
-            self.fail(f"{value!r} is no number and no list of numbers{reason}", param, ctx)
+            self.fail(f"{error}; needed is one number, or one per input (1,2,3)", param, ctx)
         return numbers if "," in value else numbers[0]
 
 
