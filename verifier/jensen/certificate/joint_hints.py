@@ -81,6 +81,7 @@ class HintedMultipliers:
 
     def __init__(self, net: BoundedNetwork, names: Names, group: int, rows: JointRows) -> None:
         self._names, self._rows = names, rows
+        self._places: dict[RowName, tuple[int | None, float]] = {}
         self._index = {words: i for i, words in enumerate(rows.words)}
         self._group = self._factor(group, net)
         # the engine's jump is so many times the one of the rows
@@ -96,7 +97,9 @@ class HintedMultipliers:
         """Return a multiplier per row; what is said of rows that are not there is left out."""
         found = np.zeros(len(self._rows.words))
         for name, y in leaf.multipliers.items():
-            index, scale = self._place(name)
+            if name not in self._places:
+                self._places[name] = self._place(name)
+            index, scale = self._places[name]
             if index is not None:
                 found[index] += scale * (y if name.kind == "group" else -y)  # the others are <= 0
         return found if leaf.empty else found / self._scale
