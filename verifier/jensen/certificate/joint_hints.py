@@ -14,9 +14,9 @@ import numpy as np
 from jensen.certificate.bounded_network import BoundedNetwork, Names
 from jensen.certificate.joint_rows import JointRows
 from jensen.groups.forms import RowName
-from jensen.prover.joint_proof import JointLeaf, JointProof
+from jensen.prover.joint_proof import JointLeaf, JointProof, Path
 from jensen.prover.nodes import Node
-from jensen.types import FloatArray, Unit
+from jensen.types import FloatArray
 
 KINDS = {"group": "facet"} | {f"product {letter}": "product" for letter in "abcd"}
 
@@ -44,12 +44,16 @@ class HintNode:
 
 
 def hint_tree(proof: JointProof, piece: int, names: Names) -> HintNode:
-    """Return the engine's tree of one piece."""
+    """Return the engine's tree of one piece.
+
+    It begins with the states that the engine's bounds decide: where the certificate's own
+    bounds do not decide one of them, it is branched on once, not below every leaf.
+    """
     root = HintNode()
 
-    def at(path: tuple[tuple[Unit, bool], ...]) -> HintNode:
+    def at(path: Path) -> HintNode:
         node = root
-        for place, on in path:
+        for place, on in (*proof.raising.get(piece, ()), *path):
             unit, factor = names.unit(*place)
             if node.unit is None:
                 node.unit, node.on, node.off = unit, HintNode(), HintNode()
