@@ -95,11 +95,13 @@ def test_points_that_are_given_carry_the_segments():
     guard = ConvexityGuard(module, jensen.Box(-2, 2), margin=0.0)
     left = torch.linspace(-2, 0, 64)[:, None]
     assert guard.penalty(left).item() == 0
-    guard = ConvexityGuard(module, jensen.Box(-2, 2), margin=0.0)
     assert guard.penalty(-left).item() == 1
+    assert guard.penalty(left).item() == 0
     guard = ConvexityGuard(module, jensen.Box(-2, 2))
     with pytest.raises(jensen.NetworkError, match=r"need \(n, 1\)"):
         guard.penalty(torch.zeros(3, 2))
+    with pytest.raises(jensen.NetworkError, match=r"shape \(3,\): need \(n, 1\)"):
+        guard.penalty(torch.zeros(3))
 
 
 def test_concavity_is_convexity_of_the_negative():

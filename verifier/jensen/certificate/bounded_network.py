@@ -43,6 +43,10 @@ class BoundedNetwork(Network):
         self._settled = {} if grouped is None else _settled(grouped, model)
         super().__init__(model, claim, {})
 
+    def lead(self, unit: int) -> list[Any]:
+        """Return ``[block, index]`` of the first neuron of a unit."""
+        return self._leaves.lead(unit)
+
     def multipliers(self, block: str, index: int, zeta: Form) -> Any:
         """Prove again that a neuron is settled, where interval arithmetic does not see it."""
         sides: list[list[Any] | None] = [None, None]

@@ -1,9 +1,10 @@
 """Write certificates that the independent checker accepts (docs/FORMAT.md).
 
 The prover's closed trees are a skeleton: every leaf is proved again, in the terms of
-the checker and by the checker's own rules, and is branched further where they ask for
-more. A certificate is therefore complete and checked once when it exists; where a leaf
-cannot be certified there is an error that names it, never a certificate with a hole.
+the checker, and is branched further where its rules ask for more. What a rule will find is
+known before it is written: by doubles with bounds of all their errors, of the very numbers
+that are written, or where these do not reach by the rule itself. Where a leaf cannot be
+certified there is an error that names it, never a certificate with a hole.
 """
 
 from __future__ import annotations

@@ -14,9 +14,9 @@ import numpy as np
 from jensen.certificate.bounded_network import BoundedNetwork, Names
 from jensen.certificate.joint_rows import JointRows
 from jensen.groups.forms import RowName
-from jensen.prover.joint_proof import JointLeaf, JointProof
+from jensen.prover.joint_proof import JointLeaf, JointProof, Path
 from jensen.prover.nodes import Node
-from jensen.types import FloatArray, Unit
+from jensen.types import FloatArray
 
 KINDS = {"group": "facet"} | {f"product {letter}": "product" for letter in "abcd"}
 
@@ -44,12 +44,16 @@ class HintNode:
 
 
 def hint_tree(proof: JointProof, piece: int, names: Names) -> HintNode:
-    """Return the engine's tree of one piece."""
+    """Return the engine's tree of one piece.
+
+    It begins with the states that the engine's bounds decide: where the certificate's own
+    bounds do not decide one of them, it is branched on once, not below every leaf.
+    """
     root = HintNode()
 
-    def at(path: tuple[tuple[Unit, bool], ...]) -> HintNode:
+    def at(path: Path) -> HintNode:
         node = root
-        for place, on in path:
+        for place, on in (*proof.raising.get(piece, ()), *path):
             unit, factor = names.unit(*place)
             if node.unit is None:
                 node.unit, node.on, node.off = unit, HintNode(), HintNode()
@@ -81,6 +85,7 @@ class HintedMultipliers:
 
     def __init__(self, net: BoundedNetwork, names: Names, group: int, rows: JointRows) -> None:
         self._names, self._rows = names, rows
+        self._places: dict[RowName, tuple[int | None, float]] = {}
         self._index = {words: i for i, words in enumerate(rows.words)}
         self._group = self._factor(group, net)
         # the engine's jump is so many times the one of the rows
@@ -96,7 +101,9 @@ class HintedMultipliers:
         """Return a multiplier per row; what is said of rows that are not there is left out."""
         found = np.zeros(len(self._rows.words))
         for name, y in leaf.multipliers.items():
-            index, scale = self._place(name)
+            if name not in self._places:
+                self._places[name] = self._place(name)
+            index, scale = self._places[name]
             if index is not None:
                 found[index] += scale * (y if name.kind == "group" else -y)  # the others are <= 0
         return found if leaf.empty else found / self._scale

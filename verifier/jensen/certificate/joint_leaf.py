@@ -4,7 +4,8 @@ One program for all nodes of a tree, in doubles: the inputs, a value for every o
 front, a state for every open unit behind the group, and a product where the slope that
 arrives at such a unit depends on other states. It minimises the jump. Branching changes
 bounds only, so that every node starts from the basis of the last one. The solver's
-multipliers are rounded to short numbers, and count if the rule accepts them.
+multipliers are rounded to short numbers. Those are what the checker will read: what its rule
+finds is bounded in doubles, and where that bound does not reach the rule itself is asked.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from functools import cached_property
 
 import numpy as np
 
+from jensen.arithmetic.intervals import SAFETY, rounding_factor
 from jensen.certificate.checker import text_of
+from jensen.certificate.float_units import TINY
 from jensen.certificate.joint_rows import JointRows
 from jensen.certificate.leaf_proof import Entry, accepted
 from jensen.certificate.proof_node import ProofNode
@@ -35,6 +38,16 @@ class JointAnswer:
 
     entries: list[Entry] | None = None
     unit: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Written:
+    """Multipliers in units of ``2**step``, those of ends of values, and what they prove."""
+
+    multipliers: FloatArray
+    step: int
+    ends: dict[int, int]
+    bound: float
 
 
 class JointProver:
@@ -63,6 +76,7 @@ class JointProver:
         self._above = {
             rows.unit_of[i]: i for i, words in enumerate(rows.words) if words[0] == "above"
         }
+        self._rounding = rows.rounding + rounding_factor(2 * sum(rows.A.shape) + 32)
         self._fixed: dict[int, bool] = {}
         self._stale: set[int] = (
             set()
@@ -76,8 +90,6 @@ class JointProver:
     def hinted(self, node: ProofNode, found: FloatArray, *, empty: bool) -> list[Entry] | None:
         """Return entries that close a node, from multipliers of another program; or None."""
         self._fix({unit: node.fixed[unit] for unit in node.branched})
-        if self._data.least(found, with_cost=not empty) < 0:
-            return None
         return self._accepted(node, found, with_jump=not empty)
 
     def answer(self, node: ProofNode) -> JointAnswer:
@@ -133,7 +145,7 @@ class JointProver:
         self._stale.clear()
         return self._solver.solve(TARGET - data.shift)
 
-    # ----------------------------------------------------------------------- entries
+    # -------------------------------------------------------------------- multipliers
 
     def _accepted(
         self, node: ProofNode, found: FloatArray, *, with_jump: bool
@@ -142,25 +154,61 @@ class JointProver:
         found = self._data.signed(found)
         exponent = math.frexp(float(np.abs(found).max(initial=0.0)))[1]
         for bits in BITS:
-            step = 2.0 ** (exponent - bits)
-            rounded = np.rint(found / step)
-            bound = self._data.least(rounded * step, with_cost=with_jump)
-            if bound < -EXACT and bits < BITS[-1]:
-                continue
-            entries = self._entries(rounded, exponent - bits, with_jump)
-            if accepted(node, entries):
-                return entries
+            step = exponent - bits
+            written = self._written(np.rint(np.ldexp(found, -step)), step, with_jump=with_jump)
+            least = 0.0 if with_jump else TINY
+            if self._rows.certain and written.bound >= least:
+                return self._entries(written, with_jump=with_jump)
+            if written.bound > -EXACT and (bits == BITS[-1] or not self._rows.certain):
+                entries = self._entries(written, with_jump=with_jump)
+                node.settle()
+                if accepted(node, entries):
+                    return entries
         return None
 
-    def _entries(self, multipliers: FloatArray, step: int, with_jump: bool) -> list[Entry]:
-        """Write multipliers, in units of ``2**step``, as those of the checker's rows.
+    def _written(self, multipliers: FloatArray, step: int, *, with_jump: bool) -> _Written:
+        """Bound the jump by multipliers in units of ``2**step``, as the checker's rule does.
+
+        Units that are on have no value there: zeta is put in its place, and what the solver
+        knew of the value's range is said by rows of its own.
+        """
+        rows, data = self._rows, self._data
+        y = np.ldexp(multipliers, step)
+        on = sorted(
+            (k for k, state in self._fixed.items() if state and k in rows.values), reverse=True
+        )
+        total = (rows.cost if with_jump else 0.0) - y @ rows.A
+        ends = {k: math.floor(np.ldexp(total[rows.values[k]], -step)) for k in on}
+        above = [self._above[k] for k in on]
+        total += y[above] @ rows.A[above]
+        y[above] = 0.0
+        constant = (rows.shift if with_jump else 0.0) - float(y @ rows.constants)
+        size = float(np.abs(y) @ rows.sizes) + (
+            abs(rows.shift) + rows.cost_size if with_jump else 0.0
+        )
+        slack = float(np.abs(y) @ rows.slack)
+        for k in on:
+            column, end = rows.values[k], math.ldexp(ends[k], step)
+            rest = float(total[column]) - end
+            total += rest * rows.forms[k, 1:]
+            total[column] = 0.0
+            constant += rest * float(rows.forms[k, 0]) + min(end, 0.0) * rows.high(k)
+            size += 2 * (abs(rest) + abs(end)) * (float(rows.reach[column]) + rows.high(k))
+        bound = constant + float(total @ np.where(total > 0, data.lower, data.upper))
+        error = self._rounding * size + slack + TINY
+        return _Written(multipliers, step, ends, bound - SAFETY * error)
+
+    # ----------------------------------------------------------------------- entries
+
+    def _entries(self, written: _Written, *, with_jump: bool) -> list[Entry]:
+        """Write multipliers as those of the checker's rows.
 
         All are integers, with one power of two in common.
         """
-        rows = self._rows
+        rows, step = self._rows, written.step
         found: list[tuple[tuple[object, ...], int, int]] = []
-        for row in np.flatnonzero(multipliers).tolist():
-            y, words, bits = int(multipliers[row]), rows.words[row], rows.bits[row]
+        for row in np.flatnonzero(written.multipliers).tolist():
+            y, words, bits = int(written.multipliers[row]), rows.words[row], rows.bits[row]
             unit, kind = rows.unit_of[row], words[0]
             on = self._fixed.get(unit)
             if kind == "above" and on:
@@ -170,13 +218,10 @@ class JointProver:
             found.append((words, y, -bits))
             if kind == "on" and unit not in rows.values:
                 found.append((("above", *words[1:]), y, -bits))
-        reduced = (rows.cost if with_jump else 0.0) - np.ldexp(multipliers, step) @ rows.A
-        for unit, on in self._fixed.items():
-            if on and unit in rows.values:
-                # the checker puts zeta in its place, which only rows keep in its range
-                y = math.floor(np.ldexp(reduced[rows.values[unit]], -step))
-                words = ("sign" if y > 0 else "on", *rows.lead(unit))
-                found.append((words, abs(y), -rows.size_bits(unit)))
+        for unit, y in written.ends.items():
+            # the checker puts zeta in its place, which only rows keep in its range
+            words = ("sign" if y > 0 else "on", *rows.lead(unit))
+            found.append((words, abs(y), -rows.size_bits(unit)))
         if with_jump:
             found.append((("jump",), 1, -rows.top - step))
         total: dict[tuple[object, ...], int] = {}

@@ -8,11 +8,23 @@ from jensen.certificate.checker import Form, Network, Node
 
 
 class ProofNode(Node):
-    """The checker's node; it remembers forms as long as the units in front of them stay fixed."""
+    """The checker's node; it remembers forms as long as the units in front of them stay fixed.
 
-    def __init__(self, net: Network, group: int) -> None:
+    Parameters
+    ----------
+    net : Network
+    group : int
+        A unit, or ONE for the whole domain.
+    face : int
+        Of the cube around the origin; 0 for the whole domain.
+    """
+
+    def __init__(self, net: Network, group: int, face: int = 0) -> None:
         super().__init__(net, group, {group: False} if group else {})
         self._forms: list[Form] = [{unit: 1} for unit in range(net.inputs)]
+        self._later: list[tuple[int, Any, Any]] = []
+        if face:
+            self.face, self.local[abs(face)] = face, (1, 1) if face > 0 else (-1, -1)
 
     def fix(self, unit: int, side: bool | None) -> None:
         """Fix or free a unit and forget what depended on it."""
@@ -21,20 +33,31 @@ class ProofNode(Node):
             self.fixed[unit] = side
         del self._forms[unit + 1 :]
 
-    def on_face(self, face: int) -> None:
-        """Restrict the root to a face of the cube around the origin."""
-        self.face, self.local[abs(face)] = face, (1, 1) if face > 0 else (-1, -1)
-
     @property
     def branched(self) -> list[int]:
         """The units that are fixed by branching, and not by their bounds."""
-        decided = {unit for unit, (low, high) in self.local.items() if low > 0 or high < 0}
-        return [unit for unit in self.fixed if unit not in decided and unit != self.group]
+        return [unit for unit in self.fixed if unit not in self.root]
 
     def narrow(self, unit: int, lower: Any, upper: Any) -> None:
         """Bound a unit on the hyperplane."""
         super().narrow(unit, lower, upper)
         del self._forms[unit + 1 :]
+
+    def narrow_later(self, unit: int, lower: Any, upper: Any, state: bool | None) -> None:
+        """Bound a unit whose state is known to follow; see :meth:`settle`."""
+        self._later.append((unit, lower, upper))
+        if state is not None:
+            self.fixed[unit] = self.root[unit] = state
+
+    def settle(self) -> None:
+        """Compute the bounds that were put off, which the rules need."""
+        if not self._later:
+            return
+        fixed, self.fixed, self.root = self.fixed, {self.group: False}, {self.group: False}
+        for unit, lower, upper in self._later:
+            self.narrow(unit, lower, upper)
+        self._later, self.fixed, self.jumps = [], fixed, {}
+        del self._forms[self.net.inputs :]
 
     def form(self, unit: int) -> Form:
         """Return zeta of a unit on the hyperplane of the group."""

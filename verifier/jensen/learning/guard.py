@@ -175,7 +175,8 @@ class ConvexityGuard:
         Parameters
         ----------
         points : tensor (n, ...), optional
-            Inputs of the module in the domain, between which the segments run.
+            Inputs of the module in the domain, between which the segments run. They are
+            looked at in every call; without them one search serves for some calls.
         samples : int
             How many segments, where no points are given.
 
@@ -184,16 +185,24 @@ class ConvexityGuard:
         scalar tensor
             To be added to a loss, times a weight.
         """
-        if self._pool.age % PERIOD == 0:
-            self._pool.found = self._crossings(self._segments(points, POOL * samples))
-        self._pool.age += 1
-        found = self._pool.found
-        assert found is not None
+        if points is not None:
+            found = self._crossings(self._segments(points, samples))
+        else:
+            found = self._pooled(samples)
         if not len(found):
             return torch.zeros((), dtype=self._watched.dtype, requires_grad=True)
-        if len(found) > samples:
-            found = found.take(self._integers(len(found), samples).to(found.kinks.device))
         return torch.relu(self.margin - self._jumps(found, differentiable=True)).mean()
+
+    def _pooled(self, samples: int) -> Crossings:
+        """Return kinks of the last search, or of a new one when its turn has come."""
+        if self._pool.age % PERIOD == 0:
+            self._pool.found = self._crossings(self._segments(None, POOL * samples))
+        self._pool.age += 1
+        found = self._pool.found
+        assert found is not None  # the first call searches
+        if len(found) <= samples:
+            return found
+        return found.take(self._integers(len(found), samples).to(found.kinks.device))
 
     def search(self, samples: int = 4096) -> float:
         """Look for kinks that bend down, and remember where they are.
@@ -221,7 +230,12 @@ class ConvexityGuard:
             old = min(round(REMEMBERED * samples), 8 * len(self._buffer))
             segments = self._sampler.between(self._sampler.points(samples - old))
         else:
-            given = torch.as_tensor(points).detach().cpu().double().flatten(1).numpy()
+            tensor = torch.as_tensor(points).detach().cpu().double()
+            if tensor.dim() < 2:
+                raise NetworkError(
+                    f"points of shape {tuple(tensor.shape)}: need (n, {self._watched.inputs})"
+                )
+            given = tensor.flatten(1).numpy()
             if not np.isfinite(given).all():
                 raise OptionError("points: finite numbers are needed, some are NaN or infinite")
             if given.shape[1] != self._watched.inputs or not len(given):

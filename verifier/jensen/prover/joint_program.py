@@ -20,7 +20,7 @@ outward by what rounding may have cost. A unit is fixed by bounds alone: its a, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,15 +31,13 @@ from jensen.groups.groups import GroupedNetwork
 from jensen.groups.jump import FREE, ON, Activations, JumpProblem, JumpState
 from jensen.prover.dual_bound import LinearProgram
 from jensen.prover.joint_assembly import Arriving, ProgramRows
+from jensen.prover.joint_branching import Branching, Choice
 from jensen.prover.joint_forms import JointForms
 from jensen.prover.kink_bounds import Ranges
 from jensen.prover.pieces import Piece
 from jensen.types import BoolArray, FloatArray, Unit
 from jensen_encodings.bounded import BoundedProgram, BoundedStatus
 from jensen_encodings.deadline import Deadline
-
-FRACTION = 1e-7  # distance from 0 and 1, times weight, below which a state counts as decided
-GAP = 1e-9  # the same for the distance of h from relu(z)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +107,7 @@ class JointProgram:
         self.h = self._forms.h
         units = [(k, u) for k in sorted(matter) for u in np.flatnonzero(matter[k]).tolist()]
         self.states = {unit: self._forms.width + i for i, unit in enumerate(units)}
+        self._columns = np.arange(self._forms.width, self._forms.width + len(units))
         self._products: dict[Unit, int] = {}
         self._width = self._forms.width + len(units)
         self._arriving = self._jump_forms()
@@ -220,35 +219,30 @@ class JointProgram:
                 column = self._products.get(unit, state)
                 reach = max(abs(data.lower[column]), abs(data.upper[column]))
                 weights[unit] = abs(float(data.cost[column])) * (1.0 if column == state else reach)
-        most = max(weights.values(), default=0.0)
-        if most:  # those of values and of other states stay, on the scale that they have
-            self._weight |= {unit: w * self._scale / most for unit, w in weights.items()}
+        self._branching.reweigh(weights)
 
     # ------------------------------------------------------------------- branching
 
-    def branching_unit(self, x: FloatArray, fixed: dict[Unit, bool]) -> tuple[Unit, bool] | None:
-        """Return the unit whose relaxation is furthest off, and the state that x is closer to.
+    def choose(self, x: FloatArray, fixed: Container[Unit]) -> Choice | None:
+        """Return the unit to branch on at a solution; None if it satisfies everything exactly."""
+        return self._branching.choose(x, fixed)
 
-        States come before values: the one that can move J most, times its distance
-        from 0 and 1. None if x satisfies everything exactly, up to tolerance.
+    def implied(self, floor: float) -> list[tuple[Unit, bool]] | None:
+        """Return the states that all patterns with J below a floor have, under the units fixed.
+
+        With any other state of one of these units J is at least the floor, whatever the
+        states of the rest are. None if there is no such pattern.
         """
-        best: tuple[float, Unit, bool] | None = None
-        for unit, column in self.states.items():
-            if unit not in fixed:
-                share = x[column]
-                score = self._weight[unit] * min(share, 1.0 - share)
-                if score > FRACTION * self._scale and (best is None or score > best[0]):
-                    best = score, unit, bool(share >= 0.5)
-        if best is not None:
-            return best[1], best[2]
-        for unit, column in self.h.items():
-            if unit not in fixed:
-                form = self._forms.forms[unit[0]][unit[1]]
-                z = form[0] + form[1:] @ x[: self._forms.width]
-                gap = abs(x[column] - max(z, 0.0)) * self._value_weight[unit]
-                if gap > GAP * self._scale and (best is None or gap > best[0]):
-                    best = gap, unit, bool(z > 0)
-        return None if best is None else (best[1], best[2])
+        data = self._data
+        least = data.least(np.zeros(len(data.row_lower)))
+        if least >= floor:
+            return None
+        columns = self._columns
+        pull = data.cost[columns]
+        forced = (data.lower[columns] < data.upper[columns]) & (pull != 0.0)
+        forced &= np.nextafter(least + np.abs(pull), -np.inf) >= floor
+        units = list(self.states)
+        return [(units[i], bool(pull[i] < 0)) for i in np.flatnonzero(forced).tolist()]
 
     # ------------------------------------------------------------------ assembling
 
@@ -340,7 +334,9 @@ class JointProgram:
         self._solver = BoundedProgram(
             cost, self._data.A, self._data.row_lower, self._data.row_upper, lower, upper
         )
-        self._weigh()
+        self._branching = Branching(
+            self._net, self._group, self._jump, self._state, forms, self.states
+        )
 
     def _at(self, unit: Unit) -> Arriving:
         """Return the jump that arrives at a unit."""
@@ -349,28 +345,6 @@ class JointProgram:
         forms, errors = self._arriving[index]
         low, high = float(self._state.lower[index][p]), float(self._state.upper[index][p])
         return Arriving(forms[p], float(errors[p]), low, high)
-
-    def _weigh(self) -> None:
-        """Note how much each state can move J, and how much depends on each value."""
-        pull = self._jump.slopes_behind()
-        self._weight = dict.fromkeys(self.states, 0.0)
-        for i, (k, units) in enumerate(self._jump.supports[:-1]):
-            low, high = pull[i]
-            reach = np.maximum(np.abs(self._state.lower[i]), np.abs(self._state.upper[i]))
-            moved = reach * np.maximum(np.abs(low), np.abs(high))
-            for p, u in enumerate(units.tolist()):
-                if (k, u) in self._weight:
-                    self._weight[k, u] = float(moved[p])
-        self._scale = max(self._weight.values(), default=1.0) or 1.0
-        needs = {k: np.zeros(self._net.levels[k].size) for k in self._forms.needed}
-        for (k, u), weight in self._weight.items():
-            needs[k][u] += weight
-        needs[self._group[0]][self._group[1]] += self._scale
-        for k in sorted(needs, reverse=True):
-            for source, slopes in self._net.levels[k].slopes.items():
-                if source in needs:
-                    needs[source] += needs[k] @ slopes.size
-        self._value_weight = {(k, u): float(needs[k][u]) for k, u in self.h}
 
 
 def _mattering(

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from jensen.groups.forms import RowName
-from jensen.groups.jump import Activations
+from jensen.groups.jump import OFF, ON, Activations, JumpProblem, JumpState
 from jensen.prover.crossing import Crossing
 from jensen.prover.kink_bounds import Ranges
 from jensen.prover.tree import SearchState
@@ -50,6 +52,9 @@ class JointProof:
         are left out.
     activations : mapping from piece to activations
         Those that the ranges decide.
+    raising : mapping from piece to path
+        Those of them without which J might be less. A certificate whose bounds are a little
+        wider begins with these.
     leaves : list of JointLeaf
         Those of pieces that the interval of J did not close.
     trees : list of (piece, path, root node)
@@ -60,9 +65,34 @@ class JointProof:
 
     ranges: dict[int, Ranges] = field(default_factory=dict)
     activations: dict[int, Activations] = field(default_factory=dict)
+    raising: dict[int, Path] = field(default_factory=dict)
     leaves: list[JointLeaf] = field(default_factory=list)
     trees: list[tuple[int, Path, Any]] = field(default_factory=list)
     faces: list[tuple[int, int] | None] = field(default_factory=list)
+
+
+def raising_states(jump: JumpProblem, state: JumpState, activations: Activations) -> Path:
+    """Return the states decided without which J might be less, those that move it most first.
+
+    Parameters
+    ----------
+    jump : JumpProblem
+    state : JumpState
+        Intervals of the jump under the activations.
+    activations : sequence of int8 arrays
+    """
+    found = []
+    for i, (k, units) in enumerate(jump.supports[:-1]):
+        low, high = jump.slopes_behind()[i]
+        ends = [a * b for a in (low, high) for b in (state.lower[i], state.upper[i])]
+        least, most = np.minimum.reduce(ends), np.maximum.reduce(ends)
+        for p, u in enumerate(units.tolist()):
+            act = activations[k][u]
+            if jump.net.levels[k].kink[u] and (
+                (act == ON and most[p] > 0) or (act == OFF and least[p] < 0)
+            ):
+                found.append((float(max(most[p], -least[p])), ((k, u), bool(act == ON))))
+    return tuple(item for _, item in sorted(found, reverse=True))
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,12 @@
 """Joint branch and bound for one group (docs/theory.md, section 11).
 
 Every piece of the working set has a root: the units' states that bounds on the kink decide
-strictly are fixed there, and nothing else. A node is closed by the interval of J, by the
-kink's not meeting the piece, or by a proved bound of its joint program; otherwise it is
-branched on. At a solution that satisfies everything the network's own pattern is crossed in
-exact arithmetic. Where that neither refutes nor closes, as on kinks that coincide, the tree
-of section 4 takes over below the node, with its own rules.
+strictly are fixed there, and nothing else. A piece is closed by the interval of J or by the
+kink's not meeting it, a node by the interval of J or by a proved bound of its joint program;
+otherwise it is branched on (:mod:`jensen.prover.joint_nodes`). At a solution that satisfies
+everything the network's own pattern is crossed in exact arithmetic. Where that neither refutes
+nor closes, as on kinks that coincide, the tree of section 4 takes over below the node, with
+its own rules.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from jensen.groups.groups import GroupedNetwork
 from jensen.groups.jump import FREE, OFF, ON, Activations, JumpProblem
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.crossing import Crossing, cross_facet, probe
-from jensen.prover.joint_program import JointProgram, JointSolution
-from jensen.prover.joint_proof import JointLeaf, JointProof, JointResult, Path
+from jensen.prover.joint_nodes import JointNode, PieceSearch
+from jensen.prover.joint_proof import JointProof, JointResult, Path
 from jensen.prover.kink_bounds import KinkBounds, Ranges
 from jensen.prover.nodes import Allowance
 from jensen.prover.pieces import Piece
@@ -35,6 +36,7 @@ CUTOFF_MARGIN = 1e-9  # of the jump's size: programs are stopped once their boun
 KEPT_MARGIN = 1e-3  # the same where multipliers are kept, which a certificate will round
 FEW_LEAVES = 4  # leaves that trees are grown below before the whole group gets one
 FREE_MISSES = 4  # full patterns whose facet may turn out not to be there, before any node
+STALE = 5  # units that are branched on at one solution, while their other sides are closed
 PATIENCE = 16  # nodes that allow one more of them
 TREE_TURN = 64  # nodes of a tree below a leaf before other nodes get their turn
 
@@ -75,7 +77,14 @@ class JointSearch:
     deadline : Deadline
     keep : bool
         Whether to keep what a certificate needs.
+
+    Attributes
+    ----------
+    stale : int
+        How many units in a row may be branched on at one solution.
     """
+
+    stale = STALE
 
     def __init__(
         self,
@@ -107,7 +116,7 @@ class JointSearch:
         self._handed_over = 0
         self._open: list[int] = []
         self._roots: dict[int, tuple[Ranges, Activations]] = {}
-        self._current: _PieceSearch | None = None
+        self._current: PieceSearch | None = None
         self._trees: list[tuple[int, Path, Tree]] = []
         self._tried: set[bytes] = set()
         faces = [shared.piece.face for shared in pieces]
@@ -169,7 +178,8 @@ class JointSearch:
                 return self._result(SearchState.PAUSED)
             if self._current is None and self._open:
                 index = self._open.pop()
-                self._current = _PieceSearch(self, index, *self._roots.pop(index))
+                piece = self.pieces[index].piece
+                self._current = PieceSearch(self, index, piece, *self._roots.pop(index))
             crossing = self._step()
             if crossing is not None:
                 return self._result(SearchState.BENT, crossing)
@@ -205,10 +215,10 @@ class JointSearch:
             self.stuck = True
         return result.crossing
 
-    def hand_over(self, index: int, path: Path, activations: Activations) -> None:
+    def hand_over(self, index: int, node: JointNode, activations: Activations) -> None:
         """Let the tree of section 4 decide what is below a node."""
         self._handed_over += 1
-        self._trees.append((index, path, self._tree(activations)))
+        self._trees.append((index, node.path, self._tree(activations)))
 
     def _tree(self, activations: Activations) -> Tree:
         return Tree(
@@ -222,11 +232,11 @@ class JointSearch:
             start=tuple(activations),
         )
 
-    def settles(self, bound: float, path: Path, activations: Activations) -> bool:
+    def settles(self, bound: float, activations: Activations) -> bool:
         """Whether a node is closed by its bound of J, once the network was looked at there."""
         return bound >= self.floor
 
-    def next_of(self, stack: Sequence[Path]) -> int:
+    def next_of(self, stack: Sequence[JointNode]) -> int:
         """Return the place of the node to take next: the deepest."""
         return -1
 
@@ -273,89 +283,3 @@ class JointSearch:
         if result.crossing is None:
             self._misses += 1
         return result.crossing
-
-
-class _PieceSearch:
-    """The nodes of one piece, depth first."""
-
-    def __init__(
-        self, search: JointSearch, index: int, ranges: Ranges, activations: Activations
-    ) -> None:
-        self._search = search
-        self.index = index
-        self._activations = activations
-        self._program = JointProgram(
-            search.net,
-            search.group,
-            search.jump,
-            search.jump.bound(activations),
-            activations,
-            ranges,
-            search.pieces[index].piece,
-        )
-        self._stack: list[Path] = [()]
-        self._fixed: dict[Unit, bool] = {}
-
-    @property
-    def open(self) -> Sequence[Path]:
-        """The nodes that are left."""
-        return self._stack
-
-    def step(self) -> Crossing | None:
-        """Take one node: close it, branch on it, or give it to a tree."""
-        search = self._search
-        path = self._stack.pop(search.next_of(self._stack))
-        search.nodes += 1
-        search.lps += 1
-        self._fix(dict(path))
-        solution = self._program.solve(search.target, search.deadline)
-        if solution.bound >= search.floor:
-            self._close(path, solution)
-            return None
-        if solution.x is None:
-            self._hand_over(path)
-            return None
-        crossing = search.look(solution.x[: self._program.dim])
-        if crossing is not None:
-            return crossing
-        if search.settles(solution.bound, path, self._under(path)):
-            self._close(path, solution)
-            return None
-        choice = self._program.branching_unit(solution.x, self._fixed)
-        if choice is None:
-            self._hand_over(path)
-            return None
-        unit, on = choice
-        # the stack pops the last one first: go where the solution is
-        self._stack += [(*path, (unit, not on)), (*path, (unit, on))]
-        return None
-
-    def _fix(self, wanted: dict[Unit, bool]) -> None:
-        for unit in [u for u, on in self._fixed.items() if wanted.get(u) is not on]:
-            self._program.fix(unit, None)
-            del self._fixed[unit]
-        for unit, on in wanted.items():
-            if unit not in self._fixed:
-                self._program.fix(unit, on)
-                self._fixed[unit] = on
-
-    def _close(self, path: Path, solution: JointSolution) -> None:
-        proof = self._search.proof
-        if proof is not None:
-            used = {
-                row: float(y)
-                for row, y in zip(self._program.rows, solution.multipliers, strict=True)
-                if y != 0
-            }
-            empty = bool(solution.bound == np.inf)
-            proof.leaves.append(JointLeaf(self.index, path, used, empty))
-
-    def _under(self, path: Path) -> Activations:
-        """Return the states of a node: those of the piece, and those branched on."""
-        activations = [act.copy() for act in self._activations]
-        for (k, u), on in path:
-            activations[k][u] = ON if on else OFF
-        return tuple(activations)
-
-    def _hand_over(self, path: Path) -> None:
-        self._search.hand_over(self.index, path, self._under(path))

@@ -213,10 +213,10 @@ class KinkSearch:
                 fixed[unit] = on
 
     def _branches(self, program: JointProgram, node: _Node, x: FloatArray) -> list[_Node]:
-        choice = program.branching_unit(x, self._fixed[node.piece])
+        choice = program.choose(x, self._fixed[node.piece])
         if choice is None:
             return []
-        unit, on = choice
+        unit, on = choice.unit, choice.on
         return [_Node(node.piece, (*node.path, (unit, side)), node.least) for side in (on, not on)]
 
     # ---------------------------------------------------------------------- facets

@@ -20,7 +20,7 @@ from jensen.groups.jump import FREE, ON, Activations
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.descent import Descent
 from jensen.prover.joint_engine import BUDGET_GROWTH, FIRST_BUDGET, STEPS, joint_boxes
-from jensen.prover.joint_proof import Path
+from jensen.prover.joint_nodes import JointNode
 from jensen.prover.joint_search import CUTOFF_MARGIN, JointSearch, PieceBounds, piece_bounds
 from jensen.prover.kink_bounds import ranges_of
 from jensen.prover.tree import SearchState, TreeLimits
@@ -48,6 +48,8 @@ class JumpOfGroup(JointSearch):
         near their facets, and returns the jump to look for more than.
     """
 
+    stale = 0  # every node needs a bound of its own
+
     def __init__(
         self,
         net: GroupedNetwork,
@@ -64,9 +66,7 @@ class JumpOfGroup(JointSearch):
         self._proved = self.floor  # J above this is >= 0
         self._gradients, self._met = gradients, met
         self._jump = 0.0
-        # of J at nodes that were branched on, by piece and path
-        self._bounds: dict[tuple[int, Path], float] = {}
-        self._lost = math.inf  # the same of the node that was given up
+        self._lost = math.inf  # what is proved of J in the node that was given up
         free = tuple(np.where(level.kink, FREE, ON).astype(np.int8) for level in net.levels)
         self._gradient = gradients.norm(group, free)
 
@@ -85,8 +85,7 @@ class JumpOfGroup(JointSearch):
         for _, activations in self._roots.values():
             least = min(least, self.jump.bound(activations).output[0])
         if self._current is not None:
-            index = self._current.index
-            least = min([least, *(self._bound_above(index, p) for p in self._current.open)])
+            least = min([least, *(node.above for node in self._current.open)])
         if least >= self.floor:
             return self._jump
         share = -least * self._gradient / ROUNDING
@@ -107,29 +106,21 @@ class JumpOfGroup(JointSearch):
             self._tried.add(key)
             self.aim(self._met(patterns, point))
 
-    def settles(self, bound: float, path: Path, activations: Activations) -> bool:
+    def settles(self, bound: float, activations: Activations) -> bool:
         """Whether the bound and the gradient under the node's states close it."""
-        assert self._current is not None
-        self._bounds[self._current.index, path] = bound
         if bound >= self.floor:
             return True
         if self.group[0] == 0:
             return False
         return bound >= self._floor(self._gradients.norm(self.group, activations))
 
-    def next_of(self, stack: Sequence[Path]) -> int:
+    def next_of(self, stack: Sequence[JointNode]) -> int:
         """Return the place of the node below which J can be least."""
-        assert self._current is not None
-        index = self._current.index
-        return min(range(len(stack)), key=lambda i: self._bound_above(index, stack[i]))
+        return min(range(len(stack)), key=lambda i: stack[i].above)
 
-    def _bound_above(self, index: int, path: Path) -> float:
-        """Return what is proved of J in the node that a node came from."""
-        return self._bounds.get((index, path[:-1]), -math.inf) if path else -math.inf
-
-    def hand_over(self, index: int, path: Path, activations: Activations) -> None:
+    def hand_over(self, index: int, node: JointNode, activations: Activations) -> None:
         """Give up: kinks coincide below this node, or nearly so."""
-        self.stuck, self._lost = True, self._bound_above(index, path)
+        self.stuck, self._lost = True, node.above
 
 
 class JointTurns:

@@ -1,0 +1,138 @@
+"""Nodes of the joint search: what follows from J alone, and how the tree is branched on."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from jensen.domains.domain import Box
+from jensen.groups.jump import OFF, ON
+from jensen.groups.prepared import prepare
+from jensen.network.relu_network import ReluNetwork
+from jensen.prover.joint_branching import FRACTION
+from jensen.prover.joint_engine import joint_boxes
+from jensen.prover.joint_program import JointProgram
+from jensen.prover.joint_search import JointSearch, piece_bounds
+from jensen.prover.kink_bounds import ranges_of
+from jensen.prover.tree import SearchState, TreeLimits
+from jensen_encodings.deadline import NEVER
+from jensen_encodings.lp import LpSolver
+
+
+def network(seed: int, last: int = 8) -> ReluNetwork:
+    """A network whose kinks bend up for the most part, with weights of both signs."""
+    rng = np.random.default_rng(seed)
+    first = rng.normal(size=(8, 3)), rng.normal(size=8) * 0.5
+    second = np.abs(rng.normal(size=(last, 8))), rng.normal(size=last) - 1.0
+    second[0][rng.random(second[0].shape) < 0.3] *= -0.3
+    output = np.abs(rng.normal(size=(1, last)))
+    return ReluNetwork.from_layers([first[0], second[0], output], [first[1], second[1], [0.0]])
+
+
+def searches(net: ReluNetwork, *, keep: bool = False) -> list[JointSearch]:
+    prepared = prepare(net, Box(-1, 1))
+    grouped = prepared.grouped
+    pieces = [piece_bounds(grouped, box, ranges_of(grouped)) for box in joint_boxes(grouped)]
+    limits = TreeLimits(lambda: False)
+    found = [
+        JointSearch(grouped, group, net, pieces, LpSolver(), limits, 0, NEVER, keep=keep)
+        for group in grouped.groups()
+    ]
+    return [search for search in found if not search.closed]
+
+
+def program(search: JointSearch) -> tuple[JointProgram, tuple[np.ndarray, ...]]:
+    ranges, activations = search._roots[0]
+    state = search.jump.bound(activations)
+    piece = search.pieces[0].piece
+    found = JointProgram(search.net, search.group, search.jump, state, activations, ranges, piece)
+    return found, activations
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_implied_states_are_those_of_all_patterns_with_a_lower_jump(seed):
+    """Brute force over the states: J is an interval sum, so that its corners tell all."""
+    for search in searches(network(seed)):
+        if search.group[0]:
+            continue
+        joint, activations = program(search)
+        free = list(joint.states)
+        sizes = np.linspace(0.1, 1.2, 5) * search.jump.magnitude
+        for floor in (*-sizes, search.floor, *sizes):
+            below = []
+            for states in product((OFF, ON), repeat=len(free)):
+                pattern = [act.copy() for act in activations]
+                for (k, u), act in zip(free, states, strict=True):
+                    pattern[k][u] = act
+                if search.jump.bound(tuple(pattern)).output[0] < floor - 1e-9:
+                    below.append(states)
+            implied = joint.implied(floor)
+            if implied is None:
+                assert not below
+                continue
+            for unit, on in implied:
+                at = free.index(unit)
+                assert all(states[at] == (ON if on else OFF) for states in below)
+            wanted = [
+                unit for i, unit in enumerate(free)
+                if len({states[i] for states in below}) == 1 and len(below) > 0
+            ]  # fmt: skip
+            tight = joint.implied(floor - 2e-9) or []
+            assert {unit for unit, _ in tight} >= set(wanted) or not below
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_leaves_cover_every_pattern(seed):
+    """Paths of leaves, closed by what follows from J among them, make up a whole tree."""
+    for search in searches(network(seed), keep=True):
+        result = search.run(10_000)
+        if result.state is not SearchState.CLOSED or not search.proof.leaves:
+            continue
+        leaves = [dict(leaf.path) for leaf in search.proof.leaves]
+        leaves += [dict(path) for _, path, _ in search.proof.trees]
+        assert sum(0.5 ** len(leaf) for leaf in leaves) == 1.0
+        for i, one in enumerate(leaves):
+            for other in leaves[:i]:
+                assert any(other.get(unit, on) is not on for unit, on in one.items())
+
+
+@pytest.mark.parametrize("stale", [0, 1, 5])
+def test_stale_solutions_change_no_answer(stale, monkeypatch):
+    monkeypatch.setattr(JointSearch, "stale", stale)
+    states = []
+    for seed in range(12):
+        states += [search.run(10_000).state for search in searches(network(seed))]
+    monkeypatch.setattr(JointSearch, "stale", 2)
+    others = []
+    for seed in range(12):
+        others += [search.run(10_000).state for search in searches(network(seed))]
+    # a pause leaves the group to a tree
+    pairs = [pair for pair in zip(states, others, strict=True) if SearchState.PAUSED not in pair]
+    assert all(one is other for one, other in pairs)
+    assert {SearchState.CLOSED, SearchState.BENT} <= {one for one, _ in pairs}
+
+
+def test_branching_looks_at_states_before_values():
+    chosen = 0
+    for seed in range(6):
+        for search in searches(network(seed)):
+            joint, _ = program(search)
+            solution = joint.solve(np.inf, NEVER)
+            if solution.x is None:
+                continue
+            choice = joint.choose(solution.x, {})
+            if choice is None:
+                continue
+            shares = np.array([solution.x[column] for column in joint.states.values()])
+            undecided = np.minimum(shares, 1 - shares)
+            assert choice.is_state or (undecided < 1e-3).all()
+            if choice.is_state:
+                chosen += 1
+                share = solution.x[joint.states[choice.unit]]
+                assert FRACTION < share < 1 - FRACTION
+                assert choice.on is bool(share >= 0.5)
+                assert choice.gain > 0
+                assert joint.choose(solution.x, joint.states) != choice
+    assert chosen

@@ -1,0 +1,236 @@
+"""The nodes of a joint search on one piece (docs/theory.md, section 11).
+
+A node is popped and its program is solved. Three things keep the programs few:
+
+* States that follow from J alone, because J cannot be negative with any other one, are fixed
+  before the program is solved.
+* Of the two sides of a state that is branched on the one that the solution's point
+  contradicts comes first: it is mostly empty, or closed at once.
+* Then the other side has the same solution but for one state, so that the next unit is chosen
+  there without solving, for a few units in a row, until the states put right should have
+  raised J enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from jensen.groups.forms import RowName
+from jensen.groups.groups import GroupedNetwork
+from jensen.groups.jump import OFF, ON, Activations, JumpProblem
+from jensen.prover.crossing import Crossing
+from jensen.prover.joint_branching import Choice
+from jensen.prover.joint_program import JointProgram, JointSolution
+from jensen.prover.joint_proof import JointLeaf, JointProof, Path, raising_states
+from jensen.prover.kink_bounds import Ranges
+from jensen.prover.pieces import Piece
+from jensen.types import FloatArray, Unit
+from jensen_encodings.deadline import Deadline
+
+
+@dataclass(frozen=True, eq=False)
+class JointNode:
+    """A node that waits.
+
+    Attributes
+    ----------
+    path : tuple of ((level, unit), on)
+        The units fixed.
+    above : float
+        Proved: J is at least this below the node.
+    x : array or None
+        The last solution above, if the node may be branched on there.
+    expected : float
+        J at x with the real states of the units that were branched on since.
+    age : int
+        How many units these are.
+    """
+
+    path: Path = ()
+    above: float = float("-inf")
+    x: FloatArray | None = field(default=None, repr=False)
+    expected: float = 0.0
+    age: int = 0
+
+
+class GroupSearch(Protocol):
+    """What the nodes of a piece ask of the search of their group."""
+
+    net: GroupedNetwork
+    group: Unit
+    jump: JumpProblem
+    floor: float  # J at least this closes a node
+    target: float  # programs are stopped once their bound is above
+    stale: int  # how many units in a row may be branched on at one solution
+    deadline: Deadline
+    proof: JointProof | None
+    nodes: int
+    lps: int
+
+    def next_of(self, stack: Sequence[JointNode]) -> int:
+        """Return the place of the node to take next."""
+        ...
+
+    def look(self, point: FloatArray) -> Crossing | None:
+        """Cross the kink at a point, if J is negative there."""
+        ...
+
+    def settles(self, bound: float, activations: Activations) -> bool:
+        """Whether a node is closed by its bound of J."""
+        ...
+
+    def hand_over(self, index: int, node: JointNode, activations: Activations) -> None:
+        """Let something else decide what is below a node."""
+        ...
+
+
+class PieceSearch:
+    """The nodes of one piece, depth first.
+
+    Parameters
+    ----------
+    search : GroupSearch
+    index : int
+        Number of the piece.
+    piece : Piece
+    ranges : Ranges
+        Bounds on the kink.
+    activations : sequence of int8 arrays
+        What they decide.
+    """
+
+    def __init__(
+        self,
+        search: GroupSearch,
+        index: int,
+        piece: Piece,
+        ranges: Ranges,
+        activations: Activations,
+    ) -> None:
+        self._search = search
+        self.index = index
+        self._activations = activations
+        state = search.jump.bound(activations)
+        if search.proof is not None:
+            search.proof.raising[index] = raising_states(search.jump, state, activations)
+        self._program = JointProgram(
+            search.net,
+            search.group,
+            search.jump,
+            state,
+            activations,
+            ranges,
+            piece,
+        )
+        self._stack: list[JointNode] = [JointNode()]
+        self._fixed: dict[Unit, bool] = {}
+
+    @property
+    def open(self) -> Sequence[JointNode]:
+        """The nodes that are left."""
+        return self._stack
+
+    def step(self) -> Crossing | None:
+        """Take one node: close it, branch on it, or give it to a tree."""
+        search = self._search
+        search.nodes += 1
+        node = self._entered(self._stack.pop(search.next_of(self._stack)))
+        while node is not None and node.x is not None:
+            node = self._put_right(node, node.x)
+        if node is None:
+            return None
+        search.lps += 1
+        solution = self._program.solve(search.target, search.deadline)
+        if solution.bound >= search.floor:
+            self._close(node.path, solution)
+            return None
+        if solution.x is None:
+            search.hand_over(self.index, node, self._under(node.path))
+            return None
+        crossing = search.look(solution.x[: self._program.dim])
+        if crossing is not None:
+            return crossing
+        if search.settles(solution.bound, self._under(node.path)):
+            self._close(node.path, solution)
+            return None
+        self._branch(node, solution)
+        return None
+
+    # -------------------------------------------------------------------- entering
+
+    def _entered(self, node: JointNode) -> JointNode | None:
+        """Fix a node's units and the states that follow; None if that closes it."""
+        self._fix(dict(node.path))
+        implied = self._program.implied(self._search.floor)
+        if implied is None:
+            self._close(node.path, None)
+            return None
+        path = node.path
+        for unit, on in implied:
+            self._close((*path, (unit, not on)), None)
+            path = (*path, (unit, on))
+        self._fix(dict(path))
+        return JointNode(path, node.above, node.x, node.expected, node.age)
+
+    def _put_right(self, node: JointNode, x: FloatArray) -> JointNode | None:
+        """Branch once more at an old solution: the side that it contradicts is next."""
+        choice = None
+        if node.expected < self._search.target and node.age < self._search.stale:
+            choice = self._program.choose(x, self._fixed)
+        if choice is None or not choice.is_state:
+            return JointNode(node.path, node.above)
+        self._stack.append(self._real_side(node, choice, x))
+        return self._entered(JointNode((*node.path, (choice.unit, not choice.real)), node.above))
+
+    def _fix(self, wanted: dict[Unit, bool]) -> None:
+        for unit in [u for u, on in self._fixed.items() if wanted.get(u) is not on]:
+            self._program.fix(unit, None)
+            del self._fixed[unit]
+        for unit, on in wanted.items():
+            if unit not in self._fixed:
+                self._program.fix(unit, on)
+                self._fixed[unit] = on
+
+    # ------------------------------------------------------------ branching, closing
+
+    def _branch(self, node: JointNode, solution: JointSolution) -> None:
+        assert solution.x is not None
+        choice = self._program.choose(solution.x, self._fixed)
+        if choice is None:
+            self._search.hand_over(self.index, node, self._under(node.path))
+            return
+        path, above = node.path, max(node.above, solution.bound)
+        # the stack pops the last one first
+        if choice.is_state and self._search.stale:
+            solved = JointNode(path, above, expected=self._program.value(solution.x))
+            self._stack.append(self._real_side(solved, choice, solution.x))
+            self._stack.append(JointNode((*path, (choice.unit, not choice.real)), above))
+            return
+        # go where the solution is
+        self._stack.append(JointNode((*path, (choice.unit, not choice.on)), above))
+        self._stack.append(JointNode((*path, (choice.unit, choice.on)), above))
+
+    def _real_side(self, node: JointNode, choice: Choice, x: FloatArray) -> JointNode:
+        path = (*node.path, (choice.unit, choice.real))
+        return JointNode(path, node.above, x, node.expected + choice.gain, node.age + 1)
+
+    def _close(self, path: Path, solution: JointSolution | None) -> None:
+        """Note down what closed a node: a solution, or the interval of J."""
+        proof = self._search.proof
+        if proof is None:
+            return
+        used: dict[RowName, float] = {}
+        if solution is not None:
+            rows = zip(self._program.rows, solution.multipliers, strict=True)
+            used = {row: float(y) for row, y in rows if y != 0}
+        empty = solution is not None and solution.bound == float("inf")
+        proof.leaves.append(JointLeaf(self.index, path, used, empty))
+
+    def _under(self, path: Path) -> Activations:
+        """Return the states of a node: those of the piece, and those branched on."""
+        activations = [act.copy() for act in self._activations]
+        for (k, u), on in path:
+            activations[k][u] = ON if on else OFF
+        return tuple(activations)
