@@ -200,7 +200,7 @@ def test_rows_side_by_side_give_the_forms_of_rows_one_by_one() -> None:
         node, room = checker.Node(net, checker.ONE, fixed), net.room
         for bits in (0, 1, 64, room - 8, room - 3, room - 2, room - 1, room, room + 200):
             for sign in (1, -1):
-                form = {k: sign << bits for k in range(net.inputs, net.output + 1)}
+                form = dict.fromkeys(range(net.inputs, net.output + 1), sign << bits)
                 net.room = room
                 found = node.expand(form)
                 net.room = 0
