@@ -118,7 +118,7 @@ def certified(network: jensen.ReluNetwork, domain: jensen.Domain, limit: float) 
         verdict.certificate.write(files[1])
         size = Path(files[1]).stat().st_size
         began = time.process_time()
-        code, _ = checker.run(*files)
+        code = checker.run(*files)[0]
     word = "accepted" if code == 0 else "REFUSED"
     return f"{size / 1e3:.0f} kB in {spent:.1f} s, {word} in {time.process_time() - began:.1f} s"
 
