@@ -53,6 +53,25 @@ def two_levels(seed: int, *, skips: bool = False) -> ReluNetwork:
     return ReluNetwork(2, blocks)
 
 
+def bending(seed: int) -> ReluNetwork:
+    """As before, but some neurons of the second level bend down, and may keep their signs."""
+    network = two_levels(seed)
+    rng = np.random.default_rng([seed, 1])
+    weights = [next(iter(block.weights.values())).copy() for block in network.blocks]
+    biases = [block.bias.copy() for block in network.blocks]
+    size = len(biases[1])
+    down = rng.random(size) < 0.4
+    down[rng.integers(size)] = True
+    weights[2][0, down] *= -0.5
+    shift = rng.choice([0.0, 1.0, 4.0], size) * rng.choice([-1.0, 1.0], size, p=[0.3, 0.7])
+    biases[1] = np.where(down, biases[1] + shift, biases[1])
+    if rng.random() < 0.5:  # made up for by one that is always on
+        weights[1] = np.vstack([weights[1], np.ones(len(biases[0]))])
+        weights[2] = np.append(weights[2], [[8.0]], axis=1)
+        biases[1] = np.append(biases[1], 1.0)
+    return ReluNetwork.from_layers(weights, biases)
+
+
 def upwards(network: ReluNetwork, domain: Domain) -> bool:
     closed = {name: low >= 0 for name, (low, _) in prepare(network, domain).signs.items()}
     with np.errstate(all="ignore"):
@@ -72,6 +91,37 @@ def test_what_is_proved_is_convex_by_brute_force(part, skips):
         convex += truth
     # of the rest most have neurons that share a kink, or a jump of exactly 0
     assert proved > 0.7 * convex > 8
+
+
+@pytest.mark.parametrize("domain", DOMAINS[:3], ids=str)
+def test_neurons_that_would_bend_down_keep_their_signs_or_nothing_is_proved(domain):
+    proved = convex = 0
+    for seed in range(150):
+        network = bending(seed)
+        if not (network.output.weights["relu_2"] < 0).any():
+            continue
+        truth = oracle.is_convex(network, domain)
+        found = upwards(network, domain)
+        assert truth or not found, seed
+        proved += found
+        convex += truth
+    assert proved > 0.3 * convex > 4
+
+
+def test_on_all_of_the_plane_lines_have_to_meet():
+    # -relu(y) behind the only kink, x = 0: no line says that y changes its sign
+    first, second = [[1.0, 0.0], [2.0, 0.0]], [[1.0, 1.0], [1.0, 0.0]]
+    blocks = [
+        jensen.Block("a", {"input": first}, [0, -1]),
+        jensen.Block("b", {"a": second, "input": [[0.0, 0.0], [0.0, 1.0]]}, [1, 3]),
+        jensen.Block("output", {"b": [[1, -1e-9]]}, [0], jensen.Activation.IDENTITY),
+    ]
+    network = ReluNetwork(2, blocks)
+    for domain in (Everywhere(), Box(-100, 100), Box(-5, 5)):
+        assert not upwards(network, domain)
+        assert jensen.verify(network, domain).status is jensen.Status.NONCONVEX
+    # three lines, no two of which meet in the box: its corners say it
+    assert upwards(network, Box(-2, 2))
 
 
 @given(st.integers(0, 10**6), st.integers(4, 24))

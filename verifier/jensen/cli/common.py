@@ -55,7 +55,7 @@ class Numbers(ParamType):
         try:
             numbers = [double_of_text(part) for part in value.split(",")]
         except ValueError as error:
-            self.fail(f"{value!r} is no number and no list of numbers ({error})", param, ctx)
+            self.fail(f"{error}; needed is one number, or one per input (1,2,3)", param, ctx)
         return numbers if "," in value else numbers[0]
 
 

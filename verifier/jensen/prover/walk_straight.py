@@ -7,7 +7,9 @@ lines are cut into pieces at once, and nothing but products of small matrices is
 
 Every number comes with a bound on its error, and a neuron whose sign is not certain counts with
 whichever state lowers ``J_k``: that is a lower bound where several kinks coincide, too, as long
-as no neuron of the second level bends down. What is not found to be ``>= 0`` is left to the walk
+as no neuron of the second level bends down. One whose output weight is negative must not change its
+sign: z is linear on the cells between the lines, so that its signs along the lines, and at the
+corners of a box, say all. What is not found to be ``>= 0`` is left to the walk
 along the whole complex.
 
 References
@@ -26,15 +28,14 @@ import scipy.sparse as sp
 from jensen.arithmetic.intervals import UNIT, product_below, rounding_factor
 from jensen.domains.domain import Domain
 from jensen.network.relu_network import INPUT, Block, ReluNetwork
+from jensen.prover.straight_pieces import CHUNK, OUTWARD, Pieces, all_upwards
 from jensen.types import BoolArray, FloatArray, IndexArray
 
 SMALLEST, LARGEST = 1e-90, 1e90  # sizes whose products neither under- nor overflow here
 # relative error of a value on a line: points and directions have 8 units, a product and two sums
 ALONG = 24 * UNIT
-OUTWARD = 16 * UNIT  # of quotients, so that they err to one side
 MORE = 1 + 1e-10  # times a sum of some hundred numbers: not below their sum
 WIDEST = 64  # neurons of the first level: beyond, cells cost less than patterns on all lines
-CHUNK = 1 << 13  # numbers in a table at a time, so that they stay in the cache
 BITS = 40  # of the numbers that jumps are summed in: thousands of them are summed exactly
 TURN = np.array([[-1.0, 1.0]])
 
@@ -49,19 +50,25 @@ def bend_upwards(network: ReluNetwork, domain: Domain, closed: Mapping[str, Bool
     domain : Domain
         With an interior.
     closed : mapping from block name to bool array (size,)
-        Neurons that bend nothing down, by their signs or since they never cross. Nothing is
-        found where one of the second level is open.
+        Neurons that bend nothing down, by their signs or since they never cross. Where one of
+        the second level is open, it has to keep its sign on the domain, a box or everything.
     """
     levels = _two_levels(network)
-    if levels is None or levels[0].size > WIDEST or not closed[levels[1].name].all():
+    if levels is None or levels[0].size > WIDEST:
         return False
     first, second = levels
-    lines = _Lines(network, domain, first, second)
+    open_second = np.flatnonzero(~closed[second.name])
+    if len(open_second) and domain.has_rows:
+        return False
+    lines = _Lines(network, domain, first, second, open_second)
+    if not lines.usable():
+        return False
     step = max(1, CHUNK // ((first.size + 2) * max(first.size, second.size)))
-    neurons = np.flatnonzero(~closed[first.name])
-    return lines.usable() and all(
-        lines.upwards(neurons[at : at + step]) for at in range(0, len(neurons), step)
-    )
+    asked = ~closed[first.name]
+    neurons = np.flatnonzero(asked | bool(len(open_second)))
+    return all(
+        lines.upwards(neurons[at : at + step], asked) for at in range(0, len(neurons), step)
+    ) and lines.keep_signs(domain)
 
 
 def _two_levels(network: ReluNetwork) -> tuple[Block, Block] | None:
@@ -120,31 +127,20 @@ class _Forms:
         return low, high
 
 
-@dataclass(frozen=True, eq=False)
-class _Pieces:
-    """``z`` of the second level on pieces of lines: ``start + t rise`` for ``0 <= t <= reach``.
-
-    Attributes
-    ----------
-    line : array (pieces,)
-    start, rise, error, drift : arrays (pieces, neurons)
-        z is exact up to ``error + t drift``.
-    reach : float
-        1 between two nodes, infinite beyond the last one.
-    """
-
-    line: IndexArray
-    start: FloatArray
-    rise: FloatArray
-    error: FloatArray
-    drift: FloatArray
-    reach: float
-
-
 class _Lines:
     """The lines of the first level's kinks, and the second level along them."""
 
-    def __init__(self, network: ReluNetwork, domain: Domain, first: Block, second: Block) -> None:
+    def __init__(
+        self,
+        network: ReluNetwork,
+        domain: Domain,
+        first: Block,
+        second: Block,
+        open_second: IndexArray,
+    ) -> None:
+        # neurons of the second level that must keep their signs, and which they may have
+        self._open = open_second
+        self._above = self._below = np.ones(len(open_second), dtype=bool)
         self._first = first.size
         self._normals, self._offsets = first.weights[INPUT], first.bias
         self._weights, self._bias = second.weights[first.name], second.bias
@@ -170,12 +166,23 @@ class _Lines:
         sizes = np.abs(np.concatenate([part.ravel() for part in parts]))
         return bool((((sizes >= SMALLEST) & (sizes <= LARGEST)) | (sizes == 0)).all())
 
-    def upwards(self, neurons: IndexArray) -> bool:
-        """Whether J >= 0 is proved along some lines; what is not a number proves nothing."""
+    def upwards(self, neurons: IndexArray, asked: BoolArray) -> bool:
+        """Whether J >= 0 is proved along some lines; what is not a number proves nothing.
+
+        Parameters
+        ----------
+        neurons : int array
+            On whose lines the signs of open neurons of the second level are looked at, too.
+        asked : bool array (neurons of the first level,)
+            Whose J is asked for.
+        """
         normals = self._normals[neurons]
         squared = (normals * normals).sum(axis=1)
         if not squared.all():
-            return False
+            if asked[neurons[squared == 0]].any():
+                return False
+            neurons, normals = neurons[squared > 0], normals[squared > 0]
+            squared = squared[squared > 0]
         points = normals * (-self._offsets[neurons] / squared)[:, None]
         directions = normals[:, ::-1] * TURN / np.sqrt(squared)[:, None]
         sizes = np.abs(self._forms)
@@ -191,7 +198,49 @@ class _Lines:
             neurons, forms, low, high = neurons[met], forms.part(met), low[met], high[met]
         pieces = self._pieces(neurons, forms, low, high)
         direct, gains = self._jumps(neurons)
-        return all(_all_upwards(p, direct[p.line], gains[p.line]) for p in pieces)
+        wanted = asked[neurons]
+        return all(self._good(p, wanted, direct, gains) for p in pieces)
+
+    def _good(
+        self, pieces: Pieces, asked: BoolArray, direct: FloatArray, gains: FloatArray
+    ) -> bool:
+        """Whether open neurons of the second level keep their signs, and no J is negative."""
+        if len(self._open):
+            on, off = pieces.of(self._open).signs()
+            self._above = self._above & on.all(axis=0)
+            self._below = self._below & off.all(axis=0)
+            if not (self._above | self._below).all():
+                return False
+            pieces = pieces.along(asked[pieces.line])
+        return all_upwards(pieces, direct[pieces.line], gains[pieces.line])
+
+    def keep_signs(self, domain: Domain) -> bool:
+        """Whether open neurons of the second level keep their signs where no line is.
+
+        z is linear on every cell, so that its signs at the corners say it, and at infinity those
+        along the lines that bound the cell. The corners of all cells lie on lines, but for
+        those of a box; without a box, two lines have to meet, or cells have no corners.
+        """
+        if not len(self._open):
+            return True
+        box = domain.box_sides(2)
+        if box is None:
+            a, b = self._normals.T
+            turns = np.abs(np.outer(a, b) - np.outer(b, a))
+            return bool((turns > ALONG * np.abs(np.outer(a, b))).any())
+        corners = np.array([[x, y] for x in (box[0][0], box[1][0]) for y in (box[0][1], box[1][1])])
+        sizes = np.abs(corners) @ np.abs(self._normals).T + np.abs(self._offsets)
+        z = corners @ self._normals.T + self._offsets
+        value, error = self._second(np.maximum(z, 0.0), 2 * ALONG * sizes)
+        value, error = value + self._bias, error + self._rounding * np.abs(self._bias)
+        if self._skips:
+            weights = self._forms[:, self._rows.stop :]
+            value += corners @ weights
+            error += ALONG * (np.abs(corners) @ np.abs(weights)) + self._rounding * np.abs(value)
+        value, error = value[:, self._open], MORE * error[:, self._open]
+        above = self._above & (value > error).all(axis=0)
+        below = self._below & (value < -error).all(axis=0)
+        return bool((above | below).all())
 
     def _jumps(self, neurons: IndexArray) -> tuple[FloatArray, FloatArray]:
         """Return what J of each neuron is made of, rounded down to whole numbers of a small unit.
@@ -213,7 +262,7 @@ class _Lines:
 
     def _pieces(
         self, neurons: IndexArray, forms: _Forms, low: FloatArray, high: FloatArray
-    ) -> Iterator[_Pieces]:
+    ) -> Iterator[Pieces]:
         """Cut lines at the kinks of the first level, from ``low`` to ``high``."""
         first = forms.part(slice(None), slice(self._first))
         for values in (first.at, first.along, first.error, first.drift):
@@ -241,7 +290,7 @@ class _Lines:
         """Return what the second level makes of values of the first, and how far it may be off."""
         return h @ self._weights.T, (noise + self._rounding * h) @ self._sizes
 
-    def _between(self, z: FloatArray, value: FloatArray, error: FloatArray) -> _Pieces:
+    def _between(self, z: FloatArray, value: FloatArray, error: FloatArray) -> Pieces:
         """Return the pieces between nodes, from z of both levels at the nodes."""
         before, behind = z[:, :-1], z[:, 1:]
         # a neuron that changes its sign within leaves its chord by the smaller of its ends
@@ -249,7 +298,7 @@ class _Lines:
         bent = MORE * (np.maximum(bent, 0.0) @ self._sizes)
         lines, pieces, neurons = bent.shape
         start = value[:, :-1]
-        return _Pieces(
+        return Pieces(
             np.repeat(np.arange(lines), pieces),
             start.reshape(-1, neurons),
             (value[:, 1:] - start).reshape(-1, neurons),
@@ -266,7 +315,7 @@ class _Lines:
         z: FloatArray,
         value: FloatArray,
         error: FloatArray,
-    ) -> _Pieces:
+    ) -> Pieces:
         """Return the pieces that do not end, beyond the outermost nodes."""
         line, side = np.nonzero(endless)
         node, sign = -side, (2 * side - 1)[:, None]
@@ -278,65 +327,4 @@ class _Lines:
         if direct is not None:
             rise += sign * direct.along[line]
             drift += direct.drift[line] + self._rounding * np.abs(direct.along[line])
-        return _Pieces(line, value[line, node], rise, bent + error[line, node], drift, np.inf)
-
-
-def _all_upwards(pieces: _Pieces, direct: FloatArray, gains: FloatArray) -> bool:
-    """Whether J >= 0 on all pieces, of what :meth:`_Lines._jumps` says for each."""
-    # z > 0 where the first is positive, z < 0 where the second is
-    low, fall = pieces.start - pieces.error, pieces.rise - pieces.drift
-    high, climb = -pieces.start - pieces.error, -pieces.rise - pieces.drift
-    if pieces.reach == 1:
-        on, off = np.minimum(low, low + fall) > 0, np.minimum(high, high + climb) > 0
-    else:
-        on, off = (low > 0) & (fall >= 0), (high > 0) & (climb >= 0)
-    sure, loss = on | off, np.minimum(gains, 0.0)
-    jump = direct + np.where(on, gains, np.where(off, 0.0, loss)).sum(axis=1)
-    left = np.flatnonzero(~(jump >= 0))
-    if not len(left):
-        return True
-    unsure = np.count_nonzero(~sure[left], axis=1)
-    if not unsure.all():
-        return False
-    most = int(unsure.max())
-    step = max(1, CHUNK // (8 * most))
-    for at in range(0, len(left), step):
-        rows = left[at : at + step, None]
-        # the neurons that change or may, and to fill up some that do not
-        some = np.argsort(sure[rows[:, 0]], axis=1, kind="stable")[:, :most]
-        may = ~sure[rows, some]
-        values = np.concatenate([low[rows, some], high[rows, some]], axis=1)
-        slopes = np.concatenate([fall[rows, some], climb[rows, some]], axis=1)
-        gain = np.maximum(gains[rows, some], 0.0)
-        weights = np.concatenate([gain * may, -loss[rows, some] * may], axis=1)
-        lowest = jump[rows[:, 0]] + _lowest(values, slopes, weights, pieces.reach)
-        if not (lowest >= 0).all():
-            return False
-    return True
-
-
-def _lowest(
-    values: FloatArray, slopes: FloatArray, weights: FloatArray, reach: float
-) -> FloatArray:
-    """Return the least sum of the weights of the linear functions that are positive.
-
-    Parameters
-    ----------
-    values, slopes : arrays (pieces, functions)
-        Function i of a piece is ``values + t slopes`` for ``0 <= t <= reach``.
-    weights : array (pieces, functions)
-        All ``>= 0``.
-    """
-    positive = values > 0
-    root = np.abs(values / slopes)
-    # each changes its sign once, if at all; it counts as positive a little too late, too briefly
-    falls = positive & ~(slopes >= 0) & ~(root * (1 - OUTWARD) >= reach)
-    rises = (values <= 0) & (slopes > 0) & (root * (1 + OUTWARD) < reach)
-    place = np.where(falls, root * (1 - OUTWARD), root * (1 + OUTWARD))
-    change = np.where(falls, -weights, np.where(rises, weights, 0.0))
-    # where several change at one place, those that cease to be positive come first
-    order = np.lexsort((change, np.where(rises | falls & (place > 0), place, 0.0)), axis=-1)
-    sums = np.cumsum(np.take_along_axis(change, order, axis=1), axis=1)
-    start = (positive * weights).sum(axis=1)
-    lowest: FloatArray = start + np.minimum(sums.min(axis=1), 0.0)
-    return lowest
+        return Pieces(line, value[line, node], rise, bent + error[line, node], drift, np.inf)
