@@ -29,6 +29,7 @@ from jensen.types import BoolArray, FloatArray, IndexArray, Interval
 
 SMALLEST, LARGEST = 1e-140, 1e140  # sizes whose products neither under- nor overflow
 TABLE = 1 << 19  # numbers in a table of pairs of neurons: beyond, pairs are not looked for
+OPEN = 0.6  # share of units left open beyond which no second try is made
 LESS = 1 - 16 * UNIT  # of quotients and products of them, so that they err to one side
 MORE = 1 + 16 * UNIT
 GRID, MOST = 2.0**-20, 2.0**12  # sums of products of multiples of GRID up to MOST are exact
@@ -97,10 +98,17 @@ class _Sweeps:
         """Sweep backward, and forward from the units that this leaves open."""
         hidden = len(self._layers)
         jumps = self._backward([None] * hidden)
-        if hidden > 1 and not self._closed(jumps).all():
+        if hidden > 1 and not self._closed(jumps).all() and self._hopeful(jumps):
             jumps = self._backward(self._forward())
         convex = self._sound & self._closed(jumps)
         return LinkedSigns(convex, self._layers, self._crossing, jumps)
+
+    def _hopeful(self, jumps: Sequence[FloatArray]) -> bool:
+        """Whether a network that is not closed has not yet too many open units for one more try."""
+        sides = zip(range(len(jumps)), jumps, strict=True)
+        left = sum((self._open(k) & (low < 0)).sum(axis=1) for k, low in sides)
+        share = OPEN * sum(layer.size for layer in self._layers)
+        return bool((left[~self._closed(jumps)] <= share).any())
 
     def _closed(self, jumps: Sequence[FloatArray]) -> BoolArray:
         closed = np.ones(self._count, dtype=bool)
@@ -117,26 +125,39 @@ class _Sweeps:
         slope = (np.ones((self._count, 1, 1)),) * 2
         for k in range(len(self._layers) - 1, -1, -1):
             layer = self._layers[k]
-            low, high = (side[:, :, 0] for side in self._product(layer.kink, slope, turned=True))
+            matrix = layer.kink
+            if layer.paired:
+                matrix = np.concatenate([matrix, layer.on, layer.off], axis=2)
+            lows, highs = (side[:, :, 0] for side in self._product(matrix, slope, turned=True))
+            low = lows[:, : layer.size]
             more = known[k]
             if more is not None:
                 low = np.maximum(low, more)
             if k + 1 < len(self._layers) and (self._open(k) & (low < 0)).any():
                 low = np.maximum(low, self._with_pairs(k, low, jumps[-1], slope))
             jumps.append(low)
-            slope = self._passed(k, low, high, slope)
+            slope = self._passed(k, low, lows, highs)
         return jumps[::-1]
 
-    def _passed(self, k: int, low: FloatArray, high: FloatArray, behind: Interval) -> Interval:
-        """Return the slopes of f over z of a layer."""
+    def _passed(self, k: int, low: FloatArray, lows: FloatArray, highs: FloatArray) -> Interval:
+        """Return the slopes of f over z of a layer.
+
+        Parameters
+        ----------
+        k : int
+        low : array (networks, units)
+            The best lower bounds of J.
+        lows, highs : arrays (networks, units or three times as many)
+            Bounds of J, and where there are twins of the slopes where z > 0 and where z < 0.
+        """
         layer, (on, off) = self._layers[k], self._stable[k]
+        high = highs[:, : layer.size]
         least, most = np.minimum(low, 0.0), np.maximum(high, 0.0)
         if layer.paired:
-            ons = self._product(layer.on, behind, turned=True)
-            offs = self._product(layer.off, behind, turned=True)
-            alone = layer.twin < 0
-            least = np.where(alone, least, np.minimum(ons[0], offs[0])[:, :, 0])
-            most = np.where(alone, most, np.maximum(ons[1], offs[1])[:, :, 0])
+            _, up, down = np.split(lows, 3, axis=1)
+            least = np.where(layer.twin < 0, least, np.minimum(up, down))
+            _, up, down = np.split(highs, 3, axis=1)
+            most = np.where(layer.twin < 0, most, np.maximum(up, down))
             off = off | ~layer.lead  # the other twin has its share
         least = np.where(off, 0.0, np.where(on, low, least))
         most = np.where(off, 0.0, np.where(on, high, most))
