@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
@@ -19,7 +19,7 @@ from jensen.network.relu_network import ReluNetwork
 from jensen.network.stack import NetworkStack, architecture
 from jensen.network.stack_exact import exact_violations
 from jensen.prover.counterexample import Point, admits, confirmed, counterexample
-from jensen.prover.links import linked_evidence, links_of_stack
+from jensen.prover.links import WORK, linked_evidence, links_of_stack
 from jensen.prover.options import Engine, Options
 from jensen.prover.question import (
     check_question,
@@ -204,6 +204,17 @@ def _stacks(
         yield numbers, NetworkStack.from_networks([networks[k] for k in numbers])
 
 
+def _neurons(stack: NetworkStack) -> int:
+    """Return how many ReLUs each network has."""
+    return sum(bias.shape[1] for bias in stack.biases[:-1])
+
+
+def _left(stack: NetworkStack, *settled: Mapping[int, object]) -> NDArray[np.int64]:
+    """Return the numbers of the networks that are not settled."""
+    numbers = (k for k in range(len(stack)) if not any(k in some for some in settled))
+    return np.fromiter(numbers, dtype=np.int64)
+
+
 @dataclass(frozen=True)
 class _Search:
     """Looks at the networks of a stack along the same random lines."""
@@ -220,20 +231,20 @@ class _Search:
         found: dict[int, Counterexample] = {}
         with np.errstate(all="ignore"):
             for number, part in enumerate(self._rounds(scalar)):
-                left = np.array(
-                    [k for k in range(len(stack)) if k not in found and k not in proved],
-                    dtype=np.int64,
-                )
-                if (
-                    number == 1 and left.size
-                ):  # behind one line, which refutes most networks that bend down
-                    proved = self._proved(scalar, left)
-                    left = left[[k not in proved for k in left.tolist()]]
+                left = _left(stack, found, proved)
+                # behind one line, which refutes most networks that bend down
+                if number == 1 and left.size:
+                    proved = self._proved(scalar, left, thorough=False)
+                    left = _left(stack, found, proved)
                 if part is None or not left.size:
                     continue
                 for some in np.array_split(left, -(-left.size // _CHUNK)):
                     pairs = part.refuted(scalar.take(some))
                     found |= {int(some[k]): pair for k, pair in pairs.items()}
+            # most of those that many lines do not refute are convex
+            left = _left(stack, found, proved)
+            if left.size:
+                proved |= self._proved(scalar, left, thorough=True)
         times = {"lines": (time.perf_counter() - start) / max(1, len(stack))}
         return proved | {
             k: refuted(pair, self.domain, self.output, self.options, times)
@@ -256,15 +267,19 @@ class _Search:
             starts, steps = sampler.lines(lines)
             yield _Points.along(self.domain, starts, steps, points, self.options.inputs)
 
-    def _proved(self, scalar: NetworkStack, left: NDArray[np.int64]) -> dict[int, Verdict]:
+    def _proved(
+        self, scalar: NetworkStack, left: NDArray[np.int64], *, thorough: bool
+    ) -> dict[int, Verdict]:
         """Return the networks that intervals and the signs of path products prove convex."""
         if self.options.engine is not Engine.AUTO or self.domain.may_be_empty:
+            return {}
+        if thorough and sum(w[0].size for w in scalar.weights) * _neurons(scalar) > WORK:
             return {}
         start = time.perf_counter()
         names = [_layer_name(layer) for layer in range(len(scalar.weights) - 1)]
         found: dict[int, tuple[GroupEvidence, ...]] = {}
         for some in np.array_split(left, max(1, -(-left.size // _CHUNK))):
-            signs = links_of_stack(scalar.take(some), self.domain)
+            signs = links_of_stack(scalar.take(some), self.domain, thorough=thorough)
             found |= {
                 int(some[k]): linked_evidence(signs, k, names)
                 for k in np.flatnonzero(signs.convex).tolist()

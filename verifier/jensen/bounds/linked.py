@@ -29,7 +29,6 @@ from jensen.types import BoolArray, FloatArray, IndexArray, Interval
 
 SMALLEST, LARGEST = 1e-140, 1e140  # sizes whose products neither under- nor overflow
 TABLE = 1 << 19  # numbers in a table of pairs of neurons: beyond, pairs are not looked for
-OPEN = 0.6  # share of units left open beyond which no second try is made
 LESS = 1 - 16 * UNIT  # of quotients and products of them, so that they err to one side
 MORE = 1 + 16 * UNIT
 GRID, MOST = 2.0**-20, 2.0**12  # sums of products of multiples of GRID up to MOST are exact
@@ -59,6 +58,8 @@ def linked_signs(
     weights: Sequence[FloatArray],
     biases: Sequence[FloatArray],
     stable: Sequence[tuple[BoolArray, BoolArray]],
+    *,
+    thorough: bool = True,
 ) -> LinkedSigns:
     """Bound J of every unit, under all patterns that respect the links.
 
@@ -69,9 +70,11 @@ def linked_signs(
     biases : sequence of arrays (networks, out)
     stable : sequence of (on, off), bool arrays (networks, units), one per hidden layer
         Neurons that are never off, and never on, on the domain.
+    thorough : bool
+        Look for pairs of neurons, and sweep forward, too; otherwise one sweep backward.
     """
     with np.errstate(all="ignore"):  # what overflows is not settled
-        return _Sweeps(weights, biases, stable).run()
+        return _Sweeps(weights, biases, stable).run(thorough=thorough)
 
 
 class _Sweeps:
@@ -94,21 +97,14 @@ class _Sweeps:
         for array in (*weights, *biases):
             self._sound &= _fine(array)
 
-    def run(self) -> LinkedSigns:
+    def run(self, *, thorough: bool) -> LinkedSigns:
         """Sweep backward, and forward from the units that this leaves open."""
         hidden = len(self._layers)
-        jumps = self._backward([None] * hidden)
-        if hidden > 1 and not self._closed(jumps).all() and self._hopeful(jumps):
-            jumps = self._backward(self._forward())
+        jumps = self._backward([None] * hidden, pairs=thorough)
+        if thorough and hidden > 1 and not self._closed(jumps).all():
+            jumps = self._backward(self._forward(), pairs=True)
         convex = self._sound & self._closed(jumps)
         return LinkedSigns(convex, self._layers, self._crossing, jumps)
-
-    def _hopeful(self, jumps: Sequence[FloatArray]) -> bool:
-        """Whether a network that is not closed has not yet too many open units for one more try."""
-        sides = zip(range(len(jumps)), jumps, strict=True)
-        left = sum((self._open(k) & (low < 0)).sum(axis=1) for k, low in sides)
-        share = OPEN * sum(layer.size for layer in self._layers)
-        return bool((left[~self._closed(jumps)] <= share).any())
 
     def _closed(self, jumps: Sequence[FloatArray]) -> BoolArray:
         closed = np.ones(self._count, dtype=bool)
@@ -119,7 +115,7 @@ class _Sweeps:
     def _open(self, layer: int) -> BoolArray:
         return self._crossing[layer] & self._layers[layer].lead
 
-    def _backward(self, known: Sequence[FloatArray | None]) -> list[FloatArray]:
+    def _backward(self, known: Sequence[FloatArray | None], *, pairs: bool) -> list[FloatArray]:
         """Return lower bounds of J of all units, from the output to the first layer."""
         jumps: list[FloatArray] = []
         slope = (np.ones((self._count, 1, 1)),) * 2
@@ -133,7 +129,7 @@ class _Sweeps:
             more = known[k]
             if more is not None:
                 low = np.maximum(low, more)
-            if k + 1 < len(self._layers) and (self._open(k) & (low < 0)).any():
+            if pairs and k + 1 < len(self._layers) and (self._open(k) & (low < 0)).any():
                 low = np.maximum(low, self._with_pairs(k, low, jumps[-1], slope))
             jumps.append(low)
             slope = self._passed(k, low, lows, highs)
