@@ -34,7 +34,7 @@ def count_enclosed(net: checker.Network, seed: int, most: int = 6) -> int:
             checker.rule_empty(node, [["facet", "1" if missed[kink] < 0 else "-1"]])
         for k in order:
             if lemmas.some[kink, k]:
-                node.narrow(k, *found.sides(kink, k, lemmas))
+                node.narrow(k, *found.sides(kink, np.array([k]), lemmas)[0])
         for k in range(net.inputs, net.output):
             low, high = node.bounds(k)
             ends = [

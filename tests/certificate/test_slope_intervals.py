@@ -10,7 +10,7 @@ from test_certificate_joint import network_of, random_network
 
 from jensen.certificate import checker
 from jensen.certificate.float_units import FloatUnits
-from jensen.certificate.slope_intervals import levels_within, slope_intervals
+from jensen.certificate.slope_intervals import JumpBound, slope_intervals
 from jensen.domains.domain import Box, Everywhere
 
 
@@ -36,11 +36,17 @@ def count_enclosed(net: checker.Network, seed: int) -> int:
             least, most = (end * ratio for end in exact.get(k, (0, 0)))
             assert Fraction(float(low[row, k])) <= least <= most <= Fraction(float(high[row, k]))
             count += bool(least or most)
-        reached = (low[row] != 0) | (high[row] != 0)
-        one = slice(row, row + 1)
-        within = levels_within(units, reached)
-        again, _ = slope_intervals(units, groups[one], on[one], off[one], within)
-        assert abs(again[0, net.output] - low[row, net.output]) < 1e-9 * (1 + abs(again[0]).max())
+        # the same from a root where some of the states are fixed
+        root = {k: states[row][k] for k in list(states[row])[::2]} | {group: False}
+        free = [np.ones((1, len(net.units)), dtype=bool) for _ in range(2)]
+        for k, state in root.items():
+            free[state][0, k] = False
+        spans = [side[0] for side in slope_intervals(units, groups[row : row + 1], *free)]
+        jump = JumpBound(units, group, (spans[0], spans[1]), root).least(states[row])
+        size = 1 + np.abs(spans).max()
+        assert low[row, net.output] - 1e-9 * size < jump < low[row, net.output] + 1e-9 * size
+        exact_jump = exact.get(net.output, (0, 0))[0] * Fraction(units.size[group])
+        assert Fraction(jump) <= exact_jump / units.size[net.output]
     return count
 
 

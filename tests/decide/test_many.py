@@ -11,7 +11,7 @@ from fuzz import tiny_network
 from question_domains import domains_of
 from stacks import random_stack
 
-from jensen import many
+from jensen import ConvexFunction, many
 from jensen.decide import verify
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.errors import DomainError, OptionError
@@ -132,6 +132,26 @@ def test_weights_whose_squares_overflow_are_no_trouble():
     network = ReluNetwork.from_layers(weights, [np.zeros(2), np.zeros(1)])
     (verdict,) = verify_many([network], Box(-1.0, 1.0))
     check(verdict, network, Box(-1.0, 1.0))
+
+
+@pytest.mark.parametrize("concave", [False, True])
+def test_verdicts_of_a_list_hold_their_networks(concave):
+    networks = [tiny_network(seed)[1] for seed in range(60)]
+    networks = [network for network in networks if network.input_size == 2]
+    verdicts = verify_many(networks, Box(-1, 1), concave=concave)
+    used = 0
+    for network, verdict in zip(networks, verdicts, strict=True):
+        assert verdict.digest == network.digest
+        alone = verify(network, Box(-1, 1), concave=concave)
+        assert [c.value for c in verdict.conditions] == [c.value for c in alone.conditions]
+        if verdict.status == "convex" and not concave:
+            assert ConvexFunction(network, Box(-1, 1), verdict=verdict).verdict == verdict
+            used += 1
+    assert concave or used > 3
+
+
+def test_an_empty_stack_has_no_verdicts():
+    assert verify_many(random_stack(2, 3, 4, 1)[:0]) == []
 
 
 def test_bad_questions_are_refused_before_any_work():

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 from jensen.decide import verify
 from jensen.domains.domain import Domain, Everywhere
 from jensen.errors import NetworkError
+from jensen.linear_regions.condition import Condition
+from jensen.linear_regions.conditions import path_conditions
 from jensen.network.relu_network import ReluNetwork
 from jensen.network.stack import NetworkStack, architecture
 from jensen.network.stack_exact import exact_violations
@@ -70,7 +73,8 @@ def verify_many(
     Returns
     -------
     list of Verdict
-        In the order of the networks.
+        In the order of the networks. Those that a stack settles do not hold their network: they
+        have no digest and no path conditions, and :class:`jensen.ConvexFunction` refuses them.
 
     Raises
     ------
@@ -95,6 +99,8 @@ def verify_many(
             f"{type(networks).__name__}; one network is verified by jensen.verify"
         )
     if isinstance(networks, NetworkStack):
+        if not len(networks):
+            return []
         check_subject(networks[0], domain)
         return _decide(networks, domain, output, chosen)
     verdicts: list[Verdict] = []
@@ -148,7 +154,7 @@ def settle_many(
         search = _Search(domain, 0 if output is None else output, options)
         for k, verdict in search.run(stack).items():
             number = int(numbers[k])
-            found[number] = _named(verdict, networks, number)
+            found[number] = _about(verdict, networks, number, concave=options.concave)
     return found
 
 
@@ -165,22 +171,38 @@ def _decide(
     ]
 
 
-def _named(
-    verdict: Verdict, networks: Sequence[ReluNetwork] | NetworkStack, number: int
+def _about(
+    verdict: Verdict,
+    networks: Sequence[ReluNetwork] | NetworkStack,
+    number: int,
+    *,
+    concave: bool,
 ) -> Verdict:
-    """Return a verdict that calls neurons as its network does."""
-    if not verdict.evidence or isinstance(networks, NetworkStack):
-        return verdict
-    names = {_layer_name(k): block.name for k, block in enumerate(networks[number].hidden)}
-    if all(name == own for name, own in names.items()):
-        return verdict
-    return replace(
-        verdict,
-        evidence=tuple(
+    """Return a verdict that holds its network, and calls neurons as that does."""
+    if isinstance(networks, NetworkStack):
+        return verdict  # to build the network would take longer than the verdict
+    network, evidence = networks[number], verdict.evidence
+    names = {_layer_name(k): block.name for k, block in enumerate(network.hidden)}
+    if evidence and any(name != own for name, own in names.items()):
+        evidence = tuple(
             replace(e, neurons=tuple((names[name], unit) for name, unit in e.neurons))
-            for e in verdict.evidence
-        ),
-    )
+            for e in evidence
+        )
+    pair = verdict.counterexample
+    source = partial(_conditions, network, verdict.domain, verdict.output, concave, pair)
+    return replace(verdict, evidence=evidence, subject=network, condition_source=source)
+
+
+def _conditions(
+    network: ReluNetwork,
+    domain: Domain,
+    output: int | None,
+    concave: bool,
+    pair: Counterexample | None,
+    reasons: Mapping[tuple[str, int], str],
+) -> tuple[Condition, ...]:
+    scalar = network.select_output(output or 0)
+    return path_conditions(scalar.negated() if concave else scalar, domain, reasons, pair=pair)
 
 
 def _layer_name(layer: int) -> str:

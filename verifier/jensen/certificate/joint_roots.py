@@ -75,6 +75,7 @@ class JointRoots:
         self._behind = np.array([behind[g] for g in self._groups.tolist()])
         self._behind[:, net.output :] = False
         self._read = units.reads[: net.output].any(axis=0)
+        self._order = np.lexsort((np.arange(len(net.units)), units.level))
         ends = [net.slopes.get(-k, (0, 0)) for k in range(len(net.units))]
         sizes = zip(ends, units.size, strict=True)
         #: how much the output depends on each max(zeta, 0)
@@ -193,12 +194,14 @@ class JointRoots:
         known = found.nodes.get(row)
         node = known or ProofNode(self._net, int(found.groups[row]), found.faces[row])
         lines = []
-        level = self._units.level
-        for unit in sorted(np.flatnonzero(units).tolist(), key=lambda u: (level[u], u)):
-            lower, upper = found.sides(row, unit, lemmas)
+        chosen = self._order[units[self._order]]
+        states = (found.ranges.lower[row, chosen] > 0) * 1 - (found.ranges.upper[row, chosen] < 0)
+        sides = found.sides(row, chosen, lemmas)
+        for unit, state, (lower, upper) in zip(
+            chosen.tolist(), states.tolist(), sides, strict=True
+        ):
             if known is None:
-                on, off = found.ranges.lower[row, unit] > 0, found.ranges.upper[row, unit] < 0
-                node.narrow_later(unit, lower, upper, bool(on) if on or off else None)
+                node.narrow_later(unit, lower, upper, state > 0 if state else None)
             lines.append([*self._net.lead(unit), lower, upper])
         return node, lines
 

@@ -18,8 +18,8 @@ import numpy as np
 from jensen.certificate.checker import Network
 from jensen.certificate.float_units import FloatLevel, FloatUnits
 from jensen.certificate.joint_roots import Root
-from jensen.certificate.slope_intervals import levels_within, slope_intervals
-from jensen.types import BoolArray, FloatArray
+from jensen.certificate.slope_intervals import JumpBound
+from jensen.types import BoolArray, FloatArray, IndexArray
 
 Words = tuple[Any, ...]
 
@@ -76,9 +76,12 @@ class JointRows:
             self._on[unit], self._free[unit] = on, False
         self._span = root.spans
         self._reached = (self._span[0] != 0) | (self._span[1] != 0)
-        self._reading = levels_within(units, self._reached)
+        self._jump = JumpBound(units, self._group, root.spans, root.node.root)
         self.rounding = units.rounding
-        self._rows: list[tuple[Words, int, int, FloatArray, float, float]] = []
+        self.words: list[Words] = []
+        self.unit_of: list[int] = []
+        self.bits: list[int] = []
+        self._blocks: list[tuple[FloatArray, FloatArray, FloatArray]] = []
         self._columns()
         self._carry()
         self._assemble()
@@ -101,11 +104,7 @@ class JointRows:
 
     def least_jump(self, fixed: Mapping[int, bool]) -> float:
         """Return a lower bound of the jump under some states, divided as the cost."""
-        on, off = np.ones((2, 1, len(self._net.units)), dtype=bool)
-        for unit, state in fixed.items():
-            (off if state else on)[0, unit] = False
-        low, _ = slope_intervals(self._units, np.array([self._group]), on, off, self._reading)
-        return float(np.ldexp(low[0, self._net.output], -self._top_bits))
+        return math.ldexp(self._jump.least(fixed), -self._top_bits)
 
     # ----------------------------------------------------------------------- columns
 
@@ -220,14 +219,13 @@ class JointRows:
         inputs = slice(1, units.inputs)
         lower[: units.inputs - 1], upper[: units.inputs - 1] = self._low[inputs], self._high[inputs]
         reach[: units.inputs - 1] = units.reach[inputs]
-        for k, column in self.values.items():
-            upper[column] = max(self._high[k], 0.0)
-            reach[column] = units.reach[k] + units.own_reach[k]
-        self._add(("facet",), 0, self.size_bits(group), self.forms[group], units.reach[group])
-        for k in self.values:
-            self._value_rows(k)
-        for k in self.states:
-            self._state_rows(k)
+        values, columns = _pairs(self.values)
+        upper[columns] = np.maximum(self._high[values], 0.0)
+        reach[columns] = units.reach[values] + units.own_reach[values]
+        facet = self.forms[group][None], units.reach[[group]]
+        self._add([("facet",)], [0], [self.size_bits(group)], *facet)
+        self._value_rows()
+        self._state_rows()
         for k, column in self.products.items():
             lower[column], upper[column] = self._product_rows(k)
             reach[column] = max(-lower[column], upper[column])
@@ -238,16 +236,14 @@ class JointRows:
         cost = np.ldexp(self._slopes[output], -self._top_bits)
         self.cost, self.shift = cost[1:], float(cost[0])
         self.cost_size = float(np.ldexp(self._slope_sizes[output], -self._top_bits))
-        A = np.array([row[3] for row in self._rows])
-        self.A, self.constants = A[:, 1:], A[:, 0]
+        A, self.sizes, self.slack = (
+            np.concatenate(parts) for parts in zip(*self._blocks, strict=True)
+        )
+        self.A, self.constants = np.ascontiguousarray(A[:, 1:]), A[:, 0]
         self.lower = -self.constants
         self.upper = np.full(len(A), np.inf)
         self.upper[0] = self.lower[0]
         self.least, self.most, self.reach = lower, upper, reach
-        self.words = [row[0] for row in self._rows]
-        self.unit_of = [row[1] for row in self._rows]
-        self.bits = [row[2] for row in self._rows]
-        self.sizes, self.slack = np.array([row[4:] for row in self._rows]).T
         pull = np.maximum(-self._span[0], self._span[1])
         steep = [net.slopes.get(-k, (0, 0)) for k in self.states]
         self.weights = {
@@ -256,49 +252,77 @@ class JointRows:
         }
 
     def _add(
-        self, words: Words, unit: int, bits: int, form: FloatArray, size: float, slack: float = 0.0
+        self,
+        words: list[Words],
+        units: list[int],
+        bits: list[int],
+        forms: FloatArray,
+        sizes: FloatArray,
+        slack: FloatArray | None = None,
     ) -> None:
-        """Add a row ``form >= 0``; the checker's is ``2**bits`` times as large."""
-        self._rows.append((words, unit, bits, form, size, slack))
+        """Add rows ``form >= 0``; the checker's are ``2**bits`` times as large."""
+        self.words += words
+        self.unit_of += units
+        self.bits += bits
+        self._blocks.append((forms, sizes, np.zeros_like(sizes) if slack is None else slack))
 
-    def _value_rows(self, k: int) -> None:
-        low, high, lead, bits = self._low[k], self._high[k], self.lead(k), self.size_bits(k)
-        reach, value = self._units.reach[k], 1 + self.values[k]
-        passed = reach + self._units.own_reach[k]
-        above = -self.forms[k]
-        above[value] += 1.0
-        self._add(("above", *lead), k, bits, above, reach + passed)
-        inner = self._root.ranges.lower_in[k], self._root.ranges.upper_in[k]
-        # the rows of the state imply it
-        if inner[0] < 0 < inner[1] and k not in self.states:
-            # the checker's row, divided by a power of two next to high - low
-            extra = int(np.frexp(high - low)[1])
-            below = high * self.forms[k]
-            below[value] -= high - low
-            below[0] -= high * low
-            size = high * reach + (high - low) * passed - high * low
-            # an end that is further in may move it either way
-            slack = (high - inner[1] + inner[0] - low) * (reach + passed + high - low)
-            below, size, slack = (np.ldexp(v, -extra) for v in (below, size, slack))
-            self._add(("below", *lead), k, 2 * bits + extra, below, float(size), float(slack))
+    def _named(self, kind: str, units: IndexArray) -> tuple[list[Words], list[int], list[int]]:
+        """Return the words, the units and the exponents of rows about units."""
+        listed = units.tolist()
+        words = [(kind, *self.lead(k)) for k in listed]
+        return words, listed, self._units.bits[units].tolist()
 
-    def _state_rows(self, k: int) -> None:
-        low, high, lead, bits = self._low[k], self._high[k], self.lead(k), self.size_bits(k)
-        if not low <= 0 <= high:
-            return
-        reach, state = self._units.reach[k], 1 + self.states[k]
-        passed = reach + self._units.own_reach[k]
-        value = np.zeros(1 + self._width)
-        if k in self.values:
-            value[1 + self.values[k]] = 1.0
+    def _value_rows(self) -> None:
+        units, columns = _pairs(self.values)
+        forms, place = self.forms[units], np.arange(len(units))
+        reach = self._units.reach[units]
+        passed = reach + self._units.own_reach[units]
+        above = -forms
+        above[place, 1 + columns] += 1.0
+        self._add(*self._named("above", units), above, reach + passed)
+        # elsewhere the rows of the state imply the chord
+        inner = self._root.ranges.lower_in[units], self._root.ranges.upper_in[units]
+        chosen = (inner[0] < 0) & (inner[1] > 0) & ~np.isin(units, list(self.states))
+        units, columns, forms = units[chosen], columns[chosen], forms[chosen]
+        low, high, reach, passed = (
+            self._low[units],
+            self._high[units],
+            reach[chosen],
+            passed[chosen],
+        )
+        # the checker's row, divided by a power of two next to high - low
+        extra = np.frexp(high - low)[1]
+        below = high[:, None] * forms
+        below[np.arange(len(units)), 1 + columns] -= high - low
+        below[:, 0] -= high * low
+        size = high * reach + (high - low) * passed - high * low
+        # an end that is further in may move it either way
+        inward = high - inner[1][chosen] + inner[0][chosen] - low
+        slack = inward * (reach + passed + high - low)
+        words, listed, bits = self._named("below", units)
+        bits = [2 * b + more for b, more in zip(bits, extra.tolist(), strict=True)]
+        scaled = np.ldexp(below, -extra[:, None]), np.ldexp(size, -extra), np.ldexp(slack, -extra)
+        self._add(words, listed, bits, *scaled)
+
+    def _state_rows(self) -> None:
+        units, columns = _pairs(self.states)
+        chosen = (self._low[units] <= 0) & (self._high[units] >= 0)
+        units, columns = units[chosen], columns[chosen]
+        low, high, forms = self._low[units], self._high[units], self.forms[units]
+        reach, place = self._units.reach[units], np.arange(len(units))
+        passed = reach + self._units.own_reach[units]
+        valued = np.isin(units, list(self.values))
+        value = np.zeros_like(forms)
+        for row in np.flatnonzero(valued).tolist():
+            value[row, 1 + self.values[int(units[row])]] = 1.0
         # without a value the first one is the sum of `on` and `above`
-        on = -(value if k in self.values else self.forms[k])
-        on[state] += high
-        self._add(("on", *lead), k, bits, on, high + reach + 2 * passed)
-        off = self.forms[k] - value
-        off[0] -= low
-        off[state] += low
-        self._add(("off", *lead), k, bits, off, reach + passed - 2 * low)
+        on = -np.where(valued[:, None], value, forms)
+        on[place, 1 + columns] += high
+        self._add(*self._named("on", units), on, high + reach + 2 * passed)
+        off = forms - value
+        off[:, 0] -= low
+        off[place, 1 + columns] += low
+        self._add(*self._named("off", units), off, reach + passed - 2 * low)
 
     def _product_rows(self, k: int) -> tuple[float, float]:
         """Add the rows of a product; return the range of its column."""
@@ -307,15 +331,22 @@ class JointRows:
         lead, state, product = self.lead(k), 1 + self.states[k], 1 + self.products[k]
         scaled = np.ldexp(self._slopes[k], -more)
         size = float(np.ldexp(self._slope_sizes[k], -more))
-        for number, (sign, end, slope) in enumerate(
-            ((1.0, most, 0.0), (-1.0, least, 0.0), (1.0, least, 1.0), (-1.0, most, 1.0))
+        rows = []
+        for sign, end, slope in (
+            (1.0, most, 0.0),
+            (-1.0, least, 0.0),
+            (1.0, least, 1.0),
+            (-1.0, most, 1.0),
         ):
             # sign (end a - g), or sign (slope - g - end (1 - a))
             row = slope * sign * scaled
             row[0] -= slope * sign * end
             row[state] += sign * end
             row[product] -= sign
-            self._add(("product", *lead, number), k, bits, row, size + 2 * abs(end) + 2.0)
+            rows.append(row)
+        words = [("product", *lead, number) for number in range(4)]
+        sizes = size + 2 * np.abs([most, least, least, most]) + 2.0
+        self._add(words, [k] * 4, [bits] * 4, np.array(rows), sizes)
         return min(least, 0.0), max(most, 0.0)
 
     def _domain_row(self, index: int, form: dict[int, int]) -> None:
@@ -330,7 +361,8 @@ class JointRows:
         factor = self._net.rows[index][1]
         more = factor.numerator.bit_length() - factor.denominator.bit_length()
         total = total * float(factor / Fraction(2) ** more)
-        self._add(("domain", index), 0, exponent + more, total, 2.0 * len(form))
+        size = np.array([2.0 * len(form)])
+        self._add([("domain", index)], [0], [exponent + more], total[None], size)
 
 
 def _product(level: FloatLevel, on_z: FloatArray, on_h: FloatArray) -> FloatArray:
@@ -339,6 +371,11 @@ def _product(level: FloatLevel, on_z: FloatArray, on_h: FloatArray) -> FloatArra
         level.on_z @ on_z[level.on_z_columns] + level.on_h @ on_h[level.on_h_columns]
     )
     return found
+
+
+def _pairs(columns: Mapping[int, int]) -> tuple[IndexArray, IndexArray]:
+    """Return units and their columns."""
+    return np.array(list(columns), dtype=int), np.array(list(columns.values()), dtype=int)
 
 
 def _scaled(value: int, exponent: int) -> float:

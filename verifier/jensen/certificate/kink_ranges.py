@@ -176,8 +176,9 @@ class KinkRanges:
             if node is None:
                 node = ProofNode(self._net, int(self.groups[kink]), self.faces[kink])
                 self.nodes[kink] = node
-            for unit in targets[found.some[kink, targets]].tolist():
-                node.narrow(unit, *self.sides(kink, unit, found))
+            units = targets[found.some[kink, targets]]
+            for unit, sides in zip(units.tolist(), self.sides(kink, units, found), strict=True):
+                node.narrow(unit, *sides)
                 low, high = (self._units.ratio(unit, end) for end in node.local[unit])
                 self.ranges.set((kink, unit), low, high)
 
@@ -195,10 +196,13 @@ class KinkRanges:
             ends[places] = np.broadcast_to(before, ends.shape)[places]
         ranges.own |= ~lemmas.some & (lower | upper)
 
-    def sides(self, kink: int, unit: int, found: Lemmas) -> list[str | None]:
-        """Return what a certificate says of the lower and the upper bound of a unit."""
-        bits = int(self._units.bits[unit] - self._units.bits[self.groups[kink]])
-        return [_text(float(side[kink, unit]), bits) for side in (found.lower, found.upper)]
+    def sides(
+        self, kink: int, units: IndexArray, found: Lemmas
+    ) -> list[tuple[str | None, str | None]]:
+        """Return what a certificate says of the lower and the upper bounds of some units."""
+        bits = (self._units.bits[units] - self._units.bits[self.groups[kink]]).tolist()
+        lower, upper = (side[kink, units].tolist() for side in (found.lower, found.upper))
+        return [(_text(a, b), _text(c, b)) for a, b, c in zip(lower, bits, upper, strict=True)]
 
     def _shifts(self, kinks: IndexArray, lines: _Lines) -> FloatArray:
         """Return, per kink and line, the multiple of the group that makes its bound best."""

@@ -28,6 +28,7 @@ from jensen.certificate.checker import (
     rule_empty,
     text_of,
 )
+from jensen.certificate.line_bound import line_multipliers
 from jensen.certificate.proof_node import ProofNode
 from jensen.types import FloatArray
 from jensen_encodings.lp import LpSolver, LpStatus
@@ -73,13 +74,16 @@ class LeafProver:
         self._net = net
         self._solver = solver
         self.lps = 0
+        self._leads: dict[int, list[Any]] = {}
         self._node: ProofNode | None = None  # whose rows were named last
         self._domain: ProofNode | None = None  # of the network, which grows meanwhile
 
     def lead(self, unit: int) -> list[Any]:
         """Return ``[block, index]`` of the first neuron of a unit."""
-        block, _, index = self._net.units[unit].name[:-1].rpartition("[")
-        return [block, int(index)]
+        if unit not in self._leads:
+            block, _, index = self._net.units[unit].name[:-1].rpartition("[")
+            self._leads[unit] = [block, int(index)]
+        return self._leads[unit]
 
     # ------------------------------------------------------------------------ rows
 
@@ -317,7 +321,12 @@ class LeafProver:
         if self._domain is None:
             self._domain = ProofNode(self._net, ONE)
         node = self._domain
-        objective = node.expand({key: sign * value for key, value in zeta.items()})
+        form = {key: sign * value for key, value in zeta.items()}
+        entries = line_multipliers(self._net, self.lead, form)
+        total, _ = node.combine(entries, form)
+        if node.largest(total) <= 0:
+            return entries
+        objective = node.expand(form)
         rows = self.rows(node, objective)
         program = self.solve(rows, objective)
         if program is None:

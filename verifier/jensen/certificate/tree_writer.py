@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 from jensen.arithmetic.rational import fraction
@@ -34,14 +35,18 @@ class TreeWriter:
         self._names = names
         self._lines: list[Any] = []
         self._extra = 0
-        self._behind = []  # the units that the group reaches
-        keys = {-group}
-        for unit in range(group + 1, net.output):
-            if not net.units[unit].form.keys().isdisjoint(keys):
-                keys |= {unit, -unit}
-                self._behind.append(unit)
         # what is left to do, last first: (node of the prover to enter,) or (unit, side)
         self._todo: list[tuple[Any, ...]] = []
+
+    @cached_property
+    def _behind(self) -> list[int]:
+        """The units that the group reaches."""
+        keys, found = {-self._group}, []
+        for unit in range(self._group + 1, self._net.output):
+            if not self._net.units[unit].form.keys().isdisjoint(keys):
+                keys |= {unit, -unit}
+                found.append(unit)
+        return found
 
     def run(self, root: Any) -> list[Any]:
         """Return the lines in preorder, on-child first."""
