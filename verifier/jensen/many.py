@@ -19,7 +19,7 @@ from jensen.errors import NetworkError
 from jensen.linear_regions.condition import Condition
 from jensen.linear_regions.conditions import path_conditions
 from jensen.network.relu_network import ReluNetwork
-from jensen.network.stack import NetworkStack, architecture
+from jensen.network.stack import NetworkStack, by_architecture
 from jensen.network.stack_exact import exact_violations
 from jensen.prover.counterexample import Point, admits, confirmed, counterexample
 from jensen.prover.links import WORK, linked_evidence, links_of_stack
@@ -147,7 +147,7 @@ def settle_many(
     if options.tolerance or options.certificate:
         return {}
     found: dict[int, Verdict] = {}
-    for numbers, stack in _stacks(networks):
+    for numbers, stack in by_architecture(networks):
         if output is None and stack.output_size > 1:
             continue
         check_question(stack.input_size, domain, options)
@@ -210,27 +210,6 @@ def _layer_name(layer: int) -> str:
     return f"relu_{layer + 1}"
 
 
-def _stacks(
-    networks: Sequence[ReluNetwork] | NetworkStack,
-) -> Iterator[tuple[Sequence[int], NetworkStack]]:
-    """Yield networks of the same architecture, with their numbers."""
-    if isinstance(networks, NetworkStack):
-        yield range(len(networks)), networks
-        return
-    kinds: dict[tuple[int, ...], list[int]] = {}
-    for number, network in enumerate(networks):
-        kind = architecture(network)
-        if kind is not None:
-            kinds.setdefault(kind, []).append(number)
-    for numbers in kinds.values():
-        yield numbers, NetworkStack.from_networks([networks[k] for k in numbers])
-
-
-def _neurons(stack: NetworkStack) -> int:
-    """Return how many ReLUs each network has."""
-    return sum(bias.shape[1] for bias in stack.biases[:-1])
-
-
 def _left(stack: NetworkStack, *settled: Mapping[int, object]) -> NDArray[np.int64]:
     """Return the numbers of the networks that are not settled."""
     numbers = (k for k in range(len(stack)) if not any(k in some for some in settled))
@@ -281,9 +260,8 @@ class _Search:
         scale = middle_distance(np.abs(scalar.biases[0]).ravel(), norms.ravel())
         rng = np.random.default_rng(self.options.seed)
         sampler = LineSampler(self.domain, scalar.input_size, scale, rng, self.options.inputs)
-        parameters = sum(w[0].size for w in scalar.weights)
         for lines, points in _ROUNDS:
-            if parameters * lines * points > _WORK:
+            if scalar.parameter_count * lines * points > _WORK:
                 yield None
                 continue
             starts, steps = sampler.lines(lines)
@@ -295,7 +273,7 @@ class _Search:
         """Return the networks that intervals and the signs of path products prove convex."""
         if self.options.engine is not Engine.AUTO or self.domain.may_be_empty:
             return {}
-        if thorough and sum(w[0].size for w in scalar.weights) * _neurons(scalar) > WORK:
+        if thorough and scalar.parameter_count * scalar.relu_count > WORK:
             return {}
         start = time.perf_counter()
         names = [_layer_name(layer) for layer in range(len(scalar.weights) - 1)]
