@@ -807,8 +807,9 @@ def spans(
 
 def rule_sign(node: Node) -> None:
     """No pattern below this node bends the function downwards."""
-    net, branched = node.net, node.fixed.keys() - node.root.keys()
-    found = spans(net, node.group, node.fixed, node.root_spans(), branched)
+    net, found, branched = node.net, node.root_spans(), node.fixed.keys() - node.root.keys()
+    if branched:
+        found = spans(net, node.group, node.fixed, found, branched)
     hold(found.get(net.output, (0, 0))[0] >= 0, "the gradient jump may be negative")
 
 
@@ -891,8 +892,8 @@ def rule_walk(node: Node) -> None:
     points = [point[:-1] for point in with_zeros(corners)[1:] if point[-1] == 0]
     for group in net.units[net.inputs : net.output]:
         for point in points:
-            spend(longest(point), group.size)
             values = [point[k] if k >= 0 else max(point[-k], 0) for k in group.form]
+            spend(longest(values), group.size)
             point.append(sum(map(mul, group.form.values(), values)))
         points = with_zeros(points)
     for a, b in pairwise(points):
