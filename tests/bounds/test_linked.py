@@ -60,6 +60,8 @@ def sampled(seed: int) -> ReluNetwork:
         if rng.random() < 0.4:
             sign = rng.choice([1, -1])
             weights[k][j], biases[k][j] = sign * weights[k][i], sign * biases[k][i]
+            if rng.random() < 0.5:  # a pass-through
+                weights[k + 1][:, j] = sign * weights[k + 1][:, i]
         elif rng.random() < 0.6:
             weights[k][j] = weights[k][i] + rng.choice([0, 1, 0.5], sizes[k])
             biases[k][j] = biases[k][i] + rng.choice([0, 0.5])
@@ -101,6 +103,32 @@ def test_a_neuron_that_is_on_wherever_another_is_makes_up_for_it(later):
     network = paired(later=later)
     assert settled(network)
     assert verify(network, engine="joint").status == "convex"
+
+
+@pytest.mark.parametrize("pieces", [8, 16])
+def test_longer_tournaments_are_settled_since_losers_pass_on(pieces):
+    rng = np.random.default_rng(pieces)
+    slopes, offsets = rng.integers(-8, 9, (pieces, 3)) / 4, rng.integers(-8, 9, pieces) / 4
+    weights, biases = [], []
+    values, constants = slopes.astype(float), offsets.astype(float)
+    while len(values) > 1:
+        first, second = values[::2], values[1::2]
+        a, b = constants[::2], constants[1::2]
+        weights.append(np.concatenate([first - second, second, -second]))
+        biases.append(np.concatenate([a - b, b, -b]))
+        pairs = len(first)
+        values = np.concatenate([np.eye(pairs), np.eye(pairs), -np.eye(pairs)], axis=1)
+        constants = np.zeros(pairs)
+    network = ReluNetwork.from_layers([*weights, values], [*biases, constants])
+    assert settled(network)
+    assert settled(network, Box(-1, 1))
+    for layer in range(1, len(weights)):  # one loser less: not the maximum any more
+        changed = [w.copy() for w in weights]
+        changed[layer][-1] *= 0.5
+        other = ReluNetwork.from_layers([*changed, values], [*biases, constants])
+        points = rng.uniform(-3, 3, (2, 4000, 3))
+        gap = other(points.mean(axis=0)) - (other(points[0]) + other(points[1])) / 2
+        assert not (settled(other) and gap.max() > 1e-9)
 
 
 def test_a_neuron_that_rises_too_slowly_makes_up_for_nothing():

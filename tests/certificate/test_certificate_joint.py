@@ -170,7 +170,7 @@ def test_rows_and_bounds_hold_at_facets() -> None:
 
 
 def test_expanded_forms_have_the_values_of_their_units() -> None:
-    """By rows where few units are put in, by columns where many are."""
+    """By rows where few units are put in, side by side in one integer where many are."""
     for seed in range(60):
         net = network_of(random_network(seed, 1 + seed % 3, width=2 + seed % 7), Box(-1, 1))
         rng = np.random.default_rng(seed)
@@ -189,6 +189,42 @@ def test_expanded_forms_have_the_values_of_their_units() -> None:
 @pytest.mark.slow
 def test_rows_and_bounds_hold_at_many_facets() -> None:
     assert sum(map(count_rows_that_hold, range(1000, 2500))) > 50_000
+
+
+def test_rows_side_by_side_give_the_forms_of_rows_one_by_one() -> None:
+    """Up to the longest numbers that have room in one integer, and beyond them."""
+    beside = 0
+    for seed in range(40):
+        net = network_of(random_network(seed, 2, width=8), (Box(-1, 1), Everywhere())[seed % 2])
+        fixed = {k: (k + seed) % 3 > 0 for k in range(net.inputs, net.output)}
+        node, room = checker.Node(net, checker.ONE, fixed), net.room
+        for bits in (0, 1, 64, room - 8, room - 3, room - 2, room - 1, room, room + 200):
+            for sign in (1, -1):
+                form = dict.fromkeys(range(net.inputs, net.output + 1), sign << bits)
+                net.room = room
+                found = node.expand(form)
+                net.room = 0
+                assert node.expand(form) == found
+                beside += len(net.units) - net.inputs > 4
+    assert beside > 100
+
+
+def test_intervals_of_slopes_below_a_root_are_those_from_scratch() -> None:
+    changed = 0
+    for seed in range(60):
+        net = network_of(random_network(seed, 1 + seed % 3, width=4), Box(-1, 1))
+        rng, hidden = np.random.default_rng(seed), range(net.inputs, net.output)
+        for group in sorted(net.kinks):
+            root = {k: bool(rng.random() < 0.5) for k in hidden if rng.random() < 0.2}
+            root[group] = False
+            known = checker.spans(net, group, root)
+            for share in (0.0, 0.2, 0.8):
+                more = {k: bool(rng.random() < 0.5) for k in hidden if rng.random() < share}
+                fixed = more | root
+                found = checker.spans(net, group, fixed, known, fixed.keys() - root.keys())
+                assert found == checker.spans(net, group, fixed)
+                changed += found != known
+    assert changed > 60
 
 
 def sides_contradicted(node: checker.Node) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from torch import nn  # noqa: E402
 
 import jensen  # noqa: E402
 from jensen.learning import ConvexityGuard  # noqa: E402
+from jensen.learning.crossings import BUFFER, Crossings, Memory  # noqa: E402
+from jensen.prover.verdict import Counterexample  # noqa: E402
 
 
 def mlp(*sizes, seed=0):
@@ -88,6 +91,74 @@ def test_what_refutes_the_module_is_remembered_and_penalised():
         optimizer.step()
     assert guard.verify().status == "convex"
     assert module[2].weight[0, 1] >= 0
+
+
+def needle(width=0.002):
+    """A bowl of four inputs with a corner cut off: a kink that bends down in few places."""
+    module = mlp(4, 9, 1).double()
+    with torch.no_grad():
+        module[0].weight.copy_(torch.cat([torch.eye(4), -torch.eye(4), torch.ones(1, 4)]))
+        module[0].bias.copy_(torch.tensor([0.0] * 8 + [width - 4.0]))
+        module[2].weight.copy_(torch.tensor([[1.0] * 8 + [-1e-3]]))
+    return module
+
+
+@pytest.mark.parametrize("output", [None, 0])
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_descents_find_what_random_segments_never_meet(sign, output):
+    module = needle(width=1e-6)
+    with torch.no_grad():
+        module[2].weight *= sign
+    guard = ConvexityGuard(module, jensen.Box(-1, 1), margin=0.0, concave=sign < 0, output=output)
+    guard._sampler._rng = np.random.default_rng(1)
+    assert guard.descend() == pytest.approx(-1e-3)
+    assert guard.remembered > 0
+    # where they end is on the kink of that neuron
+    found = guard._memory.drawn(50)
+    assert set(found.kinks.tolist()) == {8}
+    assert found.points[:, :-1].sum(dim=1).numpy() == pytest.approx(4.0, abs=1e-5)
+
+
+def test_descents_of_modules_that_are_no_stacks_and_of_partial_convexity():
+    class Skip(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stack = needle(width=0.5)
+
+        def forward(self, x):
+            return self.stack(x) + 0.0 * x.sum(1, keepdim=True)
+
+    guard = ConvexityGuard(Skip(), jensen.Box(-1, 1), margin=0.0)
+    assert guard.descend() == pytest.approx(-1e-3)
+    some = ConvexityGuard(needle(), jensen.Box(-1, 1), inputs=[0])
+    assert some.descend() == float("inf")
+    flat = ConvexityGuard(nn.Sequential(nn.Linear(2, 1)), jensen.Box(-1, 1))
+    assert flat.descend() == float("inf")
+
+
+def test_a_refuting_pair_too_near_for_single_precision_is_remembered_all_the_same():
+    module = hinges([1.0, -0.5], [1.0, 1.0], [0.0, -0.5]).float()
+    guard = ConvexityGuard(module, jensen.Box(-1, 1), margin=0.0)
+    x, y = Fraction(1, 2) - Fraction(1, 10**12), Fraction(1, 2) + Fraction(1, 10**12)
+    guard._remember_pair(Counterexample((x,), (y,), Fraction(1)), 0)
+    assert guard.remembered == 1
+    assert guard._memory.drawn(1).kinks.tolist() == [1]
+
+
+def test_the_oldest_points_are_forgotten_first():
+    generator = torch.Generator().manual_seed(0)
+    memory = Memory(1, generator)
+    for first in range(0, BUFFER + 100, 100):
+        index = torch.arange(first, first + 100)
+        memory.add(Crossings(torch.stack([index, index], dim=1), index, index))
+    assert len(memory) == BUFFER
+    drawn = memory.drawn(2000)
+    newest = first + 99
+    assert newest - BUFFER < drawn.kinks.min()
+    assert drawn.kinks.max() <= newest
+    # half of them from the newest quarter
+    assert (drawn.kinks > newest - BUFFER // 4).double().mean() == pytest.approx(0.5, abs=0.05)
+    assert drawn.points[:, 0].long().tolist() == drawn.kinks.tolist()
 
 
 def test_points_that_are_given_carry_the_segments():
@@ -191,7 +262,7 @@ def test_what_cannot_be_guarded_is_refused_in_one_line(module, domain, options, 
 def test_jumps_of_a_guard_agree_with_the_slopes_of_the_network():
     module = mlp(3, 12, 8, 1, seed=3).double()
     guard = ConvexityGuard(module, jensen.Box(-1, 1), margin=1.0)
-    found = guard._crossings(guard._segments(None, 300))
+    found = guard._follower.crossings(*guard._segments(None, 300))
     with torch.no_grad():
         points, kinks = found.points, found.kinks[:, None]
         jumps = guard._watched.jumps(points, found.outputs, differentiable=False)

@@ -41,6 +41,11 @@ class UnitLayer:
     kink: FloatArray
 
     @property
+    def size(self) -> int:
+        """Number of neurons."""
+        return int(self.lead.shape[1])
+
+    @property
     def paired(self) -> bool:
         """Whether there are twins in any network."""
         return not self.lead.all()

@@ -25,7 +25,7 @@ QUADRATIC_FORMAT = "jensen-export/3"  # a model of which quadratic functions are
 FORMATS = FORMAT, "jensen-certificate/2"  # the older one is a part of the newer one
 MAX_MODEL, MAX_LINE, MAX_FILE = 1 << 28, 1 << 24, 1 << 30  # bytes, a certificate's unpacked
 MAX_INPUTS, MAX_NUMBER, MAX_SCALE = 1 << 20, 200_000, 1 << 17  # characters; bits to scale with
-MAX_WORK, STEP = 1 << 40, 256  # of `spend`: about an hour; what a small product costs
+MAX_WORK = 1 << 40  # of `spend`: about an hour
 MAX_TEXT = 300  # characters of the domain, and of the inputs, that are printed
 INTEGER = "(0|[1-9][0-9]*|0x[0-9a-f]+)"
 NUMBER = re.compile(f"-?{INTEGER}(/{INTEGER})?")
@@ -40,6 +40,8 @@ Number = int | Fraction
 Form = dict[int, int]  # linear form; key u: zeta of the unit u, key -u: max(zeta_u, 0)
 Scaled = tuple[Form, Fraction]  # coprime integers, and the number that multiplies them
 Values = dict[str, list[Scaled]]  # by block
+States = dict[int, bool]  # of units that are on or off
+Spans = dict[int, tuple[int, int]]  # intervals, by unit
 Quadratic = list[tuple[int, int, Number]]  # i, j and q: q x_i x_j, where 0 stands for 1
 
 
@@ -66,11 +68,7 @@ class Model(NamedTuple):
     digest: str
     inputs: int
     blocks: list[Block]
-    quadratic: tuple[Quadratic, ...] = ()  # per output, if there are any
-
-    def curved(self, output: int) -> Quadratic:
-        """Return the quadratic function that is a part of an output."""
-        return self.quadratic[output] if self.quadratic else []
+    quadratic: Sequence[Quadratic] = ()  # what is a part of each output
 
 
 class Unit:
@@ -122,8 +120,9 @@ def only(record: Any, *keys: str) -> Any:
 
 def natural(value: Any, limit: int) -> int:
     """Return an integer in ``range(limit)``."""
-    need(type(value) is int and 0 <= value < limit, f"{str(value)[:20]} is no index < {limit}")
-    return int(value)
+    if type(value) is int and 0 <= value < limit:
+        return value
+    raise Malformed(f"{str(value)[:20]} is no index < {limit}")
 
 
 def double(text: Any) -> float:
@@ -139,7 +138,7 @@ def rationals(items: Any, count: int) -> list[Number]:
     for text in items:
         if not (isinstance(text, str) and len(text) <= MAX_NUMBER and NUMBER.fullmatch(text)):
             raise Malformed(f"{str(text)[:40]!r} is no exact number, or too long a one")
-    spend(len(items), 16 * sum([len(text) ** 2 for text in items]))
+    spend(4 * max(map(len, items), default=0), sum([4 * len(text) + 64 for text in items]))
     numbers: list[Number] = [
         Fraction(*(int(part, 0) for part in text.split("/"))) if "/" in text else int(text, 0)
         for text in items
@@ -192,9 +191,7 @@ def read_model(raw: bytes) -> Model:
     only(head, "format", "inputs", "blocks", *(() if plain else ("quadratic",)))
     need(head["format"] == MODEL_FORMAT or not plain, f"the format is not {MODEL_FORMAT}")
     sizes = {"input": natural(head["inputs"], MAX_INPUTS)}
-    terms = [] if plain else head["quadratic"]
-    forms = tuple(read_terms(part, sizes["input"] + 1) for part in terms)
-    model = Model(hashlib.sha256(raw).hexdigest(), sizes["input"], [], forms)
+    blocks: list[Block] = []
     for entry in head["blocks"]:
         only(entry, "name", "relu", "bias", "weights")
         name, relu, bias = entry["name"], entry["relu"], [double(b) for b in entry["bias"]]
@@ -205,10 +202,12 @@ def read_model(raw: bytes) -> Model:
             need(len(rows) == len(bias), f"{name}: {len(rows)} rows, {len(bias)} biases")
             weights[source] = [read_row(row, sizes[source]) for row in rows]
         sizes[name] = len(bias)
-        model.blocks.append(Block(name, relu, bias, weights))
-    need(model.blocks[-1].name == "output" and not model.blocks[-1].relu, "no affine output")
-    need(plain or len(forms) == sizes["output"], "a quadratic function per output is needed")
-    return model
+        blocks.append(Block(name, relu, bias, weights))
+    need(blocks[-1].name == "output" and not blocks[-1].relu, "no affine output")
+    terms = [[]] * sizes["output"] if plain else head["quadratic"]
+    need(len(terms) == sizes["output"], "a quadratic function per output is needed")
+    forms = [read_terms(part, sizes["input"] + 1) for part in terms]
+    return Model(hashlib.sha256(raw).hexdigest(), sizes["input"], blocks, forms)
 
 
 class Lines:
@@ -240,11 +239,16 @@ def expect(lines: Iterator[Any], wanted: str) -> list[Any]:
 # --------------------------------------------------------------------------------- forms
 
 
-def spend(count: int, bits: int = 0) -> None:
-    """Count products: how many, and the sum over them of the product of their bits."""
-    WORK[0] += count * STEP + bits // 1024
+def spend(bits: int, other: int) -> None:
+    """Count products of a number of so many bits; ``other`` is the size of what it multiplies."""
+    WORK[0] += (bits + 4096) * other >> 10
     if WORK[0] > MAX_WORK:
         raise Malformed("the work is more than anybody should be asked for")
+
+
+def longest(numbers: Iterable[int]) -> int:
+    """Return how many bits the longest of some integers has."""
+    return max(map(int.bit_length, numbers), default=0)
 
 
 def size(form: Form) -> int:
@@ -261,7 +265,7 @@ def denominator(numbers: Iterable[Number]) -> int:
     """Return the least common denominator."""
     scale = 1
     for bottom in {number.denominator for number in numbers}:
-        spend(1, scale.bit_length() * bottom.bit_length())
+        spend(scale.bit_length(), bottom.bit_length() + 64)
         scale = lcm(scale, bottom)
         need(scale.bit_length() <= MAX_SCALE, "the numbers have too many digits")
     return scale
@@ -280,11 +284,10 @@ def add(form: dict[int, Any], factor: Any, other: dict[int, Any]) -> None:
 def blend(factors: Sequence[int], scale: int, forms: Sequence[Form]) -> Scaled:
     """Return the sum of multiples of forms, divided: coprime integers, and what multiplies them."""
     total: Form = {}
-    sizes = zip(map(int.bit_length, factors), map(size, forms), strict=True)
-    spend(sum(map(len, forms)), sum([(bits + 64) * other for bits, other in sizes]))
+    spend(longest(factors), sum(map(size, forms)))
     for factor, form in zip(factors, forms, strict=True):
         add(total, factor, form)
-    spend(len(total), len(total) * max(map(int.bit_length, total.values()), default=0) ** 2)
+    spend(longest(total.values()), size(total))
     content = gcd(*total.values())
     need(max(content, scale).bit_length() <= MAX_SCALE, "the forms need too many digits")
     if content > 1:
@@ -432,14 +435,16 @@ class Network:
     def _append(self, name: str, form: Form, low: int, high: int) -> int:
         """Add a unit and return its number."""
         self.units.append(Unit(name, form, low, high, self.inputs))
-        longest = max([value.bit_length() for _, value in self.units[-1].outer], default=0)
-        self.room = min(self.room, 8 * SLOT - longest - 32)
+        bits = longest(value for _, value in self.units[-1].outer)
+        self.room = min(self.room, 8 * SLOT - bits - 32)
         return len(self.units) - 1
 
     def add_inputs(self, total: list[int], passed: list[int]) -> None:
         """Add so much of 1 and of the inputs as the forms of some units contain, by key."""
         slopes = [total[h] for h in passed]
-        if len(passed) > 4 and max(map(int.bit_length, slopes)) < self.room:
+        bits = longest(slopes)
+        spend(bits, 64 * len(self.units) + sum([self.units[h].size for h in passed]))
+        if len(passed) > 4 and bits < self.room:
             whole = sum(map(mul, slopes, [self.units[h].packed for h in passed]), self.halves)
             data = whole.to_bytes(self.inputs * SLOT, "little")
             for key in range(self.inputs):
@@ -486,7 +491,7 @@ class Network:
         for k in range(self.output, self.inputs - 1, -1):
             (low, high), jump = slopes.get(k, (0, 0)), slopes.get(-k, (0, 0))
             low, high = low + min(jump[0], 0), high + max(jump[1], 0)
-            spend(len(self.units[k].form), max(-low, high).bit_length() * self.units[k].size)
+            spend(max(-low, high).bit_length(), self.units[k].size)
             for key, factor in self.units[k].form.items() if low or high else ():
                 (a, b), ends = slopes.get(key, (0, 0)), (factor * low, factor * high)
                 slopes[key] = a + min(ends), b + max(ends)
@@ -503,7 +508,7 @@ class Node:
         self.face, self.shifts = 0, dict[str, Number]()
         # slopes of all units over max(zeta, 0) of the group, as known at the root of the tree:
         # their intervals, and as forms of states and products
-        self.spans: dict[int, tuple[int, int]] = {}
+        self.spans: Spans = {}
         self.jumps: dict[int, Form] = {}
 
     def bounds(self, k: int) -> tuple[int, int]:
@@ -512,27 +517,25 @@ class Node:
         if k < count:
             return self.local.get(k) or self.net.units[k].range
         if k < 2 * count:
-            state = self.fixed.get(k - count)
-            return (0, 1) if state is None else (int(state), int(state))
+            return self.fixed.get(k - count, False), self.fixed.get(k - count, True)
         low, high = self.spans.get(k - 2 * count, (0, 0))
         return min(low, 0), max(high, 0)
 
     def largest(self, form: Form) -> int:
         """Return an upper bound of a form: over the ranges of its variables, each by itself."""
-        units, inputs, bound, most = self.net.units, self.net.inputs, 0, 1
+        units, local, bound, most = self.net.units, self.local, 0, 1
         for k, value in form.items():
-            low, high = (
-                self.local.get(k) or units[k].range if 0 <= k < inputs else self.bounds(abs(k))
-            )
+            input_unit = 0 <= k < self.net.inputs
+            low, high = (local.get(k) or units[k].range) if input_unit else self.bounds(abs(k))
             if low < -most or high > most:
                 most = max(-low, high)
             if k < 0:
                 slope = form.get(-k, 0)
                 ends = slope * low + value * max(low, 0), slope * high + value * max(high, 0)
                 bound += max(*ends, 0) if low < 0 < high else max(ends)
-            elif -k not in form or k == ONE:
+            elif input_unit or -k not in form:
                 bound += value * (high if value > 0 else low)
-        spend(len(form), most.bit_length() * size(form))
+        spend(most.bit_length(), size(form))
         need(bound.bit_length() <= MAX_SCALE, "the bounds need too many digits")
         return bound
 
@@ -558,17 +561,22 @@ class Node:
         low, high = self.local[unit] = ends[0], ends[1]
         if low > 0 or high < 0:
             self.fixed[unit] = self.root[unit] = low > 0
-            self.jumps = {}
+            self.spans, self.jumps = {}, {}
+
+    def root_spans(self) -> Spans:
+        """Return the intervals of all slopes over max(zeta, 0) of the group at the root."""
+        self.spans = self.spans or spans(self.net, self.group, self.root)
+        return self.spans
 
     def open_states(self) -> None:
         """Compute how slopes over max(zeta, 0) of the group depend on the root's open states."""
-        count, self.spans = len(self.net.units), spans(self.net, self.group, self.root)
+        count, _ = len(self.net.units), self.root_spans()
         # by unit k its slope S_k, by -k what it passes on: a_k S_k
         self.jumps = {-self.group: {ONE: 1}}
         for k in range(self.group + 1, self.net.output + 1):
             row, slope = self.net.units[k].form, dict[int, int]()
             for key in row.keys() & self.jumps.keys():
-                spend(len(self.jumps[key]), row[key].bit_length() * size(self.jumps[key]))
+                spend(row[key].bit_length(), size(self.jumps[key]))
                 add(slope, row[key], self.jumps[key])
             constant = {count + k: slope[ONE]} if slope.keys() == {ONE} else {2 * count + k: 1}
             passed = constant if k not in self.root else slope if self.root[k] else {}
@@ -584,7 +592,7 @@ class Node:
         total = [0] * (2 * len(units))  # by key; those below 0 count from the end
         for key, value in form.items():
             total[key] = value
-        kept, passed, cost = dict[int, int](), list[int](), 0
+        kept, passed = dict[int, int](), list[int]()
         for h in range(max(map(abs, form), default=0), net.inputs - 1, -1):
             kink = total[-h]
             if kink and h in fixed:
@@ -602,10 +610,8 @@ class Node:
             slope = total[h]
             if slope:
                 passed.append(h)
-                cost += (slope.bit_length() + 64) * units[h].size
                 for key, value in units[h].inner:
                     total[key] += slope * value
-        spend(len(units) + sum([len(units[h].form) for h in passed]), cost)
         net.add_inputs(total, passed)
         return {key: total[key] for key in range(net.inputs) if total[key]} | kept
 
@@ -621,15 +627,15 @@ class Node:
         if kind == "domain":
             (index,) = where
             return self.net.rows[natural(index, len(self.net.rows))]
-        need(self.group or kind in ("above", "below", "sign"), "there is no hyperplane here")
-        if not self.jumps and kind in ("jump", "product"):
-            self.open_states()
-        if kind == "jump" and not where:
-            form = dict(self.jumps.get(self.net.output, {}))
-            add(form, 1, {ONE: 1})
-            return form, -1
-        if kind == "facet" and not where:
-            return {self.group: 1}, 1
+        if kind in ("facet", "jump", "product"):
+            need(self.group, "there is no hyperplane here")
+            if not self.jumps and kind != "facet":
+                self.open_states()
+        if kind in ("facet", "jump"):
+            need(not where, "facet and jump have no neuron")
+            slope = self.jumps.get(self.net.output, {})
+            jump = slope | {ONE: slope.get(ONE, 0) + 1}
+            return ({self.group: 1}, 1) if kind == "facet" else (jump, -1)
         *name, number = where if kind == "product" else (*where, 0 if kind == "on" else 2)
         return self.row_of(kind, self.net.unit(*name), natural(number, 4))
 
@@ -651,13 +657,11 @@ class Node:
         if kind == "product":
             product, slope = len(self.net.units) + state, self.jumps.get(unit, {})
             low, high = self.spans.get(unit, (0, 0))
-        end, form = high if number in (0, 3) else low, {product: -1}
+        end, sign = high if number in (0, 3) else low, 1 if number in (0, 2) else -1
         if number < 2:  # end a - P
-            add(form, end, {state: 1})
-        else:  # Y - P - end (1 - a)
-            add(form, 1, slope)
-            add(form, end, {state: 1, ONE: -1})
-        return form, 1 if number in (0, 2) else -1
+            return {state: end, product: -1}, sign
+        # Y - P - end (1 - a)
+        return slope | {state: end, product: -1, ONE: slope.get(ONE, 0) - end}, sign
 
     def combine(self, entries: Any, form: Form) -> Scaled:
         """Add multiples of rows to a form; return the sum, and its factor."""
@@ -688,9 +692,9 @@ def evaluate(model: Model, output: int, x: list[Number]) -> Fraction:
             ({}, one[1]) if block.relu and form.get(ONE, 0) < 0 else (form, c) for form, c in z
         ]
     form, c = values["output"][output]
-    terms, point = model.curved(output), [1, *x]
+    terms, point = model.quadratic[output], [1, *x]
     most = max([digits(v) for v in [*point, *(q for *_, q in terms)]])
-    spend(40 * len(terms), 4 * len(terms) * most**2)
+    spend(4 * most, 40 * len(terms) * (most + 64))
     return c * form.get(ONE, 0) + sum(q * point[i] * point[j] for i, j, q in terms)
 
 
@@ -713,13 +717,13 @@ def rule_interior(claim: Claim, point: list[Number], equations: Any) -> None:
     need(not equations or len(claim.inputs) == len(point), "a partial claim allows no equations")
     for index, *sides in equations:
         above, below = (rationals(y, len(claim.rows)) for y in sides)
-        form, _ = substitute(dict(enumerate(above)), 1, claim.rows)
-        both = {i: sum(two) for i, two in enumerate(zip(above, below, strict=True))}
-        opposite = not substitute(both, 1, claim.rows)[0] and min(above + below) >= 0
+        both = [sum(two) for two in zip(above, below, strict=True)]
+        form, opposite = (substitute(dict(enumerate(y)), 1, claim.rows)[0] for y in (above, both))
         key = natural(index, len(point)) + 1
-        hold(opposite and key in form, f"input {index} is not shown to be determined")
-        solved = {k: v for k, v in form.items() if k != key}
-        claim.solved[key] = solved, Fraction(-1, form[key])
+        shown_to_be = not opposite and min(above + below) >= 0 and key in form
+        hold(shown_to_be, f"input {index} is not shown to be determined")
+        divisor = -form.pop(key)
+        claim.solved[key] = form, Fraction(1, divisor)
     mixed = set().union(*(form for form, _ in claim.solved.values())) & claim.solved.keys()
     hold(not mixed, "the equations are not solved")
     keys: list[Scaled] = [({key: 1}, Fraction(1)) for key in range(len(point) + 1)]
@@ -750,18 +754,18 @@ def rule_quadratic(model: Model, claim: Claim) -> None:
     solved = claim.solved.items()
     ways |= {key: {k: v * c for k, v in form.items() if k != ONE} for key, (form, c) in solved}
     matrix: dict[int, dict[int, Any]] = {}
-    for i, j, factor in model.curved(claim.output):
+    for i, j, factor in model.quadratic[claim.output]:
         for one, other in ((i, j), (j, i)):
             for key, v in ways.get(one, {}).items():
                 add(matrix.setdefault(key, {}), claim.sign * factor * v, ways.get(other, {}))
-                spend(40 * len(ways.get(other, {})))
+                spend(0, 2560 * len(ways.get(other, {})))
     while matrix:
         key, row = matrix.popitem()
         pivot = row.pop(key, 0)
         hold(pivot > 0 or (pivot == 0 and not row), "the quadratic function bends downwards")
         for other, value in row.items():
             most = max(map(digits, [pivot, *row.values(), *matrix[other].values()]))
-            spend(40 * len(row), 32 * len(row) * most**2)
+            spend(most, 40 * len(row) * (most + 64))
             matrix[other].pop(key)
             add(matrix[other], -value / pivot, row)
 
@@ -771,20 +775,31 @@ def rule_path_signs(net: Network) -> set[int]:
     return {unit for unit in net.kinks if net.slopes[-unit][0] >= 0}
 
 
-def spans(net: Network, group: int, fixed: dict[int, bool]) -> dict[int, tuple[int, int]]:
-    """Return intervals of the slopes of all units over max(zeta, 0) of the group."""
-    found, most, fixed = {group: (1, 1)}, 1, fixed | {group: True}
+def spans(
+    net: Network, group: int, fixed: States, known: Spans | None = None, changed: Iterable[int] = ()
+) -> Spans:
+    """Return intervals of the slopes of all units over max(zeta, 0) of the group.
+
+    Those may be known in which only the states of some units were other ones.
+    """
+    found, most, fixed, changed = {group: (1, 1)}, 1, fixed | {group: True}, {*changed}
     for k in range(group + 1, net.output + 1):
         unit, low, high = net.units[k], 0, 0
-        behind = unit.reads & found.keys()
-        for h in behind:
-            off = unit.form.get(h, 0) if h != group else 0  # over max(zeta, 0) alone
-            on = off + unit.form.get(-h, 0)
-            slopes = (on if fixed[h] else off,) if h in fixed else (off, on)
-            ends = [slope * end for slope in slopes for end in found[h]]
-            low, high = low + min(ends), high + max(ends)
-        if behind:
-            spend(len(behind), most.bit_length() * unit.size)
+        if known and unit.reads.isdisjoint(changed):
+            low, high = known.get(k, (0, 0))
+        else:
+            changed.add(k)
+            behind = unit.reads & found.keys()
+            for h in behind:
+                off = unit.form.get(h, 0) if h != group else 0  # over max(zeta, 0) alone
+                on = off + unit.form.get(-h, 0)
+                if h in fixed:
+                    off = on = on if fixed[h] else off
+                a, b = found[h]
+                ends = off * a, off * b, on * a, on * b
+                low, high = low + min(ends), high + max(ends)
+            if behind:
+                spend(most.bit_length(), unit.size)
         if low or high:
             found[k], most = (low, high), max(most, -low, high)
     return found
@@ -792,8 +807,10 @@ def spans(net: Network, group: int, fixed: dict[int, bool]) -> dict[int, tuple[i
 
 def rule_sign(node: Node) -> None:
     """No pattern below this node bends the function downwards."""
-    low, _ = spans(node.net, node.group, node.fixed).get(node.net.output, (0, 0))
-    hold(low >= 0, "the gradient jump may be negative")
+    net, found, branched = node.net, node.root_spans(), node.fixed.keys() - node.root.keys()
+    if branched:
+        found = spans(net, node.group, node.fixed, found, branched)
+    hold(found.get(net.output, (0, 0))[0] >= 0, "the gradient jump may be negative")
 
 
 def rule_empty(node: Node, entries: Any) -> None:
@@ -815,18 +832,17 @@ def rule_empty(node: Node, entries: Any) -> None:
 
 def rule_smooth(node: Node) -> None:
     """Of such a facet, the two pieces of the function that meet are known: it bends upwards."""
-    net, normal, pieces = node.net, node.expand({node.group: 1}), []
+    net, normal, bend = node.net, node.expand({node.group: 1}), dict[int, int]()
     hold(normal and net.kinks <= node.fixed.keys(), "the pattern is still open")
     for side in (1, -1):
-        there = Node(net, node.group, dict(node.fixed))
+        there = Node(net, ONE, dict(node.fixed))
         for unit in sorted(net.kinks):
             c = multiple(there.expand({unit: 1}), normal)
             if c is not None:  # otherwise it has the same sign on both sides
                 there.fixed[unit] = c * side > 0
-        pieces.append(there.expand({net.output: 1}))
-    add(pieces[0], -1, pieces[1])
-    bend = multiple(pieces[0], normal)
-    hold(bend is not None and bend >= 0, "the function bends downwards here")
+        add(bend, side, there.expand({net.output: 1}))
+    upwards = multiple(bend, normal)
+    hold(upwards is not None and upwards >= 0, "the function bends downwards here")
 
 
 def rule_side(node: Node, *names: Any) -> None:
@@ -843,13 +859,18 @@ def rule_side(node: Node, *names: Any) -> None:
         hold(c and ((c > 0) == on) != node.fixed[unit], "a side may have the pattern")
 
 
-def crossing(a: list[int], b: list[int]) -> list[int]:
-    """Return the point between two where the last of their values vanishes."""
-    point = [abs(b[-1]) * x + abs(a[-1]) * y for x, y in zip(a, b, strict=True)]
-    spend(len(point), len(point) * max(map(int.bit_length, point)) ** 2)
-    content = gcd(*point)
-    need(content.bit_length() <= MAX_SCALE, "the points need too many digits")
-    return [x // content for x in point]
+def with_zeros(path: list[list[int]]) -> list[list[int]]:
+    """Put a point where the last value vanishes between neighbours with different signs of it."""
+    found = path[:1]
+    for a, b in pairwise(path):
+        if a[-1] * b[-1] < 0:
+            point = [abs(b[-1]) * x + abs(a[-1]) * y for x, y in zip(a, b, strict=True)]
+            spend(longest(point), len(point) * (longest(point) + 64))
+            content = gcd(*point)
+            need(content.bit_length() <= MAX_SCALE, "the points need too many digits")
+            found.append([x // content for x in point])
+        found.append(b)
+    return found
 
 
 def rule_walk(node: Node) -> None:
@@ -858,30 +879,23 @@ def rule_walk(node: Node) -> None:
     Points are lists of the values of all units, times a positive number that is the value of ONE.
     """
     net, normal = node.net, node.expand({node.group: 1})
-    ranges = [node.bounds(unit) for unit in range(1, net.inputs)]
-    wide = [i + 1 for i, (low, high) in enumerate(ranges) if low < high]
+    ranges = [node.bounds(unit) for unit in range(net.inputs)]
+    wide = [unit for unit, (low, high) in enumerate(ranges) if low < high]
     hold(len(wide) == 2 and min(normal, default=ONE) >= ONE, "the kink is no segment")
     corners = []
-    for ends in ((0, 0), (0, 1), (1, 1), (1, 0)):
-        corner = [1, *(low for low, _ in ranges)]
-        for i, end in zip(wide, ends, strict=True):
-            corner[i] = ranges[i - 1][end]
+    for ends in ((0, 0), (0, 1), (1, 1), (1, 0), (0, 0)):
+        corner = [low for low, _ in ranges]
+        for unit, end in zip(wide, ends, strict=True):
+            corner[unit] = ranges[unit][end]
         corners.append([*corner, sum(v * corner[key] for key, v in normal.items())])
     hold(any(corner[-1] for corner in corners), "the kink is no segment")
-    sides = zip(corners, corners[1:] + corners[:1], strict=True)
-    ends_of_it = [corner for corner in corners if corner[-1] == 0]
-    ends_of_it += [crossing(a, b) for a, b in sides if a[-1] * b[-1] < 0]
-    points = [point[:-1] for point in ends_of_it]
-    for unit in net.units[net.inputs : net.output]:
-        path: list[list[int]] = []
+    points = [point[:-1] for point in with_zeros(corners)[1:] if point[-1] == 0]
+    for group in net.units[net.inputs : net.output]:
         for point in points:
-            spend(len(unit.form), max(map(int.bit_length, point)) * unit.size)
-            values = [point[k] if k >= 0 else max(point[-k], 0) for k in unit.form]
-            point.append(sum(map(mul, unit.form.values(), values)))
-            if path and path[-1][-1] * point[-1] < 0:
-                path.append(crossing(path[-1], point))
-            path.append(point)
-        points = path
+            values = [point[k] if k >= 0 else max(point[-k], 0) for k in group.form]
+            spend(longest(values), group.size)
+            point.append(sum(map(mul, group.form.values(), values)))
+        points = with_zeros(points)
     for a, b in pairwise(points):
         states = {k: a[k] + b[k] > 0 for k in range(net.inputs, net.output) if a[k] or b[k]}
         others = node.fixed.items() - {(node.group, False)}
@@ -915,7 +929,7 @@ def rule_tree(
             node.fixed[path[-1]] = True
             continue
         need(name in LEAVES, f"unknown leaf {name!r:.40}")
-        spend(len(node.fixed))
+        spend(0, 64 * len(node.fixed))
         LEAVES[name](node, *arguments)
         while path and not node.fixed[path[-1]]:
             del node.fixed[path.pop()]
@@ -939,7 +953,7 @@ def check(model: Model, lines: Iterator[Any]) -> Claim:
     (bounds,) = expect(lines, "bounds")
     net = Network(model, claim, {(block, i): sides for block, i, *sides in bounds})
     # what bends: the groups that kink, and the quadratic function, which is called ONE here
-    proved, bends = set[int](), net.kinks | ({ONE} if model.curved(claim.output) else set())
+    proved, bends = set[int](), net.kinks | ({ONE} if model.quadratic[claim.output] else set())
     faces: dict[int, set[int]] = {}
     for name, *arguments in lines:
         if name == "path_signs":

@@ -11,9 +11,9 @@ from typing import Any
 from jensen.errors import MissingExtraError
 
 _HOMES = {
-    "ConvexTraining": "training",
+    "ConvexTraining": "history",
     "ConvexityGuard": "guard",
-    "Round": "training",
+    "Round": "history",
     "clip_to_icnn_": "clipping",
     "make_convex": "training",
     "path_values": "paths",

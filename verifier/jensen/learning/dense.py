@@ -36,6 +36,14 @@ class DenseLayers:
         plain = all(type(layer) in (nn.Linear, nn.ReLU, nn.LeakyReLU) for layer in layers)
         return cls(layers) if plain and not any(map(_is_hooked, layers)) else None
 
+    @property
+    def plain(self) -> list[nn.Linear] | None:
+        """Linear layers with one ReLU between any two; None for other stacks."""
+        linear = [layer for layer in self._layers[::2] if isinstance(layer, nn.Linear)]
+        between = self._layers[1::2]
+        fits = len(self._layers) == 2 * len(linear) - 1
+        return linear if fits and all(type(layer) is nn.ReLU for layer in between) else None
+
     def jumps_at(self, x: torch.Tensor, kinks: torch.Tensor, outputs: torch.Tensor) -> torch.Tensor:
         """Return J of one kink under the pattern at each point, to be differentiated.
 

@@ -15,44 +15,22 @@ from jensen.domains.cone_segments import ConeSampler, ConeSegments
 from jensen.domains.domain import Domain
 from jensen.errors import ModelFileError, NetworkError, OptionError, UnsupportedOperatorError
 from jensen.graphs.function_graph import FunctionGraph
+from jensen.learning.crossings import Crossings, Follower, Memory
+from jensen.learning.settling import can_settle, plain_network, rarely_switching, settle_
 from jensen.learning.watched import WatchedModule, check_module, input_shapes
 from jensen.loaders import from_torch
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.question import check_domain
-from jensen.prover.verdict import Verdict
+from jensen.prover.verdict import Counterexample, Verdict
+from jensen.repairs.descents import lowest_points
 from jensen.types import FloatArray
 
-SECANT_STEPS = 2  # runs of the module that follow a segment to a kink
 PERIOD = 32  # penalties that share the points of one search for kinks
 POOL = 4  # how many times the samples of one penalty such a search looks for
-REMEMBERED = 0.25  # share of the segments that are drawn around refuting points
-BUFFER = 4096  # refuting points kept at most, the oldest forgotten first
-
-
-@dataclass(frozen=True, eq=False)
-class Crossings:
-    """Points on kinks.
-
-    Attributes
-    ----------
-    points : tensor (n, inputs + 1)
-        ``(x, t)`` of the cone; the kink is at ``x / t``.
-    kinks : integer tensor (n,)
-        Which kink of the module each lies on.
-    outputs : integer tensor (n,)
-        Which output is asked about.
-    """
-
-    points: torch.Tensor
-    kinks: torch.Tensor
-    outputs: torch.Tensor
-
-    def __len__(self) -> int:
-        return len(self.kinks)
-
-    def take(self, rows: torch.Tensor) -> Crossings:
-        """Return some of them."""
-        return Crossings(self.points[rows], self.kinks[rows], self.outputs[rows])
+REMEMBERED = 0.5  # share of the segments that are drawn around refuting points
+EACH = 2  # places of each neuron that descents look at
+TYPICAL = 256  # points for the mean size of a pre-activation
+ON_KINK = 1e-4  # largest |z| on a kink, in units of the neuron's mean
 
 
 class ConvexityGuard:
@@ -61,7 +39,7 @@ class ConvexityGuard:
     Parameters
     ----------
     module : torch.nn.Module
-        Whatever :func:`jensen.from_torch` takes. The guard never changes it.
+        Whatever :func:`jensen.from_torch` takes. Nothing but :meth:`settle` changes it.
     domain : Box, Polyhedron or Everywhere
     output : int, optional
         The output to keep convex; all of them by default.
@@ -100,7 +78,9 @@ class ConvexityGuard:
     >>> penalty = guard.penalty()  # loss = error(module) + 3.0 * penalty
     >>> bool(penalty >= 0), guard.network().input_size
     (True, 1)
-    >>> found = guard.search(64)
+    >>> found = min(guard.search(64), guard.descend(starts=2))
+    >>> bool(guard.settle() >= 0)  # how many neurons were made stable
+    True
     >>> str(guard.verify().status) in {"convex", "nonconvex"}
     True
     """
@@ -143,7 +123,8 @@ class ConvexityGuard:
         self._watched = WatchedModule(module, self._shapes)
         self._pool = _Pool()
         self._generator = torch.Generator().manual_seed(seed)
-        self._buffer = np.zeros((0, network.input_size + 1))
+        self._memory = Memory(network.input_size, self._generator)
+        self._follower = Follower(self._watched, output, self._outputs, self._generator)
 
     def network(self) -> ReluNetwork:
         """Return the module as it is now, in canonical form.
@@ -160,7 +141,7 @@ class ConvexityGuard:
     @property
     def remembered(self) -> int:
         """How many refuting points the penalty draws from."""
-        return len(self._buffer)
+        return len(self._memory)
 
     # -------------------------------------------------------------------------- penalty
 
@@ -186,7 +167,7 @@ class ConvexityGuard:
             To be added to a loss, times a weight.
         """
         if points is not None:
-            found = self._crossings(self._segments(points, samples))
+            found = self._follower.crossings(*self._segments(points, samples))
         else:
             found = self._pooled(samples)
         if not len(found):
@@ -196,13 +177,13 @@ class ConvexityGuard:
     def _pooled(self, samples: int) -> Crossings:
         """Return kinks of the last search, or of a new one when its turn has come."""
         if self._pool.age % PERIOD == 0:
-            self._pool.found = self._crossings(self._segments(None, POOL * samples))
+            self._pool.found = self._follower.crossings(*self._segments(None, POOL * samples))
         self._pool.age += 1
         found = self._pool.found
         assert found is not None  # the first call searches
         if len(found) <= samples:
             return found
-        return found.take(self._integers(len(found), samples).to(found.kinks.device))
+        return found.take(self._follower.integers(len(found), samples).to(found.kinks.device))
 
     def search(self, samples: int = 4096) -> float:
         """Look for kinks that bend down, and remember where they are.
@@ -217,17 +198,79 @@ class ConvexityGuard:
         float
             The smallest J found, in floating point; infinite where no kink was met.
         """
-        found = self._crossings(self._segments(None, samples))
+        found = self._follower.crossings(*self._segments(None, samples))
         if not len(found):
             return float("inf")
         jumps = self._jumps(found, differentiable=False)
         worst = jumps.argsort()[: max(1, samples // 16)]
-        self._remember(found.points[worst[jumps[worst] < 0]].double().cpu().numpy())
+        self._memory.add(found.take(worst[jumps[worst] < 0]))
         return float(jumps.min())
 
-    def _segments(self, points: Any, samples: int) -> ConeSegments:
+    def descend(self, starts: int = 8, *, seed: int = 0) -> float:
+        """Descend along all kinks to where they bend down most, and remember these places.
+
+        It finds what random segments never meet, as the prover does before it proves
+        anything. Where J is below the margin the place is remembered.
+
+        Parameters
+        ----------
+        starts : int
+            Descents of each neuron.
+        seed : int
+
+        Returns
+        -------
+        float
+            The smallest J found, in floating point; infinite where no kink was reached, and
+            for modules that are to be convex in some inputs only.
+        """
+        if self.inputs is not None:
+            return float("inf")
+        plain = self._watched.plain
+        network = self.network() if plain is None else plain_network(plain)
+        lowest = float("inf")
+        for output in range(self._outputs) if self.output is None else (self.output,):
+            scalar = network.select_output(output)
+            asked = scalar.negated() if self.concave else scalar
+            points = lowest_points(asked, self.domain, starts, EACH, seed)
+            if len(points):
+                lowest = min(lowest, self._remember_near(points, output))
+        return lowest
+
+    def settle(self, tolerance: float = 0.0, *, samples: int = 8192) -> int:
+        """Make ReLUs that do not switch at any of many points of a box stable on all of it.
+
+        Biases are shifted and shifts taken off again behind, so that the function stays as it
+        is but where such a neuron did switch. Proofs are far shorter afterwards: what is
+        left of them is about neurons that matter. Only stacks of linear layers and ReLUs,
+        on boxes, are changed, in place.
+
+        Parameters
+        ----------
+        tolerance : float
+            Neurons that do switch are settled as well where that changes the outputs by no
+            more than this share of their standard deviation, in the root mean square.
+        samples : int
+            Points: inside, on sides and in corners.
+
+        Returns
+        -------
+        int
+            How many neurons were settled.
+        """
+        layers, sides = self._watched.plain, self.domain.box_sides(self._watched.inputs)
+        if layers is None or sides is None or not can_settle(layers):
+            return 0
+        points = torch.from_numpy(self._sampler.points(samples))
+        points = points.to(self._watched.device, self._watched.dtype)
+        on, off = rarely_switching(self._watched, points, self._outputs, tolerance)
+        self._pool.age = 0  # the pool knows places of kinks that are gone
+        return settle_(layers, sides, on, off)
+
+    def _segments(self, points: Any, samples: int) -> tuple[ConeSegments, Crossings | None]:
+        """Return random segments, and behind them some around crossings that are remembered."""
         if points is None:
-            old = min(round(REMEMBERED * samples), 8 * len(self._buffer))
+            old = min(round(REMEMBERED * samples), 8 * len(self._memory))
             segments = self._sampler.between(self._sampler.points(samples - old))
         else:
             tensor = torch.as_tensor(points).detach().cpu().double()
@@ -242,55 +285,12 @@ class ConvexityGuard:
                 raise NetworkError(
                     f"points of shape {given.shape}: need (n, {self._watched.inputs})"
                 )
-            old = min(round(REMEMBERED * len(given)), 8 * len(self._buffer))
+            old = min(round(REMEMBERED * len(given)), 8 * len(self._memory))
             segments = self._sampler.between(np.hstack([given, np.ones((len(given), 1))]))
-        if old:
-            middles = self._buffer[self._integers(len(self._buffer), old).numpy()]
-            segments = segments.joined(self._sampler.around(middles))
-        return segments
-
-    def _crossings(self, segments: ConeSegments) -> Crossings:
-        """Follow each segment to the kink of a neuron that changes sign along it."""
-        device = self._watched.device
-        points = torch.from_numpy(segments.points).to(device, self._watched.dtype)
-        starts, ends = (torch.from_numpy(i).to(device) for i in (segments.start, segments.end))
-        z = self._watched.pre_activations(points)
-        on = z > 0
-        crosses = on[starts] != on[ends]
-        weights = crosses / crosses.sum(dim=0).clamp(min=1)
-        rows = crosses.any(dim=1).nonzero()[:, 0]
-        if not len(rows):
-            empty = rows.new_zeros(0)
-            return Crossings(points[:0], empty, empty)
-        kinks = self._choose(weights[rows])[:, None]
-        start, end = starts[rows], ends[rows]
-        low, high = points[start], points[end]
-        z_low, z_high = z[start].gather(1, kinks), z[end].gather(1, kinks)
-        for _ in range(SECANT_STEPS):
-            middle = _secant(low, high, z_low, z_high)
-            z_middle = self._watched.pre_activations(middle).gather(1, kinks)
-            same = (z_middle > 0) == (z_low > 0)
-            # the Illinois rule: the end that stays counts half, or it would stay for ever
-            low, high = torch.where(same, middle, low), torch.where(same, high, middle)
-            z_low, z_high = (
-                torch.where(same, z_middle, z_low / 2),
-                torch.where(same, z_high / 2, z_middle),
-            )
-        at = _secant(low, high, z_low, z_high)
-        if self.output is None:
-            outputs = self._integers(self._outputs, len(rows)).to(rows.device)
-        else:
-            outputs = torch.full_like(rows, self.output)
-        return Crossings(at, kinks[:, 0], outputs)
-
-    def _choose(self, weights: torch.Tensor) -> torch.Tensor:
-        """Return one index per row, with probabilities in proportion to the weights."""
-        totals = weights.cumsum(dim=1)
-        target = torch.rand(len(weights), 1, generator=self._generator).to(totals)
-        return (totals <= target * totals[:, -1:]).sum(dim=1).clamp(max=weights.shape[1] - 1)
-
-    def _integers(self, below: int, count: int) -> torch.Tensor:
-        return torch.randint(below, (count,), generator=self._generator)
+        if not old:
+            return segments, None
+        drawn = self._memory.drawn(old)
+        return segments.joined(self._sampler.around(drawn.points.numpy())), drawn
 
     def _jumps(self, found: Crossings, *, differentiable: bool) -> torch.Tensor:
         with torch.set_grad_enabled(differentiable):
@@ -324,13 +324,45 @@ class ConvexityGuard:
         )
         for single in verdict.outputs or (verdict,):
             if single.counterexample is not None:
-                middle = np.array([float(v) for v in single.counterexample.midpoint])
-                size = max(1.0, np.abs(middle).max()) if self._sampler.is_cone else 1.0
-                self._remember(np.append(middle, 1.0)[None] / size)
+                self._remember_pair(single.counterexample, single.output or 0)
         return verdict
 
-    def _remember(self, points: FloatArray) -> None:
-        self._buffer = np.concatenate([self._buffer, points])[-BUFFER:]
+    def _remember_pair(self, pair: Counterexample, output: int) -> None:
+        """Remember the kink between two points at which J is least."""
+        ends = np.array([[float(v) for v in end] for end in (pair.x, pair.y)])
+        cone = np.hstack([ends, np.ones((2, 1))])
+        if self._sampler.is_cone:
+            cone /= np.maximum(1.0, np.abs(ends).max(axis=1, keepdims=True))
+        every = torch.arange(len(self._typical()))
+        count = len(every)
+        wanted = Crossings(torch.zeros(count, 0), every, torch.full_like(every, output))
+        row = np.zeros(count, dtype=np.intp)
+        found = self._follower.crossings(ConeSegments(cone, row, row + 1), wanted)
+        if len(found):
+            least = self._jumps(found, differentiable=False).argmin()[None]
+            self._memory.add(found.take(least))
+            return
+        # too near to one another for single precision
+        self._remember_near(cone.mean(axis=0, keepdims=True), output)
+
+    def _remember_near(self, cone: FloatArray, output: int) -> float:
+        """Remember points at their nearest kinks where J is below the margin; return the least."""
+        points = torch.from_numpy(cone).to(self._watched.device, self._watched.dtype)
+        distance = self._watched.pre_activations(points).abs() / self._typical()
+        distance, kinks = distance.min(dim=1)
+        found = Crossings(points, kinks, torch.full_like(kinks, output))
+        found = found.take((distance < ON_KINK).nonzero()[:, 0])
+        if not len(found):
+            return float("inf")
+        jumps = self._jumps(found, differentiable=False)
+        self._memory.add(found.take((jumps < self.margin).nonzero()[:, 0]))
+        return float(jumps.min())
+
+    def _typical(self) -> torch.Tensor:
+        """Return the mean size of every pre-activation."""
+        points = torch.from_numpy(self._sampler.points(TYPICAL))
+        z = self._watched.pre_activations(points.to(self._watched.device, self._watched.dtype))
+        return z.abs().mean(dim=0).clamp(min=1e-30)
 
 
 @dataclass
@@ -339,14 +371,6 @@ class _Pool:
 
     found: Crossings | None = None
     age: int = 0
-
-
-def _secant(
-    low: torch.Tensor, high: torch.Tensor, z_low: torch.Tensor, z_high: torch.Tensor
-) -> torch.Tensor:
-    """Return where z would be 0 if it were linear along the segments."""
-    share = z_low / (z_low - z_high)
-    return low + torch.nan_to_num(share, nan=0.5).clamp(0, 1) * (high - low)
 
 
 def _checked_inputs(inputs: Sequence[int] | None, size: int) -> tuple[int, ...] | None:

@@ -22,6 +22,7 @@ class Plan:
     time_limit: float | None = None
     verify_seconds: float = 60.0
     repair_seconds: float = 60.0
+    settle: bool = True
     certificate: bool = False
 
     def __post_init__(self) -> None:

@@ -15,10 +15,11 @@ from torch import nn
 from jensen.domains.domain import Domain
 from jensen.errors import OptionError, TrainingError
 from jensen.learning.guard import ConvexityGuard
+from jensen.learning.history import ConvexTraining, Round
 from jensen.learning.last_layer import repair_last_layer
 from jensen.learning.plan import Plan
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.verdict import Status, Verdict
+from jensen.prover.verdict import Reason, Status, Verdict
 from jensen.repairs.nearest import Repair
 from jensen.violation.worst_jump import JumpViolation, worst_jump
 
@@ -28,97 +29,12 @@ Optimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 LEARNING_RATE = 3e-3
 LAST_RATE = 0.1  # of the learning rate: at the end of the first stretch, and in all rounds
 LAST_SHARE = 0.2  # of a time limit that is kept for the last verification
+LEAST_SHARE, LARGEST_SHARE = 1e-4, 3e-3  # of f that neuron by neuron may be settled away then
 WIDER = 3.0  # factor of the margin after a verification that did not come to an end
+STUBBORN = 3  # rounds refuted one after the other, after which the margin grows as well
 PATIENCE = 0.25  # of the time for one verification: what the first ones get
 SEARCH = 8192  # kinks that are sampled before the prover is asked
 JUMP_SECONDS = 10.0  # for the worst jump of a module that was not proved convex
-
-
-@dataclass(frozen=True)
-class Round:
-    """What one stretch of training ended with.
-
-    Attributes
-    ----------
-    steps : int
-        Steps so far.
-    loss, penalty : float
-        Means over the last tenth of the stretch, the penalty without its weight.
-    smallest_jump : float
-        The smallest J of the kinks that were sampled then, in floating point.
-    status : Status or None
-        Of the verification; None where the sampled kinks already bent down.
-    seconds : float
-        Since the beginning.
-    remembered : int
-        Refuting points that the penalty draws from.
-
-    See :func:`make_convex` for an example.
-    """
-
-    steps: int
-    loss: float
-    penalty: float
-    smallest_jump: float
-    status: Status | None
-    seconds: float
-    remembered: int
-
-
-@dataclass(frozen=True, eq=False)
-class ConvexTraining:
-    """The outcome of :func:`make_convex`.
-
-    Attributes
-    ----------
-    network : ReluNetwork
-        The certified snapshot; the module as it ended where there is none.
-    module : torch.nn.Module
-        The module with the weights of ``network``.
-    verdict : Verdict
-        Of ``network``.
-    history : tuple of Round
-    worst_jump : JumpViolation or None
-        How far a network without proof is from convex: bounds of its worst gradient jump.
-    repair : Repair or None
-        How the last layer was changed at the end, where training alone did not get there.
-
-    See :func:`make_convex` for an example.
-    """
-
-    network: ReluNetwork
-    module: nn.Module
-    verdict: Verdict
-    history: tuple[Round, ...]
-    worst_jump: JumpViolation | None = None
-    repair: Repair | None = None
-
-    @property
-    def certified(self) -> bool:
-        """Whether the network was proved convex."""
-        return self.verdict.status is Status.CONVEX
-
-    @property
-    def certificate(self) -> Any:
-        """The certificate, where one was asked for and the network was proved convex."""
-        return self.verdict.certificate
-
-    @property
-    def summary(self) -> str:
-        """What was reached, in one sentence."""
-        last = self.history[-1]
-        spent = f"after {last.steps} steps and {last.seconds:.0f} s"
-        if self.repair is not None:
-            what = "f" if self.repair.norm == "rms" else "the last layer"
-            change = f"{what} changed by {100 * self.repair.relative_change:.3g} %"
-            return f"{self.verdict.summary}, proved {spent} by repair: {change}"
-        if self.certified:
-            return f"{self.verdict.summary}, proved {spent}"
-        gap = ""
-        if self.worst_jump is not None:
-            worst = self.worst_jump
-            gap = f"; its gradient falls by {worst.lower:.3g} to {worst.upper:.3g} at worst"
-        return f"not certified {spent}: {self.verdict.summary}{gap}"
 
 
 def make_convex(
@@ -149,7 +65,8 @@ def make_convex(
     domain : Box, Polyhedron or Everywhere
     output, concave, inputs, input_shape, margin, seed
         See :class:`~jensen.learning.guard.ConvexityGuard`. The margin grows when a
-        verification does not come to an end: larger jumps are proved sooner.
+        verification does not come to an end, as larger jumps are proved sooner, and after
+        every third round in a row that was refuted.
     optimizer : callable, optional
         Makes an optimizer of the parameters. Default: Adam, its rate decaying to a tenth.
     in_place : bool
@@ -164,6 +81,8 @@ def make_convex(
         ``time_limit`` in seconds for everything (none), ``verify_seconds`` for one
         verification (60; the first ones get less), ``repair_seconds`` for the best convex
         weights of the last layer, where training did not end with a proof (60),
+        ``settle`` to make ReLUs that never switch stable before a verification
+        (:meth:`~jensen.learning.guard.ConvexityGuard.settle`; True),
         ``certificate`` to write one (False).
 
     Returns
@@ -217,6 +136,11 @@ class _Snapshot:
     network: ReluNetwork
     state: dict[str, Any]
 
+    @property
+    def open_groups(self) -> int:
+        """Kinks that the prover left open."""
+        return sum(item.reason is Reason.OPEN for item in self.verdict.evidence)
+
 
 class _Run:
     """A training and its state."""
@@ -240,6 +164,7 @@ class _Run:
         self._began = time.monotonic()
         self._patience = PATIENCE * plan.verify_seconds
         self._steps = 0
+        self._tolerance, self._refuted = 0.0, 0
         self._history: list[Round] = []
         self._best: _Snapshot | None = None
 
@@ -275,9 +200,15 @@ class _Run:
         """Train a stretch, look for kinks that bend down, and verify if none is found."""
         loss, penalty = self._stretch(first=first)
         jump = self._guard.search(SEARCH)
+        settled = 0
+        if jump >= 0 or last or self._is_last() or self._refuted >= STUBBORN:
+            if self._plan.settle:
+                settled = self._guard.settle(self._tolerance)
+            jump = min(jump, self._guard.descend(seed=self._steps))
         snapshot = None
         if jump >= 0 or last or self._is_last():
             snapshot = self._verified(loss)
+        self._count(snapshot)
         self._history.append(
             Round(
                 self._steps,
@@ -287,11 +218,22 @@ class _Run:
                 None if snapshot is None else snapshot.verdict.status,
                 time.monotonic() - self._began,
                 self._guard.remembered,
+                settled,
+                None if snapshot is None else snapshot.open_groups,
             )
         )
         if self._progress is not None:
             self._progress(self._history[-1])
         return snapshot
+
+    def _count(self, snapshot: _Snapshot | None) -> None:
+        """Ask for more after rounds that were refuted, one after the other."""
+        if snapshot is not None and snapshot.verdict.status is not Status.NONCONVEX:
+            self._refuted = 0
+            return
+        self._refuted += 1
+        if self._refuted % STUBBORN == 0:
+            self._guard.margin *= WIDER
 
     def _verified(self, loss: float) -> _Snapshot:
         network = self._guard.network()
@@ -303,6 +245,7 @@ class _Run:
         if verdict.status is Status.UNKNOWN:
             # jumps further from 0 are proved sooner
             self._guard.margin *= WIDER
+            self._tolerance = min(max(WIDER * self._tolerance, LEAST_SHARE), LARGEST_SHARE)
             self._patience = min(2 * self._patience, self._plan.verify_seconds)
         state = copy.deepcopy(self._module.state_dict())
         snapshot = _Snapshot(loss, verdict, network, state)

@@ -47,6 +47,11 @@ class WatchedModule:
         self._calibrate()
 
     @property
+    def plain(self) -> list[nn.Linear] | None:
+        """Linear layers with one ReLU between any two; None for every other module."""
+        return None if self._dense is None else self._dense.plain
+
+    @property
     def device(self) -> torch.device:
         """Where the module's weights are."""
         return torch.device("cpu") if self._first is None else self._first.device

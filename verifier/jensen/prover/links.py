@@ -40,12 +40,12 @@ def signs_of_links(question: Question) -> Outcome | None:
         return Outcome(Status.CONVEX, linked_evidence(signs, 0, names))
 
 
-def links_of_stack(stack: NetworkStack, domain: Domain) -> LinkedSigns:
+def links_of_stack(stack: NetworkStack, domain: Domain, *, thorough: bool = True) -> LinkedSigns:
     """Return the signs of networks of one output; not-a-number settles nothing."""
     with np.errstate(all="ignore"):
         bounds, sound = stacked_bounds(stack, *_sides(domain, stack.input_size))
     stable = [(low >= 0, high <= 0) for low, high in bounds]
-    signs = linked_signs(stack.weights, stack.biases, stable)
+    signs = linked_signs(stack.weights, stack.biases, stable, thorough=thorough)
     return LinkedSigns(signs.convex & sound, signs.layers, signs.crossing, signs.jumps)
 
 

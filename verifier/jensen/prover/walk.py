@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 import numpy as np
+import scipy.sparse as sp
 
 from jensen.cells.complex import ExactVertices, TooDegenerateError
 from jensen.cells.facets import ExactFacets
@@ -19,7 +20,7 @@ from jensen.cells.start import is_flat, keep_inside, starting_complex
 from jensen.cells.subdivide import Subdivision
 from jensen.domains.domain import Domain
 from jensen.groups.prepared import Prepared
-from jensen.network.relu_network import ReluNetwork
+from jensen.network.relu_network import Block, ReluNetwork
 from jensen.prover.last_level import jumps_on_parts
 from jensen.prover.options import Engine
 from jensen.prover.outcome import Outcome, refuted_by
@@ -33,6 +34,8 @@ from jensen.prover.walked_network import WalkedNetwork
 from jensen.types import BoolArray, Interval
 from jensen_encodings.deadline import NEVER, Deadline
 
+TWINS = 64  # neurons of a block whose rows are compared, all with all
+NEAR = 1e-9  # rows of largest entry 1 that may be equal
 CHUNK = 1 << 17  # numbers in a table of patterns at a time, so that they stay in the cache
 
 
@@ -125,9 +128,24 @@ def _open_twins(prepared: Prepared, closed: Mapping[str, BoolArray]) -> bool:
 
     The walk in space leaves facets where several vanish to the searches, so that its work is lost.
     """
+    if not any(_may_have_twins(block, ~closed[block.name]) for block in prepared.network.hidden):
+        return False
     grouped = prepared.grouped
     twins = [members for g in grouped.groups() if len(members := grouped.neurons(g)) > 1]
     return any(not closed[block][index] for members in twins for block, index in members)
+
+
+def _may_have_twins(block: Block, asked: BoolArray) -> bool:
+    """Whether rows of a block are about proportional, one of them asked for: no costly look."""
+    parts = block.weights.values()
+    if any(sp.issparse(part) for part in parts) or block.size > TWINS:
+        return True
+    rows = np.concatenate([*parts, block.bias[:, None]], axis=1)
+    largest = np.abs(rows).argmax(axis=1)[:, None]
+    rows = rows / np.take_along_axis(rows, largest, axis=1)
+    close = np.abs(rows[:, None] - rows).max(axis=2) < NEAR
+    np.fill_diagonal(close, val=False)
+    return bool(close[asked].any())
 
 
 def can_walk(network: ReluNetwork, domain: Domain) -> bool:

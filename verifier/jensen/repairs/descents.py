@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import islice
 
 import numpy as np
@@ -9,11 +10,11 @@ import numpy as np
 from jensen.arithmetic.rational import floats
 from jensen.domains.base import Domain
 from jensen.domains.cone_segments import NEAREST
-from jensen.groups.prepared import prepare
+from jensen.groups.prepared import Prepared, prepare
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.descent import Descent
 from jensen.prover.joint_engine import joint_boxes
-from jensen.types import FloatArray
+from jensen.types import FloatArray, Unit
 from jensen_encodings.deadline import NEVER, Deadline
 
 STEPS = 40
@@ -36,16 +37,50 @@ def descended(
     deadline : Deadline
     """
     prepared = prepare(network, domain)
-    none = np.empty((0, network.input_size))
-    boxes = joint_boxes(prepared.grouped)
-    if not boxes:
-        return none
-    descent = Descent(prepared.grouped, prepared.grouped.groups(), boxes, seed, deadline)
-    found = [point for _, point in islice(descent.candidates(starts, STEPS), MOST)]
-    if not found:
-        return none
-    working = prepared.working
-    cone = np.array(found) @ floats(working.matrix).T + floats(working.offset)
-    cone = cone[cone[:, -1] > NEAREST]
+    descent = _descent(prepared, seed, deadline)
+    if descent is None:
+        return np.empty((0, network.input_size))
+    cone = _in_cone(prepared, islice(descent.candidates(starts, STEPS), MOST))
     points: FloatArray = cone[:, :-1] / cone[:, -1:]
     return points
+
+
+def lowest_points(
+    network: ReluNetwork, domain: Domain, starts: int, each: int, seed: int
+) -> FloatArray:
+    """Return points of a domain's cone, (n, inputs + 1), on kinks, where J is small.
+
+    Parameters
+    ----------
+    network : ReluNetwork
+        With one output.
+    domain : Domain
+    starts : int
+        Descents along the kink of each group.
+    each : int
+        Points of each group at most, whatever the sign of J there.
+    seed : int
+    """
+    prepared = prepare(network, domain)
+    descent = _descent(prepared, seed, NEVER)
+    if descent is None:
+        return np.empty((0, network.input_size + 1))
+    return _in_cone(prepared, descent.lowest(starts, STEPS, each))
+
+
+def _descent(prepared: Prepared, seed: int, deadline: Deadline) -> Descent | None:
+    """Return descents of all groups; None where there are no boxes to start in."""
+    boxes = joint_boxes(prepared.grouped)
+    if not boxes:
+        return None
+    return Descent(prepared.grouped, prepared.grouped.groups(), boxes, seed, deadline)
+
+
+def _in_cone(prepared: Prepared, found: Iterable[tuple[Unit, FloatArray]]) -> FloatArray:
+    """Return points ``(x, t)`` of the cone, without those that are too far out."""
+    working = prepared.working
+    points = [point for _, point in found]
+    if not points:
+        return np.empty((0, prepared.network.input_size + 1))
+    cone: FloatArray = np.array(points) @ floats(working.matrix).T + floats(working.offset)
+    return cone[cone[:, -1] > NEAREST]
