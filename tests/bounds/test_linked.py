@@ -173,3 +173,11 @@ def test_stacks_give_the_verdicts_of_single_networks():
     for domain in (Everywhere(), Box(-1, 1)):
         many = [v.status for v in verify_many(networks, domain)]
         assert many == [verify(network, domain).status for network in networks]
+
+
+def test_networks_with_twins_are_asked_before_lines_and_others_behind_them():
+    for network, stages in ((tournament(), {"signs", "links"}), (paired(later=3), None)):
+        verdict = verify(network)
+        assert verdict.status == "convex"
+        used = {stage for stage, seconds in verdict.times.items() if seconds}
+        assert used == stages if stages else "lines" in used
