@@ -60,8 +60,8 @@ def sampled(seed: int) -> ReluNetwork:
         if rng.random() < 0.4:
             sign = rng.choice([1, -1])
             weights[k][j], biases[k][j] = sign * weights[k][i], sign * biases[k][i]
-            if rng.random() < 0.5:  # a pass-through
-                weights[k + 1][:, j] = sign * weights[k + 1][:, i]
+            if rng.random() < 0.6:  # a pass-through, twice the same, or what cancels
+                weights[k + 1][:, j] = rng.choice([-1, 1]) * weights[k + 1][:, i]
         elif rng.random() < 0.6:
             weights[k][j] = weights[k][i] + rng.choice([0, 1, 0.5], sizes[k])
             biases[k][j] = biases[k][i] + rng.choice([0, 0.5])
@@ -136,6 +136,19 @@ def test_a_neuron_that_rises_too_slowly_makes_up_for_nothing():
     assert verify(paired(rate=0.9)).status == "nonconvex"
     # a tie, in numbers that rounding meets: 1 - r * 1 with r = 1 is left to the provers
     assert verify(paired(rate=1.0)).status == "convex"
+
+
+def test_equal_twins_that_cancel_make_up_for_nothing():
+    # relu(1 - relu(x)) falls at 0; what is added is relu(z) - relu(z) with z = relu(x) - 0.5
+    weights = [[[1.0]], [[-1.0], [1.0], [1.0]], [[1.0, 1.0, -1.0]]]
+    network = ReluNetwork.from_layers(weights, [[0.0], [1.0, -0.5, -0.5], [0.0]])
+    assert not settled(network)
+    assert not settled(network, Box(-2, 2))
+    assert verify(network, Box(-2, 2)).status == "nonconvex"
+    # relu(z) - relu(-z) = z makes up for it: relu(1 - h) + h - 0.5 rises with h = relu(x)
+    weights[1][2] = [-1.0]
+    linear = ReluNetwork.from_layers(weights, [[0.0], [1.0, -0.5, 0.5], [0.0]])
+    assert settled(linear)
 
 
 def test_a_neuron_makes_up_for_one_other_only():

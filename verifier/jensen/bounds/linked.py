@@ -242,7 +242,8 @@ class _Sweeps:
         idle = self._stable[k - 1][1]
         reads = np.where(idle[:, None, :], 0.0, self._weights[k])
         reads = np.concatenate([reads, self._biases[k][:, :, None]], axis=2)
-        behind, usable = self._weights[k + 1], np.ones(self._count, dtype=bool)
+        # of linear twins what both pass on: equal ones of opposite weights pass on nothing
+        behind, usable = layer.on, np.ones(self._count, dtype=bool)
         if k + 1 < len(self._layers):
             # only where all that f passes on of the layer behind is not negative
             off = self._stable[k + 1][1] | ~self._layers[k + 1].lead

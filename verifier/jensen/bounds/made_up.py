@@ -30,7 +30,8 @@ class Rows:
     reads : array (networks, neurons, inputs)
         Weights and bias on what they read, which is not negative; 0 on what is never on.
     behind : array (networks, out, neurons)
-        Weights on them in the layer behind, 0 where nothing is passed on of it.
+        Weights on them in the layer behind, of twins both together; 0 where nothing is passed on
+        of it.
     usable : bool array (networks,)
         Whether all slopes behind are not negative.
     may_fall : bool array (networks, neurons)
