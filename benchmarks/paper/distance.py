@@ -11,7 +11,6 @@ stopped.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from pathlib import Path
@@ -21,6 +20,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 from benchmarks.paper.experiment import BOX, Cell, default_initialised
+from benchmarks.paper.store import Row, filled
 
 from jensen import worst_jump, worst_violation
 
@@ -96,19 +96,14 @@ def main() -> None:
     parser.add_argument("--limit", type=float, default=10.0, help="seconds of each bound")
     parser.add_argument("--store", type=Path, default=Path("distance.jsonl"))
     arguments = parser.parse_args()
-    lines = arguments.store.read_text().splitlines() if arguments.store.exists() else []
-    rows = [json.loads(line) for line in lines if line]
-    done = {(row["cell"], row["number"]) for row in rows}
-    for number in range(arguments.networks):
-        for cell in CELLS:
-            if (cell.name, number) in done:
-                continue
-            row = measure(cell, number, arguments.limit)
-            rows.append(row)
-            with arguments.store.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(row) + "\n")
-            print(f"{cell.name}: {number + 1}", file=sys.stderr)
-    print(table(rows))
+    cells = {cell.name: cell for cell in CELLS}
+
+    def measured(key: tuple[str, int]) -> Row:
+        print(f"{key[0]}: {key[1] + 1}", file=sys.stderr)
+        return measure(cells[key[0]], key[1], arguments.limit)
+
+    keys = ((name, number) for number in range(arguments.networks) for name in cells)
+    print(table(filled(arguments.store, keys, lambda row: (row["cell"], row["number"]), measured)))
 
 
 if __name__ == "__main__":

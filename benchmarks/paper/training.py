@@ -20,7 +20,6 @@ stopped.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -33,6 +32,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 import torch
+from benchmarks.paper.store import Row, filled
 from torch import nn
 
 import jensen
@@ -215,18 +215,14 @@ def main() -> None:
     parser.add_argument("--store", type=Path, default=Path("training.jsonl"))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    lines = arguments.store.read_text().splitlines() if arguments.store.exists() else []
-    rows = [json.loads(line) for line in lines if line]
-    done = {(row["method"], row["seed"]) for row in rows}
-    for seed, method in product(range(arguments.seeds), METHODS):
-        if (method, seed) in done:
-            continue
-        row = trial(method, seed, arguments.steps, arguments.limit)
-        rows.append(row)
-        with arguments.store.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(row) + "\n")
-        print(f"{method}, seed {seed}: {row['status']}", file=sys.stderr)
-    print(table(rows))
+
+    def tried(key: tuple[str, int]) -> Row:
+        row = trial(*key, arguments.steps, arguments.limit)
+        print(f"{key[0]}, seed {key[1]}: {row['status']}", file=sys.stderr)
+        return row
+
+    keys = ((method, seed) for seed, method in product(range(arguments.seeds), METHODS))
+    print(table(filled(arguments.store, keys, lambda row: (row["method"], row["seed"]), tried)))
 
 
 if __name__ == "__main__":

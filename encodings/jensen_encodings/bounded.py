@@ -25,7 +25,10 @@ from jensen_encodings.solver import (
 )
 from jensen_encodings.types import FloatArray
 
+# few pivots lead from one program to the next, in which weights of edges do not pay
 OPTIONS: dict[str, int | float | str] = SIMPLEX | {
+    "simplex_dual_edge_weight_strategy": 0,
+    "no_unnecessary_rebuild_refactor": False,
     "simplex_scale_strategy": 0,
     "dual_simplex_cost_perturbation_multiplier": 0.0,
 }

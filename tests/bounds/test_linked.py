@@ -60,6 +60,8 @@ def sampled(seed: int) -> ReluNetwork:
         if rng.random() < 0.4:
             sign = rng.choice([1, -1])
             weights[k][j], biases[k][j] = sign * weights[k][i], sign * biases[k][i]
+            if rng.random() < 0.6:  # a pass-through, twice the same, or what cancels
+                weights[k + 1][:, j] = rng.choice([-1, 1]) * weights[k + 1][:, i]
         elif rng.random() < 0.6:
             weights[k][j] = weights[k][i] + rng.choice([0, 1, 0.5], sizes[k])
             biases[k][j] = biases[k][i] + rng.choice([0, 0.5])
@@ -103,11 +105,50 @@ def test_a_neuron_that_is_on_wherever_another_is_makes_up_for_it(later):
     assert verify(network, engine="joint").status == "convex"
 
 
+@pytest.mark.parametrize("pieces", [8, 16])
+def test_longer_tournaments_are_settled_since_losers_pass_on(pieces):
+    rng = np.random.default_rng(pieces)
+    slopes, offsets = rng.integers(-8, 9, (pieces, 3)) / 4, rng.integers(-8, 9, pieces) / 4
+    weights, biases = [], []
+    values, constants = slopes.astype(float), offsets.astype(float)
+    while len(values) > 1:
+        first, second = values[::2], values[1::2]
+        a, b = constants[::2], constants[1::2]
+        weights.append(np.concatenate([first - second, second, -second]))
+        biases.append(np.concatenate([a - b, b, -b]))
+        pairs = len(first)
+        values = np.concatenate([np.eye(pairs), np.eye(pairs), -np.eye(pairs)], axis=1)
+        constants = np.zeros(pairs)
+    network = ReluNetwork.from_layers([*weights, values], [*biases, constants])
+    assert settled(network)
+    assert settled(network, Box(-1, 1))
+    for layer in range(1, len(weights)):  # one loser less: not the maximum any more
+        changed = [w.copy() for w in weights]
+        changed[layer][-1] *= 0.5
+        other = ReluNetwork.from_layers([*changed, values], [*biases, constants])
+        points = rng.uniform(-3, 3, (2, 4000, 3))
+        gap = other(points.mean(axis=0)) - (other(points[0]) + other(points[1])) / 2
+        assert not (settled(other) and gap.max() > 1e-9)
+
+
 def test_a_neuron_that_rises_too_slowly_makes_up_for_nothing():
     assert not settled(paired(rate=0.9))
     assert verify(paired(rate=0.9)).status == "nonconvex"
     # a tie, in numbers that rounding meets: 1 - r * 1 with r = 1 is left to the provers
     assert verify(paired(rate=1.0)).status == "convex"
+
+
+def test_equal_twins_that_cancel_make_up_for_nothing():
+    # relu(1 - relu(x)) falls at 0; what is added is relu(z) - relu(z) with z = relu(x) - 0.5
+    weights = [[[1.0]], [[-1.0], [1.0], [1.0]], [[1.0, 1.0, -1.0]]]
+    network = ReluNetwork.from_layers(weights, [[0.0], [1.0, -0.5, -0.5], [0.0]])
+    assert not settled(network)
+    assert not settled(network, Box(-2, 2))
+    assert verify(network, Box(-2, 2)).status == "nonconvex"
+    # relu(z) - relu(-z) = z makes up for it: relu(1 - h) + h - 0.5 rises with h = relu(x)
+    weights[1][2] = [-1.0]
+    linear = ReluNetwork.from_layers(weights, [[0.0], [1.0, -0.5, 0.5], [0.0]])
+    assert settled(linear)
 
 
 def test_a_neuron_makes_up_for_one_other_only():
@@ -145,3 +186,11 @@ def test_stacks_give_the_verdicts_of_single_networks():
     for domain in (Everywhere(), Box(-1, 1)):
         many = [v.status for v in verify_many(networks, domain)]
         assert many == [verify(network, domain).status for network in networks]
+
+
+def test_networks_with_twins_are_asked_before_lines_and_others_behind_them():
+    for network, stages in ((tournament(), {"signs", "links"}), (paired(later=3), None)):
+        verdict = verify(network)
+        assert verdict.status == "convex"
+        used = {stage for stage, seconds in verdict.times.items() if seconds}
+        assert used == stages if stages else "lines" in used

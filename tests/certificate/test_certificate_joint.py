@@ -209,6 +209,24 @@ def test_rows_side_by_side_give_the_forms_of_rows_one_by_one() -> None:
     assert beside > 100
 
 
+def test_intervals_of_slopes_below_a_root_are_those_from_scratch() -> None:
+    changed = 0
+    for seed in range(60):
+        net = network_of(random_network(seed, 1 + seed % 3, width=4), Box(-1, 1))
+        rng, hidden = np.random.default_rng(seed), range(net.inputs, net.output)
+        for group in sorted(net.kinks):
+            root = {k: bool(rng.random() < 0.5) for k in hidden if rng.random() < 0.2}
+            root[group] = False
+            known = checker.spans(net, group, root)
+            for share in (0.0, 0.2, 0.8):
+                more = {k: bool(rng.random() < 0.5) for k in hidden if rng.random() < share}
+                fixed = more | root
+                found = checker.spans(net, group, fixed, known, fixed.keys() - root.keys())
+                assert found == checker.spans(net, group, fixed)
+                changed += found != known
+    assert changed > 60
+
+
 def sides_contradicted(node: checker.Node) -> bool:
     """Whether the rule accepts some pair of units at a node."""
     names = [name for name, (unit, _) in node.net.neurons.items() if unit in node.fixed]

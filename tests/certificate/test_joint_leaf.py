@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from certificate_tools import check
 from test_certificate_joint import random_network, trained
 
 from jensen.certificate import joint_leaf
 from jensen.certificate.joint_leaf import JointProver
+from jensen.certificate.joint_writer import JointWriter
 from jensen.certificate.leaf_proof import Entry
 from jensen.certificate.proof_node import ProofNode
 from jensen.decide import verify
@@ -75,3 +78,16 @@ def test_trained_networks_need_the_rule_for_no_leaf(monkeypatch: pytest.MonkeyPa
     network = trained("d5_48x48_lse_s0_r1")
     assert verify(network, Box(-1, 1), certificate=True).certificate is not None
     assert counted.unasked > 20 > 10 * counted.asked
+
+
+def test_states_that_signs_imply_are_branched_on_where_multipliers_need_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, lines = trained("d5_48x48_lse_s0_r1"), []
+    for _ in range(2):
+        certificate = verify(network, Box(-1, 1), certificate=True).certificate
+        assert certificate is not None
+        assert check(network, certificate, tmp_path) == 0
+        lines.append(len(certificate.lines))
+        monkeypatch.setattr(JointWriter, "_shortened", lambda *_: None)
+    assert lines[0] < 0.8 * lines[1]

@@ -136,3 +136,19 @@ def test_branching_looks_at_states_before_values():
                 assert choice.gain > 0
                 assert joint.choose(solution.x, joint.states) != choice
     assert chosen
+
+
+def test_points_away_from_the_kink_of_a_group_behind_are_not_looked_at():
+    looked = 0
+    for seed in range(6):
+        for search in searches(network(seed)):
+            level, unit = search.group
+            point = np.full(3, 0.25)
+            z = search.net.pre_activations(point)[level][unit]
+            reach = max(-search.net.levels[level].lower[unit], search.net.levels[level].upper[unit])
+            away = abs(z) > 0.1 * reach
+            looked += away
+            if away:
+                assert search.patterns_at(point) is None
+                assert search.look(point) is None
+    assert looked

@@ -17,11 +17,14 @@ from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.errors import CertificateError
 from jensen.groups.prepared import prepare
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover import walk
-from jensen.prover.walk import can_walk, walk_kinks
+from jensen.prover import walk_plane
+from jensen.prover.walk import can_walk
+from jensen.prover.walk_plane import walk_kinks
+from jensen.prover.walked import Walked
+from jensen_encodings.deadline import NEVER, Deadline
 
 
-def walked(network: ReluNetwork, domain: Domain) -> walk.Walked | None:
+def walked(network: ReluNetwork, domain: Domain) -> Walked | None:
     signs = prepare(network, domain).signs
     with np.errstate(all="ignore"):
         return walk_kinks(network, domain, {name: low >= 0 for name, (low, _) in signs.items()})
@@ -75,7 +78,7 @@ def test_both_ways_to_look_at_the_edges_agree(seed, depth):
     network = ReluNetwork.from_layers(weights, [rng.normal(size=len(w)) for w in weights])
     signs = prepare(network, Box(-1, 1)).signs
     closed = {name: low >= 0 for name, (low, _) in signs.items()}
-    one = walk._Walk(network, Box(-1, 1), closed, walk.NEVER)
+    one = walk_plane._Walk(network, Box(-1, 1), closed, NEVER)
     quick, complete = one._quickly(), one._completely()
     assert complete is not None
     assert quick is None or quick.proved == complete.proved
@@ -140,7 +143,7 @@ def test_it_gives_up_where_the_time_is_over():
     network = ReluNetwork.from_layers(weights, [rng.normal(size=len(w)) for w in weights])
     signs = prepare(network, Box(-1, 1)).signs
     closed = {name: low >= 0 for name, (low, _) in signs.items()}
-    assert walk_kinks(network, Box(-1, 1), closed, walk.Deadline.after(0.0)) is None
+    assert walk_kinks(network, Box(-1, 1), closed, Deadline.after(0.0)) is None
 
 
 def test_a_neuron_that_is_zero_throughout_bends_nothing():

@@ -16,7 +16,7 @@ from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.groups.prepared import prepare
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover import walk_straight
-from jensen.prover.walk import walk_kinks
+from jensen.prover.walk_plane import walk_kinks
 from jensen.prover.walk_straight import bend_upwards
 
 DOMAINS: list[Domain] = [

@@ -11,6 +11,7 @@ import pytest
 
 from jensen import Box, Everywhere, ReluNetwork, worst_jump
 from jensen.violation import jump_of_regions
+from jensen_encodings.deadline import Deadline
 
 
 @pytest.mark.parametrize("part", range(3))
@@ -33,6 +34,17 @@ def test_a_wide_network_is_measured_without_a_search():
     assert found.status == "optimal"
     assert found.lps == 0
     assert found.exact_violation > 0
+
+
+def test_facets_end_with_the_time_and_bounds_hold_all_the_same():
+    rng = np.random.default_rng(0)
+    weights = [rng.normal(size=s) for s in ((12, 2), (12, 12), (1, 12))]
+    network = ReluNetwork.from_layers(weights, [rng.normal(size=len(w)) for w in weights])
+    assert jump_of_regions.worst_facet(network, Box(-2, 2), Deadline.after(0.0)) is None
+    whole = worst_jump(network, Box(-2, 2))
+    short = worst_jump(network, Box(-2, 2), time_limit=1e-3)
+    assert (whole.status, short.status) == ("optimal", "time limit")
+    assert short.lower <= whole.lower <= whole.upper <= short.upper
 
 
 def test_more_inputs_and_weights_beyond_bounds_are_left_to_the_search():

@@ -26,7 +26,7 @@ from jensen.midpoint.engine import prove_by_midpoint_program
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.facet_engine import prove_by_facet_programs
 from jensen.prover.joint_engine import prove_jointly
-from jensen.prover.links import signs_of_links
+from jensen.prover.links import signs_of_links, signs_of_twins
 from jensen.prover.options import Engine, Options
 from jensen.prover.outcome import Outcome
 from jensen.prover.question import (
@@ -58,6 +58,7 @@ def single_point(question: Question) -> Outcome | None:
 # the cheapest first; the first that decides ends the search
 SCREENS: tuple[Screen, ...] = (
     signs_of_all_paths,
+    signs_of_twins,
     walk_straight_lines,
     first_lines,
     signs_of_links,

@@ -19,10 +19,10 @@ from jensen.errors import NetworkError
 from jensen.linear_regions.condition import Condition
 from jensen.linear_regions.conditions import path_conditions
 from jensen.network.relu_network import ReluNetwork
-from jensen.network.stack import NetworkStack, architecture
+from jensen.network.stack import NetworkStack, by_architecture
 from jensen.network.stack_exact import exact_violations
 from jensen.prover.counterexample import Point, admits, confirmed, counterexample
-from jensen.prover.links import linked_evidence, links_of_stack
+from jensen.prover.links import WORK, linked_evidence, links_of_stack
 from jensen.prover.options import Engine, Options
 from jensen.prover.question import (
     check_question,
@@ -147,7 +147,7 @@ def settle_many(
     if options.tolerance or options.certificate:
         return {}
     found: dict[int, Verdict] = {}
-    for numbers, stack in _stacks(networks):
+    for numbers, stack in by_architecture(networks):
         if output is None and stack.output_size > 1:
             continue
         check_question(stack.input_size, domain, options)
@@ -210,20 +210,10 @@ def _layer_name(layer: int) -> str:
     return f"relu_{layer + 1}"
 
 
-def _stacks(
-    networks: Sequence[ReluNetwork] | NetworkStack,
-) -> Iterator[tuple[Sequence[int], NetworkStack]]:
-    """Yield networks of the same architecture, with their numbers."""
-    if isinstance(networks, NetworkStack):
-        yield range(len(networks)), networks
-        return
-    kinds: dict[tuple[int, ...], list[int]] = {}
-    for number, network in enumerate(networks):
-        kind = architecture(network)
-        if kind is not None:
-            kinds.setdefault(kind, []).append(number)
-    for numbers in kinds.values():
-        yield numbers, NetworkStack.from_networks([networks[k] for k in numbers])
+def _left(stack: NetworkStack, *settled: Mapping[int, object]) -> NDArray[np.int64]:
+    """Return the numbers of the networks that are not settled."""
+    numbers = (k for k in range(len(stack)) if not any(k in some for some in settled))
+    return np.fromiter(numbers, dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -242,20 +232,20 @@ class _Search:
         found: dict[int, Counterexample] = {}
         with np.errstate(all="ignore"):
             for number, part in enumerate(self._rounds(scalar)):
-                left = np.array(
-                    [k for k in range(len(stack)) if k not in found and k not in proved],
-                    dtype=np.int64,
-                )
-                if (
-                    number == 1 and left.size
-                ):  # behind one line, which refutes most networks that bend down
-                    proved = self._proved(scalar, left)
-                    left = left[[k not in proved for k in left.tolist()]]
+                left = _left(stack, found, proved)
+                # behind one line, which refutes most networks that bend down
+                if number == 1 and left.size:
+                    proved = self._proved(scalar, left, thorough=False)
+                    left = _left(stack, found, proved)
                 if part is None or not left.size:
                     continue
                 for some in np.array_split(left, -(-left.size // _CHUNK)):
                     pairs = part.refuted(scalar.take(some))
                     found |= {int(some[k]): pair for k, pair in pairs.items()}
+            # most of those that many lines do not refute are convex
+            left = _left(stack, found, proved)
+            if left.size:
+                proved |= self._proved(scalar, left, thorough=True)
         times = {"lines": (time.perf_counter() - start) / max(1, len(stack))}
         return proved | {
             k: refuted(pair, self.domain, self.output, self.options, times)
@@ -270,23 +260,26 @@ class _Search:
         scale = middle_distance(np.abs(scalar.biases[0]).ravel(), norms.ravel())
         rng = np.random.default_rng(self.options.seed)
         sampler = LineSampler(self.domain, scalar.input_size, scale, rng, self.options.inputs)
-        parameters = sum(w[0].size for w in scalar.weights)
         for lines, points in _ROUNDS:
-            if parameters * lines * points > _WORK:
+            if scalar.parameter_count * lines * points > _WORK:
                 yield None
                 continue
             starts, steps = sampler.lines(lines)
             yield _Points.along(self.domain, starts, steps, points, self.options.inputs)
 
-    def _proved(self, scalar: NetworkStack, left: NDArray[np.int64]) -> dict[int, Verdict]:
+    def _proved(
+        self, scalar: NetworkStack, left: NDArray[np.int64], *, thorough: bool
+    ) -> dict[int, Verdict]:
         """Return the networks that intervals and the signs of path products prove convex."""
         if self.options.engine is not Engine.AUTO or self.domain.may_be_empty:
+            return {}
+        if thorough and scalar.parameter_count * scalar.relu_count > WORK:
             return {}
         start = time.perf_counter()
         names = [_layer_name(layer) for layer in range(len(scalar.weights) - 1)]
         found: dict[int, tuple[GroupEvidence, ...]] = {}
         for some in np.array_split(left, max(1, -(-left.size // _CHUNK))):
-            signs = links_of_stack(scalar.take(some), self.domain)
+            signs = links_of_stack(scalar.take(some), self.domain, thorough=thorough)
             found |= {
                 int(some[k]): linked_evidence(signs, k, names)
                 for k in np.flatnonzero(signs.convex).tolist()

@@ -18,19 +18,17 @@ docs/theory.md, sections 2 and 3; N. J. Higham, "Accuracy and Stability of Numer
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from jensen.arithmetic.intervals import UNIT, rounding_factor
+from jensen.arithmetic.intervals import rounding_factor
+from jensen.bounds.made_up import Rows, without_made_up
 from jensen.bounds.stacked_units import UnitLayer, unit_layers
-from jensen.types import BoolArray, FloatArray, IndexArray, Interval
+from jensen.types import BoolArray, FloatArray, Interval
 
 SMALLEST, LARGEST = 1e-140, 1e140  # sizes whose products neither under- nor overflow
-TABLE = 1 << 19  # numbers in a table of pairs of neurons: beyond, pairs are not looked for
-LESS = 1 - 16 * UNIT  # of quotients and products of them, so that they err to one side
-MORE = 1 + 16 * UNIT
 GRID, MOST = 2.0**-20, 2.0**12  # sums of products of multiples of GRID up to MOST are exact
 
 
@@ -58,6 +56,8 @@ def linked_signs(
     weights: Sequence[FloatArray],
     biases: Sequence[FloatArray],
     stable: Sequence[tuple[BoolArray, BoolArray]],
+    *,
+    thorough: bool = True,
 ) -> LinkedSigns:
     """Bound J of every unit, under all patterns that respect the links.
 
@@ -68,9 +68,11 @@ def linked_signs(
     biases : sequence of arrays (networks, out)
     stable : sequence of (on, off), bool arrays (networks, units), one per hidden layer
         Neurons that are never off, and never on, on the domain.
+    thorough : bool
+        Look for pairs of neurons, and sweep forward, too; otherwise one sweep backward.
     """
     with np.errstate(all="ignore"):  # what overflows is not settled
-        return _Sweeps(weights, biases, stable).run()
+        return _Sweeps(weights, biases, stable).run(thorough=thorough)
 
 
 class _Sweeps:
@@ -93,12 +95,12 @@ class _Sweeps:
         for array in (*weights, *biases):
             self._sound &= _fine(array)
 
-    def run(self) -> LinkedSigns:
+    def run(self, *, thorough: bool) -> LinkedSigns:
         """Sweep backward, and forward from the units that this leaves open."""
         hidden = len(self._layers)
-        jumps = self._backward([None] * hidden)
-        if hidden > 1 and not self._closed(jumps).all():
-            jumps = self._backward(self._forward())
+        jumps = self._backward([None] * hidden, pairs=thorough)
+        if thorough and hidden > 1 and not self._closed(jumps).all():
+            jumps = self._backward(self._forward(), pairs=True)
         convex = self._sound & self._closed(jumps)
         return LinkedSigns(convex, self._layers, self._crossing, jumps)
 
@@ -111,32 +113,45 @@ class _Sweeps:
     def _open(self, layer: int) -> BoolArray:
         return self._crossing[layer] & self._layers[layer].lead
 
-    def _backward(self, known: Sequence[FloatArray | None]) -> list[FloatArray]:
+    def _backward(self, known: Sequence[FloatArray | None], *, pairs: bool) -> list[FloatArray]:
         """Return lower bounds of J of all units, from the output to the first layer."""
         jumps: list[FloatArray] = []
         slope = (np.ones((self._count, 1, 1)),) * 2
         for k in range(len(self._layers) - 1, -1, -1):
             layer = self._layers[k]
-            low, high = (side[:, :, 0] for side in self._product(layer.kink, slope, turned=True))
+            matrix = layer.kink
+            if layer.paired:
+                matrix = np.concatenate([matrix, layer.on, layer.off], axis=2)
+            lows, highs = (side[:, :, 0] for side in self._product(matrix, slope, turned=True))
+            if pairs and k + 1 < len(self._layers):
+                lows = self._with_pairs(k, matrix, lows, jumps[-1], slope)
+            low = lows[:, : layer.size]
             more = known[k]
             if more is not None:
                 low = np.maximum(low, more)
-            if k + 1 < len(self._layers) and (self._open(k) & (low < 0)).any():
-                low = np.maximum(low, self._with_pairs(k, low, jumps[-1], slope))
             jumps.append(low)
-            slope = self._passed(k, low, high, slope)
+            slope = self._passed(k, low, lows, highs)
         return jumps[::-1]
 
-    def _passed(self, k: int, low: FloatArray, high: FloatArray, behind: Interval) -> Interval:
-        """Return the slopes of f over z of a layer."""
+    def _passed(self, k: int, low: FloatArray, lows: FloatArray, highs: FloatArray) -> Interval:
+        """Return the slopes of f over z of a layer.
+
+        Parameters
+        ----------
+        k : int
+        low : array (networks, units)
+            The best lower bounds of J.
+        lows, highs : arrays (networks, units or three times as many)
+            Bounds of J, and where there are twins of the slopes where z > 0 and where z < 0.
+        """
         layer, (on, off) = self._layers[k], self._stable[k]
+        high = highs[:, : layer.size]
         least, most = np.minimum(low, 0.0), np.maximum(high, 0.0)
         if layer.paired:
-            ons = self._product(layer.on, behind, turned=True)
-            offs = self._product(layer.off, behind, turned=True)
-            alone = layer.twin < 0
-            least = np.where(alone, least, np.minimum(ons[0], offs[0])[:, :, 0])
-            most = np.where(alone, most, np.maximum(ons[1], offs[1])[:, :, 0])
+            _, up, down = np.split(lows, 3, axis=1)
+            least = np.where(layer.twin < 0, least, np.minimum(up, down))
+            _, up, down = np.split(highs, 3, axis=1)
+            most = np.where(layer.twin < 0, most, np.maximum(up, down))
             off = off | ~layer.lead  # the other twin has its share
         least = np.where(off, 0.0, np.where(on, low, least))
         most = np.where(off, 0.0, np.where(on, high, most))
@@ -193,112 +208,52 @@ class _Sweeps:
     # ------------------------------------------------------------------- pairs of neurons
 
     def _with_pairs(
-        self, k: int, low: FloatArray, behind: FloatArray, slope: Interval
+        self, k: int, matrix: FloatArray, lows: FloatArray, behind: FloatArray, slope: Interval
     ) -> FloatArray:
-        """Return bounds of J of a layer where neurons behind make up for others.
+        """Return lower bounds where neurons behind make up for others.
 
         Parameters
         ----------
-        low, behind : arrays (networks, units)
-            Lower bounds of J of the layer and of the one behind it.
-        slope : (least, most), arrays (networks, units behind, 1)
+        k : int
+        matrix : array (networks, neurons behind, columns)
+        lows : array (networks, columns)
+            Lower bounds of sums of its columns, weighted by the slopes behind.
+        behind : array (networks, neurons behind)
+            Lower bounds of their J.
+        slope : (least, most), arrays (networks, neurons behind, 1)
             Of f over z of the layer behind.
         """
-        kink = self._layers[k].kink
-        _, size, inputs = kink.shape
-        if size < 2 or size * size * (inputs + 1) > TABLE:
-            return low
-        wanted = self._open(k) & (low < 0)
-        rate = self._rates(k + 1)
-        implied = self._implied(k + 1)
-        # what makes up for a weight is not counted a second time: it adds 0 to the bound
-        may = self._crossing[k + 1] & (self._layers[k + 1].twin < 0) & (behind >= 0)
-        fits = implied & (rate > 0) & may[:, :, None] & may[:, None, :]
-        if not fits.any():
-            return low
-        gain, loss = kink[:, :, None, :], kink[:, None, :, :]
-        rate = np.minimum(rate, LARGEST)[:, :, :, None]
-        covered = fits[:, :, :, None] & (loss < 0) & (gain > 0) & (loss + rate * gain >= 0)
-        worth = np.count_nonzero(covered & wanted[:, None, None, :], axis=3)
-        if not worth.any():
-            return low
-        network, better, worse = _matched(worth)
-        kept = kink.copy()
-        kept[network, worse] = np.where(covered[network, better, worse], 0.0, kink[network, worse])
+        layer, size = self._layers[k], self._layers[k].size
+        wanted = lows < 0
+        wanted[:, :size] &= self._open(k)
+        if layer.paired:
+            wanted[:, size:] &= np.tile((layer.twin >= 0) & layer.lead, 2)
+        if not wanted.any():
+            return lows
+        kept = without_made_up(matrix, wanted, self._rows(k + 1, behind))
+        if kept is None:
+            return lows
         raised, _ = self._product(kept, slope, turned=True)
-        higher: FloatArray = raised[:, :, 0]
-        return higher
+        return np.maximum(lows, raised[:, :, 0])
 
-    def _implied(self, k: int) -> BoolArray:
-        """Return (networks, k, j): whether ``z_k >= c z_j`` for some c > 0, by the weights."""
+    def _rows(self, k: int, jumps: FloatArray) -> Rows:
+        """Return what a layer's neurons read, and what is read of them."""
+        layer, crossing = self._layers[k], self._crossing[k]
         idle = self._stable[k - 1][1]
-        rows = np.where(idle[:, None, :], 0.0, self._weights[k])
-        rows = np.concatenate([rows, self._biases[k][:, :, None]], axis=2)
-        upper, lower = rows[:, :, None, :], rows[:, None, :, :]
-        ratio = upper / lower
-        most = np.where(lower > 0, ratio, np.inf).min(axis=3)
-        least = np.where(lower < 0, ratio, -np.inf).max(axis=3)
-        wrong = ((lower == 0) & (upper < 0)).any(axis=3)
-        itself = np.eye(rows.shape[1], dtype=bool)
-        apart = (least <= 0) | (least * MORE <= most * LESS)
-        found: BoolArray = ~wrong & ~itself & (most > 0) & apart
-        return found
-
-    def _rates(self, k: int) -> FloatArray:
-        """Return (networks, k, j): numbers r with ``J_k >= r J_j`` under every pattern, or -inf."""
-        weight, usable = self._weights[k + 1], np.ones((self._count, 1, 1), dtype=bool)
+        reads = np.where(idle[:, None, :], 0.0, self._weights[k])
+        reads = np.concatenate([reads, self._biases[k][:, :, None]], axis=2)
+        # of linear twins what both pass on: equal ones of opposite weights pass on nothing
+        behind, usable = layer.on, np.ones(self._count, dtype=bool)
         if k + 1 < len(self._layers):
             # only where all that f passes on of the layer behind is not negative
             off = self._stable[k + 1][1] | ~self._layers[k + 1].lead
-            usable &= np.all((self._least[k + 1] >= 0) | off, axis=1, keepdims=True)[:, :, None]
-            weight = np.where(off[:, :, None], 0.0, weight)
-        upper, lower = weight[:, :, :, None], weight[:, :, None, :]
-        ratio = np.where(lower > 0, upper / lower, np.where(upper >= 0, np.inf, -np.inf))
-        rate: FloatArray = np.where(usable, LESS * ratio.min(axis=1), -np.inf)
-        return rate
-
-
-def _matched(worth: IndexArray) -> tuple[IndexArray, IndexArray, IndexArray]:
-    """Match neurons with such as make up for them, no two with the same one.
-
-    Parameters
-    ----------
-    worth : int array (networks, k, j)
-        How many weights on j those on k make up for.
-
-    Returns
-    -------
-    network, k, j : int arrays (pairs,)
-    """
-    found: list[tuple[int, int, int]] = []
-    for network in np.flatnonzero(worth.any(axis=(1, 2))).tolist():
-        table = worth[network]
-        most = table.max(axis=0)
-        choices = {
-            j: np.flatnonzero(table[:, j] == most[j]).tolist()
-            for j in np.flatnonzero(most).tolist()
-        }
-        found += [(network, k, j) for k, j in _matching(choices).items()]
-    network, better, worse = np.array(found).T
-    return network, better, worse
-
-
-def _matching(choices: Mapping[int, Sequence[int]]) -> dict[int, int]:
-    """Return a largest matching, from what is chosen to who chose it, by augmenting paths."""
-    chosen: dict[int, int] = {}
-
-    def place(j: int, seen: set[int]) -> bool:
-        for k in choices[j]:
-            if k not in seen:
-                seen.add(k)
-                if k not in chosen or place(chosen[k], seen):
-                    chosen[k] = j
-                    return True
-        return False
-
-    for j in choices:
-        place(j, set())
-    return chosen
+            usable &= np.all((self._least[k + 1] >= 0) | off, axis=1)
+            behind = np.where(off[:, :, None], 0.0, behind)
+        changes = crossing & (layer.twin < 0) & (jumps >= 0)
+        steady = self._stable[k][0]
+        if layer.paired:
+            steady = steady | ((layer.twin >= 0) & layer.lead & ~layer.kink.any(axis=1))
+        return Rows(reads, behind, usable, changes, changes, steady)
 
 
 def _is_exact(matrix: FloatArray, sides: Interval, sums: FloatArray) -> BoolArray:

@@ -15,6 +15,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from jensen.network.relu_network import ReluNetwork
 from jensen.types import BoolArray, FloatArray, IndexArray
 
 
@@ -41,6 +42,11 @@ class UnitLayer:
     kink: FloatArray
 
     @property
+    def size(self) -> int:
+        """Number of neurons."""
+        return int(self.lead.shape[1])
+
+    @property
     def paired(self) -> bool:
         """Whether there are twins in any network."""
         return not self.lead.all()
@@ -64,6 +70,19 @@ def unit_layers(
         rows = np.concatenate([weights[k], biases[k][:, :, None]], axis=2)
         found.append(_paired(rows, crosses, weights[k + 1]))
     return found
+
+
+def may_have_twins(network: ReluNetwork) -> bool:
+    """Whether two rows of a hidden block are equal up to signs of their entries: a quick hint."""
+    for block in network.hidden:
+        parts = [*block.weights.values(), block.bias[:, None]]
+        if any(not isinstance(part, np.ndarray) for part in parts):
+            return False
+        keys = _keys(np.concatenate(parts, axis=1))
+        keys.sort()
+        if (keys[1:] == keys[:-1]).any():
+            return True
+    return False
 
 
 def _paired(rows: FloatArray, crosses: BoolArray, behind: FloatArray) -> UnitLayer:

@@ -273,5 +273,5 @@ def certify_sum(graph: FunctionGraph, piecewise: Certificate) -> Certificate:
         checker.rule_quadratic(model, read)
     except (checker.Malformed, Rejected) as error:
         raise CertificateError(f"no certificate: {error}") from None
-    last = [["quadratic"]] if model.curved(read.output) else []
+    last = [["quadratic"]] if model.quadratic[read.output] else []
     return Certificate((claim, *piecewise.lines[1:], *last))

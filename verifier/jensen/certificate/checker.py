@@ -40,6 +40,8 @@ Number = int | Fraction
 Form = dict[int, int]  # linear form; key u: zeta of the unit u, key -u: max(zeta_u, 0)
 Scaled = tuple[Form, Fraction]  # coprime integers, and the number that multiplies them
 Values = dict[str, list[Scaled]]  # by block
+States = dict[int, bool]  # of units that are on or off
+Spans = dict[int, tuple[int, int]]  # intervals, by unit
 Quadratic = list[tuple[int, int, Number]]  # i, j and q: q x_i x_j, where 0 stands for 1
 
 
@@ -66,11 +68,7 @@ class Model(NamedTuple):
     digest: str
     inputs: int
     blocks: list[Block]
-    quadratic: tuple[Quadratic, ...] = ()  # per output, if there are any
-
-    def curved(self, output: int) -> Quadratic:
-        """Return the quadratic function that is a part of an output."""
-        return self.quadratic[output] if self.quadratic else []
+    quadratic: Sequence[Quadratic] = ()  # what is a part of each output
 
 
 class Unit:
@@ -122,8 +120,9 @@ def only(record: Any, *keys: str) -> Any:
 
 def natural(value: Any, limit: int) -> int:
     """Return an integer in ``range(limit)``."""
-    need(type(value) is int and 0 <= value < limit, f"{str(value)[:20]} is no index < {limit}")
-    return int(value)
+    if type(value) is int and 0 <= value < limit:
+        return value
+    raise Malformed(f"{str(value)[:20]} is no index < {limit}")
 
 
 def double(text: Any) -> float:
@@ -192,9 +191,7 @@ def read_model(raw: bytes) -> Model:
     only(head, "format", "inputs", "blocks", *(() if plain else ("quadratic",)))
     need(head["format"] == MODEL_FORMAT or not plain, f"the format is not {MODEL_FORMAT}")
     sizes = {"input": natural(head["inputs"], MAX_INPUTS)}
-    terms = [] if plain else head["quadratic"]
-    forms = tuple(read_terms(part, sizes["input"] + 1) for part in terms)
-    model = Model(hashlib.sha256(raw).hexdigest(), sizes["input"], [], forms)
+    blocks: list[Block] = []
     for entry in head["blocks"]:
         only(entry, "name", "relu", "bias", "weights")
         name, relu, bias = entry["name"], entry["relu"], [double(b) for b in entry["bias"]]
@@ -205,10 +202,12 @@ def read_model(raw: bytes) -> Model:
             need(len(rows) == len(bias), f"{name}: {len(rows)} rows, {len(bias)} biases")
             weights[source] = [read_row(row, sizes[source]) for row in rows]
         sizes[name] = len(bias)
-        model.blocks.append(Block(name, relu, bias, weights))
-    need(model.blocks[-1].name == "output" and not model.blocks[-1].relu, "no affine output")
-    need(plain or len(forms) == sizes["output"], "a quadratic function per output is needed")
-    return model
+        blocks.append(Block(name, relu, bias, weights))
+    need(blocks[-1].name == "output" and not blocks[-1].relu, "no affine output")
+    terms = [[]] * sizes["output"] if plain else head["quadratic"]
+    need(len(terms) == sizes["output"], "a quadratic function per output is needed")
+    forms = [read_terms(part, sizes["input"] + 1) for part in terms]
+    return Model(hashlib.sha256(raw).hexdigest(), sizes["input"], blocks, forms)
 
 
 class Lines:
@@ -509,7 +508,7 @@ class Node:
         self.face, self.shifts = 0, dict[str, Number]()
         # slopes of all units over max(zeta, 0) of the group, as known at the root of the tree:
         # their intervals, and as forms of states and products
-        self.spans: dict[int, tuple[int, int]] = {}
+        self.spans: Spans = {}
         self.jumps: dict[int, Form] = {}
 
     def bounds(self, k: int) -> tuple[int, int]:
@@ -524,18 +523,17 @@ class Node:
 
     def largest(self, form: Form) -> int:
         """Return an upper bound of a form: over the ranges of its variables, each by itself."""
-        units, inputs, bound, most = self.net.units, self.net.inputs, 0, 1
+        units, local, bound, most = self.net.units, self.local, 0, 1
         for k, value in form.items():
-            low, high = (
-                self.local.get(k) or units[k].range if 0 <= k < inputs else self.bounds(abs(k))
-            )
+            input_unit = 0 <= k < self.net.inputs
+            low, high = (local.get(k) or units[k].range) if input_unit else self.bounds(abs(k))
             if low < -most or high > most:
                 most = max(-low, high)
             if k < 0:
                 slope = form.get(-k, 0)
                 ends = slope * low + value * max(low, 0), slope * high + value * max(high, 0)
                 bound += max(*ends, 0) if low < 0 < high else max(ends)
-            elif -k not in form or k == ONE:
+            elif input_unit or -k not in form:
                 bound += value * (high if value > 0 else low)
         spend(most.bit_length(), size(form))
         need(bound.bit_length() <= MAX_SCALE, "the bounds need too many digits")
@@ -563,11 +561,16 @@ class Node:
         low, high = self.local[unit] = ends[0], ends[1]
         if low > 0 or high < 0:
             self.fixed[unit] = self.root[unit] = low > 0
-            self.jumps = {}
+            self.spans, self.jumps = {}, {}
+
+    def root_spans(self) -> Spans:
+        """Return the intervals of all slopes over max(zeta, 0) of the group at the root."""
+        self.spans = self.spans or spans(self.net, self.group, self.root)
+        return self.spans
 
     def open_states(self) -> None:
         """Compute how slopes over max(zeta, 0) of the group depend on the root's open states."""
-        count, self.spans = len(self.net.units), spans(self.net, self.group, self.root)
+        count, _ = len(self.net.units), self.root_spans()
         # by unit k its slope S_k, by -k what it passes on: a_k S_k
         self.jumps = {-self.group: {ONE: 1}}
         for k in range(self.group + 1, self.net.output + 1):
@@ -689,7 +692,7 @@ def evaluate(model: Model, output: int, x: list[Number]) -> Fraction:
             ({}, one[1]) if block.relu and form.get(ONE, 0) < 0 else (form, c) for form, c in z
         ]
     form, c = values["output"][output]
-    terms, point = model.curved(output), [1, *x]
+    terms, point = model.quadratic[output], [1, *x]
     most = max([digits(v) for v in [*point, *(q for *_, q in terms)]])
     spend(4 * most, 40 * len(terms) * (most + 64))
     return c * form.get(ONE, 0) + sum(q * point[i] * point[j] for i, j, q in terms)
@@ -751,7 +754,7 @@ def rule_quadratic(model: Model, claim: Claim) -> None:
     solved = claim.solved.items()
     ways |= {key: {k: v * c for k, v in form.items() if k != ONE} for key, (form, c) in solved}
     matrix: dict[int, dict[int, Any]] = {}
-    for i, j, factor in model.curved(claim.output):
+    for i, j, factor in model.quadratic[claim.output]:
         for one, other in ((i, j), (j, i)):
             for key, v in ways.get(one, {}).items():
                 add(matrix.setdefault(key, {}), claim.sign * factor * v, ways.get(other, {}))
@@ -772,20 +775,31 @@ def rule_path_signs(net: Network) -> set[int]:
     return {unit for unit in net.kinks if net.slopes[-unit][0] >= 0}
 
 
-def spans(net: Network, group: int, fixed: dict[int, bool]) -> dict[int, tuple[int, int]]:
-    """Return intervals of the slopes of all units over max(zeta, 0) of the group."""
-    found, most, fixed = {group: (1, 1)}, 1, fixed | {group: True}
+def spans(
+    net: Network, group: int, fixed: States, known: Spans | None = None, changed: Iterable[int] = ()
+) -> Spans:
+    """Return intervals of the slopes of all units over max(zeta, 0) of the group.
+
+    Those may be known in which only the states of some units were other ones.
+    """
+    found, most, fixed, changed = {group: (1, 1)}, 1, fixed | {group: True}, {*changed}
     for k in range(group + 1, net.output + 1):
         unit, low, high = net.units[k], 0, 0
-        behind = unit.reads & found.keys()
-        for h in behind:
-            off = unit.form.get(h, 0) if h != group else 0  # over max(zeta, 0) alone
-            on = off + unit.form.get(-h, 0)
-            slopes = (on if fixed[h] else off,) if h in fixed else (off, on)
-            ends = [slope * end for slope in slopes for end in found[h]]
-            low, high = low + min(ends), high + max(ends)
-        if behind:
-            spend(most.bit_length(), unit.size)
+        if known and unit.reads.isdisjoint(changed):
+            low, high = known.get(k, (0, 0))
+        else:
+            changed.add(k)
+            behind = unit.reads & found.keys()
+            for h in behind:
+                off = unit.form.get(h, 0) if h != group else 0  # over max(zeta, 0) alone
+                on = off + unit.form.get(-h, 0)
+                if h in fixed:
+                    off = on = on if fixed[h] else off
+                a, b = found[h]
+                ends = off * a, off * b, on * a, on * b
+                low, high = low + min(ends), high + max(ends)
+            if behind:
+                spend(most.bit_length(), unit.size)
         if low or high:
             found[k], most = (low, high), max(most, -low, high)
     return found
@@ -793,8 +807,10 @@ def spans(net: Network, group: int, fixed: dict[int, bool]) -> dict[int, tuple[i
 
 def rule_sign(node: Node) -> None:
     """No pattern below this node bends the function downwards."""
-    low, _ = spans(node.net, node.group, node.fixed).get(node.net.output, (0, 0))
-    hold(low >= 0, "the gradient jump may be negative")
+    net, found, branched = node.net, node.root_spans(), node.fixed.keys() - node.root.keys()
+    if branched:
+        found = spans(net, node.group, node.fixed, found, branched)
+    hold(found.get(net.output, (0, 0))[0] >= 0, "the gradient jump may be negative")
 
 
 def rule_empty(node: Node, entries: Any) -> None:
@@ -876,8 +892,8 @@ def rule_walk(node: Node) -> None:
     points = [point[:-1] for point in with_zeros(corners)[1:] if point[-1] == 0]
     for group in net.units[net.inputs : net.output]:
         for point in points:
-            spend(longest(point), group.size)
             values = [point[k] if k >= 0 else max(point[-k], 0) for k in group.form]
+            spend(longest(values), group.size)
             point.append(sum(map(mul, group.form.values(), values)))
         points = with_zeros(points)
     for a, b in pairwise(points):
@@ -937,7 +953,7 @@ def check(model: Model, lines: Iterator[Any]) -> Claim:
     (bounds,) = expect(lines, "bounds")
     net = Network(model, claim, {(block, i): sides for block, i, *sides in bounds})
     # what bends: the groups that kink, and the quadratic function, which is called ONE here
-    proved, bends = set[int](), net.kinks | ({ONE} if model.curved(claim.output) else set())
+    proved, bends = set[int](), net.kinks | ({ONE} if model.quadratic[claim.output] else set())
     faces: dict[int, set[int]] = {}
     for name, *arguments in lines:
         if name == "path_signs":

@@ -7,6 +7,7 @@ hints: the ranges that the engine used may be a little narrower than the certifi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +35,8 @@ class HintNode:
         The multipliers that closed it.
     tree : Node or None
         The tree of the prover that closed it.
+    chosen : bool
+        Whether the unit is branched on even if its state is implied.
     """
 
     unit: int | None = None
@@ -41,6 +44,28 @@ class HintNode:
     off: HintNode | None = None
     leaf: JointLeaf | None = None
     tree: Node | None = None
+    chosen: bool = False
+
+    @property
+    def by_sign(self) -> bool:
+        """Whether the interval of J closed it."""
+        return self.leaf is not None and not self.leaf.multipliers
+
+    @property
+    def implied(self) -> bool | None:
+        """The state of the unit, if the sign of J closed the side of the other one."""
+        if self.chosen or self.on is None or self.off is None:
+            return None
+        return False if self.on.by_sign else True if self.off.by_sign else None
+
+
+def below(states: Sequence[tuple[int, bool]], end: HintNode) -> HintNode:
+    """Return a node with some implied states on the way to its end."""
+    for unit, on in reversed(states):
+        other = HintNode(leaf=JointLeaf(0, (), {}, empty=False))
+        sides = (end, other) if on else (other, end)
+        end = HintNode(unit, *sides, chosen=True)
+    return end
 
 
 def hint_tree(proof: JointProof, piece: int, names: Names) -> HintNode:

@@ -29,6 +29,7 @@ from jensen_encodings.bounded import BoundedProgram, BoundedSolution, BoundedSta
 INTEGRAL = 1e-6  # distance from 0 and 1 below which a state is decided
 EXACT = 1e-7  # distance of a value from the kinked line below which it is exact
 BITS = (16, 28, 44)  # of multipliers: short ones mostly do
+SPARED = 0.5  # of what a bound has to spare, for states that are left open
 TARGET = 1e-5  # of the jump's size: programs are stopped once their bound is this far above 0
 
 
@@ -91,6 +92,33 @@ class JointProver:
         """Return entries that close a node, from multipliers of another program; or None."""
         self._fix({unit: node.fixed[unit] for unit in node.branched})
         return self._accepted(node, found, with_jump=not empty)
+
+    def needed(
+        self,
+        node: ProofNode,
+        states: list[tuple[int, bool]],
+        found: FloatArray,
+        *,
+        empty: bool,
+    ) -> list[tuple[int, bool]]:
+        """Return the states that multipliers need, besides those that are fixed at a node."""
+        rows, data = self._rows, self._data
+        here = {unit: node.fixed[unit] for unit in node.branched}
+        self._fix(here | dict(states))
+        room = SPARED * data.least(found, with_cost=not empty)
+        rest = (0.0 if empty else rows.cost) - data.signed(found) @ rows.A
+        losses = []
+        for unit, on in states:
+            slope = float(rest[rows.states[unit]]) if unit in rows.states else math.inf
+            loss = math.inf if unit in rows.values else max(slope if on else -slope, 0.0)
+            losses.append((loss, unit))
+        spared = set()
+        for loss, unit in sorted(losses):
+            room -= loss
+            if not room > 0:
+                break
+            spared.add(unit)
+        return [item for item in states if item[0] not in spared]
 
     def answer(self, node: ProofNode) -> JointAnswer:
         """Solve the joint program of a node of the tree."""

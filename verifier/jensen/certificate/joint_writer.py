@@ -15,7 +15,7 @@ import numpy as np
 
 from jensen.certificate.bounded_network import BoundedNetwork, Names, check_time
 from jensen.certificate.float_units import FloatUnits
-from jensen.certificate.joint_hints import HintedMultipliers, HintNode
+from jensen.certificate.joint_hints import HintedMultipliers, HintNode, below
 from jensen.certificate.joint_leaf import JointProver
 from jensen.certificate.joint_roots import Root
 from jensen.certificate.joint_rows import JointRows
@@ -59,12 +59,11 @@ class JointWriter(TreeWriter):
 
     def _enter(self, proof: Node | HintNode | None) -> None:
         check_time(self._net)
-        while isinstance(proof, HintNode) and proof.unit is not None:
-            unit = proof.unit
-            if unit in self._net.kinks and unit not in self._node.fixed:
-                self._branch(unit, proof.on, proof.off)
+        if isinstance(proof, HintNode):
+            found = self._followed(proof)
+            if found is None:
                 return
-            proof = proof.on if self._side(unit) else proof.off
+            proof = found
         least = self._rows.least_jump(self._node.fixed)
         if least > 0:
             self._lines.append(["sign"])
@@ -78,6 +77,48 @@ class JointWriter(TreeWriter):
             self._leaf(None)
         elif not self._by_hint(proof):
             self._leaf(proof.tree)
+
+    def _followed(self, proof: HintNode) -> HintNode | None:
+        """Return the leaf that is next; None where there is something to branch on before."""
+        while proof.unit is not None:
+            unit, on, off = proof.unit, proof.on, proof.off
+            assert on is not None
+            assert off is not None
+            if unit not in self._net.kinks or unit in self._node.fixed:
+                proof = on if self._side(unit) else off
+                continue
+            short = None if proof.chosen else self._shortened(proof)
+            if short is None:
+                self._branch(unit, on, off)
+                return None
+            proof = short
+        return proof
+
+    def _shortened(self, proof: HintNode) -> HintNode | None:
+        """Return the leaf to which implied states lead, below those that its multipliers need."""
+        states: list[tuple[int, bool]] = []
+        while proof.unit is not None:
+            on, off = proof.on, proof.off
+            assert on is not None
+            assert off is not None
+            side = proof.implied
+            if proof.unit not in self._net.kinks or proof.unit in self._node.fixed:
+                side = self._side(proof.unit)
+            elif side is None:
+                return None
+            else:
+                states.append((proof.unit, side))
+            proof = on if side else off
+        if proof.leaf is None or proof.by_sign:
+            return None
+        found = self._hinted.of(proof.leaf)
+        needed = self._joint.needed(self._node, states, found, empty=proof.leaf.empty)
+        fixed = dict(self._node.fixed)
+        for unit, side in needed:
+            if self._rows.least_jump(fixed | {unit: not side}) <= 0:
+                return None
+            fixed[unit] = side
+        return below(needed, proof)
 
     def _by_hint(self, proof: HintNode) -> bool:
         """Close a leaf by the multipliers of the prover, if they do."""

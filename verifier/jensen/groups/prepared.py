@@ -9,6 +9,7 @@ from jensen.bounds.ahead import raised_signs
 from jensen.bounds.network_data import network_data
 from jensen.bounds.paths import sign_bounds
 from jensen.bounds.pre_activation import pre_activation_bounds, stable_pattern
+from jensen.bounds.stacked_units import may_have_twins
 from jensen.domains.domain import Domain
 from jensen.domains.working_set import WorkingSet, lifted_network
 from jensen.groups.groups import GroupedNetwork, group_network
@@ -42,6 +43,11 @@ class Prepared:
         """Bounds of J of every hidden neuron under all patterns (theory, section 3)."""
         with self.watch.stage("signs"):
             return sign_bounds(self.network)
+
+    @cached_property
+    def may_have_twins(self) -> bool:
+        """Whether rows of hidden blocks are equal up to signs, as where signals are passed on."""
+        return may_have_twins(self.network)
 
     @cached_property
     def stable_signs(self) -> dict[str, Interval]:

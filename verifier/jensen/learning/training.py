@@ -325,6 +325,7 @@ class _Run:
             return None
         output = guard.output or 0
         asked = network.select_output(output)
+        seconds = min(JUMP_SECONDS, max(self._left(), 1.0))
         return worst_jump(
-            asked.negated() if guard.concave else asked, guard.domain, time_limit=JUMP_SECONDS
+            asked.negated() if guard.concave else asked, guard.domain, time_limit=seconds
         )

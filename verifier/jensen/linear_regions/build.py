@@ -8,20 +8,23 @@ from jensen.cells.solid import SolidSubdivision
 from jensen.cells.start import coordinate_scale, domain_rows, starting_complex, starting_solid
 from jensen.cells.subdivide import Subdivision
 from jensen.domains.domain import Domain
-from jensen.errors import DomainError, NetworkError
+from jensen.errors import DomainError, NetworkError, UndecidedError
 from jensen.linear_regions.join_plane import joined_plane
 from jensen.linear_regions.join_solid import joined_solid
 from jensen.linear_regions.parts import Parts
 from jensen.network.relu_network import ReluNetwork
+from jensen_encodings.deadline import NEVER, Deadline
 
 SPACE = 3
 
 
-def subdivide(network: ReluNetwork, domain: Domain) -> Parts:
+def subdivide(network: ReluNetwork, domain: Domain, deadline: Deadline = NEVER) -> Parts:
     """Subdivide a domain of one to three dimensions by all kinks of a network with one output.
 
     Raises
     ------
+    UndecidedError
+        If time was up before the last level.
     DomainError
         If the domain has no interior, or sides so large or small that error bounds would not hold.
     NetworkError
@@ -45,6 +48,8 @@ def subdivide(network: ReluNetwork, domain: Domain) -> Parts:
     except TooDegenerateError as error:
         raise DomainError(f"regions are not found reliably on {domain}: {error}") from None
     for level in layers.hidden:
+        if deadline.over():
+            raise UndecidedError("time was up before all regions were found")
         division.evaluate(level)
         division.split(level)
         division.forget(level)

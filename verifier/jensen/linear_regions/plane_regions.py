@@ -110,6 +110,17 @@ class Regions:
     @cached_property
     def jumps(self) -> FloatArray:
         """By how much the slope of f rises across each facet, per unit of length, rounded."""
+        jumps, certain = self.rounded_jumps
+        jumps = jumps.copy()
+        for i in np.flatnonzero(~certain):
+            # slopes that differ in their last digits only may be equal once they are rounded
+            squared, sign = self.exact_jump(int(i))
+            jumps[i] = sign * root_to_double(squared)
+        return jumps
+
+    @cached_property
+    def rounded_jumps(self) -> tuple[FloatArray, BoolArray]:
+        """The jumps as floating point has them, and which of their signs are certain."""
         one, two = self._sides[self._facet_edges].T
         homogeneous = self._homogeneous_pieces
         change = homogeneous[two] - homogeneous[one]
@@ -122,15 +133,12 @@ class Regions:
         error += reach * radius[two]
         slopes = change[:, : self.network.input_size] / self._parts.scale
         jumps: FloatArray = np.copysign(row_norms(slopes), rise)
-        for i in np.flatnonzero(~(np.abs(rise) > error)):
-            # slopes that differ in their last digits only may be equal once they are rounded
-            squared, sign = self.exact_jump(int(i))
-            jumps[i] = sign * root_to_double(squared)
-        return jumps
+        certain: BoolArray = np.abs(rise) > error
+        return jumps, certain
 
     @property
     def jump_error(self) -> float:
-        """A bound of the rounding error of the absolute jumps; their signs are exact."""
+        """A bound of the rounding error of the absolute jumps; the signs of ``jumps`` are exact."""
         inputs = self.network.input_size
         size = row_norms((self._largest_slopes[:inputs] / self._parts.scale)[None])
         return float(6 * self._slope_error * size[0])

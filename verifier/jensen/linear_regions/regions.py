@@ -14,8 +14,9 @@ from jensen.linear_regions.parts import SolidParts
 from jensen.linear_regions.plane_regions import Regions
 from jensen.linear_regions.solid_regions import SolidRegions
 from jensen.network.relu_network import ReluNetwork
+from jensen_encodings.deadline import NEVER, Deadline
 
-__all__ = ["MOST_INPUTS", "Regions", "regions"]
+__all__ = ["MOST_INPUTS", "Regions", "regions", "regions_of"]
 
 MOST_INPUTS = 3
 
@@ -73,8 +74,20 @@ def regions(
     scalar = network.select_output(output)
     if fixed:
         scalar = scalar.fix_inputs(fixed)
+    return regions_of(scalar, Everywhere() if domain is None else domain)
+
+
+def regions_of(scalar: ReluNetwork, domain: Domain, deadline: Deadline = NEVER) -> Regions:
+    """Return the linear regions of a network with one output.
+
+    Raises
+    ------
+    UndecidedError
+        If time was up before all were found.
+    OptionError, DomainError, NetworkError
+        As :func:`regions`.
+    """
     inputs = scalar.input_size
-    domain = Everywhere() if domain is None else domain
     domain.check(inputs)
     if inputs > MOST_INPUTS:
         raise OptionError(
@@ -86,7 +99,7 @@ def regions(
     if inputs == 1 and domain.has_rows:
         raise DomainError("regions of one input are those on a box or everywhere")
     with np.errstate(all="ignore"):
-        parts = subdivide(scalar, domain)
+        parts = subdivide(scalar, domain, deadline)
     if isinstance(parts, SolidParts):
         return SolidRegions(scalar, domain, parts)
     return Regions(scalar, domain, parts)

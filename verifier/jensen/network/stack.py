@@ -230,6 +230,16 @@ class NetworkStack(Sequence[ReluNetwork]):
         """Number of scalar outputs of each network."""
         return int(self.weights[-1].shape[1])
 
+    @property
+    def parameter_count(self) -> int:
+        """Number of weights and biases of each network."""
+        return sum(part[0].size for part in (*self.weights, *self.biases))
+
+    @property
+    def relu_count(self) -> int:
+        """Number of ReLUs of each network."""
+        return sum(bias.shape[1] for bias in self.biases[:-1])
+
     def __repr__(self) -> str:
         widths = "-".join(str(w.shape[2]) for w in self.weights)
         return f"NetworkStack({len(self)} of {widths}-{self.output_size})"
@@ -246,6 +256,22 @@ def architecture(network: ReluNetwork) -> tuple[int, ...] | None:
             return None
         before = block.name
     return (network.input_size, *(block.size for block in network.blocks))
+
+
+def by_architecture(
+    networks: Sequence[ReluNetwork] | NetworkStack,
+) -> Iterator[tuple[Sequence[int], NetworkStack]]:
+    """Yield networks of the same architecture, with their numbers."""
+    if isinstance(networks, NetworkStack):
+        yield range(len(networks)), networks
+        return
+    kinds: dict[tuple[int, ...], list[int]] = {}
+    for number, network in enumerate(networks):
+        kind = architecture(network)
+        if kind is not None:
+            kinds.setdefault(kind, []).append(number)
+    for numbers in kinds.values():
+        yield numbers, NetworkStack.from_networks([networks[k] for k in numbers])
 
 
 def _layer(weight: ArrayLike, bias: ArrayLike, number: int) -> tuple[FloatArray, FloatArray]:

@@ -38,7 +38,7 @@ class LinearProgram:
     row_lower, row_upper : arrays (rows,)
         Infinite on sides that are not there.
     lower, upper : arrays (columns,)
-        Finite.
+        Finite; they may be narrowed, and widened again to what they were at first.
 
     Examples
     --------
@@ -55,31 +55,43 @@ class LinearProgram:
     row_upper: FloatArray
     lower: FloatArray
     upper: FloatArray
-    size: FloatArray = field(init=False)
+    _reach: FloatArray = field(init=False)  # of the columns at first
+    _row_reach: FloatArray = field(init=False)  # the largest that the terms of a row add up to
 
     def __post_init__(self) -> None:
-        self.size = np.abs(self.A)
+        self._reach = np.maximum(np.abs(self.lower), np.abs(self.upper))
+        self._row_reach = np.abs(self.A) @ self._reach * (1 + 4 * UNIT * (len(self._reach) + 4))
 
     def least(self, multipliers: FloatArray, *, with_cost: bool = True) -> float:
         """Return a proved lower bound of the objective, ``cost x + shift``.
 
         Without cost, a value > 0 proves that the program is infeasible.
         """
-        y = self.signed(multipliers)
-        if not np.isfinite(y).all() or np.abs(y).max(initial=0.0) > LARGEST_MULTIPLIER:
+        side = np.where(multipliers > 0, self.row_lower, self.row_upper)
+        absent = np.isinf(side)
+        y = np.where(absent, 0.0, multipliers)
+        side[absent] = 0.0
+        size = np.abs(y)
+        if not size.max(initial=0.0) <= LARGEST_MULTIPLIER:  # nor where one is no number
             return -np.inf
-        side = np.where(y > 0, self.row_lower, np.where(y < 0, self.row_upper, 0.0))
         reduced = -(y @ self.A)
-        weight = np.abs(y) @ self.size
+        magnitude = float(size @ (np.abs(side) + self._row_reach))
         if with_cost:
             reduced += self.cost
-            weight += np.abs(self.cost)
-        ends = np.where(reduced > 0, self.lower, self.upper)
-        reach = np.maximum(np.abs(self.lower), np.abs(self.upper))
-        value = float(y @ side + reduced @ ends)
-        magnitude = float(np.abs(y) @ np.abs(side) + weight @ reach)
-        error = rounding_factor(len(y) + len(reduced) + 8) * magnitude
-        error += SUBNORMAL * 8 * (len(y) + 1) * (len(reduced) + 1) * (1.0 + float(reach.sum()))
+        return self._bound(float(y @ side), magnitude, reduced, with_cost)
+
+    def interval(self) -> float:
+        """Return a proved lower bound of the objective over the bounds of the columns alone."""
+        return self._bound(0.0, 0.0, self.cost, with_cost=True)
+
+    def _bound(self, value: float, magnitude: float, reduced: FloatArray, with_cost: bool) -> float:
+        """Add the columns' part of a bound, and move it down by what rounding may have cost."""
+        rows, columns = self.A.shape
+        value += float(reduced @ np.where(reduced > 0, self.lower, self.upper))
+        if with_cost:
+            magnitude += float(np.abs(self.cost) @ self._reach)
+        error = rounding_factor(rows + columns + 8) * magnitude
+        error += SUBNORMAL * 8 * (rows + 1) * (columns + 1) * (1.0 + float(self._reach.sum()))
         if with_cost:
             value += self.shift
             error += 4 * UNIT * (abs(self.shift) + abs(value))

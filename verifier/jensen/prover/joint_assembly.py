@@ -5,7 +5,7 @@ The program and the meaning of its columns are those of :mod:`jensen.prover.join
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from jensen.arithmetic.intervals import SAFETY, SUBNORMAL, UNIT
 from jensen.groups.forms import RowName
 from jensen.prover.joint_forms import JointForms
 from jensen.prover.kink_bounds import Ranges
-from jensen.types import FloatArray, Unit
+from jensen.types import FloatArray, IndexArray, Unit
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +25,37 @@ class Arriving:
     error: float
     lower: float
     upper: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Units:
+    """Forms of some units, with bounds of their errors and of z on the kink."""
+
+    forms: FloatArray
+    error: FloatArray  # the constant moved to the other side included
+    low: FloatArray
+    high: FloatArray
+
+    @property
+    def index(self) -> IndexArray:
+        return np.arange(len(self.forms))
+
+    @property
+    def constant(self) -> FloatArray:
+        return self.forms[:, 0]
+
+    @property
+    def limit(self) -> FloatArray:
+        """The side of a row ``off``."""
+        sizes = np.abs(self.low) + np.abs(self.constant)
+        limit: FloatArray = self.constant - self.low + self.error + 4 * UNIT * sizes
+        return limit
+
+    def rows(self, factor: float | FloatArray, width: int) -> FloatArray:
+        """Return the forms without their constants, times a factor, as rows."""
+        rows = np.zeros((len(self.forms), width))
+        rows[:, : self.forms.shape[1] - 1] = factor * self.forms[:, 1:]
+        return rows
 
 
 class ProgramRows:
@@ -41,8 +72,6 @@ class ProgramRows:
 
     Attributes
     ----------
-    names : list of RowName
-        What each row says.
     above : dict from unit to (row, slack)
         Where ``h >= z`` is, and by how much ``h = z`` may be off.
     """
@@ -52,9 +81,10 @@ class ProgramRows:
     ) -> None:
         self._forms, self._ranges, self._states, self._width = forms, ranges, states, width
         self._rows: list[FloatArray] = []
-        self._lower: list[float] = []
-        self._upper: list[float] = []
-        self.names: list[RowName] = []
+        self._lower: list[FloatArray] = []
+        self._upper: list[FloatArray] = []
+        self._kinds: list[tuple[str, Sequence[Unit]]] = []
+        self._count = 0
         self.above: dict[Unit, tuple[int, float]] = {}
 
     def row(self, coefficients: FloatArray | None = None) -> FloatArray:
@@ -66,63 +96,101 @@ class ProgramRows:
 
     def add(self, name: RowName, row: FloatArray, lower: float, upper: float) -> None:
         """Add a row, its sides moved outward by a rounding."""
-        self.names.append(name)
-        self._rows.append(row if len(row) == self._width else self.row(row))
-        self._lower.append(float(np.nextafter(lower, -np.inf)))
-        self._upper.append(upper if upper == 0.0 else float(np.nextafter(upper, np.inf)))
+        self._note(name.kind, [(name.level, name.unit)])
+        self._rows.append((row if len(row) == self._width else self.row(row))[None])
+        self._lower.append(np.nextafter([lower], -np.inf))
+        self._upper.append(_above(np.array([upper])))
 
     def arrays(self) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return the matrix and the sides."""
-        return np.array(self._rows), np.array(self._lower), np.array(self._upper)
+        return np.vstack(self._rows), np.concatenate(self._lower), np.concatenate(self._upper)
+
+    @property
+    def names(self) -> list[RowName]:
+        """What each row says."""
+        return [RowName(kind, k, u) for kind, units in self._kinds for k, u in units]
+
+    def _note(self, kind: str, units: Sequence[Unit]) -> None:
+        self._kinds.append((kind, units))
+        self._count += len(units)
 
     def error(self, unit: Unit) -> float:
         """Bound how far a unit's form is off, its constant moved to the other side included."""
-        k, u = unit
-        constant = abs(self._forms.forms[k][u][0])
-        return float(SAFETY * self._forms.errors[k][u] + 4 * UNIT * constant)
+        return float(self._taken([unit]).error[0])
 
-    def add_value(self, unit: Unit) -> None:
-        """Add the rows of a unit with a variable h."""
-        k, u = unit
-        form, error = self._forms.forms[k][u], self.error(unit)
-        low, high = float(self._ranges.lower[k][u]), float(self._ranges.upper[k][u])
-        column = self._forms.h[unit]
-        above = self.row(form[1:])
-        above[column] -= 1.0
-        self.above[unit] = (len(self.names), 4 * error + 4 * SUBNORMAL)
-        self.add(RowName("above", k, u), above, -np.inf, -form[0] + error)
-        if unit in self._states:
-            state = self._states[unit]
-            on = self.row()
-            on[column], on[state] = 1.0, -high
-            self.add(RowName("on", k, u), on, -np.inf, 0.0)
-            off = self.row(-form[1:])
-            off[column] += 1.0
-            off[state] -= low
-            limit = form[0] - low + error + 4 * UNIT * (abs(low) + abs(form[0]))
-            self.add(RowName("off", k, u), off, -np.inf, limit)
+    def add_values(self, units: Sequence[Unit]) -> None:
+        """Add the rows of units with a variable h."""
+        if not units:
             return
-        slope = min(max(high / (high - low), 0.0), 1.0)
-        # any slope is valid with the offset that lifts the line over both ends
-        lift = max(-slope * low, high * (1.0 - slope)) * (1.0 + 8 * UNIT) + 2 * SUBNORMAL
-        below = self.row(-slope * form[1:])
-        below[column] += 1.0
-        size = float(np.abs(form) @ self._forms.reach) + lift
-        limit = slope * form[0] + lift + 2 * error + 8 * UNIT * size
-        self.add(RowName("below", k, u), below, -np.inf, limit)
+        taken = self._taken(units)
+        columns = np.array([self._forms.h[unit] for unit in units])
+        above = taken.rows(1.0, self._width)
+        above[taken.index, columns] -= 1.0
+        slacks = 4 * taken.error + 4 * SUBNORMAL
+        for i, unit in enumerate(units):
+            self.above[unit] = (self._count + i, float(slacks[i]))
+        self._add_below("above", units, above, -taken.constant + taken.error)
+        stated = np.array([unit in self._states for unit in units])
+        if not stated.all():
+            chosen = [unit for unit in units if unit not in self._states]
+            self._add_lines(chosen, columns[~stated])
+        if stated.any():
+            chosen = [unit for unit in units if unit in self._states]
+            self._add_switched(chosen, columns[stated])
 
-    def add_state(self, unit: Unit) -> None:
-        """Add the rows of a unit whose state matters but whose value does not."""
-        k, u = unit
-        form, error = self._forms.forms[k][u], self.error(unit)
-        low, high = float(self._ranges.lower[k][u]), float(self._ranges.upper[k][u])
-        on = self.row(form[1:])
-        on[self._states[unit]] -= high
-        self.add(RowName("on", k, u), on, -np.inf, -form[0] + error)
-        off = self.row(-form[1:])
-        off[self._states[unit]] -= low
-        limit = form[0] - low + error + 4 * UNIT * (abs(low) + abs(form[0]))
-        self.add(RowName("off", k, u), off, -np.inf, limit)
+    def _add_lines(self, units: Sequence[Unit], columns: IndexArray) -> None:
+        """Add the lines above the h of units without a state."""
+        taken = self._taken(units)
+        low, high, constant = taken.low, taken.high, taken.constant
+        slope = np.clip(high / (high - low), 0.0, 1.0)
+        # any slope is valid with the offset that lifts the line over both ends
+        lift = np.maximum(-slope * low, high * (1.0 - slope)) * (1.0 + 8 * UNIT) + 2 * SUBNORMAL
+        below = taken.rows(-slope[:, None], self._width)
+        below[taken.index, columns] += 1.0
+        size = np.abs(taken.forms) @ self._forms.reach + lift
+        limit = slope * constant + lift + 2 * taken.error + 8 * UNIT * size
+        self._add_below("below", units, below, limit)
+
+    def _add_switched(self, units: Sequence[Unit], columns: IndexArray) -> None:
+        """Add the rows of units with an h and a state."""
+        taken = self._taken(units)
+        states = np.array([self._states[unit] for unit in units])
+        on = np.zeros((len(units), self._width))
+        on[taken.index, columns], on[taken.index, states] = 1.0, -taken.high
+        self._add_below("on", units, on, np.zeros(len(units)))
+        off = taken.rows(-1.0, self._width)
+        off[taken.index, columns] += 1.0
+        off[taken.index, states] -= taken.low
+        self._add_below("off", units, off, taken.limit)
+
+    def add_states(self, units: Sequence[Unit]) -> None:
+        """Add the rows of units whose state matters but whose value does not."""
+        if not units:
+            return
+        taken = self._taken(units)
+        states = np.array([self._states[unit] for unit in units])
+        on = taken.rows(1.0, self._width)
+        on[taken.index, states] -= taken.high
+        self._add_below("on", units, on, -taken.constant + taken.error)
+        off = taken.rows(-1.0, self._width)
+        off[taken.index, states] -= taken.low
+        self._add_below("off", units, off, taken.limit)
+
+    def _taken(self, units: Sequence[Unit]) -> _Units:
+        forms, ranges = self._forms, self._ranges
+        stacked = np.array([forms.forms[k][u] for k, u in units])
+        errors = np.array([forms.errors[k][u] for k, u in units])
+        low = np.array([ranges.lower[k][u] for k, u in units])
+        high = np.array([ranges.upper[k][u] for k, u in units])
+        return _Units(stacked, SAFETY * errors + 4 * UNIT * np.abs(stacked[:, 0]), low, high)
+
+    def _add_below(
+        self, kind: str, units: Sequence[Unit], rows: FloatArray, limits: FloatArray
+    ) -> None:
+        self._note(kind, units)
+        self._rows.append(rows)
+        self._lower.append(np.full(len(rows), -np.inf))
+        self._upper.append(_above(limits))
 
     def add_product(self, unit: Unit, column: int, arriving: Arriving) -> tuple[float, float]:
         """Add the rows of a product ``g = a U`` with its column; return the bounds of g."""
@@ -144,3 +212,8 @@ class ProgramRows:
             limit = sign * form[0] - sign * end + error
             self.add(RowName(f"product {kind}", k, u), row, -np.inf, limit)
         return min(low, 0.0), max(high, 0.0)
+
+
+def _above(limits: FloatArray) -> FloatArray:
+    """Return sides that are moved up by a rounding, but for those that are 0 exactly."""
+    return np.where(limits == 0.0, limits, np.nextafter(limits, np.inf))

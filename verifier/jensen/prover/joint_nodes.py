@@ -185,13 +185,13 @@ class PieceSearch:
         return self._entered(JointNode((*node.path, (choice.unit, not choice.real)), node.above))
 
     def _fix(self, wanted: dict[Unit, bool]) -> None:
-        for unit in [u for u, on in self._fixed.items() if wanted.get(u) is not on]:
-            self._program.fix(unit, None)
-            del self._fixed[unit]
-        for unit, on in wanted.items():
-            if unit not in self._fixed:
-                self._program.fix(unit, on)
-                self._fixed[unit] = on
+        """Fix units as wanted, and free the others."""
+        fixed, program = self._fixed, self._program
+        for unit in fixed.keys() - wanted.keys():
+            program.fix(unit, None)
+        for unit, on in wanted.items() - fixed.items():
+            program.fix(unit, on)
+        self._fixed = wanted
 
     # ------------------------------------------------------------ branching, closing
 

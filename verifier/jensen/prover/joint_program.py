@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -80,8 +81,6 @@ class JointProgram:
     ----------
     states : dict from unit to the column of its a
     h : dict from unit to the column of its h
-    rows : list of RowName
-        What each row says, for a certificate.
     lps : int
         Programs solved so far.
     """
@@ -111,9 +110,13 @@ class JointProgram:
         self._products: dict[Unit, int] = {}
         self._width = self._forms.width + len(units)
         self._arriving = self._jump_forms()
-        self.rows: list[RowName] = []
         self._assemble()
         self.lps = 0
+
+    @cached_property
+    def rows(self) -> list[RowName]:
+        """What each row says."""
+        return self._builder.names
 
     # --------------------------------------------------------------------- solving
 
@@ -234,7 +237,7 @@ class JointProgram:
         states of the rest are. None if there is no such pattern.
         """
         data = self._data
-        least = data.least(np.zeros(len(data.row_lower)))
+        least = data.interval()
         if least >= floor:
             return None
         columns = self._columns
@@ -315,15 +318,12 @@ class JointProgram:
         for i, row in enumerate(self._piece.rows):
             number = self._piece.numbers[i]
             builder.add(RowName("domain", 0, number), row, -np.inf, self._piece.limits[i])
-        for unit in self.h:
-            builder.add_value(unit)
-        for unit in self.states:
-            if unit not in self.h:
-                builder.add_state(unit)
+        builder.add_values(list(self.h))
+        builder.add_states([unit for unit in self.states if unit not in self.h])
         for unit, column in self._products.items():
             lower[column], upper[column] = builder.add_product(unit, column, self._at(unit))
         self._above = builder.above
-        self.rows = builder.names
+        self._builder = builder
         objective, rounding = self._arriving[-1]
         cost = np.zeros(self._width)
         shift = 0.0

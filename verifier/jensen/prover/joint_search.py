@@ -38,6 +38,7 @@ FEW_LEAVES = 4  # leaves that trees are grown below before the whole group gets 
 FREE_MISSES = 4  # full patterns whose facet may turn out not to be there, before any node
 STALE = 5  # units that are branched on at one solution, while their other sides are closed
 PATIENCE = 16  # nodes that allow one more of them
+NEAR = 1e-2  # of the largest |z|: points further away from the kink say nothing about it
 TREE_TURN = 64  # nodes of a tree below a leaf before other nodes get their turn
 
 
@@ -243,7 +244,7 @@ class JointSearch:
     def look(self, point: FloatArray) -> Crossing | None:
         """Cross the kink in the network's own pattern at a point, if J is negative there."""
         patterns = self.patterns_at(point)
-        if self.jump.bound(patterns).output[0] >= self.floor:
+        if patterns is None or self.jump.bound(patterns).output[0] >= self.floor:
             return None
         key = b"".join(part.tobytes() for part in patterns)
         if key in self._tried:
@@ -261,14 +262,23 @@ class JointSearch:
             crossing = self._inside(patterns)
         return crossing
 
-    def patterns_at(self, point: FloatArray) -> Activations:
-        """Return the network's own pattern at a point, the group itself free."""
+    def patterns_at(self, point: FloatArray) -> Activations | None:
+        """Return the network's own pattern at a point, the group itself free.
+
+        None if the point is not near the kink: where a program's h are not the values of the
+        units, its z of a group that reads them is 0, and the true one is not.
+        """
+        values = self.net.pre_activations(point)
+        level, unit = self.group
+        reach = max(-self.net.levels[level].lower[unit], self.net.levels[level].upper[unit])
+        if abs(values[level][unit]) > NEAR * reach:
+            return None
         patterns = [
-            np.where(level.kink, np.where(z > 0, ON, OFF), ON).astype(np.int8)
-            for level, z in zip(self.net.levels, self.net.pre_activations(point), strict=True)
+            np.where(here.kink, np.where(z > 0, ON, OFF), ON).astype(np.int8)
+            for here, z in zip(self.net.levels, values, strict=True)
         ]
-        patterns[self.group[0]][self.group[1]] = FREE
-        return patterns
+        patterns[level][unit] = FREE
+        return tuple(patterns)
 
     def _inside(self, pattern: Activations) -> Crossing | None:
         """Cross the facet of a full pattern at a point that its own program finds.

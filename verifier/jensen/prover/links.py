@@ -23,14 +23,28 @@ from jensen.types import FloatArray
 WORK = 5e7  # weights times neurons: beyond, sweeps from single neurons cost more than provers
 
 
+def signs_of_twins(question: Question) -> Outcome | None:
+    """As :func:`signs_of_links`, before any lines are drawn: twins are there since one put them."""
+    return _links(question) if _asks(question) and question.prepared.may_have_twins else None
+
+
 def signs_of_links(question: Question) -> Outcome | None:
     """Close everything at once if intervals and the signs of J do, states linked."""
+    return _links(question) if _asks(question) and not question.prepared.may_have_twins else None
+
+
+def _asks(question: Question) -> bool:
+    """Whether the network is of the kind, and no more is asked than a verdict."""
     options, network = question.options, question.network
     plain = options.engine is Engine.AUTO and options.inputs is None and not options.tolerance
     if not plain or options.certificate:
-        return None
-    if network.parameter_count * network.relu_count > WORK or architecture(network) is None:
-        return None
+        return False
+    small = network.parameter_count * network.relu_count <= WORK
+    return small and architecture(network) is not None
+
+
+def _links(question: Question) -> Outcome | None:
+    network = question.network
     with question.prepared.watch.stage("links"):
         stack = NetworkStack.from_networks([network])
         signs = links_of_stack(stack, question.domain)
@@ -40,12 +54,12 @@ def signs_of_links(question: Question) -> Outcome | None:
         return Outcome(Status.CONVEX, linked_evidence(signs, 0, names))
 
 
-def links_of_stack(stack: NetworkStack, domain: Domain) -> LinkedSigns:
+def links_of_stack(stack: NetworkStack, domain: Domain, *, thorough: bool = True) -> LinkedSigns:
     """Return the signs of networks of one output; not-a-number settles nothing."""
     with np.errstate(all="ignore"):
         bounds, sound = stacked_bounds(stack, *_sides(domain, stack.input_size))
     stable = [(low >= 0, high <= 0) for low, high in bounds]
-    signs = linked_signs(stack.weights, stack.biases, stable)
+    signs = linked_signs(stack.weights, stack.biases, stable, thorough=thorough)
     return LinkedSigns(signs.convex & sound, signs.layers, signs.crossing, signs.jumps)
 
 

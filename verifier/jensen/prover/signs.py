@@ -49,15 +49,17 @@ def signs_where_stable(question: Question) -> Outcome | None:
                 else GroupEvidence(((block.name, i),), Reason.NEVER_CROSSES)
                 for i in range(block.size)
             ]
-    return Outcome(Status.CONVEX, tuple(evidence))
+    grouped = question.prepared.grouped if question.options.certificate else None
+    return Outcome(Status.CONVEX, tuple(evidence), grouped=grouped)
 
 
 def bounds_come_first(question: Question) -> bool:
     """Whether bounds on pre-activations are taken before the kinks of few inputs are walked."""
     options, network = question.options, question.network
     plain = options.engine is Engine.AUTO and options.inputs is None and not options.tolerance
-    few = network.input_size == SPACE or (network.input_size < SPACE and network.relu_count >= WIDE)
-    return plain and few and not options.certificate
+    # a certificate of a walk in the plane says what the walk did, and bounds say nothing of that
+    wide = network.relu_count >= WIDE and not options.certificate
+    return plain and (network.input_size == SPACE or (network.input_size < SPACE and wide))
 
 
 def closed_neurons(prepared: Prepared) -> dict[str, BoolArray]:

@@ -29,13 +29,14 @@ from jensen.arithmetic.intervals import UNIT, product_below, rounding_factor
 from jensen.domains.domain import Domain
 from jensen.network.relu_network import INPUT, Block, ReluNetwork
 from jensen.prover.straight_pieces import CHUNK, OUTWARD, Pieces, all_upwards
-from jensen.types import BoolArray, FloatArray, IndexArray
+from jensen.types import BoolArray, FloatArray, IndexArray, Interval
 
 SMALLEST, LARGEST = 1e-90, 1e90  # sizes whose products neither under- nor overflow here
 # relative error of a value on a line: points and directions have 8 units, a product and two sums
 ALONG = 24 * UNIT
 MORE = 1 + 1e-10  # times a sum of some hundred numbers: not below their sum
 WIDEST = 64  # neurons of the first level: beyond, cells cost less than patterns on all lines
+FAR = 1e6  # where signs on all of the plane are looked at first: a hint
 BITS = 40  # of the numbers that jumps are summed in: thousands of them are summed exactly
 TURN = np.array([[-1.0, 1.0]])
 
@@ -66,9 +67,9 @@ def bend_upwards(network: ReluNetwork, domain: Domain, closed: Mapping[str, Bool
     step = max(1, CHUNK // ((first.size + 2) * max(first.size, second.size)))
     asked = ~closed[first.name]
     neurons = np.flatnonzero(asked | bool(len(open_second)))
-    return all(
+    return lines.keep_signs(domain) and all(
         lines.upwards(neurons[at : at + step], asked) for at in range(0, len(neurons), step)
-    ) and lines.keep_signs(domain)
+    )
 
 
 def _two_levels(network: ReluNetwork) -> tuple[Block, Block] | None:
@@ -163,8 +164,7 @@ class _Lines:
     def usable(self) -> bool:
         """Whether no product of weights comes near to under- or overflow."""
         parts = (self._forms, self._constants, self._weights, self._bias, self._last, self._direct)
-        sizes = np.abs(np.concatenate([part.ravel() for part in parts]))
-        return bool((((sizes >= SMALLEST) & (sizes <= LARGEST)) | (sizes == 0)).all())
+        return in_range(np.concatenate([part.ravel() for part in parts]))
 
     def upwards(self, neurons: IndexArray, asked: BoolArray) -> bool:
         """Whether J >= 0 is proved along some lines; what is not a number proves nothing.
@@ -215,7 +215,7 @@ class _Lines:
         return all_upwards(pieces, direct[pieces.line], gains[pieces.line])
 
     def keep_signs(self, domain: Domain) -> bool:
-        """Whether open neurons of the second level keep their signs where no line is.
+        """Whether open neurons of the second level may keep their signs: off the lines they do.
 
         z is linear on every cell, so that its signs at the corners say it, and at infinity those
         along the lines that bound the cell. The corners of all cells lie on lines, but for
@@ -224,11 +224,24 @@ class _Lines:
         if not len(self._open):
             return True
         box = domain.box_sides(2)
-        if box is None:
-            a, b = self._normals.T
-            turns = np.abs(np.outer(a, b) - np.outer(b, a))
-            return bool((turns > ALONG * np.abs(np.outer(a, b))).any())
-        corners = np.array([[x, y] for x in (box[0][0], box[1][0]) for y in (box[0][1], box[1][1])])
+        if box is not None:
+            self._above, self._below = self._signs_at(box)
+            return bool((self._above | self._below).all())
+        a, b = self._normals.T
+        turns = np.abs(np.outer(a, b) - np.outer(b, a))
+        if not (turns > ALONG * np.abs(np.outer(a, b))).any():
+            return False
+        # most that do not keep their signs show it at four points far away
+        far = np.full(2, FAR)
+        above, below = self._signs_at((-far, far))
+        return bool((above | below).all())
+
+    def _signs_at(self, box: Interval) -> tuple[BoolArray, BoolArray]:
+        """Return which open neurons are surely positive, and negative, at a box's corners."""
+        x, y = np.array(box).T
+        corners = np.array([[x[0], y[0]], [x[0], y[1]], [x[1], y[0]], [x[1], y[1]]])
+        if not in_range(corners):
+            return (np.zeros(len(self._open), dtype=bool),) * 2
         sizes = np.abs(corners) @ np.abs(self._normals).T + np.abs(self._offsets)
         z = corners @ self._normals.T + self._offsets
         value, error = self._second(np.maximum(z, 0.0), 2 * ALONG * sizes)
@@ -238,9 +251,7 @@ class _Lines:
             value += corners @ weights
             error += ALONG * (np.abs(corners) @ np.abs(weights)) + self._rounding * np.abs(value)
         value, error = value[:, self._open], MORE * error[:, self._open]
-        above = self._above & (value > error).all(axis=0)
-        below = self._below & (value < -error).all(axis=0)
-        return bool((above | below).all())
+        return np.all(value > error, axis=0), np.all(value < -error, axis=0)
 
     def _jumps(self, neurons: IndexArray) -> tuple[FloatArray, FloatArray]:
         """Return what J of each neuron is made of, rounded down to whole numbers of a small unit.
@@ -328,3 +339,9 @@ class _Lines:
             rise += sign * direct.along[line]
             drift += direct.drift[line] + self._rounding * np.abs(direct.along[line])
         return Pieces(line, value[line, node], rise, bent + error[line, node], drift, np.inf)
+
+
+def in_range(values: FloatArray) -> bool:
+    """Whether products of such numbers neither under- nor overflow here."""
+    sizes = np.abs(values)
+    return bool((((sizes >= SMALLEST) & (sizes <= LARGEST)) | (sizes == 0)).all())

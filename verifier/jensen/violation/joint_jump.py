@@ -99,7 +99,7 @@ class JumpOfGroup(JointSearch):
     def look(self, point: FloatArray) -> None:
         """Report the network's own pattern at a point, if J is low enough there."""
         patterns = self.patterns_at(point)
-        if self.jump.bound(patterns).output[0] >= self.floor:
+        if patterns is None or self.jump.bound(patterns).output[0] >= self.floor:
             return
         key = b"".join(part.tobytes() for part in patterns)
         if key not in self._tried:

@@ -9,11 +9,12 @@ import numpy as np
 
 from jensen.cells.start import is_flat
 from jensen.domains.domain import Domain
-from jensen.errors import DomainError, NetworkError
-from jensen.linear_regions.regions import MOST_INPUTS, Regions, regions
+from jensen.errors import DomainError, NetworkError, UndecidedError
+from jensen.linear_regions.regions import MOST_INPUTS, Regions, regions_of
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.counterexample import Point, admits, exact_violation
-from jensen.types import Neurons
+from jensen.types import IndexArray, Neurons
+from jensen_encodings.deadline import NEVER, Deadline
 
 # by number of inputs: the cells of more ReLUs take too long to be worth a try
 MOST_RELUS = {1: 600, 2: 600, 3: 80}
@@ -43,29 +44,45 @@ class WorstFacet:
     neurons: Neurons = ()
 
 
-def worst_facet(network: ReluNetwork, domain: Domain) -> WorstFacet | None:
-    """Return the worst facet of a network of one to three inputs, exactly; None if it is none.
+def worst_facet(
+    network: ReluNetwork, domain: Domain, deadline: Deadline = NEVER
+) -> WorstFacet | None:
+    """Return the worst facet of a network of one to three inputs, exactly.
+
+    None for networks of other sizes, or where time is up.
 
     Parameters
     ----------
     network : ReluNetwork
         With one output.
     domain : Domain
+    deadline : Deadline
     """
     inputs = network.input_size
     if inputs > MOST_INPUTS or network.relu_count > MOST_RELUS[inputs] or is_flat(domain, inputs):
         return None
     try:
-        found = regions(network, domain)
-    except (DomainError, NetworkError):
+        found = regions_of(network, domain, deadline)
+    except (DomainError, NetworkError, UndecidedError):
         return None  # without interior, or of sizes beyond all error bounds: the search copes
-    falls = -found.jumps
-    if not (falls > 0).any():
-        return WorstFacet()
-    close = np.flatnonzero(falls >= falls.max() - 2 * found.jump_error)
-    squares = [found.exact_jump(int(i))[0] for i in close]
-    index = max(range(len(close)), key=squares.__getitem__)
-    return _crossed(found, int(close[index]), squares[index])
+    index, squared = -1, Fraction(0)
+    for facet in _steepest(found).tolist():
+        if deadline.over():
+            return None
+        square, sign = found.exact_jump(facet)
+        if sign < 0 and square > squared:
+            index, squared = facet, square
+    return _crossed(found, index, squared) if squared else WorstFacet()
+
+
+def _steepest(found: Regions) -> IndexArray:
+    """Return the facets across which the gradient may fall the most, as far as rounding tells."""
+    jumps, certain = found.rounded_jumps
+    shown = float((-jumps[certain]).max(initial=0.0))
+    most = np.where(certain, -jumps, np.abs(jumps))
+    rises = certain & (jumps >= 0)
+    # what is not a number may be anything
+    return np.flatnonzero(~rises & ~(most < shown - 2 * found.jump_error))
 
 
 def _crossed(found: Regions, index: int, squared: Fraction) -> WorstFacet | None:

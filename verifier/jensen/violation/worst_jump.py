@@ -260,7 +260,7 @@ class _Measurement:
     def run(self, progress: Callable[[Progress], None] | None) -> JumpViolation:
         if self._prepared.working.dim == 0:
             return self._nothing("optimal", 0.0)
-        facet = worst_facet(self._prepared.network, self._prepared.domain)
+        facet = worst_facet(self._prepared.network, self._prepared.domain, self._deadline)
         if facet is not None:
             return self._measured(facet)
         search = JumpSearch(self._prepared, gap=self._gap, deadline=self._deadline, seed=self._seed)
