@@ -72,6 +72,15 @@ def run(case: Case, engine: str, limit: float) -> Run:
     return Run(str(verdict.status), time.process_time() - start, verdict.nodes)
 
 
+def warm_up(engines: Sequence[str]) -> None:
+    """Ask each engine once, so that what is loaded at its first question is no network's time."""
+    rng = np.random.default_rng(0)
+    weights = [rng.normal(size=(b, a)) for a, b in ((5, 8), (8, 8), (8, 1))]
+    network = ReluNetwork.from_layers(weights, [rng.normal(size=len(w)) for w in weights])
+    for engine in engines:
+        run(Case("", network, Box(-1, 1), convex=False), engine, 2.0)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
@@ -87,6 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         table.add_column(f"{options.against}, seconds", justify="right")
         table.add_column("ratio", justify="right")
     wrong, ratios, decided = 0, [], []
+    warm_up(["auto", *([options.against] if options.against else [])])
     for case in cases(options.folder, options.names):
         found = run(case, "auto", options.limit)
         row = [

@@ -26,7 +26,7 @@ from jensen.midpoint.engine import prove_by_midpoint_program
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.facet_engine import prove_by_facet_programs
 from jensen.prover.joint_engine import prove_jointly
-from jensen.prover.links import signs_of_links, signs_of_twins
+from jensen.prover.links import signs_of_costly_links, signs_of_links, signs_of_twins
 from jensen.prover.options import Engine, Options
 from jensen.prover.outcome import Outcome
 from jensen.prover.question import (
@@ -65,6 +65,7 @@ SCREENS: tuple[Screen, ...] = (
     signs_where_stable,
     walk_few_inputs,
     random_lines,
+    signs_of_costly_links,
     single_point,
 )
 

@@ -17,10 +17,12 @@ from jensen.network.stack import NetworkStack, architecture
 from jensen.prover.options import Engine
 from jensen.prover.outcome import Outcome
 from jensen.prover.question import Question
+from jensen.prover.signs import SPACE
 from jensen.prover.verdict import GroupEvidence, Reason, Status
 from jensen.types import FloatArray
 
 WORK = 5e7  # weights times neurons: beyond, sweeps from single neurons cost more than provers
+LITTLE = 2e4  # the same, about a millisecond
 
 
 def signs_of_twins(question: Question) -> Outcome | None:
@@ -30,7 +32,23 @@ def signs_of_twins(question: Question) -> Outcome | None:
 
 def signs_of_links(question: Question) -> Outcome | None:
     """Close everything at once if intervals and the signs of J do, states linked."""
-    return _links(question) if _asks(question) and not question.prepared.may_have_twins else None
+    asks = _asks(question) and not question.prepared.may_have_twins
+    return _links(question) if asks and _cost_little(question) else None
+
+
+def signs_of_costly_links(question: Question) -> Outcome | None:
+    """As :func:`signs_of_links`, behind random lines, which cost as much and refute many."""
+    asks = _asks(question) and not question.prepared.may_have_twins
+    return _links(question) if asks and not _cost_little(question) else None
+
+
+def _cost_little(question: Question) -> bool:
+    """Whether links cost less than what would come before them: random lines, or a walk."""
+    return question.network.input_size <= SPACE or _work(question) <= LITTLE
+
+
+def _work(question: Question) -> int:
+    return question.network.parameter_count * question.network.relu_count
 
 
 def _asks(question: Question) -> bool:
@@ -39,8 +57,7 @@ def _asks(question: Question) -> bool:
     plain = options.engine is Engine.AUTO and options.inputs is None and not options.tolerance
     if not plain or options.certificate:
         return False
-    small = network.parameter_count * network.relu_count <= WORK
-    return small and architecture(network) is not None
+    return _work(question) <= WORK and architecture(network) is not None
 
 
 def _links(question: Question) -> Outcome | None:
