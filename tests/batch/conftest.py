@@ -33,7 +33,7 @@ def make(tmp_path: Path) -> Maker:
 
 @pytest.fixture
 def tournament(tmp_path: Path) -> Callable[..., Path]:
-    """Write max_k (a_k x + b_k) as a tournament ``max(u, v) = relu(u-v) + relu(v) - relu(-v)``."""
+    """Write max_k (a_k x + b_k) by matches ``max(u, v) = relu(u-v) + relu(2v)/2 - relu(-v)``."""
 
     def write(name: str, pieces: int, inputs: int, seed: int = 0) -> Path:
         rng = np.random.default_rng(seed)
@@ -47,8 +47,9 @@ def tournament(tmp_path: Path) -> Callable[..., Path]:
             merge = np.zeros((half, 3 * half))
             for k in range(half):
                 rows[3 * k, [2 * k, 2 * k + 1]] = 1.0, -1.0
-                rows[3 * k + 1, 2 * k + 1], rows[3 * k + 2, 2 * k + 1] = 1.0, -1.0
-                merge[k, 3 * k : 3 * k + 3] = 1.0, 1.0, -1.0
+                # twins of different sizes, which signs alone do not settle
+                rows[3 * k + 1, 2 * k + 1], rows[3 * k + 2, 2 * k + 1] = 2.0, -1.0
+                merge[k, 3 * k : 3 * k + 3] = 1.0, 0.5, -1.0
             weights.append(rows @ value)
             biases.append(rows @ offset)
             value, offset = merge, np.zeros(half)

@@ -29,10 +29,11 @@ def tournaments(outputs: int) -> ReluNetwork:
     weights, biases = [], []
     while len(value) > 1:
         pairs = np.eye(len(value) // 2)
-        rows = np.kron(pairs, [[1.0, -1.0], [0.0, 1.0], [0.0, -1.0]])
+        # twins of different sizes, which signs alone do not settle
+        rows = np.kron(pairs, [[1.0, -1.0], [0.0, 2.0], [0.0, -1.0]])
         weights.append(rows @ value)
         biases.append(rows @ offset)
-        value, offset = np.kron(pairs, [[1.0, 1.0, -1.0]]), np.zeros(len(pairs))
+        value, offset = np.kron(pairs, [[1.0, 0.5, -1.0]]), np.zeros(len(pairs))
     last = np.repeat(value, outputs, axis=0)
     return ReluNetwork.from_layers([*weights, last], [*biases, np.zeros(outputs)])
 
