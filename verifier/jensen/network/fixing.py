@@ -52,6 +52,30 @@ def fixed_blocks(input_size: int, blocks: Sequence[Any], values: Mapping[int, fl
     return [constants, *result] if used else result
 
 
+def blocks_on_plane(blocks: Sequence[Block], index: int, sign: float) -> list[Block]:
+    """Return the blocks of a bias-free network where an input is 1 or -1, up to a constant.
+
+    Columns take the place of biases, which are 0 but for the output's, so nothing is rounded.
+
+    Parameters
+    ----------
+    blocks : sequence of Block
+    index : int
+        The input.
+    sign : float
+        Its value, 1 or -1.
+    """
+    result = []
+    for block in blocks:
+        bias, weights = np.zeros(block.size), dict(block.weights)
+        if INPUT in weights:
+            read = weights[INPUT]
+            dense = read.toarray() if sp.issparse(read) else np.asarray(read)
+            weights[INPUT], bias = np.delete(dense, index, axis=1), sign * dense[:, index]
+        result.append(replace(block, weights=weights, bias=bias))
+    return result
+
+
 def _checked(input_size: int, values: Mapping[int, float]) -> tuple[list[int], FloatArray]:
     fixed = sorted(values)
     for index in fixed:

@@ -7,14 +7,11 @@ It is enough to look at planes (docs/theory.md, section 4).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from fractions import Fraction
 
-import numpy as np
-import scipy.sparse as sp
-
 from jensen.domains.domain import Domain, Everywhere
-from jensen.network.relu_network import INPUT, ReluNetwork
+from jensen.network.fixing import blocks_on_plane
+from jensen.network.relu_network import ReluNetwork
 from jensen.prover.counterexample import Point, counterexample
 from jensen.prover.verdict import Counterexample
 from jensen.prover.walk_plane import walk_kinks
@@ -66,7 +63,7 @@ def walk_cones(
     docs/theory.md, section 4: few inputs.
     """
     for index, value in PLANES:
-        plane = _plane(network, index, value)
+        plane = ReluNetwork(2, blocks_on_plane(network.blocks, index, value))
         walked = walk_kinks(plane, Everywhere(), closed, deadline)
         if walked is None:
             return None
@@ -74,20 +71,6 @@ def walk_cones(
             pair = _brought_inside(network, domain, walked.pair, index, Fraction(value))
             return None if pair is None else Walked(proved=False, pair=pair)
     return Walked(proved=True)
-
-
-def _plane(network: ReluNetwork, index: int, value: float) -> ReluNetwork:
-    """Return f on a plane, up to a constant; nothing is rounded, as hidden biases are 0."""
-    blocks = []
-    for block in network.blocks:
-        bias, weights = np.zeros(block.size), dict(block.weights)
-        if INPUT in weights:
-            read = weights[INPUT]
-            dense = read.toarray() if sp.issparse(read) else np.asarray(read)
-            bias = value * dense[:, index]
-            weights[INPUT] = np.delete(dense, index, axis=1)
-        blocks.append(replace(block, weights=weights, bias=bias))
-    return ReluNetwork(network.input_size - 1, blocks)
 
 
 def _brought_inside(

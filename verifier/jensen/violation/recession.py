@@ -21,6 +21,7 @@ from jensen.bounds.pre_activation import pre_activation_bounds
 from jensen.decide import verify
 from jensen.domains.domain import Box
 from jensen.midpoint.worst_pair import UNBOUNDED, Violation, concluded, worst_pair
+from jensen.network.fixing import blocks_on_plane
 from jensen.network.relu_network import INPUT, OUTPUT, Block, ReluNetwork
 from jensen.prover.counterexample import Point, exact_violation
 from jensen.prover.refute import kink_distance
@@ -99,8 +100,9 @@ def _face_by_face(homogeneous: ReluNetwork, deadline: Deadline, seed: int) -> Re
     for index, sign in itertools.product(range(homogeneous.input_size), (1.0, -1.0)):
         if deadline.over():
             return Recession(Status.UNKNOWN)
+        blocks = blocks_on_plane(homogeneous.blocks, index, sign)
         verdict = verify(
-            _face(homogeneous, index, sign),
+            ReluNetwork(homogeneous.input_size - 1, blocks),
             Box(-2.0, 2.0),
             time_limit=deadline.seconds(1e-3),
             seed=seed,
@@ -122,19 +124,6 @@ def _on_both_sides(homogeneous: ReluNetwork) -> Recession:
     """Decide for one input: the function is convex if its slopes at 0 do not fall."""
     found = _growth((Fraction(-1),), (Fraction(1),), homogeneous)
     return found if found.rate > 0 else Recession(Status.CONVEX)
-
-
-def _face(homogeneous: ReluNetwork, index: int, sign: float) -> ReluNetwork:
-    """Return the network with one input set to +-1: its column becomes the bias."""
-    blocks = []
-    for block in homogeneous.blocks:
-        weights, bias = dict(block.weights), block.bias
-        if INPUT in weights:
-            matrix = weights[INPUT]
-            dense = matrix.toarray() if hasattr(matrix, "toarray") else np.asarray(matrix)
-            weights[INPUT], bias = np.delete(dense, index, axis=1), sign * dense[:, index]
-        blocks.append(Block(block.name, weights, bias, block.activation))
-    return ReluNetwork(homogeneous.input_size - 1, blocks)
 
 
 def growth_rate(network: ReluNetwork, x: Point, y: Point) -> Fraction:
