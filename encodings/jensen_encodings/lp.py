@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 import highspy
 import numpy as np
@@ -14,6 +15,7 @@ from jensen_encodings.solver import (
     INFINITY,
     SIMPLEX,
     Compressed,
+    QuietHighs,
     accepts,
     limit_time,
     linear_program,
@@ -52,7 +54,7 @@ class LpResult:
 
 
 class LpSolver:
-    """One silent HiGHS instance, reused for many small programs.
+    """One silent HiGHS instance, reused for many small programs; started at the first one.
 
     Parameters
     ----------
@@ -62,7 +64,10 @@ class LpSolver:
 
     def __init__(self, deadline: Deadline = NEVER) -> None:
         self._deadline = deadline
-        self._highs = started(SIMPLEX)
+
+    @cached_property
+    def _highs(self) -> QuietHighs:
+        return started(SIMPLEX)
 
     def maximise(
         self,

@@ -17,12 +17,11 @@ from jensen.network.stack import NetworkStack, architecture
 from jensen.prover.options import Engine
 from jensen.prover.outcome import Outcome
 from jensen.prover.question import Question
-from jensen.prover.signs import SPACE, bounds_come_first
+from jensen.prover.signs import SPACE, bounds_come_first, is_small
 from jensen.prover.verdict import GroupEvidence, Reason, Status
 from jensen.types import Bounds, FloatArray
 
 WORK = 5e7  # weights times neurons: beyond, sweeps from single neurons cost more than provers
-LITTLE = 2e4  # the same, about a millisecond
 
 
 def signs_of_twins(question: Question) -> Outcome | None:
@@ -60,7 +59,7 @@ def signs_of_costly_links(question: Question) -> Outcome | None:
 
 def _cost_little(question: Question) -> bool:
     """Whether links cost less than what would come before them: random lines, or a walk."""
-    return question.network.input_size <= SPACE or _work(question) <= LITTLE
+    return question.network.input_size <= SPACE or is_small(question.network)
 
 
 def _work(question: Question) -> int:

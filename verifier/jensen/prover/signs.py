@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from jensen.groups.prepared import Prepared
+from jensen.network.relu_network import ReluNetwork
 from jensen.prover.options import Engine
 from jensen.prover.outcome import Outcome
 from jensen.prover.question import Question
@@ -11,6 +12,7 @@ from jensen.types import BoolArray, Unit
 
 SPACE = 3  # inputs from which on a walk costs more than bounds, for networks of whatever size
 WIDE = 48  # ReLUs from which on it does in the plane
+SMALL = 2e4  # weights times neurons: a millisecond for sweeps from single neurons, or bounds
 
 
 def signs_of_all_paths(question: Question) -> Outcome | None:
@@ -54,12 +56,19 @@ def signs_where_stable(question: Question) -> Outcome | None:
 
 
 def bounds_come_first(question: Question) -> bool:
-    """Whether bounds on pre-activations are taken before the kinks of few inputs are walked."""
+    """Whether bounds on pre-activations are taken before kinks are walked or lines are drawn."""
     options, network = question.options, question.network
     plain = options.engine is Engine.AUTO and options.inputs is None and not options.tolerance
+    if network.input_size > SPACE:
+        return plain and is_small(network) and not question.domain.has_rows
     # a certificate of a walk in the plane says what the walk did, and bounds say nothing of that
     wide = network.relu_count >= WIDE and not options.certificate
-    return plain and (network.input_size == SPACE or (network.input_size < SPACE and wide))
+    return plain and (network.input_size == SPACE or wide)
+
+
+def is_small(network: ReluNetwork) -> bool:
+    """Whether sweeps and bounds cost less than random lines, whatever the number of inputs."""
+    return network.parameter_count * network.relu_count <= SMALL
 
 
 def closed_neurons(prepared: Prepared) -> dict[str, BoolArray]:
