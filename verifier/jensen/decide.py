@@ -355,5 +355,5 @@ def _certificate(
         grouped=outcome.grouped,
         proofs=outcome.proofs,
         walked=outcome.walked,
-        out_of_time=question.deadline.over,
+        deadline=question.deadline,
     )
