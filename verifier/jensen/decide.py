@@ -26,7 +26,12 @@ from jensen.midpoint.engine import prove_by_midpoint_program
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.facet_engine import prove_by_facet_programs
 from jensen.prover.joint_engine import prove_jointly
-from jensen.prover.links import signs_of_costly_links, signs_of_links, signs_of_twins
+from jensen.prover.links import (
+    signs_of_costly_links,
+    signs_of_links,
+    signs_of_links_within_bounds,
+    signs_of_twins,
+)
 from jensen.prover.options import Engine, Options
 from jensen.prover.outcome import Outcome
 from jensen.prover.question import (
@@ -63,6 +68,7 @@ SCREENS: tuple[Screen, ...] = (
     first_lines,
     signs_of_links,
     signs_where_stable,
+    signs_of_links_within_bounds,
     walk_few_inputs,
     random_lines,
     signs_of_costly_links,
@@ -352,5 +358,5 @@ def _certificate(
         grouped=outcome.grouped,
         proofs=outcome.proofs,
         walked=outcome.walked,
-        out_of_time=question.deadline.over,
+        deadline=question.deadline,
     )

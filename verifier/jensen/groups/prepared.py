@@ -8,7 +8,7 @@ from functools import cached_property
 from jensen.bounds.ahead import raised_signs
 from jensen.bounds.network_data import network_data
 from jensen.bounds.paths import sign_bounds
-from jensen.bounds.pre_activation import pre_activation_bounds, stable_pattern
+from jensen.bounds.pre_activation import hidden_bounds, pre_activation_bounds, stable_pattern
 from jensen.bounds.stacked_units import may_have_twins
 from jensen.domains.domain import Domain
 from jensen.domains.working_set import WorkingSet, lifted_network
@@ -56,7 +56,7 @@ class Prepared:
     @cached_property
     def stable_signs(self) -> dict[str, Interval]:
         """The same under all patterns that respect the neurons that are stable on the domain."""
-        stable = stable_pattern(self.bounds)
+        stable = stable_pattern(self.hidden_bounds)
         with self.watch.stage("signs"):
             free = not any(on.any() or off.any() for on, off in stable.values())
             signs = self.signs if free else sign_bounds(self.network, stable)
@@ -89,11 +89,18 @@ class Prepared:
         return self.network if is_box or not self.working.lifted else lifted_network(self.network)
 
     @cached_property
-    def bounds(self) -> dict[str, Interval]:
-        """Proved bounds of every pre-activation of :attr:`lifted` on the working box."""
+    def hidden_bounds(self) -> dict[str, Interval]:
+        """Proved bounds of every hidden pre-activation of :attr:`lifted` on the working box."""
         box, lifted = self.box, self.lifted
         with self.watch.stage("bounds"):
-            return pre_activation_bounds(lifted, *box)
+            return hidden_bounds(lifted, *box)
+
+    @cached_property
+    def bounds(self) -> dict[str, Interval]:
+        """The same, and bounds of the output."""
+        box, lifted, hidden = self.box, self.lifted, self.hidden_bounds
+        with self.watch.stage("bounds"):
+            return pre_activation_bounds(lifted, *box, hidden=hidden)
 
     @cached_property
     def data(self) -> NetworkData:
