@@ -18,7 +18,7 @@ from jensen.certificate.certificate import (
 )
 from jensen.composition.engine import check_graph_options, decide_graph
 from jensen.domains.domain import Domain, Everywhere
-from jensen.errors import CertificateError, OptionError, UndecidedError
+from jensen.errors import CertificateError, OptionError, OutOfTimeError, UndecidedError
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.groups.prepared import prepare
 from jensen.linear_regions.conditions import path_conditions
@@ -238,14 +238,17 @@ def _answer(
     if isinstance(network, FunctionGraph):
         verdict = decide_graph(network, domain, output, options, _answer)
         return _certified(network, verdict, options) if options.certificate else verdict
-    prepared = prepare(network, domain, output=output, concave=options.concave)
-    question = Question(prepared, options, Deadline.after(options.time_limit))
+    deadline = Deadline.after(options.time_limit)
+    prepared = prepare(network, domain, output=output, concave=options.concave, deadline=deadline)
+    question = Question(prepared, options, deadline)
     if progress is not None:
         question = replace(question, closed=lambda *groups: progress(Progress(output, *groups)))
     # floating point proposes and rationals decide: where it overflows it proposes nothing
     with np.errstate(all="ignore"), few_threads(network.relu_count):
         try:
             outcome = _decide(question)
+        except OutOfTimeError as error:
+            outcome = Outcome(note=str(error))
         except KeyboardInterrupt:
             outcome = Outcome(interrupted=True)
         interrupted = outcome.interrupted

@@ -17,6 +17,7 @@ from jensen.network.relu_network import ReluNetwork
 from jensen.stopwatch import Stopwatch
 from jensen.types import FloatArray, Interval
 from jensen_encodings import NetworkData
+from jensen_encodings.deadline import NEVER, Deadline
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,11 +33,14 @@ class Prepared:
     domain : Domain
     watch : Stopwatch
         Takes the time of each part.
+    deadline : Deadline
+        The working set of a polyhedron is not looked for any longer.
     """
 
     network: ReluNetwork
     domain: Domain
     watch: Stopwatch = field(default_factory=Stopwatch)
+    deadline: Deadline = NEVER
 
     @cached_property
     def signs(self) -> dict[str, Interval]:
@@ -66,9 +70,11 @@ class Prepared:
         ------
         DomainError
             If the domain is empty.
+        OutOfTimeError
+            If time was up before that was known.
         """
         with self.watch.stage("domain"):
-            return self.domain.working_set(self.network.input_size)
+            return self.domain.working_set(self.network.input_size, self.deadline)
 
     @cached_property
     def box(self) -> tuple[FloatArray, FloatArray]:
@@ -123,7 +129,12 @@ class Prepared:
 
 
 def prepare(
-    network: ReluNetwork, domain: Domain, *, output: int = 0, concave: bool = False
+    network: ReluNetwork,
+    domain: Domain,
+    *,
+    output: int = 0,
+    concave: bool = False,
+    deadline: Deadline = NEVER,
 ) -> Prepared:
     """Select an output of a network and take it to a domain.
 
@@ -134,6 +145,8 @@ def prepare(
     output : int
     concave : bool
         Prepare ``-f``, whose convexity is the concavity of f.
+    deadline : Deadline
+        Of looking at a polyhedron.
 
     Raises
     ------
@@ -151,4 +164,4 @@ def prepare(
     """
     domain.check(network.input_size)
     scalar = network.select_output(output)
-    return Prepared(scalar.negated() if concave else scalar, domain)
+    return Prepared(scalar.negated() if concave else scalar, domain, deadline=deadline)
