@@ -17,7 +17,8 @@ from comparators import random_order
 from fuzz import tiny_network
 
 from jensen.certificate import checker
-from jensen.certificate.certificate import certify_convex, domain_record
+from jensen.certificate.certificate import certify_convex
+from jensen.certificate.claims import domain_record
 from jensen.certificate.joint_leaf import JointAnswer, JointProver
 from jensen.certificate.model_export import export_bytes
 from jensen.certificate.proof_node import ProofNode

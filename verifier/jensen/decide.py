@@ -16,6 +16,7 @@ from jensen.certificate.certificate import (
     certify_nonconvex,
     certify_sum,
 )
+from jensen.certificate.convex_writer import Claimed, ConvexWriter
 from jensen.composition.engine import check_graph_options, decide_graph
 from jensen.domains.domain import Domain, Everywhere
 from jensen.errors import CertificateError, OptionError, UndecidedError
@@ -233,6 +234,8 @@ def _answer(
         return _certified(network, verdict, options) if options.certificate else verdict
     prepared = prepare(network, domain, output=output, concave=options.concave)
     question = Question(prepared, options, Deadline.after(options.time_limit))
+    if options.certificate and options.node_limit is None:
+        question = replace(question, writer=partial(_begun, network, output, question))
     if progress is not None:
         question = replace(question, closed=lambda *groups: progress(Progress(output, *groups)))
     # floating point proposes and rationals decide: where it overflows it proposes nothing
@@ -319,6 +322,18 @@ def _check_certifiable(question: Question) -> None:
         raise OptionError("a certificate of partial convexity needs a polyhedron with interior")
 
 
+def _begun(network: ReluNetwork, output: int, question: Question) -> ConvexWriter | None:
+    """Begin a certificate of convexity; None if there cannot be one."""
+    options = question.options
+    claimed = Claimed(
+        network, question.domain, output, concave=options.concave, inputs=options.inputs
+    )
+    try:
+        return ConvexWriter(claimed, question.prepared.grouped, question.deadline)
+    except CertificateError:
+        return None  # the verdict's note will say why
+
+
 def _certificate(
     network: ReluNetwork, output: int, question: Question, outcome: Outcome
 ) -> Certificate:
@@ -340,6 +355,8 @@ def _certificate(
             concave=options.concave,
             inputs=options.inputs,
         )
+    if outcome.writer is not None:
+        return Certificate(tuple(outcome.writer.lines(outcome.proofs)))
     return certify_convex(
         network,
         question.domain,
