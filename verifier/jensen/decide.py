@@ -19,7 +19,7 @@ from jensen.certificate.certificate import (
 from jensen.certificate.convex_writer import Claimed, ConvexWriter
 from jensen.composition.engine import check_graph_options, decide_graph
 from jensen.domains.domain import Domain, Everywhere
-from jensen.errors import CertificateError, OptionError, UndecidedError
+from jensen.errors import CertificateError, OptionError, OutOfTimeError, UndecidedError
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.groups.prepared import prepare
 from jensen.linear_regions.conditions import path_conditions
@@ -27,7 +27,12 @@ from jensen.midpoint.engine import prove_by_midpoint_program
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.facet_engine import prove_by_facet_programs
 from jensen.prover.joint_engine import prove_jointly
-from jensen.prover.links import signs_of_costly_links, signs_of_links, signs_of_twins
+from jensen.prover.links import (
+    signs_of_costly_links,
+    signs_of_links,
+    signs_of_links_within_bounds,
+    signs_of_twins,
+)
 from jensen.prover.options import Engine, Options
 from jensen.prover.outcome import Outcome
 from jensen.prover.question import (
@@ -64,6 +69,7 @@ SCREENS: tuple[Screen, ...] = (
     first_lines,
     signs_of_links,
     signs_where_stable,
+    signs_of_links_within_bounds,
     walk_few_inputs,
     random_lines,
     signs_of_costly_links,
@@ -232,8 +238,9 @@ def _answer(
     if isinstance(network, FunctionGraph):
         verdict = decide_graph(network, domain, output, options, _answer)
         return _certified(network, verdict, options) if options.certificate else verdict
-    prepared = prepare(network, domain, output=output, concave=options.concave)
-    question = Question(prepared, options, Deadline.after(options.time_limit))
+    deadline = Deadline.after(options.time_limit)
+    prepared = prepare(network, domain, output=output, concave=options.concave, deadline=deadline)
+    question = Question(prepared, options, deadline)
     if options.certificate and options.node_limit is None:
         question = replace(question, writer=partial(_begun, network, output, question))
     if progress is not None:
@@ -242,6 +249,8 @@ def _answer(
     with np.errstate(all="ignore"), few_threads(network.relu_count):
         try:
             outcome = _decide(question)
+        except OutOfTimeError as error:
+            outcome = Outcome(note=str(error))
         except KeyboardInterrupt:
             outcome = Outcome(interrupted=True)
         interrupted = outcome.interrupted

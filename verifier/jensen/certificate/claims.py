@@ -17,6 +17,7 @@ from jensen.domains.working_set import cone_of
 from jensen.errors import DomainError
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.network.relu_network import ReluNetwork
+from jensen_encodings.deadline import NEVER, Deadline
 
 
 def domain_record(domain: Domain, inputs: int) -> dict[str, Any]:
@@ -31,16 +32,18 @@ def _written(value: Any) -> Any:
     return text_of(value) if isinstance(value, Fraction) else [_written(v) for v in value]
 
 
-def interior_rule(domain: Domain, inputs: int) -> list[Any]:
+def interior_rule(domain: Domain, inputs: int, deadline: Deadline = NEVER) -> list[Any]:
     """Return a point inside a polyhedron, and multipliers that solve its equations for inputs.
 
     Raises
     ------
     DomainError
         If the polyhedron is empty.
+    OutOfTimeError
+        If the deadline is over before its hull is known.
     """
     cone = cone_of(*domain.inequalities(inputs))
-    found = relative_interior(cone)
+    found = relative_interior(cone, deadline)
     if found is None:
         raise DomainError("the polyhedron is empty")
     point = [fraction(v / found.point[-1]) for v in found.point[:-1]]

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from jensen.certificate import checker
-from jensen.certificate.bounded_network import BoundedNetwork, Names, check_time
+from jensen.certificate.bounded_network import OUT_OF_TIME, BoundedNetwork, Names, check_time
 from jensen.certificate.checker import Claim, Rejected
 from jensen.certificate.claims import claim_record, interior_rule
 from jensen.certificate.model_export import export_bytes
 from jensen.certificate.producer import Growing, Producer
 from jensen.domains.domain import Domain
-from jensen.errors import CertificateError
+from jensen.errors import CertificateError, OutOfTimeError
 from jensen.groups.groups import GroupedNetwork
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.group_proof import Closed, GroupProof
@@ -74,12 +74,14 @@ class ConvexWriter:
         try:
             read = Claim(claim, model)
             if domain.has_rows and read.rows:
-                self._head.append(interior_rule(domain, network.input_size))
+                self._head.append(interior_rule(domain, network.input_size, deadline))
                 _, point, equations = self._head[-1]
                 checker.rule_interior(read, checker.rationals(point, model.inputs), equations)
             self._net = BoundedNetwork(model, read, grouped, deadline)
         except (checker.Malformed, Rejected) as error:
             raise CertificateError(f"no certificate: {error}") from None
+        except OutOfTimeError:
+            raise CertificateError(OUT_OF_TIME) from None
         self._producer = Producer(self._net, Names(self._net, grouped))
         self._growing: dict[int, Growing] = {}
         self._failures = 0
