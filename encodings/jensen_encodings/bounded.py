@@ -32,6 +32,10 @@ OPTIONS: dict[str, int | float | str] = SIMPLEX | {
     "simplex_scale_strategy": 0,
     "dual_simplex_cost_perturbation_multiplier": 0.0,
 }
+PERTURBED: dict[str, int | float | str] = {"dual_simplex_cost_perturbation_multiplier": 1.0}
+# where all those pivot in circles, as they may do with many ties and no objective left
+CAREFUL: dict[str, int | float | str] = PERTURBED | {"simplex_dual_edge_weight_strategy": -1}
+UNLIMITED = 2**31 - 1
 
 
 class BoundedStatus(StrEnum):
@@ -75,6 +79,9 @@ class BoundedProgram:
         Minus or plus infinity on sides that are not there.
     lower, upper : arrays (columns,)
         Finite.
+    perturbed : bool
+        Whether the solver moves costs a little while it works. It pays where vertices tie, as in
+        programs whose columns were scaled to similar ranges.
 
     Examples
     --------
@@ -95,10 +102,15 @@ class BoundedProgram:
         row_upper: FloatArray,
         lower: FloatArray,
         upper: FloatArray,
+        *,
+        perturbed: bool = False,
     ) -> None:
-        self._highs = started(OPTIONS)
+        self._highs = started(OPTIONS | (PERTURBED if perturbed else {}))
         lp = linear_program(cost, (lower, upper), Compressed.of_dense(A), (row_lower, row_upper))
         self._accepted = accepts(self._highs, lp)
+        # more pivots than that go in circles, nearly always
+        self._careful = False
+        self._highs.setOptionValue("simplex_iteration_limit", sum(A.shape))
 
     def set_column(self, column: int, lower: float, upper: float) -> None:
         """Change the bounds of a variable."""
@@ -129,6 +141,11 @@ class BoundedProgram:
         limit_time(highs, deadline)
         highs.run()
         status = highs.getModelStatus()
+        if status == highspy.HighsModelStatus.kIterationLimit and not self._careful:
+            self._take_care()
+            limit_time(highs, deadline)
+            highs.run()
+            status = highs.getModelStatus()
         solution = highs.getSolution()
         multipliers = np.array(solution.row_dual) if solution.dual_valid else empty
         if status == highspy.HighsModelStatus.kOptimal:
@@ -141,3 +158,10 @@ class BoundedProgram:
             ray = np.array(ray) if found else empty
             return BoundedSolution(BoundedStatus.INFEASIBLE, empty, multipliers, ray)
         return BoundedSolution(BoundedStatus.FAILED, empty, multipliers, empty)
+
+    def _take_care(self) -> None:
+        """Perturb and weigh edges from now on: the programs that follow are mostly alike."""
+        self._careful = True
+        for name, value in CAREFUL.items():
+            self._highs.setOptionValue(name, value)
+        self._highs.setOptionValue("simplex_iteration_limit", UNLIMITED)

@@ -385,9 +385,9 @@ def test_the_multipliers_of_the_engine_close_its_leaves(
     """Programs are solved again only where the certificate's bounds are wider than the engine's."""
     solved, answer = [], JointProver.answer
 
-    def counted(self: JointProver, node: ProofNode) -> JointAnswer:
+    def counted(self: JointProver, node: ProofNode, *states: Any) -> JointAnswer:
         solved.append(node.group)
-        return answer(self, node)
+        return answer(self, node, *states)
 
     network = trained("d5_48x48_lse_s0_r1")
     monkeypatch.setattr(JointProver, "answer", counted)

@@ -100,3 +100,20 @@ def test_what_underflows_in_front_is_not_taken_for_a_difference():
     free = free_pattern(net)
     assert not never_parallel(net, free, [], [(groups[0], groups[1])]).any()
     assert coinciding_pairs(net, free, groups)[groups[0]] == [groups[1]]
+
+
+def test_gradients_whose_terms_cancel_are_bounded_all_the_same():
+    # 0.1 + 0.2 - 0.3: doubles have a sum that is not the real one, and of another size
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        slopes = rng.uniform(0.1, 1.0, (6, 2))
+        weights = rng.uniform(0.1, 1.0, 6)
+        weights[-1] = -float(weights[:-1] @ slopes[:-1, 0]) / slopes[-1, 0]
+        layers = [slopes, weights[None], [[-1.0]]]
+        network = ReluNetwork.from_layers(layers, [np.full(6, 9.0), [-9 * weights.sum()], [0.0]])
+        net, bounded = grouped(network, Box(-1, 1))
+        (group,) = net.groups()
+        norm = GradientBounds(net, bounded, np.array([True, False])).norm(group, free_pattern(net))
+        terms = zip(weights.tolist(), slopes[:, 0].tolist(), strict=True)
+        exact = sum((Fraction(w) * Fraction(s) for w, s in terms), Fraction(0))
+        assert 0 < abs(exact) <= Fraction(norm)

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.errors import DomainError
 from jensen.groups.prepared import prepare
-from jensen.network.relu_network import ReluNetwork
+from jensen.network.relu_network import Activation, Block, ReluNetwork
 from jensen.prover import joint_engine
 from jensen.prover.joint_engine import prove_jointly
 from jensen.prover.options import Engine, Options
@@ -154,6 +154,30 @@ def test_a_tolerance_accepts_jumps_that_are_small():
     network = ReluNetwork.from_layers([[[1.0], [1.0]], [[1.0, -2e-3]]], [[0.0, -0.5], [0.0]])
     assert decided(network, Box(-1, 1)).status is Status.NONCONVEX
     assert decided(network, Box(-1, 1), tolerance=1e-2).status is Status.CONVEX
+
+
+def test_programs_whose_states_all_follow_do_not_pivot_in_circles():
+    # J is negative by a rounding, under one pattern of each kink: no objective is left
+    rng = np.random.default_rng(3)
+    first, second, last = (
+        rng.uniform(-(n**-0.5), n**-0.5, size).astype(np.float32).astype(np.float64)
+        for n, size in ((10, (48, 10)), (48, (48, 48)), (48, (1, 48)))
+    )
+    made_up = -np.minimum(0.0, np.abs(last).T * second).sum(axis=0, keepdims=True)
+    network = ReluNetwork(
+        10,
+        [
+            Block("first", {"input": first}, rng.uniform(-0.3, 0.3, 48)),
+            Block("second", {"first": second}, rng.uniform(-0.2, 0.2, 48)),
+            Block(
+                "output",
+                {"first": made_up * (1 - 2.0**-24), "second": np.abs(last)},
+                np.zeros(1),
+                Activation.IDENTITY,
+            ),
+        ],
+    )
+    assert decided(network, Box(-1, 1)).status is Status.CONVEX
 
 
 def test_certificates_still_come_from_the_tree():

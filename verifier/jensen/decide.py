@@ -18,7 +18,7 @@ from jensen.certificate.certificate import (
 )
 from jensen.composition.engine import check_graph_options, decide_graph
 from jensen.domains.domain import Domain, Everywhere
-from jensen.errors import CertificateError, OptionError, UndecidedError
+from jensen.errors import CertificateError, OptionError, OutOfTimeError, UndecidedError
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.groups.prepared import prepare
 from jensen.linear_regions.conditions import path_conditions
@@ -26,7 +26,12 @@ from jensen.midpoint.engine import prove_by_midpoint_program
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.facet_engine import prove_by_facet_programs
 from jensen.prover.joint_engine import prove_jointly
-from jensen.prover.links import signs_of_costly_links, signs_of_links, signs_of_twins
+from jensen.prover.links import (
+    signs_of_costly_links,
+    signs_of_links,
+    signs_of_links_within_bounds,
+    signs_of_twins,
+)
 from jensen.prover.options import Engine, Options
 from jensen.prover.outcome import Outcome
 from jensen.prover.question import (
@@ -63,6 +68,7 @@ SCREENS: tuple[Screen, ...] = (
     first_lines,
     signs_of_links,
     signs_where_stable,
+    signs_of_links_within_bounds,
     walk_few_inputs,
     random_lines,
     signs_of_costly_links,
@@ -231,14 +237,17 @@ def _answer(
     if isinstance(network, FunctionGraph):
         verdict = decide_graph(network, domain, output, options, _answer)
         return _certified(network, verdict, options) if options.certificate else verdict
-    prepared = prepare(network, domain, output=output, concave=options.concave)
-    question = Question(prepared, options, Deadline.after(options.time_limit))
+    deadline = Deadline.after(options.time_limit)
+    prepared = prepare(network, domain, output=output, concave=options.concave, deadline=deadline)
+    question = Question(prepared, options, deadline)
     if progress is not None:
         question = replace(question, closed=lambda *groups: progress(Progress(output, *groups)))
     # floating point proposes and rationals decide: where it overflows it proposes nothing
     with np.errstate(all="ignore"), few_threads(network.relu_count):
         try:
             outcome = _decide(question)
+        except OutOfTimeError as error:
+            outcome = Outcome(note=str(error))
         except KeyboardInterrupt:
             outcome = Outcome(interrupted=True)
         interrupted = outcome.interrupted
@@ -349,5 +358,5 @@ def _certificate(
         grouped=outcome.grouped,
         proofs=outcome.proofs,
         walked=outcome.walked,
-        out_of_time=question.deadline.over,
+        deadline=question.deadline,
     )

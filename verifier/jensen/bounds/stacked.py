@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jensen.arithmetic.intervals import rounding_factor
+from jensen.arithmetic.intervals import SIDES, SWAPPED, rounding_factor
 from jensen.network.stack import NetworkStack
 from jensen.types import BoolArray, FloatArray, Interval
 
@@ -56,27 +56,28 @@ def _affine(
     endless = bool(endless_low.any() or endless_high.any())
     if endless:
         lower, upper = np.where(endless_low, 0.0, lower), np.where(endless_high, 0.0, upper)
-    size_low, size_high = np.abs(lower), np.abs(upper)
-    sides = np.stack([lower, upper, size_low, size_high], axis=2)
+    sides = np.empty((*lower.shape, 4))
+    sides[:, :, 0], sides[:, :, 1] = lower, upper
+    np.abs(sides[:, :, :2], out=sides[:, :, 2:])
     value = up @ sides
-    other = down @ sides[:, :, [1, 0, 3, 2]]
+    other = down @ sides[:, :, SWAPPED]
     value[:, :, :2] += other[:, :, :2]
     value[:, :, 2:] -= other[:, :, 2:]
     if bias is not None:
         value[:, :, :2] += bias[:, :, None]
         value[:, :, 2:] += np.abs(bias)[:, :, None]
     error = rounding_factor(2 * weights.shape[2] + 2) * value[:, :, 2:]
-    low, high = value[:, :, 0] - error[:, :, 0], value[:, :, 1] + error[:, :, 1]
+    bounds = value[:, :, :2] + SIDES * error
     # the last subtraction is rounded as well; a sum of nothing stays exactly 0
-    low = np.where(error[:, :, 0] > 0, np.nextafter(low, -np.inf), low)
-    high = np.where(error[:, :, 1] > 0, np.nextafter(high, np.inf), high)
+    bounds = np.where(error > 0, np.nextafter(bounds, SIDES * np.inf), bounds)
+    low, high = bounds[:, :, 0], bounds[:, :, 1]
     if endless:
         for side, bound, towards in ((0, low, -np.inf), (1, high, np.inf)):
             reach = (endless_low, endless_high) if side == 0 else (endless_high, endless_low)
             lost = _reaches(up, reach[0]) | _reaches(down, reach[1])
             bound[lost] = towards
     # of every end by itself: the other one may be large where this one underflows
-    sound = _least(weights) * np.minimum(_least(size_low), _least(size_high)) >= _SMALLEST
+    sound = _least(weights) * _least(sides) >= _SMALLEST
     # beyond any double that a network holds: not a number, or infinite, by overflow
     sound &= (value[:, :, 2:] < _LARGEST).all(axis=(1, 2))
     if bias is not None:

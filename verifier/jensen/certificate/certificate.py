@@ -12,7 +12,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -38,6 +38,7 @@ from jensen.network.relu_network import ReluNetwork
 from jensen.outputs import write_whole
 from jensen.prover.outcome import GroupProof
 from jensen.types import Neurons
+from jensen_encodings.deadline import NEVER, Deadline
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,7 +197,7 @@ def certify_convex(
     grouped: GroupedNetwork | None = None,
     proofs: Sequence[GroupProof] = (),
     walked: Neurons | None = None,
-    out_of_time: Callable[[], bool] = lambda: False,
+    deadline: Deadline = NEVER,
 ) -> Certificate:
     """Turn a proof of convexity into a certificate.
 
@@ -216,8 +217,8 @@ def certify_convex(
     walked : tuple of (block name, index), optional
         Neurons that a walk closed, all others being closed by their signs, as in
         :class:`jensen.prover.outcome.Outcome`: the rest is then not asked for.
-    out_of_time : callable
-        Asked now and then whether to give up.
+    deadline : Deadline
+        Of all work.
 
     Raises
     ------
@@ -239,7 +240,7 @@ def certify_convex(
             lines.append(interior_rule(domain, network.input_size))
             _, point, equations = lines[-1]
             checker.rule_interior(read, checker.rationals(point, model.inputs), equations)
-        net = BoundedNetwork(model, read, grouped, out_of_time)
+        net = BoundedNetwork(model, read, grouped, deadline)
     except (checker.Malformed, Rejected) as error:
         raise CertificateError(f"no certificate: {error}") from None
     return Certificate((*lines, *Producer(net, grouped, proofs).lines()))

@@ -237,5 +237,11 @@ def outward(value: FloatArray, error: FloatArray) -> tuple[FloatArray, FloatArra
     return low, high
 
 
+def trailing_zeros(values: IntArray) -> IntArray:
+    """Return how many zeros the binary digits of 64-bit integers end with; 0 for 0."""
+    exponents: IntArray = np.frexp((values & -values).astype(float))[1]
+    return np.maximum(exponents - 1, 0)
+
+
 def _ratio(a: int, b: int) -> float:
     return a / b if b else 0.0

@@ -138,7 +138,8 @@ class JointRoots:
 
     def _ranges_on(self, kinks: IndexArray) -> KinkRanges:
         faces = [self._faces[kink] for kink in kinks.tolist()]
-        return KinkRanges(self._net, self._units, self._groups[kinks], faces)
+        groups, deadline = self._groups[kinks], self._net.deadline
+        return KinkRanges(self._net, self._units, groups, faces, deadline)
 
     def _leave_out(self, kinks: IndexArray, found: KinkRanges, lemmas: Lemmas) -> None:
         """Leave out what cannot raise the jump's least value, of units that only the output reads.

@@ -49,7 +49,7 @@ class Producer:
     ) -> None:
         self._net = net
         self._names = Names(net, grouped)
-        self._leaves = LeafProver(net, LpSolver())
+        self._leaves = LeafProver(net, LpSolver(net.deadline))
         self._roots: dict[int, Node] = {}
         self._joint: dict[int, JointProof] = {}
         for proof in proofs:

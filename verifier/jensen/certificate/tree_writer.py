@@ -102,10 +102,14 @@ class TreeWriter:
         self._branch_further(unit)
 
     def _branch_further(self, unit: int) -> None:
+        self._count()
+        self._branch(unit, None, None)
+
+    def _count(self) -> None:
+        """Count nodes that the prover did not need."""
         self._extra += 2
         if self._extra > EXTRA_NODES:
             self._fail("more branching than expected")
-        self._branch(unit, None, None)
 
     def _next(self, program: LeafSolution | None) -> int | None:
         """Return an open unit: one in front whose relaxation is far off, else any that counts."""
@@ -135,7 +139,7 @@ class TreeWriter:
 
     def _last(self) -> None:
         """Close a leaf with nothing left to branch on and no proof in floating point."""
-        entries = self._leaves.exactly(self._node, self._net.out_of_time)
+        entries = self._leaves.exactly(self._node, self._net.deadline.over)
         if entries is None or not self._try("empty", entries):
             self._fail("neither empty nor crossed upwards")
 

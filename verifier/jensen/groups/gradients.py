@@ -91,6 +91,8 @@ class GradientBounds:
             above = np.where(passes == FREE, np.maximum(above, 0), np.where(passes, above, 0))
             low += slopes.plus[rows] @ below + slopes.minus[rows] @ above
             high += slopes.plus[rows] @ above + slopes.minus[rows] @ below
+            reach = np.maximum(np.abs(below), np.abs(above))
+            size += slopes.plus[rows] @ reach - slopes.minus[rows] @ reach
         if terms == 1:
             return low, high
         error = 2.2 * UNIT_ROUNDOFF * (terms + 10) * size + UNDERFLOW

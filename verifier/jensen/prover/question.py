@@ -16,6 +16,8 @@ from jensen.prover.options import Engine, Options
 from jensen.prover.verdict import Counterexample, Status, Verdict
 from jensen_encodings.deadline import NEVER, Deadline
 
+DEFAULT = Options()
+
 
 @dataclass(frozen=True, eq=False)
 class Question:
@@ -55,9 +57,11 @@ def merged_options(options: Options | None, keywords: dict[str, Any]) -> Options
     OptionError
         For a field that does not exist, or a value out of range.
     """
-    base = Options() if options is None else options
+    base = DEFAULT if options is None else options
     if not isinstance(base, Options):
         raise OptionError(f"options {_shown(base)}: jensen.Options(...) is needed")
+    if not keywords:
+        return base
     unknown = set(keywords) - set(Options.__dataclass_fields__)
     if unknown:
         known = ", ".join(Options.__dataclass_fields__)

@@ -111,10 +111,13 @@ def _look(
     values = network(points.reshape(-1, dim)).reshape(count, STEPS)
     with np.errstate(over="ignore"):
         usable = (np.abs(values).sum(axis=1) < np.inf) & np.isfinite(points).all(axis=(1, 2))
-    points, values = points[usable], values[usable]
+    if not usable.all():
+        points, values = points[usable], values[usable]
     drop = values[:, 1:-1] - (values[:, :-2] + values[:, 2:]) / 2
     scale = np.abs(values).max(axis=1, keepdims=True)
     relative = drop - NOISE * scale
+    if not (relative > 0).any():
+        return None
     flat = np.argsort(relative, axis=None)[::-1][:CANDIDATES]
     for index in flat:
         line, step = np.unravel_index(index, drop.shape)
@@ -177,5 +180,7 @@ def middle_distance(offsets: FloatArray, norms: FloatArray) -> float:
     """Return the median of ``offsets / norms`` where it is a number > 0; 1 if it never is."""
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = offsets / norms
-    ratio = ratio[np.isfinite(ratio) & (ratio > 0)]
-    return float(np.median(ratio)) if ratio.size else 1.0
+    ratio = np.sort(ratio[np.isfinite(ratio) & (ratio > 0)])
+    if not ratio.size:
+        return 1.0
+    return float((ratio[(ratio.size - 1) // 2] + ratio[ratio.size // 2]) / 2)

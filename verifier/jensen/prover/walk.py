@@ -34,7 +34,9 @@ def walk_few_inputs(question: Question) -> Outcome | None:
     never: dict[str, BoolArray] = {}
     if bounds_come_first(question):
         signs, closed = prepared.stable_signs, closed_neurons(prepared)
-        never = {name: (low >= 0) | (high <= 0) for name, (low, high) in prepared.bounds.items()}
+        never = {
+            name: (low >= 0) | (high <= 0) for name, (low, high) in prepared.hidden_bounds.items()
+        }
     else:
         signs = prepared.signs
         closed = {name: low >= 0 for name, (low, _) in signs.items()}
