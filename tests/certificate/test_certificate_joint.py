@@ -149,9 +149,9 @@ def count_rows_that_hold(seed: int) -> int:
         node.open_states()
         for facet in facets(net, group, rng):
             slopes = facet.slopes(group)
-            for k, (low, high) in node.local.items():
-                assert low <= facet.at[k] <= high
-                assert k not in node.fixed or facet.pattern[k] == node.fixed[k]
+            for k, (low, high) in enumerate(node.ranges):
+                assert low <= facet.at[k] <= high or k == net.output
+            assert all(facet.pattern[k] == node.fixed[k] for k in node.fixed.keys() - {group})
             for k, (low, high) in node.spans.items():
                 assert k == group or low <= slopes[k] <= high
             for words in rows_of(node):
@@ -217,13 +217,15 @@ def test_intervals_of_slopes_below_a_root_are_those_from_scratch() -> None:
         for group in sorted(net.kinks):
             root = {k: bool(rng.random() < 0.5) for k in hidden if rng.random() < 0.2}
             root[group] = False
-            known = checker.spans(net, group, root)
+            known, node = checker.spans(net, group, root), checker.Node(net, group, root)
             for share in (0.0, 0.2, 0.8):
                 more = {k: bool(rng.random() < 0.5) for k in hidden if rng.random() < share}
                 fixed = more | root
                 found = checker.spans(net, group, fixed, known, fixed.keys() - root.keys())
                 assert found == checker.spans(net, group, fixed)
                 changed += found != known
+                node.least_jump(fixed)
+                assert node.last_spans == found
     assert changed > 60
 
 

@@ -1,7 +1,8 @@
 """Bounds for many small networks of one architecture at once, the network on the first axis.
 
-Intervals forward, as for one network. They hold in real arithmetic; nothing is recomputed
-exactly, so that a network whose signs rounding hides is only not settled here.
+Intervals forward, and linear bounds backward, as for one network. They hold in real arithmetic;
+nothing is recomputed exactly, so that a network whose signs rounding hides is only not settled
+here.
 
 References
 ----------
@@ -16,6 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from jensen.arithmetic.intervals import SIDES, SWAPPED, rounding_factor
+from jensen.bounds.stacked_crown import StackedBackward
 from jensen.network.stack import NetworkStack
 from jensen.types import BoolArray, FloatArray, Interval
 
@@ -24,25 +26,32 @@ _LARGEST = 2.0**900
 
 
 def stacked_bounds(
-    stack: NetworkStack, lower: FloatArray, upper: FloatArray
+    stack: NetworkStack, lower: FloatArray, upper: FloatArray, *, backward: bool = False
 ) -> tuple[Sequence[Interval], BoolArray]:
     """Return bounds of pre-activations per hidden layer, and for which networks they hold.
 
     Parameters
     ----------
     stack : NetworkStack
-    lower, upper : arrays (inputs,)
-        A box that holds the domain; its sides may be infinite.
+    lower, upper : arrays (inputs,) or (networks, inputs)
+        Boxes that hold the domain; their sides may be infinite.
+    backward : bool
+        Take linear bounds as well, where the boxes are finite.
     """
     count = len(stack)
     low, high = (np.broadcast_to(side, (count, stack.input_size)) for side in (lower, upper))
     sound = np.ones(count, dtype=bool)
+    lines = None
+    if backward and np.isfinite(low).all() and np.isfinite(high).all():
+        lines = StackedBackward(stack.weights, stack.biases, (low, high))
     found: list[Interval] = []
     for weights, bias in zip(stack.weights[:-1], stack.biases[:-1], strict=True):
         if found:
             low, high = np.maximum(low, 0.0), np.maximum(high, 0.0)
         low, high, fine = _affine(weights, low, high, bias)
         sound &= fine
+        if lines is not None:
+            low, high = lines.tightened((low, high))
         found.append((low, high))
     return found, sound
 

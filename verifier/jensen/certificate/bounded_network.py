@@ -87,9 +87,7 @@ def _settled(grouped: GroupedNetwork, model: Model) -> dict[tuple[str, int], boo
         for members, kink in zip(level.units, level.kink, strict=True)
         for member in members
     }
-    relus = [
-        (block.name, i) for block in model.blocks if block.relu for i in range(len(block.bias))
-    ]
+    relus = [neuron.name for neuron in model.neurons if neuron.relu]
     return {relu: relu in kinks for relu in relus if not kinks.get(relu, False)}
 
 

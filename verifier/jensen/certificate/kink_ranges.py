@@ -189,7 +189,7 @@ class KinkRanges:
             units = targets[found.some[kink, targets]]
             for unit, sides in zip(units.tolist(), self.sides(kink, units, found), strict=True):
                 node.narrow(unit, *sides)
-                low, high = (self._units.ratio(unit, end) for end in node.local[unit])
+                low, high = (self._units.ratio(unit, end) for end in node.ranges[unit])
                 self.ranges.set((kink, unit), low, high)
 
     def forget(self, lemmas: Lemmas, lower: BoolArray, upper: BoolArray) -> None:

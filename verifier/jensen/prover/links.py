@@ -94,11 +94,29 @@ def _links(
 
 
 def links_of_stack(
-    stack: NetworkStack, domain: Domain, *, thorough: bool = True, forward: bool = True
+    stack: NetworkStack,
+    domain: Domain,
+    *,
+    thorough: bool = True,
+    forward: bool = True,
+    backward: bool = False,
 ) -> LinkedSigns:
-    """Return the signs of networks of one output; not-a-number settles nothing."""
+    """Return the signs of networks of one output; not-a-number settles nothing.
+
+    Parameters
+    ----------
+    stack : NetworkStack
+    domain : Domain
+    thorough : bool
+        Look for pairs of neurons, and sweep forward, too.
+    forward : bool
+        Whether to sweep forward where that is thorough.
+    backward : bool
+        Take linear bounds of pre-activations, too.
+    """
     with np.errstate(all="ignore"):
-        bounds, sound = stacked_bounds(stack, *_sides(domain, stack.input_size))
+        sides = _sides(domain, stack.input_size)
+        bounds, sound = stacked_bounds(stack, *sides, backward=backward)
     stable = [(low >= 0, high <= 0) for low, high in bounds]
     signs = linked_signs(stack.weights, stack.biases, stable, thorough=thorough, forward=forward)
     return LinkedSigns(signs.convex & sound, signs.layers, signs.crossing, signs.jumps)
@@ -107,7 +125,7 @@ def links_of_stack(
 def linked_evidence(
     signs: LinkedSigns, number: int, names: Sequence[str]
 ) -> tuple[GroupEvidence, ...]:
-    """Return why each unit of a network cannot break convexity.
+    """Return why each unit of a network cannot break convexity: by signs, or else by a walk.
 
     Parameters
     ----------
@@ -125,7 +143,9 @@ def linked_evidence(
         rows = zip(*(part[number].tolist() for part in parts), strict=True)
         for unit, (twin, lead, crosses, low) in enumerate(rows):
             neurons = ((name, unit),) if twin < 0 else ((name, unit), (name, twin))
-            if lead and crosses:
+            if lead and crosses and not low >= 0:
+                evidence.append(GroupEvidence(neurons, Reason.WALK))
+            elif lead and crosses:
                 evidence.append(GroupEvidence(neurons, Reason.SIGN, jump_lower_bound=low))
             elif lead:
                 evidence.append(GroupEvidence(neurons, Reason.NEVER_CROSSES))
