@@ -24,6 +24,7 @@ from jensen.cells.layers import Layers
 from jensen.cells.recentre import Recentring
 from jensen.cells.start import keep_inside
 from jensen.types import BoolArray, FloatArray, IndexArray
+from jensen_encodings.deadline import Deadline
 
 
 class Subdivision:
@@ -44,6 +45,10 @@ class Subdivision:
         self._cutter = EdgeCutter(layers, cells.vertices, exact)
         deep = layers.keeps_signs and cells.vertices.count > 0
         self._recentring = Recentring(layers, cells.vertices) if deep else None
+
+    def keep_to(self, deadline: Deadline) -> None:
+        """Raise OutOfTimeError where a level cannot be cut in time."""
+        self._cutter.deadline = deadline
 
     # ------------------------------------------------------------------------ signs
 
