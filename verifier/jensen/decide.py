@@ -16,6 +16,7 @@ from jensen.certificate.certificate import (
     certify_nonconvex,
     certify_sum,
 )
+from jensen.certificate.convex_writer import Claimed, ConvexWriter
 from jensen.composition.engine import check_graph_options, decide_graph
 from jensen.domains.domain import Domain, Everywhere
 from jensen.errors import CertificateError, OptionError, OutOfTimeError, UndecidedError
@@ -46,7 +47,7 @@ from jensen.prover.refute import first_lines, random_lines
 from jensen.prover.signs import signs_of_all_paths, signs_where_stable
 from jensen.prover.tree_engine import prove_by_trees
 from jensen.prover.verdict import Interrupted, Status, Verdict, worst
-from jensen.prover.walk import walk_few_inputs, walk_straight_lines
+from jensen.prover.walk import walk_few_inputs, walk_narrow_levels, walk_straight_lines
 from jensen_encodings.deadline import Deadline
 
 Screen = Callable[[Question], Outcome | None]
@@ -66,6 +67,7 @@ SCREENS: tuple[Screen, ...] = (
     signs_of_twins,
     walk_straight_lines,
     first_lines,
+    walk_narrow_levels,
     signs_of_links,
     signs_where_stable,
     signs_of_links_within_bounds,
@@ -240,6 +242,8 @@ def _answer(
     deadline = Deadline.after(options.time_limit)
     prepared = prepare(network, domain, output=output, concave=options.concave, deadline=deadline)
     question = Question(prepared, options, deadline)
+    if options.certificate and options.node_limit is None:
+        question = replace(question, writer=partial(_begun, network, output, question))
     if progress is not None:
         question = replace(question, closed=lambda *groups: progress(Progress(output, *groups)))
     # floating point proposes and rationals decide: where it overflows it proposes nothing
@@ -328,6 +332,18 @@ def _check_certifiable(question: Question) -> None:
         raise OptionError("a certificate of partial convexity needs a polyhedron with interior")
 
 
+def _begun(network: ReluNetwork, output: int, question: Question) -> ConvexWriter | None:
+    """Begin a certificate of convexity; None if there cannot be one."""
+    options = question.options
+    claimed = Claimed(
+        network, question.domain, output, concave=options.concave, inputs=options.inputs
+    )
+    try:
+        return ConvexWriter(claimed, question.prepared.grouped, question.deadline)
+    except CertificateError:
+        return None  # the verdict's note will say why
+
+
 def _certificate(
     network: ReluNetwork, output: int, question: Question, outcome: Outcome
 ) -> Certificate:
@@ -349,6 +365,8 @@ def _certificate(
             concave=options.concave,
             inputs=options.inputs,
         )
+    if outcome.writer is not None:
+        return Certificate(tuple(outcome.writer.lines(outcome.proofs)))
     return certify_convex(
         network,
         question.domain,

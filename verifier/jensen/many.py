@@ -20,6 +20,7 @@ from jensen.linear_regions.condition import Condition
 from jensen.linear_regions.conditions import path_conditions
 from jensen.network.relu_network import ReluNetwork
 from jensen.network.stack import NetworkStack, by_architecture
+from jensen.prover.common_kinks import refuted_by_kinks
 from jensen.prover.common_lines import CommonPoints
 from jensen.prover.links import WORK, linked_evidence, links_of_stack
 from jensen.prover.options import Engine, Options
@@ -228,12 +229,14 @@ class _Search:
         proved: dict[int, Verdict] = {}
         found: dict[int, Counterexample] = {}
         with np.errstate(all="ignore"):
-            for number, part in enumerate(self._rounds(scalar)):
+            sampler = self._sampler(scalar)
+            for number, part in enumerate(self._rounds(scalar, sampler)):
                 left = _left(stack, found, proved)
                 # behind one line, which refutes most networks that bend down, the cheap signs;
                 # behind five, and before many, what costs less than those
                 if number and left.size:
-                    proved |= self._proved(scalar, left, thorough=number > 1)
+                    looked = self._looked_at(scalar, left, sampler if number > 1 else None)
+                    proved, found = proved | looked[0], found | looked[1]
                     left = _left(stack, found, proved)
                 if part is None or not left.size:
                     continue
@@ -246,14 +249,17 @@ class _Search:
             for k, pair in found.items()
         }
 
-    def _rounds(self, scalar: NetworkStack) -> Iterator[CommonPoints | None]:
-        """Yield the points of each round; None where they would cost too much."""
+    def _sampler(self, scalar: NetworkStack) -> LineSampler:
+        """Return where lines are drawn from: at the distance of the kinks."""
         size = np.abs(scalar.weights[0]).max(axis=2, initial=0.0)
         size[size == 0] = 1.0  # scaled, as the squares of huge weights would overflow
         norms = size * np.sqrt(((scalar.weights[0] / size[:, :, None]) ** 2).sum(axis=2))
         scale = middle_distance(np.abs(scalar.biases[0]).ravel(), norms.ravel())
         rng = np.random.default_rng(self.options.seed)
-        sampler = LineSampler(self.domain, scalar.input_size, scale, rng, self.options.inputs)
+        return LineSampler(self.domain, scalar.input_size, scale, rng, self.options.inputs)
+
+    def _rounds(self, scalar: NetworkStack, sampler: LineSampler) -> Iterator[CommonPoints | None]:
+        """Yield the points of each round; None where they would cost too much."""
         for lines, points in _ROUNDS:
             if scalar.parameter_count * lines * points > _WORK:
                 yield None
@@ -261,40 +267,54 @@ class _Search:
             starts, steps = sampler.lines(lines)
             yield CommonPoints.along(self.domain, starts, steps, points, self.options.inputs)
 
-    def _proved(
-        self, scalar: NetworkStack, left: NDArray[np.int64], *, thorough: bool
-    ) -> dict[int, Verdict]:
-        """Return the networks that intervals and the signs of path products prove convex."""
+    def _looked_at(
+        self, scalar: NetworkStack, left: NDArray[np.int64], sampler: LineSampler | None
+    ) -> tuple[dict[int, Verdict], dict[int, Counterexample]]:
+        """Return the networks whose kinks all bend upwards, and those that one of them refutes.
+
+        Parameters
+        ----------
+        scalar : NetworkStack
+        left : int array
+            The networks that are looked at.
+        sampler : LineSampler or None
+            None looks at cheap signs only, else kinks are sought one by one.
+        """
+        proved: dict[int, Verdict] = {}
+        found: dict[int, Counterexample] = {}
+        thorough = sampler is not None
         if self.options.engine is not Engine.AUTO or self.domain.may_be_empty:
-            return {}
+            return proved, found
         if thorough and scalar.parameter_count * scalar.relu_count > WORK:
-            return {}
-        start = time.perf_counter()
-        names = [_layer_name(layer) for layer in range(len(scalar.weights) - 1)]
+            return proved, found
         # pairs of neurons are looked for in tables of their rows
         most = max(1, TABLE // max(bias.shape[1] for bias in scalar.biases) ** 3)
         chunk = min(_CHUNK, most) if thorough else _CHUNK
-        found: dict[int, tuple[GroupEvidence, ...]] = {}
-        for some in np.array_split(left, max(1, -(-left.size // chunk))):
-            part = scalar.take(some)
+        names = [_layer_name(layer) for layer in range(len(scalar.weights) - 1)]
+        for some in np.array_split(left, -(-left.size // chunk)):
+            start, part = time.perf_counter(), scalar.take(some)
             signs = links_of_stack(part, self.domain, thorough=thorough, backward=True)
             convex = signs.convex
             if thorough and not convex.all():
                 convex = convex | walked_straight(part, self.domain, signs)
-            found |= {
-                int(some[k]): linked_evidence(signs, k, names)
+            if sampler is not None and self.options.inputs is None and not convex.all():
+                bent = np.flatnonzero(~convex)
+                pairs = refuted_by_kinks(part, self.domain, sampler, signs, bent)
+                found |= {int(some[k]): pair for k, pair in pairs.items()}
+            times = {"signs": (time.perf_counter() - start) / some.size}
+            proved |= {
+                int(some[k]): self._convex(linked_evidence(signs, k, names), times)
                 for k in np.flatnonzero(convex).tolist()
             }
-        times = {"walk" if thorough else "signs": (time.perf_counter() - start) / max(1, left.size)}
-        return {
-            k: Verdict(
-                Status.CONVEX,
-                self.domain,
-                self.output,
-                str(self.options.engine),
-                evidence=evidence,
-                times=times,
-                claim=claimed(self.options),
-            )
-            for k, evidence in found.items()
-        }
+        return proved, found
+
+    def _convex(self, evidence: tuple[GroupEvidence, ...], times: dict[str, float]) -> Verdict:
+        return Verdict(
+            Status.CONVEX,
+            self.domain,
+            self.output,
+            str(self.options.engine),
+            evidence=evidence,
+            times=times,
+            claim=claimed(self.options),
+        )

@@ -101,6 +101,12 @@ class _Sweeps:
     def run(self, *, pairs: bool, forward: bool) -> LinkedSigns:
         """Sweep backward, and forward from the units that this leaves open."""
         hidden = len(self._layers)
+        # J of the last layer is what the output weighs it with, whatever the states
+        sinks = self._open(hidden - 1) & (self._layers[-1].kink[:, 0] < 0)
+        if sinks.any(axis=1).all():
+            nothing = [np.full(crossing.shape, -np.inf) for crossing in self._crossing]
+            none = np.zeros(self._count, dtype=bool)
+            return LinkedSigns(none, self._layers, self._crossing, nothing)
         jumps = self._backward([None] * hidden, pairs=pairs)
         if forward and hidden > 1 and not self._closed(jumps).all():
             jumps = self._backward(self._forward(), pairs=True)

@@ -64,31 +64,95 @@ class _Open:
 
 
 class JointWriter(TreeWriter):
-    """Writes the tree of one group on one face, or on the whole domain."""
+    """Writes the tree of one group on one face, or on the whole domain.
+
+    Parameters
+    ----------
+    net : BoundedNetwork
+    root : Root
+    leaves : LeafProver
+    names : Names
+    units : FloatUnits
+    stubborn : bool
+        Whether leaves that their programs do not close are tried in other ways.
+
+    Attributes
+    ----------
+    programs : int
+        How many were solved.
+    """
 
     def __init__(
-        self, net: BoundedNetwork, root: Root, leaves: LeafProver, names: Names, units: FloatUnits
+        self,
+        net: BoundedNetwork,
+        root: Root,
+        leaves: LeafProver,
+        names: Names,
+        units: FloatUnits,
+        *,
+        stubborn: bool = True,
     ) -> None:
         super().__init__(net, root.node.group, leaves, names)
         self._root, self._units, self._node = root, units, root.node
-        self._open: list[_Open] = []  # last first
+        self._top = _Part()
+        self._open = [_Open(None, {}, self._top)]  # last first
         self._here = _Open(None, {}, _Part())
+        self._stubborn, self.programs = stubborn, 0
+        self._failed = False  # whether a leaf could not be closed
 
     def run(self, root: Node | HintNode | None) -> list[Any]:
-        """Return all lines of the tree, the first one with its bounds."""
-        first = ["tree", *self._leaves.lead(self._group), self._node.face, self._root.lemmas]
+        """Return all lines of the tree, along what the prover found."""
+        self._open = [_Open(root, {}, self._top)]
+        self.advance(self.limit)
+        return self.lines()
+
+    def advance(self, nodes: int) -> bool:
+        """Go on with about so many nodes; return whether the tree is closed.
+
+        Raises
+        ------
+        CertificateError
+            If a leaf cannot be closed, or the limit is reached.
+        """
         if self._root.leaf is not None:
-            return [first, self._root.leaf]
+            return True
         # the rows of all nodes are those of the root
         self._joint  # noqa: B018
-        lines = _Part()
-        self._open = [_Open(root, {}, lines)]
-        while self._open:
+        pause = self._extra + nodes
+        if self._failed:
+            self._fail("as it was found before")
+        self._failed = True  # unless all goes well
+        while self._open and self._extra < pause:
             self._here = self._open.pop()
             self._lines = self._here.lines
             self._go_to(self._here.path)
             self._enter(self._here.proof)
-        return [first, *_in_preorder(lines)]
+        self._failed = False
+        return not self._open
+
+    def lines(self) -> list[Any]:
+        """Return all lines of the tree, the first one with its bounds."""
+        lemmas, closed = self._root.lemmas, [self._root.leaf]
+        if self._root.leaf is None:
+            assert not self._open
+            assert not self._failed
+            closed = list(_in_preorder(self._top))
+            lemmas = self._needed(lemmas, closed)
+        return [["tree", *self._leaves.lead(self._group), self._node.face, lemmas], *closed]
+
+    def _needed(self, lemmas: list[Any], lines: list[Any]) -> list[Any]:
+        """Leave out bounds of units that only the output reads, where no row was made of them."""
+        used = {tuple(e[:3]) for line in lines if line[0] == "empty" for e in line[1]}
+        found = []
+        for block, index, *both in lemmas:
+            sides, unit = both, self._net.neurons[block, index][0]
+            if unit not in self._node.root and not self._units.read[unit]:
+                rows = ("off", "on")  # of the lower bound, and of the upper one
+                named = ((row, block, index) in used for row in rows)
+                sides = [side if of else None for side, of in zip(both, named, strict=True)]
+            if sides != [None, None]:
+                found.append([block, index, *sides])
+        return found
 
     def _go_to(self, path: dict[int, bool]) -> None:
         """Fix the states of a path, and free the others that are branched on."""
@@ -217,6 +281,7 @@ class JointWriter(TreeWriter):
                 return
         states = self._implied()
         found = self._joint.answer(self._node, states)
+        self.programs += 1
         if found.multipliers.size and self._closed_by(found, states):
             return
         self._fix_implied(states)
@@ -224,6 +289,8 @@ class JointWriter(TreeWriter):
         if found.x is not None:
             choice = self._branching.choose(found.x, self._node.fixed)
         if choice is None:
+            if not self._stubborn:
+                self._fail("its program does not close it")
             self._node.settle()
             super()._leaf(proof)
         elif choice.is_state:

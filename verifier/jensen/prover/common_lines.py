@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -12,7 +13,9 @@ from jensen.network.stack_exact import exact_violations
 from jensen.prover.counterexample import Point, admits, confirmed, counterexample
 from jensen.prover.refute import NOISE, STEPS
 from jensen.prover.verdict import Counterexample
-from jensen.types import FloatArray
+from jensen.types import FloatArray, IndexArray
+
+Ends = tuple[Point, Point]
 
 _CACHE = 1 << 15  # numbers in a table of values: it stays in the cache
 _GRID = 2.0**-10  # of a step: points with few digits make short integers
@@ -29,7 +32,7 @@ class CommonPoints:
         self._inputs = inputs
         self._lines, self._steps, dim = points.shape
         self._points = points.reshape(-1, dim)
-        self._pairs: dict[int, tuple[Point, Point] | None] = {}
+        self._pairs: dict[int, Ends | None] = {}
 
     @classmethod
     def along(
@@ -61,32 +64,64 @@ class CommonPoints:
         suspects = np.flatnonzero(relative[np.arange(len(stack)), best] > 0)
         line, step = np.divmod(best[suspects], self._steps - 2)
         before = line * self._steps + step
+        ends = [self._pair(first) for first in before.tolist()]
         x, y = self._points[before], self._points[before + 2]
-        violations = exact_violations(stack.take(suspects), x, y)
-        lengths = np.sqrt(((x - y) ** 2).sum(axis=1)).tolist()
-        found = {}
-        for number, violation, length, first in zip(
-            suspects.tolist(), violations, lengths, before.tolist(), strict=True
-        ):
-            ends = self._pair(first)
-            if ends is None:
-                continue
-            if violation is None:  # not to be told from floating point: one by one, then
-                network = stack[number]
-                pair = counterexample(network, self._domain, *ends, inputs=self._inputs)
-            else:
-                pair = confirmed(*ends, violation, slope=_slope(violation, length))
-            if pair is not None:
-                found[number] = pair
-        return found
+        return confirmed_pairs(stack, self._domain, suspects, (x, y), ends, self._inputs)
 
-    def _pair(self, first: int) -> tuple[Point, Point] | None:
+    def _pair(self, first: int) -> Ends | None:
         """Return a point and the next but one, exactly, if they may refute; shared by networks."""
         if first not in self._pairs:
-            x, y = (tuple(map(Fraction, self._points[k].tolist())) for k in (first, first + 2))
-            fine = admits(self._domain, x, y, self._inputs)
-            self._pairs[first] = (x, y) if fine else None
+            x, y = self._points[first], self._points[first + 2]
+            self._pairs[first] = exact_ends(self._domain, x, y, self._inputs)
         return self._pairs[first]
+
+
+def exact_ends(
+    domain: Domain, x: FloatArray, y: FloatArray, inputs: tuple[int, ...] | None = None
+) -> Ends | None:
+    """Return two points in fractions; None if they may not refute convexity on the domain."""
+    one, two = (tuple(map(Fraction, point.tolist())) for point in (x, y))
+    return (one, two) if admits(domain, one, two, inputs) else None
+
+
+def confirmed_pairs(
+    stack: NetworkStack,
+    domain: Domain,
+    suspects: IndexArray,
+    points: tuple[FloatArray, FloatArray],
+    ends: Sequence[Ends | None],
+    inputs: tuple[int, ...] | None = None,
+) -> dict[int, Counterexample]:
+    """Return the counterexamples among pairs of points, exactly, by number of the network.
+
+    Parameters
+    ----------
+    stack : NetworkStack
+    domain : Domain
+    suspects : int array (pairs,)
+        The networks that are looked at.
+    points : (x, y), arrays (pairs, inputs)
+    ends : sequence of pairs of points, or None
+        The same in fractions; None refutes nothing.
+    inputs : tuple of int or None
+        The pairs differ in these only (partial convexity).
+    """
+    x, y = points
+    violations = exact_violations(stack.take(suspects), x, y)
+    lengths = np.sqrt(((x - y) ** 2).sum(axis=1)).tolist()
+    found = {}
+    for number, violation, length, pair in zip(
+        suspects.tolist(), violations, lengths, ends, strict=True
+    ):
+        if pair is None:
+            continue
+        if violation is None:  # not to be told from floating point: one by one, then
+            known = counterexample(stack[number], domain, *pair, inputs=inputs)
+        else:
+            known = confirmed(*pair, violation, slope=_slope(violation, length))
+        if known is not None:
+            found[number] = known
+    return found
 
 
 def _slope(violation: Fraction, length: float) -> float | None:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from contextvars import copy_context
 from dataclasses import replace
 from fractions import Fraction
+from functools import cached_property
 from threading import Event
 
 from jensen.groups.groups import GroupedNetwork
 from jensen.groups.tolerance import least_jumps
 from jensen.prover.crossing import Crossing
 from jensen.prover.descent import FINE, WIDE, Descent
+from jensen.prover.group_proof import GroupProof, GroupWriter
 from jensen.prover.joint_proof import JointResult
-from jensen.prover.joint_search import JointSearch, piece_bounds
+from jensen.prover.joint_search import JointSearch, PieceBounds, piece_bounds
 from jensen.prover.kink_bounds import ranges_of
-from jensen.prover.outcome import GroupProof, Outcome, bent_at, looked_at
+from jensen.prover.outcome import Outcome, bent_at, looked_at
 from jensen.prover.pieces import Piece, pieces_of
 from jensen.prover.question import Question
 from jensen.prover.signs import closed_by_sweep
@@ -28,12 +30,16 @@ from jensen.types import Neurons, Unit
 from jensen_encodings.lp import LpSolver
 
 FIRST_BUDGET = 16  # nodes of a group before the others get their turn
+EARLY_BUDGET = 4  # the same before any descent, which costs as much as the programs of
+EARLY_GROUPS = 6  # so many groups
+WRITTEN_BUDGET = 64  # the same where trees of a certificate are written at once
 BUDGET_GROWTH = 4
 STARTS, STEPS = 8, 40  # descents of each group, before anything is proved
 FINE_STARTS = 32  # of the groups that are left after a round, then twice as many, and so on
 MOST_STARTS = 512
 SIGN_BUDGET = 64  # nodes of a tree without linear programs
 SIGN_CREDIT = 6  # groups on which such trees may fail before no more are tried
+FIRST_CREDIT = 2  # the same at first: one more for each group that they close
 TWIN_BUDGET = 16  # nodes of a tree for a group of several neurons, before descents
 CANDIDATES = 8  # points that are looked at exactly, per round of descents
 
@@ -85,27 +91,58 @@ class _Prover:
         self._least = least_jumps(self._net, question.network, options.tolerance, options.inputs)
         self._searches: dict[Unit, JointSearch] = {}
         self._proofs: list[GroupProof] = []  # for a certificate
+        self._writer: GroupWriter | None = None
 
     def run(self) -> Outcome:
         """Close group after group, or find a facet that bends down."""
         try:
             return self._run()
         except KeyboardInterrupt:
-            outcome = looked_at(self._question, self._found, proofs=self._proofs)
-            return replace(outcome, interrupted=True)
+            return replace(self._outcome(), interrupted=True)
 
     def _run(self) -> Outcome:
         self._try_signs()
-        self._screen()
-        bent = self._try_twins()
+        bent = self._write()
+        if bent is None:
+            self._screen()
+            bent = self._try_twins()
+        if bent is None and len(self._searches) <= EARLY_GROUPS:
+            bent = self._turn(EARLY_BUDGET)
         starts, budget = STARTS, FIRST_BUDGET
         while bent is None and self._searches and not self._over():
-            bent = self._descend(starts) or self._turn(budget)
+            bent = self._descend(list(self._searches), starts) or self._turn(budget)
             starts = min(max(FINE_STARTS, 2 * starts), MOST_STARTS)
             budget *= BUDGET_GROWTH
         if bent is not None:
             return bent_at(self._question, bent[1], bent[0], self._found)
-        return looked_at(self._question, self._found, proofs=self._proofs)
+        return self._outcome()
+
+    def _outcome(self) -> Outcome:
+        outcome = looked_at(self._question, self._found, proofs=self._proofs)
+        return replace(outcome, writer=self._writer)
+
+    def _write(self) -> tuple[Unit, Crossing] | None:
+        """Where a certificate is asked for, prove in its terms at once, after descents."""
+        ask = self._question.writer
+        left = [group for group in self._net.groups() if group not in self._found]
+        if ask is None or not left:
+            return None
+        bent = self._descend(left, STARTS)
+        if bent is not None:
+            return bent
+        self._writer = ask()
+        left = [group for group in left if len(self._net.neurons(group)) == 1]
+        starts, budget = FINE_STARTS, WRITTEN_BUDGET
+        while self._writer is not None and left and not self._over():
+            closed = self._writer.close(left, budget)
+            self._found |= closed.evidence
+            self._question.closed(len(self._found), len(self._net.groups()))
+            left = list(closed.paused)
+            bent = self._descend(left, starts) if left else None
+            if bent is not None:
+                return bent
+            starts, budget = min(2 * starts, MOST_STARTS), BUDGET_GROWTH * budget
+        return None
 
     def _try_twins(self) -> tuple[Unit, Crossing] | None:
         """Grow small trees where several neurons kink together: there they win."""
@@ -118,7 +155,7 @@ class _Prover:
 
     def _try_signs(self) -> None:
         """Grow trees by the sign rule, as long as that closes groups."""
-        credit = SIGN_CREDIT
+        credit = FIRST_CREDIT
         for group in self._net.groups():
             self._question.closed(len(self._found), len(self._net.groups()))
             if group in self._found:
@@ -137,41 +174,47 @@ class _Prover:
         """Bound every unit on every kink; many groups are closed by that."""
         if len(self._found) == len(self._net.groups()):
             return
-        ranges = ranges_of(self._net)
-        pieces = [piece_bounds(self._net, box, ranges) for box in self._boxes]
-        self._boxes = tuple(shared.piece for shared in pieces if shared.met)
+        self._boxes = tuple(shared.piece for shared in self._pieces if shared.met)
         for group in self._net.groups():
             if group in self._found or self._over():
                 continue
-            level, unit = group
-            search = JointSearch(
-                self._net,
-                group,
-                self._question.network,
-                pieces,
-                self._solver if self._threads == 1 else LpSolver(self._question.deadline),
-                self._limits,
-                self._least[level][unit],
-                self._question.deadline,
-                keep=self._question.options.certificate,
-            )
+            search = self._search_of(group)
             if search.closed:
                 self._found[group] = GroupEvidence(self._net.neurons(group), Reason.JOINT)
                 self._proofs.append(GroupProof(group, joint=search.proof))
             else:
                 self._searches[group] = search
 
-    def _descend(self, starts: int) -> tuple[Unit, Crossing] | None:
-        """Look for a facet that bends down along the kinks that are left."""
-        seed = self._question.options.seed + starts
-        descent = Descent(
-            self._net, list(self._searches), self._boxes, seed, self._question.deadline
+    @cached_property
+    def _pieces(self) -> list[PieceBounds]:
+        ranges = ranges_of(self._net)
+        return [piece_bounds(self._net, box, ranges) for box in self._boxes]
+
+    def _search_of(self, group: Unit) -> JointSearch:
+        """Begin the search of a group, with bounds on its kink."""
+        level, unit = group
+        return JointSearch(
+            self._net,
+            group,
+            self._question.network,
+            self._pieces,
+            self._solver if self._threads == 1 else LpSolver(self._question.deadline),
+            self._limits,
+            self._least[level][unit],
+            self._question.deadline,
+            keep=self._question.options.certificate,
         )
+
+    def _descend(self, groups: Sequence[Unit], starts: int) -> tuple[Unit, Crossing] | None:
+        """Look for a facet that bends down along some kinks."""
+        seed = self._question.options.seed + starts
+        descent = Descent(self._net, groups, self._boxes, seed, self._question.deadline)
         schedule = WIDE if starts == STARTS else FINE
         for count, (group, point) in enumerate(descent.candidates(starts, STEPS, schedule)):
             if count >= CANDIDATES or self._over():
                 break
-            crossing = self._searches[group].look(point)
+            search = self._searches.get(group) or self._search_of(group)
+            crossing = search.look(point)
             if crossing is not None:
                 return group, crossing
         return None

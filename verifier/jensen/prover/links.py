@@ -17,7 +17,7 @@ from jensen.network.stack import NetworkStack, architecture
 from jensen.prover.options import Engine
 from jensen.prover.outcome import Outcome
 from jensen.prover.question import Question
-from jensen.prover.signs import SPACE, bounds_come_first, is_small
+from jensen.prover.signs import SPACE, bounds_come_first, closed_neurons, is_small
 from jensen.prover.verdict import GroupEvidence, Reason, Status
 from jensen.types import Bounds, FloatArray
 
@@ -38,11 +38,16 @@ def signs_of_links(question: Question) -> Outcome | None:
 
 
 def signs_of_links_within_bounds(question: Question) -> Outcome | None:
-    """As :func:`signs_of_links`, with sweeps forward, under the bounds that a walk asks for."""
+    """As :func:`signs_of_links`, with sweeps forward, under the bounds that a walk asks for.
+
+    Where most neurons are open they stay so, and a walk is next.
+    """
     asks = _asks(question) and not question.prepared.may_have_twins
     if not asks or not _cost_little(question) or not _tighter_bounds_come(question):
         return None
-    return _links(question, bounds=question.prepared.hidden_bounds)
+    closed = closed_neurons(question.prepared).values()
+    few = 2 * sum(map(np.count_nonzero, closed)) >= question.network.relu_count
+    return _links(question, bounds=question.prepared.hidden_bounds) if few else None
 
 
 def _tighter_bounds_come(question: Question) -> bool:
