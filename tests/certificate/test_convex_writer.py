@@ -7,13 +7,14 @@ from pathlib import Path
 import oracle
 import pytest
 from certificate_tools import check
+from fuzz import varied_network
 from test_certificate_joint import random_network
 from test_joint_leaf import real_network
 
 from jensen.certificate import convex_writer
 from jensen.certificate.convex_writer import Claimed, ConvexWriter
 from jensen.decide import verify
-from jensen.domains.domain import Box, Domain, Everywhere
+from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.groups.prepared import prepare
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover import joint_engine
@@ -108,3 +109,18 @@ def test_a_writer_that_is_out_of_time_closes_nothing() -> None:
     found = writer.close(grouped.groups(), 100)
     assert not found.evidence
     assert not found.paused
+
+
+def test_a_tree_with_a_leaf_that_failed_stays_open(tmp_path: Path) -> None:
+    """Two groups of the engine may be one unit of the checker, which is then tried twice."""
+    network = ReluNetwork.from_layers([[[1.0], [0.5]], [[1.0, -3.0]]], [[0.0, -0.25], [0.0]])
+    writer, groups = writer_of(network, Box(-1, 1))
+    for _ in range(3):
+        found = writer.close(groups, 100)
+        assert len(found.evidence) < len(groups)
+        assert not found.paused
+    _, tiny = varied_network(20780)
+    for domain in (Box(-1, 1), Polyhedron([[1.0]], [1.0])):
+        verdict = verify(tiny, domain, engine="joint", certificate=True)
+        assert verdict.certificate is not None
+        assert check(tiny, verdict.certificate, tmp_path) == 0

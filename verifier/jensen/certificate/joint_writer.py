@@ -98,6 +98,7 @@ class JointWriter(TreeWriter):
         self._open = [_Open(None, {}, self._top)]  # last first
         self._here = _Open(None, {}, _Part())
         self._stubborn, self.programs = stubborn, 0
+        self._failed = False  # whether a leaf could not be closed
 
     def run(self, root: Node | HintNode | None) -> list[Any]:
         """Return all lines of the tree, along what the prover found."""
@@ -118,18 +119,40 @@ class JointWriter(TreeWriter):
         # the rows of all nodes are those of the root
         self._joint  # noqa: B018
         pause = self._extra + nodes
+        if self._failed:
+            self._fail("as it was found before")
+        self._failed = True  # unless all goes well
         while self._open and self._extra < pause:
             self._here = self._open.pop()
             self._lines = self._here.lines
             self._go_to(self._here.path)
             self._enter(self._here.proof)
+        self._failed = False
         return not self._open
 
     def lines(self) -> list[Any]:
         """Return all lines of the tree, the first one with its bounds."""
-        first = ["tree", *self._leaves.lead(self._group), self._node.face, self._root.lemmas]
-        closed = [self._root.leaf] if self._root.leaf is not None else _in_preorder(self._top)
-        return [first, *closed]
+        lemmas, closed = self._root.lemmas, [self._root.leaf]
+        if self._root.leaf is None:
+            assert not self._open
+            assert not self._failed
+            closed = list(_in_preorder(self._top))
+            lemmas = self._needed(lemmas, closed)
+        return [["tree", *self._leaves.lead(self._group), self._node.face, lemmas], *closed]
+
+    def _needed(self, lemmas: list[Any], lines: list[Any]) -> list[Any]:
+        """Leave out bounds of units that only the output reads, where no row was made of them."""
+        used = {tuple(e[:3]) for line in lines if line[0] == "empty" for e in line[1]}
+        found = []
+        for block, index, *both in lemmas:
+            sides, unit = both, self._net.neurons[block, index][0]
+            if unit not in self._node.root and not self._units.read[unit]:
+                rows = ("off", "on")  # of the lower bound, and of the upper one
+                named = ((row, block, index) in used for row in rows)
+                sides = [side if of else None for side, of in zip(both, named, strict=True)]
+            if sides != [None, None]:
+                found.append([block, index, *sides])
+        return found
 
     def _go_to(self, path: dict[int, bool]) -> None:
         """Fix the states of a path, and free the others that are branched on."""

@@ -30,6 +30,8 @@ from jensen.types import Neurons, Unit
 from jensen_encodings.lp import LpSolver
 
 FIRST_BUDGET = 16  # nodes of a group before the others get their turn
+EARLY_BUDGET = 4  # the same before any descent, which costs as much as the programs of
+EARLY_GROUPS = 6  # so many groups
 WRITTEN_BUDGET = 64  # the same where trees of a certificate are written at once
 BUDGET_GROWTH = 4
 STARTS, STEPS = 8, 40  # descents of each group, before anything is proved
@@ -37,6 +39,7 @@ FINE_STARTS = 32  # of the groups that are left after a round, then twice as man
 MOST_STARTS = 512
 SIGN_BUDGET = 64  # nodes of a tree without linear programs
 SIGN_CREDIT = 6  # groups on which such trees may fail before no more are tried
+FIRST_CREDIT = 2  # the same at first: one more for each group that they close
 TWIN_BUDGET = 16  # nodes of a tree for a group of several neurons, before descents
 CANDIDATES = 8  # points that are looked at exactly, per round of descents
 
@@ -103,6 +106,8 @@ class _Prover:
         if bent is None:
             self._screen()
             bent = self._try_twins()
+        if bent is None and len(self._searches) <= EARLY_GROUPS:
+            bent = self._turn(EARLY_BUDGET)
         starts, budget = STARTS, FIRST_BUDGET
         while bent is None and self._searches and not self._over():
             bent = self._descend(list(self._searches), starts) or self._turn(budget)
@@ -150,7 +155,7 @@ class _Prover:
 
     def _try_signs(self) -> None:
         """Grow trees by the sign rule, as long as that closes groups."""
-        credit = SIGN_CREDIT
+        credit = FIRST_CREDIT
         for group in self._net.groups():
             self._question.closed(len(self._found), len(self._net.groups()))
             if group in self._found:
