@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from contextvars import copy_context
 from dataclasses import replace
 from fractions import Fraction
+from itertools import islice
 from threading import Event
 
 from jensen.groups.groups import GroupedNetwork
 from jensen.groups.tolerance import least_jumps
 from jensen.prover.crossing import Crossing
-from jensen.prover.descent import FINE, WIDE, Descent
+from jensen.prover.dips import Dips
 from jensen.prover.joint_proof import JointResult
 from jensen.prover.joint_search import JointSearch, piece_bounds
 from jensen.prover.kink_bounds import ranges_of
@@ -24,14 +25,14 @@ from jensen.prover.signs import closed_by_sweep
 from jensen.prover.tree import GroupResult, SearchState, TreeLimits
 from jensen.prover.tree_engine import Forest, prove_by_trees, tree_evidence
 from jensen.prover.verdict import GroupEvidence, Reason
-from jensen.types import Neurons, Unit
+from jensen.types import FloatArray, Neurons, Unit
 from jensen_encodings.lp import LpSolver
 
-FIRST_BUDGET = 16  # nodes of a group before the others get their turn
+FIRST_BUDGET = 4  # nodes of a group before the others get their turn
 BUDGET_GROWTH = 4
-STARTS, STEPS = 8, 40  # descents of each group, before anything is proved
-FINE_STARTS = 32  # of the groups that are left after a round, then twice as many, and so on
-MOST_STARTS = 512
+STARTS = 8  # descents of each group from random points, before anything is proved
+FINE_STARTS = 8  # the same of the groups that are left after a turn
+NEAR_STARTS = 1  # descents from nearby for each program that was solved in a turn
 SIGN_BUDGET = 64  # nodes of a tree without linear programs
 SIGN_CREDIT = 6  # groups on which such trees may fail before no more are tried
 TWIN_BUDGET = 16  # nodes of a tree for a group of several neurons, before descents
@@ -85,6 +86,7 @@ class _Prover:
         self._least = least_jumps(self._net, question.network, options.tolerance, options.inputs)
         self._searches: dict[Unit, JointSearch] = {}
         self._proofs: list[GroupProof] = []  # for a certificate
+        self._solved = 0  # programs, since descents last began at their solutions
 
     def run(self) -> Outcome:
         """Close group after group, or find a facet that bends down."""
@@ -98,10 +100,9 @@ class _Prover:
         self._try_signs()
         self._screen()
         bent = self._try_twins()
-        starts, budget = STARTS, FIRST_BUDGET
+        budget = FIRST_BUDGET
         while bent is None and self._searches and not self._over():
-            bent = self._descend(starts) or self._turn(budget)
-            starts = min(max(FINE_STARTS, 2 * starts), MOST_STARTS)
+            bent = self._descend(first=budget == FIRST_BUDGET) or self._turn(budget)
             budget *= BUDGET_GROWTH
         if bent is not None:
             return bent_at(self._question, bent[1], bent[0], self._found)
@@ -139,7 +140,11 @@ class _Prover:
             return
         ranges = ranges_of(self._net)
         pieces = [piece_bounds(self._net, box, ranges) for box in self._boxes]
-        self._boxes = tuple(shared.piece for shared in pieces if shared.met)
+        met = [index for index, shared in enumerate(pieces) if shared.met]
+        self._place = {index: place for place, index in enumerate(met)}
+        boxes = [self._boxes[index] for index in met]
+        seed, deadline = self._question.options.seed, self._question.deadline
+        self._dips = Dips(self._net, boxes, seed, deadline)
         for group in self._net.groups():
             if group in self._found or self._over():
                 continue
@@ -161,15 +166,29 @@ class _Prover:
             else:
                 self._searches[group] = search
 
-    def _descend(self, starts: int) -> tuple[Unit, Crossing] | None:
+    def _descend(self, *, first: bool) -> tuple[Unit, Crossing] | None:
         """Look for a facet that bends down along the kinks that are left."""
-        seed = self._question.options.seed + starts
-        descent = Descent(
-            self._net, list(self._searches), self._boxes, seed, self._question.deadline
-        )
-        schedule = WIDE if starts == STARTS else FINE
-        for count, (group, point) in enumerate(descent.candidates(starts, STEPS, schedule)):
-            if count >= CANDIDATES or self._over():
+        groups = list(self._searches)
+        if first:
+            return self._crossed(self._dips.wide(groups, STARTS))
+        found = self._crossed(self._dips.fine(groups, FINE_STARTS))
+        if found is not None:
+            return found
+        seeds = [seed for group in groups for seed in self._searches[group].seeds]
+        seeds = [replace(seed, piece=self._place[seed.piece]) for seed in seeds]
+        count, self._solved = NEAR_STARTS * self._solved, 0
+        for candidates in self._dips.near(groups, seeds, count):
+            found = self._crossed(candidates)
+            if found is not None:
+                return found
+        return None
+
+    def _crossed(
+        self, candidates: Iterator[tuple[Unit, FloatArray]]
+    ) -> tuple[Unit, Crossing] | None:
+        """Look at the first candidates exactly."""
+        for group, point in islice(candidates, CANDIDATES):
+            if self._over():
                 break
             crossing = self._searches[group].look(point)
             if crossing is not None:
@@ -178,8 +197,12 @@ class _Prover:
 
     def _turn(self, budget: int) -> tuple[Unit, Crossing] | None:
         """Give every group that is left so many nodes."""
-        with closing(self._searched(list(self._searches), budget)) as searched:
+        # where J may be lowest a facet that bends down is likeliest
+        groups = sorted(self._searches, key=lambda group: self._searches[group].bound)
+        before = {group: self._searches[group].lps for group in groups}
+        with closing(self._searched(groups, budget)) as searched:
             for group, found in searched:
+                self._solved += self._searches[group].lps - before[group]
                 self._question.closed(len(self._found), len(self._net.groups()))
                 result: JointResult | GroupResult = found
                 if self._searches[group].wants_tree and result.state is SearchState.PAUSED:
