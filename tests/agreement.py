@@ -3,6 +3,7 @@
 Beside the tests that use it, by hand, with the seeds from FIRST on for so many SECONDS:
 
     python tests/agreement.py truth FIRST SECONDS     tiny networks, ``jensen.verify``, the oracle
+    python tests/agreement.py written FIRST SECONDS   functions written otherwise, the oracle
     python tests/agreement.py engines FIRST SECONDS   mid-sized ones, every engine past the screens
 
 One line of counts at the end says with which seed to go on; the exit code is 1 if any two
@@ -21,6 +22,7 @@ import oracle
 from fuzz import SAMPLERS, tiny_network, varied_network
 from numpy.typing import NDArray
 from question_domains import domains_of
+from rewritten import embedded, rewritten
 
 import jensen
 from jensen.decide import PROVERS
@@ -96,6 +98,43 @@ def against_truth(seed: int, counts: Counter[str]) -> list[str]:
     if seed % 2:
         return disagreement(seed, varied_network, odd_domains, counts)
     return disagreement(seed, tiny_network, domains_of, counts)
+
+
+def written_otherwise(seed: int, counts: Counter[str]) -> list[str]:
+    """Ask about tiny networks in other words: neurons scaled, split, turned; more inputs."""
+    make, domains = (varied_network, odd_domains) if seed % 2 else (tiny_network, domains_of)
+    family, network = make(seed)
+    failures = []
+    for domain in domains(seed, network):
+        try:
+            convex = oracle.is_convex(network, domain)
+        except ValueError:
+            continue
+        for kind, other in others_of(seed, network, domain):
+            if other is None:
+                counts["rounded"] += 1
+                continue
+            verdict = jensen.verify(*other, time_limit=60.0)
+            counts["questions"] += 1
+            counts["convex"] += convex
+            counts["unknown"] += verdict.status is Status.UNKNOWN
+            if verdict.status is not (Status.CONVEX if convex else Status.NONCONVEX):
+                failures.append(f"seed {seed}, {family}, {kind}, {domain}: {verdict.summary}")
+            else:
+                check_evidence(*other, verdict)
+    return failures
+
+
+def others_of(
+    seed: int, network: ReluNetwork, domain: Domain
+) -> Iterable[tuple[str, tuple[ReluNetwork, Domain] | None]]:
+    """Yield kinds of rewriting, and what they make of a question; None if it was rounded."""
+    again = rewritten(seed, network)
+    kind = "rounded" if again is None else again[0]
+    yield kind, None if again is None else (again[1], domain)
+    yield "embedded", embedded(seed, network, domain)
+    if again is not None:
+        yield f"{kind}, embedded", embedded(seed, again[1], domain)
 
 
 # -------------------------------------------------------------------- mid-sized networks
@@ -190,7 +229,7 @@ def between_engines(seed: int, counts: Counter[str], seconds: float = ENGINE_SEC
 
 def run(kind: str, first: int, seconds: float) -> tuple[Iterable[str], Counter[str], int]:
     """Return failures, counts and the seed to go on with."""
-    ask = {"truth": against_truth, "engines": between_engines}[kind]
+    ask = {"truth": against_truth, "written": written_otherwise, "engines": between_engines}[kind]
     failures: list[str] = []
     counts: Counter[str] = Counter()
     seed, end = first, time.monotonic() + seconds

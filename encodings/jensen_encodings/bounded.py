@@ -32,11 +32,9 @@ OPTIONS: dict[str, int | float | str] = SIMPLEX | {
     "simplex_scale_strategy": 0,
     "dual_simplex_cost_perturbation_multiplier": 0.0,
 }
-# where those pivot in circles, as they may do with many ties and no objective left
-CAREFUL: dict[str, int | float | str] = {
-    "simplex_dual_edge_weight_strategy": -1,
-    "dual_simplex_cost_perturbation_multiplier": 1.0,
-}
+PERTURBED: dict[str, int | float | str] = {"dual_simplex_cost_perturbation_multiplier": 1.0}
+# where all those pivot in circles, as they may do with many ties and no objective left
+CAREFUL: dict[str, int | float | str] = PERTURBED | {"simplex_dual_edge_weight_strategy": -1}
 UNLIMITED = 2**31 - 1
 
 
@@ -81,6 +79,9 @@ class BoundedProgram:
         Minus or plus infinity on sides that are not there.
     lower, upper : arrays (columns,)
         Finite.
+    perturbed : bool
+        Whether the solver moves costs a little while it works. It pays where vertices tie, as in
+        programs whose columns were scaled to similar ranges.
 
     Examples
     --------
@@ -101,8 +102,10 @@ class BoundedProgram:
         row_upper: FloatArray,
         lower: FloatArray,
         upper: FloatArray,
+        *,
+        perturbed: bool = False,
     ) -> None:
-        self._highs = started(OPTIONS)
+        self._highs = started(OPTIONS | (PERTURBED if perturbed else {}))
         lp = linear_program(cost, (lower, upper), Compressed.of_dense(A), (row_lower, row_upper))
         self._accepted = accepts(self._highs, lp)
         # more pivots than that go in circles, nearly always

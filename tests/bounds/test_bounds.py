@@ -15,7 +15,11 @@ from strategies import boxes, networks
 
 from jensen.arithmetic.intervals import interval_affine, round_down, round_up
 from jensen.bounds import pre_activation as bounds_module
-from jensen.bounds.pre_activation import pre_activation_bounds, stable_pattern
+from jensen.bounds.pre_activation import (
+    hidden_bounds,
+    pre_activation_bounds,
+    stable_pattern,
+)
 from jensen.domains.domain import Box
 from jensen.errors import DomainError
 from jensen.network.relu_network import INPUT, Activation, Block, ReluNetwork
@@ -46,6 +50,19 @@ def sparse_copy(network: ReluNetwork) -> ReluNetwork:
             for b in network.blocks
         ],
     )
+
+
+@given(st.data())
+def test_bounds_of_the_output_can_be_taken_later(data):
+    network = data.draw(networks(affine=True))
+    sides = data.draw(boxes(network.input_size)).bounds(network.input_size)
+    hidden = hidden_bounds(network, *sides)
+    bounds = pre_activation_bounds(network, *sides)
+    assert set(hidden) == {block.name for block in network.hidden}
+    for found in (hidden, pre_activation_bounds(network, *sides, hidden=hidden)):
+        for name, (low, high) in found.items():
+            np.testing.assert_array_equal(low, bounds[name][0])
+            np.testing.assert_array_equal(high, bounds[name][1])
 
 
 @given(st.data())

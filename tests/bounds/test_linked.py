@@ -8,6 +8,8 @@ import numpy as np
 import oracle
 import pytest
 
+from jensen.bounds.linked import linked_signs
+from jensen.bounds.pre_activation import hidden_bounds
 from jensen.bounds.stacked_units import unit_layers
 from jensen.decide import verify
 from jensen.domains.domain import Box, Everywhere, Polyhedron
@@ -81,6 +83,25 @@ def test_what_is_settled_is_convex_by_exact_arithmetic(part):
                 proved += bool((network.blocks[-1].weights[network.hidden[-1].name] < 0).any())
                 assert oracle.is_convex(network, domain), (seed, domain)
     assert proved > 5
+
+
+@pytest.mark.parametrize("part", range(2))
+def test_what_is_settled_within_tighter_bounds_is_convex_by_exact_arithmetic(part):
+    proved = more = 0
+    for seed in range(200 * part, 200 * (part + 1)):
+        network = sampled(seed)
+        stack = NetworkStack.from_networks([network])
+        box = Box(-1, 2)
+        sides = hidden_bounds(network, *box.bounds(network.input_size)).values()
+        stable = [(low[None] >= 0, high[None] <= 0) for low, high in sides]
+        found = bool(linked_signs(stack.weights, stack.biases, stable).convex[0])
+        little = links_of_stack(stack, box, forward=False).convex[0]
+        assert settled(network, box) >= little, seed
+        proved += found
+        more += found and not settled(network, box)
+        assert not found or oracle.is_convex(network, box), seed
+    assert proved > 50
+    assert more
 
 
 def test_maxima_with_negative_weights_are_settled_and_their_negatives_are_not():

@@ -17,15 +17,22 @@ from jensen.cells.solid import SolidSubdivision
 from jensen.cells.start import coordinate_scale, domain_rows, keep_inside, starting_complex
 from jensen.cells.subdivide import Subdivision
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
+from jensen.errors import OutOfTimeError, UndecidedError
+from jensen.linear_regions.regions import regions_of
 from jensen.network.relu_network import ReluNetwork
+from jensen.prover.walk_plane import walk_kinks
+from jensen_encodings.deadline import NEVER, Deadline
 
 
-def subdivided(network: ReluNetwork, domain: Domain, limit: int | None = None) -> Subdivision:
+def subdivided(
+    network: ReluNetwork, domain: Domain, limit: int | None = None, deadline: Deadline = NEVER
+) -> Subdivision:
     scale = coordinate_scale(network, domain)
     rows = domain_rows(domain, scale)
     layers = layers_of_network(network, scale, rows)
     cells = starting_complex(domain, scale, layers.width)
     division = Subdivision(layers, cells, ExactVertices(layers, cells.vertices, limit))
+    division.keep_to(deadline)
     for level in layers.hidden:
         division.evaluate(level)
         division.split(level)
@@ -33,6 +40,24 @@ def subdivided(network: ReluNetwork, domain: Domain, limit: int | None = None) -
         if rows is not None and level == 0:
             division.cells = keep_inside(division.cells, rows.size)
     return division
+
+
+def test_a_cut_that_would_take_too_long_is_not_begun():
+    rng = np.random.default_rng(0)
+    network = ReluNetwork.from_layers(
+        [rng.normal(size=(300, 2)), rng.normal(size=(1, 300))], [rng.normal(size=300), [0.0]]
+    )
+    assert len(subdivided(network, Box(-1, 1)).cells.face_signs) > 10_000
+    with pytest.raises(OutOfTimeError, match="cuts of edges"):
+        subdivided(network, Box(-1, 1), deadline=Deadline.after(1e-3))
+    with pytest.raises(UndecidedError):
+        regions_of(network, Box(-1, 1), Deadline.after(1e-3))
+    closed = {"relu_1": np.zeros(300, dtype=bool), "relu_2": np.zeros(1, dtype=bool)}
+    deep = ReluNetwork.from_layers(
+        [network.blocks[0].weights["input"], rng.normal(size=(1, 300)), [[1.0]]],
+        [network.blocks[0].bias, [0.0], [0.0]],
+    )
+    assert walk_kinks(deep, Box(-1, 1), closed, Deadline.after(1e-3)) is None
 
 
 def euler_characteristic(division: Subdivision) -> int:

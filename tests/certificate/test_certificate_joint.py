@@ -17,7 +17,8 @@ from comparators import random_order
 from fuzz import tiny_network
 
 from jensen.certificate import checker
-from jensen.certificate.certificate import certify_convex, domain_record
+from jensen.certificate.certificate import certify_convex
+from jensen.certificate.claims import domain_record
 from jensen.certificate.joint_leaf import JointAnswer, JointProver
 from jensen.certificate.model_export import export_bytes
 from jensen.certificate.proof_node import ProofNode
@@ -149,9 +150,9 @@ def count_rows_that_hold(seed: int) -> int:
         node.open_states()
         for facet in facets(net, group, rng):
             slopes = facet.slopes(group)
-            for k, (low, high) in node.local.items():
-                assert low <= facet.at[k] <= high
-                assert k not in node.fixed or facet.pattern[k] == node.fixed[k]
+            for k, (low, high) in enumerate(node.ranges):
+                assert low <= facet.at[k] <= high or k == net.output
+            assert all(facet.pattern[k] == node.fixed[k] for k in node.fixed.keys() - {group})
             for k, (low, high) in node.spans.items():
                 assert k == group or low <= slopes[k] <= high
             for words in rows_of(node):
@@ -217,13 +218,15 @@ def test_intervals_of_slopes_below_a_root_are_those_from_scratch() -> None:
         for group in sorted(net.kinks):
             root = {k: bool(rng.random() < 0.5) for k in hidden if rng.random() < 0.2}
             root[group] = False
-            known = checker.spans(net, group, root)
+            known, node = checker.spans(net, group, root), checker.Node(net, group, root)
             for share in (0.0, 0.2, 0.8):
                 more = {k: bool(rng.random() < 0.5) for k in hidden if rng.random() < share}
                 fixed = more | root
                 found = checker.spans(net, group, fixed, known, fixed.keys() - root.keys())
                 assert found == checker.spans(net, group, fixed)
                 changed += found != known
+                node.least_jump(fixed)
+                assert node.last_spans == found
     assert changed > 60
 
 
@@ -385,13 +388,14 @@ def test_the_multipliers_of_the_engine_close_its_leaves(
     """Programs are solved again only where the certificate's bounds are wider than the engine's."""
     solved, answer = [], JointProver.answer
 
-    def counted(self: JointProver, node: ProofNode) -> JointAnswer:
+    def counted(self: JointProver, node: ProofNode, *states: Any) -> JointAnswer:
         solved.append(node.group)
-        return answer(self, node)
+        return answer(self, node, *states)
 
     network = trained("d5_48x48_lse_s0_r1")
     monkeypatch.setattr(JointProver, "answer", counted)
-    verdict = verify(network, Box(-1, 1), certificate=True)
+    # with a limit on nodes the engine searches before anything is written
+    verdict = verify(network, Box(-1, 1), certificate=True, node_limit=10**6)
     assert verdict.certificate is not None
     assert check(network, verdict.certificate, tmp_path) == 0
     leaves = sum(line[0] == "empty" for line in verdict.certificate.lines[1:])

@@ -19,7 +19,8 @@ from certificate_tools import (
 from fuzz import tiny_network
 
 from jensen.certificate import checker, leaf_proof
-from jensen.certificate.certificate import certify_convex, domain_record
+from jensen.certificate.certificate import certify_convex
+from jensen.certificate.claims import domain_record
 from jensen.certificate.model_export import export_bytes
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.errors import CertificateError

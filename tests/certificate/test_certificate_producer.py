@@ -18,6 +18,7 @@ from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.errors import CertificateError, OptionError
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.verdict import Status
+from jensen_encodings.deadline import Deadline
 from jensen_encodings.lp import LpResult, LpSolver
 
 
@@ -197,7 +198,7 @@ def test_an_export_needs_its_ending(tmp_path: Path) -> None:
 def test_producing_a_certificate_keeps_to_the_time_limit() -> None:
     network = tournament(8, 2)
     with pytest.raises(CertificateError, match="time limit"):
-        certify_convex(network, Everywhere(), out_of_time=lambda: True)
+        certify_convex(network, Everywhere(), deadline=Deadline(0.0))
 
 
 def test_every_output_has_its_own_certificate(tmp_path: Path) -> None:

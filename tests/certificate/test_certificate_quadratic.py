@@ -119,12 +119,9 @@ def test_models_that_are_not_of_the_format_are_malformed(change):
 
 
 def claim_on(n, domain="everywhere"):
-    """Return a claim of convexity about output 0 of any model."""
+    """Return a claim of convexity about output 0 of any model of one output."""
     head = {"format": LONELY.FORMAT, "model": "", "claim": "convex", "output": 0}
-    return LONELY.Claim(head | {"domain": {"type": domain}}, LONELY.Model("", n, [_LAST]))
-
-
-_LAST = LONELY.Block("output", False, [0.0], {})
+    return LONELY.Claim(head | {"domain": {"type": domain}}, LONELY.Model("", n, [], [[]]))
 
 
 @given(st.integers(0, 10**6))
@@ -137,7 +134,7 @@ def test_the_rule_and_the_decision_of_the_prover_agree(seed):
         form[rng.integers(n), rng.integers(n)] += rng.choice([-1, 1, 2.0**-30])
     form = form + form.T
     terms = [(i + 1, j + 1, Fraction(form[i, j])) for i in range(n) for j in range(n)]
-    model = LONELY.Model("", n, [_LAST], ([term for term in terms if term[2]],))
+    model = LONELY.Model("", n, [], [[term for term in terms if term[2]]])
     try:
         LONELY.rule_quadratic(model, claim_on(n))
         accepted = True

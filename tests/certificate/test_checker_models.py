@@ -40,13 +40,17 @@ def test_the_export_is_the_network(tmp_path: Path) -> None:
     model = checker.read_model((tmp_path / "m.json").read_bytes())
     assert model.digest == hashlib.sha256((tmp_path / "m.json").read_bytes()).hexdigest()
     assert model.inputs == network.input_size
-    assert [block.name for block in model.blocks] == [block.name for block in network.blocks]
-    for read, block in zip(model.blocks, network.blocks, strict=True):
-        assert (read.relu, read.bias) == (block.is_relu, block.bias.tolist())
-        assert read.weights.keys() == block.weights.keys()
-        for source, rows in read.weights.items():
-            dense = oracle.dense(block.weights[source])
-            assert [{j: w for j, w in enumerate(row) if w} for row in dense.tolist()] == rows
+    names = [(block.name, index) for block in network.blocks for index in range(block.size)]
+    assert [neuron.name for neuron in model.neurons] == names
+    numbers = dict(zip([("input", 0), ("input", 1), *names], range(1, len(names) + 3), strict=True))
+    for name, index in names:
+        neuron, block = model.neurons[numbers[name, index] - 3], network[name]
+        wanted = {0: Fraction(float(block.bias[index]))}
+        for source, weights in block.weights.items():
+            row = oracle.dense(weights)[index].tolist()
+            wanted |= {numbers[source, j]: Fraction(w) for j, w in enumerate(row) if w}
+        assert neuron.relu == block.is_relu
+        assert {key: Fraction(v, neuron.divisor) for key, v in neuron.row.items()} == wanted
 
 
 def test_the_export_is_the_same_from_every_kind_of_file(tmp_path: Path) -> None:

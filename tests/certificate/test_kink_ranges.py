@@ -50,7 +50,7 @@ def count_enclosed(net: checker.Network, seed: int, most: int = 6) -> int:
             assert ends[2] <= high <= ends[3]
             assert (ends[0] > 0) == (low > 0)
             assert (ends[3] < 0) == (high < 0)
-            if k in node.local:
+            if lemmas.some[kink, k]:
                 assert node.fixed.get(k) == (
                     True if ends[0] > 0 else False if ends[3] < 0 else None
                 )
@@ -94,4 +94,4 @@ def test_bounds_put_off_are_the_same_bounds() -> None:
     later.fix(later.net.output, True)  # what is branched on meanwhile is no part of the bounds
     later.settle()
     later.fix(later.net.output, None)
-    assert (later.local, later.fixed, later.root) == (now.local, now.fixed, now.root)
+    assert (later.ranges, later.fixed, later.root) == (now.ranges, now.fixed, now.root)

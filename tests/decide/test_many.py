@@ -18,6 +18,7 @@ from jensen.errors import DomainError, OptionError
 from jensen.many import refute_many, verify_many
 from jensen.network.relu_network import ReluNetwork
 from jensen.network.stack import NetworkStack
+from jensen.prover import common_lines
 from jensen.prover.counterexample import exact_violation
 from jensen.prover.verdict import Verdict
 
@@ -112,7 +113,7 @@ def test_a_generator_is_read_piece_by_piece_and_answered_in_order(monkeypatch):
 
 
 def test_suspicions_that_floating_point_cannot_settle_are_looked_at_one_by_one(monkeypatch):
-    monkeypatch.setattr(many, "exact_violations", lambda stack, x, y: [None] * len(stack))
+    monkeypatch.setattr(common_lines, "exact_violations", lambda stack, x, y: [None] * len(stack))
     stack = random_stack(5, 2, 6, 1)
     found = refute_many(stack, Box(-1, 1))
     assert found

@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lp_oracle import holds, vertices
 
+import jensen
 from jensen.arithmetic.rational import ZERO, rationals
+from jensen.domains import hull
 from jensen.domains.domain import Polyhedron
 from jensen.domains.hull import (
     BOX_INPUTS,
@@ -21,6 +23,9 @@ from jensen.domains.hull import (
     relative_interior,
     strict_point,
 )
+from jensen.errors import DomainError, OutOfTimeError, UndecidedError
+from jensen.network.relu_network import ReluNetwork
+from jensen_encodings.deadline import Deadline
 
 ENTRIES = st.sampled_from([0.0, 1.0, -1.0, 2.0, 0.1])
 
@@ -200,3 +205,73 @@ def test_a_point_is_inside_and_multipliers_show_what_is_an_equation(polytope):
         assert y >= 0
         value = row @ found.point
         assert value == 0 if y > 0 or not any(row) else value < 0
+
+
+def with_equations(inputs: int, equations: int, seed: int) -> Polyhedron:
+    """A cube cut by equations whose numbers have no short form, each given as two rows."""
+    rng = np.random.default_rng(seed)
+    rows, eye = rng.normal(size=(equations, inputs)), np.eye(inputs)
+    A = np.concatenate([rows, -2 * rows, eye, -eye])
+    return Polyhedron(A, np.concatenate([np.zeros(2 * equations), np.ones(2 * inputs)]))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_equations_given_as_opposite_rows_need_no_linear_program(seed, monkeypatch):
+    def solve(*_: object) -> None:
+        raise AssertionError("an exact program for what the rows say themselves")
+
+    monkeypatch.setattr(hull, "maximise", solve)
+    domain = with_equations(14, 5, seed)
+    cone = cone_of(*domain.inequalities(14))
+    found = relative_interior(cone)
+    assert found is not None
+    assert found.basis.shape == (15, 10)
+    assert all(y >= 0 for y in found.multipliers)
+    assert not any(np.array(found.multipliers, dtype=object) @ cone)
+    vanish = [not any(row @ found.basis) for row in cone]
+    assert vanish == [y > 0 for y in found.multipliers]
+    assert sum(vanish) == 10
+    values = cone @ found.point
+    assert all(
+        value == 0 if equal else value < 0 for value, equal in zip(values, vanish, strict=True)
+    )
+
+
+def test_opposite_rows_of_an_empty_polyhedron_are_no_equation():
+    with pytest.raises(DomainError, match="empty"):
+        Polyhedron([[1.0, 0.3], [-1.0, -0.3], [0.0, 1.0]], [-1.0, 0.5, 1.0]).working_set(2)
+
+
+def test_a_polyhedron_that_is_not_known_in_time_leaves_the_question_open():
+    domain, over = with_equations(6, 2, 0), Deadline.after(-1.0)
+    with pytest.raises(OutOfTimeError, match="time was up"):
+        domain.working_set(6, over)
+    for rows in (np.vstack([np.eye(6), -np.ones(6)]), -np.eye(6)):
+        assert hull.bounding_box(rows, np.ones(len(rows)), over) is None
+        assert hull.inner_ball(rows, np.ones(len(rows)), 1.0, over)[1] == 0
+    rng = np.random.default_rng(0)
+    network = ReluNetwork.from_layers(
+        [rng.normal(size=(8, 6)), rng.normal(size=(1, 8))], [rng.normal(size=8), [0.0]]
+    )
+    verdict = jensen.verify(network, domain, time_limit=1e-9)
+    assert verdict.status == "unknown"
+    assert "time was up" in verdict.note
+    worst = jensen.worst_jump(network, domain, time_limit=1e-9)
+    assert (worst.status, worst.lower, worst.upper) == ("time limit", 0.0, np.inf)
+    with pytest.raises(UndecidedError, match="time was up"):
+        jensen.worst_violation(network, domain, time_limit=1e-9)
+
+
+@pytest.mark.parametrize("bounded", [True, False])
+def test_hulls_of_equations_without_a_short_form_have_handy_numbers(bounded):
+    domain = with_equations(9, 4, 1)
+    rows, limits = domain.inequalities(9)
+    if not bounded:
+        rows, limits = rows[:9], limits[:9]
+    working = Polyhedron(rows, limits).working_set(9)
+    assert working.lifted is not bounded
+    assert working.dim == 5 + working.lifted
+    sizes = [float(max(abs(v) for v in column)) for column in working.matrix.T]
+    assert 0.4 < min(sizes) <= max(sizes) < 2**10
+    # all points of the set satisfy the equations
+    assert not any((rationals(rows[:4]) @ working.matrix[:9]).reshape(-1))

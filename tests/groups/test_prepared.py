@@ -17,7 +17,13 @@ from jensen.groups.prepared import prepare
 from jensen.prover.options import Engine
 from jensen.stopwatch import Stopwatch
 
-PARTS = ("sign_bounds", "pre_activation_bounds", "network_data", "group_network")
+PARTS = (
+    "sign_bounds",
+    "hidden_bounds",
+    "pre_activation_bounds",
+    "network_data",
+    "group_network",
+)
 DOMAINS = (Box(-1, 1), Polyhedron([[1.0, 1.0], [-1.0, 0.0], [0.0, -1.0]], [2, 1, 1]), Everywhere())
 
 
@@ -26,9 +32,9 @@ def calls(monkeypatch) -> Counter[str]:
     counted: Counter[str] = Counter()
 
     def counting(name, function):
-        def run(*arguments):
+        def run(*arguments, **keywords):
             counted[name] += 1
-            return function(*arguments)
+            return function(*arguments, **keywords)
 
         return run
 
@@ -44,7 +50,7 @@ def calls(monkeypatch) -> Counter[str]:
 def test_each_part_is_built_at_most_once_in_a_verification(calls, monkeypatch, engine):
     monkeypatch.setattr(jensen.prover.refute, "search_lines", lambda *_, **__: None)
     jensen.verify(tiny_network(5, 2, [3, 3]), Box(-1, 1), engine=engine)
-    for part in ("working_set", "pre_activation_bounds", "group_network"):
+    for part in ("working_set", "hidden_bounds", "pre_activation_bounds", "group_network"):
         assert calls[part] <= 1
     # once for all patterns, once more where some neurons are stable
     assert calls["sign_bounds"] <= 2

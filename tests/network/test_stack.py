@@ -36,6 +36,17 @@ def stacks(draw: st.DrawFn) -> NetworkStack:
     )
 
 
+def test_a_stack_of_one_network_has_its_numbers():
+    network = random_stack(1, 3, 4, 2, 1)[0]
+    stack = NetworkStack.from_networks([network])
+    assert len(stack) == 1
+    for block, weights, biases in zip(network.blocks, stack.weights, stack.biases, strict=True):
+        np.testing.assert_array_equal(weights[0], next(iter(block.weights.values())))
+        np.testing.assert_array_equal(biases[0], block.bias)
+        assert not weights.flags.writeable
+        assert not biases.flags.writeable
+
+
 def test_a_stack_is_the_sequence_of_its_networks(tmp_path):
     stack = random_stack(5, 3, 4, 2, 1)
     points = np.random.default_rng(1).normal(size=(6, 3))

@@ -13,10 +13,21 @@ from question_domains import domains_of
 
 from jensen.domains.domain import Box, Everywhere, Polyhedron
 from jensen.network.relu_network import INPUT, OUTPUT, Activation, Block, ReluNetwork
-from jensen.prover.refute import search_lines
+from jensen.prover.refute import middle_distance, search_lines
 from jensen_encodings.deadline import Deadline
 
 TENT = ReluNetwork.from_layers([[[1.0, 0.0]], [[-1.0]]], [[-0.25], [0.0]])  # -relu(x - 1/4)
+
+
+@pytest.mark.parametrize("count", range(1, 8))
+def test_the_middle_distance_is_the_median_of_those_that_are_numbers(count):
+    rng = np.random.default_rng(count)
+    offsets, norms = rng.exponential(size=(2, count))
+    assert middle_distance(offsets, norms) == np.median(offsets / norms)
+    unusable = np.array([np.nan, np.inf, 0.0, 1.0]), np.array([1.0, 1.0, 1.0, 0.0])
+    both = [np.append(*parts) for parts in zip((offsets, norms), unusable, strict=True)]
+    assert middle_distance(*both) == np.median(offsets / norms)
+    assert middle_distance(*unusable) == 1.0
 
 
 def test_what_is_found_is_a_violation_inside_the_domain():

@@ -29,7 +29,7 @@ from jensen.violation.recession import (
     recession,
     recession_network,
 )
-from jensen_encodings.deadline import NEVER
+from jensen_encodings.deadline import NEVER, Deadline
 
 LAYERS = ReluNetwork.from_layers
 
@@ -172,3 +172,14 @@ def test_what_is_undecided_at_infinity_has_no_upper_bound(monkeypatch):
 def test_boxes_are_measured_as_before():
     found = jensen.worst_violation(clip(), Box(-1, 3))
     assert found.lower == pytest.approx(0.5)
+
+
+def test_kinks_that_are_not_known_in_time_leave_the_boxes():
+    rng = np.random.default_rng(0)
+    network = ReluNetwork.from_layers(
+        [rng.normal(size=(9, 1)), np.abs(rng.normal(size=(1, 9)))], [rng.normal(size=9), [0.0]]
+    )
+    over = Deadline.after(-1.0)
+    assert len(kinks(network) or ()) == 9
+    assert kinks(network, over) is None
+    assert decisive_interval(network, over) is None

@@ -23,28 +23,33 @@ class _Shared:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._inside = 0
-        self._limit: Any = None
+        self._before: list[tuple[Any, int]] = []
 
     def enter(self) -> None:
         with self._lock:
             self._inside += 1
             if self._inside == 1:
-                self._limit = _controller().limit(limits=1, user_api="blas")
+                threads = [(library, library.num_threads) for library in _libraries()]
+                self._before = [(library, count) for library, count in threads if count != 1]
+                for library, _ in self._before:
+                    library.set_num_threads(1)
 
     def leave(self) -> None:
         with self._lock:
             self._inside -= 1
             if not self._inside:
-                self._limit.restore_original_limits()
-                self._limit = None
+                for library, count in self._before:
+                    library.set_num_threads(count)
+                self._before = []
 
 
 _SHARED = _Shared()
 
 
 @cache
-def _controller() -> ThreadpoolController:
-    return ThreadpoolController()
+def _libraries() -> list[Any]:
+    controller = ThreadpoolController()
+    return [lib for lib in controller.lib_controllers if lib.user_api == "blas"]
 
 
 @contextmanager

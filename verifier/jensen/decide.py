@@ -16,9 +16,10 @@ from jensen.certificate.certificate import (
     certify_nonconvex,
     certify_sum,
 )
+from jensen.certificate.convex_writer import Claimed, ConvexWriter
 from jensen.composition.engine import check_graph_options, decide_graph
 from jensen.domains.domain import Domain, Everywhere
-from jensen.errors import CertificateError, OptionError, UndecidedError
+from jensen.errors import CertificateError, OptionError, OutOfTimeError, UndecidedError
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.groups.prepared import prepare
 from jensen.linear_regions.conditions import path_conditions
@@ -26,7 +27,12 @@ from jensen.midpoint.engine import prove_by_midpoint_program
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.facet_engine import prove_by_facet_programs
 from jensen.prover.joint_engine import prove_jointly
-from jensen.prover.links import signs_of_costly_links, signs_of_links, signs_of_twins
+from jensen.prover.links import (
+    signs_of_costly_links,
+    signs_of_links,
+    signs_of_links_within_bounds,
+    signs_of_twins,
+)
 from jensen.prover.options import Engine, Options
 from jensen.prover.outcome import Outcome
 from jensen.prover.question import (
@@ -41,7 +47,7 @@ from jensen.prover.refute import first_lines, random_lines
 from jensen.prover.signs import signs_of_all_paths, signs_where_stable
 from jensen.prover.tree_engine import prove_by_trees
 from jensen.prover.verdict import Interrupted, Status, Verdict, worst
-from jensen.prover.walk import walk_few_inputs, walk_straight_lines
+from jensen.prover.walk import walk_few_inputs, walk_narrow_levels, walk_straight_lines
 from jensen_encodings.deadline import Deadline
 
 Screen = Callable[[Question], Outcome | None]
@@ -61,8 +67,10 @@ SCREENS: tuple[Screen, ...] = (
     signs_of_twins,
     walk_straight_lines,
     first_lines,
+    walk_narrow_levels,
     signs_of_links,
     signs_where_stable,
+    signs_of_links_within_bounds,
     walk_few_inputs,
     random_lines,
     signs_of_costly_links,
@@ -231,14 +239,19 @@ def _answer(
     if isinstance(network, FunctionGraph):
         verdict = decide_graph(network, domain, output, options, _answer)
         return _certified(network, verdict, options) if options.certificate else verdict
-    prepared = prepare(network, domain, output=output, concave=options.concave)
-    question = Question(prepared, options, Deadline.after(options.time_limit))
+    deadline = Deadline.after(options.time_limit)
+    prepared = prepare(network, domain, output=output, concave=options.concave, deadline=deadline)
+    question = Question(prepared, options, deadline)
+    if options.certificate and options.node_limit is None:
+        question = replace(question, writer=partial(_begun, network, output, question))
     if progress is not None:
         question = replace(question, closed=lambda *groups: progress(Progress(output, *groups)))
     # floating point proposes and rationals decide: where it overflows it proposes nothing
     with np.errstate(all="ignore"), few_threads(network.relu_count):
         try:
             outcome = _decide(question)
+        except OutOfTimeError as error:
+            outcome = Outcome(note=str(error))
         except KeyboardInterrupt:
             outcome = Outcome(interrupted=True)
         interrupted = outcome.interrupted
@@ -319,6 +332,18 @@ def _check_certifiable(question: Question) -> None:
         raise OptionError("a certificate of partial convexity needs a polyhedron with interior")
 
 
+def _begun(network: ReluNetwork, output: int, question: Question) -> ConvexWriter | None:
+    """Begin a certificate of convexity; None if there cannot be one."""
+    options = question.options
+    claimed = Claimed(
+        network, question.domain, output, concave=options.concave, inputs=options.inputs
+    )
+    try:
+        return ConvexWriter(claimed, question.prepared.grouped, question.deadline)
+    except CertificateError:
+        return None  # the verdict's note will say why
+
+
 def _certificate(
     network: ReluNetwork, output: int, question: Question, outcome: Outcome
 ) -> Certificate:
@@ -340,6 +365,8 @@ def _certificate(
             concave=options.concave,
             inputs=options.inputs,
         )
+    if outcome.writer is not None:
+        return Certificate(tuple(outcome.writer.lines(outcome.proofs)))
     return certify_convex(
         network,
         question.domain,
@@ -349,5 +376,5 @@ def _certificate(
         grouped=outcome.grouped,
         proofs=outcome.proofs,
         walked=outcome.walked,
-        out_of_time=question.deadline.over,
+        deadline=question.deadline,
     )

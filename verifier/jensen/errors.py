@@ -76,6 +76,10 @@ class UndecidedError(JensenError, RuntimeError):
     """Convexity was neither proved nor refuted within the limits."""
 
 
+class OutOfTimeError(UndecidedError):
+    """Time was up before it was known what set a polyhedron is."""
+
+
 class SolverError(JensenError, RuntimeError):
     """The MILP or LP solver failed in a way that leaves no usable answer."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jensen.bounds.made_up import TABLE
 from jensen.decide import verify
 from jensen.domains.domain import Domain, Everywhere
 from jensen.errors import NetworkError
@@ -20,8 +20,8 @@ from jensen.linear_regions.condition import Condition
 from jensen.linear_regions.conditions import path_conditions
 from jensen.network.relu_network import ReluNetwork
 from jensen.network.stack import NetworkStack, by_architecture
-from jensen.network.stack_exact import exact_violations
-from jensen.prover.counterexample import Point, admits, confirmed, counterexample
+from jensen.prover.common_kinks import refuted_by_kinks
+from jensen.prover.common_lines import CommonPoints
 from jensen.prover.links import WORK, linked_evidence, links_of_stack
 from jensen.prover.options import Engine, Options
 from jensen.prover.question import (
@@ -31,17 +31,15 @@ from jensen.prover.question import (
     merged_options,
     refuted,
 )
-from jensen.prover.refute import NOISE, STEPS, LineSampler, middle_distance
+from jensen.prover.refute import LineSampler, middle_distance
 from jensen.prover.verdict import Counterexample, GroupEvidence, Status, Verdict
-from jensen.types import FloatArray
+from jensen.prover.walk_stack import walked_straight
 
-_CHUNK = 256  # networks at once: what they need stays in the cache
+_CHUNK = 256  # networks at once
 _READ = 2048  # networks taken from a generator before any is verified
 # lines and points on each, per round; what is still convex then goes to verify
 _ROUNDS = ((1, 17), (4, 33), (16, 33))
 _WORK = 2e8  # multiply-adds per round and chunk
-_GRID = 2.0**-10  # of a step: points with few digits make short integers
-_EXACT = 2.0**52
 
 
 def verify_many(
@@ -231,161 +229,92 @@ class _Search:
         proved: dict[int, Verdict] = {}
         found: dict[int, Counterexample] = {}
         with np.errstate(all="ignore"):
-            for number, part in enumerate(self._rounds(scalar)):
+            sampler = self._sampler(scalar)
+            for number, part in enumerate(self._rounds(scalar, sampler)):
                 left = _left(stack, found, proved)
-                # behind one line, which refutes most networks that bend down
-                if number == 1 and left.size:
-                    proved = self._proved(scalar, left, thorough=False)
+                # behind one line, which refutes most networks that bend down, the cheap signs;
+                # behind five, and before many, what costs less than those
+                if number and left.size:
+                    looked = self._looked_at(scalar, left, sampler if number > 1 else None)
+                    proved, found = proved | looked[0], found | looked[1]
                     left = _left(stack, found, proved)
                 if part is None or not left.size:
                     continue
                 for some in np.array_split(left, -(-left.size // _CHUNK)):
                     pairs = part.refuted(scalar.take(some))
                     found |= {int(some[k]): pair for k, pair in pairs.items()}
-            # most of those that many lines do not refute are convex
-            left = _left(stack, found, proved)
-            if left.size:
-                proved |= self._proved(scalar, left, thorough=True)
         times = {"lines": (time.perf_counter() - start) / max(1, len(stack))}
         return proved | {
             k: refuted(pair, self.domain, self.output, self.options, times)
             for k, pair in found.items()
         }
 
-    def _rounds(self, scalar: NetworkStack) -> Iterator[_Points | None]:
-        """Yield the points of each round; None where they would cost too much."""
+    def _sampler(self, scalar: NetworkStack) -> LineSampler:
+        """Return where lines are drawn from: at the distance of the kinks."""
         size = np.abs(scalar.weights[0]).max(axis=2, initial=0.0)
         size[size == 0] = 1.0  # scaled, as the squares of huge weights would overflow
         norms = size * np.sqrt(((scalar.weights[0] / size[:, :, None]) ** 2).sum(axis=2))
         scale = middle_distance(np.abs(scalar.biases[0]).ravel(), norms.ravel())
         rng = np.random.default_rng(self.options.seed)
-        sampler = LineSampler(self.domain, scalar.input_size, scale, rng, self.options.inputs)
+        return LineSampler(self.domain, scalar.input_size, scale, rng, self.options.inputs)
+
+    def _rounds(self, scalar: NetworkStack, sampler: LineSampler) -> Iterator[CommonPoints | None]:
+        """Yield the points of each round; None where they would cost too much."""
         for lines, points in _ROUNDS:
             if scalar.parameter_count * lines * points > _WORK:
                 yield None
                 continue
             starts, steps = sampler.lines(lines)
-            yield _Points.along(self.domain, starts, steps, points, self.options.inputs)
+            yield CommonPoints.along(self.domain, starts, steps, points, self.options.inputs)
 
-    def _proved(
-        self, scalar: NetworkStack, left: NDArray[np.int64], *, thorough: bool
-    ) -> dict[int, Verdict]:
-        """Return the networks that intervals and the signs of path products prove convex."""
+    def _looked_at(
+        self, scalar: NetworkStack, left: NDArray[np.int64], sampler: LineSampler | None
+    ) -> tuple[dict[int, Verdict], dict[int, Counterexample]]:
+        """Return the networks whose kinks all bend upwards, and those that one of them refutes.
+
+        Parameters
+        ----------
+        scalar : NetworkStack
+        left : int array
+            The networks that are looked at.
+        sampler : LineSampler or None
+            None looks at cheap signs only, else kinks are sought one by one.
+        """
+        proved: dict[int, Verdict] = {}
+        found: dict[int, Counterexample] = {}
+        thorough = sampler is not None
         if self.options.engine is not Engine.AUTO or self.domain.may_be_empty:
-            return {}
+            return proved, found
         if thorough and scalar.parameter_count * scalar.relu_count > WORK:
-            return {}
-        start = time.perf_counter()
+            return proved, found
+        # pairs of neurons are looked for in tables of their rows
+        most = max(1, TABLE // max(bias.shape[1] for bias in scalar.biases) ** 3)
+        chunk = min(_CHUNK, most) if thorough else _CHUNK
         names = [_layer_name(layer) for layer in range(len(scalar.weights) - 1)]
-        found: dict[int, tuple[GroupEvidence, ...]] = {}
-        for some in np.array_split(left, max(1, -(-left.size // _CHUNK))):
-            signs = links_of_stack(scalar.take(some), self.domain, thorough=thorough)
-            found |= {
-                int(some[k]): linked_evidence(signs, k, names)
-                for k in np.flatnonzero(signs.convex).tolist()
+        for some in np.array_split(left, -(-left.size // chunk)):
+            start, part = time.perf_counter(), scalar.take(some)
+            signs = links_of_stack(part, self.domain, thorough=thorough, backward=True)
+            convex = signs.convex
+            if thorough and not convex.all():
+                convex = convex | walked_straight(part, self.domain, signs)
+            if sampler is not None and self.options.inputs is None and not convex.all():
+                bent = np.flatnonzero(~convex)
+                pairs = refuted_by_kinks(part, self.domain, sampler, signs, bent)
+                found |= {int(some[k]): pair for k, pair in pairs.items()}
+            times = {"signs": (time.perf_counter() - start) / some.size}
+            proved |= {
+                int(some[k]): self._convex(linked_evidence(signs, k, names), times)
+                for k in np.flatnonzero(convex).tolist()
             }
-        times = {"signs": (time.perf_counter() - start) / max(1, left.size)}
-        return {
-            k: Verdict(
-                Status.CONVEX,
-                self.domain,
-                self.output,
-                str(self.options.engine),
-                evidence=evidence,
-                times=times,
-                claim=claimed(self.options),
-            )
-            for k, evidence in found.items()
-        }
+        return proved, found
 
-
-class _Points:
-    """Equally spaced points on lines, the same for many networks."""
-
-    def __init__(
-        self, domain: Domain, points: FloatArray, inputs: tuple[int, ...] | None = None
-    ) -> None:
-        self._domain = domain
-        self._inputs = inputs
-        self._lines, self._steps, dim = points.shape
-        self._points = points.reshape(-1, dim)
-        self._pairs: dict[int, tuple[Point, Point] | None] = {}
-
-    @classmethod
-    def along(
-        cls,
-        domain: Domain,
-        starts: FloatArray,
-        steps: FloatArray,
-        count: int,
-        inputs: tuple[int, ...] | None = None,
-    ) -> _Points:
-        """Put ``count`` points on each line, on a grid much finer than their distance."""
-        steps = steps * ((STEPS - 1) / (count - 1))
-        _, exponent = np.frexp(steps)
-        grid = np.ldexp(_GRID, exponent)
-        near = np.round(starts / grid)
-        usable = (steps != 0) & (np.abs(near) < _EXACT) & (grid > 0)
-        starts = np.where(usable, near * grid, starts)
-        steps = np.where(usable, np.trunc(steps / grid) * grid, steps)
-        points = starts[:, None, :] + np.arange(count)[None, :, None] * steps[:, None, :]
-        return cls(domain, domain.clipped(points), inputs)
-
-    def refuted(self, stack: NetworkStack) -> dict[int, Counterexample]:
-        """Take the worst drop of slope that each network shows, and confirm it exactly."""
-        values = _values(stack, self._points).reshape(len(stack), self._lines, self._steps)
-        drop = values[..., 1:-1] - (values[..., :-2] + values[..., 2:]) / 2
-        relative = drop - NOISE * np.abs(values).max(axis=2, keepdims=True)
-        relative = np.where(np.isfinite(relative), relative, -1.0).reshape(len(stack), -1)
-        best = relative.argmax(axis=1)
-        suspects = np.flatnonzero(relative[np.arange(len(stack)), best] > 0)
-        line, step = np.divmod(best[suspects], self._steps - 2)
-        before = line * self._steps + step
-        x, y = self._points[before], self._points[before + 2]
-        violations = exact_violations(stack.take(suspects), x, y)
-        lengths = np.sqrt(((x - y) ** 2).sum(axis=1)).tolist()
-        found = {}
-        for number, violation, length, first in zip(
-            suspects.tolist(), violations, lengths, before.tolist(), strict=True
-        ):
-            ends = self._pair(first)
-            if ends is None:
-                continue
-            if violation is None:  # not to be told from floating point: one by one, then
-                network = stack[number]
-                pair = counterexample(network, self._domain, *ends, inputs=self._inputs)
-            else:
-                pair = confirmed(*ends, violation, slope=_slope(violation, length))
-            if pair is not None:
-                found[number] = pair
-        return found
-
-    def _pair(self, first: int) -> tuple[Point, Point] | None:
-        """Return a point and the next but one, exactly, if they may refute; shared by networks."""
-        if first not in self._pairs:
-            x, y = (tuple(map(Fraction, self._points[k].tolist())) for k in (first, first + 2))
-            fine = admits(self._domain, x, y, self._inputs)
-            self._pairs[first] = (x, y) if fine else None
-        return self._pairs[first]
-
-
-def _slope(violation: Fraction, length: float) -> float | None:
-    """Return the change of slope from a rounded length; None where that may be far off."""
-    try:
-        change = -4 * float(violation) / length
-    except (OverflowError, ZeroDivisionError):
-        return None
-    return change if 1e-300 < -change < 1e300 else None
-
-
-def _values(stack: NetworkStack, points: FloatArray) -> FloatArray:
-    """Evaluate every network at the same points: (networks, points)."""
-    values = np.broadcast_to(points.T, (len(stack), *points.T.shape))
-    for layer, (w, b) in enumerate(zip(stack.weights, stack.biases, strict=True)):
-        if layer:
-            values = w @ np.maximum(values, 0.0)
-        else:
-            rows = w.reshape(-1, w.shape[2]) @ points.T
-            values = rows.reshape(len(stack), w.shape[1], len(points))
-        values = values + b[..., None]
-    return values[:, 0]
+    def _convex(self, evidence: tuple[GroupEvidence, ...], times: dict[str, float]) -> Verdict:
+        return Verdict(
+            Status.CONVEX,
+            self.domain,
+            self.output,
+            str(self.options.engine),
+            evidence=evidence,
+            times=times,
+            claim=claimed(self.options),
+        )

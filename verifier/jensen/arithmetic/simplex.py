@@ -159,6 +159,8 @@ class _Tableau:
         pivot = self._rows[index][entering]
         row = self._rows[index] = [v / pivot for v in self._rows[index]]
         for other, values in enumerate(self._rows):
+            if self._out_of_time():
+                return  # what is left of the tableau is not looked at any more
             factor = values[entering]
             if other != index and factor != 0:
                 self._rows[other] = [

@@ -31,7 +31,7 @@ _MEMORY = 1 << 23  # doubles in one coefficient matrix: 64 MiB
 
 
 @dataclass(frozen=True)
-class _Line:
+class Line:
     """Per neuron ``low * z <= relu(z) <= up * z + offset`` on its interval."""
 
     low: FloatArray
@@ -62,7 +62,7 @@ class BackwardBounds:
         self._network = network
         self._box = box
         self._bounds = bounds
-        self._lines: dict[str, _Line] = {}
+        self._lines: dict[str, Line] = {}
         self._steps: dict[str, _Step] = {}
         self._order = {block.name: i for i, block in enumerate(network.blocks)}
 
@@ -169,13 +169,14 @@ class BackwardBounds:
             return np.maximum(upper, 0.0)
         return _largest((lower, upper))
 
-    def _line(self, name: str) -> _Line:
+    def _line(self, name: str) -> Line:
         if name not in self._lines:
-            self._lines[name] = _relaxation(*self._bounds[name])
+            self._lines[name] = relaxation(*self._bounds[name])
         return self._lines[name]
 
 
-def _relaxation(lower: FloatArray, upper: FloatArray) -> _Line:
+def relaxation(lower: FloatArray, upper: FloatArray) -> Line:
+    """Return the lines of neurons with such bounds, in arrays of their shape."""
     on = lower >= 0
     unstable = ~on & (upper > 0)
     low = np.where(on | (unstable & (upper > -lower)), 1.0, 0.0)
@@ -184,7 +185,7 @@ def _relaxation(lower: FloatArray, upper: FloatArray) -> _Line:
         # any slope is valid with the offset that lifts the line over both ends
         lift = np.maximum(-slope * lower, upper * (1.0 - slope))
     offset = np.where(unstable, lift * (1.0 + 8.0 * UNIT) + 2.0 * SUBNORMAL, 0.0)
-    return _Line(low, slope, offset)
+    return Line(low, slope, offset)
 
 
 def _both_signs(matrix: Matrix, rows: NDArray[np.intp]) -> FloatArray:

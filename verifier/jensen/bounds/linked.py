@@ -58,6 +58,7 @@ def linked_signs(
     stable: Sequence[tuple[BoolArray, BoolArray]],
     *,
     thorough: bool = True,
+    forward: bool = True,
 ) -> LinkedSigns:
     """Bound J of every unit, under all patterns that respect the links.
 
@@ -70,9 +71,12 @@ def linked_signs(
         Neurons that are never off, and never on, on the domain.
     thorough : bool
         Look for pairs of neurons, and sweep forward, too; otherwise one sweep backward.
+    forward : bool
+        False: do not sweep forward.
     """
     with np.errstate(all="ignore"):  # what overflows is not settled
-        return _Sweeps(weights, biases, stable).run(thorough=thorough)
+        sweeps = _Sweeps(weights, biases, stable)
+        return sweeps.run(pairs=thorough, forward=thorough and forward)
 
 
 class _Sweeps:
@@ -91,15 +95,20 @@ class _Sweeps:
         self._count = len(weights[0])
         # of the slopes of f over z of each layer, the lower bounds
         self._least: list[FloatArray] = [np.empty(0)] * len(self._layers)
-        self._sound = np.ones(self._count, dtype=bool)
-        for array in (*weights, *biases):
-            self._sound &= _fine(array)
+        numbers = [array.reshape(self._count, -1) for array in (*weights, *biases)]
+        self._sound = _fine(np.concatenate(numbers, axis=1))
 
-    def run(self, *, thorough: bool) -> LinkedSigns:
+    def run(self, *, pairs: bool, forward: bool) -> LinkedSigns:
         """Sweep backward, and forward from the units that this leaves open."""
         hidden = len(self._layers)
-        jumps = self._backward([None] * hidden, pairs=thorough)
-        if thorough and hidden > 1 and not self._closed(jumps).all():
+        # J of the last layer is what the output weighs it with, whatever the states
+        sinks = self._open(hidden - 1) & (self._layers[-1].kink[:, 0] < 0)
+        if sinks.any(axis=1).all():
+            nothing = [np.full(crossing.shape, -np.inf) for crossing in self._crossing]
+            none = np.zeros(self._count, dtype=bool)
+            return LinkedSigns(none, self._layers, self._crossing, nothing)
+        jumps = self._backward([None] * hidden, pairs=pairs)
+        if forward and hidden > 1 and not self._closed(jumps).all():
             jumps = self._backward(self._forward(), pairs=True)
         convex = self._sound & self._closed(jumps)
         return LinkedSigns(convex, self._layers, self._crossing, jumps)

@@ -6,6 +6,8 @@ by side. Interval bounds need one pass over the weights and keep sparse matrices
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -20,7 +22,12 @@ BACKWARD_WORK = 8e9
 
 
 def pre_activation_bounds(
-    network: ReluNetwork, lower: ArrayLike, upper: ArrayLike, *, crown: bool = True
+    network: ReluNetwork,
+    lower: ArrayLike,
+    upper: ArrayLike,
+    *,
+    crown: bool = True,
+    hidden: Bounds | None = None,
 ) -> dict[str, Interval]:
     """Bound ``z`` of every block, the output included, on ``lower <= x <= upper``.
 
@@ -32,6 +39,8 @@ def pre_activation_bounds(
         Also compute backward linear bounds for the neurons that interval bounds leave
         unstable, and for affine blocks. A block whose backward pass would take more
         than ``BACKWARD_WORK`` multiply-adds keeps its interval bounds.
+    hidden : mapping from block name to (lower, upper), optional
+        What :func:`hidden_bounds` returned.
 
     Returns
     -------
@@ -55,10 +64,31 @@ def pre_activation_bounds(
     (array([ 0., -1.]), array([1., 0.]))
     """
     box = Box(lower, upper).bounds(network.input_size)
-    bounds: dict[str, Interval] = {}
+    known = dict(hidden or {})
+    return _extended(network, box, network.blocks, known, crown=crown)
+
+
+def hidden_bounds(network: ReluNetwork, lower: ArrayLike, upper: ArrayLike) -> dict[str, Interval]:
+    """Bound ``z`` as :func:`pre_activation_bounds` does, but for that of the output."""
+    box = Box(lower, upper).bounds(network.input_size)
+    return _extended(network, box, network.hidden, {}, crown=True)
+
+
+def _extended(
+    network: ReluNetwork,
+    box: Interval,
+    blocks: Sequence[Block],
+    bounds: dict[str, Interval],
+    *,
+    crown: bool,
+) -> dict[str, Interval]:
+    """Add bounds of blocks to those that are known, in topological order."""
     backward = BackwardBounds(network, box, bounds)
     outputs: dict[str, Interval] = {INPUT: box}
-    for block in network.blocks:
+    for block in blocks:
+        if block.name in bounds:
+            outputs[block.name] = _activated(block, *bounds[block.name])
+            continue
         terms = [(weight, outputs[source]) for source, weight in block.weights.items()]
         low, high = interval_affine(terms, block.bias)
         if crown and set(block.weights) != {INPUT}:

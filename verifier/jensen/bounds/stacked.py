@@ -1,7 +1,8 @@
 """Bounds for many small networks of one architecture at once, the network on the first axis.
 
-Intervals forward, as for one network. They hold in real arithmetic; nothing is recomputed
-exactly, so that a network whose signs rounding hides is only not settled here.
+Intervals forward, and linear bounds backward, as for one network. They hold in real arithmetic;
+nothing is recomputed exactly, so that a network whose signs rounding hides is only not settled
+here.
 
 References
 ----------
@@ -15,7 +16,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jensen.arithmetic.intervals import rounding_factor
+from jensen.arithmetic.intervals import SIDES, SWAPPED, rounding_factor
+from jensen.bounds.stacked_crown import StackedBackward
 from jensen.network.stack import NetworkStack
 from jensen.types import BoolArray, FloatArray, Interval
 
@@ -24,25 +26,32 @@ _LARGEST = 2.0**900
 
 
 def stacked_bounds(
-    stack: NetworkStack, lower: FloatArray, upper: FloatArray
+    stack: NetworkStack, lower: FloatArray, upper: FloatArray, *, backward: bool = False
 ) -> tuple[Sequence[Interval], BoolArray]:
     """Return bounds of pre-activations per hidden layer, and for which networks they hold.
 
     Parameters
     ----------
     stack : NetworkStack
-    lower, upper : arrays (inputs,)
-        A box that holds the domain; its sides may be infinite.
+    lower, upper : arrays (inputs,) or (networks, inputs)
+        Boxes that hold the domain; their sides may be infinite.
+    backward : bool
+        Take linear bounds as well, where the boxes are finite.
     """
     count = len(stack)
     low, high = (np.broadcast_to(side, (count, stack.input_size)) for side in (lower, upper))
     sound = np.ones(count, dtype=bool)
+    lines = None
+    if backward and np.isfinite(low).all() and np.isfinite(high).all():
+        lines = StackedBackward(stack.weights, stack.biases, (low, high))
     found: list[Interval] = []
     for weights, bias in zip(stack.weights[:-1], stack.biases[:-1], strict=True):
         if found:
             low, high = np.maximum(low, 0.0), np.maximum(high, 0.0)
         low, high, fine = _affine(weights, low, high, bias)
         sound &= fine
+        if lines is not None:
+            low, high = lines.tightened((low, high))
         found.append((low, high))
     return found, sound
 
@@ -56,27 +65,28 @@ def _affine(
     endless = bool(endless_low.any() or endless_high.any())
     if endless:
         lower, upper = np.where(endless_low, 0.0, lower), np.where(endless_high, 0.0, upper)
-    size_low, size_high = np.abs(lower), np.abs(upper)
-    sides = np.stack([lower, upper, size_low, size_high], axis=2)
+    sides = np.empty((*lower.shape, 4))
+    sides[:, :, 0], sides[:, :, 1] = lower, upper
+    np.abs(sides[:, :, :2], out=sides[:, :, 2:])
     value = up @ sides
-    other = down @ sides[:, :, [1, 0, 3, 2]]
+    other = down @ sides[:, :, SWAPPED]
     value[:, :, :2] += other[:, :, :2]
     value[:, :, 2:] -= other[:, :, 2:]
     if bias is not None:
         value[:, :, :2] += bias[:, :, None]
         value[:, :, 2:] += np.abs(bias)[:, :, None]
     error = rounding_factor(2 * weights.shape[2] + 2) * value[:, :, 2:]
-    low, high = value[:, :, 0] - error[:, :, 0], value[:, :, 1] + error[:, :, 1]
+    bounds = value[:, :, :2] + SIDES * error
     # the last subtraction is rounded as well; a sum of nothing stays exactly 0
-    low = np.where(error[:, :, 0] > 0, np.nextafter(low, -np.inf), low)
-    high = np.where(error[:, :, 1] > 0, np.nextafter(high, np.inf), high)
+    bounds = np.where(error > 0, np.nextafter(bounds, SIDES * np.inf), bounds)
+    low, high = bounds[:, :, 0], bounds[:, :, 1]
     if endless:
         for side, bound, towards in ((0, low, -np.inf), (1, high, np.inf)):
             reach = (endless_low, endless_high) if side == 0 else (endless_high, endless_low)
             lost = _reaches(up, reach[0]) | _reaches(down, reach[1])
             bound[lost] = towards
     # of every end by itself: the other one may be large where this one underflows
-    sound = _least(weights) * np.minimum(_least(size_low), _least(size_high)) >= _SMALLEST
+    sound = _least(weights) * _least(sides) >= _SMALLEST
     # beyond any double that a network holds: not a number, or infinite, by overflow
     sound &= (value[:, :, 2:] < _LARGEST).all(axis=(1, 2))
     if bias is not None:

@@ -15,9 +15,12 @@ from jensen.cells.keys import Keys, SignHash, labels, sign_hash, with_owner
 from jensen.cells.layers import UNIT_ROUNDOFF, Layers
 from jensen.cells.order import changed_before, ranked, refined_shares, share_of, sorted_cuts
 from jensen.cells.runs import Runs, parts_of_edges, runs_of, signs_of_parts
+from jensen.errors import OutOfTimeError
 from jensen.types import FloatArray, IndexArray
+from jensen_encodings.deadline import NEVER
 
 CHUNK = 1 << 15  # numbers of a table that are worked on at a time
+RATE = 1e8  # signs at cuts that a second may do for, at best
 
 
 @dataclass(eq=False)
@@ -56,12 +59,18 @@ class EdgeCutter:
     layers : Layers
     vertices : Vertices
     exact : ExactVertices
+
+    Attributes
+    ----------
+    deadline : Deadline
+        Cuts that would last longer raise OutOfTimeError.
     """
 
     def __init__(self, layers: Layers, vertices: Vertices, exact: ExactVertices) -> None:
         self.layers = layers
         self.vertices = vertices
         self.exact = exact
+        self.deadline = NEVER
         # of the signs of the level at all vertices, unless units vanish there together
         self._keys: Keys | None = None
         self._shares: list[FloatArray] = []  # of the edges that the level's cuts lie on
@@ -109,6 +118,8 @@ class EdgeCutter:
         if not len(edge):
             keys = None if self._keys is None else self._keys[start]
             return Cuts(edge, unit, edge, np.arange(len(start)), start, end, begins, keys)
+        if len(edge) * size > RATE * self.deadline.left():
+            raise OutOfTimeError(f"no time is left for {len(edge)} cuts of edges")
         share, spread = self.shares(level, start[edge], end[edge], unit)
         rank, here = self._order(level, start, end, edge, unit, share, spread, begins)
         order = sorted_cuts(edge, rank, size)

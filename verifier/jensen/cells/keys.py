@@ -75,13 +75,28 @@ def with_owner(owner: IndexArray, keys: Keys) -> Keys:
 
 def labels(key: NDArray[np.generic]) -> tuple[IndexArray, IndexArray]:
     """Return one position per different key, in their order, and the number of each key."""
-    order = np.argsort(key)
+    order = np.argsort(key, kind="stable")
     ordered = key[order]
     opens = np.ones(len(key), dtype=bool)
     np.not_equal(ordered[1:], ordered[:-1], out=opens[1:])
     label = np.empty(len(key), dtype=np.intp)
     label[order] = np.cumsum(opens) - 1
     return order[opens], label
+
+
+def different(key: IndexArray) -> IndexArray:
+    """Return the different numbers among some, in their order."""
+    ordered = np.sort(key)
+    opens = np.ones(len(key), dtype=bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=opens[1:])
+    return ordered[opens]
+
+
+def different_pairs(first: IndexArray, second: IndexArray) -> tuple[IndexArray, IndexArray]:
+    """Return the different pairs of numbers >= 0, in their order; both may be counts of parts."""
+    size = 1 + int(second.max(initial=0))
+    one, other = np.divmod(different(first * size + second), size)
+    return one, other
 
 
 def check_counts(owner: IndexArray, *cut: IndexArray) -> None:
@@ -103,4 +118,5 @@ def check_counts(owner: IndexArray, *cut: IndexArray) -> None:
         raise TooDegenerateError("equal keys of different parts")
 
 
-__all__ = ["Keys", "SignHash", "check_counts", "labels", "sign_hash", "with_owner"]
+__all__ = ["Keys", "SignHash", "check_counts", "different", "different_pairs"]
+__all__ += ["labels", "sign_hash", "with_owner"]

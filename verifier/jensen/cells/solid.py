@@ -20,7 +20,7 @@ from jensen.cells.complex import (
 )
 from jensen.cells.edges import Cuts
 from jensen.cells.incidences import Incidences, inherit, one_sided
-from jensen.cells.keys import labels
+from jensen.cells.keys import different, different_pairs, labels
 from jensen.cells.layers import Layers
 from jensen.cells.polygons import Lines, Polygons
 from jensen.cells.start import solid_inside
@@ -175,7 +175,9 @@ class _Crossed:
         if self._degenerate:
             crossed = self._both[its_cell, unit]
             at_side, its_cell, unit = at_side[crossed], its_cell[crossed], unit[crossed]
-        found, at_polygon = np.unique(its_cell * size + unit, return_inverse=True)
+        key = its_cell * size + unit
+        chosen, at_polygon = labels(key)
+        found = key[chosen]
         vanish = np.zeros((len(found), size), dtype=bool)
         vanish[np.arange(len(found)), found % size] = True
         if self._degenerate and len(found):
@@ -199,8 +201,8 @@ class _Crossed:
             old.at_face, self._solid.at_face, self._solid.at_cell, len(old.face_signs)
         )
         cells = max(1, len(self._solid.cell_signs))
-        pairs = np.unique(old.at_edge[position] * cells + cell)
-        return pairs // cells, pairs % cells
+        edge, its_cell = np.divmod(different(old.at_edge[position] * cells + cell), cells)
+        return edge, its_cell
 
     def _sides_of_cells(self) -> tuple[SignArray, BoolArray]:
         """Return a sign other than 0 of each unit in each cell, and where it has both."""
@@ -254,7 +256,7 @@ class _Crossed:
         start, end = np.minimum(start, end), np.maximum(start, end)
         vertices = len(self._signs)
         chosen, line = labels(start * vertices + end)
-        pairs = np.unique(line * max(1, len(polygons.cell)) + polygon)
+        pairs = different(line * max(1, len(polygons.cell)) + polygon)
         line, its_polygon = np.divmod(pairs, max(1, len(polygons.cell)))
         own = None
         if not self._degenerate:
@@ -267,9 +269,8 @@ class _Crossed:
         owner, corner = polygons.corners()
         _, both = self._sides(owner, corner, len(polygons.cell))
         row, unit = np.nonzero((self._signs[corner] == 0) & both[owner])
-        added = np.stack([owner[row] * self._size + unit, corner[row]], axis=1)
-        added = np.unique(added, axis=0)
-        return np.concatenate([key, added[:, 0]]), np.concatenate([point, added[:, 1]])
+        more, at = different_pairs(owner[row] * self._size + unit, corner[row])
+        return np.concatenate([key, more]), np.concatenate([point, at])
 
     # ------------------------------------------------------------------------ faces
 

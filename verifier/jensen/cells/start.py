@@ -9,6 +9,7 @@ import numpy as np
 from jensen.arithmetic.exact import Matrix
 from jensen.arithmetic.rational import rationals
 from jensen.cells.complex import Complex, Solid, TooDegenerateError, Vertices
+from jensen.cells.keys import labels
 from jensen.cells.layers import Layer, is_usable, rows_layer
 from jensen.domains.domain import Domain
 from jensen.network.block import INPUT
@@ -194,9 +195,10 @@ def solid_inside(cells: Complex, solid: Solid, rows: int) -> tuple[Complex, Soli
     inside: BoolArray = np.all(solid.cell_signs[:, :rows] >= 0, axis=1)
     number = np.cumsum(inside) - 1
     kept = inside[solid.at_cell]
-    faces, at_face = np.unique(solid.at_face[kept], return_inverse=True)
+    bounding = solid.at_face[kept]
+    chosen, at_face = labels(bounding)
     left = Solid(at_face, number[solid.at_cell[kept]], solid.cell_signs[inside])
-    return cells.of_faces(faces), left
+    return cells.of_faces(bounding[chosen]), left
 
 
 def keep_inside(cells: Complex, rows: int) -> Complex:

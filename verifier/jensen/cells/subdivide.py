@@ -12,11 +12,19 @@ import numpy as np
 from jensen.cells.complex import Complex, ExactVertices, SignArray, TooDegenerateError
 from jensen.cells.edges import Cuts, EdgeCutter
 from jensen.cells.incidences import Incidences, first_of, inherit, one_sided
-from jensen.cells.keys import Keys, SignHash, check_counts, labels, with_owner
+from jensen.cells.keys import (
+    Keys,
+    SignHash,
+    check_counts,
+    different_pairs,
+    labels,
+    with_owner,
+)
 from jensen.cells.layers import Layers
 from jensen.cells.recentre import Recentring
 from jensen.cells.start import keep_inside
 from jensen.types import BoolArray, FloatArray, IndexArray
+from jensen_encodings.deadline import Deadline
 
 
 class Subdivision:
@@ -37,6 +45,10 @@ class Subdivision:
         self._cutter = EdgeCutter(layers, cells.vertices, exact)
         deep = layers.keeps_signs and cells.vertices.count > 0
         self._recentring = Recentring(layers, cells.vertices) if deep else None
+
+    def keep_to(self, deadline: Deadline) -> None:
+        """Raise OutOfTimeError where a level cannot be cut in time."""
+        self._cutter.deadline = deadline
 
     # ------------------------------------------------------------------------ signs
 
@@ -269,8 +281,9 @@ class Subdivision:
         face, unit = np.divmod(key[first], size)
         start, end = vertex[first], vertex[first + 1]
         # coincident units cut a face in one segment
-        table = np.stack([face, np.minimum(start, end), np.maximum(start, end)], axis=1)
-        chosen = np.unique(table, axis=0, return_index=True)[1]
+        count = 1 + int(vertex.max(initial=0))
+        ends = labels(np.minimum(start, end) * count + np.maximum(start, end))[1]
+        chosen = labels(face * max(1, len(ends)) + ends)[0]
         return face[chosen], start[chosen], end[chosen], unit[chosen]
 
     def _with_zero_vertices(
@@ -287,7 +300,7 @@ class Subdivision:
         at = np.flatnonzero(some[cells.at_face])
         face = np.concatenate([cells.at_face[at], cells.at_face[at]])
         corner = np.concatenate([ends[at, 0], ends[at, 1]])
-        which, row = np.unique(face, return_inverse=True)
+        which, row = labels(face)
         here = signs[corner]
         plus = np.zeros((len(which), size), dtype=bool)
         minus = np.zeros_like(plus)
@@ -297,9 +310,8 @@ class Subdivision:
         at_row, unit = np.nonzero(here == 0)
         both = plus[row[at_row], unit] & minus[row[at_row], unit]
         at_row, unit = at_row[both], unit[both]
-        added = np.stack([face[at_row] * size + unit, corner[at_row]], axis=1)
-        added = np.unique(added, axis=0)
-        return np.concatenate([key, added[:, 0]]), np.concatenate([vertex, added[:, 1]])
+        more, zeros = different_pairs(face[at_row] * size + unit, corner[at_row])
+        return np.concatenate([key, more]), np.concatenate([vertex, zeros])
 
     def _face_sides(self, level: int, before: int) -> SignArray:
         """Return, for faces on one side of a unit's kink, that side; 0 where z vanishes."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
@@ -18,7 +17,10 @@ from jensen.certificate.checker import (
 from jensen.certificate.leaf_proof import LeafProver
 from jensen.errors import CertificateError
 from jensen.groups.groups import GroupedNetwork
+from jensen_encodings.deadline import Deadline
 from jensen_encodings.lp import LpSolver
+
+OUT_OF_TIME = "the time limit was reached while the certificate was produced"
 
 
 class BoundedNetwork(Network):
@@ -28,6 +30,8 @@ class BoundedNetwork(Network):
     ----------
     bounds : list
         The entries of the certificate's rule.
+    deadline : Deadline
+        Of all work on the certificate.
     """
 
     def __init__(
@@ -35,11 +39,11 @@ class BoundedNetwork(Network):
         model: Model,
         claim: Claim,
         grouped: GroupedNetwork | None,
-        out_of_time: Callable[[], bool],
+        deadline: Deadline,
     ) -> None:
         self.bounds: list[list[Any]] = []
-        self.out_of_time = out_of_time
-        self._leaves = LeafProver(self, LpSolver())
+        self.deadline = deadline
+        self._leaves = LeafProver(self, LpSolver(deadline))
         self._settled = {} if grouped is None else _settled(grouped, model)
         super().__init__(model, claim, {})
 
@@ -49,6 +53,7 @@ class BoundedNetwork(Network):
 
     def multipliers(self, block: str, index: int, zeta: Form) -> Any:
         """Prove again that a neuron is settled, where interval arithmetic does not see it."""
+        check_time(self)
         sides: list[list[Any] | None] = [None, None]
         on = self._settled.get((block, index))
         if on is None:
@@ -57,7 +62,6 @@ class BoundedNetwork(Network):
         sign = 1 if side else -1
         if Node(self, ONE, {}).largest({key: sign * v for key, v in zeta.items()}) <= 0:
             return sides
-        check_time(self)
         entries = self._leaves.bound(zeta, sign)
         if entries is not None:
             sides[side] = entries
@@ -68,8 +72,8 @@ class BoundedNetwork(Network):
 def check_time(net: BoundedNetwork) -> None:
     """Give up where time is up. What is tried here is no work of the reader's."""
     checker.WORK[0] = 0
-    if net.out_of_time():
-        raise CertificateError("the time limit was reached while the certificate was produced")
+    if net.deadline.over():
+        raise CertificateError(OUT_OF_TIME)
 
 
 def _settled(grouped: GroupedNetwork, model: Model) -> dict[tuple[str, int], bool]:
@@ -83,9 +87,7 @@ def _settled(grouped: GroupedNetwork, model: Model) -> dict[tuple[str, int], boo
         for members, kink in zip(level.units, level.kink, strict=True)
         for member in members
     }
-    relus = [
-        (block.name, i) for block in model.blocks if block.relu for i in range(len(block.bias))
-    ]
+    relus = [neuron.name for neuron in model.neurons if neuron.relu]
     return {relu: relu in kinks for relu in relus if not kinks.get(relu, False)}
 
 

@@ -13,7 +13,7 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from itertools import pairwise
 from math import ceil, gcd, isfinite, lcm
@@ -24,7 +24,7 @@ FORMAT, MODEL_FORMAT = "jensen-certificate/3", "jensen-export/2"
 QUADRATIC_FORMAT = "jensen-export/3"  # a model of which quadratic functions are a part
 FORMATS = FORMAT, "jensen-certificate/2"  # the older one is a part of the newer one
 MAX_MODEL, MAX_LINE, MAX_FILE = 1 << 28, 1 << 24, 1 << 30  # bytes, a certificate's unpacked
-MAX_INPUTS, MAX_NUMBER, MAX_SCALE = 1 << 20, 200_000, 1 << 17  # characters; bits to scale with
+MAX_INPUTS, MAX_BITS = 1 << 20, 1 << 18  # bits of any number; 4 for each character of it
 MAX_WORK = 1 << 40  # of `spend`: about an hour
 MAX_TEXT = 300  # characters of the domain, and of the inputs, that are printed
 INTEGER = "(0|[1-9][0-9]*|0x[0-9a-f]+)"
@@ -39,7 +39,6 @@ WORK = [0]  # what was spent
 Number = int | Fraction
 Form = dict[int, int]  # linear form; key u: zeta of the unit u, key -u: max(zeta_u, 0)
 Scaled = tuple[Form, Fraction]  # coprime integers, and the number that multiplies them
-Values = dict[str, list[Scaled]]  # by block
 States = dict[int, bool]  # of units that are on or off
 Spans = dict[int, tuple[int, int]]  # intervals, by unit
 Quadratic = list[tuple[int, int, Number]]  # i, j and q: q x_i x_j, where 0 stands for 1
@@ -53,13 +52,17 @@ class Rejected(Exception):  # noqa: N818
     """A step does not follow."""
 
 
-class Block(NamedTuple):
-    """A block of the model; its weights are, per source, rows ``{column: weight}``."""
+class Neuron(NamedTuple):
+    """What a neuron computes, or its positive part.
 
-    name: str
+    The row speaks of the constant 1 as 0, of the inputs as 1, 2, ..., of the neurons in front
+    as the numbers that follow; it is divided by an integer.
+    """
+
+    name: tuple[str, int]
     relu: bool
-    bias: list[float]
-    weights: dict[str, list[dict[int, float]]]
+    row: Form
+    divisor: int
 
 
 class Model(NamedTuple):
@@ -67,23 +70,24 @@ class Model(NamedTuple):
 
     digest: str
     inputs: int
-    blocks: list[Block]
-    quadratic: Sequence[Quadratic] = ()  # what is a part of each output
+    neurons: list[Neuron]  # in topological order, at last the outputs
+    quadratic: Sequence[Quadratic]  # what is a part of each output
 
 
 class Unit:
     """A group of neurons: zeta as a form of earlier units, and its bounds."""
 
     def __init__(self, name: str, form: Form, low: int, high: int, inputs: int = 1) -> None:
-        self.name, self.form, self.low, self.high, self.range = name, form, low, high, (low, high)
+        self.name, self.form, self.low, self.high = name, form, low, high
         # asked for again and again: a measure of its integers, what it reads of inputs and units
         self.size = size(form)
         self.outer = [(key, value) for key, value in form.items() if 0 <= key < inputs]
         self.inner = [(key, value) for key, value in form.items() if not 0 <= key < inputs]
         self.reads = {abs(key) for key, _ in self.inner}
-        # the coefficients of 1 and a few inputs side by side in one integer
-        few = self.outer if inputs <= FEW else []
-        self.packed = sum([value << 8 * SLOT * key for key, value in few])
+        # the coefficients of 1 and a few inputs: side by side in one integer, and in a list
+        few = [form.get(key, 0) for key in range(inputs if inputs <= FEW else 0)]
+        self.packed = sum([value << 8 * SLOT * key for key, value in enumerate(few)])
+        self.alone = [] if self.inner else few  # where there is nothing else
 
 
 # --------------------------------------------------------------------- reading (section 2)
@@ -101,21 +105,30 @@ def hold(condition: object, message: str) -> None:
         raise Rejected(message)
 
 
+def spend(bits: int, other: int) -> None:
+    """Count products of a number of so many bits; ``other`` is the size of what it multiplies."""
+    WORK[0] += (bits + 4096) * other >> 10
+    if bits > MAX_BITS:
+        raise Malformed("the numbers need too many digits")
+    if WORK[0] > MAX_WORK:
+        raise Malformed("the work is more than anybody should be asked for")
+
+
 def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return a JSON object without repeated keys."""
     need(len(dict(pairs)) == len(pairs), "a key is repeated")
     return dict(pairs)
 
 
-def digest(domain: Any) -> str:
-    """Return the hash of a domain in canonical numbers (section 1)."""
-    return hashlib.sha256(json.dumps(domain, separators=(",", ":")).encode()).hexdigest()
+def parse(raw: bytes) -> Any:
+    """Read JSON."""
+    return json.loads(raw.decode(), object_pairs_hook=distinct)
 
 
-def only(record: Any, *keys: str) -> Any:
-    """Return an object that has these keys, and no other ones."""
+def only(record: Any, *keys: str) -> list[Any]:
+    """Return the values of an object that has these keys, and no other ones."""
     need(isinstance(record, dict) and record.keys() == {*keys}, f"the keys are not {keys}")
-    return record
+    return [record[key] for key in keys]
 
 
 def natural(value: Any, limit: int) -> int:
@@ -132,22 +145,22 @@ def double(text: Any) -> float:
     return number
 
 
+def rational(text: Any) -> Number:
+    """Read a number like "-3", "2/7" or "-0x1f/0x2b"."""
+    if not (isinstance(text, str) and NUMBER.fullmatch(text)):
+        raise Malformed(f"{str(text)[:40]!r} is no exact number")
+    spend(4 * len(text), 4 * len(text) + 64)
+    top, bar, bottom = text.partition("/")
+    return Fraction(int(top, 0), int(bottom, 0)) if bar else int(top, 0)
+
+
 def rationals(items: Any, count: int) -> list[Number]:
-    """Read a list of so many numbers like "-3", "2/7" or "-0x1f/0x2b"."""
+    """Read a list of so many numbers."""
     need(isinstance(items, list) and len(items) == count, f"a list of {count} numbers is needed")
-    for text in items:
-        if not (isinstance(text, str) and len(text) <= MAX_NUMBER and NUMBER.fullmatch(text)):
-            raise Malformed(f"{str(text)[:40]!r} is no exact number, or too long a one")
-    spend(4 * max(map(len, items), default=0), sum([4 * len(text) + 64 for text in items]))
-    numbers: list[Number] = [
-        Fraction(*(int(part, 0) for part in text.split("/"))) if "/" in text else int(text, 0)
-        for text in items
-    ]
-    denominator(numbers)
-    return numbers
+    return list(map(rational, items))
 
 
-def text_of(value: Fraction | int) -> str:
+def text_of(value: Number) -> str:
     """Write a number in lowest terms, in hexadecimal beyond 64 bits."""
     top, bottom = value.numerator, value.denominator
     style = "d" if max(abs(top), bottom) < 1 << 64 else "#x"
@@ -156,9 +169,12 @@ def text_of(value: Fraction | int) -> str:
 
 def canonical(value: Any) -> Any:
     """Return a number in canonical form, or nested lists of numbers."""
-    if isinstance(value, list):
-        return [canonical(item) for item in value]
-    return text_of(*rationals([value], 1))
+    return [*map(canonical, value)] if isinstance(value, list) else text_of(rational(value))
+
+
+def digest(domain: Any) -> str:
+    """Return the hash of a domain in canonical numbers (section 1)."""
+    return hashlib.sha256(json.dumps(domain, separators=(",", ":")).encode()).hexdigest()
 
 
 def shown(record: Any) -> str:
@@ -167,47 +183,48 @@ def shown(record: Any) -> str:
     return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}... ({len(text)} characters)"
 
 
-def read_row(row: Any, width: int) -> dict[int, float]:
-    """Read ``[column, weight, column, weight, ...]``."""
-    columns = row[::2]
-    need(all(type(column) is int for column in columns), "a column must be an integer")
-    need([-1, *columns, width] == sorted({-1, *columns, width}), "the columns must increase")
-    return dict(zip(columns, map(double, row[1::2]), strict=True))
-
-
-def read_terms(terms: Any, count: int) -> Quadratic:
-    """Read ``[[i, j, factor], ...]``."""
-    factors = rationals([factor for _, _, factor in terms], len(terms))
-    places = [(natural(i, count), natural(j, count)) for i, j, _ in terms]
-    return [(*place, factor) for place, factor in zip(places, factors, strict=True)]
+def read_rows(bias: Any, weights: Any, numbers: Mapping[str, range]) -> Iterator[tuple[Form, int]]:
+    """Read the rows of a block: integers, by the number of what they multiply, and a divisor."""
+    rows = [{0: double(text)} for text in bias]
+    for source, more in weights.items():
+        for row, items in zip(rows, more, strict=True):
+            columns = [natural(column, len(numbers[source])) for column in items[::2]]
+            need(columns == sorted({*columns}), "the columns must increase")
+            for column, text in zip(columns, items[1::2], strict=True):
+                row[numbers[source][column]] = double(text)
+    for row in rows:
+        ratios = {key: value.as_integer_ratio() for key, value in row.items()}
+        divisor = max(below for _, below in ratios.values())  # all are powers of 2
+        yield {key: top * (divisor // below) for key, (top, below) in ratios.items()}, divisor
 
 
 def read_model(raw: bytes) -> Model:
     """Read a network as ``jensen export`` writes it."""
     need(raw[:1] == b"{", "the model must be the JSON file that `jensen export` writes")
     need(len(raw) <= MAX_MODEL, "the file is too large")
-    head = json.loads(raw.decode(), object_pairs_hook=distinct)
-    plain = head.get("format") != QUADRATIC_FORMAT
-    only(head, "format", "inputs", "blocks", *(() if plain else ("quadratic",)))
-    need(head["format"] == MODEL_FORMAT or not plain, f"the format is not {MODEL_FORMAT}")
-    sizes = {"input": natural(head["inputs"], MAX_INPUTS)}
-    blocks: list[Block] = []
-    for entry in head["blocks"]:
-        only(entry, "name", "relu", "bias", "weights")
-        name, relu, bias = entry["name"], entry["relu"], [double(b) for b in entry["bias"]]
-        need(isinstance(name, str) and name not in sizes, f"block {name!r} is repeated")
+    head = parse(raw)
+    wanted = QUADRATIC_FORMAT if "quadratic" in head else MODEL_FORMAT
+    keys = "format", "inputs", "blocks", "quadratic"
+    form, inputs, blocks, quadratic = only({"quadratic": ()} | head, *keys)
+    need(form == wanted, f"the format is not {wanted}")
+    numbers = {"input": range(1, natural(inputs, MAX_INPUTS) + 1)}
+    neurons: list[Neuron] = []
+    for block in blocks:
+        name, relu, bias, weights = only(block, "name", "relu", "bias", "weights")
+        need(isinstance(name, str) and name not in numbers, f"block {name!r} is repeated")
         need(isinstance(relu, bool) and bias, f"{name}: relu and bias are needed")
-        weights = {}
-        for source, rows in entry["weights"].items():
-            need(len(rows) == len(bias), f"{name}: {len(rows)} rows, {len(bias)} biases")
-            weights[source] = [read_row(row, sizes[source]) for row in rows]
-        sizes[name] = len(bias)
-        blocks.append(Block(name, relu, bias, weights))
-    need(blocks[-1].name == "output" and not blocks[-1].relu, "no affine output")
-    terms = [[]] * sizes["output"] if plain else head["quadratic"]
-    need(len(terms) == sizes["output"], "a quadratic function per output is needed")
-    forms = [read_terms(part, sizes["input"] + 1) for part in terms]
-    return Model(hashlib.sha256(raw).hexdigest(), sizes["input"], blocks, forms)
+        start = inputs + 1 + len(neurons)
+        for index, row in enumerate(read_rows(bias, weights, numbers)):
+            neurons.append(Neuron((name, index), relu, *row))
+        numbers[name] = range(start, start + len(bias))
+    need(name == "output" and not relu, "no affine output")
+    terms = [[]] * len(bias) if quadratic == () else quadratic
+    need(len(terms) == len(bias), "a quadratic function per output is needed")
+    quadratics = [
+        [(natural(i, inputs + 1), natural(j, inputs + 1), rational(q)) for i, j, q in part]
+        for part in terms
+    ]
+    return Model(hashlib.sha256(raw).hexdigest(), inputs, neurons, quadratics)
 
 
 class Lines:
@@ -224,7 +241,7 @@ class Lines:
             while line := file.readline(MAX_LINE + 1):
                 self.number, left = self.number + 1, left - len(line)
                 need(len(line) <= MAX_LINE and left >= 0, "the line or the file is too long")
-                record = json.loads(line.decode(), object_pairs_hook=distinct)
+                record = parse(line)
                 need(isinstance(record, list if self.number > 1 else dict), "no claim, or no rule")
                 yield record
 
@@ -239,13 +256,6 @@ def expect(lines: Iterator[Any], wanted: str) -> list[Any]:
 # --------------------------------------------------------------------------------- forms
 
 
-def spend(bits: int, other: int) -> None:
-    """Count products of a number of so many bits; ``other`` is the size of what it multiplies."""
-    WORK[0] += (bits + 4096) * other >> 10
-    if WORK[0] > MAX_WORK:
-        raise Malformed("the work is more than anybody should be asked for")
-
-
 def longest(numbers: Iterable[int]) -> int:
     """Return how many bits the longest of some integers has."""
     return max(map(int.bit_length, numbers), default=0)
@@ -256,22 +266,16 @@ def size(form: Form) -> int:
     return sum(map(int.bit_length, form.values())) + 64 * len(form)
 
 
-def digits(value: Number) -> int:
-    """Return how many bits a number has."""
-    return value.numerator.bit_length() + value.denominator.bit_length()
-
-
-def denominator(numbers: Iterable[Number]) -> int:
-    """Return the least common denominator."""
+def integers(numbers: Sequence[Number]) -> tuple[list[int], int]:
+    """Return the numbers times their least common denominator, and this."""
     scale = 1
     for bottom in {number.denominator for number in numbers}:
-        spend(scale.bit_length(), bottom.bit_length() + 64)
         scale = lcm(scale, bottom)
-        need(scale.bit_length() <= MAX_SCALE, "the numbers have too many digits")
-    return scale
+        spend(scale.bit_length(), bottom.bit_length() + 64)
+    return [number.numerator * (scale // number.denominator) for number in numbers], scale
 
 
-def add(form: dict[int, Any], factor: Any, other: dict[int, Any]) -> None:
+def add(form: Form, factor: int, other: Form) -> None:
     """Add ``factor * other`` to a form in place; what cancels disappears."""
     for key, value in other.items() if factor else ():
         total = form.get(key, 0) + factor * value
@@ -281,15 +285,20 @@ def add(form: dict[int, Any], factor: Any, other: dict[int, Any]) -> None:
             form.pop(key, None)
 
 
-def blend(factors: Sequence[int], scale: int, forms: Sequence[Form]) -> Scaled:
-    """Return the sum of multiples of forms, divided: coprime integers, and what multiplies them."""
+def total_of(factors: Sequence[int], forms: Sequence[Form]) -> Form:
+    """Return the sum of multiples of forms."""
     total: Form = {}
     spend(longest(factors), sum(map(size, forms)))
     for factor, form in zip(factors, forms, strict=True):
         add(total, factor, form)
+    return total
+
+
+def blend(factors: Sequence[int], scale: int, forms: Sequence[Form]) -> Scaled:
+    """Return the sum of multiples of forms, divided by a number."""
+    total = total_of(factors, forms)
     spend(longest(total.values()), size(total))
     content = gcd(*total.values())
-    need(max(content, scale).bit_length() <= MAX_SCALE, "the forms need too many digits")
     if content > 1:
         total = {key: value // content for key, value in total.items()}
     return total, Fraction(content, scale)
@@ -297,15 +306,15 @@ def blend(factors: Sequence[int], scale: int, forms: Sequence[Form]) -> Scaled:
 
 def mix(factors: Sequence[Number], forms: Sequence[Form]) -> Scaled:
     """Return the sum of rational multiples of forms."""
-    scale = denominator(factors)
-    return blend([f.numerator * (scale // f.denominator) for f in factors], scale, forms)
+    return blend(*integers(factors), forms)
 
 
-def substitute(form: dict[int, Any], factor: Number, values: Sequence[Scaled]) -> Scaled:
-    """Put forms in the place of the keys of ``factor * form``."""
-    factors = [value * values[key][1] for key, value in form.items()]
-    total, scale = mix(factors, [values[key][0] for key in form])
-    return total, factor * scale
+def substitute(form: Form, factor: Fraction, values: Any) -> Scaled:
+    """Put forms, which are found by key, in the place of the keys of ``factor * form``."""
+    scales, scale = integers([values[key][1] for key in form])
+    factors = list(map(mul, form.values(), scales))
+    total, c = blend(factors, scale, [values[key][0] for key in form])
+    return total, c * factor
 
 
 def multiple(form: Form, normal: Form) -> Fraction | None:
@@ -319,37 +328,42 @@ def multiple(form: Form, normal: Form) -> Fraction | None:
 
 
 class Claim:
-    """The first line: what is claimed, and where."""
+    """The first line: what is claimed, and where.
+
+    Forms speak of t, which is 1 on a box, as 0, and of input i as i + 1.
+    """
 
     def __init__(self, head: Any, model: Model) -> None:
-        keys = {"format", "model", "claim", "output", "domain", "inputs"}
-        need({*head, "inputs"} == keys, "this is no claim")
-        need(head["format"] in FORMATS, f"the format is not {FORMAT}")
-        hold(head["model"] == model.digest, "the certificate is about another model")
-        self.kind, domain, n = head["claim"], head["domain"], model.inputs
+        keys, n = ("format", "model", "claim", "output", "domain", "inputs"), model.inputs
+        record = only({"inputs": list(range(n))} | head, *keys)
+        version, name, self.kind, output, domain, inputs = record
+        need(version in FORMATS, f"the format is not {FORMAT}")
+        hold(name == model.digest, "the certificate is about another model")
         need(self.kind in ("convex", "concave", "nonconvex", "nonconcave"), "unknown claim")
         self.refutes = self.kind.startswith("non")
         self.sign = -1 if self.kind.endswith("concave") else 1
-        self.output = natural(head["output"], len(model.blocks[-1].bias))
-        inputs = head.get("inputs", list(range(n)))
+        self.output = natural(output, len(model.quadratic))
         need(inputs and isinstance(inputs, list), "the inputs of the claim must be a list")
         self.inputs = [natural(i, n) for i in inputs]
         need(inputs == sorted({*inputs}), "the inputs of the claim must increase")
-        # ranges of t and the inputs on the work domain; b t - a x >= 0 of a polyhedron, with
-        # key 0 for t and i + 1 for input i; the inputs that equations determine, by key
-        self.ranges: list[tuple[Number, Number]] = [(0, 1), *[(-1, 1)] * n]
-        self.rows: list[Scaled] = []
-        self.solved: dict[int, Scaled] = {}
         kind = domain["type"]
-        need(domain.keys() == {"type", *DOMAINS[kind]}, "unknown domain")
-        # the same in canonical numbers
         self.domain = {"type": kind} | {key: canonical(domain[key]) for key in DOMAINS[kind]}
+        only(domain, *self.domain)
+        # ranges of t and the inputs on the work domain; what they are, where the domain says
+        # so, or the equations of a polyhedron; its rows b t - a x >= 0
+        self.lifted = kind != "box"
+        self.ranges: list[tuple[Number, Number]] = [(0, 1), *[(-1, 1)] * n]
+        single: list[Form] = [{key: 1} for key in range(n + 1)]
+        self.values: list[Scaled] = [(form, Fraction(1)) for form in single]
+        self.rows: list[Scaled] = []
         if kind == "box":
             lower, upper = (rationals(domain[side], n) for side in ("lower", "upper"))
             self.ranges = [(1, 1), *zip(lower, upper, strict=True)]
             need(all(low <= high for low, high in self.ranges), "the box is empty")
+            for key, (low, high) in enumerate(self.ranges):
+                if low == high:
+                    self.values[key] = mix([low], single[:1])
         elif kind == "polyhedron":
-            single: list[Form] = [{key: 1} for key in range(n + 1)]
             for a, b in zip(domain["A"], rationals(domain["b"], len(domain["A"])), strict=True):
                 self.rows.append(mix([b, *(-v for v in rationals(a, n))], single))
 
@@ -359,29 +373,19 @@ class Claim:
         where = f"domain {shown(self.domain)}, SHA-256 {digest(self.domain)}"
         return f"output {self.output} is {self.kind}{some}, {where}"
 
+    def slacks(self, x: list[Number]) -> list[Number]:
+        """Return what rows other than 0 >= 0 are at a point, up to positive factors."""
+        point = [1, *x]
+        return [sum(v * point[key] for key, v in form.items()) for form, _ in self.rows if form]
+
     def contains(self, x: list[Number]) -> bool:
         """Decide whether a point lies in the domain."""
-        point = [1, *x]
-        sides = zip(point, self.ranges, strict=True) if self.ranges[0] == (1, 1) else ()
-        slacks = [sum(v * point[key] for key, v in row.items()) for row, _ in self.rows]
-        return all(low <= v <= high for v, (low, high) in sides) and all(v >= 0 for v in slacks)
+        sides = () if self.lifted else zip([1, *x], self.ranges, strict=True)
+        within = all(low <= v <= high for v, (low, high) in sides)
+        return within and min(self.slacks(x), default=0) >= 0
 
 
 # ------------------------------------------------------------------- groups (section 4)
-
-
-def pre_activation(block: Block, index: int, one: Scaled, values: Values) -> Scaled:
-    """Return what a neuron computes from the values of what it reads."""
-    terms = [(block.bias[index], *one)]
-    for source, rows in block.weights.items():
-        terms += [(weight, *values[source][j]) for j, weight in rows[index].items()]
-    weights = [weight.as_integer_ratio() for weight, *_ in terms]
-    scale, bottom = denominator([c for *_, c in terms]), max([below for _, below in weights])
-    factors = [
-        above * (bottom // below) * c.numerator * (scale // c.denominator)
-        for (above, below), (*_, c) in zip(weights, terms, strict=True)
-    ]
-    return blend(factors, bottom * scale, [form for _, form, _ in terms])
 
 
 class Network:
@@ -394,82 +398,82 @@ class Network:
     """
 
     def __init__(self, model: Model, claim: Claim, bounds: dict[Any, Any]) -> None:
-        self.units = [Unit("the quadratic function", {}, 1, 1)]
+        self.units, self.inputs, self.bits, self.room = list[Unit](), 1, 1, 8 * SLOT
+        self.ranges: list[tuple[int, int]] = []  # of the units
+        self._append("the quadratic function", {}, 1, 1)
         self.neurons: dict[tuple[Any, ...], tuple[int, Fraction]] = {}  # z = factor * zeta_unit
         self._known: dict[frozenset[Any], tuple[int, int]] = {}  # unit and sign, by row
         self._bounds = bounds
-        self.t, *inputs = self._inputs(claim)
-        self.inputs = len(self.units)
-        few = self.inputs if self.inputs <= FEW else 0
-        self.room = 8 * SLOT if few else 0
-        self.halves = sum([HALF << 8 * SLOT * key for key in range(few)])
+        free = self._inputs(claim)
+        values = [substitute(*value, free) for value in claim.values]
+        self.rows = [substitute(*row, free) for row in claim.rows]
+        self.moving = {unit for i in claim.inputs if i + 1 in free for unit in free[i + 1][0]}
+        if self.inputs > FEW:
+            self.room = 0
+        self.halves = sum([HALF << 8 * SLOT * key for key in range(min(self.inputs, FEW))])
         # of the cube around the origin, by unit and side; unit 1 is t, which is not negative
-        cube = range(1, self.inputs) if claim.ranges[0] == (0, 1) else ()
+        cube = range(1, self.inputs) if claim.lifted else ()
         self.faces = {*cube, *(-unit for unit in cube if unit > 1)}
-        values = {"input": inputs}
-        *hidden, last = model.blocks
-        for block in hidden:
-            values[block.name] = [self._neuron(block, i, values) for i in range(len(block.bias))]
+        outputs = len(model.quadratic)
+        for neuron in model.neurons[:-outputs]:
+            values.append(self._neuron(neuron, values))
         need(not self._bounds, "there are bounds of what is not the first neuron of a group")
-        zeta, self.scale = pre_activation(last, claim.output, self.t, values)
+        _, _, row, divisor = model.neurons[claim.output - outputs]
+        zeta, self.scale = substitute(row, Fraction(1, divisor), values)
         self.output = self._append("output", {k: claim.sign * v for k, v in zeta.items()}, 0, 0)
         self.slopes = self._slopes()
         self.kinks = {-key for key, slope in self.slopes.items() if key < 0 and any(slope)}
 
-    def _inputs(self, claim: Claim) -> list[Scaled]:
-        """Add t and the inputs that are free; return t and all inputs as forms of them."""
-        values: list[Scaled] = []
+    def _inputs(self, claim: Claim) -> dict[int, Scaled]:
+        """Add units for t and the inputs that are free; return these as forms of units, by key."""
+        free: dict[int, Scaled] = {} if claim.lifted else {0: ({ONE: 1}, Fraction(1))}
         for key, (low, high) in enumerate(claim.ranges):
-            free, scale = low < high and key not in claim.solved, denominator([low, high])
-            values.append(
-                ({len(self.units): 1}, Fraction(1, scale)) if free else mix([low], [{ONE: 1}])
-            )
-            if free:
-                self.units.append(Unit("input", {}, int(low * scale), int(high * scale)))
-        self.moving = {unit for i in claim.inputs for unit in values[i + 1][0]} - {ONE}
-        for key, form in claim.solved.items():
-            values[key] = substitute(*form, values)
-        self.rows = [substitute(*row, values) for row in claim.rows]
-        return values
+            if key in claim.values[key][0] and key not in free:
+                ends, scale = integers([low, high])
+                free[key] = {self._append("input", {}, *ends): 1}, Fraction(1, scale)
+        self.inputs = len(self.units)
+        return free
 
     def _append(self, name: str, form: Form, low: int, high: int) -> int:
         """Add a unit and return its number."""
-        self.units.append(Unit(name, form, low, high, self.inputs))
-        bits = longest(value for _, value in self.units[-1].outer)
-        self.room = min(self.room, 8 * SLOT - bits - 32)
+        unit = Unit(name, form, low, high, self.inputs)
+        self.units.append(unit)
+        self.ranges.append((low, high))
+        self.bits = max(self.bits, longest((low, high)))  # of the longest bound
+        self.room = min(self.room, 8 * SLOT - longest(value for _, value in unit.outer) - 32)
         return len(self.units) - 1
 
-    def add_inputs(self, total: list[int], passed: list[int]) -> None:
-        """Add so much of 1 and of the inputs as the forms of some units contain, by key."""
-        slopes = [total[h] for h in passed]
-        bits = longest(slopes)
-        spend(bits, 64 * len(self.units) + sum([self.units[h].size for h in passed]))
+    def add_inputs(self, total: list[int], passed: list[Unit], slopes: list[int]) -> None:
+        """Add multiples of what the forms of units contain of 1 and of the inputs, by key."""
+        bits, more = longest(slopes), sum([unit.size for unit in passed])
+        spend(bits + self.bits, more + (bits + 64) * self.inputs + 64 * len(self.units))
         if len(passed) > 4 and bits < self.room:
-            whole = sum(map(mul, slopes, [self.units[h].packed for h in passed]), self.halves)
+            whole = sum(map(mul, slopes, [unit.packed for unit in passed]), self.halves)
             data = whole.to_bytes(self.inputs * SLOT, "little")
             for key in range(self.inputs):
                 total[key] += int.from_bytes(data[key * SLOT : (key + 1) * SLOT], "little") - HALF
             return
-        for h, slope in zip(passed, slopes, strict=True):
-            for key, value in self.units[h].outer:
+        for unit, slope in zip(passed, slopes, strict=True):
+            for key, value in unit.outer:
                 total[key] += slope * value
 
-    def _neuron(self, block: Block, index: int, values: Values) -> Scaled:
+    def _neuron(self, neuron: Neuron, values: Sequence[Scaled]) -> Scaled:
         """Return z or max(z, 0); neurons with proportional z share a unit."""
-        zeta, factor = pre_activation(block, index, self.t, values)
-        opposite, key = (frozenset((k, sign * v) for k, v in zeta.items()) for sign in (-1, 1))
+        (block, index), relu, row, divisor = neuron
+        zeta, factor = substitute(row, Fraction(1, divisor), values)
+        key, opposite = frozenset(zeta.items()), frozenset((k, -v) for k, v in zeta.items())
         if key not in self._known:
-            lower, upper = self.multipliers(block.name, index, zeta)
+            lower, upper = self.multipliers(block, index, zeta)
             node = Node(self, ONE, {})
             low, high = -rule_bound(node, zeta, -1, lower), rule_bound(node, zeta, 1, upper)
-            unit = self._append(f"{block.name}[{index}]", zeta, low, high)
+            unit = self._append(f"{block}[{index}]", zeta, low, high)
             self._known |= {opposite: (unit, -1), key: (unit, 1)}
         unit, sign = self._known[key]
         factor *= sign
-        self.neurons[block.name, index] = unit, factor
-        if not block.relu:
+        self.neurons[block, index] = unit, factor
+        if not relu:
             return {unit: 1}, factor
-        low, high = self.units[unit].low, self.units[unit].high
+        low, high = self.ranges[unit]
         value: Form = {} if high <= 0 else {unit if low >= 0 else -unit: 1}
         # max(c zeta, 0) = |c| max(zeta, 0) + min(c, 0) zeta
         add(value, -(factor < 0), {unit: 1})
@@ -485,13 +489,13 @@ class Network:
             raise Malformed(f"there is no neuron {name!s:.60}")
         return self.neurons[name][0]
 
-    def _slopes(self) -> dict[int, tuple[int, int]]:
+    def _slopes(self) -> Spans:
         """Return intervals of the slope of the output over every key, whatever the pattern."""
         slopes = {self.output: (1, 1)} if self.moving else {}
         for k in range(self.output, self.inputs - 1, -1):
             (low, high), jump = slopes.get(k, (0, 0)), slopes.get(-k, (0, 0))
             low, high = low + min(jump[0], 0), high + max(jump[1], 0)
-            spend(max(-low, high).bit_length(), self.units[k].size)
+            spend(longest((low, high)), self.units[k].size)
             for key, factor in self.units[k].form.items() if low or high else ():
                 (a, b), ends = slopes.get(key, (0, 0)), (factor * low, factor * high)
                 slopes[key] = a + min(ends), b + max(ends)
@@ -499,23 +503,25 @@ class Network:
 
 
 class Node:
-    """A node of the tree of a group, or the whole work domain (group ONE)."""
+    """A node of the tree of a group, or of one face, or the whole work domain (group ONE)."""
 
-    def __init__(self, net: Network, group: int, fixed: dict[int, bool]) -> None:
+    def __init__(self, net: Network, group: int, fixed: States, face: int = 0) -> None:
         # what is on or off; among it the group: max(zeta, 0) is 0 on its hyperplane
         self.net, self.group, self.fixed, self.root = net, group, fixed, dict(fixed)
-        self.local: dict[int, tuple[int, int]] = {}  # bounds that hold on the hyperplane
-        self.face, self.shifts = 0, dict[str, Number]()
+        self.face, self.ranges = face, [*net.ranges] if group else net.ranges
+        if face:
+            self.ranges[abs(face)] = (1, 1) if face > 0 else (-1, -1)
         # slopes of all units over max(zeta, 0) of the group, as known at the root of the tree:
-        # their intervals, and as forms of states and products
+        # their intervals, and as forms of states and products; the intervals where last was fixed
         self.spans: Spans = {}
         self.jumps: dict[int, Form] = {}
+        self.last, self.last_spans = States(), Spans()
 
     def bounds(self, k: int) -> tuple[int, int]:
         """Return the range of a unit, of a state (0 or 1), or of a product of state and slope."""
         count = len(self.net.units)
         if k < count:
-            return self.local.get(k) or self.net.units[k].range
+            return self.ranges[k]
         if k < 2 * count:
             return self.fixed.get(k - count, False), self.fixed.get(k - count, True)
         low, high = self.spans.get(k - 2 * count, (0, 0))
@@ -523,97 +529,110 @@ class Node:
 
     def largest(self, form: Form) -> int:
         """Return an upper bound of a form: over the ranges of its variables, each by itself."""
-        units, local, bound, most = self.net.units, self.local, 0, 1
+        bound, ranges = form.get(ONE, 0), self.ranges
+        spend(self.net.bits, size(form))
         for k, value in form.items():
-            input_unit = 0 <= k < self.net.inputs
-            low, high = (local.get(k) or units[k].range) if input_unit else self.bounds(abs(k))
-            if low < -most or high > most:
-                most = max(-low, high)
-            if k < 0:
-                slope = form.get(-k, 0)
-                ends = slope * low + value * max(low, 0), slope * high + value * max(high, 0)
-                bound += max(*ends, 0) if low < 0 < high else max(ends)
-            elif input_unit or -k not in form:
-                bound += value * (high if value > 0 else low)
-        spend(most.bit_length(), size(form))
-        need(bound.bit_length() <= MAX_SCALE, "the bounds need too many digits")
+            low, high = ranges[abs(k)] if abs(k) < len(ranges) else self.bounds(k)
+            if -k not in form:
+                end = high if value > 0 else low
+                bound += value * (end if k > 0 else max(end, 0))
+            elif k < 0:
+                ends = low, high, min(max(low, 0), high)
+                bound += max([form[-k] * z + value * max(z, 0) for z in ends])
         return bound
 
-    def line(self, unit: int, sign: int, text: str) -> int:
-        """Bound a unit, or minus it, by lines and a multiple of the group that vanishes here."""
-        shift = self.shifts.get(text) or rationals([text], 1)[0]
-        scale = FINE * shift.denominator
-        form = {unit: sign * scale, self.group: FINE * shift.numerator}
-        return -(-self.largest(self.expand(form, lines=True)) // scale)
-
-    def narrow(self, unit: int, *sides: Any) -> None:
+    def narrow(self, unit: int, lower: Any, upper: Any) -> None:
         """Bound a unit on the hyperplane; what is not 0 there is on, or off, at every facet."""
-        if unit in self.fixed:
-            raise Rejected(f"{self.net.units[unit].name} is already decided")
-        ends = list(self.bounds(unit))
-        for i, (sign, side) in enumerate(zip((-1, 1), sides, strict=True)):
-            if side is not None:
-                line = isinstance(side, str)
-                end = (
-                    self.line(unit, sign, side) if line else rule_bound(self, {unit: 1}, sign, side)
-                )
-                ends[i] = sign * min(sign * ends[i], end)
-        low, high = self.local[unit] = ends[0], ends[1]
+        hold(unit not in self.fixed, f"{self.net.units[unit].name} is already decided")
+        low, high = self.ranges[unit]
+        low = max(low, -rule_bound(self, {unit: 1}, -1, lower))
+        high = min(high, rule_bound(self, {unit: 1}, 1, upper))
+        self.ranges[unit] = low, high
         if low > 0 or high < 0:
             self.fixed[unit] = self.root[unit] = low > 0
-            self.spans, self.jumps = {}, {}
+            self.jumps = {}
 
-    def root_spans(self) -> Spans:
-        """Return the intervals of all slopes over max(zeta, 0) of the group at the root."""
-        self.spans = self.spans or spans(self.net, self.group, self.root)
-        return self.spans
+    def least_jump(self, fixed: States) -> int:
+        """Bound the slope of the output over max(zeta, 0) of the group from below.
 
-    def open_states(self) -> None:
-        """Compute how slopes over max(zeta, 0) of the group depend on the root's open states."""
-        count, _ = len(self.net.units), self.root_spans()
-        # by unit k its slope S_k, by -k what it passes on: a_k S_k
-        self.jumps = {-self.group: {ONE: 1}}
+        Only units whose states were others when this was asked last are looked at again.
+        """
+        changed = {k for k, _ in fixed.items() ^ self.last.items()}
+        self.last_spans = spans(self.net, self.group, fixed, self.last_spans, changed)
+        self.last = dict(fixed)
+        return self.last_spans.get(self.net.output, (0, 0))[0]
+
+    def open_states(self) -> dict[int, Form]:
+        """Return how slopes over max(zeta, 0) of the group depend on the root's open states.
+
+        By unit k its slope S_k, by -k what it passes on: a_k S_k.
+        """
+        if self.jumps:
+            return self.jumps
+        count, self.jumps = len(self.net.units), {-self.group: {ONE: 1}}
+        self.spans = spans(self.net, self.group, self.root)
         for k in range(self.group + 1, self.net.output + 1):
-            row, slope = self.net.units[k].form, dict[int, int]()
-            for key in row.keys() & self.jumps.keys():
-                spend(row[key].bit_length(), size(self.jumps[key]))
-                add(slope, row[key], self.jumps[key])
+            row = self.net.units[k].form
+            keys = [*row.keys() & self.jumps.keys()]
+            slope = total_of([row[key] for key in keys], [self.jumps[key] for key in keys])
             constant = {count + k: slope[ONE]} if slope.keys() == {ONE} else {2 * count + k: 1}
             passed = constant if k not in self.root else slope if self.root[k] else {}
             if slope:
                 self.jumps |= {k: slope, -k: passed}
+        return self.jumps
 
-    def expand(self, form: Form, *, lines: bool = False) -> Form:
-        """Write a form in the inputs, and in max(zeta_h, 0) of units that are not fixed.
+    def put_in(self, form: Form, *, lines: bool) -> tuple[list[int], Form]:
+        """Put in the rows of all units: the sum by input, and what it has of max(zeta_h, 0).
 
-        With lines for these the result is a form of the inputs that is nowhere less.
+        With lines for these nothing is left of them, and the sum is nowhere less.
         """
-        net, units, fixed, local = self.net, self.net.units, self.fixed, self.local
+        net, units, fixed, ranges = self.net, self.net.units, self.fixed, self.ranges
         total = [0] * (2 * len(units))  # by key; those below 0 count from the end
         for key, value in form.items():
             total[key] = value
-        kept, passed = dict[int, int](), list[int]()
+        kept, passed, slopes = dict[int, int](), list[Unit](), list[int]()
         for h in range(max(map(abs, form), default=0), net.inputs - 1, -1):
-            kink = total[-h]
-            if kink and h in fixed:
-                total[h] += kink * fixed[h]
-            elif kink and lines:
-                low, high = local.get(h) or units[h].range
-                if kink > 0:  # as tilt is rounded down, what is over high is over low, too
-                    tilt = kink * high // (high - low or 1)
-                    total[ONE] += (kink - tilt) * high
+            kink, slope = total[-h], total[h]
+            if kink:
+                if h in fixed:
+                    slope += kink * fixed[h]
+                elif not lines:
+                    kept[-h] = kink
                 else:
-                    tilt = kink if high > -low else 0
-                total[h] += tilt
-            elif kink:
-                kept[-h] = kink
-            slope = total[h]
+                    low, high = ranges[h]
+                    if kink > 0:  # as tilt is rounded down, what is over high is over low, too
+                        tilt = kink * high // (high - low or 1)
+                        total[ONE] += (kink - tilt) * high
+                        slope += tilt
+                    elif high > -low:
+                        slope += kink
             if slope:
-                passed.append(h)
-                for key, value in units[h].inner:
+                unit = units[h]
+                passed.append(unit)
+                slopes.append(slope)
+                for key, value in unit.inner:
                     total[key] += slope * value
-        net.add_inputs(total, passed)
-        return {key: total[key] for key in range(net.inputs) if total[key]} | kept
+        net.add_inputs(total, passed, slopes)
+        return total, kept
+
+    def expand(self, form: Form) -> Form:
+        """Write a form in the inputs, and in max(zeta_h, 0) of units that are not fixed."""
+        total, kept = self.put_in(form, lines=False)
+        return {key: total[key] for key in range(self.net.inputs) if total[key]} | kept
+
+    def line(self, unit: int, sign: int, shift: Number) -> int:
+        """Bound a unit, or minus it, by lines and a multiple of the group that vanishes here."""
+        need(self.group, "there is no hyperplane here")
+        net, k, c = self.net, sign * FINE * shift.denominator, FINE * shift.numerator
+        row, normal = net.units[unit], net.units[self.group]
+        if row.alone and normal.alone:
+            spend(longest((k, c)) + net.bits, row.size + normal.size)
+            total = [k * v + c * w for v, w in zip(row.alone, normal.alone, strict=True)]
+        else:
+            total, _ = self.put_in({unit: k} | {self.group: c}, lines=True)
+        ends = zip(total[1 : net.inputs], self.ranges[1 : net.inputs], strict=True)
+        bound = sum([slope * (high if slope > 0 else low) for slope, (low, high) in ends], total[0])
+        return -(-bound // abs(k))
 
     def strict(self, kind: Any, *where: Any) -> bool:
         """Whether a row is positive inside a facet, and not only not negative."""
@@ -622,58 +641,59 @@ class Node:
         group, form = self.expand({self.group: 1}), self.expand({self.net.unit(*where): 1})
         return bool(group) and min([*group, *form]) >= ONE and multiple(form, group) is None
 
-    def row(self, kind: Any, *where: Any) -> tuple[Form, Number]:
+    def row(self, kind: Any, *where: Any) -> tuple[Form, Number]:  # noqa: PLR0911  (a table)
         """Return a row ``form * factor >= 0`` of section 5."""
-        if kind == "domain":
-            (index,) = where
-            return self.net.rows[natural(index, len(self.net.rows))]
-        if kind in ("facet", "jump", "product"):
-            need(self.group, "there is no hyperplane here")
-            if not self.jumps and kind != "facet":
-                self.open_states()
-        if kind in ("facet", "jump"):
-            need(not where, "facet and jump have no neuron")
-            slope = self.jumps.get(self.net.output, {})
-            jump = slope | {ONE: slope.get(ONE, 0) + 1}
-            return ({self.group: 1}, 1) if kind == "facet" else (jump, -1)
-        *name, number = where if kind == "product" else (*where, 0 if kind == "on" else 2)
-        return self.row_of(kind, self.net.unit(*name), natural(number, 4))
+        net = self.net
+        need(self.group or kind not in ("facet", "jump", "product"), "there is no hyperplane here")
+        unit = net.unit(*where[:2]) if where[1:] else ONE
+        match kind, *where:
+            case "above", _, _:
+                return {-unit: 1, unit: -1}, 1
+            case "below", _, _:
+                low, high = self.ranges[unit]
+                hold(low < 0 < high, "a unit does not change its sign")
+                return {unit: high, -unit: low - high, ONE: -high * low}, 1
+            case "on" | "off", _, _:
+                number = 0 if kind == "on" else 2
+                return self.envelope(unit, -unit, {unit: 1}, self.ranges[unit], number)
+            case "sign", _, _:
+                hold(unit in self.fixed, "a unit is neither on nor off here")
+                return {unit: 1}, 1 if self.fixed[unit] else -1
+            case "product", _, _, number:
+                product, slope = unit + 2 * len(net.units), self.open_states().get(unit, {})
+                ends = self.spans.get(unit, (0, 0))
+                return self.envelope(unit, product, slope, ends, natural(number, 4))
+            case ("facet",):
+                return {self.group: 1}, 1
+            case ("jump",):
+                slope = self.open_states().get(net.output, {})
+                return slope | {ONE: slope.get(ONE, 0) + 1}, -1
+            case "domain", index:
+                return net.rows[natural(index, len(net.rows))]
+        raise Malformed(f"there is no such row: {kind!s:.20}")
 
-    def row_of(self, kind: Any, unit: int, number: int) -> tuple[Form, Number]:
-        """Return a row about a unit."""
-        if kind == "above":
-            return {-unit: 1, unit: -1}, 1
-        if kind == "sign":
-            hold(unit in self.fixed, "a unit is neither on nor off here")
-            return {unit: 1}, 1 if self.fixed[unit] else -1
-        low, high = self.bounds(unit)
-        if kind == "below":
-            hold(low < 0 < high, "a unit does not change its sign")
-            return {unit: high, -unit: low - high, ONE: -high * low}, 1
-        need(kind in ("on", "off", "product"), "there is no such row")
+    def envelope(
+        self, unit: int, product: int, form: Form, ends: tuple[int, int], number: int
+    ) -> tuple[Form, int]:
+        """Return a row about P = a Y: the state a is 0 or 1, and Y, a form, between the ends."""
         hold(unit != self.group, "the group itself has no state")
-        # of P = a Y, where a is 0 or 1 and Y in [low, high]: zeta and its positive part, or slopes
-        state, product, slope = len(self.net.units) + unit, -unit, {unit: 1}
-        if kind == "product":
-            product, slope = len(self.net.units) + state, self.jumps.get(unit, {})
-            low, high = self.spans.get(unit, (0, 0))
+        (low, high), state = ends, unit + len(self.net.units)
         end, sign = high if number in (0, 3) else low, 1 if number in (0, 2) else -1
         if number < 2:  # end a - P
             return {state: end, product: -1}, sign
         # Y - P - end (1 - a)
-        return slope | {state: end, product: -1, ONE: slope.get(ONE, 0) - end}, sign
+        return form | {state: end, product: -1, ONE: form.get(ONE, 0) - end}, sign
 
     def combine(self, entries: Any, form: Form) -> Scaled:
         """Add multiples of rows to a form; return the sum, and its factor."""
         need(isinstance(entries, list), "the multipliers must be a list")
-        multipliers = rationals([entry[-1] for entry in entries], len(entries))
         factors: list[Number] = [1]
         forms = [form]
-        for y, (kind, *where, _) in zip(multipliers, entries, strict=True):
-            row, factor = self.row(kind, *where)
-            forms.append(row)
-            factors.append(y * factor)
+        for kind, *where, text in entries:
+            y, (row, factor) = rational(text), self.row(kind, *where)
             hold(y > 0 or kind == "facet", "a multiplier is not positive")
+            factors.append(y * factor)
+            forms.append(row)
         total, scale = mix(factors, forms)
         states = {key: total.pop(key) for key in [*total] if key >= len(self.net.units)}
         return self.expand(total) | states, scale
@@ -682,19 +702,17 @@ class Node:
 # --------------------------------------- rules (section 5): they raise, or what they say holds
 
 
-def evaluate(model: Model, output: int, x: list[Number]) -> Fraction:
+def evaluate(model: Model, output: int, x: list[Number]) -> Number:
     """Return an output of the network at a point."""
-    one: Scaled = ({ONE: 1}, Fraction(1))
-    values: Values = {"input": [mix([v], [{ONE: 1}]) for v in x]}
-    for block in model.blocks:
-        z = [pre_activation(block, i, one, values) for i in range(len(block.bias))]
-        values[block.name] = [
-            ({}, one[1]) if block.relu and form.get(ONE, 0) < 0 else (form, c) for form, c in z
-        ]
-    form, c = values["output"][output]
-    terms, point = model.quadratic[output], [1, *x]
-    most = max([digits(v) for v in [*point, *(q for *_, q in terms)]])
-    spend(4 * most, 40 * len(terms) * (most + 64))
+    point: list[Number] = [1, *x]
+    values = [mix([v], [{ONE: 1}]) for v in point]
+    for neuron in model.neurons:
+        form, c = substitute(neuron.row, Fraction(1, neuron.divisor), values)
+        values.append(({}, c) if neuron.relu and form.get(ONE, 0) < 0 else (form, c))
+    terms = model.quadratic[output]
+    most = longest(part for v in (*point, *(q for *_, q in terms)) for part in v.as_integer_ratio())
+    spend(2 * most, 320 * len(terms) * (most + 64))
+    form, c = values[output - len(model.quadratic)]
     return c * form.get(ONE, 0) + sum(q * point[i] * point[j] for i, j, q in terms)
 
 
@@ -718,24 +736,28 @@ def rule_interior(claim: Claim, point: list[Number], equations: Any) -> None:
     for index, *sides in equations:
         above, below = (rationals(y, len(claim.rows)) for y in sides)
         both = [sum(two) for two in zip(above, below, strict=True)]
-        form, opposite = (substitute(dict(enumerate(y)), 1, claim.rows)[0] for y in (above, both))
+        form, opposite = (
+            substitute(dict(enumerate(integers(y)[0])), Fraction(1), claim.rows)[0]
+            for y in (above, both)
+        )
         key = natural(index, len(point)) + 1
         shown_to_be = not opposite and min(above + below) >= 0 and key in form
         hold(shown_to_be, f"input {index} is not shown to be determined")
         divisor = -form.pop(key)
-        claim.solved[key] = form, Fraction(1, divisor)
-    mixed = set().union(*(form for form, _ in claim.solved.values())) & claim.solved.keys()
-    hold(not mixed, "the equations are not solved")
-    keys: list[Scaled] = [({key: 1}, Fraction(1)) for key in range(len(point) + 1)]
-    values = [claim.solved.get(key, value) for key, value in enumerate(keys)]
-    claim.rows = [substitute(*row, values) for row in claim.rows]
-    at = [1, *point]
-    slacks = [sum(v * at[key] for key, v in form.items()) for form, _ in claim.rows if form]
-    hold(all(slack > 0 for slack in slacks), "the point is not inside the polyhedron")
+        claim.values[key] = form, Fraction(1, divisor)
+    for form, _ in claim.values:
+        hold(all(key in claim.values[key][0] for key in form), "the equations are not solved")
+    claim.rows = [substitute(*row, claim.values) for row in claim.rows]
+    hold(all(slack > 0 for slack in claim.slacks(point)), "the point is not inside the polyhedron")
 
 
 def rule_bound(node: Node, zeta: Form, sign: int, side: Any) -> int:
-    """Bound a form, or minus it, from above: by intervals, or by multipliers of rows."""
+    """Bound a form, or minus it, from above.
+
+    By lines, by intervals, or by multipliers of rows.
+    """
+    if isinstance(side, str):
+        return node.line(next(iter(zeta)), sign, rational(side))
     form = {key: sign * value for key, value in zeta.items()}
     if side is None:
         return node.largest(form)
@@ -746,28 +768,25 @@ def rule_bound(node: Node, zeta: Form, sign: int, side: Any) -> int:
 def rule_quadratic(model: Model, claim: Claim) -> None:
     """Along directions of the domain the quadratic function does not bend downwards.
 
-    Its form in the free coordinates of these directions is a sum of squares: LDL'.
+    Its form in the free coordinates of these directions is a sum of squares: LDL'. The rows
+    of the matrix are right up to positive factors.
     """
-    free = [i + 1 for i in claim.inputs if claim.ranges[i + 1][0] < claim.ranges[i + 1][1]]
-    ways: dict[int, dict[int, Any]] = {key: {key: 1} for key in free}
-    # what equations determine moves with the others; t does not move
-    solved = claim.solved.items()
-    ways |= {key: {k: v * c for k, v in form.items() if k != ONE} for key, (form, c) in solved}
-    matrix: dict[int, dict[int, Any]] = {}
+    moving = {i + 1 for i in claim.inputs}  # not t; what equations determine moves with others
+    ways = [({k: v for k, v in form.items() if k in moving}, c) for form, c in claim.values]
+    parts: dict[int, list[tuple[Number, Form]]] = {}
     for i, j, factor in model.quadratic[claim.output]:
-        for one, other in ((i, j), (j, i)):
-            for key, v in ways.get(one, {}).items():
-                add(matrix.setdefault(key, {}), claim.sign * factor * v, ways.get(other, {}))
-                spend(0, 2560 * len(ways.get(other, {})))
+        for (one, c), (other, d) in ((ways[i], ways[j]), (ways[j], ways[i])):
+            for key, v in one.items():
+                parts.setdefault(key, []).append((claim.sign * factor * c * d * v, other))
+    matrix: dict[int, Form] = {}
+    for key, some in parts.items():
+        matrix[key], _ = mix([factor for factor, _ in some], [form for _, form in some])
     while matrix:
         key, row = matrix.popitem()
-        pivot = row.pop(key, 0)
-        hold(pivot > 0 or (pivot == 0 and not row), "the quadratic function bends downwards")
-        for other, value in row.items():
-            most = max(map(digits, [pivot, *row.values(), *matrix[other].values()]))
-            spend(most, 40 * len(row) * (most + 64))
-            matrix[other].pop(key)
-            add(matrix[other], -value / pivot, row)
+        pivot = row.get(key, 0)
+        hold(pivot > 0 or not row, "the quadratic function bends downwards")
+        for k in row.keys() & matrix.keys():
+            matrix[k], _ = mix([1, Fraction(-matrix[k][key], pivot)], [matrix[k], row])
 
 
 def rule_path_signs(net: Network) -> set[int]:
@@ -782,35 +801,31 @@ def spans(
 
     Those may be known in which only the states of some units were other ones.
     """
-    found, most, fixed, changed = {group: (1, 1)}, 1, fixed | {group: True}, {*changed}
+    found, fixed = dict(known or {group: (1, 1)}), fixed | {group: True}
+    stale = {*changed} if known else {group}  # units that pass on something else than is known
     for k in range(group + 1, net.output + 1):
         unit, low, high = net.units[k], 0, 0
-        if known and unit.reads.isdisjoint(changed):
-            low, high = known.get(k, (0, 0))
-        else:
-            changed.add(k)
-            behind = unit.reads & found.keys()
-            for h in behind:
-                off = unit.form.get(h, 0) if h != group else 0  # over max(zeta, 0) alone
-                on = off + unit.form.get(-h, 0)
-                if h in fixed:
-                    off = on = on if fixed[h] else off
-                a, b = found[h]
-                ends = off * a, off * b, on * a, on * b
-                low, high = low + min(ends), high + max(ends)
-            if behind:
-                spend(most.bit_length(), unit.size)
+        if unit.reads.isdisjoint(stale):
+            continue
+        for h in unit.reads & found.keys():
+            off = unit.form.get(h, 0) if h != group else 0  # over max(zeta, 0) alone
+            on = off + unit.form.get(-h, 0)
+            if h in fixed:
+                off = on = on if fixed[h] else off
+            a, b = found[h]
+            ends = off * a, off * b, on * a, on * b
+            low, high = low + min(ends), high + max(ends)
+        spend(longest((low, high)), unit.size)
+        if (low, high) != found.pop(k, (0, 0)):
+            stale.add(k)
         if low or high:
-            found[k], most = (low, high), max(most, -low, high)
+            found[k] = low, high
     return found
 
 
 def rule_sign(node: Node) -> None:
     """No pattern below this node bends the function downwards."""
-    net, found, branched = node.net, node.root_spans(), node.fixed.keys() - node.root.keys()
-    if branched:
-        found = spans(net, node.group, node.fixed, found, branched)
-    hold(found.get(net.output, (0, 0))[0] >= 0, "the gradient jump may be negative")
+    hold(node.least_jump(node.fixed) >= 0, "the gradient jump may be negative")
 
 
 def rule_empty(node: Node, entries: Any) -> None:
@@ -859,15 +874,14 @@ def rule_side(node: Node, *names: Any) -> None:
         hold(c and ((c > 0) == on) != node.fixed[unit], "a side may have the pattern")
 
 
-def with_zeros(path: list[list[int]]) -> list[list[int]]:
-    """Put a point where the last value vanishes between neighbours with different signs of it."""
+def with_zeros(path: list[list[int]], k: int) -> list[list[int]]:
+    """Put a point where value k vanishes between neighbours with different signs of it."""
     found = path[:1]
     for a, b in pairwise(path):
-        if a[-1] * b[-1] < 0:
-            point = [abs(b[-1]) * x + abs(a[-1]) * y for x, y in zip(a, b, strict=True)]
+        if a[k] * b[k] < 0:
+            point = [abs(b[k]) * x + abs(a[k]) * y for x, y in zip(a, b, strict=True)]
             spend(longest(point), len(point) * (longest(point) + 64))
             content = gcd(*point)
-            need(content.bit_length() <= MAX_SCALE, "the points need too many digits")
             found.append([x // content for x in point])
         found.append(b)
     return found
@@ -876,31 +890,34 @@ def with_zeros(path: list[list[int]]) -> list[list[int]]:
 def rule_walk(node: Node) -> None:
     """Where two inputs vary the kink is a segment: no piece of it bends the function downwards.
 
-    Points are lists of the values of all units, times a positive number that is the value of ONE.
+    Points are lists of the values of all keys, times a positive number that is the value of ONE.
     """
     net, normal = node.net, node.expand({node.group: 1})
-    ranges = [node.bounds(unit) for unit in range(net.inputs)]
-    wide = [unit for unit, (low, high) in enumerate(ranges) if low < high]
+    wide = [k for k, (low, high) in enumerate(node.ranges[: net.inputs]) if low < high]
     hold(len(wide) == 2 and min(normal, default=ONE) >= ONE, "the kink is no segment")
     corners = []
     for ends in ((0, 0), (0, 1), (1, 1), (1, 0), (0, 0)):
-        corner = [low for low, _ in ranges]
-        for unit, end in zip(wide, ends, strict=True):
-            corner[unit] = ranges[unit][end]
-        corners.append([*corner, sum(v * corner[key] for key, v in normal.items())])
-    hold(any(corner[-1] for corner in corners), "the kink is no segment")
-    points = [point[:-1] for point in with_zeros(corners)[1:] if point[-1] == 0]
-    for group in net.units[net.inputs : net.output]:
+        corner = [low for low, _ in node.ranges[: net.inputs]] + [0] * (2 * len(net.units))
+        for k, end in zip(wide, ends, strict=True):
+            corner[k] = node.ranges[k][end]
+        corner[node.group] = sum(v * corner[key] for key, v in normal.items())
+        corners.append(corner)
+    hold(any(corner[node.group] for corner in corners), "the kink is no segment")
+    points = [point for point in with_zeros(corners, node.group)[1:] if not point[node.group]]
+    for k in range(net.inputs, net.output):
+        unit = net.units[k]
         for point in points:
-            values = [point[k] if k >= 0 else max(point[-k], 0) for k in group.form]
-            spend(longest(values), group.size)
-            point.append(sum(map(mul, group.form.values(), values)))
-        points = with_zeros(points)
+            values = [*map(point.__getitem__, unit.form)]
+            spend(longest(values), unit.size)
+            point[k] = sum(map(mul, unit.form.values(), values))
+        points = with_zeros(points, k)
+        for point in points:
+            point[-k] = max(point[k], 0)
     for a, b in pairwise(points):
         states = {k: a[k] + b[k] > 0 for k in range(net.inputs, net.output) if a[k] or b[k]}
         others = node.fixed.items() - {(node.group, False)}
         if all(states.get(k, on) == on for k, on in others):  # else no facet of this node is here
-            rule_sign(Node(net, node.group, states | node.fixed))
+            hold(node.least_jump(states | node.fixed) >= 0, "the gradient jump may be negative")
 
 
 LEAVES: dict[Any, Any] = {
@@ -914,12 +931,8 @@ def rule_tree(
 ) -> tuple[int, int]:
     """Read the tree of one group, or of one face, in preorder, on-child first; return both."""
     group = net.unit(block, index)
-    node, path = Node(net, group, {group: False}), list[int]()  # the units that are branched on
     need(type(face) is int and face in {0, *net.faces}, f"there is no face {face!s:.20}")
-    if face:
-        node.face, node.local[abs(face)] = face, (1, 1) if face > 0 else (-1, -1)
-    texts = [side for entry in bounds for side in entry[2:] if isinstance(side, str)]
-    node.shifts = dict(zip(texts, rationals(texts, len(texts)), strict=True))
+    node, path = Node(net, group, {group: False}, face), list[int]()  # of units branched on
     for *neuron, lower, upper in bounds:
         node.narrow(net.unit(*neuron), lower, upper)
     for name, *arguments in lines:

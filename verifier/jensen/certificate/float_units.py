@@ -111,6 +111,10 @@ class FloatUnits:
         0 for inputs.
     levels : list of FloatLevel
         Inputs left out.
+    reads_z, reads_h, reads : bool arrays (units, units)
+        Which units read zeta, max(zeta, 0), or either.
+    read : bool array (units,)
+        Which are read by others than the output.
     rounding : float
         The relative error of what is computed along all levels.
     usable : bool
@@ -144,6 +148,7 @@ class FloatUnits:
         ]
         self.reads_z, self.reads_h = self.on_z != 0, self.on_h != 0
         self.reads = self.reads_z | self.reads_h
+        self.read: BoolArray = self.reads[: net.output].any(axis=0)
         self.rounding = rounding_factor((len(self.levels) + 2) * (count + 16))
         self._measure(count)
 
@@ -235,6 +240,12 @@ def outward(value: FloatArray, error: FloatArray) -> tuple[FloatArray, FloatArra
     low = np.nextafter(value - room, -np.inf)
     high = np.nextafter(value + room, np.inf)
     return low, high
+
+
+def trailing_zeros(values: IntArray) -> IntArray:
+    """Return how many zeros the binary digits of 64-bit integers end with; 0 for 0."""
+    exponents: IntArray = np.frexp((values & -values).astype(float))[1]
+    return np.maximum(exponents - 1, 0)
 
 
 def _ratio(a: int, b: int) -> float:

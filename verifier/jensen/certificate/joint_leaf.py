@@ -11,6 +11,7 @@ finds is bounded in doubles, and where that bound does not reach the rule itself
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,16 +19,16 @@ import numpy as np
 
 from jensen.arithmetic.intervals import SAFETY, rounding_factor
 from jensen.certificate.checker import text_of
-from jensen.certificate.float_units import TINY
-from jensen.certificate.joint_rows import JointRows
+from jensen.certificate.float_units import TINY, trailing_zeros
+from jensen.certificate.joint_rows import JointRows, Words
 from jensen.certificate.leaf_proof import Entry, accepted
 from jensen.certificate.proof_node import ProofNode
 from jensen.prover.dual_bound import LinearProgram
 from jensen.types import FloatArray
 from jensen_encodings.bounded import BoundedProgram, BoundedSolution, BoundedStatus
+from jensen_encodings.deadline import NEVER, Deadline
 
-INTEGRAL = 1e-6  # distance from 0 and 1 below which a state is decided
-EXACT = 1e-7  # distance of a value from the kinked line below which it is exact
+EXACT = 1e-7  # bounds this far below 0 are not given up before they were computed exactly
 BITS = (16, 28, 44)  # of multipliers: short ones mostly do
 SPARED = 0.5  # of what a bound has to spare, for states that are left open
 TARGET = 1e-5  # of the jump's size: programs are stopped once their bound is this far above 0
@@ -35,10 +36,21 @@ TARGET = 1e-5  # of the jump's size: programs are stopped once their bound is th
 
 @dataclass(frozen=True, eq=False)
 class JointAnswer:
-    """Entries that close a node, or the unit to branch on, or neither."""
+    """What the program of a node says.
 
-    entries: list[Entry] | None = None
-    unit: int | None = None
+    Attributes
+    ----------
+    multipliers : array (rows,)
+        Those that may close it; empty where none do.
+    empty : bool
+        Whether they prove that there is no point (the jump takes no part).
+    x : array (columns,) or None
+        The solution to branch at.
+    """
+
+    multipliers: FloatArray
+    empty: bool = False
+    x: FloatArray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,10 +70,12 @@ class JointProver:
     ----------
     rows : JointRows
         At the root of the tree, with all bounds that it begins with.
+    deadline : Deadline
+        A program that runs into it proves nothing.
     """
 
-    def __init__(self, rows: JointRows) -> None:
-        self._rows = rows
+    def __init__(self, rows: JointRows, deadline: Deadline = NEVER) -> None:
+        self._rows, self._deadline = rows, deadline
         self._root = LinearProgram(
             rows.cost, rows.shift, rows.A, rows.lower, rows.upper, rows.least, rows.most
         )
@@ -78,6 +92,8 @@ class JointProver:
             rows.unit_of[i]: i for i, words in enumerate(rows.words) if words[0] == "above"
         }
         self._rounding = rows.rounding + rounding_factor(2 * sum(rows.A.shape) + 32)
+        self._states = list(rows.states)
+        self._columns = np.array(list(rows.states.values()), dtype=np.intp)
         self._fixed: dict[int, bool] = {}
         self._stale: set[int] = (
             set()
@@ -86,7 +102,8 @@ class JointProver:
     @cached_property
     def _solver(self) -> BoundedProgram:
         rows = self._rows
-        return BoundedProgram(rows.cost, rows.A, rows.lower, rows.upper, rows.least, rows.most)
+        sides = rows.lower, rows.upper, rows.least, rows.most
+        return BoundedProgram(rows.cost, rows.A, *sides, perturbed=True)
 
     def hinted(self, node: ProofNode, found: FloatArray, *, empty: bool) -> list[Entry] | None:
         """Return entries that close a node, from multipliers of another program; or None."""
@@ -120,24 +137,35 @@ class JointProver:
             spared.add(unit)
         return [item for item in states if item[0] not in spared]
 
-    def answer(self, node: ProofNode) -> JointAnswer:
-        """Solve the joint program of a node of the tree."""
+    def value(self, x: FloatArray) -> float:
+        """Return the jump at a solution, in floating point."""
+        return float(self._rows.cost @ x + self._rows.shift)
+
+    def implied(self, node: ProofNode) -> list[tuple[int, bool]]:
+        """Return the states that all patterns with a negative jump have, by the program's ranges.
+
+        With any other state of one of these units the jump is at least 0, up to rounding.
+        """
         self._fix({unit: node.fixed[unit] for unit in node.branched})
+        data, columns = self._data, self._columns
+        pull = data.cost[columns]
+        least = data.shift + float(data.cost @ np.where(data.cost > 0, data.lower, data.upper))
+        forced = (data.lower[columns] < data.upper[columns]) & (least + np.abs(pull) > 0)
+        return [(self._states[i], bool(pull[i] < 0)) for i in np.flatnonzero(forced & (pull != 0))]
+
+    def answer(self, node: ProofNode, states: Sequence[tuple[int, bool]] = ()) -> JointAnswer:
+        """Solve the joint program of a node of the tree, with some states fixed besides."""
+        self._fix({unit: node.fixed[unit] for unit in node.branched} | dict(states))
         data = self._data
         found = self._solve()
-        infeasible = found.status is BoundedStatus.INFEASIBLE
-        if infeasible and found.ray.size:
+        if found.status is BoundedStatus.INFEASIBLE and found.ray.size:
             for sign in (1.0, -1.0):
                 if data.least(sign * found.ray, with_cost=False) > 0:
-                    entries = self._accepted(node, sign * found.ray, with_jump=False)
-                    return JointAnswer(entries)
+                    return JointAnswer(sign * found.ray, empty=True)
+        x = found.x if found.status is BoundedStatus.OPTIMAL else None
         if found.multipliers.size and data.least(found.multipliers) > -EXACT:
-            entries = self._accepted(node, found.multipliers, with_jump=True)
-            if entries is not None:
-                return JointAnswer(entries)
-        if found.status is BoundedStatus.OPTIMAL:
-            return JointAnswer(unit=self._branching(found.x))
-        return JointAnswer()
+            return JointAnswer(found.multipliers, x=x)
+        return JointAnswer(np.empty(0), x=x)
 
     # ------------------------------------------------------------------------ fixing
 
@@ -171,7 +199,7 @@ class JointProver:
                 row = self._above[unit]
                 self._solver.set_row(row, data.row_lower[row], data.row_upper[row])
         self._stale.clear()
-        return self._solver.solve(TARGET - data.shift)
+        return self._solver.solve(TARGET - data.shift, self._deadline)
 
     # -------------------------------------------------------------------- multipliers
 
@@ -234,56 +262,32 @@ class JointProver:
         All are integers, with one power of two in common.
         """
         rows, step = self._rows, written.step
-        found: list[tuple[tuple[object, ...], int, int]] = []
-        for row in np.flatnonzero(written.multipliers).tolist():
-            y, words, bits = int(written.multipliers[row]), rows.words[row], rows.bits[row]
-            unit, kind = rows.unit_of[row], words[0]
+        used = np.flatnonzero(written.multipliers)
+        whole = written.multipliers[used].astype(np.int64)
+        zeros = trailing_zeros(whole)
+        odd = zip(used.tolist(), (whole >> zeros).tolist(), zeros.tolist(), strict=True)
+        found: list[tuple[Words, int, int]] = []  # odd numbers, and powers of two
+        for row, y, zero in odd:
+            words, unit, shift = rows.words[row], rows.unit_of[row], zero - rows.bits[row]
+            kind = words[0]
             on = self._fixed.get(unit)
             if kind == "above" and on:
                 continue  # the value is zeta
             if kind == "off" and on and unit not in rows.values:
                 words = ("sign", *words[1:])  # the row has no value, the checker's one has
-            found.append((words, y, -bits))
+            found.append((words, y, shift))
             if kind == "on" and unit not in rows.values:
-                found.append((("above", *words[1:]), y, -bits))
-        for unit, y in written.ends.items():
-            # the checker puts zeta in its place, which only rows keep in its range
-            words = ("sign" if y > 0 else "on", *rows.lead(unit))
-            found.append((words, abs(y), -rows.size_bits(unit)))
+                found.append((("above", *words[1:]), y, shift))
+        for unit, end in written.ends.items():
+            if end:
+                # the checker puts zeta in its place, which only rows keep in its range
+                words = ("sign" if end > 0 else "on", *rows.lead(unit))
+                zero = (end & -end).bit_length() - 1
+                found.append((words, abs(end) >> zero, zero - rows.size_bits(unit)))
         if with_jump:
             found.append((("jump",), 1, -rows.top - step))
-        total: dict[tuple[object, ...], int] = {}
-        base = min((shift + _zeros(y) for _, y, shift in found if y), default=0)
+        base = min((shift for _, _, shift in found), default=0)
+        total: dict[Words, int] = {}
         for words, y, shift in found:
-            if y:
-                exact = y << (shift - base) if shift >= base else y >> (base - shift)
-                total[words] = total.get(words, 0) + exact
+            total[words] = total.get(words, 0) + (y << (shift - base))
         return [[*words, text_of(y)] for words, y in total.items()]
-
-    # ------------------------------------------------------------------- branching
-
-    def _branching(self, x: FloatArray) -> int | None:
-        """Return the unit whose relaxation is furthest off; states come before values."""
-        rows = self._rows
-        best: tuple[float, int] | None = None
-        for unit, column in rows.states.items():
-            share = float(x[column])
-            if unit not in self._fixed and INTEGRAL < share < 1 - INTEGRAL:
-                score = min(share, 1 - share) * rows.weights[unit]
-                if best is None or score > best[0]:
-                    best = score, unit
-        if best is not None:
-            return best[1]
-        for unit, column in rows.values.items():
-            if unit in self._fixed:
-                continue
-            z = rows.forms[unit, 0] + rows.forms[unit, 1:] @ x
-            gap = abs(float(x[column]) - max(float(z), 0.0)) / (self._root.upper[column] or 1.0)
-            if gap > EXACT and (best is None or gap > best[0]):
-                best = gap, unit
-        return None if best is None else best[1]
-
-
-def _zeros(y: int) -> int:
-    """Return how many zeros the binary digits of an integer end with."""
-    return (y & -y).bit_length() - 1

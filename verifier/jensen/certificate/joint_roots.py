@@ -74,7 +74,6 @@ class JointRoots:
         behind = {int(g): units.behind(int(g)) & kinks for g in set(self._groups.tolist())}
         self._behind = np.array([behind[g] for g in self._groups.tolist()])
         self._behind[:, net.output :] = False
-        self._read = units.reads[: net.output].any(axis=0)
         self._order = np.lexsort((np.arange(len(net.units)), units.level))
         ends = [net.slopes.get(-k, (0, 0)) for k in range(len(net.units))]
         sizes = zip(ends, units.size, strict=True)
@@ -87,7 +86,7 @@ class JointRoots:
         """Yield the roots, in order."""
         left = self._by_missing(np.arange(len(self._groups)))
         # bounds of the units behind are often enough, without those of the units in front
-        left = self._by_bounds(left, self._behind[left], last=False)
+        left = self._by_bounds(left, self._behind[left])
         wanted = self._behind[left].copy()
         wanted[np.arange(len(left)), self._groups[left]] = True
         self._by_bounds(left, self._units.in_front(wanted), last=True)
@@ -108,7 +107,7 @@ class JointRoots:
                 self._roots[kink] = self._root(kink, self._node(kink), [], leaf)
         return self._left(kinks)
 
-    def _by_bounds(self, kinks: IndexArray, wanted: BoolArray, *, last: bool) -> IndexArray:
+    def _by_bounds(self, kinks: IndexArray, wanted: BoolArray, *, last: bool = False) -> IndexArray:
         """Bound units on the kinks, and close roots by that; return the others.
 
         The last time these are roots with their bounds, too.
@@ -138,7 +137,8 @@ class JointRoots:
 
     def _ranges_on(self, kinks: IndexArray) -> KinkRanges:
         faces = [self._faces[kink] for kink in kinks.tolist()]
-        return KinkRanges(self._net, self._units, self._groups[kinks], faces)
+        groups, deadline = self._groups[kinks], self._net.deadline
+        return KinkRanges(self._net, self._units, groups, faces, deadline)
 
     def _leave_out(self, kinks: IndexArray, found: KinkRanges, lemmas: Lemmas) -> None:
         """Leave out what cannot raise the jump's least value, of units that only the output reads.
@@ -149,7 +149,7 @@ class JointRoots:
         factor = self._units.on_h[self._net.output]
         low, high = (factor * side[kinks] for side in self._spans)
         low, high = np.minimum(low, high), np.maximum(low, high)
-        inner = self._read | ((low < 0) & (high > 0)) | ~found.affine[:, None]
+        inner = self._units.read | ((low < 0) & (high > 0)) | ~found.affine[:, None]
         least_on = high <= 0
         on, off = found.ranges.lower > 0, found.ranges.upper < 0
         useless = ~inner & ((on & least_on) | (off & ~least_on))

@@ -11,22 +11,22 @@ changes the lines of the kink itself.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from jensen.certificate.checker import Network, text_of
-from jensen.certificate.float_units import FloatLevel, FloatUnits, outward
+from jensen.certificate.float_units import FloatLevel, FloatUnits, outward, trailing_zeros
 from jensen.certificate.proof_node import ProofNode
-from jensen.types import BoolArray, FloatArray, IndexArray
+from jensen.types import BoolArray, FloatArray, IndexArray, IntArray
+from jensen_encodings.deadline import NEVER, Deadline
 
 SHIFT_BITS = 24  # of a multiple of the group
 GAIN = 0.003  # of a unit's range: bounds that are not better by that cost more than they help
 MARGIN = 1e-9  # relative: bounds closer to 0 are not taken for strict
 CHUNK = 1 << 21  # numbers of a table at a time
-NEVER = 1e100  # an error that no bound survives
+HOPELESS = 1e100  # an error that no bound survives
 FINE_BITS = 20  # to which the checker rounds slopes of lines, of a unit's integers
 
 
@@ -68,6 +68,8 @@ class KinkRanges:
     groups : index array (kinks,)
     faces : sequence of int
         0, or the input on whose side the kink is looked at, with that side's sign.
+    deadline : Deadline
+        Beyond it no more bounds are sought; what was found holds.
 
     Attributes
     ----------
@@ -79,9 +81,15 @@ class KinkRanges:
     """
 
     def __init__(
-        self, net: Network, units: FloatUnits, groups: IndexArray, faces: Sequence[int]
+        self,
+        net: Network,
+        units: FloatUnits,
+        groups: IndexArray,
+        faces: Sequence[int],
+        deadline: Deadline = NEVER,
     ) -> None:
         self._net, self._units, self.groups, self.faces = net, units, groups, faces
+        self._deadline = deadline
         self.nodes: dict[int, ProofNode] = {}
         self.ranges = units.ranges.repeated(len(groups))
         for kink, face in enumerate(faces):
@@ -130,6 +138,8 @@ class KinkRanges:
         kinks, targets = kinks[part.any(axis=1)], targets[part.any(axis=0)]
         step = max(1, CHUNK // (2 * len(targets) * len(self._units.bits) + 1))
         for at in range(0, len(kinks), step):
+            if self._deadline.over():
+                return
             self._bound(kinks[at : at + step], targets, asked, found)
 
     def _bound(
@@ -179,7 +189,7 @@ class KinkRanges:
             units = targets[found.some[kink, targets]]
             for unit, sides in zip(units.tolist(), self.sides(kink, units, found), strict=True):
                 node.narrow(unit, *sides)
-                low, high = (self._units.ratio(unit, end) for end in node.local[unit])
+                low, high = (self._units.ratio(unit, end) for end in node.ranges[unit])
                 self.ranges.set((kink, unit), low, high)
 
     def forget(self, lemmas: Lemmas, lower: BoolArray, upper: BoolArray) -> None:
@@ -200,9 +210,9 @@ class KinkRanges:
         self, kink: int, units: IndexArray, found: Lemmas
     ) -> list[tuple[str | None, str | None]]:
         """Return what a certificate says of the lower and the upper bounds of some units."""
-        bits = (self._units.bits[units] - self._units.bits[self.groups[kink]]).tolist()
-        lower, upper = (side[kink, units].tolist() for side in (found.lower, found.upper))
-        return [(_text(a, b), _text(c, b)) for a, b, c in zip(lower, bits, upper, strict=True)]
+        bits = self._units.bits[units] - self._units.bits[self.groups[kink]]
+        lower, upper = (_texts(side[kink, units], bits) for side in (found.lower, found.upper))
+        return list(zip(lower, upper, strict=True))
 
     def _shifts(self, kinks: IndexArray, lines: _Lines) -> FloatArray:
         """Return, per kink and line, the multiple of the group that makes its bound best."""
@@ -320,7 +330,7 @@ class KinkRanges:
         share[group] = 0.0
         apart = np.where(ranges.own[place], 0.0, (low_in - low) + (high - high_in))
         width = np.where(free, high_in - low_in, 1.0)
-        unsure = np.where(width > 0, apart / np.where(width > 0, width, 1.0), NEVER)
+        unsure = np.where(width > 0, apart / np.where(width > 0, width, 1.0), HOPELESS)
         # in the upper lines the ranges enter, in the lower ones their comparison
         above = unsure * (reach + own) + apart + units.rounding * own
         tilts, flat = low + high_in > 0, low_in + high <= 0
@@ -362,17 +372,20 @@ def _rounded(shifts: FloatArray) -> FloatArray:
     return rounded
 
 
-def _text(shift: float, bits: int) -> str | None:
-    """Write ``shift * 2**bits``, of few bits, in the checker's grammar; None for NaN."""
-    if math.isnan(shift):
-        return None
-    if not shift:
-        return "0"
-    mantissa, exponent = math.frexp(shift)
-    whole, power = int(math.ldexp(mantissa, SHIFT_BITS)), exponent - SHIFT_BITS + bits
-    zeros = (whole & -whole).bit_length() - 1
-    whole, power = whole >> zeros, power + zeros
+def _texts(shifts: FloatArray, bits: IntArray) -> list[str | None]:
+    """Write numbers ``shift * 2**bits``, of few bits, in the checker's grammar; None for NaN."""
+    missing = np.isnan(shifts)
+    mantissa, exponent = np.frexp(np.where(missing, 0.0, shifts))
+    whole = np.ldexp(mantissa, SHIFT_BITS).astype(np.int64)
+    zeros = trailing_zeros(whole)
+    powers = exponent - SHIFT_BITS + bits + zeros
+    pairs = zip((whole >> zeros).tolist(), powers.tolist(), missing.tolist(), strict=True)
+    return [None if none else _text(odd, power) for odd, power, none in pairs]
+
+
+def _text(odd: int, power: int) -> str:
+    """Write ``odd * 2**power``, in lowest terms."""
     if power >= 0:
-        return text_of(whole << power)
+        return text_of(odd << power)
     style = "d" if -power < 64 else "#x"
-    return f"{whole:{style}}/{1 << -power:{style}}"
+    return f"{odd:{style}}/{1 << -power:{style}}" if odd else "0"

@@ -8,7 +8,8 @@ are asked themselves.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from typing import Any
@@ -16,21 +17,59 @@ from typing import Any
 from jensen.certificate import checker
 from jensen.certificate.bounded_network import BoundedNetwork, Names, check_time
 from jensen.certificate.float_units import FloatUnits
-from jensen.certificate.joint_hints import hint_tree
+from jensen.certificate.joint_hints import HintNode, hint_tree
 from jensen.certificate.joint_roots import JointRoots, Root, closed_by_sign
 from jensen.certificate.joint_writer import JointWriter
 from jensen.certificate.leaf_proof import LeafProver
 from jensen.certificate.proof_node import ProofNode
 from jensen.certificate.tree_writer import TreeWriter
 from jensen.errors import CertificateError
-from jensen.groups.groups import GroupedNetwork
+from jensen.prover.group_proof import GroupProof
 from jensen.prover.joint_proof import JointProof
 from jensen.prover.nodes import Node
-from jensen.prover.outcome import GroupProof
 from jensen_encodings.lp import LpSolver
 
+LINE = 2  # inputs with which a kink is a line
 MOST_UNITS = 3000  # matrices of all units are dense
 TABLE = 1 << 20  # numbers of a table of roots and units
+
+
+@dataclass(eq=False)
+class Growing:
+    """The trees of one unit on all faces, while they grow.
+
+    Attributes
+    ----------
+    trees : list of JointWriter
+        Those that are left, last first.
+    lines : list
+        Those that are there.
+    nodes, programs : int
+        What they took.
+    """
+
+    trees: list[JointWriter]
+    lines: list[Any] = field(default_factory=list)
+    nodes: int = 0
+    programs: int = 0
+
+    def grow(self, nodes: int) -> bool:
+        """Go on with so many nodes of each tree; return whether all are closed.
+
+        Raises
+        ------
+        CertificateError
+            If one cannot be closed.
+        """
+        while self.trees:
+            tree = self.trees[-1]
+            if not tree.advance(nodes):
+                return False
+            lines = self.trees.pop().lines()
+            self.lines += lines
+            self.nodes += len(lines) - 1
+            self.programs += tree.programs
+        return True
 
 
 class Producer:
@@ -39,34 +78,64 @@ class Producer:
     Parameters
     ----------
     net : BoundedNetwork
-    grouped : GroupedNetwork or None
-        The prover's groups.
-    proofs : sequence of GroupProof
+    names : Names
     """
 
-    def __init__(
-        self, net: BoundedNetwork, grouped: GroupedNetwork | None, proofs: Sequence[GroupProof]
-    ) -> None:
-        self._net = net
-        self._names = Names(net, grouped)
-        self._leaves = LeafProver(net, LpSolver())
+    def __init__(self, net: BoundedNetwork, names: Names) -> None:
+        self._net, self._names = net, names
+        self._leaves = LeafProver(net, LpSolver(net.deadline))
         self._roots: dict[int, Node] = {}
         self._joint: dict[int, JointProof] = {}
-        for proof in proofs:
-            unit, _ = self._names.unit(*proof.group)
-            if proof.root is not None:
-                self._roots[unit] = proof.root
-            elif proof.joint is not None:
-                self._joint[unit] = proof.joint
+        self._written: dict[int, list[Any]] = {}
 
-    def lines(self) -> list[Any]:
+    def begin(self, units: Iterable[int]) -> dict[int, Growing]:
+        """Begin the trees of some units, so that they can be grown by turns.
+
+        Units are left out where other rules do, or more than trees is needed.
+        """
+        net, asked = self._net, dict.fromkeys(units)
+        proved = checker.rule_path_signs(net)
+        found = {unit: Growing([]) for unit in asked if unit not in net.kinks - proved}
+        usable = len(net.units) <= MOST_UNITS and not self._kinks_are_segments
+        if not usable or not self._units.usable:
+            return found
+        left = [unit for unit in asked if unit not in found]
+        if not left:
+            return found
+        for unit in closed_by_sign(net, self._units, left):
+            found[unit] = Growing([], [["tree", *net.lead(unit)], ["sign"]])
+        for unit, roots in self._roots_of([unit for unit in left if unit not in found]):
+            found[unit] = Growing([self._writer(root, stubborn=False) for root in roots])
+        return found
+
+    def keep(self, unit: int, lines: list[Any]) -> None:
+        """Take the lines that close a unit."""
+        self._written[unit] = lines
+
+    @property
+    def _kinks_are_segments(self) -> bool:
+        """Whether two inputs vary, so that the checker can go along kinks."""
+        inputs = self._net.units[1 : self._net.inputs]
+        return sum(unit.low < unit.high for unit in inputs) - bool(self._net.faces) == LINE
+
+    def lines(self, proofs: Sequence[GroupProof]) -> list[Any]:
         """Return all lines.
+
+        Parameters
+        ----------
+        proofs : sequence of GroupProof
 
         Raises
         ------
         CertificateError
             If a leaf cannot be certified.
         """
+        for proof in proofs:
+            group, _ = self._names.unit(*proof.group)
+            if proof.root is not None:
+                self._roots[group] = proof.root
+            elif proof.joint is not None:
+                self._joint[group] = proof.joint
         net = self._net
         lines: list[Any] = [["bounds", net.bounds]]
         proved = checker.rule_path_signs(net)
@@ -75,6 +144,9 @@ class Producer:
         left = []
         for unit in sorted(net.kinks - proved):
             check_time(net)
+            if unit in self._written:
+                lines += self._written[unit]
+                continue
             if unit in self._roots or len(net.units) > MOST_UNITS:
                 lines += self._tree(unit, self._roots.get(unit))
                 continue
@@ -107,32 +179,40 @@ class Producer:
         """Yield the trees of all faces, or the one of the whole domain; None where that fails."""
         if not units:
             return
-        net, faces = self._net, sorted(self._net.faces) or [0]
+        net = self._net
         if not self._units.usable:
             yield from ((unit, None) for unit in units)
             return
         signed = closed_by_sign(net, self._units, units)
         yield from ((unit, [["tree", *net.lead(unit)], ["sign"]]) for unit in sorted(signed))
-        left = [unit for unit in units if unit not in signed]
-        step = max(1, TABLE // (len(net.units) * len(faces)))
-        for at in range(0, len(left), step):
-            some = left[at : at + step]
-            roots = JointRoots(net, self._units, [(u, f) for u in some for f in faces]).run()
-            for unit, found in zip(some, _split(roots, len(faces)), strict=True):
-                try:
-                    yield unit, [line for root in found for line in self._joint_tree(root)]
-                except CertificateError:
-                    check_time(net)
-                    yield unit, None
+        for unit, roots in self._roots_of([unit for unit in units if unit not in signed]):
+            try:
+                written = [self._writer(root).run(self._hints(root)) for root in roots]
+                yield unit, [line for lines in written for line in lines]
+            except CertificateError:
+                check_time(net)
+                yield unit, None
 
-    def _joint_tree(self, root: Root) -> list[Any]:
-        """Return the lines of one group on one face, along what the prover found."""
+    def _roots_of(self, units: list[int]) -> Iterator[tuple[int, list[Root]]]:
+        """Yield the roots of all faces of some units."""
+        net, faces = self._net, sorted(self._net.faces) or [0]
+        step = max(1, TABLE // (len(net.units) * len(faces)))
+        for at in range(0, len(units), step):
+            some = units[at : at + step]
+            roots = JointRoots(net, self._units, [(u, f) for u in some for f in faces]).run()
+            yield from zip(some, _split(roots, len(faces)), strict=True)
+
+    def _writer(self, root: Root, *, stubborn: bool = True) -> JointWriter:
         check_time(self._net)
+        parts = self._leaves, self._names, self._units
+        return JointWriter(self._net, root, *parts, stubborn=stubborn)
+
+    def _hints(self, root: Root) -> HintNode | None:
+        """Return what the prover found about one group on one face."""
         proof, hints = self._joint.get(root.node.group), None
         if proof is not None and root.leaf is None:
             hints = hint_tree(proof, self._piece(proof, root.node.face), self._names)
-        writer = JointWriter(self._net, root, self._leaves, self._names, self._units)
-        return writer.run(hints)
+        return hints
 
     def _piece(self, proof: JointProof, face: int) -> int:
         """Return the prover's number of a face; it has t last, the checker has it first."""

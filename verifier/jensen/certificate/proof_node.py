@@ -20,11 +20,9 @@ class ProofNode(Node):
     """
 
     def __init__(self, net: Network, group: int, face: int = 0) -> None:
-        super().__init__(net, group, {group: False} if group else {})
+        super().__init__(net, group, {group: False} if group else {}, face)
         self._forms: list[Form] = [{unit: 1} for unit in range(net.inputs)]
         self._later: list[tuple[int, Any, Any]] = []
-        if face:
-            self.face, self.local[abs(face)] = face, (1, 1) if face > 0 else (-1, -1)
 
     def fix(self, unit: int, side: bool | None) -> None:
         """Fix or free a unit and forget what depended on it."""

@@ -36,7 +36,7 @@ def slope_intervals(
     low, high = np.zeros((2, *on.shape))
     kinks = np.arange(len(groups))
     for level in units.levels:
-        if units.level[level.units[0]] <= units.level[groups].min(initial=0):
+        if units.level[level.units[0]] <= units.level[groups].min():
             continue
         least, most, size = _passed(level, low, high, on, off)
         # the group itself passes on max(zeta, 0) alone, with slope 1

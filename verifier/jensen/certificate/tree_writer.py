@@ -25,7 +25,13 @@ ON = 1
 
 
 class TreeWriter:
-    """Writes the tree of one group, along the prover's tree where there is one."""
+    """Writes the tree of one group, along the prover's tree where there is one.
+
+    Attributes
+    ----------
+    limit : int
+        Nodes that may be added to it.
+    """
 
     def __init__(self, net: BoundedNetwork, group: int, leaves: LeafProver, names: Names) -> None:
         self._net = net
@@ -35,6 +41,7 @@ class TreeWriter:
         self._names = names
         self._lines: list[Any] = []
         self._extra = 0
+        self.limit = EXTRA_NODES
         # what is left to do, last first: (node of the prover to enter,) or (unit, side)
         self._todo: list[tuple[Any, ...]] = []
 
@@ -102,10 +109,14 @@ class TreeWriter:
         self._branch_further(unit)
 
     def _branch_further(self, unit: int) -> None:
-        self._extra += 2
-        if self._extra > EXTRA_NODES:
-            self._fail("more branching than expected")
+        self._count()
         self._branch(unit, None, None)
+
+    def _count(self) -> None:
+        """Count nodes that the prover did not need."""
+        self._extra += 2
+        if self._extra > self.limit:
+            self._fail("more branching than expected")
 
     def _next(self, program: LeafSolution | None) -> int | None:
         """Return an open unit: one in front whose relaxation is far off, else any that counts."""
@@ -135,7 +146,7 @@ class TreeWriter:
 
     def _last(self) -> None:
         """Close a leaf with nothing left to branch on and no proof in floating point."""
-        entries = self._leaves.exactly(self._node, self._net.out_of_time)
+        entries = self._leaves.exactly(self._node, self._net.deadline.over)
         if entries is None or not self._try("empty", entries):
             self._fail("neither empty nor crossed upwards")
 

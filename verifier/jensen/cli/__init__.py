@@ -12,7 +12,7 @@ from enum import IntEnum
 import click
 
 from jensen.cli.app import app
-from jensen.errors import JensenError
+from jensen.errors import JensenError, UndecidedError
 from jensen.text import printable
 
 __all__ = ["ExitCode", "main"]
@@ -63,6 +63,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if os.environ.get("JENSEN_TRACEBACK"):
             raise
         line = printable(" ".join(_message(error).split()))
+        if isinstance(error, UndecidedError):
+            print(f"jensen: {line}", file=sys.stderr)  # noqa: T201
+            return ExitCode.UNKNOWN
         print(f"jensen: error: {line}", file=sys.stderr)  # noqa: T201
         return ExitCode.ERROR
     return int(code or 0)

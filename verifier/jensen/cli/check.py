@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from jensen.certificate import checker
-from jensen.certificate.certificate import domain_record
 from jensen.certificate.checker import Claim
+from jensen.certificate.claims import domain_record
 from jensen.certificate.model_export import export_json
 from jensen.cli.common import (
     Indices,

@@ -27,7 +27,7 @@ from jensen.composition.quadratic import QuadraticForms
 from jensen.composition.search import search_pair
 from jensen.domains.domain import Domain
 from jensen.domains.hull import bounding_box
-from jensen.errors import OptionError
+from jensen.errors import OptionError, OutOfTimeError
 from jensen.graphs.enclosures import Enclosures, enclose
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.network.block import OUTPUT
@@ -37,7 +37,7 @@ from jensen.prover.question import claimed
 from jensen.prover.verdict import Counterexample, Interrupted, Reason, Status, Verdict
 from jensen.stopwatch import Stopwatch
 from jensen.types import BoolArray, FloatArray
-from jensen_encodings.deadline import Deadline
+from jensen_encodings.deadline import NEVER, Deadline
 
 NO_CERTIFICATE = (
     "no certificate: the checker knows piecewise-linear networks and quadratic forms outside the "
@@ -148,6 +148,8 @@ def decide_graph(
     verdict = Verdict(Status.UNKNOWN, domain, output, ENGINE, claim=claimed(options), subject=graph)
     try:
         return _answered(question, verdict, prover)
+    except OutOfTimeError as error:
+        return replace(verdict, note=str(error), times=dict(watch.times))
     except KeyboardInterrupt:
         raise Interrupted(replace(verdict, note="interrupted", times=dict(watch.times))) from None
 
@@ -155,7 +157,8 @@ def decide_graph(
 def _answered(question: GraphQuestion, verdict: Verdict, prover: Prover) -> Verdict:
     watch = question.watch
     with watch.stage("bounds"):
-        bounds = enclose(question.graph, *sides_of(question.domain, question.graph.input_size))
+        sides = sides_of(question.domain, question.graph.input_size, question.deadline)
+        bounds = enclose(question.graph, *sides)
     with watch.stage("composition"):
         forms = QuadraticForms(question.graph, question.moving)
         found = compose(question.graph, bounds, question.moving, forms.improve, compound)
@@ -240,7 +243,8 @@ def _by_parts(
     )
     with watch.stage("quadratic form"):
         sign = rational(-1 if options.concave else 1)
-        falling = falling_direction(sign * parts.hessian(output), domain, options.inputs)
+        hessian = sign * parts.hessian(output)
+        falling = falling_direction(hessian, domain, options.inputs, question.deadline)
         if falling is not None:
             pair = pair_along(graph, domain, falling, options.inputs, options.seed)
             if pair is not None:
@@ -274,21 +278,25 @@ def _why(graph: FunctionGraph, bounds: Enclosures, found: Composition) -> str:
     return f"{where_it_ends(graph, bounds, found)}; no pair of points was found that refutes it"
 
 
-def sides_of(domain: Domain, inputs: int) -> tuple[FloatArray, FloatArray]:
+def sides_of(
+    domain: Domain, inputs: int, deadline: Deadline = NEVER
+) -> tuple[FloatArray, FloatArray]:
     """Return proved bounds of every input on a domain, infinite where none were found.
 
     Raises
     ------
     DomainError
         If the domain is empty.
+    OutOfTimeError
+        If that was not known in time.
     """
     sides = domain.box_sides(inputs)
     if sides is not None:
         return sides
     if domain.may_be_empty:
-        domain.working_set(inputs)  # an empty domain is an error
+        domain.working_set(inputs, deadline)  # an empty domain is an error
     if domain.has_rows:
-        sides = bounding_box(*domain.inequalities(inputs))
+        sides = bounding_box(*domain.inequalities(inputs), deadline)
         if sides is not None:
             return sides
     return np.full(inputs, -np.inf), np.full(inputs, np.inf)

@@ -31,6 +31,7 @@ from jensen.network.relu_network import ReluNetwork
 from jensen.prover.refute import LineSampler
 from jensen.prover.verdict import Counterexample
 from jensen.types import ObjectArray
+from jensen_encodings.deadline import NEVER, Deadline
 
 MOST_INPUTS = 256
 POINTS = 32
@@ -162,7 +163,9 @@ def _without_products(graph: FunctionGraph) -> ReluNetwork:
     return ReluNetwork(graph.input_size, kept[::-1])
 
 
-def directions(domain: Domain, inputs: int, moving: tuple[int, ...] | None) -> ObjectArray:
+def directions(
+    domain: Domain, inputs: int, moving: tuple[int, ...] | None, deadline: Deadline = NEVER
+) -> ObjectArray:
     """Return a basis of the directions between points of a domain that agree in the other inputs.
 
     Returns
@@ -173,8 +176,10 @@ def directions(domain: Domain, inputs: int, moving: tuple[int, ...] | None) -> O
     ------
     DomainError
         If the domain is empty.
+    OutOfTimeError
+        If that was not known in time.
     """
-    working = domain.working_set(inputs)
+    working = domain.working_set(inputs, deadline)
     still = [i for i in range(inputs) if moving is not None and i not in moving]
     # tau does not change between points
     rows = [working.matrix[i] for i in (*still, inputs)]
@@ -186,10 +191,13 @@ def directions(domain: Domain, inputs: int, moving: tuple[int, ...] | None) -> O
 
 
 def falling_direction(
-    hessian: ObjectArray, domain: Domain, moving: tuple[int, ...] | None
+    hessian: ObjectArray,
+    domain: Domain,
+    moving: tuple[int, ...] | None,
+    deadline: Deadline = NEVER,
 ) -> ObjectArray | None:
     """Return a direction within a domain along which a form bends down; None if there is none."""
-    basis = directions(domain, len(hessian), moving)
+    basis = directions(domain, len(hessian), moving, deadline)
     if not basis.shape[1]:
         return None
     found = negative_direction(basis.T @ hessian @ basis)

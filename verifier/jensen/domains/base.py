@@ -16,6 +16,7 @@ from jensen.domains.lines import Chords, Lines
 from jensen.domains.working_set import WorkingSet, polyhedral_set
 from jensen.errors import DomainError
 from jensen.types import FloatArray
+from jensen_encodings.deadline import NEVER, Deadline
 
 
 class Domain(ABC):
@@ -199,12 +200,13 @@ class Domain(ABC):
             for row, limit in zip(A, exact_fractions(b), strict=True)
         )
 
-    def working_set(self, inputs: int) -> WorkingSet:
+    def working_set(self, inputs: int, deadline: Deadline = NEVER) -> WorkingSet:
         """Return the full-dimensional set that the provers work in.
 
         Parameters
         ----------
         inputs : int
+        deadline : Deadline
 
         Returns
         -------
@@ -214,9 +216,11 @@ class Domain(ABC):
         ------
         DomainError
             If the domain does not fit or is empty.
+        OutOfTimeError
+            If time was up before that was known.
         """
         self.check(inputs)
-        return polyhedral_set(*self.inequalities(inputs))
+        return polyhedral_set(*self.inequalities(inputs), deadline)
 
     def lines(self, inputs: int, scale: float) -> Lines:
         """Return where to draw random lines from, near kinks at this distance from 0.

@@ -16,6 +16,7 @@ from jensen.domains.lines import BoxLines
 from jensen.domains.working_set import WorkingSet, box_set
 from jensen.errors import DomainError
 from jensen.types import FloatArray
+from jensen_encodings.deadline import NEVER, Deadline
 
 _SHOWN = 3  # sides in a name: it has to fit into a column
 
@@ -122,7 +123,7 @@ class Box(Domain):
             _between(a, v, b) for a, v, b in zip(lower.tolist(), x, upper.tolist(), strict=True)
         )
 
-    def working_set(self, inputs: int) -> WorkingSet:
+    def working_set(self, inputs: int, deadline: Deadline = NEVER) -> WorkingSet:
         """Return the box of its sides that are not points."""
         return box_set(*self.bounds(inputs))
 

@@ -13,6 +13,7 @@ from jensen.domains.base import Domain
 from jensen.domains.lines import FreeLines
 from jensen.domains.working_set import WorkingSet, whole_cone
 from jensen.types import FloatArray
+from jensen_encodings.deadline import NEVER, Deadline
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Everywhere(Domain):
         """Every point lies in it."""
         return True
 
-    def working_set(self, inputs: int) -> WorkingSet:
+    def working_set(self, inputs: int, deadline: Deadline = NEVER) -> WorkingSet:
         """Return the lift's cube."""
         return whole_cone(inputs)
 

@@ -16,31 +16,39 @@ from jensen.arithmetic.rational import (
     float_below,
     floats,
     null_space,
+    product,
     project_to_null_space,
     rational,
     rationals,
 )
-from jensen.errors import DomainError
+from jensen.errors import DomainError, OutOfTimeError
 from jensen.types import FloatArray, ObjectArray
+from jensen_encodings.deadline import NEVER, Deadline
 from jensen_encodings.lp import LpSolver, LpStatus
 
 BOX_INPUTS = 64  # a bounding box takes two linear programs per input
+HANDY_BITS = 10  # of numbers that are no trouble as they are
 MULTIPLIER_CUT = 1e-9  # smaller multipliers are taken for zero before the exact solve
 
 
-def linear_hull(cone: ObjectArray) -> ObjectArray | None:
+def linear_hull(cone: ObjectArray, deadline: Deadline = NEVER) -> ObjectArray | None:
     """Return a basis of the linear hull of ``{v : cone @ v <= 0}``, last row ``-t <= 0``.
 
     Parameters
     ----------
     cone : object array (rows, n) of ``fmpq``
+    deadline : Deadline
 
     Returns
     -------
     basis : object array (n, dim) of integers as ``fmpq``, the identity if dim = n;
         None if ``t = 0`` on the whole cone, that is, if the polyhedron is empty.
+
+    Raises
+    ------
+    OutOfTimeError
     """
-    found = relative_interior(cone)
+    found = relative_interior(cone, deadline)
     return None if found is None else found.basis
 
 
@@ -63,7 +71,7 @@ class RelativeInterior:
     multipliers: list[Any]
 
 
-def relative_interior(cone: ObjectArray) -> RelativeInterior | None:
+def relative_interior(cone: ObjectArray, deadline: Deadline = NEVER) -> RelativeInterior | None:
     """Return the hull of ``{v : cone @ v <= 0}``, last row ``-t <= 0``, and a point inside.
 
     Either all rows that are not zero hold strictly somewhere, or multipliers ``y >= 0``
@@ -73,30 +81,37 @@ def relative_interior(cone: ObjectArray) -> RelativeInterior | None:
     Parameters
     ----------
     cone : object array (rows, n) of ``fmpq``
+    deadline : Deadline
 
     Returns
     -------
     RelativeInterior or None
         None if ``t = 0`` on the whole cone, that is, if the polyhedron is empty.
+
+    Raises
+    ------
+    OutOfTimeError
     """
-    basis = _identity(cone.shape[1])
+    basis = handy = _identity(cone.shape[1])
+    rows = cone
     multipliers = [ZERO] * len(cone)
     while True:
-        rows = cone @ basis
         binding = [i for i, row in enumerate(rows) if any(v != 0 for v in row)]
         if len(cone) - 1 not in binding:
             return None
-        solution = strict_point(rows[binding])
+        solution = strict_point(rows[binding], deadline)
         if solution.point is not None:
             # rows that are multiples of what is known have to be shown as well
             for i in sorted(set(range(len(cone))) - set(binding)):
                 if any(cone[i]) and multipliers[i] == 0:
                     multipliers = _joined(cone, multipliers, {i: ONE})
-            return RelativeInterior(basis, basis @ solution.point, multipliers)
+            return RelativeInterior(basis, handy @ solution.point, multipliers)
         further = dict(zip(binding, solution.multipliers, strict=True))
         multipliers = _joined(cone, multipliers, further)
         equalities = [rows[i] for i, y in further.items() if y > 0]
-        basis = _integer_columns(basis @ _null_columns(equalities))
+        basis = _integer_columns(product(handy, _null_columns(equalities)))
+        handy = handy_columns(basis)
+        rows = product(cone, handy)
 
 
 def _joined(cone: ObjectArray, known: list[Any], further: dict[int, Any]) -> list[Any]:
@@ -133,25 +148,37 @@ class StrictPoint:
     multipliers: list[Any]
 
 
-def strict_point(rows: ObjectArray) -> StrictPoint:
+def strict_point(rows: ObjectArray, deadline: Deadline = NEVER) -> StrictPoint:
     """Decide exactly whether some v has ``rows @ v < 0`` in all rows (Gordan's theorem).
 
-    A linear program in floating point proposes the answer. Where its proposal does not hold
-    exactly, as on sets of width 1e-12, the program is solved in rational arithmetic.
+    Opposite rows, as which equations are written, leave no doubt. Otherwise a linear program in
+    floating point proposes the answer. Where its proposal does not hold exactly, as on sets of
+    width 1e-12, the program is solved in rational arithmetic.
 
     Parameters
     ----------
     rows : object array (m, n) of ``fmpq``, no row zero
+    deadline : Deadline
+
+    Raises
+    ------
+    OutOfTimeError
     """
+    _check_clock(deadline)
     sizes = [max(abs(v) for v in row) for row in rows]
-    proposed = _proposal(rows, sizes)
+    scaled = floats(rows / np.array(sizes, dtype=object)[:, None])
+    proposed = _opposites(rows, sizes, scaled) or _proposal(rows, sizes, scaled, deadline)
     if proposed is not None:
         return proposed
+    _check_clock(deadline)
     count = rows.shape[1]
     # max s subject to  row v + |row| s <= 0,  s <= 1: the optimum is 1 or 0
     cap = [*([ZERO] * count), ONE]
     A = [[*row, size] for row, size in zip(rows, sizes, strict=True)]
-    solution = maximise(cap, [*A, cap], [*([ZERO] * len(rows)), ONE], [False] * (len(rows) + 1))
+    limits, equality = [*([ZERO] * len(rows)), ONE], [False] * (len(rows) + 1)
+    solution = maximise(cap, [*A, cap], limits, equality, deadline.over)
+    if solution is None:
+        _check_clock(deadline)
     if solution is None or solution.v is None:
         raise DomainError("the dimension of the polyhedron could not be determined")
     if solution.v[-1] > 0:
@@ -159,13 +186,32 @@ def strict_point(rows: ObjectArray) -> StrictPoint:
     return StrictPoint(None, solution.multipliers[:-1])
 
 
-def _proposal(rows: ObjectArray, sizes: list[Any]) -> StrictPoint | None:
+def _check_clock(deadline: Deadline) -> None:
+    if deadline.over():
+        raise OutOfTimeError("time was up before the dimension of the polyhedron was known")
+
+
+def _opposites(rows: ObjectArray, sizes: list[Any], scaled: FloatArray) -> StrictPoint | None:
+    """Return multipliers of all rows that have an opposite one, up to a positive factor."""
+    seen = {row.tobytes(): i for i, row in enumerate(scaled + 0.0)}  # -0 is 0
+    multipliers = [ZERO] * len(rows)
+    for i, row in enumerate(0.0 - scaled):
+        j = seen.get(row.tobytes())
+        if j is None or multipliers[i] or multipliers[j]:
+            continue
+        if all(a * sizes[j] == -b * sizes[i] for a, b in zip(rows[i], rows[j], strict=True)):
+            multipliers[i], multipliers[j] = ONE / sizes[i], ONE / sizes[j]
+    return StrictPoint(None, multipliers) if any(multipliers) else None
+
+
+def _proposal(
+    rows: ObjectArray, sizes: list[Any], scaled: FloatArray, deadline: Deadline
+) -> StrictPoint | None:
     """Return the solver's answer if it holds exactly."""
     count, n = rows.shape
-    scaled = floats(rows / np.array(sizes, dtype=object)[:, None])
     A = np.vstack([np.column_stack([scaled, np.ones(count)]), np.append(np.zeros(n), 1.0)])
     b = np.append(np.zeros(count), 1.0)
-    result = LpSolver().maximise(A[-1], A, b, np.zeros(count + 1, dtype=bool))
+    result = LpSolver(deadline).maximise(A[-1], A, b, np.zeros(count + 1, dtype=bool))
     if result.status is not LpStatus.OPTIMAL:
         return None
     if result.objective > 0.5:
@@ -205,13 +251,34 @@ def _integer_columns(basis: ObjectArray) -> ObjectArray:
     return out
 
 
+def handy_columns(basis: ObjectArray) -> ObjectArray:
+    """Return a basis whose entries linear programs can cope with.
+
+    Integers of equations without a short form have hundreds of digits. Columns of such are scaled
+    by powers of two, to a largest entry of about 1.
+
+    Parameters
+    ----------
+    basis : object array (n, dim) of ``fmpq``, no column zero
+    """
+    out = basis.copy()
+    for k in range(basis.shape[1]):
+        largest = max(abs(v) for v in basis[:, k])
+        bits = int(largest.p).bit_length() - int(largest.q).bit_length()
+        if abs(bits) > HANDY_BITS:
+            out[:, k] = basis[:, k] / flint.fmpq(2) ** bits
+    return out
+
+
 def _identity(n: int) -> ObjectArray:
     eye = np.full((n, n), ZERO, dtype=object)
     np.fill_diagonal(eye, ONE)
     return eye
 
 
-def bounding_box(A: FloatArray, b: FloatArray) -> tuple[FloatArray, FloatArray] | None:
+def bounding_box(
+    A: FloatArray, b: FloatArray, deadline: Deadline = NEVER
+) -> tuple[FloatArray, FloatArray] | None:
     """Return a proved box around ``A x <= b``; None if none was found.
 
     Multipliers ``y >= 0`` with ``y A = s e_i - r``, s = +-1, show ``s x_i <= y b + r x``. All
@@ -223,6 +290,8 @@ def bounding_box(A: FloatArray, b: FloatArray) -> tuple[FloatArray, FloatArray] 
     ----------
     A, b : arrays (rows, n) and (rows,)
         Of a polyhedron that is not empty.
+    deadline : Deadline
+        None is found behind it.
 
     References
     ----------
@@ -238,14 +307,14 @@ def bounding_box(A: FloatArray, b: FloatArray) -> tuple[FloatArray, FloatArray] 
     scale = np.array([flint.fmpq(2) ** -int(e) for e in exponents], dtype=object)
     exact_A, exact_b = rationals(A[used]) * scale[:, None], rationals(b[used]) * scale
     A, b = floats(exact_A), floats(exact_b)
-    solver, equality = LpSolver(), np.zeros(len(b), dtype=bool)
+    solver, equality = LpSolver(deadline), np.zeros(len(b), dtype=bool)
     limits, residuals = [], []
     for i in range(n):
         for sign in (1.0, -1.0):
             target = np.zeros(n)
             target[i] = sign
             result = solver.maximise(target, A, b, equality)
-            if result.status is not LpStatus.OPTIMAL:
+            if result.status is not LpStatus.OPTIMAL or deadline.over():
                 return None
             support = np.flatnonzero(result.multipliers > 0)
             y = rationals(result.multipliers[support])
@@ -261,7 +330,9 @@ def bounding_box(A: FloatArray, b: FloatArray) -> tuple[FloatArray, FloatArray] 
     return (lower, upper) if np.isfinite([lower, upper]).all() else None
 
 
-def inner_ball(A: FloatArray, b: FloatArray, reach: float = 1e6) -> tuple[FloatArray, float]:
+def inner_ball(
+    A: FloatArray, b: FloatArray, reach: float = 1e6, deadline: Deadline = NEVER
+) -> tuple[FloatArray, float]:
     """Return centre and radius of a large ball in ``A x <= b``; a hint, in floating point.
 
     Parameters
@@ -270,6 +341,8 @@ def inner_ball(A: FloatArray, b: FloatArray, reach: float = 1e6) -> tuple[FloatA
     reach : float
         The centre is looked for in ``|x_i| <= reach``, the radius up to ``reach``. It only
         says where to look for counterexamples.
+    deadline : Deadline
+        The radius is 0 behind it.
     """
     n = A.shape[1]
     norms = np.linalg.norm(A, axis=1)
@@ -278,7 +351,8 @@ def inner_ball(A: FloatArray, b: FloatArray, reach: float = 1e6) -> tuple[FloatA
     matrix = np.vstack([np.hstack([A, norms[:, None]]), box, cap])
     limits = np.concatenate([b, np.full(2 * n + 1, reach)])
     objective = np.append(np.zeros(n), 1.0)
-    result = LpSolver().maximise(objective, matrix, limits, np.zeros(len(limits), dtype=bool))
+    equality = np.zeros(len(limits), dtype=bool)
+    result = LpSolver(deadline).maximise(objective, matrix, limits, equality)
     if result.status is not LpStatus.OPTIMAL:
         return np.zeros(n), 0.0
     return result.x[:n], max(float(result.x[-1]), 0.0)

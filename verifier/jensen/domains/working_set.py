@@ -32,13 +32,15 @@ from jensen.arithmetic.rational import (
     floats,
     fraction,
     null_space,
+    product,
     rational,
     rationals,
 )
-from jensen.domains.hull import bounding_box, linear_hull
+from jensen.domains.hull import bounding_box, handy_columns, linear_hull
 from jensen.errors import DomainError
 from jensen.network.relu_network import INPUT, Block, ReluNetwork
 from jensen.types import FloatArray, ObjectArray
+from jensen_encodings.deadline import NEVER, Deadline
 
 THINNEST, WIDEST = 2.0**-10, 2.0**30  # half sides that linear programs cope with as they are
 FARTHEST = 2.0**20  # distance from 0 in half sides
@@ -214,19 +216,20 @@ class WorkingSet:
         return np.array(metric.tolist(), dtype=object)
 
 
-def polyhedral_set(A: FloatArray, b: FloatArray) -> WorkingSet:
+def polyhedral_set(A: FloatArray, b: FloatArray, deadline: Deadline = NEVER) -> WorkingSet:
     """Return the working set of ``A x <= b``, in its hull.
 
     Raises
     ------
     DomainError
         If it is empty.
+    OutOfTimeError
     """
     cone = cone_of(A, b)
-    hull = linear_hull(cone)
+    hull = linear_hull(cone, deadline)
     if hull is None:
         raise DomainError("the polyhedron is empty")
-    box = bounding_box(A, b)
+    box = bounding_box(A, b, deadline)
     return _cone_set(cone, hull) if box is None else _bounded_set(cone, hull, box)
 
 
@@ -274,6 +277,7 @@ def _bounded_set(
         matrix = _zeros(inputs + 1, len(vectors))
         for k, vector in enumerate(vectors):
             matrix[:, k] = hull @ np.array(vector, dtype=object)
+        matrix = handy_columns(matrix)
     offset[-1] = ONE
     return _scaled_set(matrix, offset, cone[:-1, :-1], -cone[:-1, -1], box)
 
@@ -342,7 +346,8 @@ def _with_positive_t(cone: ObjectArray) -> ObjectArray:
 def _cone_set(cone: ObjectArray, hull: ObjectArray) -> WorkingSet:
     """Build the set of ``{v : cone @ v <= 0}`` in its hull, cut to the unit cube."""
     size, dim = hull.shape
-    rows = cone @ hull
+    hull = handy_columns(hull)
+    rows = cone if dim == size else product(cone, hull)
     rows = rows[[any(v != 0 for v in row) for row in rows]]
     cube = np.concatenate([hull, -hull[:-1]])
     limits = np.concatenate([_zeros(len(rows), 1)[:, 0], np.full(len(cube), ONE, dtype=object)])

@@ -8,7 +8,7 @@ from functools import cached_property
 from jensen.bounds.ahead import raised_signs
 from jensen.bounds.network_data import network_data
 from jensen.bounds.paths import sign_bounds
-from jensen.bounds.pre_activation import pre_activation_bounds, stable_pattern
+from jensen.bounds.pre_activation import hidden_bounds, pre_activation_bounds, stable_pattern
 from jensen.bounds.stacked_units import may_have_twins
 from jensen.domains.domain import Domain
 from jensen.domains.working_set import WorkingSet, lifted_network
@@ -17,6 +17,7 @@ from jensen.network.relu_network import ReluNetwork
 from jensen.stopwatch import Stopwatch
 from jensen.types import FloatArray, Interval
 from jensen_encodings import NetworkData
+from jensen_encodings.deadline import NEVER, Deadline
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,11 +33,14 @@ class Prepared:
     domain : Domain
     watch : Stopwatch
         Takes the time of each part.
+    deadline : Deadline
+        The working set of a polyhedron is not looked for any longer.
     """
 
     network: ReluNetwork
     domain: Domain
     watch: Stopwatch = field(default_factory=Stopwatch)
+    deadline: Deadline = NEVER
 
     @cached_property
     def signs(self) -> dict[str, Interval]:
@@ -52,7 +56,7 @@ class Prepared:
     @cached_property
     def stable_signs(self) -> dict[str, Interval]:
         """The same under all patterns that respect the neurons that are stable on the domain."""
-        stable = stable_pattern(self.bounds)
+        stable = stable_pattern(self.hidden_bounds)
         with self.watch.stage("signs"):
             free = not any(on.any() or off.any() for on, off in stable.values())
             signs = self.signs if free else sign_bounds(self.network, stable)
@@ -66,9 +70,11 @@ class Prepared:
         ------
         DomainError
             If the domain is empty.
+        OutOfTimeError
+            If time was up before that was known.
         """
         with self.watch.stage("domain"):
-            return self.domain.working_set(self.network.input_size)
+            return self.domain.working_set(self.network.input_size, self.deadline)
 
     @cached_property
     def box(self) -> tuple[FloatArray, FloatArray]:
@@ -83,11 +89,18 @@ class Prepared:
         return self.network if is_box or not self.working.lifted else lifted_network(self.network)
 
     @cached_property
-    def bounds(self) -> dict[str, Interval]:
-        """Proved bounds of every pre-activation of :attr:`lifted` on the working box."""
+    def hidden_bounds(self) -> dict[str, Interval]:
+        """Proved bounds of every hidden pre-activation of :attr:`lifted` on the working box."""
         box, lifted = self.box, self.lifted
         with self.watch.stage("bounds"):
-            return pre_activation_bounds(lifted, *box)
+            return hidden_bounds(lifted, *box)
+
+    @cached_property
+    def bounds(self) -> dict[str, Interval]:
+        """The same, and bounds of the output."""
+        box, lifted, hidden = self.box, self.lifted, self.hidden_bounds
+        with self.watch.stage("bounds"):
+            return pre_activation_bounds(lifted, *box, hidden=hidden)
 
     @cached_property
     def data(self) -> NetworkData:
@@ -116,7 +129,12 @@ class Prepared:
 
 
 def prepare(
-    network: ReluNetwork, domain: Domain, *, output: int = 0, concave: bool = False
+    network: ReluNetwork,
+    domain: Domain,
+    *,
+    output: int = 0,
+    concave: bool = False,
+    deadline: Deadline = NEVER,
 ) -> Prepared:
     """Select an output of a network and take it to a domain.
 
@@ -127,6 +145,8 @@ def prepare(
     output : int
     concave : bool
         Prepare ``-f``, whose convexity is the concavity of f.
+    deadline : Deadline
+        Of looking at a polyhedron.
 
     Raises
     ------
@@ -144,4 +164,4 @@ def prepare(
     """
     domain.check(network.input_size)
     scalar = network.select_output(output)
-    return Prepared(scalar.negated() if concave else scalar, domain)
+    return Prepared(scalar.negated() if concave else scalar, domain, deadline=deadline)

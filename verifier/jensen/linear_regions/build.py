@@ -47,6 +47,7 @@ def subdivide(network: ReluNetwork, domain: Domain, deadline: Deadline = NEVER) 
             division = Subdivision(layers, cells, exact)
     except TooDegenerateError as error:
         raise DomainError(f"regions are not found reliably on {domain}: {error}") from None
+    division.keep_to(deadline)
     for level in layers.hidden:
         if deadline.over():
             raise UndecidedError("time was up before all regions were found")

@@ -180,12 +180,12 @@ class ReluNetwork(Evaluation):
         """All blocks but the output, in topological order."""
         return tuple(block for block in self.blocks if block.name != OUTPUT)
 
-    @property
+    @cached_property
     def relu_count(self) -> int:
         """Number of ReLU neurons."""
         return sum(block.size for block in self.blocks if block.is_relu)
 
-    @property
+    @cached_property
     def parameter_count(self) -> int:
         """Number of stored weights and biases (non-zeros of sparse matrices)."""
         edges = sum(_stored(w) for block in self.blocks for w in block.weights.values())

@@ -98,6 +98,13 @@ class NetworkStack(Sequence[ReluNetwork]):
                 "architecture with ReLUs between dense layers"
             )
         layers = list(zip(*(network.blocks for network in networks), strict=True))
+        if len(networks) == 1:  # its numbers have been looked at
+            stack = cls.__new__(cls)
+            blocks = networks[0].blocks
+            weights = tuple(next(iter(block.weights.values()))[None] for block in blocks)
+            object.__setattr__(stack, "weights", weights)
+            object.__setattr__(stack, "biases", tuple(block.bias[None] for block in blocks))
+            return stack
         return cls(
             [np.stack([next(iter(b.weights.values())) for b in blocks]) for blocks in layers],
             [np.stack([block.bias for block in blocks]) for blocks in layers],

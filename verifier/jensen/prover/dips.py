@@ -65,7 +65,7 @@ class Dips:
         solutions : sequence of Seed
             Points where programs of these groups have their optimum.
         count : int
-            Of descents, about.
+            Of descents.
         """
         seeds = list(solutions)
         while count > 0 and not self._deadline.over():
@@ -73,6 +73,8 @@ class Dips:
             seeds += [seed for group in groups for seed in self._strewn(group)]
             if not seeds:
                 return
+            if len(seeds) > count:
+                seeds = [seeds[i] for i in self._rng.permutation(len(seeds))[:count].tolist()]
             yield self._descent(groups).around(seeds, SHORT_STEPS)
             count -= len(seeds)
             seeds = []

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from contextvars import copy_context
 from dataclasses import replace
 from fractions import Fraction
+from functools import cached_property
 from itertools import islice
 from threading import Event
 
 from jensen.groups.groups import GroupedNetwork
 from jensen.groups.tolerance import least_jumps
 from jensen.prover.crossing import Crossing
+from jensen.prover.descent import Seed
 from jensen.prover.dips import Dips
+from jensen.prover.group_proof import GroupProof, GroupWriter
 from jensen.prover.joint_proof import JointResult
-from jensen.prover.joint_search import JointSearch, piece_bounds
+from jensen.prover.joint_search import JointSearch, PieceBounds, piece_bounds
 from jensen.prover.kink_bounds import ranges_of
-from jensen.prover.outcome import GroupProof, Outcome, bent_at, looked_at
+from jensen.prover.outcome import Outcome, bent_at, looked_at
 from jensen.prover.pieces import Piece, pieces_of
 from jensen.prover.question import Question
 from jensen.prover.signs import closed_by_sweep
@@ -29,12 +32,16 @@ from jensen.types import FloatArray, Neurons, Unit
 from jensen_encodings.lp import LpSolver
 
 FIRST_BUDGET = 4  # nodes of a group before the others get their turn
+EARLY_BUDGET = 4  # the same before any descent, which costs as much as the programs of
+EARLY_GROUPS = 6  # so many groups
+WRITTEN_BUDGET = 64  # the same where trees of a certificate are written at once
 BUDGET_GROWTH = 4
 STARTS = 8  # descents of each group from random points, before anything is proved
 FINE_STARTS = 8  # the same of the groups that are left after a turn
 NEAR_STARTS = 1  # descents from nearby for each program that was solved in a turn
 SIGN_BUDGET = 64  # nodes of a tree without linear programs
 SIGN_CREDIT = 6  # groups on which such trees may fail before no more are tried
+FIRST_CREDIT = 2  # the same at first: one more for each group that they close
 TWIN_BUDGET = 16  # nodes of a tree for a group of several neurons, before descents
 CANDIDATES = 8  # points that are looked at exactly, per round of descents
 
@@ -86,27 +93,60 @@ class _Prover:
         self._least = least_jumps(self._net, question.network, options.tolerance, options.inputs)
         self._searches: dict[Unit, JointSearch] = {}
         self._proofs: list[GroupProof] = []  # for a certificate
-        self._solved = 0  # programs, since descents last began at their solutions
+        self._writer: GroupWriter | None = None
+        self._solved = 0  # programs since the last descents
 
     def run(self) -> Outcome:
         """Close group after group, or find a facet that bends down."""
         try:
             return self._run()
         except KeyboardInterrupt:
-            outcome = looked_at(self._question, self._found, proofs=self._proofs)
-            return replace(outcome, interrupted=True)
+            return replace(self._outcome(), interrupted=True)
 
     def _run(self) -> Outcome:
         self._try_signs()
-        self._screen()
-        bent = self._try_twins()
+        bent = self._write()
+        if bent is None:
+            self._screen()
+            bent = self._try_twins()
+        if bent is None and len(self._searches) <= EARLY_GROUPS:
+            bent = self._turn(EARLY_BUDGET)
+        if bent is None:
+            bent = self._descend_wide(list(self._searches))
         budget = FIRST_BUDGET
         while bent is None and self._searches and not self._over():
-            bent = self._descend(first=budget == FIRST_BUDGET) or self._turn(budget)
+            bent = self._turn(budget) or self._descend(list(self._searches), self._solved)
             budget *= BUDGET_GROWTH
         if bent is not None:
             return bent_at(self._question, bent[1], bent[0], self._found)
-        return looked_at(self._question, self._found, proofs=self._proofs)
+        return self._outcome()
+
+    def _outcome(self) -> Outcome:
+        outcome = looked_at(self._question, self._found, proofs=self._proofs)
+        return replace(outcome, writer=self._writer)
+
+    def _write(self) -> tuple[Unit, Crossing] | None:
+        """Where a certificate is asked for, prove in its terms at once, after descents."""
+        ask = self._question.writer
+        left = [group for group in self._net.groups() if group not in self._found]
+        if ask is None or not left:
+            return None
+        bent = self._descend_wide(left)
+        if bent is not None:
+            return bent
+        self._writer = ask()
+        left = [group for group in left if len(self._net.neurons(group)) == 1]
+        budget = WRITTEN_BUDGET
+        while self._writer is not None and left and not self._over():
+            closed = self._writer.close(left, budget)
+            self._found |= closed.evidence
+            self._question.closed(len(self._found), len(self._net.groups()))
+            left = list(closed.paused)
+            bent = self._descend(left, budget * len(left))
+            if bent is not None:
+                return bent
+            budget *= BUDGET_GROWTH
+        return None
 
     def _try_twins(self) -> tuple[Unit, Crossing] | None:
         """Grow small trees where several neurons kink together: there they win."""
@@ -119,7 +159,7 @@ class _Prover:
 
     def _try_signs(self) -> None:
         """Grow trees by the sign rule, as long as that closes groups."""
-        credit = SIGN_CREDIT
+        credit = FIRST_CREDIT
         for group in self._net.groups():
             self._question.closed(len(self._found), len(self._net.groups()))
             if group in self._found:
@@ -138,50 +178,68 @@ class _Prover:
         """Bound every unit on every kink; many groups are closed by that."""
         if len(self._found) == len(self._net.groups()):
             return
-        ranges = ranges_of(self._net)
-        pieces = [piece_bounds(self._net, box, ranges) for box in self._boxes]
-        met = [index for index, shared in enumerate(pieces) if shared.met]
-        self._place = {index: place for place, index in enumerate(met)}
-        boxes = [self._boxes[index] for index in met]
-        seed, deadline = self._question.options.seed, self._question.deadline
-        self._dips = Dips(self._net, boxes, seed, deadline)
         for group in self._net.groups():
             if group in self._found or self._over():
                 continue
-            level, unit = group
-            search = JointSearch(
-                self._net,
-                group,
-                self._question.network,
-                pieces,
-                self._solver if self._threads == 1 else LpSolver(self._question.deadline),
-                self._limits,
-                self._least[level][unit],
-                self._question.deadline,
-                keep=self._question.options.certificate,
-            )
+            search = self._search_of(group)
             if search.closed:
                 self._found[group] = GroupEvidence(self._net.neurons(group), Reason.JOINT)
                 self._proofs.append(GroupProof(group, joint=search.proof))
             else:
                 self._searches[group] = search
 
-    def _descend(self, *, first: bool) -> tuple[Unit, Crossing] | None:
-        """Look for a facet that bends down along the kinks that are left."""
-        groups = list(self._searches)
-        if first:
-            return self._crossed(self._dips.wide(groups, STARTS))
+    @cached_property
+    def _pieces(self) -> list[PieceBounds]:
+        ranges = ranges_of(self._net)
+        return [piece_bounds(self._net, box, ranges) for box in self._boxes]
+
+    def _search_of(self, group: Unit) -> JointSearch:
+        """Begin the search of a group, with bounds on its kink."""
+        level, unit = group
+        return JointSearch(
+            self._net,
+            group,
+            self._question.network,
+            self._pieces,
+            self._solver if self._threads == 1 else LpSolver(self._question.deadline),
+            self._limits,
+            self._least[level][unit],
+            self._question.deadline,
+            keep=self._question.options.certificate,
+        )
+
+    @cached_property
+    def _dips(self) -> Dips:
+        seed, deadline = self._question.options.seed, self._question.deadline
+        return Dips(self._net, [self._pieces[i].piece for i in self._met], seed, deadline)
+
+    @cached_property
+    def _met(self) -> list[int]:
+        return [i for i, shared in enumerate(self._pieces) if shared.met]
+
+    def _descend_wide(self, groups: Sequence[Unit]) -> tuple[Unit, Crossing] | None:
+        """Look for a facet that bends down along some kinks, before anything is proved."""
+        if not groups or not self._met:
+            return None
+        return self._crossed(self._dips.wide(groups, STARTS))
+
+    def _descend(self, groups: Sequence[Unit], programs: int) -> tuple[Unit, Crossing] | None:
+        """Look for one with an effort that so many programs are worth."""
+        self._solved = 0
+        if not groups or not self._met:
+            return None
         found = self._crossed(self._dips.fine(groups, FINE_STARTS))
         if found is not None:
             return found
-        seeds = [seed for group in groups for seed in self._searches[group].seeds]
-        seeds = [replace(seed, piece=self._place[seed.piece]) for seed in seeds]
-        count, self._solved = NEAR_STARTS * self._solved, 0
-        for candidates in self._dips.near(groups, seeds, count):
+        seeds = [s for group in groups if group in self._searches for s in self._seeds(group)]
+        for candidates in self._dips.near(groups, seeds, NEAR_STARTS * programs):
             found = self._crossed(candidates)
             if found is not None:
                 return found
         return None
+
+    def _seeds(self, group: Unit) -> list[Seed]:
+        return [replace(s, piece=self._met.index(s.piece)) for s in self._searches[group].seeds]
 
     def _crossed(
         self, candidates: Iterator[tuple[Unit, FloatArray]]
@@ -190,7 +248,8 @@ class _Prover:
         for group, point in islice(candidates, CANDIDATES):
             if self._over():
                 break
-            crossing = self._searches[group].look(point)
+            search = self._searches.get(group) or self._search_of(group)
+            crossing = search.look(point)
             if crossing is not None:
                 return group, crossing
         return None

@@ -17,9 +17,9 @@ from jensen.network.stack import NetworkStack, architecture
 from jensen.prover.options import Engine
 from jensen.prover.outcome import Outcome
 from jensen.prover.question import Question
-from jensen.prover.signs import SPACE, is_small
+from jensen.prover.signs import SPACE, bounds_come_first, closed_neurons, is_small
 from jensen.prover.verdict import GroupEvidence, Reason, Status
-from jensen.types import FloatArray
+from jensen.types import Bounds, FloatArray
 
 WORK = 5e7  # weights times neurons: beyond, sweeps from single neurons cost more than provers
 
@@ -32,7 +32,28 @@ def signs_of_twins(question: Question) -> Outcome | None:
 def signs_of_links(question: Question) -> Outcome | None:
     """Close everything at once if intervals and the signs of J do, states linked."""
     asks = _asks(question) and not question.prepared.may_have_twins
-    return _links(question) if asks and _cost_little(question) else None
+    if not asks or not _cost_little(question):
+        return None
+    return _links(question, forward=not _tighter_bounds_come(question))
+
+
+def signs_of_links_within_bounds(question: Question) -> Outcome | None:
+    """As :func:`signs_of_links`, with sweeps forward, under the bounds that a walk asks for.
+
+    Where most neurons are open they stay so, and a walk is next.
+    """
+    asks = _asks(question) and not question.prepared.may_have_twins
+    if not asks or not _cost_little(question) or not _tighter_bounds_come(question):
+        return None
+    closed = closed_neurons(question.prepared).values()
+    few = 2 * sum(map(np.count_nonzero, closed)) >= question.network.relu_count
+    return _links(question, bounds=question.prepared.hidden_bounds) if few else None
+
+
+def _tighter_bounds_come(question: Question) -> bool:
+    """Whether tighter bounds than intervals are next: they close more than forward sweeps."""
+    box = question.domain.box_sides(question.network.input_size)
+    return box is not None and bounds_come_first(question)
 
 
 def signs_of_costly_links(question: Question) -> Outcome | None:
@@ -59,30 +80,57 @@ def _asks(question: Question) -> bool:
     return _work(question) <= WORK and architecture(network) is not None
 
 
-def _links(question: Question) -> Outcome | None:
+def _links(
+    question: Question, *, forward: bool = True, bounds: Bounds | None = None
+) -> Outcome | None:
     network = question.network
     with question.prepared.watch.stage("links"):
         stack = NetworkStack.from_networks([network])
-        signs = links_of_stack(stack, question.domain)
+        if bounds is None:
+            signs = links_of_stack(stack, question.domain, forward=forward)
+        else:
+            sides = (bounds[block.name] for block in network.hidden)
+            stable = [(low[None] >= 0, high[None] <= 0) for low, high in sides]
+            signs = linked_signs(stack.weights, stack.biases, stable)
         if not signs.convex[0]:
             return None
         names = [block.name for block in network.hidden]
         return Outcome(Status.CONVEX, linked_evidence(signs, 0, names))
 
 
-def links_of_stack(stack: NetworkStack, domain: Domain, *, thorough: bool = True) -> LinkedSigns:
-    """Return the signs of networks of one output; not-a-number settles nothing."""
+def links_of_stack(
+    stack: NetworkStack,
+    domain: Domain,
+    *,
+    thorough: bool = True,
+    forward: bool = True,
+    backward: bool = False,
+) -> LinkedSigns:
+    """Return the signs of networks of one output; not-a-number settles nothing.
+
+    Parameters
+    ----------
+    stack : NetworkStack
+    domain : Domain
+    thorough : bool
+        Look for pairs of neurons, and sweep forward, too.
+    forward : bool
+        Whether to sweep forward where that is thorough.
+    backward : bool
+        Take linear bounds of pre-activations, too.
+    """
     with np.errstate(all="ignore"):
-        bounds, sound = stacked_bounds(stack, *_sides(domain, stack.input_size))
+        sides = _sides(domain, stack.input_size)
+        bounds, sound = stacked_bounds(stack, *sides, backward=backward)
     stable = [(low >= 0, high <= 0) for low, high in bounds]
-    signs = linked_signs(stack.weights, stack.biases, stable, thorough=thorough)
+    signs = linked_signs(stack.weights, stack.biases, stable, thorough=thorough, forward=forward)
     return LinkedSigns(signs.convex & sound, signs.layers, signs.crossing, signs.jumps)
 
 
 def linked_evidence(
     signs: LinkedSigns, number: int, names: Sequence[str]
 ) -> tuple[GroupEvidence, ...]:
-    """Return why each unit of a network cannot break convexity.
+    """Return why each unit of a network cannot break convexity: by signs, or else by a walk.
 
     Parameters
     ----------
@@ -100,7 +148,9 @@ def linked_evidence(
         rows = zip(*(part[number].tolist() for part in parts), strict=True)
         for unit, (twin, lead, crosses, low) in enumerate(rows):
             neurons = ((name, unit),) if twin < 0 else ((name, unit), (name, twin))
-            if lead and crosses:
+            if lead and crosses and not low >= 0:
+                evidence.append(GroupEvidence(neurons, Reason.WALK))
+            elif lead and crosses:
                 evidence.append(GroupEvidence(neurons, Reason.SIGN, jump_lower_bound=low))
             elif lead:
                 evidence.append(GroupEvidence(neurons, Reason.NEVER_CROSSES))

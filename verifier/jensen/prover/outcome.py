@@ -9,27 +9,10 @@ from jensen.groups.groups import GroupedNetwork
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.counterexample import counterexample
 from jensen.prover.crossing import Crossing
-from jensen.prover.joint_proof import JointProof
-from jensen.prover.nodes import Node
+from jensen.prover.group_proof import GroupProof, GroupWriter
 from jensen.prover.question import Question
 from jensen.prover.verdict import Counterexample, GroupEvidence, Reason, Status
 from jensen.types import Neurons, Unit
-
-
-@dataclass(frozen=True, eq=False)
-class GroupProof:
-    """How one group was closed, for a certificate: by a tree, or by joint programs.
-
-    Attributes
-    ----------
-    group : (level, unit)
-    root : Node or None
-    joint : JointProof or None
-    """
-
-    group: Unit
-    root: Node | None = None
-    joint: JointProof | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +29,8 @@ class Outcome:
     grouped : GroupedNetwork or None
         The groups that the proofs speak of.
     proofs : tuple of GroupProof
+    writer : GroupWriter or None
+        What has proved the groups that no proof is there for.
     walked : tuple of (block name, index) or None
         For a certificate: neurons that are affine in two inputs, with J >= 0 all along their
         kinks; all others have J >= 0 under every pattern.
@@ -64,6 +49,7 @@ class Outcome:
     counterexample: Counterexample | None = None
     grouped: GroupedNetwork | None = None
     proofs: tuple[GroupProof, ...] = ()
+    writer: GroupWriter | None = None
     walked: Neurons | None = None
     tolerance: float = 0.0
     violation_bounds: tuple[float, float] | None = None

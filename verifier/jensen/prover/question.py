@@ -12,9 +12,12 @@ from jensen.errors import DomainError, NetworkError, OptionError
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.groups.prepared import Prepared
 from jensen.network.relu_network import ReluNetwork
+from jensen.prover.group_proof import GroupWriter
 from jensen.prover.options import Engine, Options
 from jensen.prover.verdict import Counterexample, Status, Verdict
 from jensen_encodings.deadline import NEVER, Deadline
+
+DEFAULT = Options()
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,12 +32,15 @@ class Question:
     deadline : Deadline
     closed : callable
         Told now and then how many of how many hyperplane groups are closed.
+    writer : callable or None
+        Returns what can prove groups for a certificate before they are searched, or None.
     """
 
     prepared: Prepared
     options: Options
     deadline: Deadline = NEVER
     closed: Callable[[int, int], None] = lambda done, total: None
+    writer: Callable[[], GroupWriter | None] | None = None
 
     @property
     def network(self) -> ReluNetwork:
@@ -55,9 +61,11 @@ def merged_options(options: Options | None, keywords: dict[str, Any]) -> Options
     OptionError
         For a field that does not exist, or a value out of range.
     """
-    base = Options() if options is None else options
+    base = DEFAULT if options is None else options
     if not isinstance(base, Options):
         raise OptionError(f"options {_shown(base)}: jensen.Options(...) is needed")
+    if not keywords:
+        return base
     unknown = set(keywords) - set(Options.__dataclass_fields__)
     if unknown:
         known = ", ".join(Options.__dataclass_fields__)

@@ -16,6 +16,7 @@ from jensen.network.relu_network import INPUT, ReluNetwork
 from jensen.prover.counterexample import counterexample
 from jensen.prover.outcome import Outcome, refuted_by
 from jensen.prover.question import Question
+from jensen.prover.signs import is_small
 from jensen.prover.verdict import Counterexample
 from jensen.types import FloatArray
 from jensen_encodings.deadline import NEVER, Deadline
@@ -23,6 +24,7 @@ from jensen_encodings.deadline import NEVER, Deadline
 STEPS = 33  # points on a line
 FIRST_LINES = 8  # in a first, cheap round: enough for most random networks
 LINES = 96  # lines in a round
+ROUNDS = 3  # small networks get one: what it misses, descents find as soon
 WORK = 2e8  # multiply-adds per round: large networks get fewer lines
 CANDIDATES = 4  # triples that are looked at exactly, per round
 NOISE = 1e-13  # relative size of a drop that floating point could have made up
@@ -35,10 +37,10 @@ def first_lines(question: Question) -> Outcome | None:
 
 def random_lines(question: Question) -> Outcome | None:
     """Look for a counterexample along more random lines, after :func:`first_lines`."""
-    return _lines(question, skip=1)
+    return _lines(question, rounds=1 if is_small(question.network) else ROUNDS, skip=1)
 
 
-def _lines(question: Question, *, rounds: int = 3, skip: int = 0) -> Outcome | None:
+def _lines(question: Question, *, rounds: int, skip: int = 0) -> Outcome | None:
     """Search along lines; any violation refutes exact convexity."""
     if question.options.tolerance:
         return None
@@ -59,7 +61,7 @@ def search_lines(
     network: ReluNetwork,
     domain: Domain,
     *,
-    rounds: int = 3,
+    rounds: int = ROUNDS,
     skip: int = 0,
     seed: int = 0,
     inputs: tuple[int, ...] | None = None,
@@ -109,10 +111,13 @@ def _look(
     values = network(points.reshape(-1, dim)).reshape(count, STEPS)
     with np.errstate(over="ignore"):
         usable = (np.abs(values).sum(axis=1) < np.inf) & np.isfinite(points).all(axis=(1, 2))
-    points, values = points[usable], values[usable]
+    if not usable.all():
+        points, values = points[usable], values[usable]
     drop = values[:, 1:-1] - (values[:, :-2] + values[:, 2:]) / 2
     scale = np.abs(values).max(axis=1, keepdims=True)
     relative = drop - NOISE * scale
+    if not (relative > 0).any():
+        return None
     flat = np.argsort(relative, axis=None)[::-1][:CANDIDATES]
     for index in flat:
         line, step = np.unravel_index(index, drop.shape)
@@ -175,5 +180,7 @@ def middle_distance(offsets: FloatArray, norms: FloatArray) -> float:
     """Return the median of ``offsets / norms`` where it is a number > 0; 1 if it never is."""
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = offsets / norms
-    ratio = ratio[np.isfinite(ratio) & (ratio > 0)]
-    return float(np.median(ratio)) if ratio.size else 1.0
+    ratio = np.sort(ratio[np.isfinite(ratio) & (ratio > 0)])
+    if not ratio.size:
+        return 1.0
+    return float((ratio[(ratio.size - 1) // 2] + ratio[ratio.size // 2]) / 2)

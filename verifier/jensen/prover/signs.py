@@ -39,14 +39,14 @@ def signs_where_stable(question: Question) -> Outcome | None:
     closed = closed_neurons(question.prepared)
     if not all(settled.all() for settled in closed.values()):
         return None
-    signs, bounds = question.prepared.stable_signs, question.prepared.bounds
+    signs, bounds = question.prepared.stable_signs, question.prepared.hidden_bounds
     evidence = []
     for block in question.network.hidden:
         if block.is_relu:
-            (low, high), jumps = bounds[block.name], signs[block.name][0]
-            crosses = (low < 0) & (high > 0)
+            (low, high), jumps = bounds[block.name], signs[block.name][0].tolist()
+            crosses = ((low < 0) & (high > 0)).tolist()
             evidence += [
-                GroupEvidence(((block.name, i),), Reason.SIGN, jump_lower_bound=float(jumps[i]))
+                GroupEvidence(((block.name, i),), Reason.SIGN, jump_lower_bound=jumps[i])
                 if crosses[i]
                 else GroupEvidence(((block.name, i),), Reason.NEVER_CROSSES)
                 for i in range(block.size)
@@ -73,7 +73,7 @@ def is_small(network: ReluNetwork) -> bool:
 
 def closed_neurons(prepared: Prepared) -> dict[str, BoolArray]:
     """Return the neurons that are stable, or have J >= 0 under every pattern that occurs."""
-    signs, bounds = prepared.stable_signs, prepared.bounds
+    signs, bounds = prepared.stable_signs, prepared.hidden_bounds
     return {
         name: (low >= 0) | (bounds[name][0] >= 0) | (bounds[name][1] <= 0)
         for name, (low, _) in signs.items()

@@ -19,72 +19,111 @@ class Pieces:
 
     Attributes
     ----------
-    line : array (pieces,)
-    start, rise, error, drift : arrays (pieces, neurons)
+    start, rise, error : arrays (lines, pieces, neurons)
         z is exact up to ``error + t drift``.
-    reach : float
-        1 between two nodes, infinite beyond the last one.
+    end : array (lines, pieces, neurons) or None
+        ``start + rise`` where the pieces end, which is exact up to ``error``, too.
+    drift : array (lines, pieces, neurons) or None
+        Of pieces without an end.
     """
 
-    line: IndexArray
     start: FloatArray
     rise: FloatArray
     error: FloatArray
-    drift: FloatArray
-    reach: float
+    end: FloatArray | None = None
+    drift: FloatArray | None = None
+
+    @property
+    def reach(self) -> float:
+        """1 between two nodes, infinite beyond the last one."""
+        return np.inf if self.end is None else 1.0
 
     def of(self, neurons: IndexArray) -> Pieces:
         """Return z of some neurons."""
-        drift = self.drift if self.reach == 1 else self.drift[:, neurons]
-        start, rise, error = (side[:, neurons] for side in (self.start, self.rise, self.error))
-        return Pieces(self.line, start, rise, error, drift, self.reach)
+        return self._part((slice(None), slice(None), neurons))
 
-    def along(self, chosen: BoolArray) -> Pieces:
-        """Return some of the pieces."""
-        drift = self.drift if self.reach == 1 else self.drift[chosen]
-        start, rise, error = (side[chosen] for side in (self.start, self.rise, self.error))
-        return Pieces(self.line[chosen], start, rise, error, drift, self.reach)
+    def along(self, lines: IndexArray) -> Pieces:
+        """Return the pieces of some lines."""
+        return self._part((lines,))
 
-    def sides(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-        """Return z > 0 where the first is positive and how it changes, and the same of -z."""
-        low, fall = self.start - self.error, self.rise - self.drift
-        return low, fall, -self.start - self.error, -self.rise - self.drift
+    def at(self, line: IndexArray, piece: IndexArray, neurons: IndexArray) -> Pieces:
+        """Return z of some neurons of each of some pieces.
+
+        Parameters
+        ----------
+        line, piece : int arrays (pieces, 1)
+        neurons : int array (pieces, some)
+        """
+        return self._part((line, piece, neurons))
+
+    def _part(self, part: tuple[IndexArray | slice, ...]) -> Pieces:
+        end = None if self.end is None else self.end[part]
+        drift = None if self.drift is None else self.drift[part]
+        return Pieces(self.start[part], self.rise[part], self.error[part], end, drift)
 
     def signs(self) -> tuple[BoolArray, BoolArray]:
         """Return where z is surely positive all along a piece, and where surely negative."""
-        low, fall, high, climb = self.sides()
-        if self.reach == 1:
-            return np.minimum(low, low + fall) > 0, np.minimum(high, high + climb) > 0
-        return (low > 0) & (fall >= 0), (high > 0) & (climb >= 0)
+        start, error = self.start, self.error
+        if self.end is not None:
+            least, most = np.minimum(start, self.end), np.maximum(start, self.end)
+            return least > error, most < -error
+        drift = 0.0 if self.drift is None else self.drift
+        return (start > error) & (self.rise >= drift), (start < -error) & (self.rise <= -drift)
+
+    def sides(self) -> tuple[FloatArray, FloatArray]:
+        """Return linear functions that are positive only where z > 0, or only where z < 0.
+
+        Returns
+        -------
+        values, slopes : arrays (..., twice as many functions)
+        """
+        drift = 0.0 if self.drift is None else self.drift
+        return (
+            np.concatenate([self.start - self.error, -self.start - self.error], axis=-1),
+            np.concatenate([self.rise - drift, -self.rise - drift], axis=-1),
+        )
 
 
-def all_upwards(pieces: Pieces, direct: FloatArray, gains: FloatArray) -> bool:
-    """Whether J >= 0 on all pieces, of what ``jumps`` of the lines says for each."""
-    low, fall, high, climb = pieces.sides()
+def not_upwards(
+    pieces: Pieces, direct: FloatArray, gains: FloatArray, real: BoolArray | None = None
+) -> IndexArray:
+    """Return the lines on some piece of which J >= 0 is not shown.
+
+    Parameters
+    ----------
+    pieces : Pieces
+    direct, gains : arrays (lines,), (lines, neurons)
+        Whole numbers: what J is without any neuron, and what one adds that is on.
+    real : bool array (lines, pieces) or None
+        The other pieces show nothing.
+    """
     on, off = pieces.signs()
-    sure, loss = on | off, np.minimum(gains, 0.0)
-    jump = direct + np.where(on, gains, np.where(off, 0.0, loss)).sum(axis=1)
-    left = np.flatnonzero(~(jump >= 0))
-    if not len(left):
-        return True
-    unsure = np.count_nonzero(~sure[left], axis=1)
-    if not unsure.all():
-        return False
-    most = int(unsure.max())
-    step = max(1, CHUNK // (8 * most))
+    gain, loss = np.maximum(gains, 0.0), np.minimum(gains, 0.0)
+    jump = on.astype(float) @ gain[:, :, None]
+    jump += (~off).astype(float) @ loss[:, :, None]
+    jump = jump[:, :, 0] + direct[:, None]
+    open_pieces = ~(jump >= 0)
+    if real is not None:
+        open_pieces &= real
+    line, piece = open_pieces.nonzero()
+    if not line.size:
+        return line
+    unsure = ~(on[line, piece] | off[line, piece])
+    many = np.count_nonzero(unsure, axis=1)
+    bad = [line[many == 0]]  # where all states are known, J is
+    left, most = np.flatnonzero(many), int(many.max())
+    step = max(1, CHUNK // (8 * max(most, 1)))
     for at in range(0, len(left), step):
-        rows = left[at : at + step, None]
+        rows = left[at : at + step]
         # the neurons that change or may, and to fill up some that do not
-        some = np.argsort(sure[rows[:, 0]], axis=1, kind="stable")[:, :most]
-        may = ~sure[rows, some]
-        values = np.concatenate([low[rows, some], high[rows, some]], axis=1)
-        slopes = np.concatenate([fall[rows, some], climb[rows, some]], axis=1)
-        gain = np.maximum(gains[rows, some], 0.0)
-        weights = np.concatenate([gain * may, -loss[rows, some] * may], axis=1)
-        lowest = jump[rows[:, 0]] + _lowest(values, slopes, weights, pieces.reach)
-        if not (lowest >= 0).all():
-            return False
-    return True
+        some = np.argsort(~unsure[rows], axis=1, kind="stable")[:, :most]
+        may = np.take_along_axis(unsure[rows], some, axis=1)
+        where = line[rows, None]
+        values, slopes = pieces.at(where, piece[rows, None], some).sides()
+        weights = np.concatenate([gain[where, some] * may, -loss[where, some] * may], axis=1)
+        lowest = jump[line[rows], piece[rows]] + _lowest(values, slopes, weights, pieces.reach)
+        bad.append(line[rows[~(lowest >= 0)]])
+    return np.concatenate(bad)
 
 
 def _lowest(

@@ -17,6 +17,7 @@ from jensen.prover.question import Question
 from jensen.prover.signs import SPACE, bounds_come_first, closed_neurons
 from jensen.prover.verdict import GroupEvidence, Reason, Status
 from jensen.prover.walk_cones import is_cone_question, walk_cones
+from jensen.prover.walk_narrow import is_narrow, walk_narrow
 from jensen.prover.walk_plane import walk_kinks
 from jensen.prover.walk_solid import walk_surfaces
 from jensen.prover.walk_straight import bend_upwards
@@ -34,7 +35,9 @@ def walk_few_inputs(question: Question) -> Outcome | None:
     never: dict[str, BoolArray] = {}
     if bounds_come_first(question):
         signs, closed = prepared.stable_signs, closed_neurons(prepared)
-        never = {name: (low >= 0) | (high <= 0) for name, (low, high) in prepared.bounds.items()}
+        never = {
+            name: (low >= 0) | (high <= 0) for name, (low, high) in prepared.hidden_bounds.items()
+        }
     else:
         signs = prepared.signs
         closed = {name: low >= 0 for name, (low, _) in signs.items()}
@@ -69,6 +72,20 @@ def walk_straight_lines(question: Question) -> Outcome | None:
     evidence = tuple(_evidence(network, signs, {}))
     walked = tuple(e.neurons[0] for e in evidence if e.reason is Reason.WALK)
     return Outcome(Status.CONVEX, evidence, walked=walked)
+
+
+def walk_narrow_levels(question: Question) -> Outcome | None:
+    """Decide networks of many narrow levels, exactly, where the plane has few cells."""
+    network, domain = question.network, question.domain
+    if not is_narrow(network, domain) or not _walks(question):
+        return None
+    with question.prepared.watch.stage("walk"):
+        walked = walk_narrow(network, domain, question.deadline)
+    if walked is None:
+        return None
+    if walked.pair is not None:
+        return refuted_by(walked.pair)
+    return _all_bend_upwards(question, question.prepared.signs, {})
 
 
 def _walks(question: Question) -> bool:

@@ -18,6 +18,7 @@ from jensen.cells.jumps import carry, rounding_of, to_output
 from jensen.cells.start import keep_inside, starting_complex
 from jensen.cells.subdivide import Subdivision
 from jensen.domains.domain import Domain
+from jensen.errors import OutOfTimeError
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.last_level import jumps_on_parts
 from jensen.prover.walked import EXACT_LIMIT, SIZE_LIMIT, TRIES, Walked
@@ -48,7 +49,7 @@ def walk_kinks(
     """
     try:
         return _Walk(network, domain, closed, deadline).run()
-    except TooDegenerateError:
+    except (TooDegenerateError, OutOfTimeError):
         return None
 
 
@@ -95,7 +96,9 @@ class _Walk:
     def _start(self) -> Subdivision:
         cells = starting_complex(self._domain, self._net.scale, self._layers.width)
         exact = ExactVertices(self._layers, cells.vertices, EXACT_LIMIT)
-        return Subdivision(self._layers, cells, exact)
+        division = Subdivision(self._layers, cells, exact)
+        division.keep_to(self._deadline)
+        return division
 
     def _cut(self, division: Subdivision, level: int, wanted: BoolArray | None = None) -> bool:
         """Cut by a level; False if time or memory is up, or nothing is left of the domain."""
@@ -126,7 +129,7 @@ class _Walk:
         for first in range(0, len(edges), step):
             part = slice(first, first + step)
             found = jumps_on_parts(division, last, edges[part], (level[part], unit[part]), weights)
-            if found is None:
+            if found is None or self._deadline.over():
                 return None
             falls = found.certain & (found.jump < -found.error)
             if not (falls | (found.jump >= found.error)).all():
@@ -163,9 +166,15 @@ class _Walk:
         falls = jump < -error
         hidden = edges[~falls & ~(jump >= error)]  # what is not a number is no sign
         doubtful = [*hidden.tolist(), *np.flatnonzero(several).tolist()]
-        bad = edges[falls].tolist() + [e for e in doubtful if facets.bends_down(e)]
+        bad = edges[falls].tolist()
+        for edge in doubtful:
+            if self._deadline.over():
+                return None
+            bad += [edge] if facets.bends_down(edge) else []
         undecided = False
         for edge in bad:
+            if self._deadline.over():
+                return None
             pair = self._net.pairs.on_edge(division, edge, 0.5)
             if pair is None:
                 pair = self._net.pairs.exactly(division, facets, edge)

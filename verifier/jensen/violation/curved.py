@@ -26,6 +26,7 @@ from jensen.network.block import OUTPUT
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.verdict import Status
 from jensen.types import FloatArray
+from jensen_encodings.deadline import Deadline
 
 PROVED, OPTIMAL, BOUNDED, OPEN = "proved convex", "optimal", "bounds", "no upper bound"
 ROUNDS, STARTS = 60, 32
@@ -61,11 +62,11 @@ def curved_violation(
     gap : float
     seed : int
     """
-    began = time.monotonic()
+    began, deadline = time.monotonic(), Deadline.after(time_limit)
     scalar = graph.select_output(output)
     share = None if time_limit is None else max(time_limit / 3, 1e-3)
     verdict = verify(scalar, domain, time_limit=share, seed=seed)
-    sides = sides_of(domain, graph.input_size)
+    sides = sides_of(domain, graph.input_size, deadline)
     start = np.where(np.isfinite(sides[0]), sides[0], 0.0)
     point = tuple(Fraction(float(v)) for v in start)
     if verdict.status is Status.CONVEX:

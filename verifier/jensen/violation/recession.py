@@ -27,7 +27,7 @@ from jensen.prover.counterexample import Point, exact_violation
 from jensen.prover.refute import kink_distance
 from jensen.prover.verdict import Status
 from jensen.types import Interval
-from jensen_encodings.deadline import Deadline
+from jensen_encodings.deadline import NEVER, Deadline
 from jensen_encodings.highs import Progress
 
 FIRST_REACH = 4.0  # half side of the first box, in typical distances of kinks from 0
@@ -234,7 +234,7 @@ class _Everywhere:
             origin = (Fraction(0),) * self._network.input_size
             return self._with_pair((origin, origin), 0.0, "optimal", spent)
         if self._network.input_size == 1 and found.status is Status.CONVEX:
-            interval = decisive_interval(self._network)
+            interval = decisive_interval(self._network, self._deadline)
             if interval is not None:
                 result = self._on(interval, cap)
                 return replace(result, times=spent | dict(result.times))
@@ -310,8 +310,10 @@ def _scaled_pair(network: ReluNetwork, found: Recession) -> tuple[Point, Point]:
         scale *= 2
 
 
-def decisive_interval(network: ReluNetwork) -> Box | None:
-    """Return an interval that contains a worst pair of all of R; None beyond the doubles.
+def decisive_interval(network: ReluNetwork, deadline: Deadline = NEVER) -> Box | None:
+    """Return an interval that contains a worst pair of all of R.
+
+    None beyond the doubles, or where time is up before all kinks are known.
 
     With all kinks in [a, b], worst pairs lie at kinks or are mirror images of a kink in
     another one, hence in [2a - b, 2b - a].
@@ -320,8 +322,11 @@ def decisive_interval(network: ReluNetwork) -> Box | None:
     ----------
     network : ReluNetwork
         With one input and one output, and a convex recession function.
+    deadline : Deadline
     """
-    points = kinks(network)
+    points = kinks(network, deadline)
+    if points is None:
+        return None
     if not points:
         return Box(-1.0, 1.0)
     low, high = 2 * points[0] - points[-1], 2 * points[-1] - points[0]
@@ -331,15 +336,22 @@ def decisive_interval(network: ReluNetwork) -> Box | None:
     return Box(*sides) if all(map(math.isfinite, sides)) else None
 
 
-def kinks(network: ReluNetwork) -> list[Fraction]:
-    """Return every point at which a neuron of a network with one input changes sign, exactly."""
+def kinks(network: ReluNetwork, deadline: Deadline = NEVER) -> list[Fraction] | None:
+    """Return every point at which a neuron of a network with one input changes sign, exactly.
+
+    None where time is up before.
+    """
     points: set[Fraction] = set()
     for block in network.hidden:
         if not block.is_relu:
             continue
         inner = sorted(points) or [Fraction(0)]
         grid = [inner[0] - 1, *inner, inner[-1] + 1]
-        values = [network.exact_pre_activations([p])[block.name].to_fractions() for p in grid]
+        values = []
+        for p in grid:
+            if deadline.over():
+                return None
+            values.append(network.exact_pre_activations([p])[block.name].to_fractions())
         for k, (p, q) in enumerate(itertools.pairwise(grid)):
             for a, b in zip(values[k], values[k + 1], strict=True):
                 if a == b:

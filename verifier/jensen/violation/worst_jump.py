@@ -16,7 +16,7 @@ from jensen.arithmetic.rational import decimal
 from jensen.blas import few_threads
 from jensen.composition.piecewise_quadratic import pair_at_kink, split
 from jensen.domains.domain import Domain, Everywhere
-from jensen.errors import OptionError, SolverError
+from jensen.errors import OptionError, OutOfTimeError, SolverError
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.groups.prepared import Prepared, prepare
 from jensen.network.relu_network import ReluNetwork
@@ -214,9 +214,10 @@ def worst_jump(
         return _of_a_sum(network, domain, output, limits | {"progress": progress})
     check_subject(network, domain)
     Options(time_limit=time_limit, seed=seed)
-    prepared = prepare(network, domain, output=output)
+    deadline = Deadline.after(time_limit)
+    prepared = prepare(network, domain, output=output, deadline=deadline)
     with np.errstate(all="ignore"), few_threads(network.relu_count):
-        return _Measurement(prepared, time_limit, gap, seed).run(progress)
+        return _Measurement(prepared, gap, seed).run(progress)
 
 
 def _of_a_sum(
@@ -247,19 +248,21 @@ class _Measurement:
     def __init__(
         self,
         prepared: Prepared,
-        time_limit: float | None,
         gap: float,
         seed: int,
     ) -> None:
         self._began = time.monotonic()
-        self._deadline = Deadline.after(time_limit)
+        self._deadline = prepared.deadline
         self._prepared = prepared
         self._gap = gap
         self._seed = seed
 
     def run(self, progress: Callable[[Progress], None] | None) -> JumpViolation:
-        if self._prepared.working.dim == 0:
-            return self._nothing("optimal", 0.0)
+        try:
+            if self._prepared.working.dim == 0:
+                return self._nothing("optimal", 0.0)
+        except OutOfTimeError:
+            return self._nothing("time limit", math.inf)
         facet = worst_facet(self._prepared.network, self._prepared.domain, self._deadline)
         if facet is not None:
             return self._measured(facet)

@@ -15,7 +15,7 @@ from jensen.decide import verify
 from jensen.domains.box import Box
 from jensen.domains.domain import Domain
 from jensen.domains.hull import bounding_box, inner_ball
-from jensen.errors import DomainError, OptionError, SolverError
+from jensen.errors import DomainError, OptionError, OutOfTimeError, SolverError
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.midpoint import worst_pair as midpoint
 from jensen.midpoint.feasible import Feasible
@@ -26,6 +26,7 @@ from jensen.prover.verdict import Status
 from jensen.types import FloatArray
 from jensen.violation.curved import curved_violation
 from jensen.violation.recession import everywhere_violation
+from jensen_encodings.deadline import Deadline
 from jensen_encodings.highs import Progress
 
 PROVED = "proved convex"
@@ -80,6 +81,8 @@ def worst_violation(
     DomainError, NetworkError, OptionError
         For a polyhedron that is empty, flat or unbounded, a domain or an output that does not
         fit, or options out of range.
+    OutOfTimeError
+        If time was up before the bounds of a polyhedron were known.
     SolverError
         If HiGHS fails, or values leave the doubles, and the prover found no pair either.
 
@@ -101,14 +104,15 @@ def worst_violation(
     sides = domain.box_sides(network.input_size)
     if engine != "tree" and sides is None:
         raise OptionError(f"engine {engine} needs a box: the program's big-M are its bounds")
-    feasible = _feasible(domain, network.input_size) if domain.has_rows else None
+    began = time.monotonic()
+    deadline = Deadline.after(time_limit)
+    feasible = _feasible(domain, network.input_size, deadline) if domain.has_rows else None
     box = None if sides is None else domain
     if feasible is not None:
         box = Box(feasible.lower, feasible.upper)
-    began = time.monotonic()
     start = None
     if engine == "tree":
-        limit = PROVER_SECONDS if time_limit is None else min(PROVER_SECONDS, time_limit / 4)
+        limit = PROVER_SECONDS if time_limit is None else min(PROVER_SECONDS, deadline.left() / 4)
         try:
             verdict = verify(network, domain, output=output, time_limit=max(limit, 1e-3), seed=seed)
         except KeyboardInterrupt:
@@ -181,24 +185,30 @@ def _some_point(domain: Domain, inputs: int, feasible: Feasible | None) -> Float
     return np.zeros(inputs) if sides is None else sides[0]
 
 
-def _feasible(domain: Domain, inputs: int) -> Feasible:
+def _feasible(domain: Domain, inputs: int, deadline: Deadline) -> Feasible:
     """Return a bounded polyhedron with a box around it and a point inside.
 
     Raises
     ------
     DomainError
         If it is empty, flat or not bounded.
+    OutOfTimeError
+        If that was not known in time.
     """
-    working = domain.working_set(inputs)
+    working = domain.working_set(inputs, deadline)
     flat = working.dim < inputs + working.lifted
     A, b = domain.inequalities(inputs)
-    box = bounding_box(A, b)
+    box = bounding_box(A, b, deadline)
+    if deadline.over():
+        raise OutOfTimeError("time was up before the bounds of the polyhedron were known")
     if box is None:
         raise DomainError(
             "no bounds of the polyhedron were found: the midpoint violation is measured on a "
             "bounded one, a box or everywhere; on any polyhedron there is the measure jump"
         )
-    centre, _ = inner_ball(A, b, max(1.0, float(np.abs(box).max())))
+    centre, _ = inner_ball(A, b, max(1.0, float(np.abs(box).max())), deadline)
+    if deadline.over():
+        raise OutOfTimeError("time was up before a point of the polyhedron was known")
     found = Feasible(*box, A, b, np.clip(centre, *box))
     if flat or not found.contains(found.centre) or (A @ found.centre >= b)[A.any(axis=1)].any():
         raise DomainError(

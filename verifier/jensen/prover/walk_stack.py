@@ -1,0 +1,43 @@
+"""Stacks of networks walked at once, where signs of J under linked states leave some open."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jensen.bounds.linked import LinkedSigns
+from jensen.cells.start import is_flat
+from jensen.domains.domain import Domain
+from jensen.network.stack import NetworkStack
+from jensen.prover.walk_straight import can_bend_upwards, stack_bends_upwards
+from jensen.types import BoolArray
+
+
+def walked_straight(stack: NetworkStack, domain: Domain, signs: LinkedSigns) -> BoolArray:
+    """Return the networks of two levels in the plane that lines along their kinks prove convex.
+
+    Parameters
+    ----------
+    stack : NetworkStack
+        With one output.
+    domain : Domain
+    signs : LinkedSigns
+        Of its networks on the domain.
+
+    Returns
+    -------
+    bool array (networks,)
+        False as well where signs alone prove it, and where there are twins.
+    """
+    found = np.zeros(len(stack), dtype=bool)
+    if not can_bend_upwards(stack) or is_flat(domain, stack.input_size):
+        return found
+    # J of twins is that of both, and lines look at one neuron at a time
+    alone = [layer.lead.all(axis=1) for layer in signs.layers]
+    left = np.flatnonzero(~signs.convex & np.logical_and.reduce(alone))
+    if left.size:
+        closed = [
+            ((low >= 0) | ~crossing)[left]
+            for low, crossing in zip(signs.jumps, signs.crossing, strict=True)
+        ]
+        found[left] = stack_bends_upwards(stack.take(left), domain, closed)
+    return found
