@@ -47,7 +47,12 @@ from jensen.prover.refute import first_lines, random_lines
 from jensen.prover.signs import signs_of_all_paths, signs_where_stable
 from jensen.prover.tree_engine import prove_by_trees
 from jensen.prover.verdict import Interrupted, Status, Verdict, worst
-from jensen.prover.walk import walk_few_inputs, walk_narrow_levels, walk_straight_lines
+from jensen.prover.walk import (
+    walk_few_inputs,
+    walk_less_narrow_levels,
+    walk_narrow_levels,
+    walk_straight_lines,
+)
 from jensen_encodings.deadline import Deadline
 
 Screen = Callable[[Question], Outcome | None]
@@ -69,6 +74,7 @@ SCREENS: tuple[Screen, ...] = (
     first_lines,
     walk_narrow_levels,
     signs_of_links,
+    walk_less_narrow_levels,
     signs_where_stable,
     signs_of_links_within_bounds,
     walk_few_inputs,
