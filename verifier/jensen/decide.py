@@ -25,6 +25,7 @@ from jensen.groups.prepared import prepare
 from jensen.linear_regions.conditions import path_conditions
 from jensen.midpoint.engine import prove_by_midpoint_program
 from jensen.network.relu_network import ReluNetwork
+from jensen.prover.common_kinks import single_kinks, single_kinks_of_large
 from jensen.prover.facet_engine import prove_by_facet_programs
 from jensen.prover.joint_engine import prove_jointly
 from jensen.prover.links import (
@@ -78,7 +79,9 @@ SCREENS: tuple[Screen, ...] = (
     signs_where_stable,
     signs_of_links_within_bounds,
     walk_few_inputs,
+    single_kinks,
     random_lines,
+    single_kinks_of_large,
     signs_of_costly_links,
     single_point,
 )
