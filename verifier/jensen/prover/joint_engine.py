@@ -11,13 +11,14 @@ from fractions import Fraction
 from functools import cached_property
 from threading import Event
 
+from jensen.errors import OutOfTimeError
 from jensen.groups.groups import GroupedNetwork
 from jensen.groups.tolerance import least_jumps
 from jensen.prover.crossing import Crossing
 from jensen.prover.descent import FINE, WIDE, Descent
 from jensen.prover.group_proof import GroupProof, GroupWriter
 from jensen.prover.joint_proof import JointResult
-from jensen.prover.joint_search import JointSearch, PieceBounds, piece_bounds
+from jensen.prover.joint_search import JointSearch, PieceBounds, bounded_pieces
 from jensen.prover.kink_bounds import ranges_of
 from jensen.prover.outcome import Outcome, bent_at, looked_at
 from jensen.prover.pieces import Piece, pieces_of
@@ -97,6 +98,8 @@ class _Prover:
         """Close group after group, or find a facet that bends down."""
         try:
             return self._run()
+        except OutOfTimeError:
+            return self._outcome()
         except KeyboardInterrupt:
             return replace(self._outcome(), interrupted=True)
 
@@ -187,8 +190,7 @@ class _Prover:
 
     @cached_property
     def _pieces(self) -> list[PieceBounds]:
-        ranges = ranges_of(self._net)
-        return [piece_bounds(self._net, box, ranges) for box in self._boxes]
+        return bounded_pieces(self._net, self._boxes, self._over)
 
     def _search_of(self, group: Unit) -> JointSearch:
         """Begin the search of a group, with bounds on its kink."""
