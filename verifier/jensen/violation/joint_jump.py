@@ -20,7 +20,8 @@ from jensen.groups.groups import GroupedNetwork
 from jensen.groups.jump import FREE, ON, Activations
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.descent import Descent
-from jensen.prover.joint_engine import STEPS, joint_boxes
+from jensen.prover.dips import STEPS
+from jensen.prover.joint_engine import joint_boxes
 from jensen.prover.joint_nodes import JointNode
 from jensen.prover.joint_search import CUTOFF_MARGIN, JointSearch, PieceBounds, bounded_pieces
 from jensen.prover.tree import SearchState, TreeLimits
@@ -121,7 +122,9 @@ class JumpOfGroup(JointSearch):
         """Return the place of the node below which J can be least."""
         return min(range(len(stack)), key=lambda i: stack[i].above)
 
-    def hand_over(self, index: int, node: JointNode, activations: Activations) -> None:
+    def hand_over(
+        self, index: int, node: JointNode, activations: Activations, pattern: Activations | None
+    ) -> None:
         """Give up: kinks coincide below this node, or nearly so."""
         self.stuck, self._lost = True, node.above
 
