@@ -8,12 +8,19 @@ import pytest
 from time_limit_sweep import COMMANDS, WITHOUT_LIMIT, readable, run
 
 import jensen
-from jensen.domains.domain import Box
+from jensen.domains.domain import Box, Everywhere
+from jensen.errors import OutOfTimeError
 from jensen.groups.prepared import prepare
 from jensen.network.relu_network import ReluNetwork
+from jensen.prover import joint_engine
 from jensen.prover.descent import Descent
 from jensen.prover.joint_engine import joint_boxes
+from jensen.prover.joint_search import bounded_pieces
+from jensen.prover.options import Options
 from jensen.prover.pieces import pieces_of
+from jensen.prover.question import Question
+from jensen.repairs.features import Features
+from jensen.repairs.kink_searches import KinkSearches, Sweep
 from jensen.repairs.nearest import repair
 from jensen.repairs.sampled_rows import RowSampler
 from jensen.violation.magnitude import value_range
@@ -153,3 +160,23 @@ def test_every_command_keeps_its_time_limit_on_every_file(command, tmp_path, sub
         with subtests.test(file.name):
             measured = run(command, readable(file, tmp_path), 2.0)
             assert not measured.over, measured
+
+
+def test_the_faces_of_a_cone_are_not_bounded_without_end(monkeypatch):
+    network, over = wide(30, 8), Deadline.after(-1.0)
+    net = prepare(network, Everywhere()).grouped
+    boxes = joint_boxes(net)
+    assert len(boxes) == 61  # of 31 coordinates, t is not negative
+    with pytest.raises(OutOfTimeError, match="faces"):
+        bounded_pieces(net, boxes, over.over)
+    searches = KinkSearches(Features(network), Everywhere(), over)
+    weights = np.ones(len(Features(network).weights))
+    assert searches.sweep(weights, 4, Deadline()) == Sweep([], 0)
+
+    def late(*_: object) -> None:
+        raise OutOfTimeError("time was up before all faces of the cone were bounded")
+
+    monkeypatch.setattr(joint_engine, "bounded_pieces", late)
+    outcome = joint_engine.prove_jointly(Question(prepare(network, Everywhere()), Options()))
+    assert outcome.status == "unknown"
+    assert any(item.reason == "open" for item in outcome.evidence)

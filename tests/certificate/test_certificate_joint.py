@@ -156,8 +156,7 @@ def count_rows_that_hold(seed: int) -> int:
             for k, (low, high) in node.spans.items():
                 assert k == group or low <= slopes[k] <= high
             for words in rows_of(node):
-                form, factor = node.row(*words)
-                value = factor * facet.value(form, slopes)
+                value = sum(factor * facet.value(form, slopes) for form, factor in node.row(*words))
                 if words == ("jump",):
                     assert value == -slopes[net.output] - 1
                 else:

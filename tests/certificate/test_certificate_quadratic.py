@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from fractions import Fraction
 
 import numpy as np
@@ -141,6 +142,18 @@ def test_the_rule_and_the_decision_of_the_prover_agree(seed):
     except LONELY.Rejected:
         accepted = False
     assert accepted == (negative_direction(rationals(form)) is None)
+
+
+def test_terms_of_an_input_that_moves_with_many_do_not_fill_the_memory():
+    n, count = 200, 1_000
+    claim = claim_on(n)
+    claim.values[1] = dict.fromkeys(range(2, n + 1), 1), Fraction(1)
+    model = LONELY.Model("", n, [], [[(1, 1, 1)] * count])
+    tracemalloc.start()
+    LONELY.rule_quadratic(model, claim)  # a square of a sum
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10e6
 
 
 def test_functions_without_rules_are_refused_by_name(tmp_path):

@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 import time
+import tracemalloc
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -216,11 +217,29 @@ def test_what_is_counted_grows_with_the_numbers(bits: int) -> None:
     costs = []
     for factor, form in ((5, small), (5, large), (2**bits, large)):
         checker.WORK[0] = 0
-        checker.mix([factor], [form])
+        checker.mix([(form, factor)])
         costs.append(checker.WORK[0])
     checker.WORK[0] = 0
-    checker.mix([Fraction(1, 2**bits + 1), Fraction(1, 2**bits)], [{7: 1}, {7: 1}])
+    checker.mix([({7: 1}, Fraction(1, 2**bits + 1)), ({7: 1}, Fraction(1, 2**bits))])
     costs.append(checker.WORK[0])
     assert costs[0] <= costs[1] <= costs[2]
     assert costs[2] >= bits**2 // 1024
     assert costs[3] >= bits**2 // 1024
+
+
+def test_a_line_of_large_rows_does_not_fill_the_memory() -> None:
+    """The jump is a form of 300 states; a line of 36 kB names it 3,000 times."""
+    width, count = 300, 3_000
+    second = np.linspace(-1, 1, width)[:, None] * np.ones((1, 2))
+    network = ReluNetwork.from_layers(
+        [[[1.0], [2.0]], second, np.ones((1, width))], [[0.0, 1.0], np.full(width, 0.1), [0.0]]
+    )
+    model = exported(network)
+    head = claim_on({"type": "box", "lower": ["-9"], "upper": ["9"]}, model=model.digest)
+    lines = [head, ["bounds", []], ["tree", "relu_1", 0], ["empty", [["jump", "1"]] * count]]
+    tracemalloc.start()
+    with pytest.raises(checker.Rejected):
+        checker.check(model, iter(lines))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 12e6  # with a copy for each entry it was 15e6

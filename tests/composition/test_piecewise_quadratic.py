@@ -167,3 +167,13 @@ def test_a_form_on_a_flat_polyhedron_that_no_double_meets(domain, last, bends_do
     if verdict.counterexample is not None:
         assert domain.contains(verdict.counterexample.x)
         assert verdict.counterexample.violation > 0
+
+
+@pytest.mark.parametrize("size", [2.0**300, 2.0**900])
+def test_a_small_bend_in_a_large_form_is_found_however_short_the_pair(size):
+    graph = quadratic([[size, 0], [0, size]], [[1, 1, -1]], [-1])
+    verdict = jensen.verify(graph, Box(-1, 2))
+    assert verdict.status is Status.NONCONVEX
+    assert verdict.counterexample is not None
+    assert verdict.counterexample.violation > 0
+    assert jensen.worst_jump(graph, Box(-1, 2)).lower == pytest.approx(2**0.5)

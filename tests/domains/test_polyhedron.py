@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from fractions import Fraction
 
 import flint
@@ -13,7 +14,7 @@ from lp_oracle import holds, vertices
 
 import jensen
 from jensen.arithmetic.rational import ZERO, rationals
-from jensen.domains import hull
+from jensen.domains import hull, working_set
 from jensen.domains.domain import Polyhedron
 from jensen.domains.hull import (
     BOX_INPUTS,
@@ -25,6 +26,7 @@ from jensen.domains.hull import (
 )
 from jensen.errors import DomainError, OutOfTimeError, UndecidedError
 from jensen.network.relu_network import ReluNetwork
+from jensen.optimise.ground import ground_of
 from jensen_encodings.deadline import Deadline
 
 ENTRIES = st.sampled_from([0.0, 1.0, -1.0, 2.0, 0.1])
@@ -249,6 +251,8 @@ def test_a_polyhedron_that_is_not_known_in_time_leaves_the_question_open():
     for rows in (np.vstack([np.eye(6), -np.ones(6)]), -np.eye(6)):
         assert hull.bounding_box(rows, np.ones(len(rows)), over) is None
         assert hull.inner_ball(rows, np.ones(len(rows)), 1.0, over)[1] == 0
+    with pytest.raises(OutOfTimeError, match="time was up"):
+        ground_of(domain, 6, over)
     rng = np.random.default_rng(0)
     network = ReluNetwork.from_layers(
         [rng.normal(size=(8, 6)), rng.normal(size=(1, 8))], [rng.normal(size=8), [0.0]]
@@ -258,8 +262,30 @@ def test_a_polyhedron_that_is_not_known_in_time_leaves_the_question_open():
     assert "time was up" in verdict.note
     worst = jensen.worst_jump(network, domain, time_limit=1e-9)
     assert (worst.status, worst.lower, worst.upper) == ("time limit", 0.0, np.inf)
-    with pytest.raises(UndecidedError, match="time was up"):
-        jensen.worst_violation(network, domain, time_limit=1e-9)
+    for measure in (jensen.worst_violation, jensen.repair, jensen.ConvexFunction):
+        with pytest.raises(UndecidedError, match="time was up"):
+            measure(network, domain, time_limit=1e-9)
+    # nothing of this is taken for an answer afterwards
+    assert not domain.working_set(6).lifted
+
+
+def test_the_set_of_a_polyhedron_is_found_once_and_stays_out_of_copies():
+    domain = with_equations(5, 2, 3)
+    working = domain.working_set(5)
+    assert domain.working_set(5) is working
+    assert Polyhedron(domain.A, domain.b).working_set(5) is working
+    again = pickle.loads(pickle.dumps(domain))
+    assert again == domain
+    assert Polyhedron(domain.A, domain.b + 1).working_set(5) is not working
+    with pytest.raises(DomainError):
+        domain.working_set(4)
+
+
+def test_bounds_that_were_not_found_in_time_do_not_make_a_polyhedron_unbounded(monkeypatch):
+    monkeypatch.setattr(working_set, "bounding_box", lambda *_: None)
+    monkeypatch.setattr(working_set, "LAST_SECONDS", 1e9)
+    with pytest.raises(OutOfTimeError, match="bounds"):
+        with_equations(4, 1, 5).working_set(4, Deadline.after(1e6))
 
 
 @pytest.mark.parametrize("bounded", [True, False])

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from stacks import random_stack
 
 import jensen
-from jensen.bounds.linked import LinkedSigns
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.network.relu_network import ReluNetwork
 from jensen.network.stack import NetworkStack
@@ -39,8 +38,7 @@ def refuted(stack: NetworkStack, domain: Domain, *, seed: int = 0) -> dict[int, 
     sampler = LineSampler(domain, stack.input_size, 1.0, np.random.default_rng(seed))
     with np.errstate(all="ignore"):
         signs = links_of_stack(stack, domain, backward=True)
-        numbers = np.flatnonzero(~signs.convex)
-        return refuted_by_kinks(stack, domain, sampler, signs, numbers)
+        return refuted_by_kinks(stack, domain, sampler, signs.open_neurons())
 
 
 @given(st.integers(0, 10**6), st.sampled_from([(1, 3), (2, 3, 2), (3, 2, 2), (2, 2, 2, 2), (4, 3)]))
@@ -99,15 +97,19 @@ def test_deep_networks_on_narrow_boxes_are_refuted_as_one_by_one():
     assert len(found) > 0.8 * len(nonconvex) > 5
 
 
-def test_polyhedra_and_closed_networks_are_left_alone():
+def test_polyhedra_and_networks_without_open_neurons_are_left_alone():
     stack = degenerate(0, 5, 2, 3, 2)
     rows = np.vstack([np.eye(2), -np.eye(2)])
     assert refuted(stack, Polyhedron(rows, np.ones(4))) == {}
-    closed = LinkedSigns(
-        np.ones(5, dtype=bool),
-        [],
-        [np.zeros((5, 3), dtype=bool), np.zeros((5, 2), dtype=bool)],
-        [np.ones((5, 3)), np.ones((5, 2))],
-    )
     sampler = LineSampler(Box(-1, 1), 2, 1.0, np.random.default_rng(0))
-    assert refuted_by_kinks(stack, Box(-1, 1), sampler, closed, np.arange(5)) == {}
+    assert refuted_by_kinks(stack, Box(-1, 1), sampler, np.zeros((5, 5), dtype=bool)) == {}
+
+
+def test_one_network_is_refuted_so_before_random_lines():
+    weights = [np.ones((1, 6)), [[-1.0]]]
+    network = ReluNetwork.from_layers(weights, [[-5.9], [0.0]])
+    verdict = jensen.verify(network, Box(0, 1))
+    assert verdict.status is jensen.Status.NONCONVEX
+    assert "kinks" in verdict.times
+    pair = verdict.counterexample
+    assert exact_violation(network, pair.x, pair.y) == pair.violation > 0

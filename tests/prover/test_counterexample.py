@@ -133,7 +133,7 @@ def test_common_lines_pass_the_same_check(monkeypatch):
         seen.append((x, y))
         return False
 
-    monkeypatch.setattr("jensen.many.admits", refusing)
+    monkeypatch.setattr("jensen.prover.common_lines.admits", refusing)
     networks = [hinge(2) for _ in range(4)]
     assert jensen.many.refute_many(networks, Box(-1, 1)) == {}
     assert seen

@@ -43,12 +43,13 @@ def searches(net: ReluNetwork, *, keep: bool = False) -> list[JointSearch]:
     return [search for search in found if not search.closed]
 
 
-def program(search: JointSearch) -> tuple[JointProgram, tuple[np.ndarray, ...]]:
+def program(
+    search: JointSearch, *, both: bool = False
+) -> tuple[JointProgram, tuple[np.ndarray, ...]]:
     ranges, activations = search._roots[0]
     state = search.jump.bound(activations)
-    piece = search.pieces[0].piece
-    found = JointProgram(search.net, search.group, search.jump, state, activations, ranges, piece)
-    return found, activations
+    parts = search.jump, state, activations, ranges, search.pieces[0].piece
+    return JointProgram(search.net, search.group, *parts, jump_may_change=both), activations
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -112,6 +113,37 @@ def test_stale_solutions_change_no_answer(stale, monkeypatch):
     pairs = [pair for pair in zip(states, others, strict=True) if SearchState.PAUSED not in pair]
     assert all(one is other for one, other in pairs)
     assert {SearchState.CLOSED, SearchState.BENT} <= {one for one, _ in pairs}
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_one_row_for_a_state_says_as_much_as_two(seed):
+    """Bounds agree whatever is fixed, and multipliers prove the same by the names of their rows."""
+    rng = np.random.default_rng(seed)
+    fewer = 0
+    for search in searches(network(seed)):
+        one, two = program(search)[0], program(search, both=True)[0]
+        fewer += len(two._names) - len(one._names)
+        units = [*one.states, *(unit for unit in one.h if unit not in one.states)]
+        for _ in range(12):
+            for unit in units:
+                on = [None, None, True, False][rng.integers(4)]
+                one.fix(unit, on)
+                two.fix(unit, on)
+            found, other = one.solve(np.inf, NEVER), two.solve(np.inf, NEVER)
+            if np.isinf(found.bound) or np.isinf(other.bound):
+                assert found.bound == other.bound
+            else:
+                assert found.bound == pytest.approx(other.bound, abs=1e-6 * search.jump.magnitude)
+            named = one.named(found.multipliers)
+            translated = np.array([named.pop(name, 0.0) for name in two._names])
+            assert not named
+            empty = np.isposinf(found.bound)
+            bound = two._data.least(translated, with_cost=not empty)
+            if empty:
+                assert bound > 0
+            else:
+                assert bound == pytest.approx(found.bound, abs=1e-6 * search.jump.magnitude)
+    assert fewer > 0
 
 
 def test_branching_looks_at_states_before_values():

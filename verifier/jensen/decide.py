@@ -25,6 +25,7 @@ from jensen.groups.prepared import prepare
 from jensen.linear_regions.conditions import path_conditions
 from jensen.midpoint.engine import prove_by_midpoint_program
 from jensen.network.relu_network import ReluNetwork
+from jensen.prover.common_kinks import single_kinks, single_kinks_of_large
 from jensen.prover.facet_engine import prove_by_facet_programs
 from jensen.prover.joint_engine import prove_jointly
 from jensen.prover.links import (
@@ -47,7 +48,12 @@ from jensen.prover.refute import first_lines, random_lines
 from jensen.prover.signs import signs_of_all_paths, signs_where_stable
 from jensen.prover.tree_engine import prove_by_trees
 from jensen.prover.verdict import Interrupted, Status, Verdict, worst
-from jensen.prover.walk import walk_few_inputs, walk_narrow_levels, walk_straight_lines
+from jensen.prover.walk import (
+    walk_few_inputs,
+    walk_less_narrow_levels,
+    walk_narrow_levels,
+    walk_straight_lines,
+)
 from jensen_encodings.deadline import Deadline
 
 Screen = Callable[[Question], Outcome | None]
@@ -69,10 +75,13 @@ SCREENS: tuple[Screen, ...] = (
     first_lines,
     walk_narrow_levels,
     signs_of_links,
+    walk_less_narrow_levels,
     signs_where_stable,
     signs_of_links_within_bounds,
     walk_few_inputs,
+    single_kinks,
     random_lines,
+    single_kinks_of_large,
     signs_of_costly_links,
     single_point,
 )

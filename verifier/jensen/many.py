@@ -299,8 +299,9 @@ class _Search:
                 convex = convex | walked_straight(part, self.domain, signs)
             if sampler is not None and self.options.inputs is None and not convex.all():
                 bent = np.flatnonzero(~convex)
-                pairs = refuted_by_kinks(part, self.domain, sampler, signs, bent)
-                found |= {int(some[k]): pair for k, pair in pairs.items()}
+                open_units = signs.open_neurons()[bent]
+                pairs = refuted_by_kinks(part.take(bent), self.domain, sampler, open_units)
+                found |= {int(some[bent[k]]): pair for k, pair in pairs.items()}
             times = {"signs": (time.perf_counter() - start) / some.size}
             proved |= {
                 int(some[k]): self._convex(linked_evidence(signs, k, names), times)

@@ -51,6 +51,11 @@ class LinkedSigns:
     crossing: list[BoolArray]
     jumps: list[FloatArray]
 
+    def open_neurons(self) -> BoolArray:
+        """Return (networks, neurons) of all layers: those that may bend down."""
+        layers = zip(self.jumps, self.crossing, strict=True)
+        return np.concatenate([~(low >= 0) & crosses for low, crosses in layers], axis=1)
+
 
 def linked_signs(
     weights: Sequence[FloatArray],

@@ -39,6 +39,7 @@ WORK = [0]  # what was spent
 Number = int | Fraction
 Form = dict[int, int]  # linear form; key u: zeta of the unit u, key -u: max(zeta_u, 0)
 Scaled = tuple[Form, Fraction]  # coprime integers, and the number that multiplies them
+Part = tuple[Form, Number]  # of a sum of multiples of forms
 States = dict[int, bool]  # of units that are on or off
 Spans = dict[int, tuple[int, int]]  # intervals, by unit
 Quadratic = list[tuple[int, int, Number]]  # i, j and q: q x_i x_j, where 0 stands for 1
@@ -141,8 +142,9 @@ def natural(value: Any, limit: int) -> int:
 def double(text: Any) -> float:
     """Read a finite double, written as ``float.hex`` writes it."""
     number = float.fromhex(text)
-    need(isfinite(number) and number.hex() == text, f"{text[:40]!r} is no hexadecimal double")
-    return number
+    if isfinite(number) and number.hex() == text:
+        return number
+    raise Malformed(f"{text[:40]!r} is no hexadecimal double")
 
 
 def rational(text: Any) -> Number:
@@ -263,7 +265,7 @@ def longest(numbers: Iterable[int]) -> int:
 
 def size(form: Form) -> int:
     """Return how many bits the integers of a form have together, and 64 for each."""
-    return sum(map(int.bit_length, form.values())) + 64 * len(form)
+    return sum(map(int.bit_length, form.values()), 64 * len(form))
 
 
 def integers(numbers: Sequence[Number]) -> tuple[list[int], int]:
@@ -275,23 +277,14 @@ def integers(numbers: Sequence[Number]) -> tuple[list[int], int]:
     return [number.numerator * (scale // number.denominator) for number in numbers], scale
 
 
-def add(form: Form, factor: int, other: Form) -> None:
-    """Add ``factor * other`` to a form in place; what cancels disappears."""
-    for key, value in other.items() if factor else ():
-        total = form.get(key, 0) + factor * value
-        if total:
-            form[key] = total
-        else:
-            form.pop(key, None)
-
-
 def total_of(factors: Sequence[int], forms: Sequence[Form]) -> Form:
-    """Return the sum of multiples of forms."""
+    """Return the sum of multiples of forms; what cancels disappears."""
     total: Form = {}
     spend(longest(factors), sum(map(size, forms)))
     for factor, form in zip(factors, forms, strict=True):
-        add(total, factor, form)
-    return total
+        for key, value in form.items():
+            total[key] = total.get(key, 0) + factor * value
+    return {key: value for key, value in total.items() if value}
 
 
 def blend(factors: Sequence[int], scale: int, forms: Sequence[Form]) -> Scaled:
@@ -304,9 +297,10 @@ def blend(factors: Sequence[int], scale: int, forms: Sequence[Form]) -> Scaled:
     return total, Fraction(content, scale)
 
 
-def mix(factors: Sequence[Number], forms: Sequence[Form]) -> Scaled:
+def mix(parts: Sequence[Part]) -> Scaled:
     """Return the sum of rational multiples of forms."""
-    return blend(*integers(factors), forms)
+    factors, scale = integers([factor for _, factor in parts])
+    return blend(factors, scale, [form for form, _ in parts])
 
 
 def substitute(form: Form, factor: Fraction, values: Any) -> Scaled:
@@ -321,7 +315,7 @@ def multiple(form: Form, normal: Form) -> Fraction | None:
     """Return c with form = c * normal, if there is one."""
     key = min(normal)
     c = Fraction(form.get(key, 0), normal[key])
-    return None if mix([1, -c], [form, normal])[0] else c
+    return None if mix([(form, 1), (normal, -c)])[0] else c
 
 
 # -------------------------------------------------------------- claims (sections 1 and 3)
@@ -362,10 +356,11 @@ class Claim:
             need(all(low <= high for low, high in self.ranges), "the box is empty")
             for key, (low, high) in enumerate(self.ranges):
                 if low == high:
-                    self.values[key] = mix([low], single[:1])
+                    self.values[key] = mix([(single[0], low)])
         elif kind == "polyhedron":
             for a, b in zip(domain["A"], rationals(domain["b"], len(domain["A"])), strict=True):
-                self.rows.append(mix([b, *(-v for v in rationals(a, n))], single))
+                factors = [b, *(-v for v in rationals(a, n))]
+                self.rows.append(mix([*zip(single, factors, strict=True)]))
 
     def __str__(self) -> str:
         partial = len(self.inputs) < len(self.ranges) - 1
@@ -474,10 +469,9 @@ class Network:
         if not relu:
             return {unit: 1}, factor
         low, high = self.ranges[unit]
-        value: Form = {} if high <= 0 else {unit if low >= 0 else -unit: 1}
+        positive = {} if high <= 0 else {unit if low >= 0 else -unit: 1}
         # max(c zeta, 0) = |c| max(zeta, 0) + min(c, 0) zeta
-        add(value, -(factor < 0), {unit: 1})
-        return value, abs(factor)
+        return total_of([1, -(factor < 0)], [positive, {unit: 1}]), abs(factor)
 
     def multipliers(self, block: str, index: int, _zeta: Form) -> Any:
         """Return what the certificate says about the bounds of a new unit: lower, upper."""
@@ -543,10 +537,13 @@ class Node:
 
     def narrow(self, unit: int, lower: Any, upper: Any) -> None:
         """Bound a unit on the hyperplane; what is not 0 there is on, or off, at every facet."""
-        hold(unit not in self.fixed, f"{self.net.units[unit].name} is already decided")
+        if unit in self.fixed:
+            raise Rejected(f"{self.net.units[unit].name} is already decided")
         low, high = self.ranges[unit]
-        low = max(low, -rule_bound(self, {unit: 1}, -1, lower))
-        high = min(high, rule_bound(self, {unit: 1}, 1, upper))
+        if lower is not None:
+            low = max(low, -rule_bound(self, {unit: 1}, -1, lower))
+        if upper is not None:
+            high = min(high, rule_bound(self, {unit: 1}, 1, upper))
         self.ranges[unit] = low, high
         if low > 0 or high < 0:
             self.fixed[unit] = self.root[unit] = low > 0
@@ -641,60 +638,57 @@ class Node:
         group, form = self.expand({self.group: 1}), self.expand({self.net.unit(*where): 1})
         return bool(group) and min([*group, *form]) >= ONE and multiple(form, group) is None
 
-    def row(self, kind: Any, *where: Any) -> tuple[Form, Number]:  # noqa: PLR0911  (a table)
-        """Return a row ``form * factor >= 0`` of section 5."""
+    def row(self, kind: Any, *where: Any) -> list[Part]:  # noqa: PLR0911  (a table)
+        """Return a row of section 5, which is >= 0, as a sum of forms with factors."""
         net = self.net
         need(self.group or kind not in ("facet", "jump", "product"), "there is no hyperplane here")
         unit = net.unit(*where[:2]) if where[1:] else ONE
         match kind, *where:
             case "above", _, _:
-                return {-unit: 1, unit: -1}, 1
+                return [({-unit: 1, unit: -1}, 1)]
             case "below", _, _:
                 low, high = self.ranges[unit]
                 hold(low < 0 < high, "a unit does not change its sign")
-                return {unit: high, -unit: low - high, ONE: -high * low}, 1
+                return [({unit: high, -unit: low - high, ONE: -high * low}, 1)]
             case "on" | "off", _, _:
                 number = 0 if kind == "on" else 2
                 return self.envelope(unit, -unit, {unit: 1}, self.ranges[unit], number)
             case "sign", _, _:
                 hold(unit in self.fixed, "a unit is neither on nor off here")
-                return {unit: 1}, 1 if self.fixed[unit] else -1
+                return [({unit: 1}, 1 if self.fixed[unit] else -1)]
             case "product", _, _, number:
                 product, slope = unit + 2 * len(net.units), self.open_states().get(unit, {})
                 ends = self.spans.get(unit, (0, 0))
                 return self.envelope(unit, product, slope, ends, natural(number, 4))
             case ("facet",):
-                return {self.group: 1}, 1
+                return [({self.group: 1}, 1)]
             case ("jump",):
-                slope = self.open_states().get(net.output, {})
-                return slope | {ONE: slope.get(ONE, 0) + 1}, -1
+                return [(self.open_states().get(net.output, {}), -1), ({ONE: 1}, -1)]
             case "domain", index:
-                return net.rows[natural(index, len(net.rows))]
+                return [net.rows[natural(index, len(net.rows))]]
         raise Malformed(f"there is no such row: {kind!s:.20}")
 
     def envelope(
         self, unit: int, product: int, form: Form, ends: tuple[int, int], number: int
-    ) -> tuple[Form, int]:
+    ) -> list[Part]:
         """Return a row about P = a Y: the state a is 0 or 1, and Y, a form, between the ends."""
         hold(unit != self.group, "the group itself has no state")
         (low, high), state = ends, unit + len(self.net.units)
         end, sign = high if number in (0, 3) else low, 1 if number in (0, 2) else -1
         if number < 2:  # end a - P
-            return {state: end, product: -1}, sign
+            return [({state: end, product: -1}, sign)]
         # Y - P - end (1 - a)
-        return form | {state: end, product: -1, ONE: form.get(ONE, 0) - end}, sign
+        return [(form, sign), ({state: end, product: -1, ONE: -end}, sign)]
 
     def combine(self, entries: Any, form: Form) -> Scaled:
         """Add multiples of rows to a form; return the sum, and its factor."""
         need(isinstance(entries, list), "the multipliers must be a list")
-        factors: list[Number] = [1]
-        forms = [form]
+        parts: list[Part] = [(form, 1)]
         for kind, *where, text in entries:
-            y, (row, factor) = rational(text), self.row(kind, *where)
+            y, row = rational(text), self.row(kind, *where)
             hold(y > 0 or kind == "facet", "a multiplier is not positive")
-            factors.append(y * factor)
-            forms.append(row)
-        total, scale = mix(factors, forms)
+            parts += [(part, y * factor) for part, factor in row]
+        total, scale = mix(parts)
         states = {key: total.pop(key) for key in [*total] if key >= len(self.net.units)}
         return self.expand(total) | states, scale
 
@@ -705,7 +699,7 @@ class Node:
 def evaluate(model: Model, output: int, x: list[Number]) -> Number:
     """Return an output of the network at a point."""
     point: list[Number] = [1, *x]
-    values = [mix([v], [{ONE: 1}]) for v in point]
+    values = [mix([({ONE: 1}, v)]) for v in point]
     for neuron in model.neurons:
         form, c = substitute(neuron.row, Fraction(1, neuron.divisor), values)
         values.append(({}, c) if neuron.relu and form.get(ONE, 0) < 0 else (form, c))
@@ -773,20 +767,22 @@ def rule_quadratic(model: Model, claim: Claim) -> None:
     """
     moving = {i + 1 for i in claim.inputs}  # not t; what equations determine moves with others
     ways = [({k: v for k, v in form.items() if k in moving}, c) for form, c in claim.values]
-    parts: dict[int, list[tuple[Number, Form]]] = {}
-    for i, j, factor in model.quadratic[claim.output]:
-        for (one, c), (other, d) in ((ways[i], ways[j]), (ways[j], ways[i])):
-            for key, v in one.items():
-                parts.setdefault(key, []).append((claim.sign * factor * c * d * v, other))
-    matrix: dict[int, Form] = {}
-    for key, some in parts.items():
-        matrix[key], _ = mix([factor for factor, _ in some], [form for _, form in some])
+    rows: dict[int, list[Part]] = {}  # Q V, and then V' Q V
+    for i, j, q in model.quadratic[claim.output]:
+        for one, (form, c) in ((i, ways[j]), (j, ways[i])):
+            rows.setdefault(one, []).append((form, claim.sign * q * c))
+    parts: dict[int, list[Part]] = {}
+    for i, row in rows.items():
+        form, c = mix(row)
+        for key, v in ways[i][0].items():
+            parts.setdefault(key, []).append((form, v * c * ways[i][1]))
+    matrix = {key: mix(some)[0] for key, some in parts.items()}
     while matrix:
-        key, row = matrix.popitem()
-        pivot = row.get(key, 0)
-        hold(pivot > 0 or not row, "the quadratic function bends downwards")
-        for k in row.keys() & matrix.keys():
-            matrix[k], _ = mix([1, Fraction(-matrix[k][key], pivot)], [matrix[k], row])
+        key, pivots = matrix.popitem()
+        pivot = pivots.get(key, 0)
+        hold(pivot > 0 or not pivots, "the quadratic function bends downwards")
+        for k in pivots.keys() & matrix.keys():
+            matrix[k], _ = mix([(matrix[k], 1), (pivots, Fraction(-matrix[k][key], pivot))])
 
 
 def rule_path_signs(net: Network) -> set[int]:
@@ -847,7 +843,7 @@ def rule_empty(node: Node, entries: Any) -> None:
 
 def rule_smooth(node: Node) -> None:
     """Of such a facet, the two pieces of the function that meet are known: it bends upwards."""
-    net, normal, bend = node.net, node.expand({node.group: 1}), dict[int, int]()
+    net, normal, pieces = node.net, node.expand({node.group: 1}), list[Form]()
     hold(normal and net.kinks <= node.fixed.keys(), "the pattern is still open")
     for side in (1, -1):
         there = Node(net, ONE, dict(node.fixed))
@@ -855,8 +851,8 @@ def rule_smooth(node: Node) -> None:
             c = multiple(there.expand({unit: 1}), normal)
             if c is not None:  # otherwise it has the same sign on both sides
                 there.fixed[unit] = c * side > 0
-        add(bend, side, there.expand({net.output: 1}))
-    upwards = multiple(bend, normal)
+        pieces.append(there.expand({net.output: 1}))
+    upwards = multiple(total_of([1, -1], pieces), normal)
     hold(upwards is not None and upwards >= 0, "the function bends downwards here")
 
 

@@ -107,7 +107,7 @@ class LeafProver:
         keys += [("domain", i) for i in range(len(self._net.rows))]
         rows = []
         for words in keys:
-            form, factor = node.row(*words)
+            ((form, factor),) = node.row(*words)
             whole = {key: factor * value for key, value in node.expand(form).items()}
             rows.append(LeafRow(words, whole, node.strict(*words), free=words[0] == "facet"))
         return [row for row in rows if row.form]

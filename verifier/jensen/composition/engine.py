@@ -26,7 +26,6 @@ from jensen.composition.piecewise_quadratic import (
 from jensen.composition.quadratic import QuadraticForms
 from jensen.composition.search import search_pair
 from jensen.domains.domain import Domain
-from jensen.domains.hull import bounding_box
 from jensen.errors import OptionError, OutOfTimeError
 from jensen.graphs.enclosures import Enclosures, enclose
 from jensen.graphs.function_graph import FunctionGraph
@@ -293,10 +292,8 @@ def sides_of(
     sides = domain.box_sides(inputs)
     if sides is not None:
         return sides
-    if domain.may_be_empty:
-        domain.working_set(inputs, deadline)  # an empty domain is an error
-    if domain.has_rows:
-        sides = bounding_box(*domain.inequalities(inputs), deadline)
-        if sides is not None:
-            return sides
+    if domain.may_be_empty or domain.has_rows:
+        working = domain.working_set(inputs, deadline)  # an empty domain is an error
+        if not working.lifted:
+            return working.box
     return np.full(inputs, -np.inf), np.full(inputs, np.inf)

@@ -35,6 +35,7 @@ from jensen_encodings.deadline import NEVER, Deadline
 
 MOST_INPUTS = 256
 POINTS = 32
+KINK_HALVINGS = 4200  # the largest double is 2^2098 times the smallest, and jumps are products
 HALVINGS = 200
 
 Point = tuple[Fraction, ...]
@@ -266,7 +267,7 @@ def pair_at_kink(
     Of the left, the middle and the right half of a segment one keeps the kink well inside: the
     violation of p shrinks with the length, that of q with its square.
     """
-    for _ in range(HALVINGS):
+    for _ in range(KINK_HALVINGS):
         found = counterexample(graph, domain, x, y, inputs=inputs)
         if found is not None:
             return found

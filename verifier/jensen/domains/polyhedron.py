@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import ClassVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from jensen.domains.base import Domain, numbers
+from jensen.domains.working_set import WorkingSet
 from jensen.errors import DomainError
 from jensen.types import FloatArray
+from jensen_encodings.deadline import NEVER, Deadline
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,5 +71,17 @@ class Polyhedron(Domain):
         """Return A and b."""
         return self.A, self.b
 
+    def working_set(self, inputs: int, deadline: Deadline = NEVER) -> WorkingSet:
+        """Return the set of the provers, which takes up to seconds, found once."""
+        self.check(inputs)
+        found = _FOUND.get(self)
+        if found is None:
+            found = _FOUND[self] = super().working_set(inputs, deadline)
+        return found
+
     def __str__(self) -> str:
         return f"polyhedron of {self.A.shape[0]} rows"
+
+
+# not kept in the polyhedron itself: it may be sent to another process
+_FOUND: WeakKeyDictionary[Polyhedron, WorkingSet] = WeakKeyDictionary()

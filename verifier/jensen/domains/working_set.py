@@ -37,7 +37,7 @@ from jensen.arithmetic.rational import (
     rationals,
 )
 from jensen.domains.hull import bounding_box, handy_columns, linear_hull
-from jensen.errors import DomainError
+from jensen.errors import DomainError, OutOfTimeError
 from jensen.network.relu_network import INPUT, Block, ReluNetwork
 from jensen.types import FloatArray, ObjectArray
 from jensen_encodings.deadline import NEVER, Deadline
@@ -46,6 +46,7 @@ THINNEST, WIDEST = 2.0**-10, 2.0**30  # half sides that linear programs cope wit
 FARTHEST = 2.0**20  # distance from 0 in half sides
 CLOSE = 1e-9  # relative room of a row below which its sign is decided exactly
 CLOSEST = 1e-290
+LAST_SECONDS = 0.05  # before a deadline: what is not found then may be there
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,6 +231,8 @@ def polyhedral_set(A: FloatArray, b: FloatArray, deadline: Deadline = NEVER) -> 
     if hull is None:
         raise DomainError("the polyhedron is empty")
     box = bounding_box(A, b, deadline)
+    if box is None and deadline.left() < LAST_SECONDS:
+        raise OutOfTimeError("time was up before the bounds of the polyhedron were known")
     return _cone_set(cone, hull) if box is None else _bounded_set(cone, hull, box)
 
 

@@ -24,6 +24,7 @@ from jensen.prover.options import Options
 from jensen.prover.question import merged_options
 from jensen.prover.verdict import Verdict
 from jensen.types import FloatArray
+from jensen_encodings.deadline import Deadline
 
 
 class ConvexFunction(Function):
@@ -90,7 +91,7 @@ class ConvexFunction(Function):
             raise OptionError(f"the network has {net.output_size} outputs: say which, output=0")
         index = 0 if output is None else output
         chosen = merged_options(options, keywords)
-        ground = ground_of(domain, net.input_size)
+        ground = ground_of(domain, net.input_size, Deadline.after(chosen.time_limit))
         self.verdict = proved_convex(
             net, domain, index, verdict=verdict, certificate=certificate, options=chosen
         )

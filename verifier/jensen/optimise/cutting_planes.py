@@ -38,6 +38,7 @@ STEADY_GAP = 1e-3  # until the gap is this share of the first one
 HALF_WAY = 0.5
 FIRST_REACH, LAST_REACH, GROWTH = 2.0**6, 2.0**48, 2.0**6
 NO_SLOPE = 1e-7  # what multipliers of the cube's sides leave at most, if they are 0
+LEAST_SECONDS = 1e-2  # for a search that begins when time is up
 KEPT = 400  # cuts, beside five per input, that later problems start from
 
 
@@ -149,7 +150,8 @@ class CuttingPlanes:
         beside = (feasible.A[rows], np.zeros(len(rows)))
         directions = FeasibleSet(cone.ground, beside, (feasible.E, np.zeros(len(feasible.e))))
         problem = Problem(cone, self.problem.linear, directions)
-        limits = Limits(evaluations=self.limits.evaluations)
+        left = self._deadline.seconds(LEAST_SECONDS)
+        limits = Limits(time_limit=left, evaluations=self.limits.evaluations)
         found = CuttingPlanes(problem, limits, Pool(no_cuts(len(feasible.lower)))).run()
         ray = directions.restore(found.x)
         rate = cone.exact(ray.point) + dot(self.problem.linear.tolist(), ray.point)

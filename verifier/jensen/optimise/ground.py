@@ -11,10 +11,11 @@ import numpy as np
 from jensen.arithmetic.intervals import rounding_factor
 from jensen.arithmetic.rational import fraction, null_space
 from jensen.domains.domain import Box, Domain, Polyhedron
-from jensen.domains.hull import bounding_box, inner_ball, relative_interior
+from jensen.domains.hull import inner_ball, relative_interior
 from jensen.domains.working_set import cone_of
 from jensen.errors import DomainError
 from jensen.types import BoolArray, FloatArray
+from jensen_encodings.deadline import NEVER, Deadline
 
 Vector = tuple[Fraction, ...]
 
@@ -96,13 +97,15 @@ class Ground:
         return self.inside
 
 
-def ground_of(domain: Domain, inputs: int) -> Ground:
+def ground_of(domain: Domain, inputs: int, deadline: Deadline = NEVER) -> Ground:
     """Describe a domain.
 
     Raises
     ------
     DomainError
         If it is empty, or of another dimension.
+    OutOfTimeError
+        If that was not known in time.
 
     Examples
     --------
@@ -131,13 +134,13 @@ def ground_of(domain: Domain, inputs: int) -> Ground:
         every = tuple(range(inputs))
         return Ground(-infinite, infinite, *none, origin, (Fraction(0),) * inputs, every)
     A, b = domain.inequalities(inputs)
-    found = relative_interior(cone_of(A, b))
+    working = domain.working_set(inputs, deadline)
+    found = relative_interior(cone_of(A, b), deadline)
     if found is None:
         raise DomainError("the polyhedron is empty")
     center = tuple(fraction(v / found.point[-1]) for v in found.point[:-1])
     full = found.basis.shape[1] == inputs + 1
-    box = bounding_box(A, b)
-    lower, upper = (-infinite, infinite) if box is None else box
+    lower, upper = (-infinite, infinite) if working.lifted else working.box
     return Ground(
         lower,
         upper,

@@ -10,15 +10,19 @@ decides nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from jensen.bounds.linked import LinkedSigns
 from jensen.domains.domain import Domain
-from jensen.network.stack import NetworkStack
+from jensen.network.stack import NetworkStack, architecture
 from jensen.prover.common_lines import confirmed_pairs, exact_ends
-from jensen.prover.refute import STEPS, LineSampler
+from jensen.prover.options import Engine
+from jensen.prover.outcome import Outcome, refuted_by
+from jensen.prover.question import Question
+from jensen.prover.refute import STEPS, LineSampler, kink_distance
+from jensen.prover.signs import closed_neurons, is_small
 from jensen.prover.verdict import Counterexample
 from jensen.types import BoolArray, FloatArray, IndexArray, Interval
 
@@ -29,17 +33,47 @@ _NEAR = 0.1  # of that, at most, is how far the zero is off
 _ASIDE = 0.3  # the middle of a pair is not on the kink: no sign is uncertain there
 _NUMBERS = 1 << 16  # in a table of states
 _LINES = (4, 16)  # random segments, whose ends are started from; for what is left, more of them
+_WORK = 2e6  # weights times neurons of one network: some 20 ms
 _GRID = 2.0**-12  # of the distance of two points
+
+
+def single_kinks(question: Question) -> Outcome | None:
+    """Refute a small network by single kinks, before many random lines are drawn."""
+    return _single_kinks(question) if is_small(question.network) else None
+
+
+def single_kinks_of_large(question: Question) -> Outcome | None:
+    """As :func:`single_kinks`, behind random lines, which cost less and refute many."""
+    return None if is_small(question.network) else _single_kinks(question)
+
+
+def _single_kinks(question: Question) -> Outcome | None:
+    options, network = question.options, question.network
+    plain = options.engine is Engine.AUTO and options.inputs is None and not options.tolerance
+    work = network.parameter_count * network.relu_count
+    if not plain or question.domain.has_rows or work > _WORK or architecture(network) is None:
+        return None
+    with question.prepared.watch.stage("kinks"):
+        closed = closed_neurons(question.prepared)
+        open_units = ~np.concatenate([closed[block.name] for block in network.hidden])
+        rng = np.random.default_rng(options.seed)
+        sampler = LineSampler(question.domain, network.input_size, kink_distance(network), rng)
+        stack = NetworkStack.from_networks([network])
+        found = refuted_by_kinks(
+            stack, question.domain, sampler, open_units[None], lines=_LINES[:1]
+        )
+    return refuted_by(found[0]) if found else None
 
 
 def refuted_by_kinks(
     stack: NetworkStack,
     domain: Domain,
     sampler: LineSampler,
-    signs: LinkedSigns,
-    numbers: IndexArray,
+    open_units: BoolArray,
+    *,
+    lines: Sequence[int] = _LINES,
 ) -> dict[int, Counterexample]:
-    """Return counterexamples of some networks of a stack, by number, that single kinks show.
+    """Return counterexamples that single kinks show, by number of the network.
 
     Parameters
     ----------
@@ -49,31 +83,26 @@ def refuted_by_kinks(
         Nothing is sought unless it is a box or everything.
     sampler : LineSampler
         Where points are drawn from.
-    signs : LinkedSigns
-        Of the networks on the domain: the others bend nothing down.
-    numbers : int array
-        The networks that are looked at.
+    open_units : bool array (networks, neurons)
+        Of all hidden layers one behind the other: those that may bend down.
+    lines : sequence of int
+        Random segments whose ends are started from, in each round.
     """
-    if domain.has_rows:
-        return {}
-    open_units = np.concatenate(
-        [~(low >= 0) & crossing for low, crossing in zip(signs.jumps, signs.crossing, strict=True)],
-        axis=1,
-    )[numbers]
-    if not open_units.any():
-        return {}
-    box = domain.box_sides(stack.input_size)
     found: dict[int, Counterexample] = {}
-    for lines in _LINES:
-        starts, steps = sampler.lines(lines)
-        points = domain.clipped(np.concatenate([starts, starts + (STEPS - 1) * steps]))
-        left = np.array([k for k in range(numbers.size) if int(numbers[k]) not in found], dtype=int)
+    left = np.flatnonzero(open_units.any(axis=1))
+    if domain.has_rows:
+        return found
+    box = domain.box_sides(stack.input_size)
+    for count in lines:
         if not left.size:
             break
-        network, *sides = suspects(stack.take(numbers[left]), box, points, open_units[left])
+        starts, steps = sampler.lines(count)
+        points = domain.clipped(np.concatenate([starts, starts + (STEPS - 1) * steps]))
+        network, *sides = suspects(stack.take(left), box, points, open_units[left])
         x, y = (domain.clipped(side) for side in _with_few_digits(*sides))
         ends = [exact_ends(domain, *pair) for pair in zip(x, y, strict=True)]
-        found |= confirmed_pairs(stack, domain, numbers[left][network], (x, y), ends)
+        found |= confirmed_pairs(stack, domain, left[network], (x, y), ends)
+        left = left[[k not in found for k in left.tolist()]]
     return found
 
 
@@ -100,7 +129,7 @@ def suspects(
     points : array (points, inputs)
         To start from.
     open_units : bool array (networks, neurons)
-        Of all hidden layers one behind the other: those that may bend down.
+        As of :func:`refuted_by_kinks`.
 
     Returns
     -------

@@ -27,6 +27,28 @@ class Arriving:
     upper: float
 
 
+@dataclass(frozen=True)
+class OneSided:
+    """The one row of a unit whose state takes part in the objective alone.
+
+    While it is free the objective pulls its state to one side, and only the row that stands
+    against that can bind. Where the unit is fixed on the other side the row gets a second side,
+    which says what the row that is left out would say.
+
+    Attributes
+    ----------
+    row : int
+    on : bool
+        The state in which the second side holds.
+    low : float
+        The second side.
+    """
+
+    row: int
+    on: bool
+    low: float
+
+
 @dataclass(frozen=True, eq=False)
 class _Units:
     """Forms of some units, with bounds of their errors and of z on the kink."""
@@ -74,6 +96,7 @@ class ProgramRows:
     ----------
     above : dict from unit to (row, slack)
         Where ``h >= z`` is, and by how much ``h = z`` may be off.
+    one_sided : dict from unit to OneSided
     """
 
     def __init__(
@@ -83,9 +106,10 @@ class ProgramRows:
         self._rows: list[FloatArray] = []
         self._lower: list[FloatArray] = []
         self._upper: list[FloatArray] = []
-        self._kinds: list[tuple[str, Sequence[Unit]]] = []
+        self._kinds: list[tuple[Sequence[str], Sequence[Unit]]] = []
         self._count = 0
         self.above: dict[Unit, tuple[int, float]] = {}
+        self.one_sided: dict[Unit, OneSided] = {}
 
     def row(self, coefficients: FloatArray | None = None) -> FloatArray:
         """Return a new row that starts with some coefficients."""
@@ -108,10 +132,14 @@ class ProgramRows:
     @property
     def names(self) -> list[RowName]:
         """What each row says."""
-        return [RowName(kind, k, u) for kind, units in self._kinds for k, u in units]
+        return [
+            RowName(kind, k, u)
+            for kinds, units in self._kinds
+            for kind, (k, u) in zip(kinds, units, strict=True)
+        ]
 
-    def _note(self, kind: str, units: Sequence[Unit]) -> None:
-        self._kinds.append((kind, units))
+    def _note(self, kinds: str | Sequence[str], units: Sequence[Unit]) -> None:
+        self._kinds.append(([kinds] * len(units) if isinstance(kinds, str) else kinds, units))
         self._count += len(units)
 
     def error(self, unit: Unit) -> float:
@@ -163,18 +191,41 @@ class ProgramRows:
         off[taken.index, states] -= taken.low
         self._add_below("off", units, off, taken.limit)
 
-    def add_states(self, units: Sequence[Unit]) -> None:
-        """Add the rows of units whose state matters but whose value does not."""
+    def add_states(self, units: Sequence[Unit], cost: FloatArray | None = None) -> None:
+        """Add the rows of units whose state matters but whose value does not.
+
+        Parameters
+        ----------
+        units : sequence of (level, unit)
+        cost : array (columns,), optional
+            The objective, if it is fixed and no other rows read the states: then one row each
+            is enough.
+        """
         if not units:
             return
         taken = self._taken(units)
         states = np.array([self._states[unit] for unit in units])
         on = taken.rows(1.0, self._width)
         on[taken.index, states] -= taken.high
-        self._add_below("on", units, on, -taken.constant + taken.error)
         off = taken.rows(-1.0, self._width)
         off[taken.index, states] -= taken.low
-        self._add_below("off", units, off, taken.limit)
+        above, below = -taken.constant + taken.error, taken.limit
+        if cost is None:
+            self._add_below("on", units, on, above)
+            self._add_below("off", units, off, below)
+            return
+        wants_off = cost[states] > 0
+        # z >= 0 where a is 1, z <= 0 where it is 0
+        rounding = taken.error + 4 * UNIT * (np.abs(taken.constant) + np.abs(taken.high))
+        low = np.where(
+            wants_off, -taken.constant - taken.high - rounding, taken.constant - taken.error
+        )
+        for i, unit in enumerate(units):
+            side = float(np.nextafter(low[i], -np.inf))
+            self.one_sided[unit] = OneSided(self._count + i, bool(wants_off[i]), side)
+        limits = np.where(wants_off, above, below)
+        kinds = ["on" if wants else "off" for wants in wants_off]
+        self._add_below(kinds, units, np.where(wants_off[:, None], on, off), limits)
 
     def _taken(self, units: Sequence[Unit]) -> _Units:
         forms, ranges = self._forms, self._ranges
@@ -185,9 +236,13 @@ class ProgramRows:
         return _Units(stacked, SAFETY * errors + 4 * UNIT * np.abs(stacked[:, 0]), low, high)
 
     def _add_below(
-        self, kind: str, units: Sequence[Unit], rows: FloatArray, limits: FloatArray
+        self,
+        kinds: str | Sequence[str],
+        units: Sequence[Unit],
+        rows: FloatArray,
+        limits: FloatArray,
     ) -> None:
-        self._note(kind, units)
+        self._note(kinds, units)
         self._rows.append(rows)
         self._lower.append(np.full(len(rows), -np.inf))
         self._upper.append(_above(limits))

@@ -11,13 +11,14 @@ from fractions import Fraction
 from functools import cached_property
 from threading import Event
 
+from jensen.errors import OutOfTimeError
 from jensen.groups.groups import GroupedNetwork
 from jensen.groups.tolerance import least_jumps
 from jensen.prover.crossing import Crossing
 from jensen.prover.descent import FINE, WIDE, Descent
 from jensen.prover.group_proof import GroupProof, GroupWriter
 from jensen.prover.joint_proof import JointResult
-from jensen.prover.joint_search import JointSearch, PieceBounds, piece_bounds
+from jensen.prover.joint_search import JointSearch, PieceBounds, bounded_pieces
 from jensen.prover.kink_bounds import ranges_of
 from jensen.prover.outcome import Outcome, bent_at, looked_at
 from jensen.prover.pieces import Piece, pieces_of
@@ -30,6 +31,8 @@ from jensen.types import Neurons, Unit
 from jensen_encodings.lp import LpSolver
 
 FIRST_BUDGET = 16  # nodes of a group before the others get their turn
+EARLY_BUDGET = 4  # the same before any descent, which costs as much as the programs of
+EARLY_GROUPS = 6  # so many groups
 WRITTEN_BUDGET = 64  # the same where trees of a certificate are written at once
 BUDGET_GROWTH = 4
 STARTS, STEPS = 8, 40  # descents of each group, before anything is proved
@@ -37,6 +40,7 @@ FINE_STARTS = 32  # of the groups that are left after a round, then twice as man
 MOST_STARTS = 512
 SIGN_BUDGET = 64  # nodes of a tree without linear programs
 SIGN_CREDIT = 6  # groups on which such trees may fail before no more are tried
+FIRST_CREDIT = 2  # the same at first: one more for each group that they close
 TWIN_BUDGET = 16  # nodes of a tree for a group of several neurons, before descents
 CANDIDATES = 8  # points that are looked at exactly, per round of descents
 
@@ -94,6 +98,8 @@ class _Prover:
         """Close group after group, or find a facet that bends down."""
         try:
             return self._run()
+        except OutOfTimeError:
+            return self._outcome()
         except KeyboardInterrupt:
             return replace(self._outcome(), interrupted=True)
 
@@ -103,6 +109,8 @@ class _Prover:
         if bent is None:
             self._screen()
             bent = self._try_twins()
+        if bent is None and len(self._searches) <= EARLY_GROUPS:
+            bent = self._turn(EARLY_BUDGET)
         starts, budget = STARTS, FIRST_BUDGET
         while bent is None and self._searches and not self._over():
             bent = self._descend(list(self._searches), starts) or self._turn(budget)
@@ -150,7 +158,7 @@ class _Prover:
 
     def _try_signs(self) -> None:
         """Grow trees by the sign rule, as long as that closes groups."""
-        credit = SIGN_CREDIT
+        credit = FIRST_CREDIT
         for group in self._net.groups():
             self._question.closed(len(self._found), len(self._net.groups()))
             if group in self._found:
@@ -182,8 +190,7 @@ class _Prover:
 
     @cached_property
     def _pieces(self) -> list[PieceBounds]:
-        ranges = ranges_of(self._net)
-        return [piece_bounds(self._net, box, ranges) for box in self._boxes]
+        return bounded_pieces(self._net, self._boxes, self._over)
 
     def _search_of(self, group: Unit) -> JointSearch:
         """Begin the search of a group, with bounds on its kink."""

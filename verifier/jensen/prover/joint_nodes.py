@@ -223,8 +223,7 @@ class PieceSearch:
             return
         used: dict[RowName, float] = {}
         if solution is not None:
-            rows = zip(self._program.rows, solution.multipliers, strict=True)
-            used = {row: float(y) for row, y in rows if y != 0}
+            used = self._program.named(solution.multipliers)
         empty = solution is not None and solution.bound == float("inf")
         proof.leaves.append(JointLeaf(self.index, path, used, empty))
 

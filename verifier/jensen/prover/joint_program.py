@@ -15,7 +15,8 @@ with bounds l, u of z on the kink. Every point of the kink with every pattern th
 compatible with it satisfies all rows, so that a proved bound >= 0 of the optimum, or a proof
 that there is no point, closes all patterns at once. Rows are doubles, their sides are moved
 outward by what rounding may have cost. A unit is fixed by bounds alone: its a, or
-``h = z``, or ``h = 0``.
+``h = z``, or ``h = 0``. Where a state takes part in the objective alone, of its two rows only
+the one that stands against the objective's pull is there (:class:`OneSided`).
 """
 
 from __future__ import annotations
@@ -76,6 +77,8 @@ class JointProgram:
     ranges : Ranges
         Bounds on the kink.
     piece : Piece
+    jump_may_change : bool
+        Whether :meth:`set_jump` is going to be used.
 
     Attributes
     ----------
@@ -94,6 +97,8 @@ class JointProgram:
         activations: Activations,
         ranges: Ranges,
         piece: Piece,
+        *,
+        jump_may_change: bool = False,
     ) -> None:
         self._net, self._group, self._ranges, self._piece = net, group, ranges, piece
         self._jump, self._state, self._activations = jump, state, activations
@@ -110,13 +115,27 @@ class JointProgram:
         self._products: dict[Unit, int] = {}
         self._width = self._forms.width + len(units)
         self._arriving = self._jump_forms()
-        self._assemble()
+        self._assemble(one_sided=not (jump_may_change or self._products))
         self.lps = 0
 
     @cached_property
-    def rows(self) -> list[RowName]:
-        """What each row says."""
+    def _names(self) -> list[RowName]:
         return self._builder.names
+
+    def named(self, multipliers: FloatArray) -> dict[RowName, float]:
+        """Return the multipliers that are not 0, by what their rows say.
+
+        A second side of a one-sided row goes by the name of the row that it stands for.
+        """
+        other = {side.row: side for side in self._builder.one_sided.values()}
+        found = {}
+        for i in np.flatnonzero(multipliers).tolist():
+            name, y = self._names[i], float(multipliers[i])
+            if y > 0 and i in other:
+                name = RowName("off" if other[i].on else "on", name.level, name.unit)
+                y = -y
+            found[name] = y
+        return found
 
     # --------------------------------------------------------------------- solving
 
@@ -126,11 +145,17 @@ class JointProgram:
         if unit in self.states:
             sides = (0.0, 1.0) if on is None else (float(on), float(on))
             self._set_column(self.states[unit], *sides)
+            side = self._builder.one_sided.get(unit)
+            if side is not None:
+                self._set_low(side.row, side.low if on is side.on else -np.inf)
             return
         top = 0.0 if on is False else float(self._ranges.upper[unit[0]][unit[1]])
         self._set_column(self.h[unit], 0.0, top)
-        row, slack = self._above[unit]
-        low = data.row_upper[row] - slack if on else -np.inf
+        row, slack = self._builder.above[unit]
+        self._set_low(row, float(data.row_upper[row]) - slack if on else -np.inf)
+
+    def _set_low(self, row: int, low: float) -> None:
+        data = self._data
         if data.row_lower[row] != low:
             data.row_lower[row] = low
             self._solver.set_row(row, low, float(data.row_upper[row]))
@@ -305,9 +330,13 @@ class JointProgram:
             found.append((total, error))
         return [(total[:, : 1 + self._width], error) for total, error in found]
 
-    def _assemble(self) -> None:
+    def _assemble(self, *, one_sided: bool) -> None:
         """Build the program: columns, rows, objective, and the weights for branching."""
         forms, ranges = self._forms, self._ranges
+        objective, rounding = self._arriving[-1]
+        cost = np.zeros(self._width)
+        if len(objective):
+            cost[: objective.shape[1] - 1] = objective[0, 1:]
         lower, upper = np.zeros(self._width), np.ones(self._width)
         lower[: self.dim], upper[: self.dim] = self._piece.lower, self._piece.upper
         for (k, u), column in self.h.items():
@@ -319,16 +348,13 @@ class JointProgram:
             number = self._piece.numbers[i]
             builder.add(RowName("domain", 0, number), row, -np.inf, self._piece.limits[i])
         builder.add_values(list(self.h))
-        builder.add_states([unit for unit in self.states if unit not in self.h])
+        alone = [unit for unit in self.states if unit not in self.h]
+        builder.add_states(alone, cost if one_sided else None)
         for unit, column in self._products.items():
             lower[column], upper[column] = builder.add_product(unit, column, self._at(unit))
-        self._above = builder.above
         self._builder = builder
-        objective, rounding = self._arriving[-1]
-        cost = np.zeros(self._width)
         shift = 0.0
         if len(objective):
-            cost[: objective.shape[1] - 1] = objective[0, 1:]
             shift = float(np.nextafter(objective[0, 0] - rounding[0], -np.inf))
         self._data = LinearProgram(cost, shift, *builder.arrays(), lower, upper)
         self._solver = BoundedProgram(

@@ -11,20 +11,21 @@ its own rules.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from jensen.arithmetic.rational import float_below, rational
+from jensen.errors import OutOfTimeError
 from jensen.groups.groups import GroupedNetwork
 from jensen.groups.jump import FREE, OFF, ON, Activations, JumpProblem
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.crossing import Crossing, cross_facet, probe
 from jensen.prover.joint_nodes import JointNode, PieceSearch
 from jensen.prover.joint_proof import JointProof, JointResult, Path
-from jensen.prover.kink_bounds import KinkBounds, Ranges
+from jensen.prover.kink_bounds import KinkBounds, Ranges, ranges_of
 from jensen.prover.nodes import Allowance
 from jensen.prover.pieces import Piece
 from jensen.prover.tree import SearchState, Tree, TreeLimits
@@ -58,6 +59,25 @@ def piece_bounds(net: GroupedNetwork, piece: Piece, ranges: Ranges) -> PieceBoun
     # a single piece is the whole set, whose bounds are known
     met = piece.face is None or bounds.narrow(narrowed)
     return PieceBounds(piece, bounds, narrowed, met)
+
+
+def bounded_pieces(
+    net: GroupedNetwork, pieces: Sequence[Piece], out_of_time: Callable[[], bool]
+) -> list[PieceBounds]:
+    """Return what is shared by all groups on every piece: a cone has two for every input.
+
+    Raises
+    ------
+    OutOfTimeError
+        If time was up before; without all pieces nothing is proved.
+    """
+    found: list[PieceBounds] = []
+    ranges = ranges_of(net)
+    for piece in pieces:
+        if out_of_time():
+            raise OutOfTimeError("time was up before all faces of the cone were bounded")
+        found.append(piece_bounds(net, piece, ranges))
+    return found
 
 
 class JointSearch:

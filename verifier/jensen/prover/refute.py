@@ -16,6 +16,7 @@ from jensen.network.relu_network import INPUT, ReluNetwork
 from jensen.prover.counterexample import counterexample
 from jensen.prover.outcome import Outcome, refuted_by
 from jensen.prover.question import Question
+from jensen.prover.signs import is_small
 from jensen.prover.verdict import Counterexample
 from jensen.types import FloatArray
 from jensen_encodings.deadline import NEVER, Deadline
@@ -23,6 +24,7 @@ from jensen_encodings.deadline import NEVER, Deadline
 STEPS = 33  # points on a line
 FIRST_LINES = 8  # in a first, cheap round: enough for most random networks
 LINES = 96  # lines in a round
+ROUNDS = 3  # small networks get one: what it misses, descents find as soon
 WORK = 2e8  # multiply-adds per round: large networks get fewer lines
 CANDIDATES = 4  # triples that are looked at exactly, per round
 NOISE = 1e-13  # relative size of a drop that floating point could have made up
@@ -35,10 +37,10 @@ def first_lines(question: Question) -> Outcome | None:
 
 def random_lines(question: Question) -> Outcome | None:
     """Look for a counterexample along more random lines, after :func:`first_lines`."""
-    return _lines(question, skip=1)
+    return _lines(question, rounds=1 if is_small(question.network) else ROUNDS, skip=1)
 
 
-def _lines(question: Question, *, rounds: int = 3, skip: int = 0) -> Outcome | None:
+def _lines(question: Question, *, rounds: int, skip: int = 0) -> Outcome | None:
     """Search along lines; any violation refutes exact convexity."""
     if question.options.tolerance:
         return None
@@ -59,7 +61,7 @@ def search_lines(
     network: ReluNetwork,
     domain: Domain,
     *,
-    rounds: int = 3,
+    rounds: int = ROUNDS,
     skip: int = 0,
     seed: int = 0,
     inputs: tuple[int, ...] | None = None,

@@ -23,6 +23,7 @@ from jensen.prover.walk_solid import walk_surfaces
 from jensen.prover.walk_straight import bend_upwards
 from jensen.types import BoolArray, Interval
 
+PAIR = 2  # units of a level, up to which an exact walk costs about as much as links
 TWINS = 64  # neurons of a block whose rows are compared, all with all
 NEAR = 1e-9  # rows of largest entry 1 that may be equal
 
@@ -75,7 +76,20 @@ def walk_straight_lines(question: Question) -> Outcome | None:
 
 
 def walk_narrow_levels(question: Question) -> Outcome | None:
-    """Decide networks of many narrow levels, exactly, where the plane has few cells."""
+    """Decide networks of many levels of one or two units where the plane has few cells."""
+    return _walk_narrow(question) if _widest(question) <= PAIR else None
+
+
+def walk_less_narrow_levels(question: Question) -> Outcome | None:
+    """As :func:`walk_narrow_levels` with three units, behind links, which cost less there."""
+    return _walk_narrow(question) if _widest(question) > PAIR else None
+
+
+def _widest(question: Question) -> int:
+    return max((block.size for block in question.network.hidden), default=0)
+
+
+def _walk_narrow(question: Question) -> Outcome | None:
     network, domain = question.network, question.domain
     if not is_narrow(network, domain) or not _walks(question):
         return None

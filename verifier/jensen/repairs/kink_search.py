@@ -117,7 +117,16 @@ class KinkSearch:
         ]
         decided[self.group[0]][self.group[1]] = FREE
         state = self._jump.bound(decided)
-        return JointProgram(self.net, self.group, self._jump, state, decided, ranges, shared.piece)
+        return JointProgram(
+            self.net,
+            self.group,
+            self._jump,
+            state,
+            decided,
+            ranges,
+            shared.piece,
+            jump_may_change=True,
+        )
 
     def run(
         self,

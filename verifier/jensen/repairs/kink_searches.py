@@ -8,17 +8,17 @@ from functools import cache
 import numpy as np
 
 from jensen.domains.base import Domain
+from jensen.errors import OutOfTimeError
 from jensen.groups.prepared import prepare
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.crossing import Crossing
 from jensen.prover.joint_engine import joint_boxes
-from jensen.prover.joint_search import piece_bounds
-from jensen.prover.kink_bounds import ranges_of
+from jensen.prover.joint_search import bounded_pieces
 from jensen.repairs.features import Features
 from jensen.repairs.kink_search import KinkSearch
 from jensen.repairs.output_slopes import OutputSlopes
 from jensen.types import FloatArray
-from jensen_encodings.deadline import Deadline
+from jensen_encodings.deadline import NEVER, Deadline
 
 
 @dataclass(frozen=True)
@@ -44,17 +44,25 @@ class KinkSearches:
     ----------
     features : Features
     domain : Domain
+    deadline : Deadline
+        Kinks whose searches are not set up by then are not looked at.
     """
 
-    def __init__(self, features: Features, domain: Domain) -> None:
+    def __init__(self, features: Features, domain: Domain, deadline: Deadline = NEVER) -> None:
         self._features = features
         # no weight is 0, so that no unit is left out
         everything = features.with_weights(np.ones(len(features.weights)))
         grouped = prepare(everything, domain).grouped
         slopes = OutputSlopes(features, grouped)
-        pieces = [piece_bounds(grouped, box, ranges_of(grouped)) for box in joint_boxes(grouped)]
+        self._searches: list[KinkSearch] = []
+        try:
+            pieces = bounded_pieces(grouped, joint_boxes(grouped), deadline.over)
+        except OutOfTimeError:
+            return
         groups = grouped.groups() if pieces and slopes.on else []
-        self._searches = [KinkSearch(grouped, group, pieces, slopes) for group in groups]
+        for group in groups:
+            if not deadline.over():
+                self._searches.append(KinkSearch(grouped, group, pieces, slopes))
 
     @property
     def nodes(self) -> int:

@@ -13,7 +13,6 @@ from numpy.typing import ArrayLike
 
 from jensen.bounds.pre_activation import pre_activation_bounds
 from jensen.domains.domain import Box, Domain, Everywhere
-from jensen.domains.hull import bounding_box
 from jensen.errors import NetworkError, OptionError
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.question import check_subject
@@ -174,6 +173,8 @@ def repair(
         For options out of range, or data that does not fit.
     DomainError
         If the domain is empty or of the wrong dimension.
+    OutOfTimeError
+        If time was up before it was known what set a polyhedron is.
 
     References
     ----------
@@ -192,6 +193,8 @@ def repair(
     domain = Everywhere() if domain is None else domain
     check_subject(network, domain)
     domain.check(network.input_size)
+    if domain.has_rows:
+        domain.working_set(network.input_size, deadline)  # found once, and not without end
     if output is None and network.output_size > 1:
         raise NetworkError(f"the network has {network.output_size} outputs: pick one by output=")
     scalar = network.select_output(output or 0)
@@ -258,7 +261,8 @@ def _sup_change(
     inputs = features.network.input_size
     sides = domain.box_sides(inputs)
     if sides is None and domain.has_rows:
-        sides = bounding_box(*domain.inequalities(inputs))
+        working = domain.working_set(inputs)
+        sides = None if working.lifted else working.box
     if sides is None:
         return math.inf
     box = Box(*sides)

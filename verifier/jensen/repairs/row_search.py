@@ -247,7 +247,7 @@ class RowSearch:
 
     @cached_property
     def _searches(self) -> KinkSearches:
-        return KinkSearches(self._features, self._domain)
+        return KinkSearches(self._features, self._domain, self._deadline)
 
     def _solved_over(self, pairs: Pairs, weights: FloatArray) -> FloatArray:
         """Add the violated rows of some pairs, the worst first, and solve, by turns."""

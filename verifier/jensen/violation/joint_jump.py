@@ -14,6 +14,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from jensen.errors import OutOfTimeError
 from jensen.groups.gradients import GradientBounds
 from jensen.groups.groups import GroupedNetwork
 from jensen.groups.jump import FREE, ON, Activations
@@ -21,8 +22,7 @@ from jensen.network.relu_network import ReluNetwork
 from jensen.prover.descent import Descent
 from jensen.prover.joint_engine import BUDGET_GROWTH, FIRST_BUDGET, STEPS, joint_boxes
 from jensen.prover.joint_nodes import JointNode
-from jensen.prover.joint_search import CUTOFF_MARGIN, JointSearch, PieceBounds, piece_bounds
-from jensen.prover.kink_bounds import ranges_of
+from jensen.prover.joint_search import CUTOFF_MARGIN, JointSearch, PieceBounds, bounded_pieces
 from jensen.prover.tree import SearchState, TreeLimits
 from jensen.types import FloatArray, Unit
 from jensen_encodings.deadline import Deadline
@@ -170,8 +170,10 @@ class JointTurns:
         boxes = joint_boxes(self._net) if self._groups else ()
         if not boxes:
             return
-        ranges = ranges_of(self._net)
-        pieces = [piece_bounds(self._net, box, ranges) for box in boxes]
+        try:
+            pieces = bounded_pieces(self._net, boxes, self._deadline.over)
+        except OutOfTimeError:
+            return
         searches: dict[Unit, JumpOfGroup] = {}
         for group in self._groups:
             if self._deadline.over():

@@ -14,7 +14,7 @@ import numpy as np
 from jensen.decide import verify
 from jensen.domains.box import Box
 from jensen.domains.domain import Domain
-from jensen.domains.hull import bounding_box, inner_ball
+from jensen.domains.hull import inner_ball
 from jensen.errors import DomainError, OptionError, OutOfTimeError, SolverError
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.midpoint import worst_pair as midpoint
@@ -198,14 +198,14 @@ def _feasible(domain: Domain, inputs: int, deadline: Deadline) -> Feasible:
     working = domain.working_set(inputs, deadline)
     flat = working.dim < inputs + working.lifted
     A, b = domain.inequalities(inputs)
-    box = bounding_box(A, b, deadline)
     if deadline.over():
         raise OutOfTimeError("time was up before the bounds of the polyhedron were known")
-    if box is None:
+    if working.lifted:
         raise DomainError(
             "no bounds of the polyhedron were found: the midpoint violation is measured on a "
             "bounded one, a box or everywhere; on any polyhedron there is the measure jump"
         )
+    box = working.box
     centre, _ = inner_ball(A, b, max(1.0, float(np.abs(box).max())), deadline)
     if deadline.over():
         raise OutOfTimeError("time was up before a point of the polyhedron was known")
