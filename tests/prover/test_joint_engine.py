@@ -16,7 +16,7 @@ from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.errors import DomainError
 from jensen.groups.prepared import prepare
 from jensen.network.relu_network import Activation, Block, ReluNetwork
-from jensen.prover import joint_engine
+from jensen.prover import dips, joint_engine
 from jensen.prover.joint_engine import prove_jointly
 from jensen.prover.options import Engine, Options
 from jensen.prover.outcome import Outcome
@@ -33,7 +33,9 @@ def no_screens(monkeypatch):
     """Leave everything to the programs: no trees by sign, hardly any descents."""
     monkeypatch.setattr(joint_engine, "SIGN_CREDIT", 0)
     monkeypatch.setattr(joint_engine, "STARTS", 1)
-    monkeypatch.setattr(joint_engine, "STEPS", 2)
+    monkeypatch.setattr(joint_engine, "FINE_STARTS", 1)
+    monkeypatch.setattr(joint_engine, "NEAR_STARTS", 0)
+    monkeypatch.setattr(dips, "STEPS", 2)
 
 
 def decided(network: ReluNetwork, domain: Domain, **options: object) -> Outcome:

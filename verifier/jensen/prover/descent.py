@@ -23,6 +23,7 @@ from jensen.types import FloatArray, IndexArray, Unit
 from jensen_encodings.deadline import NEVER, Deadline
 
 BLOCK = 1 << 21  # numbers per level at a time
+ENDS = 8  # of the descents of a group that are remembered
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,28 @@ class Schedule:
 WIDE = Schedule(1.0, 0.01, 0.3, 0.0)
 # starts end in many places, and a few of them in dips that states so blunt smooth away
 FINE = Schedule(0.1, 0.001, 3.0, 0.7)
+# starts are near a dip already
+NEAR = Schedule(0.3, 0.003, 0.1, 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Seed:
+    """Where a descent may begin.
+
+    Attributes
+    ----------
+    group : (level, unit)
+    piece : int
+        Number of the piece.
+    point : array (dim,)
+    jump : float
+        J there, where it is known.
+    """
+
+    group: Unit
+    piece: int
+    point: FloatArray
+    jump: float = np.inf
 
 
 class Descent:
@@ -63,6 +86,8 @@ class Descent:
     seed : int
     deadline : Deadline
         Descents that are under way then find nothing.
+    ends : list of Seed, optional
+        Gets a few points of each group where J is low.
     """
 
     def __init__(
@@ -72,9 +97,10 @@ class Descent:
         pieces: Sequence[Piece],
         seed: int,
         deadline: Deadline = NEVER,
+        ends: list[Seed] | None = None,
     ) -> None:
         self._net = net
-        self._groups = groups
+        self._groups, self._ends = groups, ends
         self._pieces = pieces
         self._rng = np.random.default_rng(seed)
         self._deadline = deadline
@@ -90,6 +116,7 @@ class Descent:
                     if slopes.off is not None:
                         start[i] -= slopes.off[:, unit]
             self._starts.append(start if start.any() else None)
+        self._place = {group: i for i, group in enumerate(groups)}
 
     def candidates(
         self, starts: int, steps: int, schedule: Schedule = WIDE
@@ -105,6 +132,16 @@ class Descent:
         """
         return self._ordered(starts, steps, schedule, (1, 0.0))
 
+    def around(self, seeds: Sequence[Seed], steps: int) -> Iterator[tuple[Unit, FloatArray]]:
+        """As :meth:`candidates`, from points near which J is low."""
+        which = np.array([self._place[seed.group] for seed in seeds], dtype=np.intp)
+        chosen = np.array([seed.piece for seed in seeds], dtype=np.intp)
+        points = np.array([seed.point for seed in seeds])
+        for part in self._parts(len(which)):
+            walk = _Walk(self._net, self._pieces, chosen[part], NEAR.inertia, self._rng)
+            walk.points = points[part]
+            yield from self._descend(walk, which[part], steps, NEAR, (1, 0.0))
+
     def lowest(self, starts: int, steps: int, each: int) -> Iterator[tuple[Unit, FloatArray]]:
         """Yield groups with points on their kinks, so many of each, the lowest J first.
 
@@ -116,18 +153,31 @@ class Descent:
         self, starts: int, steps: int, schedule: Schedule, wanted: tuple[int, float]
     ) -> Iterator[tuple[Unit, FloatArray]]:
         which = np.repeat(np.arange(len(self._groups)), starts)
+        for part in self._parts(len(which)):
+            chosen = np.zeros(len(which[part]), dtype=np.intp)
+            if len(self._pieces) > 1:
+                chosen = self._rng.permutation(np.arange(len(chosen)) % len(self._pieces))
+            walk = _Walk(self._net, self._pieces, chosen, schedule.inertia, self._rng)
+            yield from self._descend(walk, which[part], steps, schedule, wanted)
+
+    def _parts(self, count: int) -> Iterator[slice]:
+        """Yield slices of so many descents that can go together, while there is time."""
         widest = max(self._net.working_set.dim, *(level.size for level in self._net.levels))
         chunk = max(1, BLOCK // (widest * max(1, len(self._net.levels))))
-        for first in range(0, len(which), chunk):
+        for first in range(0, count, chunk):
             if self._deadline.over():
                 return
-            yield from self._descend(which[first : first + chunk], steps, schedule, wanted)
+            yield slice(first, first + chunk)
 
     def _descend(
-        self, which: IndexArray, steps: int, schedule: Schedule, wanted: tuple[int, float]
+        self,
+        walk: _Walk,
+        which: IndexArray,
+        steps: int,
+        schedule: Schedule,
+        wanted: tuple[int, float],
     ) -> Iterator[tuple[Unit, FloatArray]]:
         each, below = wanted
-        walk = _Walk(self._net, self._pieces, len(which), schedule.inertia, self._rng)
         levels, units = self._levels[which], self._units[which]
         with np.errstate(all="ignore"):
             walk.to_kink(levels, units, 3)
@@ -153,6 +203,8 @@ class Descent:
         if jumps is None:
             return
         value = np.where(near, jumps[:, 0], np.inf)
+        if self._ends is not None:
+            self._ends += self._lowest_ends(walk, which, value)
         seen: Counter[int] = Counter()
         for row in np.argsort(value):
             if not value[row] < below:
@@ -161,6 +213,19 @@ class Descent:
             seen[group] += 1
             if seen[group] <= each:
                 yield self._groups[group], walk.points[row]
+
+    def _lowest_ends(self, walk: _Walk, which: IndexArray, value: FloatArray) -> Iterator[Seed]:
+        """Yield a few ends of each group where J is low, one for each value of J."""
+        order = np.lexsort((value, which))
+        first = np.ones(len(order), dtype=bool)
+        first[1:] = (np.diff(which[order]) != 0) | (np.diff(value[order]) != 0)
+        seen: Counter[int] = Counter()
+        for row in order[first & np.isfinite(value[order])].tolist():
+            group = int(which[row])
+            seen[group] += 1
+            if seen[group] <= ENDS:
+                piece, jump = int(walk.chosen[row]), float(value[row])
+                yield Seed(self._groups[group], piece, walk.points[row], jump)
 
     def _carry(self, states: list[FloatArray], which: IndexArray) -> list[FloatArray | None]:
         """Carry the jumps forward through all levels, under soft states."""
@@ -221,14 +286,11 @@ class _Walk:
         self,
         net: GroupedNetwork,
         pieces: Sequence[Piece],
-        count: int,
+        chosen: IndexArray,
         inertia: float,
         rng: np.random.Generator,
     ) -> None:
-        self._net = net
-        chosen = np.arange(count) % len(pieces) if len(pieces) > 1 else np.zeros(count, dtype=int)
-        if len(pieces) > 1:
-            chosen = rng.permutation(chosen)
+        self._net, self.chosen = net, chosen
         self._lower = np.array([piece.lower for piece in pieces])[chosen]
         self._upper = np.array([piece.upper for piece in pieces])[chosen]
         self._rows, self._limits = pieces[0].rows, pieces[0].limits

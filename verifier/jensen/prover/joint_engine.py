@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from contextvars import copy_context
 from dataclasses import replace
 from fractions import Fraction
 from functools import cached_property
+from itertools import islice
 from threading import Event
 
 from jensen.errors import OutOfTimeError
 from jensen.groups.groups import GroupedNetwork
 from jensen.groups.tolerance import least_jumps
 from jensen.prover.crossing import Crossing
-from jensen.prover.descent import FINE, WIDE, Descent
+from jensen.prover.descent import Seed
+from jensen.prover.dips import Dips
 from jensen.prover.group_proof import GroupProof, GroupWriter
 from jensen.prover.joint_proof import JointResult
 from jensen.prover.joint_search import JointSearch, PieceBounds, bounded_pieces
@@ -27,17 +29,17 @@ from jensen.prover.signs import closed_by_sweep
 from jensen.prover.tree import GroupResult, SearchState, TreeLimits
 from jensen.prover.tree_engine import Forest, prove_by_trees, tree_evidence
 from jensen.prover.verdict import GroupEvidence, Reason
-from jensen.types import Neurons, Unit
+from jensen.types import FloatArray, Neurons, Unit
 from jensen_encodings.lp import LpSolver
 
-FIRST_BUDGET = 16  # nodes of a group before the others get their turn
+FIRST_BUDGET = 4  # nodes of a group before the others get their turn
 EARLY_BUDGET = 4  # the same before any descent, which costs as much as the programs of
 EARLY_GROUPS = 6  # so many groups
 WRITTEN_BUDGET = 64  # the same where trees of a certificate are written at once
 BUDGET_GROWTH = 4
-STARTS, STEPS = 8, 40  # descents of each group, before anything is proved
-FINE_STARTS = 32  # of the groups that are left after a round, then twice as many, and so on
-MOST_STARTS = 512
+STARTS = 8  # descents of each group from random points, before anything is proved
+FINE_STARTS = 8  # the same of the groups that are left after a turn
+NEAR_STARTS = 1  # descents from nearby for each program that was solved in a turn
 SIGN_BUDGET = 64  # nodes of a tree without linear programs
 SIGN_CREDIT = 6  # groups on which such trees may fail before no more are tried
 FIRST_CREDIT = 2  # the same at first: one more for each group that they close
@@ -93,6 +95,7 @@ class _Prover:
         self._searches: dict[Unit, JointSearch] = {}
         self._proofs: list[GroupProof] = []  # for a certificate
         self._writer: GroupWriter | None = None
+        self._solved = 0  # programs since the last descents
 
     def run(self) -> Outcome:
         """Close group after group, or find a facet that bends down."""
@@ -111,10 +114,11 @@ class _Prover:
             bent = self._try_twins()
         if bent is None and len(self._searches) <= EARLY_GROUPS:
             bent = self._turn(EARLY_BUDGET)
-        starts, budget = STARTS, FIRST_BUDGET
+        if bent is None:
+            bent = self._descend_wide(list(self._searches))
+        budget = FIRST_BUDGET
         while bent is None and self._searches and not self._over():
-            bent = self._descend(list(self._searches), starts) or self._turn(budget)
-            starts = min(max(FINE_STARTS, 2 * starts), MOST_STARTS)
+            bent = self._turn(budget) or self._descend(list(self._searches), self._solved)
             budget *= BUDGET_GROWTH
         if bent is not None:
             return bent_at(self._question, bent[1], bent[0], self._found)
@@ -130,21 +134,21 @@ class _Prover:
         left = [group for group in self._net.groups() if group not in self._found]
         if ask is None or not left:
             return None
-        bent = self._descend(left, STARTS)
+        bent = self._descend_wide(left)
         if bent is not None or self._over():
             return bent
         self._writer = ask()
         left = [group for group in left if len(self._net.neurons(group)) == 1]
-        starts, budget = FINE_STARTS, WRITTEN_BUDGET
+        budget = WRITTEN_BUDGET
         while self._writer is not None and left and not self._over():
             closed = self._writer.close(left, budget)
             self._found |= closed.evidence
             self._question.closed(len(self._found), len(self._net.groups()))
             left = list(closed.paused)
-            bent = self._descend(left, starts) if left else None
+            bent = self._descend(left, budget * len(left))
             if bent is not None:
                 return bent
-            starts, budget = min(2 * starts, MOST_STARTS), BUDGET_GROWTH * budget
+            budget *= BUDGET_GROWTH
         return None
 
     def _try_twins(self) -> tuple[Unit, Crossing] | None:
@@ -177,7 +181,6 @@ class _Prover:
         """Bound every unit on every kink; many groups are closed by that."""
         if len(self._found) == len(self._net.groups()):
             return
-        self._boxes = tuple(shared.piece for shared in self._pieces if shared.met)
         for group in self._net.groups():
             if group in self._found or self._over():
                 continue
@@ -207,13 +210,45 @@ class _Prover:
             keep=self._question.options.certificate,
         )
 
-    def _descend(self, groups: Sequence[Unit], starts: int) -> tuple[Unit, Crossing] | None:
-        """Look for a facet that bends down along some kinks."""
-        seed = self._question.options.seed + starts
-        descent = Descent(self._net, groups, self._boxes, seed, self._question.deadline)
-        schedule = WIDE if starts == STARTS else FINE
-        for count, (group, point) in enumerate(descent.candidates(starts, STEPS, schedule)):
-            if count >= CANDIDATES or self._over():
+    @cached_property
+    def _dips(self) -> Dips:
+        seed, deadline = self._question.options.seed, self._question.deadline
+        return Dips(self._net, [self._pieces[i].piece for i in self._met], seed, deadline)
+
+    @cached_property
+    def _met(self) -> list[int]:
+        return [i for i, shared in enumerate(self._pieces) if shared.met]
+
+    def _descend_wide(self, groups: Sequence[Unit]) -> tuple[Unit, Crossing] | None:
+        """Look for a facet that bends down along some kinks, before anything is proved."""
+        if not groups or not self._met:
+            return None
+        return self._crossed(self._dips.wide(groups, STARTS))
+
+    def _descend(self, groups: Sequence[Unit], programs: int) -> tuple[Unit, Crossing] | None:
+        """Look for one with an effort that so many programs are worth."""
+        self._solved = 0
+        if not groups or not self._met:
+            return None
+        found = self._crossed(self._dips.fine(groups, FINE_STARTS))
+        if found is not None:
+            return found
+        seeds = [s for group in groups if group in self._searches for s in self._seeds(group)]
+        for candidates in self._dips.near(groups, seeds, NEAR_STARTS * programs):
+            found = self._crossed(candidates)
+            if found is not None:
+                return found
+        return None
+
+    def _seeds(self, group: Unit) -> list[Seed]:
+        return [replace(s, piece=self._met.index(s.piece)) for s in self._searches[group].seeds]
+
+    def _crossed(
+        self, candidates: Iterator[tuple[Unit, FloatArray]]
+    ) -> tuple[Unit, Crossing] | None:
+        """Look at the first candidates exactly."""
+        for group, point in islice(candidates, CANDIDATES):
+            if self._over():
                 break
             search = self._searches.get(group) or self._search_of(group)
             crossing = search.look(point)
@@ -223,8 +258,12 @@ class _Prover:
 
     def _turn(self, budget: int) -> tuple[Unit, Crossing] | None:
         """Give every group that is left so many nodes."""
-        with closing(self._searched(list(self._searches), budget)) as searched:
+        # where J may be lowest a facet that bends down is likeliest
+        groups = sorted(self._searches, key=lambda group: self._searches[group].bound)
+        before = {group: self._searches[group].lps for group in groups}
+        with closing(self._searched(groups, budget)) as searched:
             for group, found in searched:
+                self._solved += self._searches[group].lps - before[group]
                 self._question.closed(len(self._found), len(self._net.groups()))
                 result: JointResult | GroupResult = found
                 if self._searches[group].wants_tree and result.state is SearchState.PAUSED:

@@ -13,13 +13,16 @@ A node is popped and its program is solved. Three things keep the programs few:
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import numpy as np
+
 from jensen.groups.forms import RowName
 from jensen.groups.groups import GroupedNetwork
-from jensen.groups.jump import OFF, ON, Activations, JumpProblem
+from jensen.groups.jump import FREE, OFF, ON, Activations, JumpProblem
 from jensen.prover.crossing import Crossing
 from jensen.prover.joint_branching import Choice
 from jensen.prover.joint_program import JointProgram, JointSolution
@@ -28,6 +31,9 @@ from jensen.prover.kink_bounds import Ranges
 from jensen.prover.pieces import Piece
 from jensen.types import FloatArray, Unit
 from jensen_encodings.deadline import Deadline
+
+POINTS = 16  # solutions that are remembered
+AT_ZERO = 1e-9  # of the largest |z|
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,8 +87,10 @@ class GroupSearch(Protocol):
         """Whether a node is closed by its bound of J."""
         ...
 
-    def hand_over(self, index: int, node: JointNode, activations: Activations) -> None:
-        """Let something else decide what is below a node."""
+    def hand_over(
+        self, index: int, node: JointNode, activations: Activations, pattern: Activations | None
+    ) -> Crossing | None:
+        """Let something else decide what is below a node, where a solution has a pattern."""
         ...
 
 
@@ -126,6 +134,7 @@ class PieceSearch:
         )
         self._stack: list[JointNode] = [JointNode()]
         self._fixed: dict[Unit, bool] = {}
+        self.points: deque[FloatArray] = deque(maxlen=POINTS)
 
     @property
     def open(self) -> Sequence[JointNode]:
@@ -147,16 +156,15 @@ class PieceSearch:
             self._close(node.path, solution)
             return None
         if solution.x is None:
-            search.hand_over(self.index, node, self._under(node.path))
-            return None
-        crossing = search.look(solution.x[: self._program.dim])
+            return search.hand_over(self.index, node, self._under(node.path), None)
+        self.points.append(solution.x[: self._program.dim])
+        crossing = search.look(self.points[-1])
         if crossing is not None:
             return crossing
         if search.settles(solution.bound, self._under(node.path)):
             self._close(node.path, solution)
             return None
-        self._branch(node, solution)
-        return None
+        return self._branch(node, solution)
 
     # -------------------------------------------------------------------- entering
 
@@ -195,22 +203,39 @@ class PieceSearch:
 
     # ------------------------------------------------------------ branching, closing
 
-    def _branch(self, node: JointNode, solution: JointSolution) -> None:
+    def _branch(self, node: JointNode, solution: JointSolution) -> Crossing | None:
         assert solution.x is not None
         choice = self._program.choose(solution.x, self._fixed)
         if choice is None:
-            self._search.hand_over(self.index, node, self._under(node.path))
-            return
+            states = self._under(node.path)
+            pattern = self._pattern(states, solution.x)
+            return self._search.hand_over(self.index, node, states, pattern)
         path, above = node.path, max(node.above, solution.bound)
         # the stack pops the last one first
         if choice.is_state and self._search.stale:
             solved = JointNode(path, above, expected=self._program.value(solution.x))
             self._stack.append(self._real_side(solved, choice, solution.x))
             self._stack.append(JointNode((*path, (choice.unit, not choice.real)), above))
-            return
+            return None
         # go where the solution is
         self._stack.append(JointNode((*path, (choice.unit, not choice.on)), above))
         self._stack.append(JointNode((*path, (choice.unit, choice.on)), above))
+        return None
+
+    def _pattern(self, states: Activations, x: FloatArray) -> Activations:
+        """Return the pattern of a solution that satisfies everything; units at 0 stay free."""
+        program, net = self._program, self._search.net
+        found = []
+        values = net.pre_activations(x[: program.dim])
+        small = AT_ZERO * max(float(np.abs(z).max(initial=0.0)) for z in values)
+        for act, z in zip(states, values, strict=True):
+            sign = np.where(z > small, ON, np.where(z < -small, OFF, FREE))
+            found.append(np.where(act == FREE, sign, act).astype(np.int8))
+        for (k, u), column in program.states.items():
+            found[k][u] = ON if x[column] >= 0.5 else OFF
+        level, unit = self._search.group
+        found[level][unit] = FREE
+        return tuple(found)
 
     def _real_side(self, node: JointNode, choice: Choice, x: FloatArray) -> JointNode:
         path = (*node.path, (choice.unit, choice.real))

@@ -23,6 +23,7 @@ from jensen.groups.groups import GroupedNetwork
 from jensen.groups.jump import FREE, OFF, ON, Activations, JumpProblem
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.crossing import Crossing, cross_facet, probe
+from jensen.prover.descent import Seed
 from jensen.prover.joint_nodes import JointNode, PieceSearch
 from jensen.prover.joint_proof import JointProof, JointResult, Path
 from jensen.prover.kink_bounds import KinkBounds, Ranges, ranges_of
@@ -40,6 +41,7 @@ FREE_MISSES = 4  # full patterns whose facet may turn out not to be there, befor
 STALE = 5  # units that are branched on at one solution, while their other sides are closed
 PATIENCE = 16  # nodes that allow one more of them
 NEAR = 1e-2  # of the largest |z|: points further away from the kink say nothing about it
+PATTERN_TURN = 4  # nodes of a tree for the pattern of a solution: one, unless other units vanish
 TREE_TURN = 64  # nodes of a tree below a leaf before other nodes get their turn
 
 
@@ -179,6 +181,22 @@ class JointSearch:
         return self._handed_over > FEW_LEAVES
 
     @property
+    def seeds(self) -> list[Seed]:
+        """The last solutions on the piece that is searched."""
+        if self._current is None:
+            return []
+        index = self._current.index
+        return [Seed(self.group, index, point) for point in self._current.points]
+
+    @property
+    def bound(self) -> float:
+        """Proved, but for rounding: J is at least this where the search is not done."""
+        rest = [self.lowest] if self._open else []
+        if self._current is not None:
+            rest += [max(node.above, self.lowest) for node in self._current.open]
+        return min(rest, default=self.lowest)
+
+    @property
     def closed(self) -> bool:
         """Whether nothing is left open."""
         return not (self._open or self._current or self._trees)
@@ -236,10 +254,23 @@ class JointSearch:
             self.stuck = True
         return result.crossing
 
-    def hand_over(self, index: int, node: JointNode, activations: Activations) -> None:
-        """Let the tree of section 4 decide what is below a node."""
+    def hand_over(
+        self, index: int, node: JointNode, activations: Activations, pattern: Activations | None
+    ) -> Crossing | None:
+        """Let the tree of section 4 decide what is below a node.
+
+        Where its solution satisfies everything, its pattern is looked at first: the point is mostly
+        a vertex, at which other units vanish, and the network's own pattern need not be the one.
+        """
+        if pattern is not None:
+            tree = self._tree(pattern)
+            result = tree.run(PATTERN_TURN)
+            self.lps += tree.lps
+            if result.crossing is not None:
+                return result.crossing
         self._handed_over += 1
         self._trees.append((index, node.path, self._tree(activations)))
+        return None
 
     def _tree(self, activations: Activations) -> Tree:
         return Tree(

@@ -20,7 +20,8 @@ from jensen.groups.groups import GroupedNetwork
 from jensen.groups.jump import FREE, ON, Activations
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.descent import Descent
-from jensen.prover.joint_engine import BUDGET_GROWTH, FIRST_BUDGET, STEPS, joint_boxes
+from jensen.prover.dips import STEPS
+from jensen.prover.joint_engine import BUDGET_GROWTH, joint_boxes
 from jensen.prover.joint_nodes import JointNode
 from jensen.prover.joint_search import CUTOFF_MARGIN, JointSearch, PieceBounds, bounded_pieces
 from jensen.prover.tree import SearchState, TreeLimits
@@ -29,6 +30,7 @@ from jensen_encodings.deadline import Deadline
 from jensen_encodings.lp import LpSolver
 
 DESCENTS = 8  # of each group
+FIRST_BUDGET = 16  # nodes of a group before the others get their turn
 CANDIDATES = 64  # ends of descents that are looked at exactly
 ROUNDING = 1 - 1e-12  # of a quotient and a product
 
@@ -118,7 +120,9 @@ class JumpOfGroup(JointSearch):
         """Return the place of the node below which J can be least."""
         return min(range(len(stack)), key=lambda i: stack[i].above)
 
-    def hand_over(self, index: int, node: JointNode, activations: Activations) -> None:
+    def hand_over(
+        self, index: int, node: JointNode, activations: Activations, pattern: Activations | None
+    ) -> None:
         """Give up: kinks coincide below this node, or nearly so."""
         self.stuck, self._lost = True, node.above
 

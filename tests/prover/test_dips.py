@@ -1,0 +1,50 @@
+"""Descents around dips: what no random start meets is found from nearby."""
+
+from __future__ import annotations
+
+import numpy as np
+from grouped import grouped
+from test_descent import two_dips
+
+from jensen.domains.domain import Box
+from jensen.prover.descent import Seed
+from jensen.prover.dips import DIPS, Dips
+from jensen.prover.pieces import pieces_of
+
+KINK = (0, 0)  # of the network with two dips
+NARROW = 1e-3  # half of the width of the dip where J < 0
+
+
+def dips_of_two() -> Dips:
+    net, _ = grouped(two_dips(wide=0.5, narrow=NARROW), Box(-1, 1))
+    return Dips(net, pieces_of(net.working_set), seed=0)
+
+
+def near(dips: Dips, seeds: list[Seed], count: int) -> list[np.ndarray]:
+    rounds = dips.near([KINK], seeds, count)
+    return [point for candidates in rounds for _, point in candidates]
+
+
+def test_a_narrow_dip_is_found_from_a_solution_nearby():
+    found = near(dips_of_two(), [Seed(KINK, 0, np.array([0.0, 0.62, 0.1, 0.2]))] * 16, 512)
+    assert found
+    assert abs(found[0][0]) <= 1e-6
+    assert abs(found[0][1] - 0.6) <= NARROW
+
+
+def test_dips_are_where_earlier_descents_ended():
+    dips = dips_of_two()
+    assert not list(dips.near([KINK], [], 64))  # nothing to begin with
+    assert not list(dips.fine([KINK], 4))
+    assert sum(1 for _ in dips.near([KINK], [], 64)) > 0
+
+
+def test_no_more_descents_than_asked_for_are_begun(monkeypatch):
+    dips, begun = dips_of_two(), []
+    list(dips.wide([KINK], 4 * DIPS))
+    monkeypatch.setattr(
+        "jensen.prover.descent.Descent.around",
+        lambda self, seeds, steps: begun.append(len(seeds)) or iter(()),
+    )
+    list(dips.near([KINK], [Seed(KINK, 0, np.zeros(4))] * 100, 70))
+    assert begun == [70]
