@@ -2,12 +2,14 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import time
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -336,3 +338,47 @@ def test_an_export_needs_its_ending(capsys, convex_file, tmp_path):
         code, _, err = run(capsys, "export", convex_file, tmp_path / name)
         assert code == 2
         assert "must end in .json" in err
+
+
+@pytest.fixture
+def convex_model(tmp_path: Path) -> Path:
+    path = tmp_path / "convex.npz"
+    ReluNetwork.from_layers([[[1.0], [-1.0]], [[1.0, 1.0]]], [[0.0, 0.0], [0.0]]).save(path)
+    return path
+
+
+def ended(arguments: list[str], **streams: Any) -> int:
+    command = [sys.executable, "-m", "jensen", *arguments]
+    return subprocess.run(
+        command, check=False, timeout=200, env=environment(), **streams
+    ).returncode
+
+
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_a_reader_that_has_gone_is_never_told_nonconvex(convex_model, more):
+    ours, theirs = os.pipe()
+    os.close(ours)
+    try:
+        assert ended(["verify", str(convex_model), *more], stdout=theirs) == 2
+    finally:
+        os.close(theirs)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is full")
+def test_streams_that_take_nothing_end_with_an_error_and_not_with_nonconvex(convex_model):
+    with open("/dev/full", "w") as full:
+        assert ended(["verify", str(convex_model)], stdout=full, stderr=full) == 2
+        assert ended(["verify", "missing.npz"], stderr=full) == 2
+
+
+def test_closed_streams_are_no_fault_of_the_program(convex_model):
+    program = f"{shlex.quote(sys.executable)} -m jensen verify {shlex.quote(str(convex_model))}"
+    for closed in (">&-", "2>&-", ">&- 2>&-"):
+        shell = subprocess.run(
+            ["sh", "-c", f"{program} {closed}"],
+            check=False,
+            capture_output=True,
+            timeout=200,
+            env=environment(),
+        )
+        assert (shell.returncode, b"fault" in shell.stderr) == (0, False)

@@ -222,6 +222,23 @@ def test_joint_programs_measure_like_brute_force(part, monkeypatch):
     assert programs[0] > 0
 
 
+def test_the_group_of_which_least_is_proved_has_the_next_turn(monkeypatch):
+    turn, shares, later = JointTurns._turn, {}, []
+
+    def noted(self, searches, group):
+        if group in shares:
+            later.append(shares[group] == max(shares[one] for one in searches))
+        shares[group] = turn(self, searches, group)
+        return shares[group]
+
+    monkeypatch.setattr(JointTurns, "_turn", noted)
+    monkeypatch.setattr("jensen.violation.joint_jump.TURN", 2)
+    found = worst_jump(leaning(2, 16, 16), time_limit=LIMIT)
+    assert found.status == "optimal"
+    assert len(later) > 0
+    assert all(later)
+
+
 def test_nearly_convex_networks_are_measured_to_the_gap_in_several_inputs():
     for seed, domain in enumerate((Box(-1, 1), Everywhere())):
         network = leaning(seed, 8, 6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -44,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code (docs/cli.md): 0 convex, 1 nonconvex, 2 error, 3 unknown,
         130 interrupted.
     """
-    _survive_odd_names()
+    _survive_odd_streams()
     began = BEGAN if argv is None else time.monotonic()
     words = None if argv is None else list(argv)
     try:
@@ -53,10 +54,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         _is_over(argv)
     except (KeyboardInterrupt, click.Abort):
         _is_over(argv)
-        print("jensen: interrupted", file=sys.stderr)  # noqa: T201  (the program's own voice)
+        _say("jensen: interrupted")
         return ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        # the reader has gone (`jensen ... | head`): stop without a word, as other filters do
+    except (BrokenPipeError, SystemExit):
+        # the reader has gone (`jensen ... | head`): stop without a word, as other filters do;
+        # click makes of it an exit with 1, which would say nonconvex
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.ERROR
     except Exception as error:
@@ -64,9 +66,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         line = printable(" ".join(_message(error).split()))
         if isinstance(error, UndecidedError):
-            print(f"jensen: {line}", file=sys.stderr)  # noqa: T201
+            _say(f"jensen: {line}")
             return ExitCode.UNKNOWN
-        print(f"jensen: error: {line}", file=sys.stderr)  # noqa: T201
+        _say(f"jensen: error: {line}")
         return ExitCode.ERROR
     return int(code or 0)
 
@@ -94,8 +96,17 @@ def _message(error: Exception) -> str:
     return f"a fault of this program: {kind}: {error} (JENSEN_TRACEBACK=1 shows where)"
 
 
-def _survive_odd_names() -> None:
-    """Print file names that are no valid text escaped, instead of failing on them."""
+def _say(line: str) -> None:
+    """Write a line to standard error, the program's own voice."""
+    # on a full disk or a closed pipe the exit code says it, and must not become 1
+    with contextlib.suppress(OSError):
+        print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _survive_odd_streams() -> None:
+    """Do without streams that are closed, and print names that are no valid text escaped."""
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:

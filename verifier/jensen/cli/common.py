@@ -282,6 +282,10 @@ def as_text(text: str) -> Text:
 class SafeConsole(Console):
     """A console on which text from files can do nothing but be read."""
 
+    def on_broken_pipe(self) -> None:
+        """Leave it to the program; rich would end it with 1, which says nonconvex."""
+        raise  # noqa: PLE0704  (rich calls this where it has caught a BrokenPipeError)
+
     def status(self, status: RenderableType, **settings: Any) -> Status:
         """Show what is going on; rich would look for its markup in a string."""
         return super().status(as_text(status) if isinstance(status, str) else status, **settings)

@@ -21,7 +21,7 @@ from jensen.groups.jump import FREE, ON, Activations
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.descent import Descent
 from jensen.prover.dips import STEPS
-from jensen.prover.joint_engine import BUDGET_GROWTH, joint_boxes
+from jensen.prover.joint_engine import joint_boxes
 from jensen.prover.joint_nodes import JointNode
 from jensen.prover.joint_search import CUTOFF_MARGIN, JointSearch, PieceBounds, bounded_pieces
 from jensen.prover.tree import SearchState, TreeLimits
@@ -29,8 +29,10 @@ from jensen.types import FloatArray, Unit
 from jensen_encodings.deadline import Deadline
 from jensen_encodings.lp import LpSolver
 
-DESCENTS = 8  # of each group
-FIRST_BUDGET = 16  # nodes of a group before the others get their turn
+DESCENTS = 8  # of each group, before any node
+MORE_DESCENTS = 64  # of each group that is left after a first turn
+LOWEST = 4  # of these that are looked at exactly
+TURN = 16  # nodes of a group at a time
 CANDIDATES = 64  # ends of descents that are looked at exactly
 ROUNDING = 1 - 1e-12  # of a quotient and a product
 
@@ -166,6 +168,9 @@ class JointTurns:
     def run(self, seed: int) -> Iterator[tuple[Unit, float]]:
         """Search; yield after every turn the group and what no facet of it exceeds.
 
+        After a first turn of all, the group of which least is proved has the next one: it is
+        what the bound of all groups together waits for.
+
         Parameters
         ----------
         seed : int
@@ -184,18 +189,29 @@ class JointTurns:
                 return
             searches[group] = self._search(group, pieces)
         self._descend(searches, pieces, seed)
-        budget = FIRST_BUDGET
+        shares: dict[Unit, float] = {}
+        for group in self._groups:
+            shares[group] = self._turn(searches, group)
+            yield group, shares[group]
+        descent = self._descent(list(searches), pieces, seed + 1)
+        for group, point in descent.lowest(MORE_DESCENTS, STEPS, LOWEST):
+            searches[group].look(point)
         while searches and not self._deadline.over():
-            for group, search in list(searches.items()):
-                search.aim(self._floor())
-                nodes, lps = search.nodes, search.lps
-                result = search.run(budget)
-                self.nodes += search.nodes - nodes
-                self.lps += search.lps - lps
-                if result.state is not SearchState.PAUSED:
-                    del searches[group]
-                yield group, search.share
-            budget *= BUDGET_GROWTH
+            group = max(searches, key=lambda one: (shares[one], -searches[one].nodes))
+            shares[group] = self._turn(searches, group)
+            yield group, shares[group]
+
+    def _turn(self, searches: dict[Unit, JumpOfGroup], group: Unit) -> float:
+        """Give a group so many nodes, drop its search if that ends it, and return its share."""
+        search = searches[group]
+        search.aim(self._floor())
+        nodes, lps = search.nodes, search.lps
+        result = search.run(TURN)
+        self.nodes += search.nodes - nodes
+        self.lps += search.lps - lps
+        if result.state is not SearchState.PAUSED:
+            del searches[group]
+        return search.share
 
     def _search(self, group: Unit, pieces: Sequence[PieceBounds]) -> JumpOfGroup:
         return JumpOfGroup(
@@ -213,9 +229,12 @@ class JointTurns:
     def _descend(
         self, searches: dict[Unit, JumpOfGroup], pieces: Sequence[PieceBounds], seed: int
     ) -> None:
-        boxes = [shared.piece for shared in pieces if shared.met]
-        descent = Descent(self._net, self._groups, boxes, seed, self._deadline)
+        descent = self._descent(self._groups, pieces, seed)
         for count, (group, point) in enumerate(descent.candidates(DESCENTS, STEPS)):
             if count >= CANDIDATES or self._deadline.over():
                 return
             searches[group].look(point)
+
+    def _descent(self, groups: Sequence[Unit], pieces: Sequence[PieceBounds], seed: int) -> Descent:
+        boxes = [shared.piece for shared in pieces if shared.met]
+        return Descent(self._net, groups, boxes, seed, self._deadline)
