@@ -219,3 +219,27 @@ def test_networks_without_hidden_layers_have_certificates(tmp_path: Path) -> Non
         verdict = verify(network, domain, certificate=True)
         assert verdict.certificate is not None
         assert check(network, verdict.certificate, tmp_path) == 0
+
+
+def far_apart(seed: int) -> tuple[ReluNetwork, list[Domain]]:
+    """Rows, biases and sides of a box of scales from 1e-200 to 1e200, beyond doubles together."""
+    rng = np.random.default_rng([seed, 99])
+    inputs = int(rng.integers(1, 4))
+    sizes = [inputs, *rng.integers(1, 4, int(rng.integers(2, 4))), 1]
+    weights, biases = [], []
+    for i, (rows, columns) in enumerate(zip(sizes[1:], sizes[:-1], strict=True)):
+        weight, bias = rng.normal(size=(rows, columns)), rng.normal(size=rows)
+        if i:
+            weight = np.where(rng.random(weight.shape) < 0.15, weight, np.abs(weight))
+        weights.append(weight * 10.0 ** rng.integers(-150, 150, (rows, 1)))
+        bias = bias * 10.0 ** rng.integers(-150, 150, rows)
+        biases.append(bias * 0 if rng.random() < 0.3 else bias)
+    box = Box(-(10.0 ** rng.integers(-200, 200, inputs)), 10.0 ** rng.integers(-200, 200, inputs))
+    return ReluNetwork.from_layers(weights, biases), [box, Everywhere(), Box(-1, 1)]
+
+
+@pytest.mark.parametrize("seed", [90, 134, 161, 203, 321, 348, *range(10)])
+def test_numbers_beyond_the_range_of_doubles_are_certified(seed: int, tmp_path: Path) -> None:
+    network, domains = far_apart(seed)
+    for domain in domains:
+        certified(network, domain, tmp_path)

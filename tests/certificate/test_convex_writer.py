@@ -15,6 +15,7 @@ from jensen.certificate import convex_writer
 from jensen.certificate.convex_writer import Claimed, ConvexWriter
 from jensen.decide import verify
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
+from jensen.errors import CertificateError
 from jensen.groups.prepared import prepare
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover import joint_engine
@@ -109,6 +110,12 @@ def test_a_writer_that_is_out_of_time_closes_nothing() -> None:
     found = writer.close(grouped.groups(), 100)
     assert not found.evidence
     assert not found.paused
+
+
+def test_nothing_is_exported_once_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(convex_writer, "export_bytes", pytest.fail)
+    with pytest.raises(CertificateError, match="time limit"):
+        ConvexWriter(Claimed(real_network(1), Box(-1, 1)), None, Deadline(0.0))
 
 
 def test_a_tree_with_a_leaf_that_failed_stays_open(tmp_path: Path) -> None:

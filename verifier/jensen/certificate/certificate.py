@@ -1,7 +1,8 @@
 """Write certificates that the independent checker accepts (docs/FORMAT.md).
 
-The prover's closed trees are a skeleton: every leaf is proved again, in the terms of
-the checker, and is branched further where its rules ask for more. What a rule will find is
+Trees of joint programs are grown in the terms of the checker, before the engine searches. Trees
+that the engine closed are a skeleton: every leaf is proved again, and is branched further where
+the checker's rules ask for more. What a rule will find is
 known before it is written: by doubles with bounds of all their errors, of the very numbers
 that are written, or where these do not reach by the rule itself. Where a leaf cannot be
 certified there is an error that names it, never a certificate with a hole.

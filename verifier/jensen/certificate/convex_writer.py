@@ -66,7 +66,11 @@ class ConvexWriter:
         self, claimed: Claimed, grouped: GroupedNetwork | None, deadline: Deadline
     ) -> None:
         network, domain = claimed.network, claimed.domain
-        model = checker.read_model(export_bytes(network))
+        # large networks take seconds to be exported, and to be read
+        _still_in_time(deadline)
+        exported = export_bytes(network)
+        _still_in_time(deadline)
+        model = checker.read_model(exported)
         kind = "concave" if claimed.concave else "convex"
         claim = claim_record(network, model.digest, domain, claimed.output, kind, claimed.inputs)
         self._head: list[Any] = [claim]
@@ -150,3 +154,8 @@ class ConvexWriter:
             If a leaf could not be certified, which the message names, or time is up.
         """
         return [*self._head, *self._producer.lines(proofs)]
+
+
+def _still_in_time(deadline: Deadline) -> None:
+    if deadline.over():
+        raise CertificateError(OUT_OF_TIME)

@@ -7,6 +7,7 @@ with room for that need not be computed in integers before it is written.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -139,7 +140,7 @@ class FloatUnits:
             for key, factor in net.units[k].form.items():
                 matrix = self.on_z if key >= 0 else self.on_h
                 h = abs(key)
-                matrix[k, h] = _ratio(factor * self.size[h], self.size[k])
+                matrix[k, h] = quotient(factor * self.size[h], self.size[k])
                 level[k] = max(level[k], level[h] + 1)
             level[k] = max(level[k], 1)
         self.level: IntArray = level
@@ -156,7 +157,7 @@ class FloatUnits:
         ends: list[FloatArray] = []
         for side in ("low", "high"):
             exact = [getattr(unit, side) for unit in net.units]
-            near = np.array([_ratio(v, s) for v, s in zip(exact, self.size, strict=True)])
+            near = np.array([quotient(v, s) for v, s in zip(exact, self.size, strict=True)])
             ends += around(near, np.array([(v > 0) - (v < 0) for v in exact]))
         lower, lower_in, upper_in, upper = ends
         own = np.ones(len(net.units), dtype=bool)
@@ -201,7 +202,7 @@ class FloatUnits:
 
     def ratio(self, unit: int, value: int) -> float:
         """Return a value of a unit, divided by its size."""
-        return _ratio(value, self.size[unit])
+        return quotient(value, self.size[unit])
 
     def behind(self, group: int) -> BoolArray:
         """Return the units whose slope over a group may differ from 0."""
@@ -248,5 +249,9 @@ def trailing_zeros(values: IntArray) -> IntArray:
     return np.maximum(exponents - 1, 0)
 
 
-def _ratio(a: int, b: int) -> float:
-    return a / b if b else 0.0
+def quotient(a: int, b: int) -> float:
+    """Divide integers of any size; infinite beyond the range of doubles, 0 for b = 0."""
+    try:
+        return a / b if b else 0.0
+    except OverflowError:
+        return math.inf if (a > 0) == (b > 0) else -math.inf

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
 from jensen.certificate.bounded_network import BoundedNetwork, Names
+from jensen.certificate.float_units import quotient
 from jensen.certificate.joint_rows import JointRows
 from jensen.groups.forms import RowName
 from jensen.prover.joint_proof import JointLeaf, JointProof, Path
@@ -114,13 +116,13 @@ class HintedMultipliers:
         self._index = {words: i for i, words in enumerate(rows.words)}
         self._group = self._factor(group, net)
         # the engine's jump is so many times the one of the rows
-        self._scale = float(net.scale) * float(np.ldexp(1.0, rows.top)) / self._group
+        self._scale = _float(net.scale) * float(np.ldexp(1.0, rows.top)) / self._group
         self._net = net
 
     @staticmethod
     def _factor(unit: int, net: BoundedNetwork) -> float:
         block, _, index = net.units[unit].name[:-1].rpartition("[")
-        return float(net.neurons[block, int(index)][1])
+        return _float(net.neurons[block, int(index)][1])
 
     def of(self, leaf: JointLeaf) -> FloatArray:
         """Return a multiplier per row; what is said of rows that are not there is left out."""
@@ -141,7 +143,7 @@ class HintedMultipliers:
             index = self._index.get((kind, there[name.unit]))
             return index, 0.0 if index is None else float(np.ldexp(1.0, rows.bits[index]))
         unit, exact = self._names.unit(name.level, name.unit)
-        factor = float(exact)
+        factor = _float(exact)
         if factor <= 0:
             return None, 0.0
         if kind == "facet":
@@ -157,3 +159,8 @@ class HintedMultipliers:
         if kind == "below":
             factor /= rows.chord(unit)
         return index, factor * float(np.ldexp(1.0, rows.bits[index]))
+
+
+def _float(value: Fraction) -> float:
+    """Round a number, which may be beyond the range of doubles: then nothing is hinted at."""
+    return quotient(value.numerator, value.denominator)

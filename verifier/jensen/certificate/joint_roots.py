@@ -17,7 +17,7 @@ import numpy as np
 from jensen.certificate import checker
 from jensen.certificate.bounded_network import BoundedNetwork, check_time
 from jensen.certificate.checker import Malformed, Rejected
-from jensen.certificate.float_units import Enclosures, FloatUnits
+from jensen.certificate.float_units import HUGE, Enclosures, FloatUnits, quotient
 from jensen.certificate.kink_ranges import MARGIN, KinkRanges, Lemmas
 from jensen.certificate.proof_node import ProofNode
 from jensen.certificate.slope_intervals import slope_intervals
@@ -78,9 +78,8 @@ class JointRoots:
         ends = [net.slopes.get(-k, (0, 0)) for k in range(len(net.units))]
         sizes = zip(ends, units.size, strict=True)
         #: how much the output depends on each max(zeta, 0)
-        self._steep = np.array([
-            max(-low, high) * size / units.size[net.output] for (low, high), size in sizes
-        ])  # fmt: skip
+        most = ((max(-low, high) * size, units.size[net.output]) for (low, high), size in sizes)
+        self._steep = np.array([min(quotient(*pair), HUGE) for pair in most])
 
     def run(self) -> Iterator[Root]:
         """Yield the roots, in order."""

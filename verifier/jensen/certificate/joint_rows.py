@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from jensen.certificate.checker import Network
-from jensen.certificate.float_units import FloatLevel, FloatUnits
+from jensen.certificate.float_units import HUGE, FloatLevel, FloatUnits, quotient
 from jensen.certificate.joint_roots import Root
 from jensen.certificate.slope_intervals import JumpBound
 from jensen.types import BoolArray, FloatArray, IndexArray
@@ -247,7 +247,9 @@ class JointRows:
         pull = np.maximum(-self._span[0], self._span[1])
         steep = [net.slopes.get(-k, (0, 0)) for k in self.states]
         self.weights = {
-            k: float(pull[k]) * max(-low, high) * units.size[k] / units.size[output]
+            k: min(
+                float(pull[k]) * quotient(max(-low, high) * units.size[k], units.size[output]), HUGE
+            )
             for k, (low, high) in zip(self.states, steep, strict=True)
         }
 

@@ -56,7 +56,7 @@ class LeafSolution:
     """Solution of the program of one node: a point, its margin and multipliers."""
 
     margin: float
-    point: dict[int, float]
+    point: dict[int, Fraction]
     multipliers: FloatArray
 
 
@@ -160,7 +160,7 @@ class LeafProver:
             {}
             if infeasible
             else {
-                k: float(result.x[i]) * float(s)
+                k: Fraction(float(result.x[i])) * s
                 for i, (k, s) in enumerate(zip(keys, size, strict=True))
             }
         )

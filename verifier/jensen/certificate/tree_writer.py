@@ -123,11 +123,11 @@ class TreeWriter:
         node, net = self._node, self._net
         if program is not None and program.point:
             gaps = {
-                -key: abs(value - max(self._value(-key, program.point), 0.0))
+                -key: abs(value - max(self._value(-key, program.point), Fraction(0)))
                 for key, value in program.point.items()
                 if key < 0
             }
-            far = [unit for unit, gap in gaps.items() if gap >= 0.1 * max(gaps.values())]
+            far = [unit for unit, gap in gaps.items() if 10 * gap >= max(gaps.values())]
             if far:
                 return min(far)
         in_front = [-key for key in node.form(self._group) if key < 0]
@@ -135,9 +135,12 @@ class TreeWriter:
         behind = [unit for unit in self._behind if unit in open_units]
         return next(iter([*sorted(in_front), *behind, *sorted(open_units)]), None)
 
-    def _value(self, unit: int, point: Mapping[int, float]) -> float:
+    def _value(self, unit: int, point: Mapping[int, Fraction]) -> Fraction:
+        """Evaluate a form, in numbers that may be beyond the range of doubles."""
         form = self._node.form(unit)
-        return sum(float(c) * (1.0 if k == ONE else point.get(k, 0.0)) for k, c in form.items())
+        one, zero = Fraction(1), Fraction(0)
+        values = (c * (one if k == ONE else point.get(k, zero)) for k, c in form.items())
+        return sum(values, zero)
 
     def _side(self, unit: int) -> bool:
         if unit in self._node.fixed:

@@ -135,7 +135,7 @@ class _Prover:
         if ask is None or not left:
             return None
         bent = self._descend_wide(left)
-        if bent is not None:
+        if bent is not None or self._over():
             return bent
         self._writer = ask()
         left = [group for group in left if len(self._net.neurons(group)) == 1]
