@@ -74,7 +74,7 @@ def test_what_is_summed_first_is_not_forgotten():
 
 
 def test_verify_needs_no_walk_where_they_do():
-    weights = [np.array(w, dtype=float) for w in ([[1, 0, 0], [0, 1, 1]], [[2, 2], [-1, 1]])]
+    weights = [np.array(w, dtype=float) for w in ([[1, 0, 0, 0], [0, 1, 1, 1]], [[2, 2], [-1, 1]])]
     weights += [np.ones((1, 2)), np.ones((1, 1))]
     network = ReluNetwork.from_layers(weights, [[0, 0], [5.0, 0.5], [-1.0], [0.0]])
     verdict = jensen.verify(network)

@@ -56,7 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         _is_over(argv)
         _say("jensen: interrupted")
         return ExitCode.INTERRUPTED
-    except (BrokenPipeError, SystemExit):
+    except (BrokenPipeError, SystemExit) as stop:
+        if isinstance(stop, SystemExit) and not stop.code:
+            return 0  # a shell has its completions
         # the reader has gone (`jensen ... | head`): stop without a word, as other filters do;
         # click makes of it an exit with 1, which would say nonconvex
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

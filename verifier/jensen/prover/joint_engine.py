@@ -35,8 +35,8 @@ from jensen_encodings.lp import LpSolver
 FIRST_BUDGET = 4  # nodes of a group before the others get their turn
 EARLY_BUDGET = 4  # the same before any descent, which costs as much as the programs of
 EARLY_GROUPS = 6  # so many groups
-WRITTEN_BUDGET = 64  # the same where trees of a certificate are written at once
 BUDGET_GROWTH = 4
+WRITTEN_BUDGETS = (64, 256)  # nodes of each tree of a certificate that is written at once
 STARTS = 8  # descents of each group from random points, before anything is proved
 FINE_STARTS = 8  # the same of the groups that are left after a turn
 NEAR_STARTS = 1  # descents from nearby for each program that was solved in a turn
@@ -129,18 +129,23 @@ class _Prover:
         return replace(outcome, writer=self._writer)
 
     def _write(self) -> tuple[Unit, Crossing] | None:
-        """Where a certificate is asked for, prove in its terms at once, after descents."""
+        """Where a certificate is asked for, prove in its terms at once, after descents.
+
+        That pays on the faces of a cone. In one piece the engine's bounds are so much tighter
+        that a few trees would grow far beyond its own.
+        """
         ask = self._question.writer
         left = [group for group in self._net.groups() if group not in self._found]
-        if ask is None or not left:
+        if ask is None or not left or len(self._boxes) == 1:
             return None
         bent = self._descend_wide(left)
         if bent is not None or self._over():
             return bent
         self._writer = ask()
         left = [group for group in left if len(self._net.neurons(group)) == 1]
-        budget = WRITTEN_BUDGET
-        while self._writer is not None and left and not self._over():
+        for budget in WRITTEN_BUDGETS:
+            if self._writer is None or not left or self._over():
+                break
             closed = self._writer.close(left, budget)
             self._found |= closed.evidence
             self._question.closed(len(self._found), len(self._net.groups()))
@@ -148,7 +153,6 @@ class _Prover:
             bent = self._descend(left, budget * len(left))
             if bent is not None:
                 return bent
-            budget *= BUDGET_GROWTH
         return None
 
     def _try_twins(self) -> tuple[Unit, Crossing] | None:
