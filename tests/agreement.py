@@ -67,6 +67,25 @@ def odd_domains(seed: int, network: ReluNetwork) -> list[Domain]:
     return [Everywhere(), Box(-0.5, 2), Box(lower, lower + width)]
 
 
+def wrong(
+    name: str,
+    network: ReluNetwork,
+    domain: Domain,
+    convex: bool,
+    counts: Counter[str] | None = None,
+) -> list[str]:
+    """Ask about one network, and return what is wrong with the answer, or that there is none."""
+    verdict = jensen.verify(network, domain, time_limit=60.0)
+    if counts is not None:
+        counts["questions"] += 1
+        counts["convex"] += convex
+        counts["unknown"] += verdict.status is Status.UNKNOWN
+    if verdict.status is not (Status.CONVEX if convex else Status.NONCONVEX):
+        return [f"{name}, {domain}: {convex=}, {verdict.summary}"]
+    check_evidence(network, domain, verdict)
+    return []
+
+
 def disagreement(
     seed: int,
     make: Make = tiny_network,
@@ -81,15 +100,7 @@ def disagreement(
             convex = oracle.is_convex(network, domain)
         except ValueError:  # a polyhedron without interior is another test's matter
             continue
-        verdict = jensen.verify(network, domain, time_limit=60.0)
-        if counts is not None:
-            counts["questions"] += 1
-            counts["convex"] += convex
-            counts["unknown"] += verdict.status is Status.UNKNOWN
-        if verdict.status is not (Status.CONVEX if convex else Status.NONCONVEX):
-            failures.append(f"seed {seed}, {family}, {domain}: {convex=}, {verdict.summary}")
-        else:
-            check_evidence(network, domain, verdict)
+        failures += wrong(f"seed {seed}, {family}", network, domain, convex, counts)
     return failures
 
 
@@ -114,14 +125,7 @@ def written_otherwise(seed: int, counts: Counter[str]) -> list[str]:
             if other is None:
                 counts["rounded"] += 1
                 continue
-            verdict = jensen.verify(*other, time_limit=60.0)
-            counts["questions"] += 1
-            counts["convex"] += convex
-            counts["unknown"] += verdict.status is Status.UNKNOWN
-            if verdict.status is not (Status.CONVEX if convex else Status.NONCONVEX):
-                failures.append(f"seed {seed}, {family}, {kind}, {domain}: {verdict.summary}")
-            else:
-                check_evidence(*other, verdict)
+            failures += wrong(f"seed {seed}, {family}, {kind}", *other, convex, counts)
     return failures
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from jensen.certificate.certificate import Certificate
+from jensen.certificate.claims import domain_record
 from jensen.certificate.model_export import export_bytes, export_json
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.network.relu_network import ReluNetwork
@@ -57,6 +58,17 @@ def check(network: ReluNetwork, certificate: Certificate | bytes, folder: Path) 
 def digest_of(network: ReluNetwork) -> str:
     """Return what certificates call a network by: the hash of its export."""
     return hashlib.sha256(export_bytes(network)).hexdigest()
+
+
+def claim_of(network: ReluNetwork, domain: Domain) -> dict[str, Any]:
+    """Return the claim that a network is convex."""
+    return {
+        "format": LONELY.FORMAT,
+        "model": digest_of(network),
+        "claim": "convex",
+        "output": 0,
+        "domain": domain_record(domain, network.input_size),
+    }
 
 
 def to_bytes(lines: Lines) -> bytes:

@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 import oracle
 import pytest
-from certificate_tools import LONELY, check, digest_of
+from certificate_tools import check, claim_of
 from comparators import random_order
 from fuzz import tiny_network
 
 from jensen.certificate import checker
 from jensen.certificate.certificate import certify_convex
-from jensen.certificate.claims import domain_record
 from jensen.certificate.joint_leaf import JointAnswer, JointProver
 from jensen.certificate.model_export import export_bytes
 from jensen.certificate.proof_node import ProofNode
@@ -28,16 +27,6 @@ from jensen.errors import CertificateError
 from jensen.network.relu_network import ReluNetwork
 
 TRAINED = Path(__file__).resolve().parents[3] / "shared" / "cases" / "trained"
-
-
-def claim_of(network: ReluNetwork, domain: Domain) -> dict[str, Any]:
-    return {
-        "format": LONELY.FORMAT,
-        "model": digest_of(network),
-        "claim": "convex",
-        "output": 0,
-        "domain": domain_record(domain, network.input_size),
-    }
 
 
 def random_network(seed: int, depth: int, width: int = 3) -> ReluNetwork:

@@ -13,14 +13,13 @@ from certificate_tools import (
     LONELY,
     Lines,
     check,
-    digest_of,
+    claim_of,
     to_bytes,
 )
 from fuzz import tiny_network
 
 from jensen.certificate import checker, leaf_proof
 from jensen.certificate.certificate import certify_convex
-from jensen.certificate.claims import domain_record
 from jensen.certificate.model_export import export_bytes
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.errors import CertificateError
@@ -36,16 +35,6 @@ def nonconvex_networks() -> tuple[tuple[ReluNetwork, Domain], ...]:
             if len(found) < 40 and not oracle.is_convex(network, domain):
                 found.append((network, domain))
     return tuple(found)
-
-
-def claim_for(network: ReluNetwork, domain: Domain) -> dict[str, Any]:
-    return {
-        "format": LONELY.FORMAT,
-        "model": digest_of(network),
-        "claim": "convex",
-        "output": 0,
-        "domain": domain_record(domain, network.input_size),
-    }
 
 
 def never_off(node: checker.Node, zeta: checker.Form, sign: int, _side: Any) -> int:
@@ -71,7 +60,7 @@ def test_a_net_of_lies_by_one_rule_is_never_accepted(rule: str, tmp_path: Path) 
     """Every group gets the same false leaf."""
     for network, domain in nonconvex_networks():
         for leaf in LIES[rule]:
-            lines: Lines = [claim_for(network, domain), ["bounds", []]]
+            lines: Lines = [claim_of(network, domain), ["bounds", []]]
             for block in network.hidden:
                 for index in range(block.size):
                     lines += [["tree", block.name, index], leaf]
@@ -82,7 +71,7 @@ def test_walks_over_every_face_prove_no_lie(tmp_path: Path) -> None:
     tried = 0
     for network, domain in nonconvex_networks():
         if isinstance(domain, Everywhere) and network.input_size == 2:
-            lines: Lines = [claim_for(network, domain), ["bounds", []]]
+            lines: Lines = [claim_of(network, domain), ["bounds", []]]
             for block in network.hidden:
                 for index in range(block.size):
                     for face in (1, 2, -2, 3, -3):
@@ -113,7 +102,7 @@ def test_full_trees_of_smooth_leaves_are_never_accepted(tmp_path: Path) -> None:
     """All patterns are fixed, so that the rule is asked what it answers: which way F bends."""
     tried = 0
     for network, domain in nonconvex_networks():
-        claim = claim_for(network, domain)
+        claim = claim_of(network, domain)
         neurons = first_neurons(network, claim)
         if len(neurons) > 6:
             continue
@@ -130,7 +119,7 @@ def test_full_trees_of_leaves_side_are_never_accepted(tmp_path: Path) -> None:
     """Of all patterns, those that either pair of units contradicts on both sides, by each pair."""
     tried = 0
     for network, domain in nonconvex_networks():
-        claim = claim_for(network, domain)
+        claim = claim_of(network, domain)
         neurons = first_neurons(network, claim)
         if len(neurons) > 4:
             continue
@@ -155,7 +144,7 @@ def test_lies_about_equations_are_never_accepted(tmp_path: Path) -> None:
         if n == 1 or oracle.is_convex(network, slab):
             continue
         tried += 1
-        claim = claim_for(network, slab)
+        claim = claim_of(network, slab)
         for index in (0, n - 1):
             for sides in (["1", "0"], ["0", "1"]), (["0", "0"], ["0", "0"]), (["1", "1"],) * 2:
                 lines = [claim, ["interior", ["0"] * n, [[index, *sides]]], ["bounds", []]]
@@ -166,7 +155,7 @@ def test_lies_about_equations_are_never_accepted(tmp_path: Path) -> None:
 def test_lies_about_paths_and_bounds_are_never_accepted(tmp_path: Path) -> None:
     """Rules without a tree: path products, and bounds that would settle every neuron."""
     for network, domain in nonconvex_networks():
-        claim = claim_for(network, domain)
+        claim = claim_of(network, domain)
         assert check(network, to_bytes([claim, ["bounds", []], ["path_signs"]]), tmp_path) != 0
         neurons = first_neurons(network, claim)
         for side in (0, 1):

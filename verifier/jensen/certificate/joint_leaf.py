@@ -95,9 +95,8 @@ class JointProver:
         self._states = list(rows.states)
         self._columns = np.array(list(rows.states.values()), dtype=np.intp)
         self._fixed: dict[int, bool] = {}
-        self._stale: set[int] = (
-            set()
-        )  # units that the solver does not yet know to be fixed, or free
+        # units that the solver does not yet know to be fixed, or free
+        self._stale: set[int] = set()
 
     @cached_property
     def _solver(self) -> BoundedProgram:
