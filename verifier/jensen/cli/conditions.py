@@ -32,7 +32,7 @@ MOST_BLOCKS = 12
 @click.argument("model", shell_complete=file_names)
 @common.domain_options
 @common.fix_option
-@click.option("--output", type=int, default=0, metavar="K", help="Which output; the first.")
+@click.option("--output", type=int, metavar="K", help="Which output, where there are several.")
 @click.option("--time-limit", type=float, metavar="SECONDS", help="List what is found by then.")
 @click.option("--violated", is_flag=True, help="Only those that fail.")
 @click.option("--most", type=int, default=40, show_default=True, help="Lines of the table.")
@@ -42,7 +42,7 @@ def command(
     model: str,
     *,
     fix: tuple[dict[int, float], ...],
-    output: int,
+    output: int | None,
     time_limit: float | None,
     violated: bool,
     most: int,

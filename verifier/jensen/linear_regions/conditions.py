@@ -18,8 +18,9 @@ import numpy as np
 from jensen.arithmetic.exact import ExactVector, to_double
 from jensen.bounds.paths import exact_path_sum, path_shares
 from jensen.cells.start import is_flat
-from jensen.domains.domain import Domain
+from jensen.domains.domain import Domain, Everywhere
 from jensen.errors import DomainError, NetworkError, OutOfTimeError, UndecidedError
+from jensen.graphs.function_graph import FunctionGraph
 from jensen.groups.prepared import Prepared, prepare
 from jensen.linear_regions.condition import Condition, Conditions, Pair
 from jensen.linear_regions.items import Point
@@ -27,6 +28,7 @@ from jensen.linear_regions.met import met_conditions
 from jensen.linear_regions.regions import Regions, regions_of
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.options import Options
+from jensen.prover.question import check_subject
 from jensen_encodings.deadline import Deadline
 
 PLANE, SPACE = 2, 3  # inputs of which all facets are listed
@@ -37,8 +39,8 @@ HALVINGS = 12  # of a pair, until one kink is left in it
 
 
 def path_conditions(
-    network: ReluNetwork,
-    domain: Domain,
+    network: ReluNetwork | FunctionGraph,
+    domain: Domain | None = None,
     reasons: Mapping[tuple[str, int], str] | None = None,
     *,
     pair: Pair | None = None,
@@ -49,7 +51,8 @@ def path_conditions(
     Parameters
     ----------
     network : ReluNetwork
-    domain : Domain
+    domain : Box, Polyhedron or Everywhere
+        Default: ``Everywhere()``.
     reasons : mapping from (block name, index) to a word, optional
         What closed each neuron in a proof, for more than two inputs.
     pair : Pair, optional
@@ -65,10 +68,11 @@ def path_conditions(
 
     Raises
     ------
-    DomainError
-        If the domain is empty or of the wrong dimension.
     OptionError
-        For a time limit that is none.
+        If there are several outputs: ``network.select_output(k)`` is the network of one; for a
+        time limit that is none.
+    NetworkError, DomainError
+        If something else was given, or the domain is empty or of the wrong dimension.
 
     Examples
     --------
@@ -78,10 +82,12 @@ def path_conditions(
     [('-3', True), ('1', True)]
     """
     deadline = Deadline.after(Options(time_limit=time_limit).time_limit)
+    domain = Everywhere() if domain is None else domain
+    network = check_subject(network, domain).select_output(None)
     if _lists_all(network, domain):
         try:
             with np.errstate(all="ignore"):
-                found = regions_of(network.select_output(0), domain, deadline.share(LISTING_SHARE))
+                found = regions_of(network, domain, deadline.share(LISTING_SHARE))
                 return _of_regions(network, found, deadline)
         except (DomainError, NetworkError):
             pass  # no interior, or out of the range of error bounds
