@@ -171,8 +171,8 @@ def certify_sum(graph: FunctionGraph, piecewise: Certificate) -> Certificate:
     try:
         read = Claim(claim, model)
         if piecewise.lines[1][0] == "interior":
-            _, point, equations = piecewise.lines[1]
-            checker.rule_interior(read, checker.rationals(point, model.inputs), equations)
+            _, point, *others = piecewise.lines[1]
+            checker.rule_interior(read, checker.rationals(point, model.inputs), *others)
         checker.rule_quadratic(model, read)
     except (checker.Malformed, Rejected) as error:
         raise CertificateError(f"no certificate: {error}") from None

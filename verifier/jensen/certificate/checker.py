@@ -720,10 +720,11 @@ def rule_pair(model: Model, claim: Claim, x: list[Number], y: list[Number]) -> N
     hold(2 * fm > fx + fy, "the pair does not violate midpoint convexity")
 
 
-def rule_interior(claim: Claim, point: list[Number], equations: Any) -> None:
+def rule_interior(claim: Claim, point: list[Number], equations: Any, box: Any = None) -> None:
     """Solve equations for inputs; the point lies strictly inside all rows that remain.
 
-    Sums of the rows >= 0 that are opposite to each other are equal to 0.
+    Sums of the rows >= 0 that are opposite to each other are equal to 0. With a box around
+    the polyhedron this is not lifted.
     """
     hold(claim.contains(point), "the point lies outside the polyhedron")
     need(not equations or len(claim.inputs) == len(point), "a partial claim allows no equations")
@@ -743,6 +744,30 @@ def rule_interior(claim: Claim, point: list[Number], equations: Any) -> None:
         hold(all(key in claim.values[key][0] for key in form), "the equations are not solved")
     claim.rows = [substitute(*row, claim.values) for row in claim.rows]
     hold(all(slack > 0 for slack in claim.slacks(point)), "the point is not inside the polyhedron")
+    if box is not None:
+        rule_box(claim, point, box)
+
+
+def rule_box(claim: Claim, point: list[Number], box: Any) -> None:
+    """No way from the point leaves the polyhedron's box: t is 1, and nothing is lifted.
+
+    With a positive sum of rows added, no input that is left is beyond its side on the box.
+    """
+    free = [key for key, (form, _) in enumerate(claim.values) if key and key in form]
+    claim.lifted, claim.ranges[0] = False, (1, 1)
+    for key, (low, high, _, _) in zip(free, box, strict=True):
+        claim.ranges[key] = ends = rational(low), rational(high)
+        hold(ends[0] <= point[key - 1] <= ends[1], "the point is not inside the box")
+    for key, (_, _, *sides) in zip(free, box, strict=True):
+        for sign, end, entries in zip((-1, 1), claim.ranges[key], sides, strict=True):
+            y = {natural(i, len(claim.rows)): rational(text) for i, text in entries}
+            rows = [(claim.rows[i][0], v * claim.rows[i][1]) for i, v in y.items()]
+            positive = any(form for form, _ in rows) and min(y.values()) > 0
+            hold(positive, "a side of the box needs positive multipliers")
+            total, factor = mix([({key: sign}, 1), *rows])
+            largest = {k: ({0: 1}, claim.ranges[k][v > 0]) for k, v in total.items()}
+            form, factor = substitute(total, factor, largest)
+            hold(factor * form.get(0, 0) <= sign * end, "the box may be too small")
 
 
 def rule_bound(node: Node, zeta: Form, sign: int, side: Any) -> int:
@@ -957,8 +982,8 @@ def check(model: Model, lines: Iterator[Any]) -> Claim:
         need(next(lines, None) is None, "nothing may follow the pair")
         return claim
     if claim.rows:
-        point, equations = expect(lines, "interior")
-        rule_interior(claim, rationals(point, n), equations)
+        point, *others = expect(lines, "interior")
+        rule_interior(claim, rationals(point, n), *others)
     (bounds,) = expect(lines, "bounds")
     net = Network(model, claim, {(block, i): sides for block, i, *sides in bounds})
     # what bends: the groups that kink, and the quadratic function, which is called ONE here
