@@ -28,6 +28,7 @@ from jensen_encodings.data import INPUT, NetworkData
 
 Neuron = tuple[str, int]
 ROOM = 1e-6  # of the size of a bound: rows may be violated by as much anyway
+THIN = 1e3
 Group = Sequence[tuple[str, int, Any]]
 
 
@@ -189,7 +190,7 @@ def add_network_copy(
 def _widened(lower: float, upper: float) -> tuple[float, float]:
     """Return bounds that no solver's tolerance takes for empty, as it may with very thin ones."""
     room = ROOM * max(1.0, abs(lower), abs(upper))
-    return lower - room, upper + room
+    return (lower - room, upper + room) if upper - lower < THIN * room else (lower, upper)
 
 
 def _add_switches(
