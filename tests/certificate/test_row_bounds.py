@@ -1,0 +1,78 @@
+"""Bounds of units by the rows of a polyhedron: true, and as tight as its corners."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import ceil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from certificate_tools import check, claim_of
+
+from jensen.certificate import checker
+from jensen.certificate.certificate import certify_convex
+from jensen.certificate.checker import Claim
+from jensen.certificate.model_export import export_bytes
+from jensen.certificate.row_bounds import RowBounds
+from jensen.domains.domain import Polyhedron
+from jensen.network.relu_network import ReluNetwork
+
+
+def simplex(inputs: int) -> Polyhedron:
+    rows = np.vstack([-np.eye(inputs), np.ones(inputs), -np.ones(inputs)])
+    return Polyhedron(rows, [*[0.0] * inputs, 1.0, -1.0])
+
+
+def read(network: ReluNetwork, domain: Polyhedron) -> checker.Network:
+    """Return the checker's network on the domain, after the rule that is written for it."""
+    model = checker.read_model(export_bytes(network))
+    claim = Claim(claim_of(network, domain), model)
+    _, point, *others = certify_convex(network, domain).lines[1]
+    checker.rule_interior(claim, checker.rationals(point, model.inputs), *others)
+    return checker.Network(model, claim, {})
+
+
+@pytest.mark.parametrize("inputs", [2, 3, 8])
+def test_a_form_on_a_simplex_is_bounded_by_its_corners(inputs: int) -> None:
+    rng = np.random.default_rng(inputs)
+    weights = rng.normal(size=(12, inputs))
+    network = ReluNetwork.from_layers([weights, np.ones((1, 12))], [np.zeros(12), np.zeros(1)])
+    net = read(network, simplex(inputs))
+    bounds = RowBounds(net)
+    for (_, index), (unit, factor) in list(net.neurons.items()):
+        zeta = net.units[unit].form
+        sides = bounds.sides(zeta)
+        node = checker.Node(net, checker.ONE, {})
+        low, high = (
+            sign * factor * checker.rule_bound(node, zeta, sign, side)
+            for sign, side in zip((-1, 1), sides, strict=True)
+        )
+        least, most = Fraction(min(weights[index])), Fraction(max(weights[index]))
+        assert low <= least
+        assert most <= high
+        own = net.units[unit]
+        if own.low < 0 < own.high:  # what the ranges settle needs no more
+            room = ceil(own.high - own.low) * factor / 10
+            assert low >= least - room
+            assert high <= most + room
+
+
+def test_where_rows_say_nothing_new_there_are_no_multipliers() -> None:
+    square = Polyhedron(np.vstack([np.eye(2), -np.eye(2)]), np.ones(4))
+    network = ReluNetwork.from_layers(
+        [np.array([[1.0, 2.0]]), np.ones((1, 1))], [np.zeros(1), np.zeros(1)]
+    )
+    net = read(network, square)
+    assert RowBounds(net).sides(net.units[net.neurons["relu_1", 0][0]].form) == [None, None]
+
+
+def test_neurons_that_only_the_equation_settles_are_settled(tmp_path: Path) -> None:
+    """Of x >= 0 with sum 1 the last input, which is gone, is not negative either."""
+    inputs = 6
+    network = ReluNetwork.from_layers(
+        [-np.eye(inputs) + 0.0, -np.ones((1, inputs))], [np.zeros(inputs), np.zeros(1)]
+    )
+    certificate = certify_convex(network, simplex(inputs))
+    assert check(network, certificate, tmp_path) == 0
+    assert len(certificate.lines) <= 4
