@@ -76,3 +76,25 @@ def test_neurons_that_only_the_equation_settles_are_settled(tmp_path: Path) -> N
     certificate = certify_convex(network, simplex(inputs))
     assert check(network, certificate, tmp_path) == 0
     assert len(certificate.lines) <= 4
+
+
+def test_lines_and_rows_settle_units_further_back() -> None:
+    """On the simplex max(x_0, 0) is x_0, so that it and max(x_1, 0) add up to 1 at most."""
+    weights = [np.vstack([np.eye(3), [[1.0, -1.0, 0.25]]]), np.array([[1.0, 1.0, 0.0, 0.0]])]
+    network = ReluNetwork.from_layers(
+        [*weights, np.ones((1, 1))], [np.zeros(4), np.array([-1.25]), np.zeros(1)]
+    )
+    net = read(network, simplex(3))
+    unit, _ = net.neurons["relu_2", 0]
+    form = dict(net.units[unit].form)
+    node = checker.Node(net, checker.ONE, {})
+    assert node.largest(form) > 0
+    entries = RowBounds(net).settling(lambda k: _lead(net, k), form)
+    assert entries is not None
+    assert checker.rule_bound(node, form, 1, entries) <= 0
+    opposite = {key: -value for key, value in form.items()}
+    assert RowBounds(net).settling(lambda k: _lead(net, k), opposite) is None
+
+
+def _lead(net: checker.Network, unit: int) -> list[object]:
+    return list(next(name for name, (k, _) in net.neurons.items() if k == unit))
