@@ -132,7 +132,7 @@ def test_concavity_and_outputs():
     assert fixed.verdict.certificate is not None
     assert jensen.is_convex(fixed.network, BOX, concave=True)
     assert fixed.network.output_size == 1
-    with pytest.raises(jensen.NetworkError, match="2 outputs"):
+    with pytest.raises(jensen.OptionError, match="2 outputs"):
         jensen.repair(network, BOX)
 
 

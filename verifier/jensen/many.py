@@ -16,6 +16,7 @@ from jensen.bounds.made_up import TABLE
 from jensen.decide import verify
 from jensen.domains.domain import Domain, Everywhere
 from jensen.errors import NetworkError
+from jensen.graphs.function_graph import FunctionGraph
 from jensen.linear_regions.condition import Condition
 from jensen.linear_regions.conditions import path_conditions
 from jensen.network.relu_network import ReluNetwork
@@ -43,7 +44,7 @@ _WORK = 2e8  # multiply-adds per round and chunk
 
 
 def verify_many(
-    networks: Iterable[ReluNetwork] | NetworkStack,
+    networks: Iterable[ReluNetwork | FunctionGraph] | NetworkStack,
     domain: Domain | None = None,
     *,
     output: int | None = None,
@@ -104,9 +105,8 @@ def verify_many(
     verdicts: list[Verdict] = []
     unread = iter(networks)
     while part := list(islice(unread, _READ)):
-        for network in part:
-            check_subject(network, domain)
-        verdicts += _decide(part, domain, output, chosen)
+        checked = [check_subject(network, domain) for network in part]
+        verdicts += _decide(checked, domain, output, chosen)
     return verdicts
 
 

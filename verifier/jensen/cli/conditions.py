@@ -32,7 +32,7 @@ MOST_BLOCKS = 12
 @click.argument("model", shell_complete=file_names)
 @common.domain_options
 @common.fix_option
-@click.option("--output", type=int, default=0, metavar="K", help="Which output; the first.")
+@click.option("--output", type=int, metavar="K", help="Which output, where there are several.")
 @click.option("--violated", is_flag=True, help="Only those that fail.")
 @click.option("--most", type=int, default=40, show_default=True, help="Lines of the table.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
@@ -41,7 +41,7 @@ def command(
     model: str,
     *,
     fix: tuple[dict[int, float], ...],
-    output: int,
+    output: int | None,
     violated: bool,
     most: int,
     as_csv: bool,

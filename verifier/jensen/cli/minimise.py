@@ -29,7 +29,7 @@ LEAST_SECONDS = 0.01  # where time is up: what is known at once
 @click.argument("model", shell_complete=file_names)
 @common.domain_options
 @common.fix_option
-@click.option("--output", type=int, default=0, metavar="K", help="Which output; the first.")
+@click.option("--output", type=int, metavar="K", help="Which output, where there are several.")
 @click.option(
     "--linear",
     type=common.Numbers(),
@@ -47,7 +47,7 @@ def command(
     model: str,
     *,
     fix: tuple[dict[int, float], ...],
-    output: int,
+    output: int | None,
     linear: float | list[float] | None,
     rows: str | None,
     integers: tuple[int, ...],

@@ -36,7 +36,7 @@ GAP = 0.01  # between the bounds of the worst pair: pictures need no more
 @common.domain_options
 @common.fix_option
 @click.option("-o", "--out", default="plot.svg", show_default=True, help="A .svg, .png or .pdf.")
-@click.option("--output", type=int, default=0, metavar="K", help="Which output; the first.")
+@click.option("--output", type=int, metavar="K", help="Which output, where there are several.")
 @click.option(
     "--segment",
     type=common.Numbers(),
@@ -50,7 +50,7 @@ def command(
     *,
     fix: tuple[dict[int, float], ...],
     out: str,
-    output: int,
+    output: int | None,
     segment: tuple[Any, Any] | None,
     time_limit: float,
     **settings: Any,

@@ -24,6 +24,7 @@ from jensen.text import printable
 @click.argument("model", shell_complete=file_names)
 @click.option(
     "-o",
+    "--out",
     "--to",
     "target",
     required=True,
@@ -101,5 +102,6 @@ def _show(found: Repair, target: str) -> None:
     if found.verdict.status is Status.CONVEX:
         console.print(f"  written to {printable(target)}", soft_wrap=True)
     seconds = ", ".join(f"{stage} {spent:.2f} s" for stage, spent in found.times.items())
-    counts = f"{found.rounds} rounds of the prover, {found.rows} rows"
+    rounds = f"{found.rounds} round{'s' * (found.rounds != 1)}"
+    counts = f"{rounds} of the prover, {found.rows} rows"
     console.print(f"  {counts}; {seconds}", style="dim")

@@ -19,8 +19,9 @@ from jensen.domains.domain import Everywhere
 from jensen.errors import OptionError
 from jensen.loaders import load
 from jensen.outputs import check_output
-from jensen.prover.verdict import Interrupted, Verdict
+from jensen.prover.interrupted import Interrupted
 from jensen.prover.verdict import Status as VerdictStatus
+from jensen.prover.verdict import Verdict
 from jensen.text import printable
 
 REPORT_SECONDS = 0.2

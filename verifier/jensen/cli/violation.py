@@ -17,6 +17,7 @@ from jensen.domains.domain import Domain, Everywhere
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.loaders import load
 from jensen.midpoint.worst_pair import ENGINES, UNBOUNDED, Violation
+from jensen.network.checks import chosen_output
 from jensen.network.relu_network import ReluNetwork
 from jensen.text import point, printable
 from jensen.violation.magnitude import RANGE_SECONDS, Magnitude, magnitude
@@ -47,7 +48,7 @@ NAMES = {"midpoint": "worst midpoint violation", "jump": "worst gradient jump"}
     show_default=True,
     help="Of the measure midpoint: tree is exact, milp holds up to HiGHS's tolerance.",
 )
-@click.option("--output", type=int, default=0, metavar="K", help="Which output; the first.")
+@click.option("--output", type=int, metavar="K", help="Which output, where there are several.")
 @click.option("--time-limit", type=float, metavar="SECONDS", help="Stop with the best bounds.")
 @click.option("--gap", type=float, default=1e-4, show_default=True, help="Relative gap to reach.")
 @click.option(
@@ -62,7 +63,7 @@ def command(
     fix: tuple[dict[int, float], ...],
     measure: str,
     engine: str,
-    output: int,
+    output: int | None,
     time_limit: float | None,
     gap: float,
     threads: int | None,
@@ -85,6 +86,7 @@ def command(
     domain = common.chosen_domain(settings) or Everywhere()
     common.checked_time_limit(time_limit)
     network = common.with_fixed_inputs(load(model), fix)
+    output = chosen_output(network.output_size, output)
     text = f"{printable(model)} on {domain}"
     with common.stderr_console().status(text) as status:
         limits: dict[str, Any] = {

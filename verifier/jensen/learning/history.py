@@ -50,7 +50,7 @@ class Round:
     open_groups: int | None = None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ConvexTraining:
     """The outcome of :func:`make_convex`.
 
@@ -87,6 +87,14 @@ class ConvexTraining:
     def certificate(self) -> Any:
         """The certificate, where one was asked for and the network was proved convex."""
         return self.verdict.certificate
+
+    def __repr__(self) -> str:
+        """Return one line."""
+        return f"ConvexTraining({self.summary!r})"
+
+    def __str__(self) -> str:
+        """Return the summary."""
+        return self.summary
 
     @property
     def summary(self) -> str:

@@ -18,14 +18,16 @@ import numpy as np
 from jensen.arithmetic.exact import ExactVector, to_double
 from jensen.bounds.paths import exact_path_sum, path_shares
 from jensen.cells.start import is_flat
-from jensen.domains.domain import Domain
+from jensen.domains.domain import Domain, Everywhere
 from jensen.errors import DomainError, NetworkError
+from jensen.graphs.function_graph import FunctionGraph
 from jensen.groups.prepared import Prepared, prepare
 from jensen.linear_regions.condition import Condition, Pair
 from jensen.linear_regions.items import Point
 from jensen.linear_regions.met import met_conditions
 from jensen.linear_regions.regions import Regions, regions
 from jensen.network.relu_network import ReluNetwork
+from jensen.prover.question import check_subject
 
 PLANE, SPACE = 2, 3  # inputs of which all facets are listed
 MOST_NEURONS = 32  # of a network of three inputs of which they are: some thousand facets
@@ -34,8 +36,8 @@ HALVINGS = 12  # of a pair, until one kink is left in it
 
 
 def path_conditions(
-    network: ReluNetwork,
-    domain: Domain,
+    network: ReluNetwork | FunctionGraph,
+    domain: Domain | None = None,
     reasons: Mapping[tuple[str, int], str] | None = None,
     *,
     pair: Pair | None = None,
@@ -45,7 +47,8 @@ def path_conditions(
     Parameters
     ----------
     network : ReluNetwork
-    domain : Domain
+    domain : Box, Polyhedron or Everywhere
+        Default: ``Everywhere()``.
     reasons : mapping from (block name, index) to a word, optional
         What closed each neuron in a proof, for more than two inputs.
     pair : Pair, optional
@@ -57,6 +60,13 @@ def path_conditions(
     tuple of Condition
         Those with the smallest J first.
 
+    Raises
+    ------
+    OptionError
+        If there are several outputs: ``network.select_output(k)`` is the network of one.
+    NetworkError, DomainError
+        If something else was given.
+
     Examples
     --------
     >>> from jensen.domains.domain import Box
@@ -64,6 +74,8 @@ def path_conditions(
     >>> [(str(c.value), c.reachable) for c in path_conditions(net, Box(-2, 2))]
     [('-3', True), ('1', True)]
     """
+    domain = Everywhere() if domain is None else domain
+    network = check_subject(network, domain).select_output(None)
     if _lists_all(network, domain):
         try:
             with np.errstate(all="ignore"):

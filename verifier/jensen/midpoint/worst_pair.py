@@ -36,7 +36,7 @@ UNBOUNDED = "unbounded"  # on all of R^n, by multiples of the pair
 MOST_THREADS = 4  # beyond which the interpreter is the bottleneck
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Violation:
     """Proved bounds of the worst midpoint violation, and the pair that shows the lower one.
 
@@ -93,6 +93,10 @@ class Violation:
             f"{self.lower:.6g} <= worst midpoint violation <= {self.upper:.6g} "
             f"({self.status}{exact})"
         )
+
+    def __repr__(self) -> str:
+        """Return one line; the exact numbers are attributes."""
+        return f"Violation({self.summary!r})"
 
     def __str__(self) -> str:
         """Return the summary and the pair."""
