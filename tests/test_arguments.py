@@ -17,6 +17,14 @@ from jensen.loaders import load
 BOX = jensen.Box(-1.0, 1.0)
 NET = jensen.ReluNetwork.from_layers([[[1.0], [-1.0]], [[1.0, 1.0]]], [[0, 0], [0]])
 EYE = np.eye(2)
+TWO = jensen.ReluNetwork.from_layers([EYE, [[1, 1], [1, -1]]], [[0, 0], [0, 0]])
+CURVED = jensen.FunctionGraph(
+    2,
+    [
+        jensen.GraphNode("bend", {"input": EYE[:1]}, np.zeros(1), jensen.Function.EXP),
+        jensen.GraphNode("output", {"bend": np.ones((1, 1))}, np.zeros(1)),
+    ],
+)
 CALLS = {
     "name of a file": (lambda: jensen.verify("m.onnx"), r"jensen\.load"),
     "path": (lambda: jensen.verify(Path("m.onnx")), r"jensen\.load"),
@@ -27,10 +35,27 @@ CALLS = {
     "tuple as a box": (lambda: jensen.verify(NET, (-1, 1)), r"jensen\.Box"),
     "number as a box": (lambda: jensen.verify(NET, 1.0), r"jensen\.Box"),
     "file as a domain": (lambda: jensen.verify(NET, "d.toml"), "load_domain"),
-    "class as a domain": (lambda: jensen.verify(NET, jensen.Everywhere), r"jensen\.Box"),
+    "class as a domain": (
+        lambda: jensen.verify(NET, jensen.Everywhere),
+        r"the class Everywhere where a domain is needed: jensen\.Box",
+    ),
+    "regions of a name": (lambda: jensen.regions("m.onnx"), r"jensen\.load"),
+    "conditions of a name": (lambda: jensen.path_conditions("m.onnx"), r"jensen\.load"),
     "domain first": (lambda: jensen.verify(BOX, NET), "where a network is needed"),
     "options": (lambda: jensen.verify(NET, options={"seed": 1}), r"jensen\.Options"),
     "output": (lambda: jensen.verify(NET, output="0"), "output '0': a whole number"),
+    "output that is not there": (lambda: jensen.verify(TWO, output=-1), "outputs 0 to 1"),
+    "output of one": (lambda: jensen.verify(NET, output=1), "one output, number 0"),
+    "violation of two": (lambda: jensen.worst_violation(TWO, BOX), "2 outputs: choose one"),
+    "jump of two": (lambda: jensen.worst_jump(TWO, BOX), "2 outputs: choose one"),
+    "regions of two": (lambda: jensen.regions(TWO, BOX), "2 outputs: choose one"),
+    "conditions of two": (lambda: jensen.path_conditions(TWO, BOX), "2 outputs: choose one"),
+    "picture of two": (lambda: jensen.plot.pair(TWO, [0, 0], [1, 1]), "2 outputs: choose one"),
+    "regions of smooth": (lambda: jensen.regions(CURVED, BOX), "piecewise-linear"),
+    "conditions of smooth": (lambda: jensen.path_conditions(CURVED, BOX), "piecewise-linear"),
+    "repair of smooth": (lambda: jensen.repair(CURVED, BOX), "piecewise-linear"),
+    "form of smooth": (lambda: jensen.to_icnn(CURVED), "piecewise-linear"),
+    "many: smooth": (lambda: jensen.verify_many([CURVED], BOX), "piecewise-linear"),
     "inputs": (lambda: jensen.verify(NET, inputs=3), "inputs"),
     "time limit": (lambda: jensen.verify(NET, time_limit="10"), "time limit"),
     "tolerance": (lambda: jensen.verify(NET, tolerance="1"), "tolerance"),
@@ -66,10 +91,19 @@ CALLS = {
     "one block": (lambda: jensen.ReluNetwork(2, 3), "ReluNetwork"),
     "size": (lambda: jensen.ReluNetwork(2.5, []), "whole number"),
     "layers": (lambda: jensen.ReluNetwork.from_layers(3, 3), "from_layers"),
+    "layers on their sides": (
+        lambda: jensen.ReluNetwork.from_layers([EYE[:1].T, EYE[:1]], [[0], [0, 0]]),
+        r"weights are \(in, out\), and \(out, in\) is needed",
+    ),
     "layers of nothing": (lambda: jensen.ReluNetwork.from_layers([None], [None]), "doubles"),
     "stack": (lambda: jensen.NetworkStack(3, 3), "list of weight arrays"),
     "box": (lambda: jensen.Box("a", 1), "not numbers"),
     "box of nothing": (lambda: jensen.Box(None, None), "number"),
+    "manifest as a model": (lambda: load("manifest.toml"), "read by jensen batch"),
+    "integer input": (
+        lambda: jensen.ConvexFunction(NET, BOX).minimise(integers=0),
+        r"integers 0: numbers of inputs such as \(0, 2\)",
+    ),
     "polyhedron": (lambda: jensen.Polyhedron(None, [1.0]), "number"),
 }
 

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import jensen
+from jensen.network.block import Activation, Block
 from jensen.repairs.features import Features
 from jensen.repairs.program import (
     Norm,
@@ -132,7 +133,7 @@ def test_concavity_and_outputs():
     assert fixed.verdict.certificate is not None
     assert jensen.is_convex(fixed.network, BOX, concave=True)
     assert fixed.network.output_size == 1
-    with pytest.raises(jensen.NetworkError, match="2 outputs"):
+    with pytest.raises(jensen.OptionError, match="2 outputs"):
         jensen.repair(network, BOX)
 
 
@@ -257,3 +258,31 @@ def test_what_is_no_network_or_domain_is_refused_with_what_to_pass():
         jensen.repair("model.onnx", BOX)
     with pytest.raises(jensen.errors.DomainError, match="where a domain is needed"):
         jensen.repair(random_network(0), "box")
+
+
+@pytest.mark.parametrize("norm", ["l1", "l2"])
+def test_a_network_without_kinks_needs_no_repair(norm: str) -> None:
+    affine = Block("a", {"input": np.array([[1.0, 2.0]])}, np.zeros(1), Activation.IDENTITY)
+    last = Block("output", {"a": np.ones((1, 1))}, np.zeros(1), Activation.IDENTITY)
+    network = jensen.ReluNetwork(2, [affine, last])
+    for domain in (jensen.Box(-1, 1), jensen.Everywhere()):
+        fixed = jensen.repair(network, domain, norm=norm)
+        assert fixed.verdict.status is jensen.Status.CONVEX
+        assert not fixed.change
+
+
+def test_on_a_point_every_network_is_convex() -> None:
+    network = jensen.ReluNetwork.from_layers([[[1.0]], [[-1.0]]], [[0.0], [0.0]])
+    assert not jensen.repair(network, jensen.Box([-1.0], [-1.0])).change
+
+
+@pytest.mark.parametrize("size", [1e-6, 1e6])
+def test_the_least_sum_of_changes_does_not_depend_on_the_size_of_f(size: float) -> None:
+    rng = np.random.default_rng(61)
+    W = [rng.normal(size=(5, 2)), rng.normal(size=(5, 5)), rng.normal(size=(1, 5))]
+    b = [rng.normal(size=5) / 2, rng.normal(size=5) / 2, np.zeros(1)]
+    plain = jensen.repair(jensen.ReluNetwork.from_layers(W, b), jensen.Box(-1, 1), norm="l1")
+    large = jensen.ReluNetwork.from_layers([*W[:2], W[2] * size], b)
+    fixed = jensen.repair(large, jensen.Box(-1, 1), norm="l1")
+    assert fixed.verdict.status is jensen.Status.CONVEX
+    assert fixed.change / size == pytest.approx(plain.change, rel=0.02)

@@ -231,16 +231,17 @@ def _nonnegative(system: FloatArray, target: FloatArray) -> FloatArray:
 def _least_sum(rows: FloatArray, needed: FloatArray) -> tuple[FloatArray, FloatArray] | None:
     """Return the d of least ``sum |d|``: the variables are d and their absolute values."""
     units = rows.shape[1]
+    size = float(np.abs(needed).max(initial=0.0)) or 1.0  # d is as large, tolerances are not
     eye = np.eye(units)
     A = np.vstack(
         [np.hstack([-rows, np.zeros_like(rows)]), np.hstack([eye, -eye]), np.hstack([-eye, -eye])]
     )
-    b = np.concatenate([-needed, np.zeros(2 * units)])
+    b = np.concatenate([-needed / size, np.zeros(2 * units)])
     c = np.concatenate([np.zeros(units), -np.ones(units)])
     result = LpSolver().maximise(c, A, b, np.zeros(len(b), dtype=bool))
     if result.status is not LpStatus.OPTIMAL:
         return None
-    return result.x[:units], np.maximum(result.multipliers[: len(rows)], 0.0)
+    return result.x[:units] * size, np.maximum(result.multipliers[: len(rows)], 0.0)
 
 
 def proved_distance(

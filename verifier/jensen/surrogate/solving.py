@@ -249,6 +249,7 @@ class _Loop:
             load_solutions=False,
             raise_exception_on_nonoptimal_result=False,
             rel_gap=min(self._tolerance, 1e-6),
+            abs_gap=0.0,  # HiGHS's 1e-6 is large where f is small
             **({} if left is None else {"time_limit": left}),
         )
         ended = results.termination_condition
