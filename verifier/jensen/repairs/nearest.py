@@ -119,7 +119,10 @@ class Repair:
             return f"not repaired: {self.verdict.summary}{least}"
         gap = 100 * (self.upper / self.lower - 1) if self.lower else 0.0
         best = "nothing to do" if not self.upper else f"at most {_percent(gap)} above the least"
-        said = f"{self.verdict.summary}; {how}, {best}; f moves by at most {self.sup_change:.4g}"
+        moved = f"f moves by at most {self.sup_change:.4g}"
+        if math.isinf(self.sup_change):
+            moved = "how far f moves is not bounded"
+        said = f"{self.verdict.summary}; {how}, {best}; {moved}"
         if self.relative_change > LITTLE_LEFT:
             said += (
                 "; no convex function near f was found over these hidden layers: "
