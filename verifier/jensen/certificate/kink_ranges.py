@@ -16,13 +16,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jensen.certificate.checker import Network, text_of
-from jensen.certificate.float_units import FloatLevel, FloatUnits, outward, trailing_zeros
+from jensen.certificate.checker import Network
+from jensen.certificate.float_units import FloatLevel, FloatUnits, outward, rounded, texts
 from jensen.certificate.proof_node import ProofNode
-from jensen.types import BoolArray, FloatArray, IndexArray, IntArray
+from jensen.types import BoolArray, FloatArray, IndexArray
 from jensen_encodings.deadline import NEVER, Deadline
 
-SHIFT_BITS = 24  # of a multiple of the group
 GAIN = 0.003  # of a unit's range: bounds that are not better by that cost more than they help
 MARGIN = 1e-9  # relative: bounds closer to 0 are not taken for strict
 CHUNK = 1 << 21  # numbers of a table at a time
@@ -148,7 +147,7 @@ class KinkRanges:
         """Bound some units on some kinks; note down the bounds that are worth it."""
         units, ranges, place = self._units, self.ranges, np.ix_(kinks, targets)
         lines = self._expanded(kinks, *self._start(targets))
-        shifts = _rounded(self._shifts(kinks, lines))
+        shifts = rounded(self._shifts(kinks, lines))
         lines = self._shifted(kinks, targets, lines, shifts)
         inner, outer = outward(self._largest(kinks, lines.A) + lines.c, lines.error)
         # the checker rounds up to an integer
@@ -211,7 +210,7 @@ class KinkRanges:
     ) -> list[tuple[str | None, str | None]]:
         """Return what a certificate says of the lower and the upper bounds of some units."""
         bits = self._units.bits[units] - self._units.bits[self.groups[kink]]
-        lower, upper = (_texts(side[kink, units], bits) for side in (found.lower, found.upper))
+        lower, upper = (texts(side[kink, units], bits) for side in (found.lower, found.upper))
         return list(zip(lower, upper, strict=True))
 
     def _shifts(self, kinks: IndexArray, lines: _Lines) -> FloatArray:
@@ -378,30 +377,3 @@ def _with(forms: FloatArray, columns: IndexArray, more: FloatArray) -> FloatArra
     found: FloatArray = np.repeat(forms, kinks // len(forms), axis=0)
     found[:, :, columns] += more
     return found
-
-
-def _rounded(shifts: FloatArray) -> FloatArray:
-    """Round to few bits, as they will be written."""
-    mantissa, exponent = np.frexp(shifts)
-    whole = np.rint(np.ldexp(mantissa, SHIFT_BITS))
-    rounded: FloatArray = np.ldexp(whole, exponent - SHIFT_BITS)
-    return rounded
-
-
-def _texts(shifts: FloatArray, bits: IntArray) -> list[str | None]:
-    """Write numbers ``shift * 2**bits``, of few bits, in the checker's grammar; None for NaN."""
-    missing = np.isnan(shifts)
-    mantissa, exponent = np.frexp(np.where(missing, 0.0, shifts))
-    whole = np.ldexp(mantissa, SHIFT_BITS).astype(np.int64)
-    zeros = trailing_zeros(whole)
-    powers = exponent - SHIFT_BITS + bits + zeros
-    pairs = zip((whole >> zeros).tolist(), powers.tolist(), missing.tolist(), strict=True)
-    return [None if none else _text(odd, power) for odd, power, none in pairs]
-
-
-def _text(odd: int, power: int) -> str:
-    """Write ``odd * 2**power``, in lowest terms."""
-    if power >= 0:
-        return text_of(odd << power)
-    style = "d" if -power < 64 else "#x"
-    return f"{odd:{style}}/{1 << -power:{style}}" if odd else "0"
