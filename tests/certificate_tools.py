@@ -10,6 +10,7 @@ import io
 import json
 import sys
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -271,7 +272,14 @@ def _numbers(lines: Lines) -> list[tuple[list[str], int]]:
     domain = lines[0]["domain"]
     lists += [domain[side] for side in ("lower", "upper", "b") if side in domain]
     lists += domain.get("A", [])
+    found += [(entry, at) for entry in _boxes(lines) for at in (0, 1)]
+    found += [(entry, 1) for side in _boxes(lines) for rows in side[2:] for entry in rows]
     return found + [(part, at) for part in lists for at in range(len(part))]
+
+
+def _boxes(lines: Lines) -> list[Lines]:
+    """Return what is said of each input in boxes around polyhedra."""
+    return [entry for i in _where(lines, "interior") for box in lines[i][3:] for entry in box]
 
 
 def _equations(lines: Lines) -> list[Lines]:
@@ -293,6 +301,29 @@ def other_equation(lines: Lines, rng: np.random.Generator) -> Lines:
             equations[where][0] = int(rng.integers(len(lines[at][1])))
         else:
             equations[where][1] = equations[where][2]
+    return lines
+
+
+def other_box(lines: Lines, rng: np.random.Generator) -> Lines:
+    """Move or exchange sides of the box around a polyhedron, change its rows, or drop it."""
+    at = _pick(rng, [i for i in _where(lines, "interior") if len(lines[i]) > 3 and lines[i][3]])
+    if at is None:
+        return lines
+    box = lines[at][3]
+    bounded, side, change = _pick(rng, box), int(rng.integers(2)), int(rng.integers(6))
+    if change == 0:
+        lines[at].pop()
+    elif change == 1:
+        bounded[side] = str(exact(bounded[side]) * _pick(rng, [0, -1, 2, Fraction(1, 2)]))
+    elif change == 2:
+        bounded[2 + side] = []
+    elif change == 3:
+        bounded[0], bounded[1] = bounded[1], bounded[0]
+    elif change == 4:
+        bounded[:] = copy.deepcopy(_pick(rng, box))
+    else:
+        entry = _pick(rng, bounded[2 + side])
+        entry[:] = [int(rng.integers(4)), str(exact(entry[1]) * _pick(rng, [0, -1, 2, 10**40]))]
     return lines
 
 
@@ -352,8 +383,8 @@ def other_digest(lines: Lines, rng: np.random.Generator) -> Lines:
 MUTATIONS: tuple[Mutation, ...] = (
     drop_line, double_line, drop_leaf, drop_child, swap_children, truncate, swap_lines,
     swap_trees, other_neuron, other_leaf, other_side, flip_sign, huge_number, change_multiplier,
-    drop_multiplier, other_line, other_face, other_row, other_equation, move_point, other_domain,
-    other_claim, other_inputs, other_digest,
+    drop_multiplier, other_line, other_face, other_row, other_equation, other_box, move_point,
+    other_domain, other_claim, other_inputs, other_digest,
 )  # fmt: skip
 BYTES = "bytes"  # the change of a bit, or an end in the middle of a line
 

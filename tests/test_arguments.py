@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,14 @@ from jensen.loaders import load
 BOX = jensen.Box(-1.0, 1.0)
 NET = jensen.ReluNetwork.from_layers([[[1.0], [-1.0]], [[1.0, 1.0]]], [[0, 0], [0]])
 EYE = np.eye(2)
+TWO = jensen.ReluNetwork.from_layers([EYE, [[1, 1], [1, -1]]], [[0, 0], [0, 0]])
+CURVED = jensen.FunctionGraph(
+    2,
+    [
+        jensen.GraphNode("bend", {"input": EYE[:1]}, np.zeros(1), jensen.Function.EXP),
+        jensen.GraphNode("output", {"bend": np.ones((1, 1))}, np.zeros(1)),
+    ],
+)
 CALLS = {
     "name of a file": (lambda: jensen.verify("m.onnx"), r"jensen\.load"),
     "path": (lambda: jensen.verify(Path("m.onnx")), r"jensen\.load"),
@@ -27,10 +36,23 @@ CALLS = {
     "tuple as a box": (lambda: jensen.verify(NET, (-1, 1)), r"jensen\.Box"),
     "number as a box": (lambda: jensen.verify(NET, 1.0), r"jensen\.Box"),
     "file as a domain": (lambda: jensen.verify(NET, "d.toml"), "load_domain"),
-    "class as a domain": (lambda: jensen.verify(NET, jensen.Everywhere), r"jensen\.Box"),
+    "class as a domain": (
+        lambda: jensen.verify(NET, jensen.Everywhere),
+        r"the class Everywhere where a domain is needed: jensen\.Box",
+    ),
+    "regions of a name": (lambda: jensen.regions("m.onnx"), r"jensen\.load"),
+    "conditions of a name": (lambda: jensen.path_conditions("m.onnx"), r"jensen\.load"),
     "domain first": (lambda: jensen.verify(BOX, NET), "where a network is needed"),
     "options": (lambda: jensen.verify(NET, options={"seed": 1}), r"jensen\.Options"),
     "output": (lambda: jensen.verify(NET, output="0"), "output '0': a whole number"),
+    "output that is not there": (lambda: jensen.verify(TWO, output=-1), "outputs 0 to 1"),
+    "output of one": (lambda: jensen.verify(NET, output=1), "one output, number 0"),
+    "conditions of two": (lambda: jensen.path_conditions(TWO, BOX), "2 outputs: choose one"),
+    "regions of smooth": (lambda: jensen.regions(CURVED, BOX), "piecewise-linear"),
+    "conditions of smooth": (lambda: jensen.path_conditions(CURVED, BOX), "piecewise-linear"),
+    "repair of smooth": (lambda: jensen.repair(CURVED, BOX), "piecewise-linear"),
+    "form of smooth": (lambda: jensen.to_icnn(CURVED), "piecewise-linear"),
+    "many: smooth": (lambda: jensen.verify_many([CURVED], BOX), "piecewise-linear"),
     "inputs": (lambda: jensen.verify(NET, inputs=3), "inputs"),
     "time limit": (lambda: jensen.verify(NET, time_limit="10"), "time limit"),
     "tolerance": (lambda: jensen.verify(NET, tolerance="1"), "tolerance"),
@@ -66,10 +88,19 @@ CALLS = {
     "one block": (lambda: jensen.ReluNetwork(2, 3), "ReluNetwork"),
     "size": (lambda: jensen.ReluNetwork(2.5, []), "whole number"),
     "layers": (lambda: jensen.ReluNetwork.from_layers(3, 3), "from_layers"),
+    "layers on their sides": (
+        lambda: jensen.ReluNetwork.from_layers([EYE[:1].T, EYE[:1]], [[0], [0, 0]]),
+        r"weights are \(in, out\), and \(out, in\) is needed",
+    ),
     "layers of nothing": (lambda: jensen.ReluNetwork.from_layers([None], [None]), "doubles"),
     "stack": (lambda: jensen.NetworkStack(3, 3), "list of weight arrays"),
     "box": (lambda: jensen.Box("a", 1), "not numbers"),
     "box of nothing": (lambda: jensen.Box(None, None), "number"),
+    "manifest as a model": (lambda: load("manifest.toml"), "read by jensen batch"),
+    "integer input": (
+        lambda: jensen.ConvexFunction(NET, BOX).minimise(integers=0),
+        r"integers 0: numbers of inputs such as \(0, 2\)",
+    ),
     "polyhedron": (lambda: jensen.Polyhedron(None, [1.0]), "number"),
 }
 
@@ -140,3 +171,21 @@ def test_a_constant_behind_its_reader_is_found(shared_cases):
     network = load(shared_cases / "faults" / "unsorted.onnx")
     zeros = np.zeros((1, network.input_size))
     assert network(zeros).ravel().tolist() == [1.0, 2.0, 3.0]
+
+
+MEASURES = {
+    "worst_violation": lambda **choice: jensen.worst_violation(TWO, BOX, **choice).upper,
+    "worst_jump": lambda **choice: jensen.worst_jump(TWO, BOX, **choice).upper,
+    "regions": lambda **choice: len(jensen.regions(TWO, BOX, **choice).facets),
+}
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_the_first_of_several_outputs_is_taken_with_a_warning(name):
+    with pytest.warns(UserWarning, match="2 outputs, and the first is taken") as caught:
+        found = MEASURES[name]()
+    assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert MEASURES[name](output=0) == found
+    assert MEASURES[name](output=1) != found or name == "regions"

@@ -85,6 +85,38 @@ def test_a_jump_sums_itself_up():
     assert str(worst_jump(absolute(), Box(-1, 1))) == worst_jump(absolute(), Box(-1, 1)).summary
 
 
+@pytest.mark.parametrize(
+    "result",
+    [
+        lambda: jensen.worst_violation(absolute(-1.0), Box(-1, 1)),
+        lambda: worst_jump(absolute(-1.0), Box(-1, 1)),
+        lambda: jensen.repair(absolute(-1.0), Box(-1, 1)),
+        lambda: jensen.verify(absolute(inputs=9), Box(-1, 1), certificate=True).certificate,
+    ],
+)
+def test_a_result_is_one_line_in_a_list(result):
+    text = repr(result())
+    assert "\n" not in text
+    assert len(text) < 400
+    assert "Fraction" not in text
+
+
+def test_a_repair_prints_its_summary():
+    fixed = jensen.repair(absolute(-1.0), Box(-1, 1))
+    assert str(fixed) == fixed.summary
+    assert isinstance(fixed.relative_change, float)
+    far = dataclasses.replace(fixed, lower=fixed.upper / 5.24)
+    assert "at most 424 % above the least" in far.summary
+
+
+def test_a_verdict_is_neither_true_nor_false():
+    verdict = jensen.verify(absolute(-1.0), Box(-1, 1))
+    with pytest.raises(TypeError, match=r"compare verdict\.status"):
+        bool(verdict)
+    with pytest.raises(TypeError, match=r"jensen\.is_convex"):
+        all([verdict])
+
+
 # ------------------------------------------------------------------------------ points
 
 

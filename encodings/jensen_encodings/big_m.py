@@ -27,6 +27,8 @@ from jensen_encodings.affine_rows import add_affine_rows, check_inputs
 from jensen_encodings.data import INPUT, NetworkData
 
 Neuron = tuple[str, int]
+ROOM = 1e-6  # of the size of a bound: rows may be violated by as much anyway
+THIN = 1e3
 Group = Sequence[tuple[str, int, Any]]
 
 
@@ -174,7 +176,7 @@ def add_network_copy(
         for i in range(layer.size)
     }
     unstable = [(layer.name, i) for layer in data.layers for i in layer.unstable()]
-    block.z = pyo.Var(list(bounds), bounds=lambda _, name, i: bounds[name, i])
+    block.z = pyo.Var(list(bounds), bounds=lambda _, name, i: _widened(*bounds[name, i]))
     block.h = pyo.Var(unstable, bounds=lambda _, name, i: (0.0, bounds[name, i][1]))
     switches = _add_switches(block, data, unstable, groups)
     copy = NetworkCopy(data, block, inputs, switches)
@@ -183,6 +185,12 @@ def add_network_copy(
     for neuron in unstable:
         _add_relu_rows(block, neuron, bounds[neuron], switches[neuron])
     return copy
+
+
+def _widened(lower: float, upper: float) -> tuple[float, float]:
+    """Return bounds that no solver's tolerance takes for empty, as it may with very thin ones."""
+    room = ROOM * max(1.0, abs(lower), abs(upper))
+    return (lower - room, upper + room) if upper - lower < THIN * room else (lower, upper)
 
 
 def _add_switches(

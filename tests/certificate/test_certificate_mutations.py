@@ -56,7 +56,7 @@ def cases(count: int = 40) -> tuple[Case, ...]:
             if wanted or (len(lines) > 3 and seed % 8 == 0):
                 found.append(Case(network, lines))
             if len(found) == count:
-                return (*found, *flat_cases(), *joint_cases(), *sorting_cases())
+                return (*found, *flat_cases(), *boxed_cases(), *joint_cases(), *sorting_cases())
     raise AssertionError("too few certificates with interesting leaves")
 
 
@@ -73,6 +73,24 @@ def flat_cases(count: int = 8) -> list[Case]:
             assert verdict.certificate is not None
             lines = json.loads(json.dumps(verdict.certificate.lines))
             if len(lines) > 3:
+                found.append(Case(network, lines))
+    return found
+
+
+def boxed_cases(count: int = 12) -> list[Case]:
+    """Return certificates on bounded polyhedra, with boxes around them, some with an equation."""
+    found: list[Case] = []
+    for seed in range(1000):
+        _, network = tiny_network(seed)
+        n = network.input_size
+        rows = np.vstack([np.eye(n), -np.eye(n), np.ones(n), *[-np.ones(n)] * (seed % 2)])
+        polytope = Polyhedron(rows, [*[1.0] * (2 * n), 0.5, *[-0.5] * (seed % 2)])
+        if len(found) == count:
+            break
+        if verify(network, polytope).status is Status.CONVEX:
+            lines = json.loads(json.dumps(certify_convex(network, polytope).lines))
+            if len(lines) > 4:
+                assert len(lines[1]) == 4
                 found.append(Case(network, lines))
     return found
 

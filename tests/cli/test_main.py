@@ -107,7 +107,7 @@ def test_a_domain_file_is_read(capsys, nonconvex_file, tmp_path):
         (["--box", "a", "1"], "no number"),
         (["--box", "-1"], "2 arguments"),
         (["--box", "-1", "1", "--everywhere"], "exclude each other"),
-        (["--output", "7"], "output 7 asked for"),
+        (["--output", "7"], "no output 7"),
         (["--time-limit", "0"], "time limit"),
         (["--time-limit", "nan"], "time limit"),
         (["--tolerance", "-1"], "tolerance"),

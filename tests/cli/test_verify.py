@@ -137,7 +137,7 @@ def test_partial_convexity_and_tolerance_are_options(capsys, nonconvex_file):
         (["--threads", "0"], "threads 0"),
         (["--seed", "-1"], "seed -1"),
         (["--tolerance", "nan"], "tolerance nan"),
-        (["--output", "1"], "output 1 asked for, the network has 1"),
+        (["--output", "1"], "there is no output 1: the network has one output"),
         (["--output", "-1"], "output -1"),
         (["another.npz"], "unexpected extra argument"),
     ],

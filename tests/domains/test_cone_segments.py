@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -93,3 +95,10 @@ def test_an_empty_or_misfitting_domain_is_refused():
         ConeSampler(Polyhedron([[1.0], [-1.0]], [0, -1]), 1)
     with pytest.raises(DomainError, match="dimensions"):
         ConeSampler(Box([0, 0], [1, 1]), 3)
+
+
+def test_chains_stay_where_a_domain_is_a_point() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sampler = ConeSampler(Box([1.0, 2.0], [1.0, 2.0]), 2, None, 0)
+        assert np.isfinite(sampler.points(16)).all()

@@ -93,6 +93,21 @@ def test_hull_box_and_emptiness_are_those_of_the_vertices(polytope):
 
 
 @given(polytopes())
+def test_the_multipliers_of_a_box_are_sums_of_rows(polytope):
+    A, b = polytope
+    if not corners(A, b):
+        return
+    box = bounding_box(A, b)
+    assert (box.multipliers >= 0).all()
+    for i, (below, above) in enumerate(box.multipliers):
+        unit = np.eye(A.shape[1])[i]
+        assert -below @ A == pytest.approx(unit, abs=1e-9)
+        assert above @ A == pytest.approx(unit, abs=1e-9)
+        assert -below @ b == pytest.approx(box.lower[i], abs=1e-9)
+        assert above @ b == pytest.approx(box.upper[i], abs=1e-9)
+
+
+@given(polytopes())
 def test_a_ball_is_inside(polytope):
     A, b = polytope
     centre, radius = inner_ball(A, b)

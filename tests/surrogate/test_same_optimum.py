@@ -63,3 +63,77 @@ def test_networks_trained_freely_have_the_optimum_of_big_m(shared_cases):
         )
         box = Box(*entry["box"])
         agree(*both_optima(network, box, 0))
+
+
+def flat_network() -> ReluNetwork:
+    """A convex function of size 1e-6 with slopes of 1e-14 beside those of 1e-7."""
+    return ReluNetwork.from_layers(
+        [
+            [[-0.5, -0.5], [0.0, -0.75], [1.0, -0.25], [-0.25, 0.25]],
+            [
+                [1.0, 0.0, 0.0, 1.0],
+                [-0.25, -1.0, 0.75, -0.25],
+                [-0.5, -0.5, 0.0, 1.0],
+                [0.0, -0.25, 0.0, 0.75],
+                [1.0, 0.0, 0.25, -0.5],
+            ],
+            [
+                [
+                    2.500002739030887e-07,
+                    -6.847778011532611e-14,
+                    -2.4999972609691126e-07,
+                    2.795705652135923e-13,
+                    2.7957056531926545e-13,
+                ]
+            ],
+        ],
+        [[0.5, -0.5, -0.5, 0.25], [0.75, -0.5, 0.75, -1.0, -1.0], [-2.5e-07]],
+    )
+
+
+def test_cuts_with_slopes_that_the_solver_ignores_end_and_print_nothing(capfd):
+    # HiGHS drops coefficients up to 1e-9: the same cut was added again and again
+    network, box = flat_network(), Box([11.2995, 16.391], [33.8451, 25.0967])
+    linear = [4.2570643760831874e-07, 5.222052032700056e-07]
+    lower, upper = box.bounds(2)
+    model = pyo.ConcreteModel()
+    model.x = pyo.Var(range(2), bounds=lambda _, i: (lower[i], upper[i]))
+    handle = surrogate.add_network(model, network, model.x, formulation="cuts")
+    cost = sum(linear[i] * model.x[i] for i in range(2))
+    model.goal = pyo.Objective(expr=handle.output + cost)
+    found = surrogate.solve(model, max_rounds=50)
+    assert found.rounds < 50
+    exact = ConvexFunction(network, box).minimise(linear)
+    assert found.value == pytest.approx(exact.value, rel=1e-4)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_outputs_that_hardly_vary_do_not_make_big_m_infeasible():
+    # bounds on a variable that are 1e-7 apart are empty up to HiGHS's tolerance
+    layers = [
+        [[-0.3689282, 0.00413792], [-0.51359214, 0.27013769], [0.3689282, -0.00413792]],
+        [
+            [-0.29906173, 0.10974193, -0.37303099],
+            [0.46097706, -0.20558828, -1.23576642],
+            [-0.14953087, 0.05487096, -0.1865155],
+        ],
+        [
+            [0.56349256, -0.8031603, 1.23246193],
+            [0.9856292, -1.18802072, 1.36213753],
+            [0.56349256, -0.8031603, 1.23246193],
+        ],
+        [[0.06657955, 0.37906195, -0.06657938]],
+    ]
+    biases = [
+        [0.17768734, -0.07625339, -0.17768734],
+        [-0.0341608, 0.53525727, -0.0170804],
+        [1.17269251, -0.16613985, 1.17269251],
+        [-0.0739335],
+    ]
+    network = ReluNetwork.from_layers(layers, biases)
+    model = pyo.ConcreteModel()
+    model.x = pyo.Var(range(2), bounds=(-1, 1))
+    handle = surrogate.add_network(model, network, model.x, formulation="big_m")
+    cost = 0.14293273 * model.x[0] - 0.28191932 * model.x[1]
+    model.goal = pyo.Objective(expr=handle.output + cost)
+    assert surrogate.solve(model).value == pytest.approx(-0.4987854, abs=1e-6)

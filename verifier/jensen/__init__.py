@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from jensen.domains.domain import Domain as Domain
     from jensen.domains.domain import Everywhere as Everywhere
     from jensen.domains.domain import Polyhedron as Polyhedron
+    from jensen.domains.domain_file import load_domain as load_domain
     from jensen.errors import DomainError as DomainError
     from jensen.errors import IcnnFormError as IcnnFormError
     from jensen.errors import InfeasibleError as InfeasibleError
@@ -84,6 +85,7 @@ _HOMES = {
         "Everywhere",
         "Polyhedron",
     ),
+    "jensen.domains.domain_file": ("load_domain",),
     "jensen.errors": (
         "DomainError",
         "IcnnFormError",

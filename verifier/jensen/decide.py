@@ -27,6 +27,7 @@ from jensen.midpoint.engine import prove_by_midpoint_program
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.common_kinks import single_kinks, single_kinks_of_large
 from jensen.prover.facet_engine import prove_by_facet_programs
+from jensen.prover.interrupted import Interrupted
 from jensen.prover.joint_engine import prove_jointly
 from jensen.prover.links import (
     signs_of_costly_links,
@@ -47,7 +48,7 @@ from jensen.prover.question import (
 from jensen.prover.refute import first_lines, random_lines
 from jensen.prover.signs import signs_of_all_paths, signs_where_stable
 from jensen.prover.tree_engine import prove_by_trees
-from jensen.prover.verdict import Interrupted, Status, Verdict, worst
+from jensen.prover.verdict import Status, Verdict, worst
 from jensen.prover.walk import (
     walk_few_inputs,
     walk_less_narrow_levels,

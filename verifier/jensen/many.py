@@ -16,6 +16,7 @@ from jensen.bounds.made_up import TABLE
 from jensen.decide import verify
 from jensen.domains.domain import Domain, Everywhere
 from jensen.errors import NetworkError
+from jensen.graphs.function_graph import FunctionGraph
 from jensen.linear_regions.condition import Condition
 from jensen.linear_regions.conditions import path_conditions
 from jensen.network.relu_network import ReluNetwork
@@ -43,7 +44,7 @@ _WORK = 2e8  # multiply-adds per round and chunk
 
 
 def verify_many(
-    networks: Iterable[ReluNetwork] | NetworkStack,
+    networks: Iterable[ReluNetwork | FunctionGraph] | NetworkStack,
     domain: Domain | None = None,
     *,
     output: int | None = None,
@@ -104,29 +105,9 @@ def verify_many(
     verdicts: list[Verdict] = []
     unread = iter(networks)
     while part := list(islice(unread, _READ)):
-        for network in part:
-            check_subject(network, domain)
-        verdicts += _decide(part, domain, output, chosen)
+        checked = [check_subject(network, domain) for network in part]
+        verdicts += _decide(checked, domain, output, chosen)
     return verdicts
-
-
-def refute_many(
-    networks: Sequence[ReluNetwork] | NetworkStack,
-    domain: Domain,
-    *,
-    output: int | None = None,
-    options: Options | None = None,
-) -> dict[int, Verdict]:
-    """Return the verdicts of the networks that common lines refute, by number.
-
-    Parameters
-    ----------
-    networks, domain, output, options
-        As for :func:`verify_many`. Nothing is refuted where a tolerance or a certificate is
-        asked for, nor among networks of several outputs unless one is picked.
-    """
-    found = settle_many(networks, domain, output=output, options=options)
-    return {k: verdict for k, verdict in found.items() if verdict.counterexample is not None}
 
 
 def settle_many(
@@ -138,8 +119,11 @@ def settle_many(
 ) -> dict[int, Verdict]:
     """Return the verdicts of the networks that all together settle, by number.
 
-    As :func:`refute_many`; networks that intervals and the signs of path products prove are
-    there as well.
+    Parameters
+    ----------
+    networks, domain, output, options
+        As for :func:`verify_many`. Nothing is settled together where a tolerance or a certificate
+        is asked for, nor among networks of several outputs unless one is picked.
     """
     options = Options() if options is None else options
     if options.tolerance or options.certificate:

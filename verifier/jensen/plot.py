@@ -13,7 +13,8 @@ instead. Pictures are drawn from rounded numbers and prove nothing. They need ma
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from jensen.errors import MissingExtraError, OptionError
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.linear_regions.regions import Regions
 from jensen.linear_regions.regions import regions as linear_regions
+from jensen.network.checks import first_output
 from jensen.network.relu_network import ReluNetwork
 from jensen.report.colours import DOWN, INK, UP
 from jensen.report.plot import draw_segment, save
@@ -44,10 +46,10 @@ FALLS = "kink that bends down"
 
 
 def regions(
-    network: ReluNetwork,
+    network: ReluNetwork | FunctionGraph,
     domain: Domain | None = None,
     *,
-    output: int = 0,
+    output: int | None = None,
     fixed: Mapping[int, float] | None = None,
     labels: bool = False,
     axes: Axes | None = None,
@@ -63,7 +65,8 @@ def regions(
     network : ReluNetwork
     domain : Box, Polyhedron or Everywhere
         Default: ``Everywhere()``; of an unbounded one the part where the vertices are is drawn.
-    output : int
+    output : int, optional
+        Which output is f; the first, with a warning where there are several.
     fixed : mapping from input to its value, optional
         See :func:`jensen.regions`.
     labels : bool
@@ -93,7 +96,7 @@ def regions(
     found = linear_regions(network, domain, output=output, fixed=fixed)
     if found.network.input_size not in (2, 3):
         raise OptionError("pictures of regions need two inputs that vary, or three: fix the others")
-    names = _free_inputs(network, fixed)
+    names = _free_inputs(network.input_size, fixed)
     down = int((found.jumps < 0).sum())
     title = f"{len(found.cells):,} cells, {len(found.facets):,} facets, {down:,} bend down"
     if found.network.input_size == 3:
@@ -120,7 +123,11 @@ def regions(
 
 
 def pair(
-    network: ReluNetwork | FunctionGraph, x: ArrayLike, y: ArrayLike, *, output: int = 0
+    network: ReluNetwork | FunctionGraph,
+    x: ArrayLike | Sequence[Fraction],
+    y: ArrayLike | Sequence[Fraction],
+    *,
+    output: int | None = None,
 ) -> Figure:
     """Draw f on the line through two points with its chord, and below f minus the chord.
 
@@ -131,7 +138,9 @@ def pair(
     ----------
     network : ReluNetwork or FunctionGraph
     x, y : array of shape (inputs,)
-    output : int
+        Such as the points of a :class:`~jensen.Counterexample` or :class:`~jensen.Violation`.
+    output : int, optional
+        Which output is f; the first, with a warning where there are several.
 
     Returns
     -------
@@ -149,11 +158,12 @@ def pair(
     >>> len(jensen.plot.pair(cap, [-1.0], [1.0]).axes)
     2
     """
+    network = network.select_output(first_output(network.output_size, output))
     drawn = _figure((5.6, 6.0))
     above, below = drawn.subplots(2, 1, height_ratios=(3, 2))
     start, end = (np.asarray(v, dtype=np.float64) for v in (x, y))
-    draw_segment(above, network, start, end, output=output)
-    draw_gap(below, network, start, end, output=output, like=above)
+    draw_segment(above, network, start, end)
+    draw_gap(below, network, start, end, like=above)
     for panel in (above, below):
         _plain(panel)
     above.legend(fontsize=8, frameon=False, labelcolor=INK)
@@ -161,10 +171,10 @@ def pair(
 
 
 def surface(
-    network: ReluNetwork,
+    network: ReluNetwork | FunctionGraph,
     box: Box,
     *,
-    output: int = 0,
+    output: int | None = None,
     fixed: Mapping[int, float] | None = None,
 ) -> Figure:
     """Draw f over two inputs as a surface of its affine pieces, edges that bend down thick.
@@ -173,7 +183,8 @@ def surface(
     ----------
     network : ReluNetwork
     box : Box
-    output : int
+    output : int, optional
+        Which output is f; the first, with a warning where there are several.
     fixed : mapping from input to its value, optional
 
     Returns
@@ -224,7 +235,7 @@ def surface(
     panel.set_xlim(low[0], high[0])
     panel.set_ylim(low[1], high[1])
     panel.set_zlim(float(heights.min()), float(max(heights.max(), heights.min() + 1e-12)))
-    names = _free_inputs(network, fixed)
+    names = _free_inputs(network.input_size, fixed)
     panel.set_xlabel(f"input {names[0]}")
     panel.set_ylabel(f"input {names[1]}")
     panel.set_zlabel("f")
@@ -243,8 +254,8 @@ def _figure(size: tuple[float, float]) -> Figure:
     return ShownFigure(figsize=size, layout="constrained")
 
 
-def _free_inputs(network: ReluNetwork, fixed: Mapping[int, float] | None) -> list[int]:
-    return [i for i in range(network.input_size) if i not in (fixed or {})]
+def _free_inputs(inputs: int, fixed: Mapping[int, float] | None) -> list[int]:
+    return [i for i in range(inputs) if i not in (fixed or {})]
 
 
 def _panel(axes: Axes | None) -> tuple[Figure, Axes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 from jensen.certificate import checker
@@ -15,6 +16,7 @@ from jensen.certificate.checker import (
     Node,
 )
 from jensen.certificate.leaf_proof import LeafProver
+from jensen.certificate.row_bounds import RowBounds
 from jensen.errors import CertificateError
 from jensen.groups.groups import GroupedNetwork
 from jensen_encodings.deadline import Deadline
@@ -44,8 +46,17 @@ class BoundedNetwork(Network):
         self.bounds: list[list[Any]] = []
         self.deadline = deadline
         self._leaves = LeafProver(self, LpSolver(deadline))
+        self._boxed = not claim.lifted and bool(claim.rows)
+        # whether what is left of the inputs makes up for others, whose bounds only rows know
+        self._skew = not claim.lifted and any(
+            form.keys() - {0, key} for key, (form, _) in enumerate(claim.values)
+        )
         self._settled = {} if grouped is None else _settled(grouped, model)
         super().__init__(model, claim, {})
+
+    @cached_property
+    def _row_bounds(self) -> RowBounds:
+        return RowBounds(self)
 
     def lead(self, unit: int) -> list[Any]:
         """Return ``[block, index]`` of the first neuron of a unit."""
@@ -57,12 +68,21 @@ class BoundedNetwork(Network):
         sides: list[list[Any] | None] = [None, None]
         on = self._settled.get((block, index))
         if on is None:
+            if self._skew and all(0 <= key < self.inputs for key in zeta):
+                sides = self._row_bounds.sides(zeta)
+                if sides != [None, None]:
+                    self.bounds.append([block, index, *sides])
             return sides
         side = 0 if on else 1
         sign = 1 if side else -1
-        if Node(self, ONE, {}).largest({key: sign * v for key, v in zeta.items()}) <= 0:
+        form = {key: sign * v for key, v in zeta.items()}
+        if Node(self, ONE, {}).largest(form) <= 0:
             return sides
-        entries = self._leaves.bound(zeta, sign)
+        entries = None
+        if self._boxed:
+            entries = self._row_bounds.settling(self.lead, form)
+        if entries is None:
+            entries = self._leaves.bound(zeta, sign)
         if entries is not None:
             sides[side] = entries
             self.bounds.append([block, index, *sides])

@@ -37,7 +37,7 @@ from jensen.types import Neurons
 from jensen_encodings.deadline import NEVER, Deadline
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Certificate:
     """A claim with its proof, line by line.
 
@@ -59,6 +59,10 @@ class Certificate:
     def size(self) -> int:
         """Bytes, not compressed."""
         return len(self.data)
+
+    def __repr__(self) -> str:
+        """Return one line, however long the proof is."""
+        return f"Certificate({self.lines[0]['claim']!r}, {len(self.lines):,} lines)"
 
     def write(self, path: str | Path) -> None:
         """Write JSON Lines, gzipped if the name ends in ``.gz``; the same bytes every time."""
@@ -171,8 +175,8 @@ def certify_sum(graph: FunctionGraph, piecewise: Certificate) -> Certificate:
     try:
         read = Claim(claim, model)
         if piecewise.lines[1][0] == "interior":
-            _, point, equations = piecewise.lines[1]
-            checker.rule_interior(read, checker.rationals(point, model.inputs), equations)
+            _, point, *others = piecewise.lines[1]
+            checker.rule_interior(read, checker.rationals(point, model.inputs), *others)
         checker.rule_quadratic(model, read)
     except (checker.Malformed, Rejected) as error:
         raise CertificateError(f"no certificate: {error}") from None

@@ -26,6 +26,7 @@ FORMATS = FORMAT, "jensen-certificate/2"  # the older one is a part of the newer
 MAX_MODEL, MAX_LINE, MAX_FILE = 1 << 28, 1 << 24, 1 << 30  # bytes, a certificate's unpacked
 MAX_INPUTS, MAX_BITS = 1 << 20, 1 << 18  # bits of any number; 4 for each character of it
 MAX_WORK = 1 << 40  # of `spend`: about an hour
+SHORT = 64  # characters of a number that is read at no cost
 MAX_TEXT = 300  # characters of the domain, and of the inputs, that are printed
 INTEGER = "(0|[1-9][0-9]*|0x[0-9a-f]+)"
 NUMBER = re.compile(f"-?{INTEGER}(/{INTEGER})?")
@@ -139,21 +140,28 @@ def natural(value: Any, limit: int) -> int:
     raise Malformed(f"{str(value)[:20]} is no index < {limit}")
 
 
-def double(text: Any) -> float:
-    """Read a finite double, written as ``float.hex`` writes it."""
-    number = float.fromhex(text)
-    if isfinite(number) and number.hex() == text:
-        return number
-    raise Malformed(f"{text[:40]!r} is no hexadecimal double")
+def doubles(texts: list[Any]) -> list[float]:
+    """Read finite doubles, written as ``float.hex`` writes them."""
+    numbers = list(map(float.fromhex, texts))
+    if list(map(float.hex, numbers)) == texts and all(map(isfinite, numbers)):
+        return numbers
+    raise Malformed(f"these are not all hexadecimal doubles: {str(texts)[:80]}")
+
+
+def ratio(text: Any) -> tuple[int, int]:
+    """Read a number like "-3", "2/7" or "-0x1f/0x2b": what is above the bar, and below it."""
+    if not (isinstance(text, str) and NUMBER.fullmatch(text)):
+        raise Malformed(f"{str(text)[:40]!r} is no exact number")
+    if len(text) > SHORT:
+        spend(4 * len(text), 4 * len(text) + 64)
+    top, bar, bottom = text.partition("/")
+    return int(top, 0), int(bottom, 0) if bar else 1
 
 
 def rational(text: Any) -> Number:
-    """Read a number like "-3", "2/7" or "-0x1f/0x2b"."""
-    if not (isinstance(text, str) and NUMBER.fullmatch(text)):
-        raise Malformed(f"{str(text)[:40]!r} is no exact number")
-    spend(4 * len(text), 4 * len(text) + 64)
-    top, bar, bottom = text.partition("/")
-    return Fraction(int(top, 0), int(bottom, 0)) if bar else int(top, 0)
+    """Read a number; integers are ints."""
+    top, bottom = ratio(text)
+    return top if bottom == 1 else Fraction(top, bottom)
 
 
 def rationals(items: Any, count: int) -> list[Number]:
@@ -187,13 +195,15 @@ def shown(record: Any) -> str:
 
 def read_rows(bias: Any, weights: Any, numbers: Mapping[str, range]) -> Iterator[tuple[Form, int]]:
     """Read the rows of a block: integers, by the number of what they multiply, and a divisor."""
-    rows = [{0: double(text)} for text in bias]
+    rows = [{0: number} for number in doubles(bias)]
     for source, more in weights.items():
+        place = numbers[source]
         for row, items in zip(rows, more, strict=True):
-            columns = [natural(column, len(numbers[source])) for column in items[::2]]
-            need(columns == sorted({*columns}), "the columns must increase")
-            for column, text in zip(columns, items[1::2], strict=True):
-                row[numbers[source][column]] = double(text)
+            columns = items[::2]
+            need({*map(type, columns)} <= {int}, "the columns must be integers")
+            need(sorted({-1, *columns}) == [-1, *columns], "the columns must increase, from 0 on")
+            keys = map(place.__getitem__, columns)
+            row.update(zip(keys, doubles(items[1::2]), strict=True))
     for row in rows:
         ratios = {key: value.as_integer_ratio() for key, value in row.items()}
         divisor = max(below for _, below in ratios.values())  # all are powers of 2
@@ -470,6 +480,8 @@ class Network:
             return {unit: 1}, factor
         low, high = self.ranges[unit]
         positive = {} if high <= 0 else {unit if low >= 0 else -unit: 1}
+        if factor > 0:
+            return positive, factor
         # max(c zeta, 0) = |c| max(zeta, 0) + min(c, 0) zeta
         return total_of([1, -(factor < 0)], [positive, {unit: 1}]), abs(factor)
 
@@ -491,8 +503,9 @@ class Network:
             low, high = low + min(jump[0], 0), high + max(jump[1], 0)
             spend(longest((low, high)), self.units[k].size)
             for key, factor in self.units[k].form.items() if low or high else ():
-                (a, b), ends = slopes.get(key, (0, 0)), (factor * low, factor * high)
-                slopes[key] = a + min(ends), b + max(ends)
+                a, b = slopes.get(key, (0, 0))
+                least, most = (low, high) if factor > 0 else (high, low)
+                slopes[key] = a + factor * least, b + factor * most
         return slopes
 
 
@@ -505,6 +518,7 @@ class Node:
         self.face, self.ranges = face, [*net.ranges] if group else net.ranges
         if face:
             self.ranges[abs(face)] = (1, 1) if face > 0 else (-1, -1)
+        self.sides = self.ranges[1 : net.inputs]
         # slopes of all units over max(zeta, 0) of the group, as known at the root of the tree:
         # their intervals, and as forms of states and products; the intervals where last was fixed
         self.spans: Spans = {}
@@ -523,16 +537,19 @@ class Node:
 
     def largest(self, form: Form) -> int:
         """Return an upper bound of a form: over the ranges of its variables, each by itself."""
-        bound, ranges = form.get(ONE, 0), self.ranges
+        bound, ranges, count = form.get(ONE, 0), self.ranges, len(self.ranges)
         spend(self.net.bits, size(form))
         for k, value in form.items():
-            low, high = ranges[abs(k)] if abs(k) < len(ranges) else self.bounds(k)
-            if -k not in form:
-                end = high if value > 0 else low
-                bound += value * (end if k > 0 else max(end, 0))
-            elif k < 0:
-                ends = low, high, min(max(low, 0), high)
-                bound += max([form[-k] * z + value * max(z, 0) for z in ends])
+            if k < 0:
+                low, high = ranges[-k]
+                if -k in form:
+                    ends = low, high, min(max(low, 0), high)
+                    bound += max([form[-k] * z + value * max(z, 0) for z in ends])
+                elif (end := high if value > 0 else low) > 0:
+                    bound += value * end
+            elif -k not in form:
+                low, high = ranges[k] if k < count else self.bounds(k)
+                bound += value * (high if value > 0 else low)
         return bound
 
     def narrow(self, unit: int, lower: Any, upper: Any) -> None:
@@ -617,18 +634,19 @@ class Node:
         total, kept = self.put_in(form, lines=False)
         return {key: total[key] for key in range(self.net.inputs) if total[key]} | kept
 
-    def line(self, unit: int, sign: int, shift: Number) -> int:
+    def line(self, unit: int, k: int, c: int) -> int:
         """Bound a unit, or minus it, by lines and a multiple of the group that vanishes here."""
         need(self.group, "there is no hyperplane here")
-        net, k, c = self.net, sign * FINE * shift.denominator, FINE * shift.numerator
-        row, normal = net.units[unit], net.units[self.group]
+        net, row, normal = self.net, self.net.units[unit], self.net.units[self.group]
         if row.alone and normal.alone:
-            spend(longest((k, c)) + net.bits, row.size + normal.size)
+            spend(k.bit_length() + c.bit_length() + net.bits, row.size + normal.size)
             total = [k * v + c * w for v, w in zip(row.alone, normal.alone, strict=True)]
         else:
-            total, _ = self.put_in({unit: k} | {self.group: c}, lines=True)
-        ends = zip(total[1 : net.inputs], self.ranges[1 : net.inputs], strict=True)
-        bound = sum([slope * (high if slope > 0 else low) for slope, (low, high) in ends], total[0])
+            k *= FINE
+            total, _ = self.put_in({unit: k} | {self.group: FINE * c}, lines=True)
+        bound = total[ONE]
+        for slope, (low, high) in zip(total[1 : net.inputs], self.sides, strict=True):
+            bound += slope * (high if slope > 0 else low)
         return -(-bound // abs(k))
 
     def strict(self, kind: Any, *where: Any) -> bool:
@@ -720,10 +738,11 @@ def rule_pair(model: Model, claim: Claim, x: list[Number], y: list[Number]) -> N
     hold(2 * fm > fx + fy, "the pair does not violate midpoint convexity")
 
 
-def rule_interior(claim: Claim, point: list[Number], equations: Any) -> None:
+def rule_interior(claim: Claim, point: list[Number], equations: Any, box: Any = None) -> None:
     """Solve equations for inputs; the point lies strictly inside all rows that remain.
 
-    Sums of the rows >= 0 that are opposite to each other are equal to 0.
+    Sums of the rows >= 0 that are opposite to each other are equal to 0. With a box around
+    the polyhedron this is not lifted.
     """
     hold(claim.contains(point), "the point lies outside the polyhedron")
     need(not equations or len(claim.inputs) == len(point), "a partial claim allows no equations")
@@ -743,6 +762,30 @@ def rule_interior(claim: Claim, point: list[Number], equations: Any) -> None:
         hold(all(key in claim.values[key][0] for key in form), "the equations are not solved")
     claim.rows = [substitute(*row, claim.values) for row in claim.rows]
     hold(all(slack > 0 for slack in claim.slacks(point)), "the point is not inside the polyhedron")
+    if box is not None:
+        rule_box(claim, point, box)
+
+
+def rule_box(claim: Claim, point: list[Number], box: Any) -> None:
+    """No way from the point leaves the polyhedron's box: t is 1, and nothing is lifted.
+
+    With a positive sum of rows added, no input that is left is beyond its side on the box.
+    """
+    free = [key for key, (form, _) in enumerate(claim.values) if key and key in form]
+    claim.lifted, claim.ranges[0] = False, (1, 1)
+    for key, (low, high, _, _) in zip(free, box, strict=True):
+        claim.ranges[key] = ends = rational(low), rational(high)
+        hold(ends[0] <= point[key - 1] <= ends[1], "the point is not inside the box")
+    for key, (_, _, *sides) in zip(free, box, strict=True):
+        for sign, end, entries in zip((-1, 1), claim.ranges[key], sides, strict=True):
+            y = {natural(i, len(claim.rows)): rational(text) for i, text in entries}
+            rows = [(claim.rows[i][0], v * claim.rows[i][1]) for i, v in y.items()]
+            positive = any(form for form, _ in rows) and min(y.values()) > 0
+            hold(positive, "a side of the box needs positive multipliers")
+            total, factor = mix([({key: sign}, 1), *rows])
+            largest = {k: ({0: 1}, claim.ranges[k][v > 0]) for k, v in total.items()}
+            form, factor = substitute(total, factor, largest)
+            hold(factor * form.get(0, 0) <= sign * end, "the box may be too small")
 
 
 def rule_bound(node: Node, zeta: Form, sign: int, side: Any) -> int:
@@ -751,7 +794,8 @@ def rule_bound(node: Node, zeta: Form, sign: int, side: Any) -> int:
     By lines, by intervals, or by multipliers of rows.
     """
     if isinstance(side, str):
-        return node.line(next(iter(zeta)), sign, rational(side))
+        top, bottom = ratio(side)
+        return node.line(next(iter(zeta)), sign * bottom, top)
     form = {key: sign * value for key, value in zeta.items()}
     if side is None:
         return node.largest(form)
@@ -957,8 +1001,8 @@ def check(model: Model, lines: Iterator[Any]) -> Claim:
         need(next(lines, None) is None, "nothing may follow the pair")
         return claim
     if claim.rows:
-        point, equations = expect(lines, "interior")
-        rule_interior(claim, rationals(point, n), equations)
+        point, *others = expect(lines, "interior")
+        rule_interior(claim, rationals(point, n), *others)
     (bounds,) = expect(lines, "bounds")
     net = Network(model, claim, {(block, i): sides for block, i, *sides in bounds})
     # what bends: the groups that kink, and the quadratic function, which is called ONE here

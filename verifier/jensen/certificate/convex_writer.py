@@ -8,6 +8,7 @@ from typing import Any
 
 from jensen.certificate import checker
 from jensen.certificate.bounded_network import OUT_OF_TIME, BoundedNetwork, Names, check_time
+from jensen.certificate.box_around import box_around
 from jensen.certificate.checker import Claim, Rejected
 from jensen.certificate.claims import claim_record, interior_rule
 from jensen.certificate.model_export import export_bytes
@@ -80,7 +81,12 @@ class ConvexWriter:
             if domain.has_rows and read.rows:
                 self._head.append(interior_rule(domain, network.input_size, deadline))
                 _, point, equations = self._head[-1]
-                checker.rule_interior(read, checker.rationals(point, model.inputs), equations)
+                exact = checker.rationals(point, model.inputs)
+                checker.rule_interior(read, exact, equations)
+                box = box_around(read, exact, domain.working_set(model.inputs, deadline))
+                if box is not None:
+                    checker.rule_box(read, exact, box)
+                    self._head[-1].append(box)
             self._net = BoundedNetwork(model, read, grouped, deadline)
         except (checker.Malformed, Rejected) as error:
             raise CertificateError(f"no certificate: {error}") from None

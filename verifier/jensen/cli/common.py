@@ -21,6 +21,7 @@ from jensen.domains.domain import Box, Domain, Everywhere
 from jensen.domains.domain_file import load_domain
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.loaders.companions import files_of
+from jensen.network.checks import chosen_output as checked_output
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.options import Engine, Options
 from jensen.text import json_ready, printable
@@ -107,7 +108,7 @@ def fix_option(command: Command) -> Command:
         type=Assignments(),
         multiple=True,
         metavar="I=VALUE,...",
-        help="Fix inputs; domains and points then speak of the others, in their order.",
+        help="Fix inputs; domains and points then refer to the remaining inputs, in their order.",
     )(command)
 
 
@@ -130,6 +131,20 @@ def with_fixed_inputs(network: Network, fix: Sequence[Mapping[int, float]]) -> N
     return network.fix_inputs(values) if values else network
 
 
+def output_option(command: Command) -> Command:
+    """Add --output of the commands that speak of one output."""
+    text = "Which output; the first, and a note says so where there are several."
+    return click.option("--output", type=int, metavar="K", help=text)(command)
+
+
+def chosen_output(outputs: int, chosen: int | None) -> int:
+    """Return which output is meant; stderr says so if there are several and none was chosen."""
+    if chosen is None and outputs > 1:
+        note = f"the model has {outputs} outputs, and this is the first: --output K chooses one"
+        stderr_console().print(note, soft_wrap=True)
+    return checked_output(outputs, chosen or 0)
+
+
 def domain_options(command: Command) -> Command:
     """Add ``--box``, ``--everywhere`` and ``--domain`` (see :func:`chosen_domain`)."""
     for option in (
@@ -138,15 +153,15 @@ def domain_options(command: Command) -> Command:
             "domain_file",
             shell_complete=file_names,
             metavar="FILE",
-            help="A domain in a .json or .toml file (docs/domain-format.md).",
+            help="Domain in a .json or .toml file (docs/domain-format.md).",
         ),
-        click.option("--everywhere", is_flag=True, help="All of R^n (the default)."),
+        click.option("--everywhere", is_flag=True, help="All of R^n; this is the default."),
         click.option(
             "--box",
             type=Numbers(),
             nargs=2,
             metavar="LO HI",
-            help="A box; each side is one number for all inputs, or a list such as -1,0,2.5.",
+            help="Box; LO and HI are one number for all inputs, or a list such as -1,0,2.5.",
         ),
     ):
         command = option(command)
@@ -188,24 +203,34 @@ def chosen_domain(settings: Mapping[str, Any]) -> Domain | None:
 def proof_options(command: Command) -> Command:
     """Add the options of :class:`jensen.prover.options.Options` (see :func:`chosen_options`)."""
     for option in (
-        click.option("--seed", type=int, default=0, help="Seed of the search for violations."),
+        click.option("--seed", type=int, default=0, help="Seed of the search for counterexamples."),
         click.option(
             "--threads",
             type=int,
             default=1,
             show_default=True,
-            help="Threads of searches and solvers.",
+            help="Threads for searches and solvers.",
         ),
-        click.option("--node-limit", type=int, metavar="N", help="Tree nodes per neuron group."),
-        click.option("--time-limit", type=float, metavar="SECONDS", help="Per model; no limit."),
+        click.option(
+            "--node-limit",
+            type=int,
+            metavar="N",
+            help="Limit on search nodes per neuron group; none by default.",
+        ),
+        click.option(
+            "--time-limit",
+            type=float,
+            metavar="SECONDS",
+            help="Time limit per model; none by default.",
+        ),
         click.option(
             "--in",
             "inputs",
             type=Indices(),
             metavar="I,J,...",
-            help="Convexity in these inputs only, for all values of the others.",
+            help="Ask for convexity in these inputs only, for all values of the others.",
         ),
-        click.option("--concave", is_flag=True, help="Decide concavity."),
+        click.option("--concave", is_flag=True, help="Ask for concavity instead."),
         click.option(
             "--tolerance",
             type=float,
@@ -218,7 +243,7 @@ def proof_options(command: Command) -> Command:
             type=click.Choice([str(engine) for engine in Engine]),
             default=str(Engine.AUTO),
             show_default=True,
-            help="The prover after the screens.",
+            help="Prover to use where quick checks do not decide.",
         ),
     ):
         command = option(command)

@@ -214,6 +214,8 @@ class _Walk:
         with np.errstate(divide="ignore", invalid="ignore"):
             forth = np.where(speed > 0, room / speed, np.inf).min(axis=1, initial=np.inf)
             back = np.where(speed < 0, room / -speed, np.inf).min(axis=1, initial=np.inf)
+        # a set without any direction: a point
+        forth, back = (np.where(np.isfinite(way), way, 0.0) for way in (forth, back))
         start = self._at
         where = self._rng.random(len(start)) * (forth + back) - back
         self._at = start + where[:, None] * direction

@@ -38,7 +38,7 @@ def load_domain(path: str | Path) -> Domain:
     ...     file = Path(folder, "half.toml")
     ...     _ = file.write_text('type = "polyhedron"\nA = [[1.0, 0.0]]\nb = [0.0]\n')
     ...     print(load_domain(file))
-    polyhedron of 1 rows
+    polyhedron of 1 row
     """
     file = Path(path)
     data = read_table(file)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import flint
 import numpy as np
@@ -176,7 +176,7 @@ def strict_point(rows: ObjectArray, deadline: Deadline = NEVER) -> StrictPoint:
     cap = [*([ZERO] * count), ONE]
     A = [[*row, size] for row, size in zip(rows, sizes, strict=True)]
     limits, equality = [*([ZERO] * len(rows)), ONE], [False] * (len(rows) + 1)
-    solution = maximise(cap, [*A, cap], limits, equality, deadline.over)
+    solution = maximise(cap, [*A, cap], limits, equality, deadline.over, deadline)
     if solution is None:
         _check_clock(deadline)
     if solution is None or solution.v is None:
@@ -276,9 +276,23 @@ def _identity(n: int) -> ObjectArray:
     return eye
 
 
-def bounding_box(
-    A: FloatArray, b: FloatArray, deadline: Deadline = NEVER
-) -> tuple[FloatArray, FloatArray] | None:
+class BoundingBox(NamedTuple):
+    """A proved box around ``A x <= b``.
+
+    Attributes
+    ----------
+    lower, upper : arrays (n,)
+    multipliers : array (n, 2, rows)
+        ``>= 0``: the sums of the rows that show the lower and the upper sides, about
+        ``-x_i <= -lower_i`` and ``x_i <= upper_i``.
+    """
+
+    lower: FloatArray
+    upper: FloatArray
+    multipliers: FloatArray
+
+
+def bounding_box(A: FloatArray, b: FloatArray, deadline: Deadline = NEVER) -> BoundingBox | None:
     """Return a proved box around ``A x <= b``; None if none was found.
 
     Multipliers ``y >= 0`` with ``y A = s e_i - r``, s = +-1, show ``s x_i <= y b + r x``. All
@@ -298,7 +312,7 @@ def bounding_box(
     A. Neumaier, O. Shcherbina. Safe bounds in linear and mixed-integer linear programming.
     Mathematical Programming 99, 2004.
     """
-    n = A.shape[1]
+    count, n = A.shape
     used = A.any(axis=1)
     if n > BOX_INPUTS or not used.any():
         return None
@@ -309,13 +323,16 @@ def bounding_box(
     A, b = floats(exact_A), floats(exact_b)
     solver, equality = LpSolver(deadline), np.zeros(len(b), dtype=bool)
     limits, residuals = [], []
+    multipliers = np.zeros((n, 2, count))
     for i in range(n):
-        for sign in (1.0, -1.0):
+        for side, sign in enumerate((-1.0, 1.0)):
             target = np.zeros(n)
             target[i] = sign
             result = solver.maximise(target, A, b, equality)
             if result.status is not LpStatus.OPTIMAL or deadline.over():
                 return None
+            with np.errstate(all="ignore"):  # infinite ones are of no use, and do no harm
+                multipliers[i, side, used] = np.ldexp(result.multipliers, -exponents)
             support = np.flatnonzero(result.multipliers > 0)
             y = rationals(result.multipliers[support])
             limits.append(y @ exact_b[support] if len(support) else ZERO)
@@ -325,9 +342,10 @@ def bounding_box(
         return None
     reach = max(limits) / (ONE - max(residuals))
     sides = [limit + residual * reach for limit, residual in zip(limits, residuals, strict=True)]
-    upper = np.array([-float_below(-side) for side in sides[::2]])
-    lower = np.array([float_below(-side) for side in sides[1::2]])
-    return (lower, upper) if np.isfinite([lower, upper]).all() else None
+    lower = np.array([float_below(-side) for side in sides[::2]])
+    upper = np.array([-float_below(-side) for side in sides[1::2]])
+    found = BoundingBox(lower, upper, np.maximum(multipliers, 0.0))
+    return found if np.isfinite([lower, upper]).all() else None
 
 
 def inner_ball(

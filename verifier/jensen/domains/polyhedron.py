@@ -80,7 +80,8 @@ class Polyhedron(Domain):
         return found
 
     def __str__(self) -> str:
-        return f"polyhedron of {self.A.shape[0]} rows"
+        rows = self.A.shape[0]
+        return f"polyhedron of {rows} row{'s' * (rows != 1)}"
 
 
 # not kept in the polyhedron itself: it may be sent to another process

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from typing import Any
@@ -69,6 +69,8 @@ class WorkingSet:
     sides : bool
         Whether ``y = x`` and the rows are the sides of ``box``, the upper ones first: nothing
         has to be looked for among the million numbers of a box in a thousand inputs.
+    multipliers : array (inputs, 2, constraints of the domain) or None
+        Of a bounded polyhedron: those of :class:`jensen.domains.hull.BoundingBox`.
     """
 
     matrix: ObjectArray
@@ -79,6 +81,7 @@ class WorkingSet:
     lifted: bool
     identity: bool
     sides: bool = False
+    multipliers: FloatArray | None = None
 
     @property
     def dim(self) -> int:
@@ -233,7 +236,10 @@ def polyhedral_set(A: FloatArray, b: FloatArray, deadline: Deadline = NEVER) -> 
     box = bounding_box(A, b, deadline)
     if box is None and deadline.left() < LAST_SECONDS:
         raise OutOfTimeError("time was up before the bounds of the polyhedron were known")
-    return _cone_set(cone, hull) if box is None else _bounded_set(cone, hull, box)
+    if box is None:
+        return _cone_set(cone, hull)
+    bounded = _bounded_set(cone, hull, (box.lower, box.upper))
+    return replace(bounded, multipliers=box.multipliers)
 
 
 def whole_cone(inputs: int) -> WorkingSet:

@@ -24,7 +24,7 @@ from jensen.graphs.node import GraphNode, checked
 from jensen.graphs.npz_writer import write_graph
 from jensen.graphs.order import check_order, with_copied_input
 from jensen.network.block import INPUT, Block
-from jensen.network.checks import as_count, checked_shape
+from jensen.network.checks import as_count, checked_shape, chosen_output
 from jensen.network.digest import entries
 from jensen.network.fixing import fixed_blocks
 from jensen.network.points import OfPoints
@@ -208,21 +208,22 @@ class FunctionGraph(OfPoints):
             self.input_size, kept[::-1], input_shape=self.input_shape, roundings=self.roundings
         )
 
-    def select_output(self, index: int) -> FunctionGraph:
+    def select_output(self, index: int | None) -> FunctionGraph:
         """Return the graph of one output.
 
         Parameters
         ----------
-        index : int
+        index : int or None
+            None stands for the only output.
 
         Raises
         ------
+        OptionError
+            If there are several and none was chosen.
         NetworkError
             If there is no such output.
         """
-        index = as_count(index, "output")
-        if not 0 <= index < self.output_size:
-            raise NetworkError(f"output {index} asked for, the network has {self.output_size}")
+        index = chosen_output(self.output_size, index)
         if self.output_size == 1:
             return self
         weights = {source: w[[index], :] for source, w in self.output.weights.items()}

@@ -7,7 +7,7 @@ from jensen.graphs.function_graph import FunctionGraph
 from jensen.network.relu_network import INPUT, ReluNetwork
 
 
-def is_icnn(network: ReluNetwork) -> bool:
+def is_icnn(network: ReluNetwork | FunctionGraph) -> bool:
     """Return whether all weights behind the first ReLUs are non-negative.
 
     These are the input-convex networks of Amos et al.: every unit is convex in the input,

@@ -9,6 +9,7 @@ import numpy as np
 
 from jensen.arithmetic.exact import to_double
 from jensen.errors import IcnnFormError, NetworkError
+from jensen.graphs.function_graph import FunctionGraph
 from jensen.icnn.analysis import Analysis, Expression, analyse
 from jensen.icnn.check import is_icnn
 from jensen.network.relu_network import INPUT, OUTPUT, Activation, Block, ReluNetwork
@@ -17,7 +18,7 @@ from jensen.types import FloatArray
 MOST_PARTS = 8  # doubles whose sum is a weight
 
 
-def to_icnn(network: ReluNetwork) -> ReluNetwork:
+def to_icnn(network: ReluNetwork | FunctionGraph) -> ReluNetwork:
     """Return an input-convex network that computes the same function, exactly.
 
     *One hidden layer*: every convex network has such a form, with as many neurons or fewer.
@@ -59,6 +60,8 @@ def to_icnn(network: ReluNetwork) -> ReluNetwork:
     array([[ True],
            [ True]])
     """
+    if isinstance(network, FunctionGraph):
+        network.refuse("an input-convex form")
     already = is_icnn(network)  # refuses what is no network
     if network.output_size != 1:
         raise NetworkError(f"the network has {network.output_size} outputs: select one")

@@ -50,7 +50,7 @@ class Round:
     open_groups: int | None = None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ConvexTraining:
     """The outcome of :func:`make_convex`.
 
@@ -64,7 +64,8 @@ class ConvexTraining:
         Of ``network``.
     history : tuple of Round
     worst_jump : JumpViolation or None
-        How far a network without proof is from convex: bounds of its worst gradient jump.
+        How far a network without proof is from convex: bounds of its worst gradient jump. None
+        where no time was left for them.
     repair : Repair or None
         How the last layer was changed at the end, where training alone did not get there.
 
@@ -87,6 +88,14 @@ class ConvexTraining:
     def certificate(self) -> Any:
         """The certificate, where one was asked for and the network was proved convex."""
         return self.verdict.certificate
+
+    def __repr__(self) -> str:
+        """Return one line."""
+        return f"ConvexTraining({self.summary!r})"
+
+    def __str__(self) -> str:
+        """Return the summary."""
+        return self.summary
 
     @property
     def summary(self) -> str:

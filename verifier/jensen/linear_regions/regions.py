@@ -9,11 +9,14 @@ import numpy as np
 from jensen.cells.start import is_flat
 from jensen.domains.domain import Domain, Everywhere
 from jensen.errors import DomainError, OptionError
+from jensen.graphs.function_graph import FunctionGraph
 from jensen.linear_regions.build import subdivide
 from jensen.linear_regions.parts import SolidParts
 from jensen.linear_regions.plane_regions import Regions
 from jensen.linear_regions.solid_regions import SolidRegions
+from jensen.network.checks import first_output
 from jensen.network.relu_network import ReluNetwork
+from jensen.prover.question import check_subject
 from jensen_encodings.deadline import NEVER, Deadline
 
 __all__ = ["MOST_INPUTS", "Regions", "regions", "regions_of"]
@@ -22,10 +25,10 @@ MOST_INPUTS = 3
 
 
 def regions(
-    network: ReluNetwork,
+    network: ReluNetwork | FunctionGraph,
     domain: Domain | None = None,
     *,
-    output: int = 0,
+    output: int | None = None,
     fixed: Mapping[int, float] | None = None,
 ) -> Regions:
     """Return the linear regions of a network of one to three inputs, or of such a slice.
@@ -39,8 +42,8 @@ def regions(
     network : ReluNetwork
     domain : Box, Polyhedron or Everywhere
         Default: ``Everywhere()``; with an interior.
-    output : int
-        Which output is f.
+    output : int, optional
+        Which output is f; the first, with a warning where there are several.
     fixed : mapping from input to its value, optional
         Look at the slice where these inputs have these values; the domain is that of the others.
 
@@ -71,10 +74,12 @@ def regions(
     >>> len(found.cells), len(found.facets), sorted(facet.jump for facet in found.facets)
     (4, 4, [-1.0, -1.0, 1.0, 1.0])
     """
-    scalar = network.select_output(output)
+    domain = Everywhere() if domain is None else domain
+    checked = check_subject(network, domain)
+    scalar = checked.select_output(first_output(checked.output_size, output))
     if fixed:
         scalar = scalar.fix_inputs(fixed)
-    return regions_of(scalar, Everywhere() if domain is None else domain)
+    return regions_of(scalar, domain)
 
 
 def regions_of(scalar: ReluNetwork, domain: Domain, deadline: Deadline = NEVER) -> Regions:

@@ -99,6 +99,8 @@ def load(path: str | Path, *, simplify: bool = True) -> ReluNetwork | FunctionGr
     if suffix not in SUPPORTED and file.is_dir():
         raise ModelFileError(f"{file}: a folder; jensen batch verifies all the models in it")
     if suffix not in SUPPORTED:
+        if suffix in {".toml", ".csv"}:
+            raise ModelFileError(f"{file}: no model; manifests are read by jensen batch")
         raise ModelFileError(
             f"{file}: unknown model format {suffix or '(no ending)'!r}; "
             f"supported are {', '.join(SUPPORTED)}"

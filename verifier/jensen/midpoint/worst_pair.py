@@ -21,6 +21,7 @@ from jensen.groups.prepared import Prepared, prepare
 from jensen.groups.twin_groups import twin_groups
 from jensen.midpoint.feasible import Feasible
 from jensen.midpoint.search import search_pairs
+from jensen.midpoint.units import Rescaled, rescaled
 from jensen.network.relu_network import ReluNetwork
 from jensen.processors import available_processors
 from jensen.prover.counterexample import Point, admits, exact_violation
@@ -36,7 +37,7 @@ UNBOUNDED = "unbounded"  # on all of R^n, by multiples of the pair
 MOST_THREADS = 4  # beyond which the interpreter is the bottleneck
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Violation:
     """Proved bounds of the worst midpoint violation, and the pair that shows the lower one.
 
@@ -93,6 +94,10 @@ class Violation:
             f"{self.lower:.6g} <= worst midpoint violation <= {self.upper:.6g} "
             f"({self.status}{exact})"
         )
+
+    def __repr__(self) -> str:
+        """Return one line; the exact numbers are attributes."""
+        return f"Violation({self.summary!r})"
 
     def __str__(self) -> str:
         """Return the summary and the pair."""
@@ -189,18 +194,41 @@ def worst_pair(
         raise OptionError(f"engine {engine!r}: supported are {', '.join(ENGINES)}")
     if threads is not None and threads < 1:
         raise OptionError(f"threads {threads}: at least 1 is needed")
+    deadline = Deadline.after(time_limit)
     prepared = prepare(network, domain, output=output)
-    return measure_pairs(
+    other = None
+    if engine == "tree":  # HiGHS's own tolerance is said in the user's units
+        other = rescaled(prepared.network, prepared.box, feasible)
+    if other is not None:
+        prepared, feasible = prepare(other.network, other.box), other.feasible
+        start = None if start is None else other.points(start)
+    found = measure_pairs(
         prepared,
-        deadline=Deadline.after(time_limit),
+        deadline=deadline,
         gap=gap,
         engine=engine,
         threads=threads,
-        progress=progress,
+        progress=progress if other is None else _translated(progress, other),
         seed=seed,
         start=start,
         feasible=feasible,
     )
+    return found if other is None else concluded(_in_units(found, other), gap)
+
+
+def _translated(
+    progress: Callable[[Progress], None] | None, units: Rescaled
+) -> Callable[[Progress], None] | None:
+    """Return what takes reports in other units and passes them on in the user's."""
+    return None if progress is None else lambda found: progress(units.progress(found))
+
+
+def _in_units(found: Violation, units: Rescaled) -> Violation:
+    """Return a result in the user's units."""
+    exact = units.exact(found.exact_lower)
+    x, y = units.back(found.x), units.back(found.y)
+    upper = units.above(found.upper)
+    return replace(found, lower=round_down(exact), upper=upper, x=x, y=y, exact_lower=exact)
 
 
 def measure_pairs(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import operator
+import warnings
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -14,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from jensen.arithmetic.doubles import NotADoubleError, exact_doubles
 from jensen.arithmetic.exact import Matrix
-from jensen.errors import NetworkError
+from jensen.errors import NetworkError, OptionError
 from jensen.network.block import INPUT, OUTPUT, Activation, Block
 from jensen.network.order import in_order
 from jensen.types import FloatArray
@@ -170,12 +172,71 @@ def as_count(value: Any, what: str) -> int:
         raise NetworkError(f"{what} {value!r}: a whole number is needed") from None
 
 
+def chosen_output(outputs: int, chosen: int | None) -> int:
+    """Return which output is meant; None will do where there is only one.
+
+    Raises
+    ------
+    OptionError
+        If there are several and none was chosen.
+    NetworkError
+        If there is no such output.
+    """
+    if chosen is None and outputs > 1:
+        raise OptionError(f"the network has {outputs} outputs: choose one, such as output=0")
+    index = 0 if chosen is None else as_count(chosen, "output")
+    if not 0 <= index < outputs:
+        known = "one output, number 0" if outputs == 1 else f"outputs 0 to {outputs - 1}"
+        raise NetworkError(f"there is no output {index}: the network has {known}")
+    return index
+
+
 def checked_shape(name: str, shape: Sequence[int] | None, size: int) -> tuple[int, ...]:
     """Return a tensor shape that holds ``size`` numbers; a vector's by default."""
     dims = (size,) if shape is None else tuple(as_count(s, name) for s in shape)
     if min(dims, default=1) < 1 or prod(dims) != size:
         raise NetworkError(f"{name} {dims} does not hold {size} numbers")
     return dims
+
+
+def first_output(outputs: int, chosen: int | None) -> int:
+    """Return which output is meant: the first where none was chosen, with a warning.
+
+    Warns
+    -----
+    UserWarning
+        If there are several and none was chosen.
+
+    Raises
+    ------
+    NetworkError
+        If there is no such output.
+    """
+    if chosen is None and outputs > 1:
+        note = f"the network has {outputs} outputs, and the first is taken: output=k chooses one"
+        warnings.warn(note, UserWarning, stacklevel=3)
+        return 0
+    return chosen_output(outputs, chosen)
+
+
+def check_orientation(weights: Sequence[Matrix], biases: Sequence[FloatArray]) -> None:
+    """Refuse layers that fit only when all their matrices are transposed.
+
+    Raises
+    ------
+    NetworkError
+    """
+
+    def fit(shapes: list[tuple[int, ...]]) -> bool:
+        ends = all(out == len(bias) for (out, _), bias in zip(shapes, biases, strict=True))
+        return ends and all(later[1] == earlier[0] for earlier, later in pairwise(shapes))
+
+    shapes = [tuple(weight.shape) for weight in weights]
+    if not fit(shapes) and fit([shape[::-1] for shape in shapes]):
+        raise NetworkError(
+            f"weights[0] has shape {shapes[0]}, biases[0] {len(biases[0])} numbers: these weights "
+            "are (in, out), and (out, in) is needed; pass [W.T for W in weights]"
+        )
 
 
 def ordered(input_size: int, blocks: Sequence[Block]) -> tuple[Block, ...]:

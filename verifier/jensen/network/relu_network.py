@@ -15,7 +15,16 @@ from numpy.typing import ArrayLike
 from jensen.arithmetic.exact import Matrix
 from jensen.errors import NetworkError
 from jensen.network.block import INPUT, OUTPUT, Activation, Block
-from jensen.network.checks import as_count, as_matrix, as_vector, checked_shape, frozen, ordered
+from jensen.network.checks import (
+    as_count,
+    as_matrix,
+    as_vector,
+    check_orientation,
+    checked_shape,
+    chosen_output,
+    frozen,
+    ordered,
+)
 from jensen.network.digest import network_digest
 from jensen.network.display import network_table
 from jensen.network.evaluation import Evaluation, Pattern
@@ -148,17 +157,17 @@ class ReluNetwork(Evaluation):
             raise NetworkError(
                 f"{len(weights)} weight matrices, {len(biases)} biases: need n and n"
             )
+        names = [*(f"relu_{k}" for k in range(1, len(weights))), OUTPUT]
+        matrices = [as_matrix(weight, f"weights[{k}]") for k, weight in enumerate(weights)]
+        vectors = [as_vector(bias, name) for bias, name in zip(biases, names, strict=True)]
+        check_orientation(matrices, vectors)
         blocks = []
         previous = INPUT
-        for index, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
-            last = index == len(weights) - 1
-            name = OUTPUT if last else f"relu_{index + 1}"
-            activation = Activation.IDENTITY if last else Activation.RELU
-            matrix = as_matrix(weight, f"weights[{index}]")
-            blocks.append(Block(name, {previous: matrix}, as_vector(bias, name), activation))
+        for name, matrix, vector in zip(names, matrices, vectors, strict=True):
+            activation = Activation.IDENTITY if name == OUTPUT else Activation.RELU
+            blocks.append(Block(name, {previous: matrix}, vector, activation))
             previous = name
-        first = blocks[0].weights[INPUT]
-        return cls(int(first.shape[1]), blocks)
+        return cls(int(matrices[0].shape[1]), blocks)
 
     # ---------------------------------------------------------------- structure
 
@@ -237,12 +246,13 @@ class ReluNetwork(Evaluation):
         """
         return paths_to_output(self.graph, block)
 
-    def select_output(self, index: int) -> ReluNetwork:
+    def select_output(self, index: int | None) -> ReluNetwork:
         """Return the network of one output, without the neurons it does not read.
 
         Parameters
         ----------
-        index : int
+        index : int or None
+            None stands for the only output.
 
         Returns
         -------
@@ -250,12 +260,12 @@ class ReluNetwork(Evaluation):
 
         Raises
         ------
+        OptionError
+            If there are several and none was chosen.
         NetworkError
             If there is no such output.
         """
-        index = as_count(index, "output")
-        if not 0 <= index < self.output_size:
-            raise NetworkError(f"output {index} asked for, the network has {self.output_size}")
+        index = chosen_output(self.output_size, index)
         if self.output_size == 1:
             return self
         weights = {source: _row(w, index) for source, w in self.output.weights.items()}

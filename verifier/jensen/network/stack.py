@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from jensen.arithmetic.doubles import NotADoubleError, exact_doubles
 from jensen.errors import ModelFileError, NetworkError
 from jensen.network.block import INPUT, OUTPUT
+from jensen.network.checks import chosen_output
 from jensen.network.relu_network import ReluNetwork
 from jensen.outputs import replacing
 from jensen.types import FloatArray
@@ -142,8 +143,9 @@ class NetworkStack(Sequence[ReluNetwork]):
                     weights.append(archive[f"W{len(weights)}"])
         except MemoryError:
             raise ModelFileError(f"{path}: not a stack of networks (out of memory)") from None
-        except (KeyError, ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
-            raise ModelFileError(f"{path}: not a stack of networks ({error})") from None
+        except Exception as error:  # damaged archives make their readers raise almost anything
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            raise ModelFileError(f"{path}: not a stack of networks ({reason})") from None
         if not weights:
             raise ModelFileError(f"{path}: not a stack of networks (no array W0)")
         try:
@@ -217,8 +219,7 @@ class NetworkStack(Sequence[ReluNetwork]):
         NetworkError
             If there is no such output.
         """
-        if not 0 <= output < self.output_size:
-            raise NetworkError(f"output {output} asked for, the network has {self.output_size}")
+        output = chosen_output(self.output_size, output)
         sign = -1.0 if negated else 1.0
         rows = slice(output, output + 1)
         part = object.__new__(NetworkStack)

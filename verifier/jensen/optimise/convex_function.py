@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike
 
 from jensen.certificate.certificate import Certificate
 from jensen.domains.domain import Domain, Everywhere
-from jensen.errors import OptionError
+from jensen.graphs.function_graph import FunctionGraph
 from jensen.loaders import piecewise_linear
+from jensen.network.checks import chosen_output
 from jensen.network.relu_network import ReluNetwork
 from jensen.optimise.cells import gradients_around
 from jensen.optimise.cuts import Term
@@ -76,7 +77,7 @@ class ConvexFunction(Function):
 
     def __init__(
         self,
-        network: ReluNetwork | str | Path,
+        network: ReluNetwork | FunctionGraph | str | Path,
         domain: Domain | None = None,
         *,
         output: int | None = None,
@@ -87,9 +88,7 @@ class ConvexFunction(Function):
     ) -> None:
         net = piecewise_linear(network, "ConvexFunction")
         domain = Everywhere() if domain is None else domain
-        if output is None and net.output_size > 1:
-            raise OptionError(f"the network has {net.output_size} outputs: say which, output=0")
-        index = 0 if output is None else output
+        index = chosen_output(net.output_size, output)
         chosen = merged_options(options, keywords)
         ground = ground_of(domain, net.input_size, Deadline.after(chosen.time_limit))
         self.verdict = proved_convex(

@@ -60,6 +60,10 @@ class Function:
 
     # ---------------------------------------------------------------------- around points
 
+    def __call__(self, X: ArrayLike) -> Any:
+        """Return :meth:`value`."""
+        return self.value(X)
+
     def value(self, X: ArrayLike) -> Any:
         """Return f in floating point: a number at a point (inputs,), else (n,) at (n, inputs)."""
         points, single = self._points(X)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -88,6 +88,8 @@ def problem_of(
         if len(equality) != 2:
             raise OptionError("equality: a pair (E, e) for E x = e is needed")
         equations = matrix_rows(*equality, inputs, "equality matrix", "equality right side")
+    if not isinstance(integers, Iterable):
+        raise OptionError(f"integers {integers}: numbers of inputs such as (0, 2) are needed")
     whole = tuple(sorted({_index(i, inputs) for i in integers}))
     return Problem(convex, cost, FeasibleSet(convex.ground, rows, equations), whole)
 

@@ -14,7 +14,7 @@ import highspy
 import numpy as np
 
 from jensen.errors import SolverError
-from jensen.types import FloatArray, IndexArray
+from jensen.types import BoolArray, FloatArray, IndexArray
 from jensen_encodings.solver import INFINITY, Compressed, linear_program, started
 
 TOLERANCE = 1e-9
@@ -26,6 +26,7 @@ OPTIONS: dict[str, int | float | str] = {
 GRADIENT_STEPS = 1000
 # added to the diagonal: HiGHS's 1e-7 moves the optimum, and without any it fails now and then
 SHIFTS = (0.0, 1e-12, 1e-9, 1e-7)
+PASSES, STILL = 200, 1e-12  # of least distances, until t moves by no more
 
 
 def nearest_point(
@@ -64,27 +65,120 @@ def nearest_point(
     SolverError
         If HiGHS finds no solution.
     """
-    inputs, terms, count = len(center), len(weights), len(term)
-    highs = started(OPTIONS)
-    full = np.zeros((count, inputs + terms))
-    full[:, :inputs] = -matrix
+    inputs, terms = len(center), len(weights)
     cuts = np.flatnonzero(term >= 0)
+    # from the center, t from the highest cut there in units of the slopes, rows in their own:
+    # tolerances are absolute
+    above = constants + matrix @ center
+    base = np.full(terms, -np.inf)
+    np.maximum.at(base, term[cuts], above[cuts])
+    above[cuts] -= base[term[cuts]]
+    unit = _power_near(np.abs(matrix[cuts]).max(initial=0.0))
+    own = _power_near(np.abs(matrix).max(axis=1, initial=0.0))
+    own[cuts] = unit
+    full = np.zeros((len(term), inputs + terms + 1))
+    full[:, :inputs] = -matrix / own[:, None]
     full[cuts, inputs + term[cuts]] = 1.0
+    full[:, -1] = above / own
+    equal = np.arange(len(term)) >= len(term) - equations
+    cost = np.append(np.zeros(inputs), weights * step * unit)
     free = np.full(terms, INFINITY)
+    bounds = np.append(sides[0] - center, -free), np.append(sides[1] - center, free)
+    # the same cut twice makes HiGHS give up, and now and then something else does
+    _, first = np.unique(np.hstack([full, equal[:, None]]), axis=0, return_index=True)
+    kept = np.sort(first)
+    solution = _attempt(_program(cost, bounds, full[kept], equal[kept], inputs))
+    if solution is None:
+        moved, multipliers = _least_distance(cost[inputs:], bounds, full[kept], equal[kept])
+    else:
+        moved, multipliers = np.array(solution.col_value)[:inputs], np.array(solution.row_dual)
+    y = np.zeros(len(term))
+    y[kept] = multipliers / own[kept] / step
+    y[~equal] = np.maximum(y[~equal], 0.0)
+    u = np.clip(center + moved, *sides)
+    _complete(y, term, weights, matrix @ u + constants)
+    return u, y
+
+
+def _complete(y: FloatArray, term: IndexArray, weights: FloatArray, values: FloatArray) -> None:
+    """Give terms without any multiplier, as of flat cuts, their weight on the highest cut."""
+    for s in range(len(weights)):
+        own = np.flatnonzero(term == s)
+        if not y[own].sum() > 0:
+            y[own[np.argmax(values[own])]] = weights[s]
+
+
+def _program(
+    cost: FloatArray,
+    bounds: tuple[FloatArray, FloatArray],
+    full: FloatArray,
+    equal: BoolArray,
+    inputs: int,
+) -> Any:
+    """Return HiGHS with the program, the inputs' squares in its objective."""
+    below, count = full[:, -1], len(cost)
     lp = linear_program(
-        np.append(-center, weights * step),
-        (np.append(sides[0], -free), np.append(sides[1], free)),
-        Compressed.of_dense(full),
-        (constants, np.where(np.arange(count) < count - equations, INFINITY, constants)),
+        cost,
+        bounds,
+        Compressed.of_dense(full[:, :-1]),
+        (below, np.where(equal, below, INFINITY)),
     )
+    highs = started(OPTIONS)
     highs.passModel(lp)
-    starts = np.minimum(np.arange(inputs + terms + 1), inputs).astype(np.int32)
+    starts = np.minimum(np.arange(count + 1), inputs).astype(np.int32)
     diagonal = np.arange(inputs, dtype=np.int32)
-    highs.passHessian(inputs + terms, inputs, 1, starts, diagonal, np.ones(inputs))
-    solution = _solved(highs)
-    y = np.array(solution.row_dual) / step
-    y[: count - equations] = np.maximum(y[: count - equations], 0.0)
-    return np.array(solution.col_value)[:inputs], y
+    highs.passHessian(count, inputs, 1, starts, diagonal, np.ones(inputs))
+    return highs
+
+
+def _least_distance(
+    cost: FloatArray, bounds: tuple[FloatArray, FloatArray], full: FloatArray, equal: BoolArray
+) -> tuple[FloatArray, FloatArray]:
+    """Solve the same program by proximal steps in t, each a least distance program.
+
+    Returns
+    -------
+    v, multipliers
+
+    References
+    ----------
+    Lawson and Hanson, "Solving Least Squares Problems", 1974, chapter 23, for the reduction to
+    non-negative least squares; Rockafellar 1976 for the steps.
+    """
+    from scipy.optimize import nnls  # noqa: PLC0415  (half a second for who imports jensen)
+
+    size, inputs = full.shape[1] - 1, full.shape[1] - 1 - len(cost)
+    eye = np.eye(size)
+    lower, upper = np.isfinite(bounds[0]), np.isfinite(bounds[1])
+    A = np.vstack([full[:, :-1], -full[equal, :-1], eye[lower], -eye[upper]])
+    b = np.concatenate(
+        [full[:, -1], -full[equal, -1], bounds[0][lower], -bounds[1][upper]],
+    )
+    at = np.zeros(size)
+    multipliers = np.zeros(len(b))
+    for _ in range(PASSES):
+        start = np.append(np.zeros(inputs), at[inputs:] - cost)
+        short = b - A @ start
+        target = np.append(np.zeros(size), 1.0)
+        try:
+            y, _ = nnls(np.vstack([A.T, short]), target, maxiter=30 * sum(A.shape))
+        except RuntimeError as error:
+            raise SolverError(f"non-negative least squares: {error}") from None
+        rest = 1.0 - float(short @ y)
+        if not rest > 0:
+            raise SolverError("neither HiGHS nor least squares solved the program over the cuts")
+        multipliers = y / rest
+        before, at = at, start + A.T @ multipliers
+        if np.abs(at - before)[inputs:].max(initial=0.0) <= STILL * (1 + np.abs(at).max()):
+            break
+    found = multipliers[: len(full)].copy()
+    found[equal] -= multipliers[len(full) : len(full) + int(equal.sum())]
+    return at[:inputs], found
+
+
+def _power_near(sizes: Any) -> Any:
+    """Return powers of two next to sizes; 1 for 0."""
+    return np.ldexp(1.0, np.where(np.asarray(sizes) > 0, np.frexp(sizes)[1], 0))
 
 
 def maximise_quadratic(
@@ -122,13 +216,6 @@ def maximise_quadratic(
     return (
         _climbed(q, Q, term, weights, start) if solution is None else np.array(solution.col_value)
     )
-
-
-def _solved(highs: Any) -> Any:
-    solution = _attempt(highs)
-    if solution is None:
-        raise SolverError("HiGHS could not solve the quadratic program over the cuts")
-    return solution
 
 
 def _attempt(highs: Any) -> Any | None:

@@ -26,6 +26,7 @@ from numpy.typing import ArrayLike
 from jensen.decide import verify
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.errors import OptionError
+from jensen.graphs.function_graph import FunctionGraph
 from jensen.loaders import piecewise_linear
 from jensen.network.relu_network import ReluNetwork
 from jensen.optimise.cuts import Cuts, Term, lowered
@@ -197,7 +198,7 @@ class ScenarioSum(Function):
 
     def __init__(
         self,
-        network: ReluNetwork | str | Path,
+        network: ReluNetwork | FunctionGraph | str | Path,
         scenarios: Sequence[Mapping[int, float]],
         domain: Domain | None = None,
         *,
@@ -208,9 +209,7 @@ class ScenarioSum(Function):
         **keywords: Any,
     ) -> None:
         net = piecewise_linear(network, "ScenarioSum")
-        if output is None and net.output_size > 1:
-            raise OptionError(f"the network has {net.output_size} outputs: say which, output=0")
-        net = net.select_output(output or 0)
+        net = net.select_output(output)
         domain = Everywhere() if domain is None else domain
         contexts = _checked(scenarios)
         count = len(contexts)

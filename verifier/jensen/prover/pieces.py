@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from jensen.arithmetic.intervals import SAFETY, SUBNORMAL, UNIT, rounding_factor
-from jensen.arithmetic.rational import ZERO, float_below
+from jensen.arithmetic.rational import ZERO, float_below, rational
 from jensen.domains.working_set import WorkingSet
 from jensen.types import FloatArray
 
@@ -62,8 +62,7 @@ class Piece:
 def pieces_of(working: WorkingSet) -> tuple[Piece, ...]:
     """Return boxes that meet every kink of the working set; empty if none can be named.
 
-    None can be named on bounded polyhedra whose hull is skew to the axes and on cones
-    without interior: there the tree of section 4 decides.
+    None can be named on cones without interior: there the tree of section 4 decides.
     """
     box = _box(working)
     if box is None or (working.lifted and not working.identity):
@@ -107,9 +106,24 @@ def _box(working: WorkingSet) -> tuple[FloatArray, FloatArray] | None:
                 upper[i] = min(upper[i], _above(bound))
             else:
                 lower[i] = max(lower[i], float_below(bound))
+    if not working.lifted:
+        _narrow_by_inputs(working, lower, upper)
     if not (np.isfinite(lower).all() and np.isfinite(upper).all()):
         return None
     return lower, upper
+
+
+def _narrow_by_inputs(working: WorkingSet, lower: FloatArray, upper: FloatArray) -> None:
+    """Bound working variables by the proved bounds of inputs that no other one moves."""
+    matrix, offset = working.matrix, working.offset
+    for i in range(len(matrix) - 1):
+        moved = np.flatnonzero(matrix[i])
+        if len(moved) != 1:
+            continue
+        k = int(moved[0])
+        ends = [(rational(float(side[i])) - offset[i]) / matrix[i, k] for side in working.box]
+        lower[k] = max(lower[k], float_below(min(ends)))
+        upper[k] = min(upper[k], _above(max(ends)))
 
 
 def _above(value: Any) -> float:

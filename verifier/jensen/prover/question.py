@@ -73,15 +73,17 @@ def merged_options(options: Options | None, keywords: dict[str, Any]) -> Options
     return replace(base, **keywords)
 
 
-def check_subject(network: Any, domain: Any) -> None:
-    """Raise unless a network and a domain were given, and say what to pass.
+def check_subject(network: Any, domain: Any) -> ReluNetwork:
+    """Return the network, and raise unless a network and a domain were given.
 
     Raises
     ------
     NetworkError, DomainError
+        With what to pass.
     """
-    check_network(network)
+    checked = check_network(network)
     check_domain(domain)
+    return checked
 
 
 def check_domain(domain: Any) -> None:
@@ -94,12 +96,12 @@ def check_domain(domain: Any) -> None:
     if not isinstance(domain, Domain):
         raise DomainError(
             f"{_shown(domain)} where a domain is needed: jensen.Box(lower, upper), "
-            "jensen.Polyhedron(A, b) or jensen.Everywhere(); a file is read by load_domain"
+            "jensen.Polyhedron(A, b), jensen.Everywhere() or jensen.load_domain(file)"
         )
 
 
-def check_network(network: Any) -> None:
-    """Raise unless a network was given, and say what to pass.
+def check_network(network: Any) -> ReluNetwork:
+    """Return the network, and raise unless one was given.
 
     Raises
     ------
@@ -112,10 +114,13 @@ def check_network(network: Any) -> None:
         if not isinstance(network, str | os.PathLike):
             hint += ", jensen.from_torch(module, shape) or ReluNetwork.from_layers(weights, biases)"
         raise NetworkError(f"{_shown(network)} where a network is needed: pass {hint}")
+    return network
 
 
 def _shown(value: Any) -> str:
     """Return what was given, briefly."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
     simple = isinstance(value, str | int | float | tuple | None.__class__)
     return repr(value)[:60] if simple else f"an object of type {type(value).__name__}"
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from jensen.arithmetic.exact import to_double
 from jensen.arithmetic.rational import decimal
@@ -334,6 +334,18 @@ class Verdict:
         """Return one line, however much evidence there is."""
         return f"Verdict({str(self.status)!r}, {self.summary!r})"
 
+    def __bool__(self) -> NoReturn:
+        """Refuse: every object is true, a nonconvex verdict as well.
+
+        Raises
+        ------
+        TypeError
+        """
+        raise TypeError(
+            "a verdict is convex, nonconvex or unknown, not true or false: compare verdict.status "
+            "with jensen.Status.CONVEX, or ask jensen.is_convex"
+        )
+
     def _repr_html_(self) -> str:
         """Return the verdict for a notebook: the claim, and what shows it."""
         shown = "".join(f"<div>{markup(x.strip())}</div>" for x in str(self).split("\n")[1:])
@@ -376,20 +388,6 @@ class Verdict:
         if self.outputs:
             record["outputs"] = [verdict.to_json() for verdict in self.outputs]
         return record
-
-
-class Interrupted(KeyboardInterrupt):
-    """Ctrl-C in a verification, with what was proved until then.
-
-    Attributes
-    ----------
-    verdict : Verdict
-        Undecided, unless one of several outputs was refuted.
-    """
-
-    def __init__(self, verdict: Verdict) -> None:
-        super().__init__(verdict.summary)
-        self.verdict = verdict
 
 
 def worst(statuses: list[Status]) -> Status:

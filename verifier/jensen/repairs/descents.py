@@ -69,11 +69,12 @@ def lowest_points(
 
 
 def _descent(prepared: Prepared, seed: int, deadline: Deadline) -> Descent | None:
-    """Return descents of all groups; None where there are no boxes to start in."""
-    boxes = joint_boxes(prepared.grouped)
+    """Return descents of all groups; None where there are none, or no boxes to start in."""
+    groups = prepared.grouped.groups()
+    boxes = joint_boxes(prepared.grouped) if groups and prepared.working.dim else ()
     if not boxes:
         return None
-    return Descent(prepared.grouped, prepared.grouped.groups(), boxes, seed, deadline)
+    return Descent(prepared.grouped, groups, boxes, seed, deadline)
 
 
 def _in_cone(prepared: Prepared, found: Iterable[tuple[Unit, FloatArray]]) -> FloatArray:

@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike
 
 from jensen.bounds.pre_activation import pre_activation_bounds
 from jensen.domains.domain import Box, Domain, Everywhere
-from jensen.errors import NetworkError, OptionError
+from jensen.errors import OptionError
+from jensen.graphs.function_graph import FunctionGraph
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.question import check_subject
 from jensen.prover.verdict import Status, Verdict
@@ -30,7 +31,7 @@ LITTLE_LEFT = 0.5  # relative change beyond which the result is another function
 SEARCH_SHARE = 0.8  # of a time limit; the rest is for the bounds of the change
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Repair:
     """A network near a given one, and what is known about it.
 
@@ -101,6 +102,14 @@ class Repair:
             "verdict": self.verdict.to_json(),
         }
 
+    def __repr__(self) -> str:
+        """Return one line."""
+        return f"Repair({self.summary!r})"
+
+    def __str__(self) -> str:
+        """Return the summary."""
+        return self.summary
+
     @property
     def summary(self) -> str:
         """What was reached, in one sentence."""
@@ -108,9 +117,14 @@ class Repair:
         if self.verdict.status is not Status.CONVEX:
             least = f"; no change below {self.lower:.4g} does it" if self.lower else ""
             return f"not repaired: {self.verdict.summary}{least}"
-        gap = 100 * (self.upper / self.lower - 1) if self.lower else 0.0
-        best = "nothing to do" if not self.upper else f"at most {gap:.2g} % above the least"
-        said = f"{self.verdict.summary}; {how}, {best}; f moves by at most {self.sup_change:.4g}"
+        best = "nothing to do" if not self.upper else "no lower bound of the change was found"
+        if self.upper and self.lower:
+            gap = 100 * (self.upper / self.lower - 1)
+            best = f"at most {_percent(gap)} above the least"
+        moved = f"f moves by at most {self.sup_change:.4g}"
+        if math.isinf(self.sup_change):
+            moved = "f moves by an amount that is not bounded"
+        said = f"{self.verdict.summary}; {how}, {best}; {moved}"
         if self.relative_change > LITTLE_LEFT:
             said += (
                 "; no convex function near f was found over these hidden layers: "
@@ -120,7 +134,7 @@ class Repair:
 
 
 def repair(
-    network: ReluNetwork,
+    network: ReluNetwork | FunctionGraph,
     domain: Domain | None = None,
     *,
     norm: str = "l2",
@@ -168,9 +182,10 @@ def repair(
     Raises
     ------
     NetworkError
-        If there are several outputs and none was picked.
+        If there is no such output, or functions other than ReLUs.
     OptionError
-        For options out of range, or data that does not fit.
+        If there are several outputs and none was chosen, for options out of range, or data that
+        does not fit.
     DomainError
         If the domain is empty or of the wrong dimension.
     OutOfTimeError
@@ -191,13 +206,11 @@ def repair(
         raise OptionError(f"norm {norm!r}: supported are {', '.join(Norm)}")
     deadline = Deadline.after(time_limit)
     domain = Everywhere() if domain is None else domain
-    check_subject(network, domain)
+    network = check_subject(network, domain)
     domain.check(network.input_size)
     if domain.has_rows:
         domain.working_set(network.input_size, deadline)  # found once, and not without end
-    if output is None and network.output_size > 1:
-        raise NetworkError(f"the network has {network.output_size} outputs: pick one by output=")
-    scalar = network.select_output(output or 0)
+    scalar = network.select_output(output)
     features = Features(scalar.negated() if concave else scalar)
     fit = None if data is None else Refit(features, *data, sign=-1.0 if concave else 1.0)
     objective = Objective(features.weights, None, Norm(norm)) if fit is None else fit.objective
@@ -227,12 +240,17 @@ def repair(
         change=change,
         lower=min(lower, change),
         upper=change if convex else math.inf,
-        relative_change=change / whole if whole else 0.0,
+        relative_change=float(change / whole) if whole else 0.0,
         sup_change=moved,
         rounds=search.rounds,
         rows=search.row_count,
         times=search.times,
     )
+
+
+def _percent(value: float) -> str:
+    """Return two digits, and whole percents from 100 on."""
+    return f"{value:.0f} %" if value >= 100 else f"{value:.2g} %"
 
 
 def _size(objective: Objective, fit: Refit | None) -> Callable[[FloatArray], float]:

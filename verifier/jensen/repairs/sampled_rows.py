@@ -136,7 +136,7 @@ class RowSampler:
         t = points[:, -1:]
         network = self._features.network
         z = network.pre_activations(points[:, :-1] / t)
-        relus = [z[b.name] for b in network.hidden if b.is_relu]
+        relus = [np.empty((len(points), 0)), *(z[b.name] for b in network.hidden if b.is_relu)]
         stacked: FloatArray = t * np.concatenate(relus, axis=1)
         return stacked
 

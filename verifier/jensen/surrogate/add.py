@@ -12,6 +12,7 @@ from jensen.bounds.paths import sign_bounds
 from jensen.certificate.certificate import Certificate
 from jensen.domains.domain import Domain
 from jensen.errors import JensenError, NotConvexError, OptionError, UndecidedError
+from jensen.graphs.function_graph import FunctionGraph
 from jensen.loaders import piecewise_linear
 from jensen.network.relu_network import ReluNetwork
 from jensen.optimise.proof import proved_convex
@@ -28,7 +29,7 @@ PATIENCE = 10.0  # seconds that auto gives a proof of convexity, unless told oth
 
 def add_network(
     block: Any,
-    network: ReluNetwork | str | Path,
+    network: ReluNetwork | FunctionGraph | str | Path,
     inputs: Any,
     *,
     domain: Domain | None = None,

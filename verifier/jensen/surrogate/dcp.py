@@ -54,9 +54,7 @@ def dcp_expression(network: ReluNetwork, x: Any, *, output: int | None = None) -
         raise MissingExtraError(
             "expressions of CVXPY need the extra 'cvxpy': pip install 'jensen[cvxpy]'"
         ) from None
-    if output is None and network.output_size > 1:
-        raise OptionError(f"the network has {network.output_size} outputs: say which, output=0")
-    net = network.select_output(output or 0)
+    net = network.select_output(output)
     if x.shape != (net.input_size,):
         raise OptionError(f"x has shape {x.shape}: needed is ({net.input_size},)")
     values = {INPUT: x}

@@ -23,6 +23,8 @@ from jensen.types import FloatArray
 from jensen_encodings import add_epigraph_copy, add_network_copy
 
 GUARD = "solve_with_jensen_surrogate_solve"
+MOST_DOUBLINGS = 20  # of a row whose slopes are small
+IGNORED = 1e-9  # HiGHS's small_matrix_value: coefficients up to it are left out
 
 
 class Formulation(StrEnum):
@@ -85,6 +87,7 @@ class Output:
     term: Term | None = None
     spread: float = 0.0
     cuts: list[Any] = field(default_factory=list)
+    _known: set[bytes] = field(default_factory=set, repr=False)
 
     @property
     def sign(self) -> float:
@@ -154,20 +157,45 @@ class Output:
             self.add_cuts(self.term.at(x)[1])
 
     def add_cuts(self, cuts: Cuts) -> list[Any]:
-        """Add rows ``t >= g x + c`` (``<=`` for a concave output), and return them."""
+        """Add rows ``t >= g x + c`` (``<=`` for a concave output), and return them.
+
+        What is there already is not added again: the solver's tolerance hides the rest.
+        """
         added = []
         for gradient, offset in zip(cuts.gradient, cuts.offset, strict=True):
-            slopes = (-self.sign * gradient).tolist()
+            key = np.append(gradient, offset).tobytes()
+            if key in self._known:
+                continue
+            self._known.add(key)
+            unit, slopes, constant = self._scaled(gradient, float(offset))
             body = LinearExpression(
                 constant=0,
-                linear_coefs=[1.0, *slopes],
+                linear_coefs=[unit, *(-self.sign * slopes).tolist()],
                 linear_vars=[self.variable, *self.inputs],
             )
-            side = self.sign * float(offset)
+            side = self.sign * constant
             row = body >= side if self.sign > 0 else body <= side
             added.append(self.block.cuts.add(row))
         self.cuts += added
         return added
+
+    def _scaled(self, gradient: FloatArray, offset: float) -> tuple[float, FloatArray, float]:
+        """Return ``unit t >= g x + c``, a row that HiGHS takes as it is.
+
+        Its tolerance is absolute, so flat functions get larger rows. Slopes that it takes for 0
+        are left out, at the end of their side where the row is weaker.
+        """
+        steepest = float(np.abs(gradient).max(initial=0.0))
+        exponent = -int(np.frexp(steepest)[1]) if steepest > 0 else 0
+        unit = 2.0 ** min(max(exponent, 0), MOST_DOUBLINGS)
+        slopes, constant = gradient * unit, offset * unit
+        ground = self.arguments.ground
+        for i in np.flatnonzero((np.abs(slopes) <= IGNORED) & (slopes != 0)).tolist():
+            end = ground.lower[i] if slopes[i] > 0 else ground.upper[i]
+            if np.isfinite(end):
+                constant = float(np.nextafter(constant + slopes[i] * end, -np.inf))
+                slopes[i] = 0.0
+        return unit, slopes, constant
 
     def point(self) -> FloatArray:
         """Return the inputs as they stand in the model."""
@@ -182,7 +210,7 @@ class Output:
         return self.sign * (self.value() - float(pyo.value(self.variable)))
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class NetworkHandle:
     """A network that was added to a model.
 
@@ -211,6 +239,10 @@ class NetworkHandle:
     network: ReluNetwork
     block: Any
     parts: tuple[Output, ...]
+
+    def __repr__(self) -> str:
+        """Return one line."""
+        return f"NetworkHandle({self.block.name!r}, {self.network}, {self.why!r})"
 
     @property
     def output(self) -> Any:

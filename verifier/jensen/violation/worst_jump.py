@@ -19,6 +19,7 @@ from jensen.domains.domain import Domain, Everywhere
 from jensen.errors import OptionError, OutOfTimeError, SolverError
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.groups.prepared import Prepared, prepare
+from jensen.network.checks import first_output
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.counterexample import Point, admits
 from jensen.prover.options import Options
@@ -31,7 +32,7 @@ from jensen_encodings.deadline import Deadline
 from jensen_encodings.highs import Progress
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class JumpViolation:
     """Proved bounds of the worst gradient jump, and the facet that shows the lower one.
 
@@ -98,6 +99,10 @@ class JumpViolation:
         """What is proved, in one sentence."""
         return f"{self.lower:.6g} <= worst gradient jump <= {self.upper:.6g} ({self.status})"
 
+    def __repr__(self) -> str:
+        """Return one line; the exact numbers are attributes."""
+        return f"JumpViolation({self.summary!r})"
+
     def __str__(self) -> str:
         """Return the summary, and where the facet is."""
         if self.point is None:
@@ -154,7 +159,7 @@ def worst_jump(
     network: ReluNetwork | FunctionGraph,
     domain: Domain | None = None,
     *,
-    output: int = 0,
+    output: int | None = None,
     time_limit: float | None = None,
     gap: float = 1e-4,
     progress: Callable[[Progress], None] | None = None,
@@ -172,8 +177,8 @@ def worst_jump(
         Of graphs, ReLU networks plus quadratic forms: these have no kinks of their own.
     domain : Box, Polyhedron or Everywhere
         Default: ``Everywhere()``.
-    output : int
-        Which output is f.
+    output : int, optional
+        Which output is f; the first, with a warning where there are several.
     time_limit : float or None
         Seconds; the best bounds so far are returned. So they are on Ctrl-C.
     gap : float
@@ -211,8 +216,10 @@ def worst_jump(
     if isinstance(network, FunctionGraph):
         check_domain(domain)
         limits: dict[str, Any] = {"time_limit": time_limit, "gap": gap, "seed": seed}
+        output = first_output(network.output_size, output)
         return _of_a_sum(network, domain, output, limits | {"progress": progress})
     check_subject(network, domain)
+    output = first_output(network.output_size, output)
     Options(time_limit=time_limit, seed=seed)
     deadline = Deadline.after(time_limit)
     prepared = prepare(network, domain, output=output, deadline=deadline)

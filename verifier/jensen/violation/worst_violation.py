@@ -13,13 +13,14 @@ import numpy as np
 
 from jensen.decide import verify
 from jensen.domains.box import Box
-from jensen.domains.domain import Domain
+from jensen.domains.domain import Domain, Everywhere
 from jensen.domains.hull import inner_ball
 from jensen.errors import DomainError, OptionError, OutOfTimeError, SolverError
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.midpoint import worst_pair as midpoint
 from jensen.midpoint.feasible import Feasible
 from jensen.midpoint.worst_pair import PRECISION_LIMIT, UNBOUNDED, Violation, with_pair
+from jensen.network.checks import first_output
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.question import check_domain, check_subject
 from jensen.prover.verdict import Status
@@ -35,9 +36,9 @@ PROVER_SECONDS = 10.0  # before the search begins; a quarter of a time limit at 
 
 def worst_violation(
     network: ReluNetwork | FunctionGraph,
-    domain: Domain,
+    domain: Domain | None = None,
     *,
-    output: int = 0,
+    output: int | None = None,
     time_limit: float | None = None,
     gap: float = 1e-4,
     engine: str = "tree",
@@ -55,10 +56,10 @@ def worst_violation(
         Of a graph with other functions the bounds are proved, but need not meet
         (docs/smooth.md).
     domain : Box, Polyhedron or Everywhere
-        A polyhedron has to be bounded, and to have an interior. On R^n violations may be
-        unbounded: then ``status`` is ``"unbounded"`` and ``upper`` infinite.
-    output : int
-        Which output is f.
+        Default: ``Everywhere()``. A polyhedron has to be bounded, and to have an interior. On R^n
+        violations may be unbounded: then ``status`` is ``"unbounded"`` and ``upper`` infinite.
+    output : int, optional
+        Which output is f; the first, with a warning where there are several.
     time_limit : float or None
         Seconds; the best bounds so far are returned. So they are on Ctrl-C.
     gap : float
@@ -97,9 +98,13 @@ def worst_violation(
     >>> round(worst_violation(net, Everywhere()).upper, 4)
     0.5
     """
+    domain = Everywhere() if domain is None else domain
     if isinstance(network, FunctionGraph):
+        check_domain(domain)
+        output = first_output(network.output_size, output)
         return _of_a_graph(network, domain, output, time_limit, gap, engine, seed)
     check_subject(network, domain)
+    output = first_output(network.output_size, output)
     midpoint.check_gap(gap)
     sides = domain.box_sides(network.input_size)
     if engine != "tree" and sides is None:
@@ -161,7 +166,6 @@ def _of_a_graph(
     engine: str,
     seed: int,
 ) -> Violation:
-    check_domain(domain)
     midpoint.check_gap(gap)
     if engine != "tree":
         raise OptionError(f"engine {engine} is for piecewise-linear networks: leave it out")
