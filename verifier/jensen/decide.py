@@ -98,6 +98,10 @@ PROVERS: Mapping[Engine, Prover] = {
 }
 
 
+# the others speak of the network's own blocks, or come with encodings that do
+FOLDING = (Engine.AUTO, Engine.JOINT, Engine.TREE)
+
+
 @dataclass(frozen=True)
 class Progress:
     """How far a verification is: so many of the hyperplane groups of an output are closed."""
@@ -252,7 +256,10 @@ def _answer(
         verdict = decide_graph(network, domain, output, options, _answer)
         return _certified(network, verdict, options) if options.certificate else verdict
     deadline = Deadline.after(options.time_limit)
-    prepared = prepare(network, domain, output=output, concave=options.concave, deadline=deadline)
+    folds = not options.certificate and options.engine in FOLDING
+    prepared = prepare(
+        network, domain, output=output, concave=options.concave, deadline=deadline, folds=folds
+    )
     question = Question(prepared, options, deadline)
     if options.certificate and options.node_limit is None:
         question = replace(question, writer=partial(_begun, network, output, question))

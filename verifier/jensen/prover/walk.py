@@ -173,7 +173,8 @@ def _open_twins(prepared: Prepared, closed: Mapping[str, BoolArray]) -> bool:
     if not any(_may_have_twins(block, ~closed[block.name]) for block in prepared.network.hidden):
         return False
     grouped = prepared.grouped
-    twins = [members for g in grouped.groups() if len(members := grouped.neurons(g)) > 1]
+    every = [*map(grouped.neurons, grouped.groups()), *grouped.passed]
+    twins = [members for members in every if len(members) > 1]
     return any(not closed[block][index] for members in twins for block, index in members)
 
 
