@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from jensen.arithmetic.exact import root_to_double
@@ -57,6 +57,33 @@ def sum_above(values: Iterable[float]) -> float:
         return math.inf
 
 
+def product_above(size: float, gradient: float) -> float:
+    """Bound a product from above; infinite where it is not a number."""
+    product = size * gradient * (1 + 1e-15)
+    return math.inf if math.isnan(product) else math.nextafter(product, math.inf)
+
+
+def largest_share(floor: float, others: Iterable[float]) -> float:
+    """Return the largest t with ``t + sum of min(t, others) <= floor``.
+
+    Examples
+    --------
+    >>> largest_share(1.0, []), round(largest_share(1.0, [0.0, 0.25, 2.0]), 9)
+    (1.0, 0.375)
+    """
+    rising = sorted(others)
+    if not rising:
+        return floor
+    below, count = 0.0, len(rising)
+    for k, other in enumerate(rising):
+        if (floor - below) / (1 + count - k) <= other:
+            break
+        below += other
+    else:
+        k = count
+    return max(0.0, (floor - below) / (1 + count - k)) / SUM_ROUNDING**2
+
+
 @dataclass(frozen=True, eq=False)
 class Entry:
     """A node of the search.
@@ -79,3 +106,25 @@ class Entry:
     gradient: float
     others: tuple[Unit, ...]
     bound: float
+
+
+@dataclass(frozen=True, eq=False)
+class Waiting:
+    """A group that joint programs are bounding.
+
+    Attributes
+    ----------
+    entries : tuple of Entry
+        Nodes that cover all patterns of the group, but for what is below nodes on the heap.
+    """
+
+    entries: tuple[Entry, ...]
+
+    @property
+    def bound(self) -> float:
+        """Proved upper bound of the jump of all facets below these nodes."""
+        return max((entry.bound for entry in self.entries), default=0.0)
+
+    def capped(self, share: float) -> Waiting:
+        """Return the same with another bound of the group's share."""
+        return Waiting(tuple(replace(e, share=min(e.share, share)) for e in self.entries))

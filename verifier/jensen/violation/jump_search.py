@@ -27,8 +27,16 @@ from jensen.prover.nodes import Node, Patience
 from jensen.prover.signs import closed_by_sweep
 from jensen.prover.tree import Tree, TreeLimits, UndecidedLeafError
 from jensen.types import FloatArray, Unit
-from jensen.violation.joint_jump import JointTurns
-from jensen.violation.jump_facets import Entry, Facet, root_above, sum_above
+from jensen.violation.joint_jump import JointTurns, TurnResult
+from jensen.violation.jump_facets import (
+    Entry,
+    Facet,
+    Waiting,
+    largest_share,
+    product_above,
+    root_above,
+    sum_above,
+)
 from jensen_encodings.deadline import NEVER, Deadline
 from jensen_encodings.lp import LpSolver
 
@@ -74,10 +82,13 @@ class JumpSearch:
         self._heap: list[tuple[float, int, Entry]] = []
         self._counter = itertools.count()
         self._current: Entry | None = None
-        self._undecided = self._settled = 0.0
+        self._undecided = 0.0
+        self._joint: dict[Unit, Waiting] = {}
+        self._others: dict[Unit, tuple[Unit, ...]] = {}
         self._cut_short = False
         self.worst: Facet | None = None
-        self.nodes = self._joint_lps = 0
+        self.nodes = self._joint_nodes = self._joint_lps = 0
+        self._handed: dict[Unit, float] = {}  # the largest share of nodes that were
         self._open_roots(closed_by_sweep(prepared))
 
     # ------------------------------------------------------------------- bounds so far
@@ -91,9 +102,10 @@ class JumpSearch:
     def upper(self) -> float:
         """Proved: no facet bends down by more."""
         bound = 0.0 if self.worst is None else root_above(self.worst.squared)
-        bound = max(bound, self._undecided, self._settled)
+        bound = max(bound, self._undecided)
         if self._heap:
             bound = max(bound, -self._heap[0][0])
+        bound = max([bound, *(group.bound for group in self._joint.values())])
         return bound if self._current is None else max(bound, self._current.bound)
 
     @property
@@ -110,7 +122,7 @@ class JumpSearch:
 
     def is_stuck(self) -> bool:
         """Whether nothing is left to search but facets that could not be decided."""
-        return not self._heap and self._current is None and not self._cut_short
+        return not (self._heap or self._joint or self._current or self._cut_short)
 
     def _out_of_time(self) -> bool:
         return self._deadline.over()
@@ -133,56 +145,114 @@ class JumpSearch:
                 joint_from = None
                 self._measure_jointly(report)
                 continue
-            # first noted, then taken: an interruption in between must not lose it
-            self._current = self._heap[0][2]
-            heapq.heappop(self._heap)
+            self._take(report)
+
+    def _take(self, report: Callable[[], None] | None) -> None:
+        """Process the node with the largest bound, if it still has it."""
+        # first noted, then taken: an interruption in between must not lose it
+        self._current = self._heap[0][2]
+        heapq.heappop(self._heap)
+        entry = self._bounded(self._current)  # shares of others may have fallen
+        if entry.bound < self._current.bound:
+            self._push(entry)
+        else:
             self.nodes += 1
-            children = self._process(self._current)
-            for child in children:
-                if child.bound > 0:
-                    heapq.heappush(self._heap, (-child.bound, next(self._counter), child))
-            self._current = None
-            if report is not None:
-                report()
+            for child in self._process(self._current):
+                self._push(child)
+        self._current = None
+        if report is not None:
+            report()
+
+    def _push(self, entry: Entry) -> None:
+        if entry.bound > 0:
+            heapq.heappush(self._heap, (-entry.bound, next(self._counter), entry))
 
     def _measure_jointly(self, report: Callable[[], None] | None) -> None:
-        """Settle groups whose hyperplanes are their own by joint programs.
+        """Bound the shares of all groups by joint programs.
 
-        What is left, since kinks coincide or time is over, stays among the open nodes.
+        The nodes that these cannot decide come to the heap, and their turn when no group waits with
+        a larger bound. What is left, since time is over or no boxes can be named, goes back there.
         """
-        shares: dict[Unit, float] = {}
+        entries: dict[Unit, list[Entry]] = {}
         for _, _, entry in sorted(self._heap):
-            shares[entry.group] = math.inf if entry.others else shares.get(entry.group, entry.share)
-        alone = [group for group, share in shares.items() if share < math.inf]
+            entries.setdefault(entry.group, []).append(entry)
+        # every node is in one of the two at any time, if an interruption comes
+        self._joint = {group: Waiting(tuple(some)) for group, some in entries.items()}
+        self._heap = []
         turns = JointTurns(
             self._net,
             self._network,
-            alone,
+            list(entries),
             self._solver,
             self._deadline,
             self._gradients,
             self._try_inside,
-            self._floor,
+            self._aim,
+            lambda group: self._joint[group].bound if group in self._joint else 0.0,
         )
-        before = self.nodes
-        for group, proved in turns.run(int(self._rng.integers(2**31))):
-            self._heap = self._capped(group, proved)
-            self.nodes, self._joint_lps = before + turns.nodes, turns.lps
+        for count, result in enumerate(turns.run(int(self._rng.integers(2**31))), 1):
+            self.nodes += turns.nodes - self._joint_nodes
+            self._joint_nodes, self._joint_lps = turns.nodes, turns.lps
+            self._note(result)
+            if count >= len(entries):
+                self._release()
             if report is not None:
                 report()
+            while self._heap and not self._out_of_time() and self._foremost():
+                self._take(report)
+            if self.upper <= self._floor():
+                break
+        for waiting in self._joint.values():
+            for entry in waiting.entries:
+                self._push(entry)
+        self._joint = {}
 
-    def _capped(self, group: Unit, share: float) -> list[tuple[float, int, Entry]]:
-        """Return the heap with what is proved of a group's share; without it if that is enough."""
-        kept = [item for item in self._heap if item[2].group != group]
-        if share <= self._floor():
-            self._settled = max(self._settled, share)  # which may be more than the worst found
+    def _release(self) -> None:
+        """Give the heap the groups that add little enough alone: who coincides is known there."""
+        floor = self._floor()
+        for group, waiting in list(self._joint.items()):
+            if waiting.entries and max(e.share for e in waiting.entries) <= floor < waiting.bound:
+                for entry in waiting.entries:
+                    self._push(entry)
+                self._joint = self._joint | {group: Waiting(())}
+
+    def _foremost(self) -> bool:
+        """Whether the bound of all facets waits for a node of the heap."""
+        first = -self._heap[0][0]
+        return first > self._floor() and all(w.bound <= first for w in self._joint.values())
+
+    def _note(self, result: TurnResult) -> None:
+        """Take down what a turn has proved, and what that says of the other groups."""
+        group, tree = result.group, self._trees[result.group]
+        others = self._others[group]
+        most = result.share
+        for above, activations in result.handed:
+            node = Node(tuple(activations), tree.jump.bound(activations), Patience(0))
+            gradient = self._gradients.norm(group, node.activations)
+            share = min(self._share(tree, node, gradient), self._shares[group])
+            share = min(share, product_above(-above, gradient))
+            if share > 0:
+                self._handed[group] = max(share, self._handed.get(group, 0.0))
+                entry = Entry(group, node, share, gradient, others, share)
+                self._push(self._bounded(entry))
+        most = max(most, self._handed.get(group, 0.0))
+        fallen = most < self._shares[group]
+        self._shares[group] = min(self._shares[group], most)
+        waiting = self._joint | {group: self._joint[group].capped(result.share)}
+        if fallen and any(group in some for some in self._others.values()):
+            waiting = {g: self._weighed(w) for g, w in waiting.items()}
         else:
-            for _, number, entry in self._heap:
-                if entry.group == group:
-                    low = min(share, entry.share)
-                    kept.append((-low, number, replace(entry, share=low, bound=low)))
-        heapq.heapify(kept)
-        return kept
+            waiting[group] = self._weighed(waiting[group])
+        self._joint = waiting
+
+    def _weighed(self, waiting: Waiting) -> Waiting:
+        """Return a group that waits with the bounds that all shares allow."""
+        return Waiting(tuple(self._bounded(entry) for entry in waiting.entries))
+
+    def _aim(self, group: Unit) -> float:
+        """Return the share up to which a group, with all that may coincide, is no worse facet."""
+        floor = self._floor()
+        return largest_share(floor, [self._shares[u] for u in self._others[group]])
 
     def _try_inside(self, group: Unit, pattern: Activations, point: FloatArray) -> float:
         """Cross a facet near a point, or else where its own program finds one of it.
@@ -198,7 +268,7 @@ class JumpSearch:
             middle = tree.solve(node).point
             if middle is not None:
                 self._try(tree, pattern, middle)
-        return self._floor()
+        return self._aim(group)
 
     def _open_roots(self, closed: Collection[Unit]) -> None:
         limits = TreeLimits(self._out_of_time)
@@ -226,7 +296,8 @@ class JumpSearch:
             self._deadline.share(FIRST_SHARE).over,
         )
         for entry in entries:
-            full = self._bounded(replace(entry, others=tuple(others[entry.group])))
+            self._others[entry.group] = tuple(others[entry.group])
+            full = self._bounded(replace(entry, others=self._others[entry.group]))
             heapq.heappush(self._heap, (-full.bound, next(self._counter), full))
 
     def _share(self, tree: Tree, node: Node, gradient: float) -> float:
@@ -236,8 +307,7 @@ class JumpSearch:
         low = node.state.output[0]
         if tree.jump.only_rationals:
             low = float_below(tree.jump.exact_bound(node.activations)[0])
-        share = -low * gradient * (1 + 1e-15)
-        return math.inf if math.isnan(share) else math.nextafter(share, math.inf)
+        return product_above(-low, gradient)
 
     def _bounded(self, entry: Entry) -> Entry:
         if not entry.others:
