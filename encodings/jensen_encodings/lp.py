@@ -63,7 +63,7 @@ class LpSolver:
     """
 
     def __init__(self, deadline: Deadline = NEVER) -> None:
-        self._deadline = deadline
+        self.deadline = deadline
 
     @cached_property
     def _highs(self) -> QuietHighs:
@@ -96,7 +96,7 @@ class LpSolver:
         )
         if not accepts(self._highs, lp):
             return LpResult(LpStatus.FAILED, np.nan, empty, empty)
-        limit_time(self._highs, self._deadline)
+        limit_time(self._highs, self.deadline)
         self._highs.run()
         status = self._highs.getModelStatus()
         if status == highspy.HighsModelStatus.kOptimal:

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from lp_oracle import dot, holds, vertices
 
 from jensen.arithmetic import exact_lp, simplex
-from jensen.arithmetic.rational import fraction
+from jensen.arithmetic.rational import ONE, ZERO, fraction
+from jensen_encodings.deadline import Deadline
+from jensen_encodings.lp import LpSolver
 
 REACH = 5  # all vertices lie in |v_i| <= REACH
 NUMBERS = st.sampled_from([0, 0, 1, -1, 2, -3, Fraction(1, 3), Fraction(-5, 2)])
@@ -167,3 +169,19 @@ def test_larger_programs_are_settled_by_the_basis_alone(monkeypatch, seed):
 def test_where_the_basis_is_not_exactly_optimal_the_tableau_pivots(monkeypatch):
     monkeypatch.setattr(exact_lp, "_from_basis", lambda *_: None)
     assert check([1, 1], *boxed([[1, 1]], [1], [False], 2))
+
+
+def test_the_program_that_proposes_a_basis_has_the_deadline(monkeypatch):
+    asked = []
+
+    class Watched(LpSolver):
+        def __init__(self, deadline: Deadline) -> None:
+            asked.append(deadline)
+            super().__init__(deadline)
+
+    monkeypatch.setattr("jensen.arithmetic.exact_lp.LpSolver", Watched)
+    eye = [[ONE if i == j else ZERO for j in range(5)] for i in range(5)]
+    deadline = Deadline.after(60.0)
+    found = exact_lp.maximise([ONE] * 5, eye, [ONE] * 5, [False] * 5, deadline=deadline)
+    assert found is not None
+    assert asked == [deadline]

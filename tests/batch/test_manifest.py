@@ -172,3 +172,20 @@ def test_a_line_with_more_fields_than_names_is_an_error(tmp_path, make):
     (tmp_path / "manifest.csv").write_text("file,concave\na.npz,true,everywhere\n")
     with pytest.raises(ModelFileError, match="more fields than the header has names"):
         find_cases([tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("manifest.toml", "a = " + "[" * 20000 + "]" * 20000, "not TOML"),
+        ("manifest.toml", '[[model]]\nfile = "a.npz"\ntolerance = true', "tolerance = True"),
+        ("manifest.toml", '[[model]]\nfile = "a.npz"\ntolerance = [1]', "tolerance"),
+        ("manifest.csv", "file,tolerance\na.npz,1_0", "1_0"),
+        ("manifest.csv", "file,file\na.npz,b.npz", "two columns are called 'file'"),
+    ],
+)
+def test_manifests_that_can_be_read_in_two_ways_or_none_are_refused(name, text, words, tmp_path):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ModelFileError, match=words) as caught:
+        find_cases([tmp_path / name])
+    assert "\n" not in str(caught.value)

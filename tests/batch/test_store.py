@@ -1,5 +1,6 @@
 """The store of results."""
 
+import contextlib
 import gzip
 import os
 import sqlite3
@@ -8,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from jensen.batch import Case, Row, RowStatus, Store, find_cases, run_batch
+from jensen.batch import Case, Row, RowStatus, Store, cases_of, find_cases, run_batch
 from jensen.batch.job import run_job
 from jensen.batch.store import StoreError, fingerprint
+from jensen.cli import main
 from jensen.domains.domain import Box, Everywhere
+from jensen.network.relu_network import ReluNetwork
 
 
 def row(status: RowStatus, digest: str = "d") -> Row:
@@ -257,3 +260,43 @@ def test_names_that_a_program_gives_have_rows_of_their_own(tmp_path):
         for case in cases:
             store.put(case, row(RowStatus.CONVEX))
         assert len(list(store.rows())) == 2
+
+
+DAMAGED = {
+    "options": "UPDATE result SET options = '{'",
+    "an unknown option": """UPDATE result SET options = '{"bad": 1}'""",
+    "options of a list": "UPDATE result SET options = '[]'",
+    "deep": "UPDATE result SET domain = '" + "[" * 20000 + "'",
+    "an empty record": "UPDATE result SET record = '{}'",
+    "no record": "UPDATE result SET record = 'x'",
+    "a domain of none": "UPDATE result SET domain = '{}'",
+    "bytes": "UPDATE result SET domain = X'ff'",
+    "a word": "UPDATE model SET expected = 'boo'",
+    "a path of bytes": "UPDATE model SET path = X'00ff'",
+    "a name of bytes": "UPDATE model SET name = X'00ff'",
+    "seconds in words": "UPDATE result SET record = json_set(record, '$.seconds', 'long')",
+    "an error of numbers": "UPDATE result SET record = json_set(record, '$.error', 3)",
+    "a trigger": "CREATE TRIGGER t AFTER INSERT ON model BEGIN DELETE FROM result; END",
+    "a view": "ALTER TABLE model RENAME TO other; CREATE VIEW model AS SELECT * FROM other",
+}
+
+
+@pytest.mark.parametrize("change", DAMAGED)
+def test_a_store_that_somebody_changed_is_refused_in_one_line(change, tmp_path, capsys):
+    path = tmp_path / "r.db"
+    net = ReluNetwork.from_layers([[[1.0]], [[1.0]]], [[0], [0]])
+    with Store(path) as store:
+        run_batch(cases_of([net]), store=store)
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.executescript(DAMAGED[change])
+    before = path.read_bytes()
+    with (
+        pytest.raises(StoreError, match=r"r\.db: ") as caught,
+        Store(path, read_only=True) as store,
+    ):
+        list(store.rows())
+    assert "\n" not in str(caught.value)
+    assert main(["report", str(path), "--out", str(tmp_path / "page.html")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not (tmp_path / "page.html").exists()
+    assert path.read_bytes() == before

@@ -227,6 +227,17 @@ def test_what_is_counted_grows_with_the_numbers(bits: int) -> None:
     assert costs[3] >= bits**2 // 1024
 
 
+def test_reading_is_counted_where_a_number_is_long() -> None:
+    """Of 64 characters it is not, and costs no more than the file does."""
+    checker.WORK[0] = 0
+    assert checker.ratio("-" + "7" * 30 + "/" + "3" * 32) == (-int("7" * 30), int("3" * 32))
+    assert checker.WORK[0] == 0
+    assert checker.rational("0x" + "f" * 63) == 16**63 - 1
+    assert checker.WORK[0] > 0
+    with pytest.raises(checker.Malformed, match="too many digits"):
+        checker.ratio("0x" + "f" * checker.MAX_BITS)
+
+
 def test_a_line_of_large_rows_does_not_fill_the_memory() -> None:
     """The jump is a form of 300 states; a line of 36 kB names it 3,000 times."""
     width, count = 300, 3_000

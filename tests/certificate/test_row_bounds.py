@@ -24,13 +24,14 @@ def simplex(inputs: int) -> Polyhedron:
     return Polyhedron(rows, [*[0.0] * inputs, 1.0, -1.0])
 
 
-def read(network: ReluNetwork, domain: Polyhedron) -> checker.Network:
-    """Return the checker's network on the domain, after the rule that is written for it."""
+def read(network: ReluNetwork, domain: Polyhedron, *, bounds: bool = False) -> checker.Network:
+    """Return the checker's network on the domain, after what is written for it."""
     model = checker.read_model(export_bytes(network))
     claim = Claim(claim_of(network, domain), model)
-    _, point, *others = certify_convex(network, domain).lines[1]
+    (_, point, *others), (_, written) = certify_convex(network, domain).lines[1:3]
     checker.rule_interior(claim, checker.rationals(point, model.inputs), *others)
-    return checker.Network(model, claim, {})
+    known = {(block, index): sides for block, index, *sides in written} if bounds else {}
+    return checker.Network(model, claim, known)
 
 
 @pytest.mark.parametrize("inputs", [2, 3, 8])
@@ -76,3 +77,25 @@ def test_neurons_that_only_the_equation_settles_are_settled(tmp_path: Path) -> N
     certificate = certify_convex(network, simplex(inputs))
     assert check(network, certificate, tmp_path) == 0
     assert len(certificate.lines) <= 4
+
+
+def test_lines_and_rows_settle_units_further_back() -> None:
+    """On the simplex max(x_0, 0) is x_0, so that it and max(x_1, 0) add up to 1 at most."""
+    weights = [np.vstack([np.eye(3), [[1.0, -1.0, 0.25]]]), np.array([[1.0, 1.0, 0.0, 0.0]])]
+    network = ReluNetwork.from_layers(
+        [*weights, np.ones((1, 1))], [np.zeros(4), np.array([-1.25]), np.zeros(1)]
+    )
+    net = read(network, simplex(3), bounds=True)
+    unit, _ = net.neurons["relu_2", 0]
+    form = dict(net.units[unit].form)
+    node = checker.Node(net, checker.ONE, {})
+    assert node.largest(form) > 0
+    entries = RowBounds(net).settling(lambda k: _lead(net, k), form)
+    assert entries is not None
+    assert checker.rule_bound(node, form, 1, entries) <= 0
+    opposite = {key: -value for key, value in form.items()}
+    assert RowBounds(net).settling(lambda k: _lead(net, k), opposite) is None
+
+
+def _lead(net: checker.Network, unit: int) -> list[object]:
+    return list(next(name for name, (k, _) in net.neurons.items() if k == unit))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,12 +16,18 @@ from jensen import ConvexFunction, many
 from jensen.decide import verify
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.errors import DomainError, OptionError
-from jensen.many import refute_many, verify_many
+from jensen.many import settle_many, verify_many
 from jensen.network.relu_network import ReluNetwork
 from jensen.network.stack import NetworkStack
 from jensen.prover import common_lines
 from jensen.prover.counterexample import exact_violation
 from jensen.prover.verdict import Verdict
+
+
+def refuted(stack: NetworkStack, domain: Domain, **keywords: Any) -> dict[int, Verdict]:
+    """Return the verdicts of the networks that are refuted together, by number."""
+    found = settle_many(stack, domain, **keywords)
+    return {k: verdict for k, verdict in found.items() if verdict.counterexample is not None}
 
 
 def check(verdict: Verdict, network: ReluNetwork, domain: Domain) -> None:
@@ -61,7 +68,7 @@ def test_the_verdicts_are_those_of_one_by_one(number):
 )
 def test_random_networks_are_refuted_together(domain):
     stack = random_stack(300, 3, 8, 8, 1)
-    found = refute_many(stack, domain)
+    found = refuted(stack, domain)
     assert len(found) > 270
     for number in list(found)[::20]:
         check(found[number], stack[number], domain)
@@ -86,7 +93,7 @@ def test_options_mean_what_they_mean_one_by_one():
         assert [v.claim for v in together] == [v.claim for v in alone]
         assert [v.output for v in together] == [v.output for v in alone]
         assert [v.certificate is None for v in together] == [v.certificate is None for v in alone]
-    partial = refute_many(stack, domain, output=0, options=many.Options(inputs=(1,)))
+    partial = refuted(stack, domain, output=0, options=many.Options(inputs=(1,)))
     assert partial
     for verdict in partial.values():
         assert verdict.counterexample is not None
@@ -115,7 +122,7 @@ def test_a_generator_is_read_piece_by_piece_and_answered_in_order(monkeypatch):
 def test_suspicions_that_floating_point_cannot_settle_are_looked_at_one_by_one(monkeypatch):
     monkeypatch.setattr(common_lines, "exact_violations", lambda stack, x, y: [None] * len(stack))
     stack = random_stack(5, 2, 6, 1)
-    found = refute_many(stack, Box(-1, 1))
+    found = refuted(stack, Box(-1, 1))
     assert found
     for number, verdict in found.items():
         check(verdict, stack[number], Box(-1, 1))

@@ -119,3 +119,26 @@ def test_path_values_of_pieces_and_images():
 def test_points_of_another_shape_are_refused(points):
     with pytest.raises(jensen.NetworkError, match="need"):
         path_values(nn.Sequential(nn.Linear(2, 1)), points)
+
+
+@pytest.mark.parametrize("output", [-1, 1])
+def test_an_output_that_is_not_there_is_refused(output):
+    module = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
+    with pytest.raises(jensen.NetworkError, match="the module has 1"):
+        path_values(module, torch.zeros(5, 2), output=output)
+
+
+def test_what_is_no_module_has_no_paths_and_is_not_clipped():
+    for call in (lambda: path_values(3, torch.zeros(5, 2)), lambda: clip_to_icnn_("model.onnx")):
+        with pytest.raises(jensen.OptionError, match=r"torch\.nn\.Module is needed"):
+            call()
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element:UserWarning")
+def test_modules_with_nothing_to_clip_stay_as_they_are():
+    for module in (nn.ReLU(), nn.Sequential(nn.Linear(2, 0), nn.ReLU(), nn.Linear(0, 1))):
+        assert clip_to_icnn_(module, input_shape=2) is module
+
+
+def test_modules_without_a_relu_have_no_path_values():
+    assert path_values(nn.Sequential(nn.Linear(2, 1)), torch.zeros(5, 2)).shape == (5, 0)

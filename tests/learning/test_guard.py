@@ -290,3 +290,25 @@ def test_points_that_are_no_numbers_are_refused():
     guard = ConvexityGuard(mlp(2, 4, 1), jensen.Box(-1, 1))
     with pytest.raises(jensen.errors.OptionError, match="finite numbers are needed"):
         guard.penalty(torch.full((4, 2), float("nan")))
+
+
+def test_a_module_without_a_relu_can_be_guarded():
+    guard = ConvexityGuard(nn.Sequential(nn.Linear(2, 1)), jensen.Box(-1, 1))
+    assert guard.penalty().item() == 0
+    assert guard.search() == guard.descend() == float("inf")
+    assert guard.settle() == 0
+    assert guard.verify().status == "convex"
+
+
+@pytest.mark.parametrize("samples", [0, -1, 2.5, True])
+def test_numbers_of_samples_are_whole_and_positive(samples):
+    guard = ConvexityGuard(mlp(2, 4, 1), jensen.Box(-1, 1))
+    for call in (guard.penalty, guard.search, guard.settle):
+        with pytest.raises(jensen.OptionError, match="a whole number >= 1"):
+            call(samples=samples)
+
+
+@pytest.mark.parametrize("options", [{"margin": "a"}, {"inputs": [0.5]}, {"output": "0"}])
+def test_options_that_are_no_numbers_are_refused(options):
+    with pytest.raises(jensen.OptionError, match=r"'?(a|0)'?|\[0\.5\]"):
+        ConvexityGuard(mlp(2, 4, 1), jensen.Box(-1, 1), **options)

@@ -15,7 +15,8 @@ from torch import nn  # noqa: E402
 import jensen  # noqa: E402
 from jensen.certificate.checker import run  # noqa: E402
 from jensen.certificate.model_export import export_json  # noqa: E402
-from jensen.learning import make_convex  # noqa: E402
+from jensen.learning import ConvexityGuard, make_convex  # noqa: E402
+from jensen.learning.last_layer import repair_last_layer  # noqa: E402
 
 QUICK = {"steps": 150, "round_steps": 60, "samples": 128}
 
@@ -209,3 +210,81 @@ def test_a_module_without_parameters_to_train_is_an_error():
 def test_options_out_of_range_are_errors(options, message):
     with pytest.raises(jensen.OptionError, match=message):
         make_convex(mlp(), error, jensen.Box(-1, 1), **options)
+
+
+@pytest.mark.parametrize("name", ["steps", "round_steps", "rounds", "samples", "further_rounds"])
+def test_counts_are_whole_numbers(name):
+    for value in (2.5, float("nan"), -1):
+        with pytest.raises(jensen.OptionError, match=name):
+            make_convex(mlp(), error, jensen.Box(-1, 1), **{name: value})
+
+
+def test_a_short_time_limit_is_kept_and_nothing_is_measured_after_it(monkeypatch):
+    asked = []
+
+    def watched(self, **options):
+        asked.append(options["time_limit"])
+        return verify(self, **options)
+
+    verify = ConvexityGuard.verify
+    monkeypatch.setattr(ConvexityGuard, "verify", watched)
+    result = make_convex(
+        mlp(),
+        lambda module: time.sleep(0.3) or error(module, -1.0),
+        jensen.Box(-1, 1),
+        time_limit=0.1,
+    )
+    assert not result.certified
+    assert result.worst_jump is None
+    assert asked[-1] <= 0.1
+
+
+class TwoEnds(nn.Module):
+    """The output is not that of the linear layer that was made last."""
+
+    def __init__(self):
+        super().__init__()
+        self.hidden, self.out, self.tail = nn.Linear(2, 4), nn.Linear(4, 1), nn.Linear(4, 1)
+        with torch.no_grad():
+            self.hidden.weight.copy_(torch.tensor([[1.0, 0], [-1, 0], [0, 1], [0, -1]]))
+            self.hidden.bias.copy_(torch.tensor([0.1, 0.2, 0.3, 0.4]))
+            self.out.weight.copy_(torch.tensor([[-1.0, 1, 1, 1]]))
+            self.tail.weight.copy_(torch.tensor([[0.5, 0, 0, 0]]))
+
+    def forward(self, x):
+        h = torch.relu(self.hidden(x))
+        return self.out(h) + 4 * self.tail(h)
+
+
+def test_a_repair_that_the_module_does_not_compute_is_taken_back():
+    module = TwoEnds()
+    with torch.no_grad():
+        module.tail.weight.copy_(torch.tensor([[0.0, -1, 0, 0]]))
+    guard = ConvexityGuard(module, jensen.Box(-1, 1))
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    assert repair_last_layer(guard, guard.network(), time_limit=20.0, certificate=False) is None
+    for name, value in module.state_dict().items():
+        torch.testing.assert_close(value, before[name])
+
+
+def test_a_last_layer_stays_as_it_was_where_the_repair_does_not_come_to_an_end(monkeypatch):
+    module = mlp()
+    guard = ConvexityGuard(module, jensen.Box(-1, 1))
+    network = guard.network()
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+
+    def stopped(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ConvexityGuard, "network", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        repair_last_layer(guard, network, time_limit=20.0, certificate=False)
+    for name, value in module.state_dict().items():
+        torch.testing.assert_close(value, before[name])
+
+
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
+@pytest.mark.parametrize("side", [1e308, 1e300])
+def test_boxes_too_large_to_square_end_with_an_answer(side):
+    result = make_convex(mlp(), error, jensen.Box(-side, side), steps=5, rounds=1)
+    assert result.certified == (result.verdict.status == "convex")

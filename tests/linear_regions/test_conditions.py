@@ -7,6 +7,7 @@ import io
 import json
 import pickle
 from fractions import Fraction
+from itertools import pairwise
 
 import fuzz
 import numpy as np
@@ -16,6 +17,7 @@ import pytest
 import jensen
 from jensen import Box, Everywhere, ReluNetwork
 from jensen.bounds.paths import exact_path_sum, path_sums
+from jensen.cli import main
 from jensen.cli.app import app
 from jensen.linear_regions.conditions import (
     condition_between,
@@ -232,3 +234,54 @@ def test_the_command_prints_a_table_csv_and_json(tmp_path, capsys):
     record = json.loads(printed("--json"))
     assert [c["value"] for c in record["conditions"]] == ["-3", "1"]
     assert record["formulas"] == ["J[relu_1] = W[output, relu_1]"]
+
+
+def deep(inputs):
+    rng = np.random.default_rng(3)
+    sizes = (inputs, 24, 24, 24, 1)
+    weights = [rng.normal(size=(b, a)) for a, b in pairwise(sizes)]
+    return ReluNetwork.from_layers(weights, [rng.normal(size=b) for b in sizes[1:]])
+
+
+@pytest.mark.parametrize("inputs", [1, 2, 5])
+@pytest.mark.parametrize("domain", [Box(-1, 1), Everywhere()], ids=str)
+def test_what_is_found_in_time_is_listed_and_said_not_to_be_all(inputs, domain):
+    network = deep(inputs)
+    everything = path_conditions(network, domain)
+    assert everything.complete
+    cut = path_conditions(network, domain, time_limit=1e-9)
+    assert not cut.complete
+    assert len(cut) < len(everything)
+    assert not pickle.loads(pickle.dumps(cut)).complete
+    known = {(c.neurons, c.pattern_text): c.value for c in everything}
+    for seconds in (0.05, 0.2):
+        for condition in path_conditions(network, domain, time_limit=seconds):
+            if condition.reachable and inputs < 3:
+                found = known[condition.neurons, condition.pattern_text]
+                assert condition.value == found
+
+
+def test_a_polyhedron_that_is_not_known_in_time_has_no_conditions():
+    rows = np.vstack([np.eye(4), -np.eye(4)])
+    found = path_conditions(deep(4), jensen.Polyhedron(rows, np.ones(8)), time_limit=1e-9)
+    assert not found.complete
+    assert found == ()
+
+
+def test_the_command_says_that_time_was_up(tmp_path, capsys):
+    path = tmp_path / "deep.npz"
+    deep(5).save(path)
+    words = ["conditions", str(path), "--box", "-1", "1"]
+    assert main([*words, "--time-limit", "1e-9", "--json"]) == 3
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["complete"] is False
+    assert "time was up" in shown.err
+    assert main([*words, "--time-limit", "0"]) == 2
+    assert main([*words, "--time-limit", "600", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["complete"] is True
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), "10"])
+def test_a_time_limit_that_is_none_is_refused(seconds):
+    with pytest.raises(jensen.OptionError, match="time limit"):
+        path_conditions(deep(1), Box(-1, 1), time_limit=seconds)

@@ -151,3 +151,26 @@ def test_damaged_archives_give_a_verdict_or_one_line(parts, tmp_path, capsys):
             assert captured.err.count("\n") == 1
         else:
             assert captured.out.split()[0] in ("convex", "nonconvex", "unknown")
+
+
+@pytest.mark.parametrize("size", [2**27, 10**18])
+def test_a_header_that_claims_more_inputs_than_memory_holds_is_refused(size, tmp_path):
+    header = {
+        "format": FORMAT,
+        "input_size": size,
+        "input_shape": [size],
+        "output_shape": [1],
+        "blocks": [
+            {
+                "name": "output",
+                "size": 1,
+                "activation": "identity",
+                "inputs": [{"from": "input", "storage": "csr"}],
+            }
+        ],
+    }
+    edge = sp.csr_array((np.ones(1), np.zeros(1, int), np.array([0, 1])), shape=(1, size))
+    stored = {f"w0_0_{part}": getattr(edge, part) for part in ("data", "indices", "indptr")}
+    path = tmp_path / "many.npz"
+    np.savez(path, header=np.array(json.dumps(header)), b0=np.zeros(1), **stored)
+    refused(path, "inputs; at most")

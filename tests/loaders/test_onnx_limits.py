@@ -252,3 +252,27 @@ def test_an_external_tensor_of_enormous_size_is_not_read(folder):
     path.write_bytes(model.SerializeToString())
     with pytest.raises(ModelFileError, match="at most"):
         load(path)
+
+
+def test_more_dimensions_than_arrays_have_are_refused(tmp_path):
+    model = make_model([node("Relu", ["x"], ["y"])], {"x": [1] * 70}, ["y"])
+    refused(model, tmp_path, "70 dimensions")
+
+
+def test_places_in_a_constant_of_many_dimensions_are_counted_before_they_are_listed(tmp_path):
+    ones = helper.make_tensor("v", TensorProto.FLOAT, [1], [1.0])
+    nodes = [
+        node("ConstantOfShape", ["s"], ["c"], value=ones),
+        node("NonZero", ["c"], ["n"]),
+        node("Cast", ["n"], ["f"], to=TensorProto.FLOAT),
+        node("ReduceSum", ["f"], ["r"], keepdims=0),
+        node("Add", ["x", "r"], ["y"]),
+    ]
+    shape = np.array([2**22] + [1] * 29, dtype=np.int64)
+    refused(make_model(nodes, {"x": [1, 2]}, ["y"], {"s": shape}), tmp_path, "NonZero")
+
+
+def test_external_weights_that_many_tensors_share_are_counted_together(folder, monkeypatch):
+    monkeypatch.setattr("jensen.loaders.onnx.external.MAX_BYTES", 10)
+    with pytest.raises(ModelFileError, match="bytes together; at most 10"):
+        load(external(folder, location="w.bin"))

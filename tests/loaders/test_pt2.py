@@ -356,3 +356,32 @@ def test_a_program_is_compared_with_what_was_read_from_it(saved, monkeypatch):
     monkeypatch.setattr("jensen.loaders.torch.network_from_model", changed)
     with pytest.raises(ModelFileError, match="the exporter changed the function"):
         load(saved)
+
+
+def test_a_word_that_unpacks_to_megabytes_is_not_unpacked(members, tmp_path, monkeypatch):
+    path = tmp_path / "bomb.pt2"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            if name != "byteorder":
+                archive.writestr(f"model/{name}", content)
+        archive.writestr("model/byteorder", b"little" + b" " * 2**20)
+    read, unpacked = zipfile.ZipFile.read, []
+
+    def watched(self, item, *rest):
+        unpacked.append(item.file_size)
+        return read(self, item, *rest)
+
+    monkeypatch.setattr(zipfile.ZipFile, "read", watched)
+    with pytest.raises(ModelFileError, match="byteorder"):
+        safe_archive(path)
+    assert not unpacked or max(unpacked) < 100
+
+
+def test_strides_of_zero_do_not_claim_more_numbers_than_memory_holds(members, tmp_path):
+    config = json.loads(members[WEIGHTS])
+    meta = next(iter(config["config"].values()))["tensor_meta"]
+    meta["sizes"] = [{"as_int": 2**20}, {"as_int": 2**20}]
+    meta["strides"] = [{"as_int": 0}, {"as_int": 0}]
+    path = written(tmp_path / "w.pt2", members | {WEIGHTS: json.dumps(config).encode()})
+    with pytest.raises(ModelFileError, match="claim 1099511627"):
+        safe_archive(path)

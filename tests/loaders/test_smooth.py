@@ -273,3 +273,39 @@ def test_functions_about_kinks_refuse_a_graph(call, tmp_path):
     network = network_of(single("Softplus", shape=("n", 1)), tmp_path)
     with pytest.raises(jensen.NetworkError, match="node 'softplus_1' is softplus"):
         getattr(jensen, call)(network)
+
+
+@pytest.mark.parametrize("slope", [1.5, 0.5, 0.0, -1.0])
+def test_a_threshold_behind_which_one_of_many_slopes_is_another_is_refused(slope, tmp_path):
+    # beside a slope of a million none of the others looked large
+    def matrix(last):
+        return np.array([[1e6, 0], [0, last]], F32)
+
+    nodes = [
+        helper.make_node("MatMul", ["x", "W"], ["z"]),
+        helper.make_node("Softplus", ["z"], ["s"]),
+        helper.make_node("Greater", ["z", "t"], ["c"]),
+        helper.make_node("MatMul", ["x", "V"], ["a"]),
+        helper.make_node("Where", ["c", "a", "s"], ["y"], "the_node"),
+    ]
+    for last, known in ((slope, False), (1.0, True)):
+        weights = {"W": matrix(1.0), "V": matrix(last), "t": np.array(20, F32)}
+        model = make_model(nodes, {"x": ["n", 2]}, ["y"], weights)
+        if known:
+            assert network_of(model, tmp_path).function_counts == {"softplus": 2}
+            continue
+        with pytest.raises(UnsupportedOperatorError, match="the_node"):
+            network_of(model, tmp_path)
+
+
+def test_slopes_that_were_rounded_behind_a_threshold_are_told(tmp_path):
+    nodes = [
+        helper.make_node("Mul", ["x", "b"], ["z"]),
+        helper.make_node("Softplus", ["z"], ["s"]),
+        helper.make_node("Mul", ["s", "r"], ["h"]),
+        helper.make_node("Greater", ["z", "t"], ["c"]),
+        helper.make_node("Where", ["c", "x", "h"], ["y"]),
+    ]
+    weights = {"b": np.array(3, F32), "r": np.array(1 / 3, F32), "t": np.array(20, F32)}
+    network = network_of(make_model(nodes, {"x": ["n", 2]}, ["y"], weights), tmp_path)
+    assert "a share of 1e-06 at most" in network.roundings[-1]

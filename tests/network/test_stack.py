@@ -165,3 +165,23 @@ def test_what_floating_point_cannot_tell_is_left_open():
     assert exact_violations(kink, np.array([[-1.0]]), np.array([[1.0]])) == [None]
     far = NetworkStack([[[[1e300]]], [[[-1e300]]]], [[[1.0]], [[0.0]]])
     assert exact_violations(far, np.array([[-1.0]]), np.array([[3.0]])) == [None]
+
+
+def test_damaged_files_are_refused_in_one_line(tmp_path):
+    rng = np.random.default_rng(0)
+    weights = [rng.normal(size=(5, 4, 2)), rng.normal(size=(5, 1, 4))]
+    path = tmp_path / "s.npz"
+    NetworkStack(weights, [rng.normal(size=(5, 4)), np.zeros((5, 1))]).save(path)
+    whole = path.read_bytes()
+    for _ in range(600):
+        content = bytearray(whole)
+        if rng.random() < 0.3:
+            del content[int(rng.integers(len(content))) :]
+        else:
+            for place in rng.integers(len(content), size=int(rng.integers(1, 6))):
+                content[place] = int(rng.integers(256))
+        path.write_bytes(content)
+        try:
+            NetworkStack.load(path)
+        except (ModelFileError, NetworkError) as error:
+            assert "\n" not in str(error)  # noqa: PT017

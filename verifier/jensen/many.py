@@ -110,25 +110,6 @@ def verify_many(
     return verdicts
 
 
-def refute_many(
-    networks: Sequence[ReluNetwork] | NetworkStack,
-    domain: Domain,
-    *,
-    output: int | None = None,
-    options: Options | None = None,
-) -> dict[int, Verdict]:
-    """Return the verdicts of the networks that common lines refute, by number.
-
-    Parameters
-    ----------
-    networks, domain, output, options
-        As for :func:`verify_many`. Nothing is refuted where a tolerance or a certificate is
-        asked for, nor among networks of several outputs unless one is picked.
-    """
-    found = settle_many(networks, domain, output=output, options=options)
-    return {k: verdict for k, verdict in found.items() if verdict.counterexample is not None}
-
-
 def settle_many(
     networks: Sequence[ReluNetwork] | NetworkStack,
     domain: Domain,
@@ -138,8 +119,11 @@ def settle_many(
 ) -> dict[int, Verdict]:
     """Return the verdicts of the networks that all together settle, by number.
 
-    As :func:`refute_many`; networks that intervals and the signs of path products prove are
-    there as well.
+    Parameters
+    ----------
+    networks, domain, output, options
+        As for :func:`verify_many`. Nothing is settled together where a tolerance or a certificate
+        is asked for, nor among networks of several outputs unless one is picked.
     """
     options = Options() if options is None else options
     if options.tolerance or options.certificate:

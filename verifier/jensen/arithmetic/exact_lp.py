@@ -24,6 +24,7 @@ import numpy as np
 from jensen.arithmetic.rational import ONE, ZERO, floats
 from jensen.arithmetic.simplex import ExactSolution
 from jensen.arithmetic.simplex import maximise as pivot_to_optimum
+from jensen_encodings.deadline import NEVER, Deadline
 from jensen_encodings.lp import LpSolver, LpStatus
 
 Row = Sequence[Any]
@@ -37,6 +38,7 @@ def maximise(
     b: Row,
     equality: Sequence[bool],
     out_of_time: Callable[[], bool] = lambda: False,
+    deadline: Deadline = NEVER,
 ) -> ExactSolution | None:
     """Solve ``max c v``, ``A v <= b`` exactly; the optimum must be finite.
 
@@ -48,6 +50,8 @@ def maximise(
         Which rows hold with equality.
     out_of_time : callable
         Asked in the fallback, now and then.
+    deadline : Deadline
+        Of the program that HiGHS solves before.
 
     Returns
     -------
@@ -64,18 +68,21 @@ def maximise(
         return None
     proposed = None
     if len(c) > FEW:
-        proposed = _from_basis(c, A, b, equality) or _infeasible_by_basis(A, b, equality)
+        proposed = _from_basis(c, A, b, equality, deadline)
+        proposed = proposed or _infeasible_by_basis(A, b, equality, deadline)
     return pivot_to_optimum(c, A, b, equality, out_of_time) if proposed is None else proposed
 
 
-def _from_basis(c: Row, A: Sequence[Row], b: Row, equality: Sequence[bool]) -> ExactSolution | None:
+def _from_basis(
+    c: Row, A: Sequence[Row], b: Row, equality: Sequence[bool], deadline: Deadline
+) -> ExactSolution | None:
     """Return the solution of HiGHS's final basis if it is exactly optimal."""
     rows = [[*row, limit] for row, limit in zip(A, b, strict=True)]
     sizes = [max((abs(v) for v in row), default=ZERO) or ONE for row in rows]
     scaled = floats(
         np.array([[v / s for v in row] for row, s in zip(rows, sizes, strict=True)], dtype=object)
     )
-    solver = LpSolver()
+    solver = LpSolver(deadline)
     goal = floats(np.array(list(c), dtype=object))
     result = solver.maximise(goal, scaled[:, :-1], scaled[:, -1], np.array(equality, dtype=bool))
     if result.status is not LpStatus.OPTIMAL:
@@ -114,7 +121,7 @@ def _is_optimal(c: Row, A: Sequence[Row], b: Row, equality: Sequence[bool], v: R
 
 
 def _infeasible_by_basis(
-    A: Sequence[Row], b: Row, equality: Sequence[bool]
+    A: Sequence[Row], b: Row, equality: Sequence[bool], deadline: Deadline
 ) -> ExactSolution | None:
     """Prove that no v satisfies all rows, by the program of the least excess over them.
 
@@ -128,7 +135,8 @@ def _infeasible_by_basis(
     limits = [sign * b[i] for i, sign in signs]
     at_least_zero = [*([ZERO] * width), -ONE]
     inequality = [False] * (len(rows) + 1)
-    found = _from_basis(at_least_zero, [*rows, at_least_zero], [*limits, ZERO], inequality)
+    every, ends = [*rows, at_least_zero], [*limits, ZERO]
+    found = _from_basis(at_least_zero, every, ends, inequality, deadline)
     if found is None or found.v is None or found.v[-1] <= 0:
         return None
     multipliers = [ZERO] * len(A)

@@ -177,11 +177,15 @@ def _entries(file: Path) -> list[Mapping[str, Any]]:
     try:
         text = file.read_text(encoding="utf-8")
         if file.suffix.lower() == ".csv":
-            return [_fields(row) for row in csv.DictReader(text.splitlines(), strict=True)]
+            reader = csv.DictReader(text.splitlines(), strict=True)
+            names = [name.strip() for name in reader.fieldnames or ()]
+            if twice := [name for name in names if name and names.count(name) > 1]:
+                raise ValueError(f"two columns are called {twice[0]!r}")
+            return [_fields(row) for row in reader]
         entries = tomllib.loads(text).get("model", [])
     except OSError as error:
         raise ModelFileError(f"{file}: {error.strerror or error}") from None
-    except (ValueError, csv.Error) as error:
+    except (ValueError, RecursionError, csv.Error) as error:
         raise ModelFileError(f"{file}: not {file.suffix[1:].upper()} ({error})") from None
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise ModelFileError(f"{file}: tables called [[model]] are needed")
@@ -221,7 +225,7 @@ def _options(entry: Mapping[str, Any], options: Options) -> Options:
     if "concave" in entry:
         changes["concave"] = _truth("concave", entry["concave"])
     if "tolerance" in entry:
-        changes["tolerance"] = float(entry["tolerance"])
+        changes["tolerance"] = _real("tolerance", entry["tolerance"])
     if "inputs" in entry:
         inputs = entry["inputs"]
         parts = inputs.replace(",", " ").split() if isinstance(inputs, str) else inputs
@@ -238,6 +242,15 @@ def _truth(key: str, value: Any) -> bool:
             return truth
     known = ", ".join((*_TRUE, *_FALSE))
     raise ModelFileError(f"{key} = {value!r}: neither true nor false; known are {known}")
+
+
+def _real(key: str, value: Any) -> float:
+    """Read a number; float() would take true for 1, and 1_0 for 10."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, str):
+        return double_of_text(value)
+    raise ModelFileError(f"{key} = {value!r}: a number is needed")
 
 
 def _number(key: str, value: Any) -> int:

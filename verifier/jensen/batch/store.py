@@ -12,12 +12,11 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, Self
 
-from jensen.batch.case import Case, Row, RowStatus, asked_options, canonical
+from jensen.batch.case import Case, Row, asked_options, canonical
 from jensen.batch.job import file_digest
-from jensen.domains.domain import domain_from_json
+from jensen.batch.stored import DamagedRowError, stored_case, stored_row
 from jensen.errors import JensenError, OutputError
 from jensen.outputs import check_output
-from jensen.prover.options import Options
 from jensen.text import own_name, printable
 
 VERSION = 3
@@ -64,7 +63,10 @@ _UPGRADES = {
     2: "DROP TABLE file",  # said by size and time whether a file is the same: no proof of it
 }
 
-
+_FOREIGN = """
+SELECT type, name FROM sqlite_master
+WHERE type = 'trigger' OR (type = 'view' AND name <> 'verdict')
+"""
 _ELSEWHERE = b"location"
 _CAUSES = {
     "SQLITE_FULL": "cannot be written: No space left on device",
@@ -184,6 +186,10 @@ class Store:
         version = self._version()
         if application != APPLICATION_ID:
             raise self._refused("an SQLite file, but no store of results")
+        # what a view or a trigger of somebody else's does is not known, and may not end
+        foreign = self._db.execute(_FOREIGN).fetchone()
+        if foreign is not None:
+            raise self._refused(f"it holds the {foreign[0]} {printable(str(foreign[1]))}")
         if not 1 <= version <= VERSION:
             raise self._refused(f"store of version {version}, supported is {VERSION}")
 
@@ -218,7 +224,10 @@ class Store:
         digest : str
         """
         found = self._one("SELECT record FROM result WHERE job = ?", case.job(digest))
-        return None if found is None else Row.from_json(json.loads(found[0]))
+        try:
+            return None if found is None else stored_row(found[0])
+        except DamagedRowError as error:
+            raise self._refused(f"a damaged row ({error})") from None
 
     def _one(self, query: str, *values: str) -> Any:
         try:
@@ -317,25 +326,16 @@ class Store:
             yield from self._rows()
         except sqlite3.Error as error:
             raise self._failed(error) from None
+        except DamagedRowError as error:
+            raise self._refused(f"a damaged row ({error})") from None
 
     def _rows(self) -> Iterator[tuple[Case, Row]]:
         query = (
             "SELECT name, path, expected, reason, domain, output, options, record"
             " FROM model JOIN result USING (job) ORDER BY name, question"
         )
-        for name, path, expected, reason, domain, output, options, record in self._db.execute(
-            query
-        ):
-            case = Case(
-                Path(path),
-                name,
-                domain_from_json(json.loads(domain)),
-                Options(**json.loads(options)),
-                output,
-                None if expected is None else RowStatus(expected),
-                reason,
-            )
-            yield case, Row.from_json(json.loads(record))
+        for *columns, record in self._db.execute(query):
+            yield stored_case(*columns), stored_row(record)
 
     def close(self) -> None:
         """Close the file."""

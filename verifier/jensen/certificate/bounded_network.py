@@ -46,6 +46,7 @@ class BoundedNetwork(Network):
         self.bounds: list[list[Any]] = []
         self.deadline = deadline
         self._leaves = LeafProver(self, LpSolver(deadline))
+        self._boxed = not claim.lifted and bool(claim.rows)
         # whether what is left of the inputs makes up for others, whose bounds only rows know
         self._skew = not claim.lifted and any(
             form.keys() - {0, key} for key, (form, _) in enumerate(claim.values)
@@ -74,9 +75,14 @@ class BoundedNetwork(Network):
             return sides
         side = 0 if on else 1
         sign = 1 if side else -1
-        if Node(self, ONE, {}).largest({key: sign * v for key, v in zeta.items()}) <= 0:
+        form = {key: sign * v for key, v in zeta.items()}
+        if Node(self, ONE, {}).largest(form) <= 0:
             return sides
-        entries = self._leaves.bound(zeta, sign)
+        entries = None
+        if self._boxed:
+            entries = self._row_bounds.settling(self.lead, form)
+        if entries is None:
+            entries = self._leaves.bound(zeta, sign)
         if entries is not None:
             sides[side] = entries
             self.bounds.append([block, index, *sides])

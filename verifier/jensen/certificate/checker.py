@@ -26,6 +26,7 @@ FORMATS = FORMAT, "jensen-certificate/2"  # the older one is a part of the newer
 MAX_MODEL, MAX_LINE, MAX_FILE = 1 << 28, 1 << 24, 1 << 30  # bytes, a certificate's unpacked
 MAX_INPUTS, MAX_BITS = 1 << 20, 1 << 18  # bits of any number; 4 for each character of it
 MAX_WORK = 1 << 40  # of `spend`: about an hour
+SHORT = 64  # characters of a number that is read at no cost
 MAX_TEXT = 300  # characters of the domain, and of the inputs, that are printed
 INTEGER = "(0|[1-9][0-9]*|0x[0-9a-f]+)"
 NUMBER = re.compile(f"-?{INTEGER}(/{INTEGER})?")
@@ -147,13 +148,20 @@ def double(text: Any) -> float:
     raise Malformed(f"{text[:40]!r} is no hexadecimal double")
 
 
-def rational(text: Any) -> Number:
-    """Read a number like "-3", "2/7" or "-0x1f/0x2b"."""
+def ratio(text: Any) -> tuple[int, int]:
+    """Read a number like "-3", "2/7" or "-0x1f/0x2b": what is above the bar, and below it."""
     if not (isinstance(text, str) and NUMBER.fullmatch(text)):
         raise Malformed(f"{str(text)[:40]!r} is no exact number")
-    spend(4 * len(text), 4 * len(text) + 64)
+    if len(text) > SHORT:
+        spend(4 * len(text), 4 * len(text) + 64)
     top, bar, bottom = text.partition("/")
-    return Fraction(int(top, 0), int(bottom, 0)) if bar else int(top, 0)
+    return int(top, 0), int(bottom, 0) if bar else 1
+
+
+def rational(text: Any) -> Number:
+    """Read a number; integers are ints."""
+    top, bottom = ratio(text)
+    return top if bottom == 1 else Fraction(top, bottom)
 
 
 def rationals(items: Any, count: int) -> list[Number]:
@@ -491,8 +499,9 @@ class Network:
             low, high = low + min(jump[0], 0), high + max(jump[1], 0)
             spend(longest((low, high)), self.units[k].size)
             for key, factor in self.units[k].form.items() if low or high else ():
-                (a, b), ends = slopes.get(key, (0, 0)), (factor * low, factor * high)
-                slopes[key] = a + min(ends), b + max(ends)
+                a, b = slopes.get(key, (0, 0))
+                least, most = (low, high) if factor > 0 else (high, low)
+                slopes[key] = a + factor * least, b + factor * most
         return slopes
 
 
@@ -505,6 +514,7 @@ class Node:
         self.face, self.ranges = face, [*net.ranges] if group else net.ranges
         if face:
             self.ranges[abs(face)] = (1, 1) if face > 0 else (-1, -1)
+        self.sides = self.ranges[1 : net.inputs]
         # slopes of all units over max(zeta, 0) of the group, as known at the root of the tree:
         # their intervals, and as forms of states and products; the intervals where last was fixed
         self.spans: Spans = {}
@@ -523,16 +533,19 @@ class Node:
 
     def largest(self, form: Form) -> int:
         """Return an upper bound of a form: over the ranges of its variables, each by itself."""
-        bound, ranges = form.get(ONE, 0), self.ranges
+        bound, ranges, count = form.get(ONE, 0), self.ranges, len(self.ranges)
         spend(self.net.bits, size(form))
         for k, value in form.items():
-            low, high = ranges[abs(k)] if abs(k) < len(ranges) else self.bounds(k)
-            if -k not in form:
-                end = high if value > 0 else low
-                bound += value * (end if k > 0 else max(end, 0))
-            elif k < 0:
-                ends = low, high, min(max(low, 0), high)
-                bound += max([form[-k] * z + value * max(z, 0) for z in ends])
+            if k < 0:
+                low, high = ranges[-k]
+                if -k in form:
+                    ends = low, high, min(max(low, 0), high)
+                    bound += max([form[-k] * z + value * max(z, 0) for z in ends])
+                elif (end := high if value > 0 else low) > 0:
+                    bound += value * end
+            elif -k not in form:
+                low, high = ranges[k] if k < count else self.bounds(k)
+                bound += value * (high if value > 0 else low)
         return bound
 
     def narrow(self, unit: int, lower: Any, upper: Any) -> None:
@@ -617,18 +630,19 @@ class Node:
         total, kept = self.put_in(form, lines=False)
         return {key: total[key] for key in range(self.net.inputs) if total[key]} | kept
 
-    def line(self, unit: int, sign: int, shift: Number) -> int:
+    def line(self, unit: int, k: int, c: int) -> int:
         """Bound a unit, or minus it, by lines and a multiple of the group that vanishes here."""
         need(self.group, "there is no hyperplane here")
-        net, k, c = self.net, sign * FINE * shift.denominator, FINE * shift.numerator
-        row, normal = net.units[unit], net.units[self.group]
+        net, row, normal = self.net, self.net.units[unit], self.net.units[self.group]
         if row.alone and normal.alone:
-            spend(longest((k, c)) + net.bits, row.size + normal.size)
+            spend(k.bit_length() + c.bit_length() + net.bits, row.size + normal.size)
             total = [k * v + c * w for v, w in zip(row.alone, normal.alone, strict=True)]
         else:
-            total, _ = self.put_in({unit: k} | {self.group: c}, lines=True)
-        ends = zip(total[1 : net.inputs], self.ranges[1 : net.inputs], strict=True)
-        bound = sum([slope * (high if slope > 0 else low) for slope, (low, high) in ends], total[0])
+            k *= FINE
+            total, _ = self.put_in({unit: k} | {self.group: FINE * c}, lines=True)
+        bound = total[ONE]
+        for slope, (low, high) in zip(total[1 : net.inputs], self.sides, strict=True):
+            bound += slope * (high if slope > 0 else low)
         return -(-bound // abs(k))
 
     def strict(self, kind: Any, *where: Any) -> bool:
@@ -776,7 +790,8 @@ def rule_bound(node: Node, zeta: Form, sign: int, side: Any) -> int:
     By lines, by intervals, or by multipliers of rows.
     """
     if isinstance(side, str):
-        return node.line(next(iter(zeta)), sign, rational(side))
+        top, bottom = ratio(side)
+        return node.line(next(iter(zeta)), sign * bottom, top)
     form = {key: sign * value for key, value in zeta.items()}
     if side is None:
         return node.largest(form)

@@ -307,7 +307,8 @@ class LeafProver:
                 b.append(rational(limit))
         cap = [*([ZERO] * len(keys)), ONE_EXACT]
         equality = [row.free for row in rows] + [False] * (2 * len(keys) + 1)
-        solution = maximise(cap, [*A, cap], [*b, ONE_EXACT], equality, out_of_time)
+        limits, deadline = [*b, ONE_EXACT], self._solver.deadline
+        solution = maximise(cap, [*A, cap], limits, equality, out_of_time, deadline)
         if solution is None:
             return None
         found = [fraction(y) for y in solution.multipliers[: len(rows)]]

@@ -1,4 +1,4 @@
-"""Bounds of units that read the inputs alone, by the rows of a polyhedron in a box.
+"""Bounds of units by the rows of a polyhedron in a box: of those that read the inputs alone.
 
 Over the box that a polyhedron lies in such a unit may reach many times as far as on the
 polyhedron itself; most of all where an equation makes up for an input that is gone. One
@@ -7,6 +7,7 @@ program per side, each from the last basis, says which rows to add.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from jensen.certificate.checker import ONE, Form, Network, Node, text_of
 from jensen.certificate.float_units import quotient
+from jensen.certificate.line_bound import line_multipliers
 from jensen.types import FloatArray
 from jensen_encodings.bounded import BoundedProgram
 
@@ -73,19 +75,41 @@ class RowBounds:
             self._side(form, end - GAIN * sum(most)) for form, end in zip(forms, most, strict=True)
         ]
 
+    def settling(self, lead: Callable[[int], list[Any]], form: Form) -> list[Any] | None:
+        """Return multipliers with which a form is at most 0, by lines and then rows; or None.
+
+        Parameters
+        ----------
+        lead : callable
+            The words that name a unit.
+        form : dict
+            Of units that are there.
+        """
+        entries = line_multipliers(self._net, lead, form)
+        total, factor = self._node.combine(entries, form)
+        if self._node.largest(total) > 0:
+            entries += [[*words, text_of(factor * y)] for *words, y in self._rows_for(total)]
+            total, _ = self._node.combine(entries, form)
+        return entries if self._node.largest(total) <= 0 else None
+
     def _side(self, form: Form, enough: float) -> list[Any] | None:
-        """Return multipliers with which a form is at most so large."""
-        top = self._largest(form)
+        """Return multipliers with which a form is less than so large."""
+        entries = [[*words, text_of(y)] for *words, y in self._rows_for(form)]
+        total, factor = self._node.combine(entries, form)
+        return entries if factor * self._node.largest(total) < enough else None
+
+    def _rows_for(self, form: Form) -> list[list[Any]]:
+        """Return rows and multipliers that bring a form of inputs down most where it is largest."""
+        top = self._largest({k: v for k, v in form.items() if 0 <= k < self._net.inputs})
         self._program.set_cost(-np.array(self._scaled(form, top)[1:]))
         found: FloatArray = self._program.solve().multipliers
         if not found.size or not np.isfinite(found).all():
-            return None
+            return []
         unit = Fraction(2) ** (int(np.frexp(found.max(initial=0.0))[1]) - BITS)
-        entries = []
+        entries: list[list[Any]] = []
         for i, scale, y in zip(self._index, self._scale, found.tolist(), strict=True):
             whole = round(Fraction(y) / unit)
             if whole > 0:
                 value = whole * unit * top / (scale * self._net.rows[i][1])
-                entries.append(["domain", i, text_of(value)])
-        total, factor = self._node.combine(entries, form)
-        return entries if factor * self._node.largest(total) < enough else None
+                entries.append(["domain", i, value])
+        return entries

@@ -67,9 +67,14 @@ def _version() -> str:
 def app(context: click.Context) -> int:
     """Exact convexity verification of ReLU networks.
 
-    Exit codes: 0 convex, 1 nonconvex, 2 error (bad file, bad option), 3 unknown,
-    130 interrupted. Verdicts go to standard output, everything else to standard error.
-    """
+    Exit codes: 0 convex, 1 nonconvex, 2 error (bad file, bad option), 3 unknown, 130
+    interrupted. Verdicts go to standard output, progress and errors to standard error.
+
+    \b
+    jensen verify model.onnx --box -1 1      is it convex on this box?
+    jensen violation model.onnx --box -1 1   how far is it from convex?
+    jensen COMMAND --help                    options and examples of a command
+    """  # noqa: D301  (\b keeps click from folding the examples)
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
         return 2  # nothing was asked; in a script, 0 would mean convex

@@ -64,29 +64,44 @@ class _Choices(common.ParamType):
 
 @click.command("batch", cls=OnceCommand)
 @click.argument("targets", nargs=-1, metavar="FOLDER|MODEL...", shell_complete=file_names)
-@click.option("--manifest", "manifests", multiple=True, metavar="FILE", help="A .toml or .csv.")
+@click.option(
+    "--manifest",
+    "manifests",
+    multiple=True,
+    metavar="FILE",
+    help="Manifest of any name, .toml or .csv; may be repeated.",
+)
 @common.domain_options
-@click.option("--output", type=int, metavar="K", help="One output only; all by default.")
+@click.option("--output", type=int, metavar="K", help="Verify one output only; all by default.")
 @common.proof_options
-@click.option("-r", "--recursive", is_flag=True, help="Look into folders below, too.")
-@click.option("--store", "store_file", metavar="FILE", help="Keep results here, and resume.")
+@click.option("-r", "--recursive", is_flag=True, help="Look into subfolders as well.")
+@click.option(
+    "--store", "store_file", metavar="FILE", help="Keep results in this file, and resume from it."
+)
 @click.option(
     "--retry",
     type=_Choices("error", "unknown", "none"),
     default="error",
     show_default=True,
     metavar="LIST",
-    help="Which stored results to compute again: error, unknown, none.",
+    help="Stored results to compute again: error, unknown, none.",
 )
-@click.option("--force", is_flag=True, help="Compute everything again.")
-@click.option("--jobs", type=click.IntRange(0), metavar="N", help="Workers; 0: in this process.")
+@click.option("--force", is_flag=True, help="Compute everything again, whatever is stored.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Worker processes, one per core by default; 0 runs in this process.",
+)
 @click.option(
     "--scheduler",
     metavar="ADDRESS",
-    help="Run on the Dask cluster of this scheduler; it can run code here (pickles): trust it.",
+    help="Run on this Dask cluster; it can run code here (pickles), so it has to be trusted.",
 )
-@click.option("--memory-limit", type=click.IntRange(64), metavar="MIB", help="Per worker.")
-@click.option("--total-time", type=float, metavar="SECONDS", help="For the whole batch.")
+@click.option(
+    "--memory-limit", type=click.IntRange(64), metavar="MIB", help="Memory limit per worker."
+)
+@click.option("--total-time", type=float, metavar="SECONDS", help="Time limit for the whole batch.")
 @click.option(
     "--fail-on",
     type=_Choices(*Kind),
@@ -94,20 +109,24 @@ class _Choices(common.ParamType):
     help="What makes the exit code non-zero: error, mismatch, nonconvex, unknown.",
 )
 @click.option("--junit", metavar="FILE", help="Write the results as JUnit XML.")
-@click.option("--export", metavar="FILE", help="Write the results: .csv, .jsonl, .parquet.")
-@click.option("--report", metavar="FILE", help="Write a report (.html or .md).")
-@click.option("--certificates", metavar="DIR", help="Write a certificate per proof.")
-@click.option("--json", "as_json", is_flag=True, help="JSON: rows on stdout, events on stderr.")
+@click.option("--export", metavar="FILE", help="Write the results as .csv, .jsonl or .parquet.")
+@click.option("--report", metavar="FILE", help="Write a report, .html or .md.")
+@click.option(
+    "--certificates", metavar="DIR", help="Write a certificate for each verdict into this folder."
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print results as JSON on stdout, and events on stderr."
+)
 def command(targets: tuple[str, ...], **settings: Any) -> int:
-    """Verify all models of folders, manifests and lists; compare with what is expected.
+    """Verify many models, and compare the verdicts with the expected ones.
 
-    A folder's manifest.toml or manifest.csv says which models, domains and verdicts
-    (docs/manifest.md), and so does --manifest FILE, whatever FILE is called; a folder without
-    one is all its .onnx, .npz, .nnet and .pt2 files. A broken file is a row with its error.
+    A folder's manifest.toml or manifest.csv lists models, domains and expected verdicts
+    (docs/manifest.md); --manifest reads one of any other name. In a folder without a manifest
+    all .onnx, .npz, .nnet and .pt2 files are verified. A broken file becomes a row with its error.
 
-    Exit code: 2 if a model failed with an error, 1 if a verdict is not the expected one
-    or nonconvex where none is expected, 3 if one is unknown, else 0; an error, nonconvex
-    or unknown that the manifest expects does not count. --fail-on picks what counts.
+    Exit codes: 2 if a model failed with an error; else 1 if a verdict is not the expected one, or
+    is nonconvex and no verdict was expected; else 3 if one is unknown; else 0. What the
+    manifest expects does not count. --fail-on selects what counts.
 
     \b
     jensen batch models --store results.db --report report.html

@@ -31,16 +31,18 @@ from jensen.loaders import load
 @click.argument("certificate", shell_complete=file_names)
 @domain_options
 @fix_option
-@click.option("--output", type=int, metavar="K", help="The claim is about this output; 0.")
+@click.option(
+    "--output", type=int, metavar="K", help="The output in the expected claim; 0 by default."
+)
 @click.option(
     "--in",
     "inputs",
     type=Indices(),
     metavar="I,J,...",
-    help="It is about these inputs only.",
+    help="The inputs in the expected claim, if not all.",
 )
-@click.option("--concave", is_flag=True, help="It is concavity.")
-@click.option("--nonconvex", is_flag=True, help="It is that this is refuted.")
+@click.option("--concave", is_flag=True, help="Expect concavity.")
+@click.option("--nonconvex", is_flag=True, help="Expect a counterexample, not a proof.")
 def command(
     model: str,
     certificate: str,
@@ -54,13 +56,14 @@ def command(
 ) -> int:
     """Check CERTIFICATE against MODEL in exact arithmetic.
 
-    Without options the answer says what is proved, and it is for you to compare. With any
-    of them the claim must be the one that they describe, as for `jensen verify`: convex,
-    in all inputs, of output 0, everywhere, where nothing else is said.
+    Without options the answer states the claim that is proved; compare it with what you
+    expect. With any option the claim has to be the one that the options describe. What they
+    leave out means, as for `jensen verify`: convex, in all inputs, of output 0, everywhere.
 
-    The checker reads what `jensen export` writes; any other MODEL is exported first, by the
-    same code that verified it.
-    Exit code 0: accepted; 1: rejected, or another claim; 2: malformed.
+    The checker reads what `jensen export` writes. Any other MODEL is exported first, by the
+    code that also verified it.
+
+    Exit codes: 0 accepted, 1 rejected or another claim, 2 malformed.
 
     \b
     jensen check model.onnx proof.jsonl.gz --box -1 1   compares the claim, too

@@ -107,7 +107,7 @@ def fix_option(command: Command) -> Command:
         type=Assignments(),
         multiple=True,
         metavar="I=VALUE,...",
-        help="Fix inputs; domains and points then speak of the others, in their order.",
+        help="Fix inputs; domains and points then refer to the remaining inputs, in their order.",
     )(command)
 
 
@@ -138,15 +138,15 @@ def domain_options(command: Command) -> Command:
             "domain_file",
             shell_complete=file_names,
             metavar="FILE",
-            help="A domain in a .json or .toml file (docs/domain-format.md).",
+            help="Domain in a .json or .toml file (docs/domain-format.md).",
         ),
-        click.option("--everywhere", is_flag=True, help="All of R^n (the default)."),
+        click.option("--everywhere", is_flag=True, help="All of R^n; this is the default."),
         click.option(
             "--box",
             type=Numbers(),
             nargs=2,
             metavar="LO HI",
-            help="A box; each side is one number for all inputs, or a list such as -1,0,2.5.",
+            help="Box; LO and HI are one number for all inputs, or a list such as -1,0,2.5.",
         ),
     ):
         command = option(command)
@@ -188,24 +188,34 @@ def chosen_domain(settings: Mapping[str, Any]) -> Domain | None:
 def proof_options(command: Command) -> Command:
     """Add the options of :class:`jensen.prover.options.Options` (see :func:`chosen_options`)."""
     for option in (
-        click.option("--seed", type=int, default=0, help="Seed of the search for violations."),
+        click.option("--seed", type=int, default=0, help="Seed of the search for counterexamples."),
         click.option(
             "--threads",
             type=int,
             default=1,
             show_default=True,
-            help="Threads of searches and solvers.",
+            help="Threads for searches and solvers.",
         ),
-        click.option("--node-limit", type=int, metavar="N", help="Tree nodes per neuron group."),
-        click.option("--time-limit", type=float, metavar="SECONDS", help="Per model; no limit."),
+        click.option(
+            "--node-limit",
+            type=int,
+            metavar="N",
+            help="Limit on search nodes per neuron group; none by default.",
+        ),
+        click.option(
+            "--time-limit",
+            type=float,
+            metavar="SECONDS",
+            help="Time limit per model; none by default.",
+        ),
         click.option(
             "--in",
             "inputs",
             type=Indices(),
             metavar="I,J,...",
-            help="Convexity in these inputs only, for all values of the others.",
+            help="Ask for convexity in these inputs only, for all values of the others.",
         ),
-        click.option("--concave", is_flag=True, help="Decide concavity."),
+        click.option("--concave", is_flag=True, help="Ask for concavity instead."),
         click.option(
             "--tolerance",
             type=float,
@@ -218,7 +228,7 @@ def proof_options(command: Command) -> Command:
             type=click.Choice([str(engine) for engine in Engine]),
             default=str(Engine.AUTO),
             show_default=True,
-            help="The prover after the screens.",
+            help="Prover to use where quick checks do not decide.",
         ),
     ):
         command = option(command)

@@ -33,8 +33,16 @@ MOST_BLOCKS = 12
 @common.domain_options
 @common.fix_option
 @click.option("--output", type=int, metavar="K", help="Which output, where there are several.")
-@click.option("--violated", is_flag=True, help="Only those that fail.")
-@click.option("--most", type=int, default=40, show_default=True, help="Lines of the table.")
+@click.option(
+    "--time-limit",
+    type=float,
+    metavar="SECONDS",
+    help="Stop after this time, and list what was found.",
+)
+@click.option("--violated", is_flag=True, help="List only the conditions that fail.")
+@click.option(
+    "--most", type=int, default=40, show_default=True, help="Number of lines in the table."
+)
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
@@ -42,18 +50,21 @@ def command(
     *,
     fix: tuple[dict[int, float], ...],
     output: int | None,
+    time_limit: float | None,
     violated: bool,
     most: int,
     as_csv: bool,
     as_json: bool,
     **settings: Any,
 ) -> int:
-    """List the path conditions of MODEL: J >= 0 for every kink and pattern behind it.
+    """List the path conditions of MODEL: J >= 0 for every kink and every pattern behind it.
 
-    J of a neuron sums, over all paths to the output, the products of the weights along a path
-    whose neurons are on. For one or two inputs, and small networks of three, all conditions that a
-    point of the domain asks for are listed, with exact values. For more the least that was met on
-    each kink, exact as well, and a bound of J over all patterns, met or not.
+    J of a neuron is the sum, over all paths from it to the output whose neurons are on, of the
+    products of the weights along the path. With one or two inputs, and in small networks with
+    three, every condition that occurs at some point of the domain is listed with its exact value.
+    With more inputs, the list shows the smallest value found on each kink, which is exact, and a
+    lower bound of J over all patterns. If time runs out, the conditions found so far are
+    listed, and the exit code is 3.
 
     \b
     jensen conditions model.onnx --box -1 1 --violated
@@ -63,13 +74,15 @@ def command(
     domain = common.chosen_domain(settings) or Everywhere()
     domain.check(network.input_size)
     scalar = network.select_output(output)
-    found = path_conditions(scalar, domain)
+    common.checked_time_limit(time_limit)
+    found = path_conditions(scalar, domain, time_limit=common.remaining(time_limit))
     chosen = [c for c in found if c.is_violated or not violated]
     if as_json:
         record = {
             "model": printable(model),
             "domain": domain.to_json(),
             "formulas": _formulas(scalar),
+            "complete": found.complete,
             "conditions": [condition.to_json() for condition in chosen],
         }
         click.echo(common.to_json(record))
@@ -79,6 +92,9 @@ def command(
         writer.writerows(_fields(condition) for condition in chosen)
     else:
         _show(scalar, f"{printable(Path(model).stem)} on {domain}", found, chosen, most)
+    if not found.complete:
+        common.stderr_console().print("time was up: the list is not complete", soft_wrap=True)
+        return 3
     return 0
 
 

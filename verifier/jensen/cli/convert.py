@@ -19,7 +19,11 @@ from jensen.text import printable
 @click.argument("model", shell_complete=file_names)
 @click.argument("out", shell_complete=file_names)
 @fix_option
-@click.option("--simplify/--as-is", default=True, help="Drop what does not act, or keep it.")
+@click.option(
+    "--simplify/--as-is",
+    default=True,
+    help="Simplify the network, without changing its function, or keep it as it is.",
+)
 def command(model: str, out: str, *, fix: tuple[dict[int, float], ...], simplify: bool) -> int:
     """Lower MODEL to affine maps and ReLUs and write it as OUT (.npz or .onnx).
 

@@ -34,15 +34,27 @@ LEAST_SECONDS = 0.01  # where time is up: what is known at once
     "--linear",
     type=common.Numbers(),
     metavar="C",
-    help="Costs beside f, such as 0.5,-1,0; one number for all inputs.",
+    help="Linear cost C added to f, such as 0.5,-1,0, or one number for all inputs.",
 )
-@click.option("--rows", metavar="FILE", help="Rows A x <= b, E x = e (.json or .toml).")
 @click.option(
-    "--integers", type=common.Indices(), default=(), metavar="I,J,...", help="Integer inputs."
+    "--rows", metavar="FILE", help="Constraints A x <= b, E x = e in a .json or .toml file."
 )
-@click.option("--certificate", metavar="FILE", help="Check this instead of proving convexity.")
-@click.option("--time-limit", type=float, metavar="SECONDS", help="Of proof and search together.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, the point as exact fractions.")
+@click.option(
+    "--integers",
+    type=common.Indices(),
+    default=(),
+    metavar="I,J,...",
+    help="Inputs that have to be whole numbers.",
+)
+@click.option(
+    "--certificate", metavar="FILE", help="Check this certificate instead of proving convexity."
+)
+@click.option(
+    "--time-limit", type=float, metavar="SECONDS", help="Time limit for proof and search together."
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON, with the point as exact fractions."
+)
 def command(
     model: str,
     *,
@@ -58,15 +70,15 @@ def command(
 ) -> int:
     """Minimise f(x) + C x over a domain on which MODEL is convex.
 
-    Convexity is proved first. The minimum lies between the two numbers that are printed, in
-    real arithmetic.
+    Convexity is proved first. Two bounds of the minimum are printed, and both hold in real
+    arithmetic.
 
     \b
     jensen minimise model.onnx --box -1 1 --linear 0.5,-1
     jensen minimise model.onnx --domain half.toml --integers 0 --fix 3=0.5
 
-    Exit code 0: minimised; 1: not convex, with the pair; 2: bad input, infeasible, unbounded;
-    3: convexity was not decided, or nothing proved within the time limit.
+    Exit codes: 0 minimised, 1 not convex (the pair is shown), 2 error, infeasible or unbounded,
+    3 convexity not decided, or no bound within the time limit.
     """  # noqa: D301  (\b keeps click from folding the examples)
     domain = common.chosen_domain(settings) or Everywhere()
     common.checked_time_limit(time_limit)

@@ -35,14 +35,20 @@ GAP = 0.01  # between the bounds of the worst pair: pictures need no more
 @click.argument("model", shell_complete=file_names)
 @common.domain_options
 @common.fix_option
-@click.option("-o", "--out", default="plot.svg", show_default=True, help="A .svg, .png or .pdf.")
+@click.option(
+    "-o",
+    "--out",
+    default="plot.svg",
+    show_default=True,
+    help="Picture to write: .svg, .png or .pdf.",
+)
 @click.option("--output", type=int, metavar="K", help="Which output, where there are several.")
 @click.option(
     "--segment",
     type=common.Numbers(),
     nargs=2,
     metavar="X Y",
-    help="Points such as 0,1 1,0; by default the worst pair.",
+    help="End points, such as 0,1 1,0; by default the worst pair.",
 )
 @click.option("--time-limit", type=float, default=10.0, show_default=True, metavar="SECONDS")
 def command(
@@ -57,9 +63,9 @@ def command(
 ) -> int:
     """Draw f along a segment with its chord, and f itself if it has 1 or 2 inputs.
 
-    Without --segment it is that of the worst pair found on a box within the time limit,
-    elsewhere that of a pair which breaks convexity; of a convex network it is a diagonal
-    of the domain.
+    Without --segment, the segment joins the worst pair that is found on a box within the time
+    limit; on other domains a pair that breaks convexity; for a convex network it is
+    a diagonal of the domain.
 
     \b
     jensen plot model.onnx --box -1 1 -o plot.svg

@@ -29,7 +29,7 @@ from jensen.text import printable
     "target",
     required=True,
     metavar="FIXED",
-    help="Where to write the repaired network: a .onnx or .npz file.",
+    help="Where to write the repaired network, .onnx or .npz.",
 )
 @common.domain_options
 @click.option(
@@ -37,12 +37,12 @@ from jensen.text import printable
     type=click.Choice([str(norm) for norm in Norm]),
     default=str(Norm.L2),
     show_default=True,
-    help="Of the change of the output weights, which is made as small as possible.",
+    help="Norm of the change of the output weights, which is minimised.",
 )
 @click.option("--output", type=int, metavar="K", help="Which output, where there are several.")
-@click.option("--concave", is_flag=True, help="Make it concave.")
-@click.option("--time-limit", type=float, metavar="SECONDS", help="Give up after so long.")
-@click.option("--seed", type=int, default=0, help="Of the kinks that are looked at first.")
+@click.option("--concave", is_flag=True, help="Make the network concave instead.")
+@click.option("--time-limit", type=float, metavar="SECONDS", help="Give up after this time.")
+@click.option("--seed", type=int, default=0, help="Seed of the kinks that are looked at first.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
     model: str,
@@ -58,10 +58,10 @@ def command(
 ) -> int:
     """Change the output weights of a network as little as possible, so that it is convex.
 
-    The hidden layers stay. The repaired network is proved convex on the domain, and the
-    change is shown to be close to the smallest one that does it; FIXED is written only then.
+    The hidden layers stay as they are. FIXED is written once the repaired network is proved
+    convex on the domain; the printed result says how close the change is to the smallest possible.
 
-    Exit code 0: repaired; 3: given up, nothing was written.
+    Exit codes: 0 repaired, 2 error, 3 given up (nothing is written).
 
     \b
     jensen repair model.onnx --box -1 1 -o fixed.onnx

@@ -31,7 +31,7 @@ from jensen.text import printable
     default=SECONDS,
     show_default=True,
     metavar="SECONDS",
-    help="Per nonconvex model, for its worst pair; 0 draws the pair that refuted it.",
+    help="For the worst pair of each nonconvex model; 0 draws the pair that refuted it.",
 )
 def command(store: str, out: str, title: str, pictures: int, time_limit: float) -> int:
     """Write the results of STORE as .html, .md, .csv, .jsonl or .parquet.

@@ -32,11 +32,15 @@ CODES = {VerdictStatus.CONVEX: 0, VerdictStatus.NONCONVEX: 1, VerdictStatus.UNKN
 @click.argument("model", shell_complete=file_names)
 @common.domain_options
 @common.fix_option
-@click.option("--output", type=int, metavar="K", help="One output only; all by default.")
+@click.option("--output", type=int, metavar="K", help="Verify one output only; all by default.")
 @common.proof_options
-@click.option("--certificate", metavar="OUT", help="Write a certificate for `jensen check`.")
-@click.option("--json", "as_json", is_flag=True, help="Print the whole verdict as JSON.")
-@click.option("--evidence", is_flag=True, help="Print why each neuron group is harmless.")
+@click.option(
+    "--certificate",
+    metavar="OUT",
+    help="Write the proof or the counterexample to a file for `jensen check`.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
+@click.option("--evidence", is_flag=True, help="Print the reason for each neuron group.")
 def command(
     model: str,
     *,

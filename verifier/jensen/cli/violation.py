@@ -39,22 +39,29 @@ NAMES = {"midpoint": "worst midpoint violation", "jump": "worst gradient jump"}
     type=click.Choice(list(NAMES)),
     default="midpoint",
     show_default=True,
-    help="f((x+y)/2) - (f(x)+f(y))/2 of a pair, or how much the gradient falls at a kink.",
+    help="midpoint: f((x+y)/2) - (f(x)+f(y))/2 of a pair; jump: fall of the gradient at a kink.",
 )
 @click.option(
     "--engine",
     type=click.Choice(ENGINES),
     default="tree",
     show_default=True,
-    help="Of the measure midpoint: tree is exact, milp holds up to HiGHS's tolerance.",
+    help="For --measure midpoint: tree is exact, milp holds up to HiGHS's tolerance.",
 )
 @click.option("--output", type=int, metavar="K", help="Which output, where there are several.")
-@click.option("--time-limit", type=float, metavar="SECONDS", help="Stop with the best bounds.")
-@click.option("--gap", type=float, default=1e-4, show_default=True, help="Relative gap to reach.")
+@click.option(
+    "--time-limit",
+    type=float,
+    metavar="SECONDS",
+    help="Stop after this time with the best bounds so far.",
+)
+@click.option(
+    "--gap", type=float, default=1e-4, show_default=True, help="Relative gap at which to stop."
+)
 @click.option(
     "--threads",
     type=click.IntRange(min=1),
-    help="Of engine tree: all processors by default, up to 4. Or of HiGHS, for engine milp: 1.",
+    help="Threads; by default up to 4 for the engine tree, 1 for milp.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
@@ -70,14 +77,14 @@ def command(
     as_json: bool,
     **settings: Any,
 ) -> int:
-    """Bound the worst violation of convexity on a domain, and show it.
+    """Bound the worst violation of convexity on a domain, and show where it occurs.
 
-    The measure midpoint is the maximum of f((x+y)/2) - (f(x)+f(y))/2 over pairs x, y of a box,
-    a bounded polyhedron or all of R^n, where it may be unbounded; the measure jump the largest
+    --measure midpoint is the maximum of f((x+y)/2) - (f(x)+f(y))/2 over pairs x, y of a box, a
+    bounded polyhedron or all of R^n, where it may be unbounded. --measure jump is the largest
     fall of the gradient across a kink, on any domain.
 
-    Exit code 1: a violation, and what shows it; 0: none above the tolerance that is
-    printed; 3: stopped before either was shown. Ctrl-C stops with the best bounds.
+    Exit codes: 0 no violation above the tolerance that is printed, 1 a violation, 2 error,
+    3 stopped before either was shown. Ctrl-C stops with the best bounds so far.
 
     \b
     jensen violation model.onnx --box -1 1                       the worst pair of a box

@@ -176,7 +176,7 @@ def strict_point(rows: ObjectArray, deadline: Deadline = NEVER) -> StrictPoint:
     cap = [*([ZERO] * count), ONE]
     A = [[*row, size] for row, size in zip(rows, sizes, strict=True)]
     limits, equality = [*([ZERO] * len(rows)), ONE], [False] * (len(rows) + 1)
-    solution = maximise(cap, [*A, cap], limits, equality, deadline.over)
+    solution = maximise(cap, [*A, cap], limits, equality, deadline.over, deadline)
     if solution is None:
         _check_clock(deadline)
     if solution is None or solution.v is None:

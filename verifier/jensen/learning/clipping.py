@@ -10,7 +10,7 @@ from torch import nn
 
 from jensen.errors import IcnnFormError
 from jensen.learning.kinks import Evaluation
-from jensen.learning.watched import input_shapes
+from jensen.learning.watched import check_module, input_shapes
 
 LINES = 24  # along which signals are looked at: a ReLU seems affine on one of them half the time
 REACH = (1.0, 30.0, 1000.0)  # lengths of these lines
@@ -44,6 +44,8 @@ def clip_to_icnn_(module: nn.Module, *, input_shape: Any = None) -> nn.Module:
     ------
     IcnnFormError
         If another kind of layer has weights behind a ReLU.
+    OptionError
+        If it is no module, or has no linear layer and no shape was given.
 
     References
     ----------
@@ -56,6 +58,9 @@ def clip_to_icnn_(module: nn.Module, *, input_shape: Any = None) -> nn.Module:
     >>> bool((clip_to_icnn_(module)[2].weight >= 0).all())
     True
     """
+    check_module(module)
+    if next(module.parameters(), None) is None:
+        return module
     bent = _bent_features(module, input_shapes(module, None, input_shape))
     with torch.no_grad():
         for layer, features in bent.items():
@@ -88,6 +93,8 @@ def _bent_features(module: nn.Module, shapes: Any) -> dict[nn.Module, torch.Tens
     def look(layer: nn.Module, inputs: Any) -> None:
         axis = -1 if isinstance(layer, nn.Linear) else 1
         signal = inputs[0].detach().movedim(axis, 0).flatten(1).double()
+        if not len(signal):
+            return
         # before - 2 * middle + after, on every line
         before, middle, after = signal.reshape(len(signal), 3, -1).unbind(1)
         bend = (before + after - 2 * middle).abs()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,7 @@ from jensen.errors import ModelFileError, NetworkError, OptionError, Unsupported
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.learning.crossings import Crossings, Follower, Memory
 from jensen.learning.settling import can_settle, plain_network, rarely_switching, settle_
-from jensen.learning.watched import WatchedModule, check_module, input_shapes
+from jensen.learning.watched import WatchedModule, check_count, check_module, input_shapes
 from jensen.loaders import from_torch
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.question import check_domain
@@ -97,8 +99,8 @@ class ConvexityGuard:
         input_shape: Any = None,
         seed: int = 0,
     ) -> None:
-        if not 0 <= margin < float("inf"):
-            raise OptionError(f"margin {margin}: a finite number >= 0 is needed")
+        if not _is(Real, margin) or not 0 <= margin < float("inf"):
+            raise OptionError(f"margin {margin!r}: a finite number >= 0 is needed")
         check_module(module)
         check_domain(domain)
         self.module, self.domain, self.margin = module, domain, float(margin)
@@ -114,6 +116,8 @@ class ConvexityGuard:
                 "where the module takes another one, pass it as input_shape="
             ) from None
         domain.check(network.input_size)
+        if output is not None and not _is(Integral, output):
+            raise OptionError(f"output {output!r}: a whole number is needed")
         if output is not None and not 0 <= output < network.output_size:
             raise NetworkError(f"output {output} asked for, the module has {network.output_size}")
         self.output, self.concave = output, concave
@@ -166,6 +170,7 @@ class ConvexityGuard:
         scalar tensor
             To be added to a loss, times a weight.
         """
+        check_count("samples", samples)
         if points is not None:
             found = self._follower.crossings(*self._segments(points, samples))
         else:
@@ -198,6 +203,7 @@ class ConvexityGuard:
         float
             The smallest J found, in floating point; infinite where no kink was met.
         """
+        check_count("samples", samples)
         found = self._follower.crossings(*self._segments(None, samples))
         if not len(found):
             return float("inf")
@@ -258,6 +264,7 @@ class ConvexityGuard:
         int
             How many neurons were settled.
         """
+        check_count("samples", samples)
         layers, sides = self._watched.plain, self.domain.box_sides(self._watched.inputs)
         if layers is None or sides is None or not can_settle(layers):
             return 0
@@ -373,10 +380,18 @@ class _Pool:
     age: int = 0
 
 
+def _is(kind: type, value: Any) -> bool:
+    """Whether a value is a number of a kind; mypy takes no float for a Real."""
+    return isinstance(value, kind)
+
+
 def _checked_inputs(inputs: Sequence[int] | None, size: int) -> tuple[int, ...] | None:
     if inputs is None:
         return None
-    chosen = tuple(sorted({int(i) for i in inputs}))
+    try:
+        chosen = tuple(sorted({index(i) for i in inputs}))
+    except TypeError:
+        raise OptionError(f"inputs {inputs!r}: numbers such as (0, 2) are needed") from None
     if not chosen or not 0 <= chosen[0] <= chosen[-1] < size:
         raise OptionError(f"inputs {chosen}: some of 0 to {size - 1} are needed")
     return chosen

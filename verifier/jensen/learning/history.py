@@ -64,7 +64,8 @@ class ConvexTraining:
         Of ``network``.
     history : tuple of Round
     worst_jump : JumpViolation or None
-        How far a network without proof is from convex: bounds of its worst gradient jump.
+        How far a network without proof is from convex: bounds of its worst gradient jump. None
+        where no time was left for them.
     repair : Repair or None
         How the last layer was changed at the end, where training alone did not get there.
 

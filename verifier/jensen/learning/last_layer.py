@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import nn
 
+from jensen.errors import JensenError
 from jensen.learning.guard import ConvexityGuard
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.verdict import Status
@@ -15,6 +17,9 @@ from jensen.repairs.nearest import Repair, repair
 from jensen.types import FloatArray
 
 POINTS = 4096  # at which the repaired network stays near the trained one
+LARGEST = 1e60  # coordinates of such points: they are squared on the way
+AGREEMENT = 1e-3  # relative: what single precision may change of the repaired network
+LEAST_SECONDS = 0.05  # for a last verification, where no time is left
 
 
 def repair_last_layer(
@@ -42,6 +47,7 @@ def repair_last_layer(
         does not compute it with any weights of that layer.
     """
     layers = [layer for layer in guard.module.modules() if type(layer) is nn.Linear]
+    began = time.monotonic()
     if network.output_size != 1 or guard.inputs is not None or not layers or time_limit <= 0:
         return None
     layer = layers[-1]
@@ -59,26 +65,58 @@ def repair_last_layer(
     if edges[0].shape != layer.weight.shape:
         return None
     before = {name: value.clone() for name, value in layer.state_dict().items()}
-    with torch.no_grad():
-        layer.weight.copy_(torch.from_numpy(edges[0].copy()))
-        if layer.bias is not None:
-            layer.bias.copy_(torch.from_numpy(found.network.output.bias.copy()))
+    done = None
+    try:
+        with torch.no_grad():
+            layer.weight.copy_(torch.from_numpy(edges[0].copy()))
+            if layer.bias is not None:
+                layer.bias.copy_(torch.from_numpy(found.network.output.bias.copy()))
+        left = time_limit - (time.monotonic() - began)
+        done = _as_computed(guard, found, max(left, LEAST_SECONDS), certificate=certificate)
+    finally:
+        if done is None:
+            layer.load_state_dict(before)
+    return done
+
+
+def _as_computed(
+    guard: ConvexityGuard, found: Repair, time_limit: float, *, certificate: bool
+) -> Repair | None:
+    """Return a repair of what the module computes now; None if that is not what was found."""
+    try:
+        now = guard.network()
+    except JensenError:  # single precision does not hold the new weights
+        return None
     # what was proved has to be what the module computes; weights that became 0 are left out
-    now = guard.network()
     if now.digest == found.network.digest:
         return found
+    if not _agree(guard, now, found.network):
+        return None
     verdict = guard.verify(network=now, time_limit=time_limit, certificate=certificate)
-    if verdict.status is Status.CONVEX:
-        return replace(found, network=now, verdict=verdict)
-    layer.load_state_dict(before)
-    return None
+    return replace(found, network=now, verdict=verdict) if verdict.status is Status.CONVEX else None
+
+
+def _agree(guard: ConvexityGuard, now: ReluNetwork, wanted: ReluNetwork) -> bool:
+    """Whether two networks differ by rounding only: another layer may have been the last one."""
+    X = _points(guard, now.input_size)
+    if X is None:
+        X = np.random.default_rng(0).normal(size=(POINTS, now.input_size))
+    ours, theirs = now(X)[:, 0], wanted(X)[:, 0]
+    size = max(float(np.abs(ours).max()), float(np.abs(theirs).max()))
+    return bool(np.abs(ours - theirs).max() <= AGREEMENT * size)
 
 
 def _values(guard: ConvexityGuard, network: ReluNetwork) -> tuple[FloatArray, FloatArray] | None:
     """Return values of the network on a box, to stay near those; None on other domains."""
-    sides = guard.domain.box_sides(network.input_size)
-    if sides is None or not all(np.isfinite(side).all() for side in sides):
+    X = _points(guard, network.input_size)
+    return None if X is None else (X, network(X)[:, 0])
+
+
+def _points(guard: ConvexityGuard, inputs: int) -> FloatArray | None:
+    """Return random points of a box; None on other domains."""
+    sides = guard.domain.box_sides(inputs)
+    if sides is None or max(np.abs(side).max() for side in sides) > LARGEST:
         return None
-    rng = np.random.default_rng(0)
-    X = rng.uniform(*sides, size=(POINTS, network.input_size))
-    return X, network(X)[:, 0]
+    lower, upper = sides
+    X: FloatArray = np.random.default_rng(0).uniform(lower, upper, size=(POINTS, inputs))
+    return X

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from numbers import Real
+from numbers import Integral, Real
 
 from jensen.errors import OptionError
 
@@ -29,6 +29,11 @@ class Plan:
         for name, value in vars(self).items():
             if not isinstance(value, Real) and not (name == "time_limit" and value is None):
                 raise OptionError(f"{name} {value!r}: a number is needed")
+        for name in ("samples", "steps", "round_steps", "rounds", "further_rounds"):
+            if not isinstance(getattr(self, name), Integral):
+                raise OptionError(f"{name} {getattr(self, name)}: a whole number is needed")
+        if self.further_rounds < 0:
+            raise OptionError(f"further_rounds {self.further_rounds}: at least 0 is needed")
         for name in ("samples", "steps", "round_steps", "rounds"):
             if getattr(self, name) < 1:
                 raise OptionError(f"{name} {getattr(self, name)}: at least 1 is needed")

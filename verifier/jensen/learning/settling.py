@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from jensen.bounds.pre_activation import pre_activation_bounds
+from jensen.learning.kinks import Evaluation
 from jensen.learning.watched import WatchedModule
 from jensen.network.relu_network import ReluNetwork
 from jensen.types import FloatArray
@@ -73,7 +74,7 @@ def rarely_switching(
         slopes = watched.jumps(points, asked, differentiable=False)
         for total, part in ((below, torch.relu(-z)), (above, torch.relu(z))):
             total.copy_(torch.maximum(total, (part * slopes).square().mean(dim=0).sqrt()))
-    with torch.no_grad():
+    with torch.no_grad(), Evaluation(list(watched.module.modules())):
         spread = float(watched.module(points[:, :-1] / points[:, -1:]).std(dim=0).min())
     always_on, always_off = (z >= 0).all(dim=0), (z <= 0).all(dim=0)
     if not tolerance:

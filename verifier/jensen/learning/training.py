@@ -16,7 +16,7 @@ from jensen.domains.domain import Domain
 from jensen.errors import OptionError, TrainingError
 from jensen.learning.guard import ConvexityGuard
 from jensen.learning.history import ConvexTraining, Round
-from jensen.learning.last_layer import repair_last_layer
+from jensen.learning.last_layer import LEAST_SECONDS, repair_last_layer
 from jensen.learning.plan import Plan
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.verdict import Reason, Status, Verdict
@@ -240,7 +240,7 @@ class _Run:
         verdict = self._guard.verify(
             network=network,
             certificate=self._plan.certificate,
-            time_limit=min(max(self._left(), 1.0), self._patience),
+            time_limit=min(max(self._left(), LEAST_SECONDS), self._patience),
         )
         if verdict.status is Status.UNKNOWN:
             # jumps further from 0 are proved sooner
@@ -319,13 +319,15 @@ class _Run:
         return self._left() < LAST_SHARE * (self._plan.time_limit or 0.0)
 
     def _distance(self, network: ReluNetwork) -> JumpViolation | None:
-        """Bound the worst jump; None for questions that it does not answer."""
+        """Bound the worst jump; None for questions that it does not answer, or without time."""
         guard = self._guard
         if guard.inputs is not None or (guard.output is None and network.output_size > 1):
             return None
+        if self._left() <= 0:
+            return None
         output = guard.output or 0
         asked = network.select_output(output)
-        seconds = min(JUMP_SECONDS, max(self._left(), 1.0))
+        seconds = min(JUMP_SECONDS, max(self._left(), LEAST_SECONDS))
         return worst_jump(
             asked.negated() if guard.concave else asked, guard.domain, time_limit=seconds
         )

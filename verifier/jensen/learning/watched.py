@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -26,6 +27,11 @@ class WatchedModule:
     shapes : sequence of tuple of int
         Shape of one sample per input of ``forward``.
 
+    Attributes
+    ----------
+    inputs, outputs : int
+        How many numbers it takes and returns per sample.
+
     Raises
     ------
     UnsupportedOperatorError
@@ -44,6 +50,7 @@ class WatchedModule:
         self.dtype = floating[0].dtype if floating else torch.float32
         self._depends: list[bool] = []
         self._batch: list[int] = []
+        self.outputs = 0
         self._calibrate()
 
     @property
@@ -93,6 +100,8 @@ class WatchedModule:
         run = KinkRecorder(Purpose.JUMPS, self._depends)
         with torch.enable_grad():
             values = self._run(run, points)
+            if not run.kinks:
+                return values.new_zeros(len(points), 0)
             asked = torch.zeros_like(values).scatter_(1, outputs[:, None], 1.0)
             slopes = torch.autograd.grad(
                 values,
@@ -170,7 +179,8 @@ class WatchedModule:
     def _first_run(self, count: int) -> KinkRecorder:
         run = KinkRecorder(Purpose.VALUES)
         with torch.enable_grad():
-            self._run(run, self._points(count).requires_grad_(True))
+            values = self._run(run, self._points(count).requires_grad_(True))
+        self.outputs = values.shape[1]
         return run
 
     def _check_frozen(self) -> None:
@@ -239,6 +249,17 @@ def check_module(module: Any) -> None:
             f"an object of type {type(module).__name__} where a torch.nn.Module is needed; "
             "networks of files are repaired by jensen.repair(jensen.load(file))"
         )
+
+
+def check_count(name: str, count: Any) -> None:
+    """Raise unless a whole number ``>= 1`` was given.
+
+    Raises
+    ------
+    OptionError
+    """
+    if not isinstance(count, Integral) or isinstance(count, bool) or count < 1:
+        raise OptionError(f"{name} {count!r}: a whole number >= 1 is needed")
 
 
 def input_shapes(module: nn.Module, dimension: int | None, given: Any) -> list[tuple[int, ...]]:

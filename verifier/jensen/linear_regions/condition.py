@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Protocol
@@ -11,6 +12,25 @@ from jensen.arithmetic.rational import decimal
 from jensen.linear_regions.items import Point
 from jensen.network.relu_network import Pattern
 from jensen.types import Neurons
+
+
+class Conditions(tuple["Condition", ...]):
+    """Path conditions in order, and whether time sufficed for all that are looked for.
+
+    Attributes
+    ----------
+    complete : bool
+        False where time was up: those that are there hold, others may be missing.
+    """
+
+    complete: bool = True
+
+    @classmethod
+    def of(cls, conditions: Iterable[Condition], *, complete: bool) -> Conditions:
+        """Return conditions with what is known of their number."""
+        found = cls(conditions)
+        found.complete = complete
+        return found
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,19 +19,22 @@ from jensen.arithmetic.exact import ExactVector, to_double
 from jensen.bounds.paths import exact_path_sum, path_shares
 from jensen.cells.start import is_flat
 from jensen.domains.domain import Domain, Everywhere
-from jensen.errors import DomainError, NetworkError
+from jensen.errors import DomainError, NetworkError, OutOfTimeError, UndecidedError
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.groups.prepared import Prepared, prepare
-from jensen.linear_regions.condition import Condition, Pair
+from jensen.linear_regions.condition import Condition, Conditions, Pair
 from jensen.linear_regions.items import Point
 from jensen.linear_regions.met import met_conditions
-from jensen.linear_regions.regions import Regions, regions
+from jensen.linear_regions.regions import Regions, regions_of
 from jensen.network.relu_network import ReluNetwork
+from jensen.prover.options import Options
 from jensen.prover.question import check_subject
+from jensen_encodings.deadline import Deadline
 
 PLANE, SPACE = 2, 3  # inputs of which all facets are listed
 MOST_NEURONS = 32  # of a network of three inputs of which they are: some thousand facets
 MOST_KINKS = 64  # between two points that are looked at: each one costs an exact evaluation
+LISTING_SHARE = 0.5  # of a time limit that is for finding all facets
 HALVINGS = 12  # of a pair, until one kink is left in it
 
 
@@ -41,7 +44,8 @@ def path_conditions(
     reasons: Mapping[tuple[str, int], str] | None = None,
     *,
     pair: Pair | None = None,
-) -> tuple[Condition, ...]:
+    time_limit: float | None = None,
+) -> Conditions:
     """Return the path conditions of a network with one output, the most violated first.
 
     Parameters
@@ -54,18 +58,21 @@ def path_conditions(
     pair : Pair, optional
         A pair that breaks convexity: with more than two inputs the condition that fails between
         its points comes first.
+    time_limit : float, optional
+        Seconds. What was found by then is returned; ``.complete`` of the result is False.
 
     Returns
     -------
-    tuple of Condition
-        Those with the smallest J first.
+    Conditions
+        A tuple, those with the smallest J first.
 
     Raises
     ------
     OptionError
-        If there are several outputs: ``network.select_output(k)`` is the network of one.
+        If there are several outputs: ``network.select_output(k)`` is the network of one; for a
+        time limit that is none.
     NetworkError, DomainError
-        If something else was given.
+        If something else was given, or the domain is empty or of the wrong dimension.
 
     Examples
     --------
@@ -74,22 +81,43 @@ def path_conditions(
     >>> [(str(c.value), c.reachable) for c in path_conditions(net, Box(-2, 2))]
     [('-3', True), ('1', True)]
     """
+    deadline = Deadline.after(Options(time_limit=time_limit).time_limit)
     domain = Everywhere() if domain is None else domain
     network = check_subject(network, domain).select_output(None)
     if _lists_all(network, domain):
         try:
             with np.errstate(all="ignore"):
-                return _of_regions(network, regions(network, domain))
+                found = regions_of(network, domain, deadline.share(LISTING_SHARE))
+                return _of_regions(network, found, deadline)
         except (DomainError, NetworkError):
             pass  # no interior, or out of the range of error bounds
+        except UndecidedError:
+            pass  # time was up for all of them: some are met without
     broken = None if pair is None else condition_between(network, pair)
+    try:
+        found_all = _of_descents(network, domain, reasons or {}, broken, deadline)
+    except OutOfTimeError:  # before it was known what set a polyhedron is
+        return Conditions.of(() if broken is None else (broken,), complete=False)
+    return Conditions.of(found_all, complete=not deadline.over())
+
+
+def _of_descents(
+    network: ReluNetwork,
+    domain: Domain,
+    reasons: Mapping[tuple[str, int], str],
+    broken: Condition | None,
+    deadline: Deadline,
+) -> tuple[Condition, ...]:
+    """Return the least condition that was met on each kink, and bounds over all patterns."""
     with np.errstate(all="ignore"):
-        prepared = prepare(network, domain)
-        met = _met(prepared, reasons or {})
+        prepared = prepare(network, domain, deadline=deadline)
+        met = () if deadline.over() else _met(prepared, reasons)
     if broken is not None:
         met = (broken, *(condition for condition in met if not _same(broken, condition)))
+    if deadline.over():
+        return met
     seen = {neuron for condition in met for neuron in condition.neurons}
-    return (*met, *(_explained(c, seen) for c in _least(prepared, reasons or {})))
+    return (*met, *(_explained(c, seen) for c in _least(prepared, reasons)))
 
 
 def _explained(condition: Condition, met: set[tuple[str, int]]) -> Condition:
@@ -196,11 +224,13 @@ def path_terms(network: ReluNetwork, condition: Condition, most: int = 8) -> str
     return f"J[{neuron[0]}[{neuron[1]}]] = {' + '.join(terms[:most])}{more}"
 
 
-def _of_regions(network: ReluNetwork, found: Regions) -> tuple[Condition, ...]:
+def _of_regions(network: ReluNetwork, found: Regions, deadline: Deadline) -> Conditions:
     """Return one condition for every group and pattern behind it that a facet asks for."""
     behind = _behind(network)
     conditions: dict[tuple[Any, ...], Condition] = {}
     for facet in found.facets:
+        if deadline.over():
+            return Conditions.of(sorted(conditions.values(), key=_order), complete=False)
         if not facet.neurons:
             continue
         level, unit = facet.neurons[0]
@@ -221,7 +251,7 @@ def _of_regions(network: ReluNetwork, found: Regions) -> tuple[Condition, ...]:
         for c in _least(prepare(network, found.domain), {})
         if c.neurons[0] not in kinking
     ]
-    return tuple(sorted([*conditions.values(), *never], key=_order))
+    return Conditions(sorted([*conditions.values(), *never], key=_order))
 
 
 def _least(prepared: Prepared, reasons: Mapping[tuple[str, int], str]) -> tuple[Condition, ...]:

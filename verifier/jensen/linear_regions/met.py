@@ -35,8 +35,10 @@ NEAR = (1e-3, 1e-5, 1e-7)  # from the kink, in units of the domain's size
 def met_conditions(prepared: Prepared) -> Iterator[Condition]:
     """Yield, for the groups where one was found, a condition that some point asks for.
 
-    It is the least J that was met on the group's kink, not the least that there is.
+    It is the least J that was met on the group's kink, not the least that there is. Looks no
+    longer than the deadline of the prepared network.
     """
+    deadline = prepared.deadline
     net = prepared.grouped
     pieces, groups = pieces_of(net.working_set), net.groups()
     if not pieces or not groups:
@@ -44,7 +46,10 @@ def met_conditions(prepared: Prepared) -> Iterator[Condition]:
     starts = int(np.clip(ROWS // len(groups), 2, STARTS))
     tried: Counter[tuple[int, int]] = Counter()
     done: set[tuple[int, int]] = set()
-    for group, working in Descent(net, groups, pieces, SEED).lowest(starts, STEPS, TRIES):
+    descent = Descent(net, groups, pieces, SEED, deadline)
+    for group, working in descent.lowest(starts, STEPS, TRIES):
+        if deadline.over():
+            return
         if group in done or tried[group] >= TRIES:
             continue
         if not tried[group] and len(tried) >= MOST_GROUPS:

@@ -24,6 +24,7 @@ from jensen.network.npz_writer import NPZ_FORMAT as FORMAT
 from jensen.network.relu_network import Activation, Block, ReluNetwork
 
 MAX_BYTES = 2**32
+MAX_INPUTS = 2**26  # a header of one line may claim any number
 
 
 def load_npz(path: Path) -> ReluNetwork | FunctionGraph:
@@ -84,7 +85,7 @@ def _network(archive: zipfile.ZipFile) -> ReluNetwork | FunctionGraph:
         return _graph(archive, header)
     if found != FORMAT:
         raise ValueError(f"format {found!r}, supported are {FORMAT!r} and {GRAPH_FORMAT!r}")
-    sizes = {"input": int(header["input_size"])}
+    sizes = {"input": _input_size(header)}
     blocks = []
     for i, entry in enumerate(header["blocks"]):
         size = sizes[entry["name"]] = int(entry["size"])
@@ -102,6 +103,13 @@ def _network(archive: zipfile.ZipFile) -> ReluNetwork | FunctionGraph:
     )
 
 
+def _input_size(header: dict[str, Any]) -> int:
+    size = int(header["input_size"])
+    if size > MAX_INPUTS:
+        raise ValueError(f"{size} inputs; at most {MAX_INPUTS} are supported")
+    return size
+
+
 def _matrix(
     archive: zipfile.ZipFile, name: str, edge: dict[str, Any], shape: tuple[int, int]
 ) -> Matrix:
@@ -114,7 +122,7 @@ def _matrix(
 
 
 def _graph(archive: zipfile.ZipFile, header: dict[str, Any]) -> FunctionGraph:
-    sizes = {"input": int(header["input_size"])}
+    sizes = {"input": _input_size(header)}
     nodes = []
     for i, entry in enumerate(header["nodes"]):
         rows, group = int(entry["rows"]), int(entry["group"])

@@ -15,6 +15,7 @@ import json
 import re
 import zipfile
 from collections.abc import Callable, Mapping
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from jensen.loaders.pt2_operators import only_computes
 
 MAX_BYTES = 2**32  # unpacked, of the archive
 MAX_PROGRAM = 2**26  # of its program, and of the tables of its tensors
+MAX_NUMBERS = 2**29  # of all tensors together
+MAX_FIXED = 100  # of members of which nothing but one word is read
 MAX_EXPRESSION = 400  # characters
 MAX_INTEGER = 2**63
 
@@ -104,15 +107,17 @@ def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     """Return what is read of an archive, by its name in it."""
     found: dict[str, zipfile.ZipInfo] = {}
     roots = set()
-    size = 0
+    size = sum(item.file_size for item in archive.infolist())
+    if size > MAX_BYTES:
+        raise ForbiddenError(f"{size} bytes when unpacked; at most {MAX_BYTES} are supported")
     for item in archive.infolist():
         root, _, name = item.filename.partition("/")
         roots.add(root)
-        size += item.file_size
         if name in found:
             raise ForbiddenError(f"it holds {name[:100]!r} twice")
         if name in _FIXED:
-            if archive.read(item).strip() != _FIXED[name].strip():
+            short = item.file_size <= MAX_FIXED
+            if not short or archive.read(item).strip() != _FIXED[name].strip():
                 raise ForbiddenError(f"{name!r} is not {_FIXED[name].decode().strip()!r}")
         elif name in (PROGRAM, _SAMPLES, *_TABLES) or _TENSOR.fullmatch(name):
             found[name] = item
@@ -121,8 +126,6 @@ def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
                 raise ForbiddenError(f"{name!r} has {item.file_size} bytes")
         elif not _IGNORED.fullmatch(name):
             raise ForbiddenError(f"it holds {name[:100]!r}")
-    if size > MAX_BYTES:
-        raise ForbiddenError(f"{size} bytes when unpacked; at most {MAX_BYTES} are supported")
     for name in (PROGRAM, *_TABLES):
         if name not in found:
             raise ForbiddenError(
@@ -166,7 +169,15 @@ def _tensor_table(data: Any) -> Any:
             raise ForbiddenError(f"the tensor {str(name)[:100]!r} is pickled")
         if not re.fullmatch(r"(weight|tensor)_[0-9]{1,9}", entry["path_name"]):
             raise ForbiddenError(f"{str(name)[:100]!r} is an object and no tensor")
+    claimed = sum(_claimed(entry["tensor_meta"]["sizes"]) for entry in data["config"].values())
+    if claimed > MAX_NUMBERS:
+        raise ForbiddenError(f"its tensors claim {claimed} numbers; at most {MAX_NUMBERS} are read")
     return _clean(data, "table")
+
+
+def _claimed(sizes: list[dict[str, int]]) -> int:
+    """Return how many numbers a tensor has; by strides of 0 a few bytes fill any shape."""
+    return prod(max(0, int(size["as_int"])) for size in sizes)
 
 
 def _clean(value: Any, key: str) -> Any:

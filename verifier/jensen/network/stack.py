@@ -143,8 +143,9 @@ class NetworkStack(Sequence[ReluNetwork]):
                     weights.append(archive[f"W{len(weights)}"])
         except MemoryError:
             raise ModelFileError(f"{path}: not a stack of networks (out of memory)") from None
-        except (KeyError, ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
-            raise ModelFileError(f"{path}: not a stack of networks ({error})") from None
+        except Exception as error:  # damaged archives make their readers raise almost anything
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            raise ModelFileError(f"{path}: not a stack of networks ({reason})") from None
         if not weights:
             raise ModelFileError(f"{path}: not a stack of networks (no array W0)")
         try:

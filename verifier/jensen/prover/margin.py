@@ -139,7 +139,8 @@ class MarginProgram:
         b = [row[0] for row in exact_rows]
         cap = [*([ZERO] * forms.dim), ONE]
         equality = [row.kind == "group" for row in rows] + [False]
-        solution = maximise(cap, [*A, cap], [*b, ONE], equality, out_of_time)
+        limits, deadline = [*b, ONE], self._solver.deadline
+        solution = maximise(cap, [*A, cap], limits, equality, out_of_time, deadline)
         if solution is None:
             return None
         if solution.v is not None and solution.v[-1] > 0:

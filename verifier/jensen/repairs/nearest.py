@@ -117,9 +117,14 @@ class Repair:
         if self.verdict.status is not Status.CONVEX:
             least = f"; no change below {self.lower:.4g} does it" if self.lower else ""
             return f"not repaired: {self.verdict.summary}{least}"
-        gap = 100 * (self.upper / self.lower - 1) if self.lower else 0.0
-        best = "nothing to do" if not self.upper else f"at most {_percent(gap)} above the least"
-        said = f"{self.verdict.summary}; {how}, {best}; f moves by at most {self.sup_change:.4g}"
+        best = "nothing to do" if not self.upper else "no lower bound of the change was found"
+        if self.upper and self.lower:
+            gap = 100 * (self.upper / self.lower - 1)
+            best = f"at most {_percent(gap)} above the least"
+        moved = f"f moves by at most {self.sup_change:.4g}"
+        if math.isinf(self.sup_change):
+            moved = "f moves by an amount that is not bounded"
+        said = f"{self.verdict.summary}; {how}, {best}; {moved}"
         if self.relative_change > LITTLE_LEFT:
             said += (
                 "; no convex function near f was found over these hidden layers: "

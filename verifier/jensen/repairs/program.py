@@ -20,6 +20,8 @@ CLOSE = 1e-7  # rows this close to 0 may be the ones that stay 0
 MOST_ROWS = 600  # that a linear program tells apart
 STRICT = 1e-7  # slack that a row needs to count as strict
 ZERO = 1e-9  # entries of a null space that count as 0
+GREAT = 1e5  # multipliers that only rows have which are opposite up to rounding
+DAMPING = 1e-8  # of such multipliers: rows then hold up to its square times their multiplier
 HALVINGS = 12  # of the ratio between a margin that is met and one that is not
 
 
@@ -190,12 +192,19 @@ def strict_rows(rows: FloatArray) -> BoolArray:
 def _projection(rows: FloatArray, start: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return the nearest w with ``rows @ w >= 0``, as ``start + multipliers @ rows``.
 
+    Rows that are opposite up to rounding ask for more than they mean: what they differ by becomes a
+    row of its own, with huge multipliers. A small price on multipliers keeps it out.
+
     References
     ----------
     Moreau 1962: what is left of a point's projection on a cone is its projection on the
     polar cone, a non-negative least squares problem.
     """
     multipliers = _nonnegative(rows.T, -start)
+    sizes = np.linalg.norm(rows, axis=1)
+    if (multipliers * sizes).max(initial=0.0) > GREAT * np.linalg.norm(start):
+        system = np.vstack([rows.T, DAMPING * np.diag(sizes)])
+        multipliers = _nonnegative(system, np.append(-start, np.zeros(len(rows))))
     return start + multipliers @ rows, multipliers
 
 

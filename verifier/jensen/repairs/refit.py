@@ -40,12 +40,18 @@ class Refit:
             )
         if not len(points) or not (np.isfinite(points).all() and np.isfinite(values).all()):
             raise OptionError("data: at least one point, and finite numbers, are needed")
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._set_up(features, points, values)
+
+    def _set_up(self, features: Features, points: FloatArray, values: FloatArray) -> None:
         phi = features(points)
         self._design = np.hstack([phi, np.ones((len(points), 1))])
         old = np.append(features.weights, features.network.output.bias)
         self._target = values - (features.network(points)[:, 0] - self._design @ old)
         self.spread = float(np.std(values))
         gram = self._design.T @ self._design / len(points)
+        if not (np.isfinite(gram).all() and np.isfinite(self._target).all()):
+            raise OptionError("data: the network's values there are too large for least squares")
         ridge = RIDGE * float(np.trace(gram)) * np.eye(len(old))
         factor = np.linalg.cholesky(gram + ridge).T
         right = self._design.T @ self._target / len(points) + ridge @ old

@@ -12,6 +12,8 @@ from onnx import helper
 from jensen.errors import ModelFileError
 from jensen.loaders.symbolic import MAX_ENTRIES
 
+MAX_BYTES = 2**32  # of all external weights
+
 
 def load_external_data(graph: Any, path: Path) -> None:
     """Read the external weights of a graph into its tensors.
@@ -21,10 +23,14 @@ def load_external_data(graph: Any, path: Path) -> None:
     ModelFileError
         If one is missing, too short, too large, or outside the model's folder.
     """
+    total = 0
     for tensor in _tensors(graph):
         if tensor.data_location != onnx.TensorProto.EXTERNAL:
             continue
         try:
+            total += _size(tensor)
+            if total > MAX_BYTES:  # many tensors may name the same file
+                raise ValueError(f"{total} bytes together; at most {MAX_BYTES} are supported")
             tensor.raw_data = _bytes(tensor, path.parent)
         except OSError as error:
             reason = error.strerror or error

@@ -30,7 +30,7 @@ _NOT_GROWING = frozenset(
         "Identity", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Slice", "Split",
         "Concat", "Shape", "Size", "ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin",
         "ReduceProd", "ReduceL1", "ReduceL2", "ReduceSumSquare", "ArgMax", "ArgMin", "Softmax",
-        "LogSoftmax", "CumSum", "NonZero", "BatchNormalization", "Dropout", "DepthToSpace",
+        "LogSoftmax", "CumSum", "BatchNormalization", "Dropout", "DepthToSpace",
         "SpaceToDepth", "Trilu", "ScatterElements", "ScatterND", "DequantizeLinear",
     }
 )
@@ -194,6 +194,7 @@ _SIZE_OF: dict[str, Callable[..., int]] = {
     "GatherND": _gather_nd_size,
     "Gemm": _gemm_size,
     "MatMul": _matmul_size,
+    "NonZero": lambda _, x: int(x.size) * max(1, x.ndim),
     "Range": lambda _, start, stop, step: int(abs((float(stop) - float(start)) / float(step))) + 1,
     "Tile": lambda _, x, repeats: int(x.size) * prod(_integers(repeats)),
 }

@@ -69,6 +69,7 @@ _FLOATS = {
 }
 # a file of a few kilobytes may ask for any number of large tensors
 MAX_HELD = 2**27
+MAX_RANK = 32  # of numpy
 MAX_WORK = 2**29
 _GRAPHS = {onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS}
 # what these return is fixed once the batch is, so that it may go through any operator
@@ -328,6 +329,8 @@ def _input_shape(info: Any) -> tuple[tuple[int, ...], bool]:
         dynamic = dynamic or not fixed
         shape.append(int(dim.dim_value) if fixed else 1)
     check_size(prod(shape))
+    if len(shape) > MAX_RANK:
+        raise LoweringError(f"input {info.name!r} has {len(shape)} dimensions; at most {MAX_RANK}")
     return tuple(shape), dynamic
 
 
