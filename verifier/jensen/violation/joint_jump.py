@@ -12,7 +12,6 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -80,7 +79,7 @@ class JumpOfGroup(JointSearch):
         self._jump = 0.0
         self.handed: list[tuple[float, Activations]] = []
         self._lost = 0.0  # what is proved of the share in nodes that were given up
-        self._shares: WeakKeyDictionary[JointNode, float] = WeakKeyDictionary()
+        self._shares: dict[JointNode, float] = {}  # of open nodes
         free = tuple(np.where(level.kink, FREE, ON).astype(np.int8) for level in net.levels)
         self._gradient = gradients.norm(group, free)
 
@@ -111,13 +110,16 @@ class JumpOfGroup(JointSearch):
     def _node_share(self, node: JointNode) -> float:
         """Bound what the group adds to facets below a node; found once for each."""
         share = self._shares.get(node)
-        if share is None:
-            assert self._current is not None
+        if share is not None:
+            return share
+        assert self._current is not None
+        least, gradient = node.above, self._gradient
+        if self.group[0] or not least > -math.inf:
             activations = self._current.under(node.path)
-            least = max(node.above, self.jump.bound(activations).output[0])
-            share = 0.0
-            if least < self._proved:
-                share = product_above(-least, self._gradient_under(activations))
+            least = max(least, self.jump.bound(activations).output[0])
+            gradient = self._gradient_under(activations)
+        share = 0.0 if least >= self._proved else product_above(-least, gradient)
+        if self.group[0]:
             self._shares[node] = share
         return share
 
@@ -149,7 +151,14 @@ class JumpOfGroup(JointSearch):
 
     def next_of(self, stack: Sequence[JointNode]) -> int:
         """Return the place of the node below which a facet can be worst."""
-        return max(range(len(stack)), key=lambda i: self._node_share(stack[i]))
+        if self.group[0] == 0:  # one gradient for all
+            bounds = [node.above for node in stack]
+            return bounds.index(min(bounds))
+        known = self._shares
+        shares = [known[node] if node in known else self._node_share(node) for node in stack]
+        place = shares.index(max(shares))
+        del known[stack[place]]
+        return place
 
     def hand_over(
         self, index: int, node: JointNode, activations: Activations, pattern: Activations | None
