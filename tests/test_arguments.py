@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -46,11 +47,7 @@ CALLS = {
     "output": (lambda: jensen.verify(NET, output="0"), "output '0': a whole number"),
     "output that is not there": (lambda: jensen.verify(TWO, output=-1), "outputs 0 to 1"),
     "output of one": (lambda: jensen.verify(NET, output=1), "one output, number 0"),
-    "violation of two": (lambda: jensen.worst_violation(TWO, BOX), "2 outputs: choose one"),
-    "jump of two": (lambda: jensen.worst_jump(TWO, BOX), "2 outputs: choose one"),
-    "regions of two": (lambda: jensen.regions(TWO, BOX), "2 outputs: choose one"),
     "conditions of two": (lambda: jensen.path_conditions(TWO, BOX), "2 outputs: choose one"),
-    "picture of two": (lambda: jensen.plot.pair(TWO, [0, 0], [1, 1]), "2 outputs: choose one"),
     "regions of smooth": (lambda: jensen.regions(CURVED, BOX), "piecewise-linear"),
     "conditions of smooth": (lambda: jensen.path_conditions(CURVED, BOX), "piecewise-linear"),
     "repair of smooth": (lambda: jensen.repair(CURVED, BOX), "piecewise-linear"),
@@ -174,3 +171,21 @@ def test_a_constant_behind_its_reader_is_found(shared_cases):
     network = load(shared_cases / "faults" / "unsorted.onnx")
     zeros = np.zeros((1, network.input_size))
     assert network(zeros).ravel().tolist() == [1.0, 2.0, 3.0]
+
+
+MEASURES = {
+    "worst_violation": lambda **choice: jensen.worst_violation(TWO, BOX, **choice).upper,
+    "worst_jump": lambda **choice: jensen.worst_jump(TWO, BOX, **choice).upper,
+    "regions": lambda **choice: len(jensen.regions(TWO, BOX, **choice).facets),
+}
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_the_first_of_several_outputs_is_taken_with_a_warning(name):
+    with pytest.warns(UserWarning, match="2 outputs, and the first is taken") as caught:
+        found = MEASURES[name]()
+    assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert MEASURES[name](output=0) == found
+    assert MEASURES[name](output=1) != found or name == "regions"

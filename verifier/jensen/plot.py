@@ -25,6 +25,7 @@ from jensen.errors import MissingExtraError, OptionError
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.linear_regions.regions import Regions
 from jensen.linear_regions.regions import regions as linear_regions
+from jensen.network.checks import first_output
 from jensen.network.relu_network import ReluNetwork
 from jensen.report.colours import DOWN, INK, UP
 from jensen.report.plot import draw_segment, save
@@ -65,7 +66,7 @@ def regions(
     domain : Box, Polyhedron or Everywhere
         Default: ``Everywhere()``; of an unbounded one the part where the vertices are is drawn.
     output : int, optional
-        Which output is f, where there are several.
+        Which output is f; the first, with a warning where there are several.
     fixed : mapping from input to its value, optional
         See :func:`jensen.regions`.
     labels : bool
@@ -139,7 +140,7 @@ def pair(
     x, y : array of shape (inputs,)
         Such as the points of a :class:`~jensen.Counterexample` or :class:`~jensen.Violation`.
     output : int, optional
-        Which output is f, where there are several.
+        Which output is f; the first, with a warning where there are several.
 
     Returns
     -------
@@ -148,8 +149,7 @@ def pair(
     Raises
     ------
     OptionError
-        If a point has another size than the network's input, or there are several outputs and
-        none was chosen.
+        If a point has another size than the network's input.
 
     Examples
     --------
@@ -158,7 +158,7 @@ def pair(
     >>> len(jensen.plot.pair(cap, [-1.0], [1.0]).axes)
     2
     """
-    network = network.select_output(output)
+    network = network.select_output(first_output(network.output_size, output))
     drawn = _figure((5.6, 6.0))
     above, below = drawn.subplots(2, 1, height_ratios=(3, 2))
     start, end = (np.asarray(v, dtype=np.float64) for v in (x, y))
@@ -184,7 +184,7 @@ def surface(
     network : ReluNetwork
     box : Box
     output : int, optional
-        Which output is f, where there are several.
+        Which output is f; the first, with a warning where there are several.
     fixed : mapping from input to its value, optional
 
     Returns

@@ -21,6 +21,7 @@ from jensen.domains.domain import Box, Domain, Everywhere
 from jensen.domains.domain_file import load_domain
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.loaders.companions import files_of
+from jensen.network.checks import chosen_output as checked_output
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.options import Engine, Options
 from jensen.text import json_ready, printable
@@ -128,6 +129,20 @@ def with_fixed_inputs(network: Network, fix: Sequence[Mapping[int, float]]) -> N
                 raise click.UsageError(f"--fix: input {index} is fixed twice")
         values |= part
     return network.fix_inputs(values) if values else network
+
+
+def output_option(command: Command) -> Command:
+    """Add --output of the commands that speak of one output."""
+    text = "Which output; the first, and a note says so where there are several."
+    return click.option("--output", type=int, metavar="K", help=text)(command)
+
+
+def chosen_output(outputs: int, chosen: int | None) -> int:
+    """Return which output is meant; stderr says so if there are several and none was chosen."""
+    if chosen is None and outputs > 1:
+        note = f"the model has {outputs} outputs, and this is the first: --output K chooses one"
+        stderr_console().print(note, soft_wrap=True)
+    return checked_output(outputs, chosen or 0)
 
 
 def domain_options(command: Command) -> Command:

@@ -32,7 +32,7 @@ MOST_BLOCKS = 12
 @click.argument("model", shell_complete=file_names)
 @common.domain_options
 @common.fix_option
-@click.option("--output", type=int, metavar="K", help="Which output, where there are several.")
+@common.output_option
 @click.option(
     "--time-limit",
     type=float,
@@ -73,7 +73,7 @@ def command(
     network = common.with_fixed_inputs(load_piecewise_linear(model, "jensen conditions"), fix)
     domain = common.chosen_domain(settings) or Everywhere()
     domain.check(network.input_size)
-    scalar = network.select_output(output)
+    scalar = network.select_output(common.chosen_output(network.output_size, output))
     common.checked_time_limit(time_limit)
     found = path_conditions(scalar, domain, time_limit=common.remaining(time_limit))
     chosen = [c for c in found if c.is_violated or not violated]

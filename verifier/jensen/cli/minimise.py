@@ -29,7 +29,7 @@ LEAST_SECONDS = 0.01  # where time is up: what is known at once
 @click.argument("model", shell_complete=file_names)
 @common.domain_options
 @common.fix_option
-@click.option("--output", type=int, metavar="K", help="Which output, where there are several.")
+@common.output_option
 @click.option(
     "--linear",
     type=common.Numbers(),
@@ -83,6 +83,7 @@ def command(
     domain = common.chosen_domain(settings) or Everywhere()
     common.checked_time_limit(time_limit)
     network = common.with_fixed_inputs(load_piecewise_linear(model, "jensen minimise"), fix)
+    output = common.chosen_output(network.output_size, output)
     beside = {} if rows is None else _rows(Path(rows))
     console, log = common.stdout_console(), common.stderr_console()
     try:

@@ -42,7 +42,7 @@ GAP = 0.01  # between the bounds of the worst pair: pictures need no more
     show_default=True,
     help="Picture to write: .svg, .png or .pdf.",
 )
-@click.option("--output", type=int, metavar="K", help="Which output, where there are several.")
+@common.output_option
 @click.option(
     "--segment",
     type=common.Numbers(),
@@ -76,7 +76,7 @@ def command(
     domain = common.chosen_domain(settings) or Everywhere()
     domain.check(network.input_size)
     common.checked_time_limit(time_limit)
-    network = network.select_output(output)
+    network = network.select_output(common.chosen_output(network.output_size, output))
     with common.stderr_console().status(f"looking for a pair of {printable(model)}"):
         chosen = _pair(network, domain, segment, _for_the_search(time_limit))
     drawn = figure(

@@ -17,7 +17,6 @@ from jensen.domains.domain import Domain, Everywhere
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.loaders import load
 from jensen.midpoint.worst_pair import ENGINES, UNBOUNDED, Violation
-from jensen.network.checks import chosen_output
 from jensen.network.relu_network import ReluNetwork
 from jensen.text import point, printable
 from jensen.violation.magnitude import RANGE_SECONDS, Magnitude, magnitude
@@ -48,7 +47,7 @@ NAMES = {"midpoint": "worst midpoint violation", "jump": "worst gradient jump"}
     show_default=True,
     help="For --measure midpoint: tree is exact, milp holds up to HiGHS's tolerance.",
 )
-@click.option("--output", type=int, metavar="K", help="Which output, where there are several.")
+@common.output_option
 @click.option(
     "--time-limit",
     type=float,
@@ -93,7 +92,7 @@ def command(
     domain = common.chosen_domain(settings) or Everywhere()
     common.checked_time_limit(time_limit)
     network = common.with_fixed_inputs(load(model), fix)
-    output = chosen_output(network.output_size, output)
+    output = common.chosen_output(network.output_size, output)
     text = f"{printable(model)} on {domain}"
     with common.stderr_console().status(text) as status:
         limits: dict[str, Any] = {

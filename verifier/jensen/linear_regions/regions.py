@@ -14,6 +14,7 @@ from jensen.linear_regions.build import subdivide
 from jensen.linear_regions.parts import SolidParts
 from jensen.linear_regions.plane_regions import Regions
 from jensen.linear_regions.solid_regions import SolidRegions
+from jensen.network.checks import first_output
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.question import check_subject
 from jensen_encodings.deadline import NEVER, Deadline
@@ -42,7 +43,7 @@ def regions(
     domain : Box, Polyhedron or Everywhere
         Default: ``Everywhere()``; with an interior.
     output : int, optional
-        Which output is f, where there are several.
+        Which output is f; the first, with a warning where there are several.
     fixed : mapping from input to its value, optional
         Look at the slice where these inputs have these values; the domain is that of the others.
 
@@ -54,7 +55,7 @@ def regions(
     Raises
     ------
     OptionError
-        For more than three inputs that vary, or several outputs of which none was chosen.
+        For more than three inputs that vary.
     DomainError
         If the domain does not fit or has no interior.
     NetworkError
@@ -74,7 +75,8 @@ def regions(
     (4, 4, [-1.0, -1.0, 1.0, 1.0])
     """
     domain = Everywhere() if domain is None else domain
-    scalar = check_subject(network, domain).select_output(output)
+    checked = check_subject(network, domain)
+    scalar = checked.select_output(first_output(checked.output_size, output))
     if fixed:
         scalar = scalar.fix_inputs(fixed)
     return regions_of(scalar, domain)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import warnings
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from itertools import pairwise
@@ -196,6 +197,26 @@ def checked_shape(name: str, shape: Sequence[int] | None, size: int) -> tuple[in
     if min(dims, default=1) < 1 or prod(dims) != size:
         raise NetworkError(f"{name} {dims} does not hold {size} numbers")
     return dims
+
+
+def first_output(outputs: int, chosen: int | None) -> int:
+    """Return which output is meant: the first where none was chosen, with a warning.
+
+    Warns
+    -----
+    UserWarning
+        If there are several and none was chosen.
+
+    Raises
+    ------
+    NetworkError
+        If there is no such output.
+    """
+    if chosen is None and outputs > 1:
+        note = f"the network has {outputs} outputs, and the first is taken: output=k chooses one"
+        warnings.warn(note, UserWarning, stacklevel=3)
+        return 0
+    return chosen_output(outputs, chosen)
 
 
 def check_orientation(weights: Sequence[Matrix], biases: Sequence[FloatArray]) -> None:

@@ -19,7 +19,7 @@ from jensen.domains.domain import Domain, Everywhere
 from jensen.errors import OptionError, OutOfTimeError, SolverError
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.groups.prepared import Prepared, prepare
-from jensen.network.checks import chosen_output
+from jensen.network.checks import first_output
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.counterexample import Point, admits
 from jensen.prover.options import Options
@@ -178,7 +178,7 @@ def worst_jump(
     domain : Box, Polyhedron or Everywhere
         Default: ``Everywhere()``.
     output : int, optional
-        Which output is f, where there are several.
+        Which output is f; the first, with a warning where there are several.
     time_limit : float or None
         Seconds; the best bounds so far are returned. So they are on Ctrl-C.
     gap : float
@@ -216,9 +216,10 @@ def worst_jump(
     if isinstance(network, FunctionGraph):
         check_domain(domain)
         limits: dict[str, Any] = {"time_limit": time_limit, "gap": gap, "seed": seed}
+        output = first_output(network.output_size, output)
         return _of_a_sum(network, domain, output, limits | {"progress": progress})
     check_subject(network, domain)
-    output = chosen_output(network.output_size, output)
+    output = first_output(network.output_size, output)
     Options(time_limit=time_limit, seed=seed)
     deadline = Deadline.after(time_limit)
     prepared = prepare(network, domain, output=output, deadline=deadline)
@@ -227,7 +228,7 @@ def worst_jump(
 
 
 def _of_a_sum(
-    graph: FunctionGraph, domain: Domain, output: int | None, limits: dict[str, Any]
+    graph: FunctionGraph, domain: Domain, output: int, limits: dict[str, Any]
 ) -> JumpViolation:
     """Measure a ReLU network plus a quadratic form: the gradient of the form has no jumps.
 

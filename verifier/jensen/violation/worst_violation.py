@@ -20,7 +20,7 @@ from jensen.graphs.function_graph import FunctionGraph
 from jensen.midpoint import worst_pair as midpoint
 from jensen.midpoint.feasible import Feasible
 from jensen.midpoint.worst_pair import PRECISION_LIMIT, UNBOUNDED, Violation, with_pair
-from jensen.network.checks import chosen_output
+from jensen.network.checks import first_output
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.question import check_domain, check_subject
 from jensen.prover.verdict import Status
@@ -59,7 +59,7 @@ def worst_violation(
         Default: ``Everywhere()``. A polyhedron has to be bounded, and to have an interior. On R^n
         violations may be unbounded: then ``status`` is ``"unbounded"`` and ``upper`` infinite.
     output : int, optional
-        Which output is f, where there are several.
+        Which output is f; the first, with a warning where there are several.
     time_limit : float or None
         Seconds; the best bounds so far are returned. So they are on Ctrl-C.
     gap : float
@@ -101,10 +101,10 @@ def worst_violation(
     domain = Everywhere() if domain is None else domain
     if isinstance(network, FunctionGraph):
         check_domain(domain)
-        output = chosen_output(network.output_size, output)
+        output = first_output(network.output_size, output)
         return _of_a_graph(network, domain, output, time_limit, gap, engine, seed)
     check_subject(network, domain)
-    output = chosen_output(network.output_size, output)
+    output = first_output(network.output_size, output)
     midpoint.check_gap(gap)
     sides = domain.box_sides(network.input_size)
     if engine != "tree" and sides is None:
