@@ -149,11 +149,11 @@ def wide(seed: int = 0) -> ReluNetwork:
 
 def test_a_time_limit_returns_bounds_that_hold():
     network = wide()
-    early = worst_jump(network, Box(-1, 1), time_limit=0.3)
+    early = worst_jump(network, Box(-1, 1), time_limit=1.0)
     assert early.status == "time limit"
     assert 0 < early.lower < early.upper
     check(early, network, Box(-1, 1))
-    late = worst_jump(network, Box(-1, 1), time_limit=1.5)
+    late = worst_jump(network, Box(-1, 1), time_limit=3.0)
     assert late.lower >= early.lower
     assert late.upper <= early.upper
 
@@ -252,7 +252,7 @@ def test_nearly_convex_networks_are_measured_to_the_gap_in_several_inputs():
 
 def test_progress_is_monotone():
     states = []
-    worst_jump(wide(), Box(-1, 1), time_limit=1.5, progress=states.append)
+    worst_jump(wide(), Box(-1, 1), time_limit=3.0, progress=states.append)
     assert len(states) > 1
     for one, two in itertools.pairwise(states):
         assert two.objective >= one.objective

@@ -9,9 +9,10 @@ are met on the way raise that.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import islice
 
 import numpy as np
 
@@ -21,10 +22,11 @@ from jensen.groups.groups import GroupedNetwork
 from jensen.groups.jump import FREE, OFF, ON, Activations
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.descent import Descent
-from jensen.prover.dips import STEPS
+from jensen.prover.dips import STEPS, Dips
 from jensen.prover.joint_engine import joint_boxes
 from jensen.prover.joint_nodes import JointNode
 from jensen.prover.joint_search import CUTOFF_MARGIN, JointSearch, PieceBounds, bounded_pieces
+from jensen.prover.pieces import Piece
 from jensen.prover.tree import SearchState, TreeLimits
 from jensen.types import FloatArray, Unit
 from jensen.violation.jump_facets import product_above
@@ -32,6 +34,8 @@ from jensen_encodings.deadline import Deadline
 from jensen_encodings.lp import LpSolver
 
 DESCENTS = 8  # of each group, before any node
+BETWEEN = 512  # programs, before descents beside their solutions
+FINE_STARTS = 2  # of each group that is left, then
 MORE_DESCENTS = 64  # of each group that is left after a first turn
 LOWEST = 4  # of these that are looked at exactly
 TURN = 16  # nodes of a group at a time
@@ -270,9 +274,43 @@ class JointTurns:
         descent = self._descent(list(searches), pieces, seed + 1)
         for group, point in descent.lowest(MORE_DESCENTS, STEPS, LOWEST):
             searches[group].look(point)
+        dips = Dips(self._net, self._met(pieces), seed + 2, self._deadline)
+        looked = self.lps
         while searches and not self._deadline.over():
             group = max(searches, key=lambda one: (self._waiting(one), -searches[one].nodes))
             yield self._turn(searches, group)
+            if self.lps - looked >= BETWEEN:
+                self._look_beside(searches, pieces, dips, self.lps - looked)
+                looked = self.lps
+
+    def _look_beside(
+        self,
+        searches: dict[Unit, JumpOfGroup],
+        pieces: Sequence[PieceBounds],
+        dips: Dips,
+        programs: int,
+    ) -> None:
+        """Descend around dips and the last solutions, as often as programs were solved."""
+        groups = [group for group in searches if self._waiting(group) > self._aim(group)]
+        met = [i for i, shared in enumerate(pieces) if shared.met]
+        seeds = [
+            replace(seed, piece=met.index(seed.piece))
+            for group in groups
+            for seed in searches[group].seeds
+        ]
+        if not groups:
+            return
+        self._look(searches, dips.fine(groups, FINE_STARTS))
+        for found in dips.near(groups, seeds, programs):
+            self._look(searches, found)
+
+    def _look(
+        self, searches: dict[Unit, JumpOfGroup], found: Iterable[tuple[Unit, FloatArray]]
+    ) -> None:
+        for group, point in islice(found, CANDIDATES):
+            if self._deadline.over():
+                return
+            searches[group].look(point)
 
     def _turn(self, searches: dict[Unit, JumpOfGroup], group: Unit) -> TurnResult:
         """Give a group so many nodes, and drop its search if that ends it."""
@@ -304,11 +342,10 @@ class JointTurns:
         self, searches: dict[Unit, JumpOfGroup], pieces: Sequence[PieceBounds], seed: int
     ) -> None:
         descent = self._descent(self._groups, pieces, seed)
-        for count, (group, point) in enumerate(descent.candidates(DESCENTS, STEPS)):
-            if count >= CANDIDATES or self._deadline.over():
-                return
-            searches[group].look(point)
+        self._look(searches, descent.candidates(DESCENTS, STEPS))
 
     def _descent(self, groups: Sequence[Unit], pieces: Sequence[PieceBounds], seed: int) -> Descent:
-        boxes = [shared.piece for shared in pieces if shared.met]
-        return Descent(self._net, groups, boxes, seed, self._deadline)
+        return Descent(self._net, groups, self._met(pieces), seed, self._deadline)
+
+    def _met(self, pieces: Sequence[PieceBounds]) -> list[Piece]:
+        return [shared.piece for shared in pieces if shared.met]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from jensen.arithmetic.exact import root_to_double
+from jensen.arithmetic.rational import ZERO, float_below
 from jensen.prover.crossing import Crossing
 from jensen.prover.nodes import Node
+from jensen.prover.tree import Tree
 from jensen.types import Unit
 
 SUM_ROUNDING = 1 + 1e-12
@@ -61,6 +63,16 @@ def product_above(size: float, gradient: float) -> float:
     """Bound a product from above; infinite where it is not a number."""
     product = size * gradient * (1 + 1e-15)
     return math.inf if math.isnan(product) else math.nextafter(product, math.inf)
+
+
+def share_above(tree: Tree, node: Node, gradient: float) -> float:
+    """Bound ``-J_g |grad z_g|`` from above; exactly 0 where J_g >= 0 is proved."""
+    if tree.jump.is_nonnegative(node.state, node.activations, ZERO):
+        return 0.0
+    low = node.state.output[0]
+    if tree.jump.only_rationals:
+        low = float_below(tree.jump.exact_bound(node.activations)[0])
+    return product_above(-low, gradient)
 
 
 def largest_share(floor: float, others: Iterable[float]) -> float:
@@ -125,6 +137,10 @@ class Waiting:
         """Proved upper bound of the jump of all facets below these nodes."""
         return max((entry.bound for entry in self.entries), default=0.0)
 
+    def each(self, change: Callable[[Entry], Entry]) -> Waiting:
+        """Return the same with every node changed."""
+        return Waiting(tuple(change(entry) for entry in self.entries))
+
     def capped(self, share: float) -> Waiting:
         """Return the same with another bound of the group's share."""
-        return Waiting(tuple(replace(e, share=min(e.share, share)) for e in self.entries))
+        return self.each(lambda entry: replace(entry, share=min(entry.share, share)))

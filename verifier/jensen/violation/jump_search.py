@@ -17,8 +17,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from jensen.arithmetic.rational import ZERO, float_below
-from jensen.groups.coincidence import Dependence, coinciding_pairs, may_coincide
+from jensen.groups.coincidence import coinciding_pairs, may_coincide
 from jensen.groups.gradients import GradientBounds
 from jensen.groups.jump import Activations
 from jensen.groups.prepared import Prepared
@@ -28,6 +27,7 @@ from jensen.prover.signs import closed_by_sweep
 from jensen.prover.tree import Tree, TreeLimits, UndecidedLeafError
 from jensen.types import FloatArray, Unit
 from jensen.violation.joint_jump import JointTurns, TurnResult
+from jensen.violation.jump_chords import kinks_on_chords, unit_of_others
 from jensen.violation.jump_facets import (
     Entry,
     Facet,
@@ -35,13 +35,12 @@ from jensen.violation.jump_facets import (
     largest_share,
     product_above,
     root_above,
+    share_above,
     sum_above,
 )
 from jensen_encodings.deadline import NEVER, Deadline
 from jensen_encodings.lp import LpSolver
 
-CHORDS, STEPS = 24, 33  # of the first look along lines
-CROSSINGS = 400  # kinks on these lines that are looked at more closely
 FIRST_NODES = 64  # on a cone, before joint programs
 FIRST_SHARE = 0.4  # of the time, for excluding coincidences before the search
 
@@ -60,18 +59,11 @@ class JumpSearch:
     """
 
     def __init__(
-        self,
-        prepared: Prepared,
-        *,
-        gap: float,
-        deadline: Deadline = NEVER,
-        seed: int = 0,
+        self, prepared: Prepared, *, gap: float, deadline: Deadline = NEVER, seed: int = 0
     ) -> None:
         net, network = prepared.grouped, prepared.network
-        self._net = net
-        self._network = network
-        self._gap = gap
-        self._deadline = deadline
+        self._net, self._network = net, network
+        self._gap, self._deadline = gap, deadline
         self._rng = np.random.default_rng(seed)
         self._solver = LpSolver(deadline)
         lower, upper = net.working_set.box
@@ -124,9 +116,6 @@ class JumpSearch:
         """Whether nothing is left to search but facets that could not be decided."""
         return not (self._heap or self._joint or self._current or self._cut_short)
 
-    def _out_of_time(self) -> bool:
-        return self._deadline.over()
-
     # ------------------------------------------------------------------------- running
 
     def run(self, report: Callable[[], None] | None = None) -> None:
@@ -140,7 +129,7 @@ class JumpSearch:
         self._look_along_chords()
         # on a cone the joint programs of every face have to close
         joint_from: int | None = self.nodes + (FIRST_NODES if self._net.working_set.lifted else 0)
-        while self._heap and not self.upper <= self._floor() and not self._out_of_time():
+        while self._heap and not self.upper <= self._floor() and not self._deadline.over():
             if joint_from is not None and self.nodes >= joint_from:
                 joint_from = None
                 self._measure_jointly(report)
@@ -198,13 +187,12 @@ class JumpSearch:
                 self._release()
             if report is not None:
                 report()
-            while self._heap and not self._out_of_time() and self._foremost():
+            while self._heap and not self._deadline.over() and self._foremost():
                 self._take(report)
             if self.upper <= self._floor():
                 break
-        for waiting in self._joint.values():
-            for entry in waiting.entries:
-                self._push(entry)
+        for entry in [e for waiting in self._joint.values() for e in waiting.entries]:
+            self._push(entry)
         self._joint = {}
 
     def _release(self) -> None:
@@ -229,7 +217,7 @@ class JumpSearch:
         for above, activations in result.handed:
             node = Node(tuple(activations), tree.jump.bound(activations), Patience(0))
             gradient = self._gradients.norm(group, node.activations)
-            share = min(self._share(tree, node, gradient), self._shares[group])
+            share = min(share_above(tree, node, gradient), self._shares[group])
             share = min(share, product_above(-above, gradient))
             if share > 0:
                 self._handed[group] = max(share, self._handed.get(group, 0.0))
@@ -240,19 +228,14 @@ class JumpSearch:
         self._shares[group] = min(self._shares[group], most)
         waiting = self._joint | {group: self._joint[group].capped(result.share)}
         if fallen and any(group in some for some in self._others.values()):
-            waiting = {g: self._weighed(w) for g, w in waiting.items()}
+            waiting = {g: w.each(self._bounded) for g, w in waiting.items()}
         else:
-            waiting[group] = self._weighed(waiting[group])
+            waiting[group] = waiting[group].each(self._bounded)
         self._joint = waiting
-
-    def _weighed(self, waiting: Waiting) -> Waiting:
-        """Return a group that waits with the bounds that all shares allow."""
-        return Waiting(tuple(self._bounded(entry) for entry in waiting.entries))
 
     def _aim(self, group: Unit) -> float:
         """Return the share up to which a group, with all that may coincide, is no worse facet."""
-        floor = self._floor()
-        return largest_share(floor, [self._shares[u] for u in self._others[group]])
+        return largest_share(self._floor(), [self._shares[u] for u in self._others[group]])
 
     def _try_inside(self, group: Unit, pattern: Activations, point: FloatArray) -> float:
         """Cross a facet near a point, or else where its own program finds one of it.
@@ -271,18 +254,18 @@ class JumpSearch:
         return self._aim(group)
 
     def _open_roots(self, closed: Collection[Unit]) -> None:
-        limits = TreeLimits(self._out_of_time)
+        limits = TreeLimits(self._deadline.over)
         entries = []
         for group in self._net.groups():
             if group in closed:
                 continue
-            if self._out_of_time():
+            if self._deadline.over():
                 # nothing is known of the groups that are left
                 self._undecided, self._cut_short = math.inf, True
                 break
             tree = Tree(self._net, group, self._network, self._solver, limits)
             gradient = self._gradients.norm(group, tree.root.activations)
-            share = self._share(tree, tree.root, gradient)
+            share = share_above(tree, tree.root, gradient)
             if share > 0:
                 self._trees[group] = tree
                 entries.append(Entry(group, tree.root, share, gradient, (), share))
@@ -299,15 +282,6 @@ class JumpSearch:
             self._others[entry.group] = tuple(others[entry.group])
             full = self._bounded(replace(entry, others=self._others[entry.group]))
             heapq.heappush(self._heap, (-full.bound, next(self._counter), full))
-
-    def _share(self, tree: Tree, node: Node, gradient: float) -> float:
-        """Bound ``-J_g |grad z_g|`` from above; exactly 0 where J_g >= 0 is proved."""
-        if tree.jump.is_nonnegative(node.state, node.activations, ZERO):
-            return 0.0
-        low = node.state.output[0]
-        if tree.jump.only_rationals:
-            low = float_below(tree.jump.exact_bound(node.activations)[0])
-        return product_above(-low, gradient)
 
     def _bounded(self, entry: Entry) -> Entry:
         if not entry.others:
@@ -335,7 +309,7 @@ class JumpSearch:
         if unit is None and entry.share > self._floor():
             unit = tree.unit_in_front(margin)
         if unit is None and entry.others:
-            unit = self._unit_of_others(entry, margin.point)
+            unit = unit_of_others(self._net, entry, margin.point)
         if unit is None:
             unit = tree.unit_behind(node) or tree.next_free(node)
         if unit is not None:
@@ -343,7 +317,7 @@ class JumpSearch:
         try:
             crossing = tree.cross_leaf(node, margin)
         except UndecidedLeafError:
-            if self._out_of_time():
+            if self._deadline.over():
                 return [entry]
             self._undecided = max(self._undecided, entry.bound)
         else:
@@ -360,7 +334,7 @@ class JumpSearch:
             gradient = entry.gradient
             if in_front:
                 gradient = min(gradient, self._gradients.norm(entry.group, child.activations))
-            share = min(entry.share, self._share(tree, child, gradient))
+            share = min(entry.share, share_above(tree, child, gradient))
             if share > 0:
                 found.append(
                     self._bounded(replace(entry, node=child, share=share, gradient=gradient))
@@ -374,25 +348,6 @@ class JumpSearch:
             return entry
         kept = may_coincide(self._net, entry.group, entry.node.activations, entry.others)
         return self._bounded(replace(entry, others=tuple(kept)))
-
-    def _unit_of_others(self, entry: Entry, point: FloatArray | None) -> Unit | None:
-        """Return a free unit that decides whether others share the hyperplane.
-
-        In the earliest level that has one, the unit that is furthest from 0 at the point:
-        its other side is most likely empty, here and in all that follows.
-        """
-        depends = Dependence(self._net, entry.group, entry.node.activations)
-        units = {unit for other in (entry.group, *entry.others) for unit in depends.of(other)}
-        if not units:
-            return None
-        level = min(units)[0]
-        candidates = sorted(unit for unit in units if unit[0] == level)
-        if point is None:
-            return candidates[0]
-        z = self._net.pre_activations(point)[level]
-        bounds = self._net.levels[level]
-        reach = np.maximum(np.abs(bounds.lower), np.abs(bounds.upper))
-        return max(candidates, key=lambda unit: abs(z[unit[1]]) / reach[unit[1]])
 
     # ------------------------------------------------------------------- bad facets
 
@@ -425,44 +380,18 @@ class JumpSearch:
         start = self._start()
         if start is None:
             return
-        suspects = []
-        rows, limits = self._net.working_set.float_rows, self._net.working_set.float_limits
-        with np.errstate(all="ignore"):
-            for _ in range(CHORDS):
-                direction = self._rng.normal(size=len(start))
-                direction /= np.linalg.norm(direction)
-                room, speed = limits - rows @ start, rows @ direction
-                forth = np.min(room[speed > 0] / speed[speed > 0], initial=1e6)
-                back = np.max(room[speed < 0] / speed[speed < 0], initial=-1e6)
-                if not (np.isfinite([back, forth]).all() and back < forth):
-                    continue
-                line = start + np.linspace(back, forth, STEPS)[:, None] * direction
-                suspects += self._kinks(line)
-                start = start + self._rng.uniform(back, forth) * direction
-            for group, point in suspects[:CROSSINGS]:
-                if self._out_of_time():
-                    return
-                tree = self._trees[group]
-                self._try(tree, tree.pattern_at(point), point)
+        for group, point in kinks_on_chords(self._net, start, self._trees, self._rng):
+            if self._deadline.over():
+                return
+            tree = self._trees[group]
+            self._try(tree, tree.pattern_at(point), point)
 
     def _start(self) -> FloatArray | None:
         """Return a point in the interior of the working set."""
         for _, _, entry in self._heap[:8]:
-            if self._out_of_time():
+            if self._deadline.over():
                 return None
             point = self._trees[entry.group].solve(entry.node).point
             if point is not None:
                 return point
         return None
-
-    def _kinks(self, line: FloatArray) -> list[tuple[Unit, FloatArray]]:
-        """Return where groups that may bend down cross 0 along a line of points."""
-        found = []
-        levels = self._net.pre_activations(line)
-        for k, z in enumerate(levels[:-1]):
-            step, units = np.nonzero((z[:-1] < 0) != (z[1:] < 0))
-            for s, u in zip(step.tolist(), units.tolist(), strict=True):
-                if (k, u) in self._trees:
-                    share = z[s, u] / (z[s, u] - z[s + 1, u])
-                    found.append(((k, u), line[s] + share * (line[s + 1] - line[s])))
-        return found
