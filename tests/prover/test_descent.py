@@ -80,3 +80,22 @@ def test_fine_descents_find_the_narrow_dip_beside_a_wide_one():
 def test_wide_descents_find_a_dip_from_afar():
     network = two_dips(wide=-1.0, narrow=0.02)
     assert any(group == (0, 0) for _, group, _ in descents(network, Box(-1, 1), 16, WIDE))
+
+
+def test_points_met_on_the_way_come_first_and_the_ends_are_the_same():
+    net, _ = grouped(two_dips(0.05, 0.4), Box(-1, 1))
+    pieces = pieces_of(net.working_set)
+
+    def found(looks: tuple[int, ...]) -> list[tuple]:
+        descent = Descent(net, net.groups(), pieces, seed=0, looks=looks)
+        return [(group, *point) for group, point in descent.candidates(8, STEPS)]
+
+    ends, met = found(()), found((5, 20))
+    assert [end[0] for end in ends] == [end[0] for end in met[-len(ends) :]]
+    assert np.allclose([end[1:] for end in ends], [end[1:] for end in met[-len(ends) :]])
+    assert len(met) > len(ends) > 0
+    jump = JumpProblem(net, *met[0][0])
+    states = [
+        np.where(z > 0, ON, OFF).astype(np.int8) for z in net.pre_activations(np.array(met[0][1:]))
+    ]
+    assert jump.bound(tuple(states)).output[0] < 0

@@ -190,6 +190,15 @@ def test_wrong_arguments_are_refused_in_one_line():
     surrogate.add_network(model, icnn(2, 4, 0), model.x)
     with pytest.raises(OptionError, match="0 active objectives"):
         surrogate.solve(model)
+    for solver in ("gurobi", pyo.SolverFactory("appsi_highs")):
+        with pytest.raises(OptionError, match=r"Highs\(\) is needed"):
+            surrogate.solve(model, solver=solver)
+
+
+def test_a_handle_is_one_line_that_says_what_was_picked():
+    handle = surrogate.add_network(model_with(2), icnn(2, 4, 0), model_with(2).x, domain=Box(-1, 1))
+    assert repr(handle).startswith("NetworkHandle('network', ReluNetwork(2-4")
+    assert handle.why in repr(handle)
 
 
 def test_a_limit_ends_with_the_best_bounds():

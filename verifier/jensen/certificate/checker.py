@@ -140,12 +140,12 @@ def natural(value: Any, limit: int) -> int:
     raise Malformed(f"{str(value)[:20]} is no index < {limit}")
 
 
-def double(text: Any) -> float:
-    """Read a finite double, written as ``float.hex`` writes it."""
-    number = float.fromhex(text)
-    if isfinite(number) and number.hex() == text:
-        return number
-    raise Malformed(f"{text[:40]!r} is no hexadecimal double")
+def doubles(texts: list[Any]) -> list[float]:
+    """Read finite doubles, written as ``float.hex`` writes them."""
+    numbers = list(map(float.fromhex, texts))
+    if list(map(float.hex, numbers)) == texts and all(map(isfinite, numbers)):
+        return numbers
+    raise Malformed(f"these are not all hexadecimal doubles: {str(texts)[:80]}")
 
 
 def ratio(text: Any) -> tuple[int, int]:
@@ -195,13 +195,15 @@ def shown(record: Any) -> str:
 
 def read_rows(bias: Any, weights: Any, numbers: Mapping[str, range]) -> Iterator[tuple[Form, int]]:
     """Read the rows of a block: integers, by the number of what they multiply, and a divisor."""
-    rows = [{0: double(text)} for text in bias]
+    rows = [{0: number} for number in doubles(bias)]
     for source, more in weights.items():
+        place = numbers[source]
         for row, items in zip(rows, more, strict=True):
-            columns = [natural(column, len(numbers[source])) for column in items[::2]]
-            need(columns == sorted({*columns}), "the columns must increase")
-            for column, text in zip(columns, items[1::2], strict=True):
-                row[numbers[source][column]] = double(text)
+            columns = items[::2]
+            need({*map(type, columns)} <= {int}, "the columns must be integers")
+            need(sorted({-1, *columns}) == [-1, *columns], "the columns must increase, from 0 on")
+            keys = map(place.__getitem__, columns)
+            row.update(zip(keys, doubles(items[1::2]), strict=True))
     for row in rows:
         ratios = {key: value.as_integer_ratio() for key, value in row.items()}
         divisor = max(below for _, below in ratios.values())  # all are powers of 2
@@ -478,6 +480,8 @@ class Network:
             return {unit: 1}, factor
         low, high = self.ranges[unit]
         positive = {} if high <= 0 else {unit if low >= 0 else -unit: 1}
+        if factor > 0:
+            return positive, factor
         # max(c zeta, 0) = |c| max(zeta, 0) + min(c, 0) zeta
         return total_of([1, -(factor < 0)], [positive, {unit: 1}]), abs(factor)
 

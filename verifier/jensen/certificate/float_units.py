@@ -13,11 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from jensen.arithmetic.intervals import SAFETY, SUBNORMAL, rounding_factor
-from jensen.certificate.checker import ONE, Network
+from jensen.certificate.checker import ONE, Network, text_of
 from jensen.types import BoolArray, FloatArray, IndexArray, IntArray
 
 TINY = 2.0**-800  # more than all underflows together, as long as nothing is larger than
 HUGE = 2.0**200
+SHIFT_BITS = 24  # of a multiple of a group
 
 
 @dataclass(eq=False)
@@ -255,3 +256,30 @@ def quotient(a: int, b: int) -> float:
         return a / b if b else 0.0
     except OverflowError:
         return math.inf if (a > 0) == (b > 0) else -math.inf
+
+
+def rounded(shifts: FloatArray) -> FloatArray:
+    """Round multiples of a group to few bits, as they will be written."""
+    mantissa, exponent = np.frexp(shifts)
+    whole = np.rint(np.ldexp(mantissa, SHIFT_BITS))
+    found: FloatArray = np.ldexp(whole, exponent - SHIFT_BITS)
+    return found
+
+
+def texts(shifts: FloatArray, bits: IntArray) -> list[str | None]:
+    """Write numbers ``shift * 2**bits``, of few bits, in the checker's grammar; None for NaN."""
+    missing = np.isnan(shifts)
+    mantissa, exponent = np.frexp(np.where(missing, 0.0, shifts))
+    whole = np.ldexp(mantissa, SHIFT_BITS).astype(np.int64)
+    zeros = trailing_zeros(whole)
+    powers = exponent - SHIFT_BITS + bits + zeros
+    pairs = zip((whole >> zeros).tolist(), powers.tolist(), missing.tolist(), strict=True)
+    return [None if none else _text(odd, power) for odd, power, none in pairs]
+
+
+def _text(odd: int, power: int) -> str:
+    """Write ``odd * 2**power``, in lowest terms."""
+    if power >= 0:
+        return text_of(odd << power)
+    style = "d" if -power < 64 else "#x"
+    return f"{odd:{style}}/{1 << -power:{style}}" if odd else "0"

@@ -128,9 +128,10 @@ class HintedMultipliers:
         """Return a multiplier per row; what is said of rows that are not there is left out."""
         found = np.zeros(len(self._rows.words))
         for name, y in leaf.multipliers.items():
-            if name not in self._places:
-                self._places[name] = self._place(name)
-            index, scale = self._places[name]
+            place = self._places.get(name)
+            if place is None:
+                place = self._places[name] = self._place(name)
+            index, scale = place
             if index is not None:
                 found[index] += scale * (y if name.kind == "group" else -y)  # the others are <= 0
         return found if leaf.empty else found / self._scale

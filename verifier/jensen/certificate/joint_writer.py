@@ -142,14 +142,17 @@ class JointWriter(TreeWriter):
 
     def _needed(self, lemmas: list[Any], lines: list[Any]) -> list[Any]:
         """Leave out bounds of units that only the output reads, where no row was made of them."""
-        used = {tuple(e[:3]) for line in lines if line[0] == "empty" for e in line[1]}
+        # rows of the lower bound, and of the upper one
+        used: dict[str, set[tuple[str, int]]] = {"off": set(), "on": set()}
+        for entry in (entry for line in lines if line[0] == "empty" for entry in line[1]):
+            if entry[0] in used:
+                used[entry[0]].add((entry[1], entry[2]))
         found = []
         for block, index, *both in lemmas:
             sides, unit = both, self._net.neurons[block, index][0]
             if unit not in self._node.root and not self._units.read[unit]:
-                rows = ("off", "on")  # of the lower bound, and of the upper one
-                named = ((row, block, index) in used for row in rows)
-                sides = [side if of else None for side, of in zip(both, named, strict=True)]
+                rows = zip(both, used.values(), strict=True)
+                sides = [side if (block, index) in named else None for side, named in rows]
             if sides != [None, None]:
                 found.append([block, index, *sides])
         return found

@@ -16,13 +16,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jensen.certificate.checker import Network, text_of
-from jensen.certificate.float_units import FloatLevel, FloatUnits, outward, trailing_zeros
+from jensen.certificate.checker import Network
+from jensen.certificate.float_units import FloatLevel, FloatUnits, outward, rounded, texts
 from jensen.certificate.proof_node import ProofNode
-from jensen.types import BoolArray, FloatArray, IndexArray, IntArray
+from jensen.types import BoolArray, FloatArray, IndexArray
 from jensen_encodings.deadline import NEVER, Deadline
 
-SHIFT_BITS = 24  # of a multiple of the group
 GAIN = 0.003  # of a unit's range: bounds that are not better by that cost more than they help
 MARGIN = 1e-9  # relative: bounds closer to 0 are not taken for strict
 CHUNK = 1 << 21  # numbers of a table at a time
@@ -147,8 +146,8 @@ class KinkRanges:
     ) -> None:
         """Bound some units on some kinks; note down the bounds that are worth it."""
         units, ranges, place = self._units, self.ranges, np.ix_(kinks, targets)
-        lines = self._expanded(kinks, *self._start(targets, len(kinks)))
-        shifts = _rounded(self._shifts(kinks, lines))
+        lines = self._expanded(kinks, *self._start(targets))
+        shifts = rounded(self._shifts(kinks, lines))
         lines = self._shifted(kinks, targets, lines, shifts)
         inner, outer = outward(self._largest(kinks, lines.A) + lines.c, lines.error)
         # the checker rounds up to an integer
@@ -211,7 +210,7 @@ class KinkRanges:
     ) -> list[tuple[str | None, str | None]]:
         """Return what a certificate says of the lower and the upper bounds of some units."""
         bits = self._units.bits[units] - self._units.bits[self.groups[kink]]
-        lower, upper = (_texts(side[kink, units], bits) for side in (found.lower, found.upper))
+        lower, upper = (texts(side[kink, units], bits) for side in (found.lower, found.upper))
         return list(zip(lower, upper, strict=True))
 
     def _shifts(self, kinks: IndexArray, lines: _Lines) -> FloatArray:
@@ -284,35 +283,43 @@ class KinkRanges:
 
     # ------------------------------------------------------------------------ lines
 
-    def _start(self, targets: IndexArray, count: int) -> tuple[FloatArray, FloatArray]:
-        """Return the rows of targets, and of minus them, so many times."""
+    def _start(self, targets: IndexArray) -> tuple[FloatArray, FloatArray]:
+        """Return the rows of targets, and of minus them: arrays (1, 2 targets, units)."""
         parts = (self._units.on_z[targets], self._units.on_h[targets])
         on_z, on_h = (np.concatenate([part, -part])[None] for part in parts)
-        return np.repeat(on_z, count, axis=0), np.repeat(on_h, count, axis=0)
+        return on_z, on_h
 
     def _expanded(self, kinks: IndexArray, on_z: FloatArray, on_h: FloatArray) -> _Lines:
-        """Replace units from the last to the first by their rows, and max(zeta, 0) by lines."""
-        units, count = self._units, self._units.inputs
+        """Replace units from the last to the first by their rows, and max(zeta, 0) by lines.
+
+        The first axis of both arrays is 1 as long as forms are the same on all kinks.
+        """
+        units, levels = self._units, self._units.levels
         reach, own = units.reach, units.own_reach
         error = units.rounding * (np.abs(on_z) @ reach + np.abs(on_h) @ (reach + own))
-        for level in reversed(units.levels):
-            c = on_h[:, :, level.units]
+        for index in reversed(range(len(levels))):
+            level = levels[index]
+            c, passed = on_h[:, :, level.units], on_z[:, :, level.units]
+            # what is read from here on
+            front = 1 + max((int(here.units.max()) for here in levels[:index]), default=0)
+            front = max(front, units.inputs)
+            on_z, on_h = on_z[:, :, :front], on_h[:, :, :front]
             if c.any():
                 slope, constant, cost = self._drawn(kinks, level, c)
-                on_z[:, :, 0] += constant
-                on_z[:, :, level.units] += slope
-                error += cost
-                on_h[:, :, level.units] = 0.0
-            passed = on_z[:, :, level.units]
+                passed = passed + slope
+                on_z = _with(on_z, np.zeros(1, dtype=int), constant[..., None])
+                error = error + cost
             if passed.any():
-                error += units.rounding * (np.abs(passed) @ reach[level.units])
-                on_z[:, :, level.units] = 0.0
+                error = error + units.rounding * (np.abs(passed) @ reach[level.units])
                 if level.on_z_columns.size:
-                    on_z[:, :, level.on_z_columns] += passed @ level.on_z
+                    on_z = _with(on_z, level.on_z_columns, passed @ level.on_z)
                 if level.on_h_columns.size:
-                    on_h[:, :, level.on_h_columns] += passed @ level.on_h
-        A, c = on_z[:, :, 1:count], on_z[:, :, 0]
-        error += units.rounding * (np.abs(A) @ reach[1:count] + np.abs(c))
+                    on_h = _with(on_h, level.on_h_columns, passed @ level.on_h)
+        A, c = on_z[:, :, 1 : units.inputs], on_z[:, :, 0]
+        error = error + units.rounding * (np.abs(A) @ reach[1 : units.inputs] + np.abs(c))
+        A, c, error = (
+            np.broadcast_to(part, (len(kinks), *part.shape[1:])) for part in (A, c, error)
+        )
         return _Lines(A, c, error)
 
     def _drawn(
@@ -364,28 +371,9 @@ class KinkRanges:
         return found
 
 
-def _rounded(shifts: FloatArray) -> FloatArray:
-    """Round to few bits, as they will be written."""
-    mantissa, exponent = np.frexp(shifts)
-    whole = np.rint(np.ldexp(mantissa, SHIFT_BITS))
-    rounded: FloatArray = np.ldexp(whole, exponent - SHIFT_BITS)
-    return rounded
-
-
-def _texts(shifts: FloatArray, bits: IntArray) -> list[str | None]:
-    """Write numbers ``shift * 2**bits``, of few bits, in the checker's grammar; None for NaN."""
-    missing = np.isnan(shifts)
-    mantissa, exponent = np.frexp(np.where(missing, 0.0, shifts))
-    whole = np.ldexp(mantissa, SHIFT_BITS).astype(np.int64)
-    zeros = trailing_zeros(whole)
-    powers = exponent - SHIFT_BITS + bits + zeros
-    pairs = zip((whole >> zeros).tolist(), powers.tolist(), missing.tolist(), strict=True)
-    return [None if none else _text(odd, power) for odd, power, none in pairs]
-
-
-def _text(odd: int, power: int) -> str:
-    """Write ``odd * 2**power``, in lowest terms."""
-    if power >= 0:
-        return text_of(odd << power)
-    style = "d" if -power < 64 else "#x"
-    return f"{odd:{style}}/{1 << -power:{style}}" if odd else "0"
+def _with(forms: FloatArray, columns: IndexArray, more: FloatArray) -> FloatArray:
+    """Return forms (1 or kinks, k, columns) with more in some columns, of one or all kinks."""
+    kinks = max(len(forms), len(more))
+    found: FloatArray = np.repeat(forms, kinks // len(forms), axis=0)
+    found[:, :, columns] += more
+    return found

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,8 @@ from jensen.types import FloatArray, IndexArray, Unit
 from jensen_encodings.deadline import NEVER, Deadline
 
 BLOCK = 1 << 21  # numbers per level at a time
+FIRST = (1, 0.0)  # one point of a group, where J < 0
+EARLY = 2  # of such points that are yielded on the way, each time
 ENDS = 8  # of the descents of a group that are remembered
 
 
@@ -88,6 +91,8 @@ class Descent:
         Descents that are under way then find nothing.
     ends : list of Seed, optional
         Gets a few points of each group where J is low.
+    looks : sequence of int
+        Steps before which points are yielded where J is negative by then.
     """
 
     def __init__(
@@ -98,8 +103,9 @@ class Descent:
         seed: int,
         deadline: Deadline = NEVER,
         ends: list[Seed] | None = None,
+        looks: Sequence[int] = (),
     ) -> None:
-        self._net = net
+        self._net, self._looks = net, looks
         self._groups, self._ends = groups, ends
         self._pieces = pieces
         self._rng = np.random.default_rng(seed)
@@ -130,7 +136,7 @@ class Descent:
         steps : int
         schedule : Schedule
         """
-        return self._ordered(starts, steps, schedule, (1, 0.0))
+        return self._ordered(starts, steps, schedule, FIRST)
 
     def around(self, seeds: Sequence[Seed], steps: int) -> Iterator[tuple[Unit, FloatArray]]:
         """As :meth:`candidates`, from points near which J is low."""
@@ -140,13 +146,10 @@ class Descent:
         for part in self._parts(len(which)):
             walk = _Walk(self._net, self._pieces, chosen[part], NEAR.inertia, self._rng)
             walk.points = points[part]
-            yield from self._descend(walk, which[part], steps, NEAR, (1, 0.0))
+            yield from self._descend(walk, which[part], steps, NEAR, FIRST)
 
     def lowest(self, starts: int, steps: int, each: int) -> Iterator[tuple[Unit, FloatArray]]:
-        """Yield groups with points on their kinks, so many of each, the lowest J first.
-
-        First of one part of the starts, then of the next.
-        """
+        """Yield groups with points on their kinks, so many of each, per part the lowest J first."""
         return self._ordered(starts, steps, WIDE, (each, np.inf))
 
     def _ordered(
@@ -177,34 +180,46 @@ class Descent:
         schedule: Schedule,
         wanted: tuple[int, float],
     ) -> Iterator[tuple[Unit, FloatArray]]:
-        each, below = wanted
         levels, units = self._levels[which], self._units[which]
         with np.errstate(all="ignore"):
             walk.to_kink(levels, units, 3)
             scales = [np.abs(z).mean(axis=0) + 1e-300 for z in walk.values()]
-            for i in range(steps):
-                if self._deadline.over():
-                    return
-                ratio = schedule.sharp / schedule.blunt
-                tau = schedule.blunt * ratio ** (i / max(steps - 1, 1))
+        for i in range(steps):
+            if self._deadline.over():
+                return
+            if i in self._looks:
+                value = self._jumps(walk, which, 1)
+                yield from islice(self._lowest(walk, value, which, FIRST), EARLY)
+            tau = schedule.blunt * (schedule.sharp / schedule.blunt) ** (i / max(steps - 1, 1))
+            with np.errstate(all="ignore"):
                 grad = walk.to_kink(levels, units, 1)
                 z = walk.values()
                 slope = self._jump_gradient(z, which, scales, tau)
                 walk.move(z, slope, grad, schedule.step * np.sqrt(tau))
-            walk.to_kink(levels, units, 3)
-            z = walk.values()
-            states = [
-                np.where(b.kink, v > 0, True) for b, v in zip(self._net.levels, z, strict=True)
-            ]
-            jumps = self._carry([s.astype(np.float64) for s in states], which)[-1]
-            off_kink = np.abs(walk.own(z, levels, units))
-            # a candidate is on its kink up to rounding; the exact crossing decides
-            near = off_kink <= 1e-7 * np.abs(np.concatenate(z, axis=1)).max(axis=1)
-        if jumps is None:
-            return
-        value = np.where(near, jumps[:, 0], np.inf)
+        value = self._jumps(walk, which, 3)
         if self._ends is not None:
             self._ends += self._lowest_ends(walk, which, value)
+        yield from self._lowest(walk, value, which, wanted)
+
+    @np.errstate(all="ignore")
+    def _jumps(self, walk: _Walk, which: IndexArray, rounds: int) -> FloatArray:
+        """Step to the kinks; return the jump of each point's group there, infinite off its kink."""
+        walk.to_kink(self._levels[which], self._units[which], rounds)
+        z = walk.values()
+        states = [np.where(b.kink, v > 0, 1.0) for b, v in zip(self._net.levels, z, strict=True)]
+        jumps = self._carry(states, which)[-1]
+        if jumps is None:
+            return np.full(len(which), np.inf)
+        off_kink = np.abs(walk.own(z, self._levels[which], self._units[which]))
+        # a candidate is on its kink up to rounding; the exact crossing decides
+        near = off_kink <= 1e-7 * np.abs(np.concatenate(z, axis=1)).max(axis=1)
+        return np.where(near, jumps[:, 0], np.inf)
+
+    def _lowest(
+        self, walk: _Walk, value: FloatArray, which: IndexArray, wanted: tuple[int, float]
+    ) -> Iterator[tuple[Unit, FloatArray]]:
+        """Yield groups with points, so many of each and below a value, the lowest first."""
+        each, below = wanted
         seen: Counter[int] = Counter()
         for row in np.argsort(value):
             if not value[row] < below:

@@ -18,6 +18,7 @@ from jensen.types import FloatArray, Unit
 from jensen_encodings.deadline import NEVER, Deadline
 
 STEPS, SHORT_STEPS = 40, 20  # of descents from random points, and from nearby
+LOOKS = (5, 10, 20)  # steps after which J is looked at on the way
 DIPS = 8  # remembered of each group
 COPIES = 4  # points that are strewn around each
 SPREADS = (0.3, 0.15, 0.08, 0.04)  # their distances, in units of the piece's longest side
@@ -81,7 +82,7 @@ class Dips:
 
     def _descent(self, groups: Sequence[Unit]) -> Descent:
         seed = int(self._rng.integers(2**32))
-        return Descent(self._net, groups, self._pieces, seed, self._deadline, self._ends)
+        return Descent(self._net, groups, self._pieces, seed, self._deadline, self._ends, LOOKS)
 
     def _sort_in(self) -> None:
         """Remember the lowest ends of each group."""

@@ -44,7 +44,7 @@ SIGN_BUDGET = 64  # nodes of a tree without linear programs
 SIGN_CREDIT = 6  # groups on which such trees may fail before no more are tried
 FIRST_CREDIT = 2  # the same at first: one more for each group that they close
 TWIN_BUDGET = 16  # nodes of a tree for a group of several neurons, before descents
-CANDIDATES = 8  # points that are looked at exactly, per round of descents
+CANDIDATES = 12  # points that are looked at exactly, per round of descents
 
 
 def prove_jointly(question: Question) -> Outcome:
