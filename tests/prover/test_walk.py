@@ -165,3 +165,34 @@ def test_scales_that_would_round_weights_away_are_not_used():
     )
     verdict = jensen.verify(network, jensen.Box(-(2.0**-60), 2.0**-60))
     assert verdict.status != "convex"
+
+
+@pytest.mark.parametrize("part", range(2))
+def test_rows_of_one_input_are_an_interval_or_a_half_line(part):
+    kinds = 0
+    for seed in range(part, 300, 2):
+        _, network = fuzz.tiny_network(seed, max_inputs=1)
+        rng = np.random.default_rng(seed)
+        rows = np.array([[3.0], [-1.0], [7.0]][: 2 + seed % 2] if seed % 5 else [[-3.0], [-1.0]])
+        domain = Polyhedron(rows, rng.integers(-2, 4, len(rows)) / 1.0)
+        try:
+            truth = oracle.is_convex(network, domain)
+        except ValueError:
+            continue  # no interior
+        verdict = jensen.verify(network, domain, time_limit=20)
+        assert verdict.status == ("convex" if truth else "nonconvex"), seed
+        kinds += truth
+    assert 20 < kinds < 150
+
+
+def test_bias_free_networks_of_one_input_are_decided_on_rows_as_well():
+    # all kinks meet in one point: the trees had one leaf for every pattern
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        W = [rng.normal(size=(3, 1)), rng.normal(size=(6, 3)), rng.normal(size=(5, 6))]
+        W.append(np.abs(rng.normal(size=(1, 5))))
+        network = ReluNetwork.from_layers(W, [np.zeros(len(w)) for w in W])
+        for domain in (Polyhedron([[1.0], [-1.0]], [1.0, 1.0]), Polyhedron([[1.0]], [1.0])):
+            verdict = jensen.verify(network, domain, time_limit=5)
+            assert verdict.status == jensen.verify(network, Box(-1, 1)).status
+            assert verdict.status != "unknown"

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from fractions import Fraction
 
 import numpy as np
 import scipy.sparse as sp
 
+from jensen.arithmetic.intervals import round_down, round_up
 from jensen.cells.start import is_flat
-from jensen.domains.domain import Domain
+from jensen.domains.domain import Box, Domain, Everywhere
 from jensen.groups.prepared import Prepared
 from jensen.network.relu_network import Block, ReluNetwork
+from jensen.prover.counterexample import admits
 from jensen.prover.options import Engine
 from jensen.prover.outcome import Outcome, refuted_by
 from jensen.prover.question import Question
@@ -47,17 +50,33 @@ def walk_few_inputs(question: Question) -> Outcome | None:
     cones = network.input_size == SPACE and is_cone_question(network, question.domain)
     if network.input_size == SPACE and not cones and _open_twins(prepared, closed):
         return None
+    domain = _around(question.domain) if network.input_size == 1 else question.domain
     with prepared.watch.stage("walk"):
-        if bounds_come_first(question) and bend_upwards(network, question.domain, closed):
+        if bounds_come_first(question) and bend_upwards(network, domain, closed):
             return _all_bend_upwards(question, signs, never)
         walk = walk_kinks if network.input_size < SPACE else walk_surfaces
         walk = walk_cones if cones else walk
-        walked = walk(network, question.domain, closed, question.deadline)
+        walked = walk(network, domain, closed, question.deadline)
     if walked is None:
         return None
     if walked.pair is not None:
-        return refuted_by(walked.pair)
+        # the ends of an interval were rounded outward
+        inside = domain is question.domain or admits(question.domain, walked.pair.x, walked.pair.y)
+        return refuted_by(walked.pair) if inside else None
     return _all_bend_upwards(question, signs, never)
+
+
+def _around(domain: Domain) -> Domain:
+    """Return what is walked for a domain of one input: rows are an interval or a half-line."""
+    if not domain.has_rows:
+        return domain
+    A, b = domain.inequalities(1)
+    ends = [Fraction(right) / Fraction(a) for a, right in zip(A[:, 0], b, strict=True) if a]
+    above = [end for a, end in zip(A[A[:, 0] != 0, 0], ends, strict=True) if a > 0]
+    below = [end for a, end in zip(A[A[:, 0] != 0, 0], ends, strict=True) if a < 0]
+    if not (above and below):
+        return Everywhere()
+    return Box([round_down(max(below))], [round_up(min(above))])
 
 
 def walk_open_cells(question: Question) -> Outcome | None:
@@ -194,6 +213,4 @@ def _may_have_twins(block: Block, asked: BoolArray) -> bool:
 def can_walk(network: ReluNetwork, domain: Domain) -> bool:
     """Whether a network and a domain are of the kind that is walked."""
     inputs = network.input_size
-    if inputs > 3 or is_flat(domain, inputs):
-        return False
-    return not (inputs == 1 and domain.has_rows)
+    return inputs <= SPACE and not is_flat(domain, inputs)
