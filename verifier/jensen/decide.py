@@ -53,6 +53,7 @@ from jensen.prover.walk import (
     walk_few_inputs,
     walk_less_narrow_levels,
     walk_narrow_levels,
+    walk_open_cells,
     walk_straight_lines,
 )
 from jensen_encodings.deadline import Deadline
@@ -78,6 +79,7 @@ SCREENS: tuple[Screen, ...] = (
     signs_of_links,
     walk_less_narrow_levels,
     signs_where_stable,
+    walk_open_cells,
     signs_of_links_within_bounds,
     walk_few_inputs,
     single_kinks,
