@@ -3,6 +3,8 @@
     python benchmarks/bench_jump.py                  about eight minutes
     python benchmarks/bench_jump.py --quick          the small networks
     python benchmarks/bench_jump.py --limit 60       seconds per run; 20 otherwise
+    python benchmarks/bench_jump.py --folder DIR     trained networks of more than three inputs
+                                                     (as for bench_trained.py) instead
 
 Each network is measured with all states of the units in front tried (theory, section 9), and
 with linear algebra in the nodes alone. The two must agree within their bounds.
@@ -11,12 +13,14 @@ with linear algebra in the nodes alone. The two must agree within their bounds.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from pathlib import Path
 from unittest import mock
 
 import families
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -55,16 +59,32 @@ def measure(network: ReluNetwork, domain: Domain, limit: float) -> tuple[JumpVio
     return found, time.process_time() - start
 
 
+def trained(folder: Path) -> list[tuple[str, ReluNetwork, Domain]]:
+    found: list[tuple[str, ReluNetwork, Domain]] = []
+    for entry in json.loads((folder / "index.json").read_text(encoding="utf-8")):
+        if entry["inputs"] > 3 and entry.get("box"):
+            with np.load(folder / entry["file"]) as arrays:
+                W, b = (
+                    [arrays[f"{name}{k}"].astype(float) for k in range(len(arrays.files) // 2)]
+                    for name in "Wb"
+                )
+            found.append((entry["file"], ReluNetwork.from_layers(W, b), Box(*entry["box"])))
+    return found
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--limit", type=float, default=20.0, metavar="SECONDS")
+    parser.add_argument("--folder", type=Path)
     arguments = parser.parse_args()
     cases = [
         (f"random {d}-D {list(widths)}", families.default_init(d, widths), domain)
         for d, widths, domain in (SMALL if arguments.quick else SMALL + LARGE)
     ]
     cases += [(n, jensen.load(MODELS / f"{n}.onnx"), domain) for n, domain in TRAINED]
+    if arguments.folder is not None:
+        cases = trained(arguments.folder)
     table = Table("network", "domain", "lower", "upper", "nodes", "s", "alone: upper", "nodes", "s")
     wrong = 0
     for label, network, domain in cases:
