@@ -89,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("names", nargs="*")
     parser.add_argument("--against", help="another engine to run beside the default one")
     parser.add_argument("--limit", type=float, default=40.0, help="seconds per run")
-    options = parser.parse_args(argv)
+    options = parser.parse_intermixed_args(argv)
 
     table = Table(title=f"trained networks, CPU seconds, limit {options.limit:g} s")
     for column in ("network", "truth", "verdict", "nodes", "seconds"):

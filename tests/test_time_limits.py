@@ -1,6 +1,7 @@
 """Loops that may be long ask the clock; what was proved by then is returned, and true."""
 
 import math
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ import jensen
 from jensen.domains.domain import Box, Everywhere
 from jensen.errors import OutOfTimeError
 from jensen.groups.prepared import prepare
+from jensen.midpoint.milp import solve_midpoint_program
+from jensen.midpoint.search import width_bound
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover import joint_engine
 from jensen.prover.descent import Descent
@@ -180,3 +183,39 @@ def test_the_faces_of_a_cone_are_not_bounded_without_end(monkeypatch):
     outcome = joint_engine.prove_jointly(Question(prepare(network, Everywhere()), Options()))
     assert outcome.status == "unknown"
     assert any(item.reason == "open" for item in outcome.evidence)
+
+
+def test_a_midpoint_program_that_takes_longer_to_build_than_there_is_time_is_not_built(monkeypatch):
+    def build(*_: object, **__: object) -> None:
+        raise AssertionError("a model of a million entries for nothing")
+
+    monkeypatch.setattr("jensen.midpoint.milp.midpoint_program", build)
+    network = wide(200, 100)
+    network = ReluNetwork.from_layers(
+        [np.abs(next(iter(block.weights.values()))) for block in network.blocks],
+        [block.bias for block in network.blocks],
+    )
+    found = worst_violation(network, Box(-1, 1), engine="milp", time_limit=0.2)
+    assert found.status == "time limit"
+    assert found.lower <= found.upper < math.inf
+    assert found.tolerance is None or found.upper > 0
+
+
+def test_a_midpoint_program_is_not_handed_over_after_time_is_up(monkeypatch):
+    def compiled(*_: object) -> None:
+        raise AssertionError("the model is compiled after time is up")
+
+    monkeypatch.setattr("jensen.midpoint.milp.compile_model", compiled)
+    monkeypatch.setattr("jensen.midpoint.milp.ENTRIES_PER_SECOND", math.inf)
+    prepared = prepare(wide(4), Box(-1, 1))
+    found = solve_midpoint_program(
+        prepared.data,
+        lambda x, y: Fraction(0),
+        gap=1e-4,
+        deadline=Deadline.after(-1.0),
+        threads=1,
+        seed=0,
+        progress=None,
+    )
+    assert (found.status, found.nodes) == ("time limit", 0)
+    assert found.upper >= width_bound(prepared.data)

@@ -207,7 +207,7 @@ def test_intervals_of_slopes_below_a_root_are_those_from_scratch() -> None:
             root = {k: bool(rng.random() < 0.5) for k in hidden if rng.random() < 0.2}
             root[group] = False
             known, node = checker.spans(net, group, root), checker.Node(net, group, root)
-            for share in (0.0, 0.2, 0.8):
+            for share in (0.0, 0.2, 0.8, 0.1, 1.0, 0.5):
                 more = {k: bool(rng.random() < 0.5) for k in hidden if rng.random() < share}
                 fixed = more | root
                 found = checker.spans(net, group, fixed, known, fixed.keys() - root.keys())
@@ -216,6 +216,15 @@ def test_intervals_of_slopes_below_a_root_are_those_from_scratch() -> None:
                 node.least_jump(fixed)
                 assert node.last_spans == found
     assert changed > 60
+
+
+def test_points_are_put_where_a_value_changes_its_sign() -> None:
+    """Points are integers times a positive number, which is their first one."""
+    path = [[1, -4, 7], [2, 0, 5], [1, 2, 0], [3, -1, 1], [1, 0, 0], [1, 0, 2]]
+    found = checker.with_zeros(path, 1)
+    assert found == [*path[:3], [7, 0, 2], *path[3:]]
+    for kept in (found, path[1:3], path[3:5], path[4:], path[:1], []):
+        assert checker.with_zeros(kept, 1) == kept
 
 
 def sides_contradicted(node: checker.Node) -> bool:

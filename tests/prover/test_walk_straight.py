@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import fuzz
@@ -16,6 +17,9 @@ from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.groups.prepared import prepare
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover import walk_straight
+from jensen.prover.straight_levels import TwoLevels
+from jensen.prover.straight_lines import Lines
+from jensen.prover.straight_pieces import Pieces, not_upwards
 from jensen.prover.walk_plane import walk_kinks
 from jensen.prover.walk_straight import bend_upwards
 
@@ -179,3 +183,52 @@ def test_lines_in_many_chunks_are_all_looked_at(monkeypatch):
     whole = [upwards(network, domain) for domain in DOMAINS]
     monkeypatch.setattr(walk_straight, "CHUNK", 1)
     assert [upwards(network, domain) for domain in DOMAINS] == whole
+
+
+def plain_levels() -> TwoLevels:
+    """A network twice: behind each kink of the first level one neuron gains and one loses."""
+    rng = np.random.default_rng(3)
+    first = TwoLevels(
+        rng.normal(size=(1, 3, 2)),
+        0.1 * rng.normal(size=(1, 3)),
+        np.array([[[2.0, -2.0, -2.0], [1.0, 1.0, 1.0]]]),
+        np.array([[-9.0, 9.0]]),
+        np.array([[1.0, 1.0]]),
+    )
+    return first.take(np.array([0, 0]))
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("domain", [Box(-1, 1), Everywhere(), DOMAINS[3]], ids=str)
+@pytest.mark.parametrize("part", ["normals", "offsets", "weights", "bias", "last"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_line_that_is_not_a_number_shows_nothing(part, value, domain):
+    levels = plain_levels()
+    shape = (len(levels), levels.offsets.shape[1])
+    asked, bending = np.ones(shape, dtype=bool), np.zeros((2, 2), dtype=bool)
+    plain = Lines(levels, domain, asked, bending).upwards(2)
+    assert plain[0] == plain[1]
+    broken = getattr(levels, part).copy()
+    broken[1].flat[0] = value
+    found = Lines(replace(levels, **{part: broken}), domain, asked, bending).upwards(2)
+    assert found[0] == plain[0]  # the other network has nothing to do with it
+    assert not found[1]
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("place", ["start", "rise", "error", "end", "drift", "direct", "gains"])
+def test_a_piece_that_is_not_a_number_is_not_shown_to_bend_upwards(place):
+    # both neurons are on: J is 1 - 2 + 3
+    numbers = {name: np.ones((1, 1, 2)) for name in ("start", "rise", "end")}
+    numbers |= {"error": np.full((1, 1, 2), 1e-9), "drift": np.full((1, 1, 2), 1e-9)}
+    values = {"direct": np.array([1.0]), "gains": np.array([[-2.0, 3.0]])}
+    numbers.pop("end" if place in ("drift", "rise") else "drift")
+    assert not not_upwards(Pieces(**numbers), **values).size
+    for index in range(2):
+        changed = {name: array.copy() for name, array in (numbers | values).items()}
+        for name in ("end", "rise") if place == "end" else (place,):
+            changed[name].flat[min(index, changed[name].size - 1)] = np.nan
+        lines = {name: changed.pop(name) for name in ("direct", "gains")}
+        bad = not_upwards(Pieces(**changed), **lines)
+        # a neuron that loses counts wherever it is not known to be off, and J is >= 0 all the same
+        assert bad.tolist() == ([] if index == 0 and place not in ("direct", "gains") else [0])

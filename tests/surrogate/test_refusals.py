@@ -16,6 +16,7 @@ from jensen.errors import (
     InfeasibleError,
     NotConvexError,
     OptionError,
+    OutputError,
     UnboundedError,
     UndecidedError,
 )
@@ -190,6 +191,15 @@ def test_wrong_arguments_are_refused_in_one_line():
     surrogate.add_network(model, icnn(2, 4, 0), model.x)
     with pytest.raises(OptionError, match="0 active objectives"):
         surrogate.solve(model)
+    for solver in ("gurobi", pyo.SolverFactory("appsi_highs")):
+        with pytest.raises(OptionError, match=r"Highs\(\) is needed"):
+            surrogate.solve(model, solver=solver)
+
+
+def test_a_handle_is_one_line_that_says_what_was_picked():
+    handle = surrogate.add_network(model_with(2), icnn(2, 4, 0), model_with(2).x, domain=Box(-1, 1))
+    assert repr(handle).startswith("NetworkHandle('network', ReluNetwork(2-4")
+    assert handle.why in repr(handle)
 
 
 def test_a_limit_ends_with_the_best_bounds():
@@ -235,3 +245,13 @@ def test_files_are_refused_where_they_would_be_wrong(tmp_path):
     other.goal = pyo.Objective(expr=-handle.output)
     with pytest.raises(OptionError, match="would be wrong"):
         surrogate.write_program(other, tmp_path / "model.lp")
+
+
+def test_a_program_that_cannot_be_written_is_refused_before_it_is_built(tmp_path):
+    model = model_with(1)
+    handle = surrogate.add_network(model, ABSOLUTE, model.x, formulation="epigraph")
+    model.goal = pyo.Objective(expr=handle.output)
+    (tmp_path / "folder.lp").mkdir()
+    for place in (tmp_path / "missing" / "model.lp", tmp_path / "folder.lp"):
+        with pytest.raises(OutputError):
+            surrogate.write_program(model, place)

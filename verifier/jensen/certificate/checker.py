@@ -779,9 +779,8 @@ def rule_box(claim: Claim, point: list[Number], box: Any) -> None:
     for key, (_, _, *sides) in zip(free, box, strict=True):
         for sign, end, entries in zip((-1, 1), claim.ranges[key], sides, strict=True):
             y = {natural(i, len(claim.rows)): rational(text) for i, text in entries}
-            rows = [(claim.rows[i][0], v * claim.rows[i][1]) for i, v in y.items()]
-            positive = any(form for form, _ in rows) and min(y.values()) > 0
-            hold(positive, "a side of the box needs positive multipliers")
+            rows = [(form, v * c) for i, v in y.items() for form, c in [claim.rows[i]] if form]
+            hold(rows and min(y.values()) > 0, "a side of the box needs positive multipliers")
             total, factor = mix([({key: sign}, 1), *rows])
             largest = {k: ({0: 1}, claim.ranges[k][v > 0]) for k, v in total.items()}
             form, factor = substitute(total, factor, largest)
@@ -842,7 +841,8 @@ def spans(
     Those may be known in which only the states of some units were other ones.
     """
     found, fixed = dict(known or {group: (1, 1)}), fixed | {group: True}
-    stale = {*changed} if known else {group}  # units that pass on something else than is known
+    # units that pass on something else than is known; where the slope is 0 they pass on nothing
+    stale = found.keys() & changed if known else {group}
     for k in range(group + 1, net.output + 1):
         unit, low, high = net.units[k], 0, 0
         if unit.reads.isdisjoint(stale):
@@ -916,10 +916,14 @@ def rule_side(node: Node, *names: Any) -> None:
 
 def with_zeros(path: list[list[int]], k: int) -> list[list[int]]:
     """Put a point where value k vanishes between neighbours with different signs of it."""
+    values = [point[k] for point in path]
+    if min(values, default=0) >= 0 or max(values) <= 0:
+        return path
     found = path[:1]
     for a, b in pairwise(path):
         if a[k] * b[k] < 0:
-            point = [abs(b[k]) * x + abs(a[k]) * y for x, y in zip(a, b, strict=True)]
+            p, q = abs(b[k]), abs(a[k])
+            point = [p * x + q * y for x, y in zip(a, b, strict=True)]
             spend(longest(point), len(point) * (longest(point) + 64))
             content = gcd(*point)
             found.append([x // content for x in point])
@@ -947,9 +951,9 @@ def rule_walk(node: Node) -> None:
     for k in range(net.inputs, net.output):
         unit = net.units[k]
         for point in points:
-            values = [*map(point.__getitem__, unit.form)]
+            values = point[: net.inputs] if unit.alone else [*map(point.__getitem__, unit.form)]
             spend(longest(values), unit.size)
-            point[k] = sum(map(mul, unit.form.values(), values))
+            point[k] = sum(map(mul, unit.alone or unit.form.values(), values))
         points = with_zeros(points, k)
         for point in points:
             point[-k] = max(point[k], 0)

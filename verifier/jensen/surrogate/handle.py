@@ -210,7 +210,7 @@ class Output:
         return self.sign * (self.value() - float(pyo.value(self.variable)))
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class NetworkHandle:
     """A network that was added to a model.
 
@@ -239,6 +239,10 @@ class NetworkHandle:
     network: ReluNetwork
     block: Any
     parts: tuple[Output, ...]
+
+    def __repr__(self) -> str:
+        """Return one line."""
+        return f"NetworkHandle({self.block.name!r}, {self.network}, {self.why!r})"
 
     @property
     def output(self) -> Any:

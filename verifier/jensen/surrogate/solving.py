@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyomo.environ as pyo
+from pyomo.contrib.solver.common.base import PersistentSolverBase
 from pyomo.contrib.solver.common.results import SolutionStatus, TerminationCondition
 from pyomo.contrib.solver.solvers.highs import Highs
 
@@ -155,12 +156,17 @@ def solve(
     began = time.monotonic()
     if not (math.isfinite(tolerance) and tolerance > 0):
         raise OptionError(f"tolerance {tolerance}: a finite number > 0 is needed")
+    solver = Highs() if solver is None else solver
+    if not isinstance(solver, PersistentSolverBase):
+        raise OptionError(
+            f"solver {solver!r}"[:60] + ": pyomo.contrib.solver.solvers.highs.Highs() is needed"
+        )
     found = check(model)
     if not found:
         raise OptionError("the model holds no network: add one with add_network")
     parts = [part for handle in found for part in handle.parts]
     cut = [part for part in parts if part.formulation is Formulation.CUTS]
-    loop = _Loop(model, cut, solver or Highs(), tolerance, time_limit, max_rounds, began)
+    loop = _Loop(model, cut, solver, tolerance, time_limit, max_rounds, began)
     with _unguarded(parts):
         if cut and loop.integers:
             with loop.relaxed():
