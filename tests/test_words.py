@@ -91,6 +91,8 @@ def test_a_jump_sums_itself_up():
         lambda: jensen.worst_violation(absolute(-1.0), Box(-1, 1)),
         lambda: worst_jump(absolute(-1.0), Box(-1, 1)),
         lambda: jensen.repair(absolute(-1.0), Box(-1, 1)),
+        lambda: jensen.verify(absolute(-1.0, inputs=9), Box(-1, 1)).counterexample,
+        lambda: jensen.ConvexFunction(absolute(inputs=9), Box(-1, 1)).minimise(),
         lambda: jensen.verify(absolute(inputs=9), Box(-1, 1), certificate=True).certificate,
     ],
 )
@@ -99,6 +101,12 @@ def test_a_result_is_one_line_in_a_list(result):
     assert "\n" not in text
     assert len(text) < 400
     assert "Fraction" not in text
+
+
+def test_a_minimum_sums_itself_up():
+    found = jensen.ConvexFunction(absolute(), Box(1, 2)).minimise()
+    assert found.summary == "2 <= minimum <= 2"
+    assert str(found) == "2 <= minimum <= 2\n  x = (1, 1)"
 
 
 def test_a_repair_prints_its_summary():

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from jensen.batch import Case, Row, RowStatus, Store, cases_of, find_cases, run_batch
+from jensen.batch.fingerprint import fingerprint
 from jensen.batch.job import run_job
-from jensen.batch.store import StoreError, fingerprint
+from jensen.batch.store import StoreError
 from jensen.cli import main
 from jensen.domains.domain import Box, Everywhere
 from jensen.network.relu_network import ReluNetwork

@@ -15,6 +15,7 @@ from jensen.certificate.certificate import certify_convex
 from jensen.certificate.checker import Claim
 from jensen.certificate.model_export import export_bytes
 from jensen.certificate.row_bounds import RowBounds
+from jensen.decide import verify
 from jensen.domains.domain import Polyhedron
 from jensen.network.relu_network import ReluNetwork
 
@@ -66,6 +67,19 @@ def test_where_rows_say_nothing_new_there_are_no_multipliers() -> None:
     )
     net = read(network, square)
     assert RowBounds(net).sides(net.units[net.neurons["relu_1", 0][0]].form) == [None, None]
+
+
+@pytest.mark.parametrize("rows", [[], [[1.0, 1.0]]])
+def test_on_a_point_nothing_is_left_to_bound(rows: list[list[float]], tmp_path: Path) -> None:
+    point = np.vstack([np.eye(2), -np.eye(2), *rows])
+    network = ReluNetwork.from_layers(
+        [np.array([[1.0, 2.0], [3.0, -1.0]]), -np.ones((1, 2))], [np.zeros(2), np.zeros(1)]
+    )
+    domain = Polyhedron(point, [1.0, 0.5, -1.0, -0.5, *[2.0] * len(rows)])
+    assert check(network, certify_convex(network, domain), tmp_path) == 0
+    certificate = verify(network, domain, certificate=True).certificate
+    assert certificate is not None
+    assert check(network, certificate, tmp_path) == 0
 
 
 def test_neurons_that_only_the_equation_settles_are_settled(tmp_path: Path) -> None:

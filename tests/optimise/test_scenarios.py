@@ -112,6 +112,8 @@ def test_conjugates_proximal_points_and_integers_work_on_sums():
     [
         ([], {}, "at least one"),
         ([{}], {}, "at least one"),
+        (3, {}, "a list of mappings"),
+        ([3.0], {}, "a list of mappings"),
         ([{1: 0.0}, {0: 1.0}], {}, "scenario 1 fixes the inputs"),
         ([{1: 0.0}], {"weights": [-1.0]}, "positive"),
         ([{1: 0.0}], {"output": None, "two": True}, "2 outputs"),

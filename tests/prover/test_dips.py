@@ -48,3 +48,13 @@ def test_no_more_descents_than_asked_for_are_begun(monkeypatch):
     )
     list(dips.near([KINK], [Seed(KINK, 0, np.zeros(4))] * 100, 70))
     assert begun == [70]
+
+
+def test_a_glance_finds_a_wide_dip_and_changes_nothing_that_follows():
+    net, _ = grouped(two_dips(wide=0.05, narrow=0.4), Box(-1, 1))
+    dips, others = (Dips(net, pieces_of(net.working_set), seed=0) for _ in range(2))
+    assert {group for group, _ in dips.glance([KINK])} == {KINK}
+    assert not list(dips.near([KINK], [], 64))
+    ends, alike = list(dips.wide([KINK], 4)), list(others.wide([KINK], 4))
+    assert ends
+    assert all(np.array_equal(a[1], b[1]) for a, b in zip(ends, alike, strict=True))

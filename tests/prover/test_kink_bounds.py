@@ -14,7 +14,13 @@ from jensen.domains.domain import Box, Everywhere, Polyhedron
 from jensen.groups.prepared import prepare
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.dual_bound import LinearProgram
-from jensen.prover.kink_bounds import Kink, KinkBounds, least_values, ranges_of
+from jensen.prover.kink_bounds import (
+    Kink,
+    KinkBounds,
+    least_values,
+    least_values_by_rows,
+    ranges_of,
+)
 from jensen.prover.pieces import Piece, pieces_of
 
 NUMBERS = st.one_of(st.integers(-3, 3).map(float), st.floats(-4, 4, allow_subnormal=False))
@@ -42,6 +48,61 @@ def test_no_point_of_a_kink_is_below_its_bound(a, c, normal, point):
     above = Kink(normal, float(np.nextafter(float(offset), np.inf)), above=True)
     bound = least_values(a[None], np.array([c]), unit_box(3), above)
     assert Fraction(float(bound[0])) <= value
+
+
+@given(vectors(3), NUMBERS, st.lists(vectors(3), max_size=5), vectors(3), st.integers(-40, 40))
+@settings(max_examples=300, deadline=None)
+def test_no_point_on_the_right_side_of_all_rows_is_below_its_bound(a, c, rows, point, size):
+    y = np.clip(point, -1, 1)
+    exact = [Fraction(v) for v in y]
+    rows = [np.ldexp(row, size) for row in rows]
+    limits = [
+        float(sum(Fraction(n) * v for n, v in zip(row.tolist(), exact, strict=True)))
+        for row in rows
+    ]
+    limits = np.nextafter(np.array(limits), np.inf)  # all rows hold, and nearly with equality
+    piece = Piece(np.full(3, -1.0), np.ones(3), np.array(rows).reshape(-1, 3), limits)
+    value = sum((Fraction(v) * w for v, w in zip(a.tolist(), exact, strict=True)), Fraction(c))
+    A = np.array([a, -a])
+    bound = least_values_by_rows(A, np.array([c, -c]), piece)
+    assert Fraction(float(bound[0])) <= value <= -Fraction(float(bound[1]))
+    assert (bound >= least_values(A, np.array([c, -c]), piece) - 1e-9).all()
+
+
+def test_on_a_simplex_rows_bound_a_form_by_its_corners():
+    rng = np.random.default_rng(3)
+    piece = Piece(np.zeros(5), np.ones(5), np.ones((1, 5)), np.ones(1))
+    A = rng.normal(size=(20, 5))
+    found = least_values_by_rows(A, np.zeros(20), piece)
+    assert found == pytest.approx(np.minimum(A.min(axis=1), 0.0), abs=1e-9)
+    assert (least_values(A, np.zeros(20), piece) < found - 0.1).any()
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_points_of_a_polytope_are_within_ranges_that_rows_narrow(seed):
+    rng = np.random.default_rng(seed)
+    sizes = [3, 6, 5, 1]
+    network = ReluNetwork.from_layers(
+        [rng.normal(size=(n, m)) for m, n in pairwise(sizes)],
+        [rng.normal(size=n) for n in sizes[1:]],
+    )
+    normals = rng.normal(size=(4, 3))
+    A = np.vstack([normals, -normals, np.ones((seed % 2, 3)), -np.ones((seed % 2, 3))])
+    domain = Polyhedron(A, [*[1.0] * 8, *[0.25, -0.25][: 2 * (seed % 2)]])
+    net = prepare(network, domain).grouped
+    (piece,) = pieces_of(net.working_set)
+    bounds, ranges = KinkBounds(net, piece), ranges_of(net)
+    assert bounds.rows_matter
+    assert bounds.narrow(ranges)
+    Y = rng.uniform(piece.lower, piece.upper, (20_000, net.working_set.dim))
+    Y = Y[(piece.limits >= Y @ piece.rows.T).all(axis=1)]
+    assert len(Y) > 100
+    narrowed = 0
+    for level, z in enumerate(net.pre_activations(Y)[: net.output_level]):
+        assert (ranges.lower[level] - 1e-9 <= z).all()
+        assert (z <= ranges.upper[level] + 1e-9).all()
+        narrowed += (ranges.upper[level] < net.levels[level].upper - 1e-3).sum()
+    assert narrowed
 
 
 def test_a_kink_can_decide_a_sign_that_the_box_leaves_open():

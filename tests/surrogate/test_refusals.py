@@ -16,6 +16,7 @@ from jensen.errors import (
     InfeasibleError,
     NotConvexError,
     OptionError,
+    OutputError,
     UnboundedError,
     UndecidedError,
 )
@@ -244,3 +245,13 @@ def test_files_are_refused_where_they_would_be_wrong(tmp_path):
     other.goal = pyo.Objective(expr=-handle.output)
     with pytest.raises(OptionError, match="would be wrong"):
         surrogate.write_program(other, tmp_path / "model.lp")
+
+
+def test_a_program_that_cannot_be_written_is_refused_before_it_is_built(tmp_path):
+    model = model_with(1)
+    handle = surrogate.add_network(model, ABSOLUTE, model.x, formulation="epigraph")
+    model.goal = pyo.Objective(expr=handle.output)
+    (tmp_path / "folder.lp").mkdir()
+    for place in (tmp_path / "missing" / "model.lp", tmp_path / "folder.lp"):
+        with pytest.raises(OutputError):
+            surrogate.write_program(model, place)

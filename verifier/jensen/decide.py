@@ -53,6 +53,7 @@ from jensen.prover.walk import (
     walk_few_inputs,
     walk_less_narrow_levels,
     walk_narrow_levels,
+    walk_open_cells,
     walk_straight_lines,
 )
 from jensen_encodings.deadline import Deadline
@@ -78,6 +79,7 @@ SCREENS: tuple[Screen, ...] = (
     signs_of_links,
     walk_less_narrow_levels,
     signs_where_stable,
+    walk_open_cells,
     signs_of_links_within_bounds,
     walk_few_inputs,
     single_kinks,
@@ -94,6 +96,10 @@ PROVERS: Mapping[Engine, Prover] = {
     Engine.MILP: prove_by_facet_programs,
     Engine.MIDPOINT: prove_by_midpoint_program,
 }
+
+
+# the others speak of the network's own blocks, or come with encodings that do
+FOLDING = (Engine.AUTO, Engine.JOINT, Engine.TREE)
 
 
 @dataclass(frozen=True)
@@ -250,7 +256,10 @@ def _answer(
         verdict = decide_graph(network, domain, output, options, _answer)
         return _certified(network, verdict, options) if options.certificate else verdict
     deadline = Deadline.after(options.time_limit)
-    prepared = prepare(network, domain, output=output, concave=options.concave, deadline=deadline)
+    folds = not options.certificate and options.engine in FOLDING
+    prepared = prepare(
+        network, domain, output=output, concave=options.concave, deadline=deadline, folds=folds
+    )
     question = Question(prepared, options, deadline)
     if options.certificate and options.node_limit is None:
         question = replace(question, writer=partial(_begun, network, output, question))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jensen.batch.case import Case, Row
-from jensen.batch.store import Store, StoreError, fingerprint
+from jensen.batch.fingerprint import fingerprint
+from jensen.batch.store import Store, StoreError
 
 
 class LostStoreError(StoreError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import sqlite3
@@ -13,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from jensen.batch.case import Case, Row, asked_options, canonical
+from jensen.batch.fingerprint import fingerprint
 from jensen.batch.job import file_digest
 from jensen.batch.stored import DamagedRowError, stored_case, stored_row
 from jensen.errors import JensenError, OutputError
@@ -67,7 +67,6 @@ _FOREIGN = """
 SELECT type, name FROM sqlite_master
 WHERE type = 'trigger' OR (type = 'view' AND name <> 'verdict')
 """
-_ELSEWHERE = b"location"
 _CAUSES = {
     "SQLITE_FULL": "cannot be written: No space left on device",
     "SQLITE_BUSY": "cannot be written: another program holds it",
@@ -112,7 +111,10 @@ class Store:
         self.path = Path(path)
         self._copy: TemporaryDirectory[str] | None = None
         try:
-            self._db = self._reader() if read_only else self._writer()
+            if read_only:
+                self._db = self._reader()
+            else:
+                self._db = sqlite3.connect(self.path, timeout=60, isolation_level=None)
         except sqlite3.Error as error:
             self._close_copy()
             raise self._failed(error) from None
@@ -124,9 +126,6 @@ class Store:
         except StoreError:
             self.close()
             raise
-
-    def _writer(self) -> sqlite3.Connection:
-        return sqlite3.connect(self.path, timeout=60, isolation_level=None)
 
     def _reader(self) -> sqlite3.Connection:
         """Open the file as it is, with what a run that was killed left in its journal."""
@@ -162,8 +161,7 @@ class Store:
 
     def _open(self) -> None:
         db = self._db
-        tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        if tables:
+        if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             self._check_version()
         db.execute("PRAGMA journal_mode = WAL")
         # WAL with NORMAL: nothing is lost when a process dies, at most the last results
@@ -222,6 +220,11 @@ class Store:
         ----------
         case : Case
         digest : str
+
+        Raises
+        ------
+        StoreError
+            If the row is damaged.
         """
         found = self._one("SELECT record FROM result WHERE job = ?", case.job(digest))
         try:
@@ -371,29 +374,6 @@ def _connected(path: Path, mode: str) -> sqlite3.Connection:
 
 def _kind(error: sqlite3.Error) -> str:
     return getattr(error, "sqlite_errorname", "")
-
-
-def fingerprint(path: Path) -> str | None:
-    """Return the SHA-256 of a file's ending and bytes; None where that does not tell all.
-
-    An ONNX file may keep its weights in other files, whose names follow the key
-    ``location``; such a file is read every time.
-    """
-    onnx = path.suffix.lower() == ".onnx"
-    sha = hashlib.sha256(path.suffix.lower().encode("utf-8", "surrogateescape"))
-    tail = b""
-    try:
-        if not path.is_file():  # a pipe would be waited for
-            return None
-        with path.open("rb") as stream:
-            while part := stream.read(2**20):
-                sha.update(part)
-                if onnx and _ELSEWHERE in tail + part:
-                    return None
-                tail = part[-len(_ELSEWHERE) :]
-    except OSError:
-        return None
-    return sha.hexdigest()
 
 
 def _absolute(path: Path) -> str:

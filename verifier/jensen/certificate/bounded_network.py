@@ -46,13 +46,20 @@ class BoundedNetwork(Network):
         self.bounds: list[list[Any]] = []
         self.deadline = deadline
         self._leaves = LeafProver(self, LpSolver(deadline))
+        self._given = model.inputs
         self._boxed = not claim.lifted and bool(claim.rows)
-        # whether what is left of the inputs makes up for others, whose bounds only rows know
-        self._skew = not claim.lifted and any(
-            form.keys() - {0, key} for key, (form, _) in enumerate(claim.values)
-        )
         self._settled = {} if grouped is None else _settled(grouped, model)
         super().__init__(model, claim, {})
+
+    @cached_property
+    def _rows_matter(self) -> bool:
+        """Whether the polyhedron may be much smaller than its box.
+
+        It has many faces, or what is left of its inputs makes up for others, whose bounds
+        only rows know.
+        """
+        left, faces = self.inputs - 1, sum(len(form.keys() - {ONE}) > 1 for form, _ in self.rows)
+        return self._boxed and (left < self._given or faces >= left)
 
     @cached_property
     def _row_bounds(self) -> RowBounds:
@@ -68,7 +75,7 @@ class BoundedNetwork(Network):
         sides: list[list[Any] | None] = [None, None]
         on = self._settled.get((block, index))
         if on is None:
-            if self._skew and all(0 <= key < self.inputs for key in zeta):
+            if self._rows_matter and all(0 <= key < self.inputs for key in zeta):
                 sides = self._row_bounds.sides(zeta)
                 if sides != [None, None]:
                     self.bounds.append([block, index, *sides])

@@ -779,9 +779,8 @@ def rule_box(claim: Claim, point: list[Number], box: Any) -> None:
     for key, (_, _, *sides) in zip(free, box, strict=True):
         for sign, end, entries in zip((-1, 1), claim.ranges[key], sides, strict=True):
             y = {natural(i, len(claim.rows)): rational(text) for i, text in entries}
-            rows = [(claim.rows[i][0], v * claim.rows[i][1]) for i, v in y.items()]
-            positive = any(form for form, _ in rows) and min(y.values()) > 0
-            hold(positive, "a side of the box needs positive multipliers")
+            rows = [(form, v * c) for i, v in y.items() for form, c in [claim.rows[i]] if form]
+            hold(rows and min(y.values()) > 0, "a side of the box needs positive multipliers")
             total, factor = mix([({key: sign}, 1), *rows])
             largest = {k: ({0: 1}, claim.ranges[k][v > 0]) for k, v in total.items()}
             form, factor = substitute(total, factor, largest)

@@ -36,12 +36,12 @@ class RowBounds:
         self._net, self._node = net, Node(net, ONE, {})
         ranges = net.ranges[1 : net.inputs]
         self._size = [1 << max(-low, high).bit_length() for low, high in ranges]
-        self._ends = np.array(
-            [
-                [quotient(end, size) for end in ends]
-                for ends, size in zip(ranges, self._size, strict=True)
-            ]
-        )
+        ends = [
+            quotient(end, size)
+            for both, size in zip(ranges, self._size, strict=True)
+            for end in both
+        ]
+        self._ends = np.array(ends).reshape(-1, 2)
         self._index = [i for i, (form, _) in enumerate(net.rows) if form.keys() - {ONE}]
         #: by how much the rows are divided
         self._scale = [self._largest(net.rows[i][0]) for i in self._index]

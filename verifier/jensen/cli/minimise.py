@@ -116,7 +116,7 @@ def command(
 
 def show(found: Minimum, console: Console) -> None:
     """Print a minimum for people."""
-    console.print(f"{found.lower:.12g} <= minimum <= {found.value:.12g}", style="bold")
+    console.print(found.summary, style="bold")
     console.print(f"  both bounds hold in real arithmetic: they differ by {found.gap:.2g}")
     console.print(f"  x = {point(found.x)}", soft_wrap=True)
     if found.residual:

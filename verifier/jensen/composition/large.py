@@ -71,6 +71,8 @@ def search_large(
         sides = domain.box_sides(graph.input_size)
         for pairs in (_on_lines(graph, starts, steps), at_kinks.pairs(middle, sides)):
             for start, end in pairs:
+                if not np.isfinite([start, end]).all():
+                    continue
                 x, y = ([Fraction(float(v)) for v in p] for p in _on_a_grid(start, end))
                 pair = counterexample(graph, domain, x, y, inputs=inputs)
                 if pair is not None or deadline.over():

@@ -14,32 +14,38 @@ from jensen.graphs.function_graph import FunctionGraph
 from jensen.network.block import OUTPUT
 from jensen.prover.counterexample import Point, admits, confirmed
 from jensen.prover.verdict import Counterexample
+from jensen_encodings.deadline import NEVER, Deadline
 
 FIRST_BITS, MOST_BITS = 64, 4096
 BALL_WORK = 4e6  # products; more are enclosed in doubles
+PRODUCTS_PER_SECOND = 5e5  # of the three points together
 
 
-def proved_violation(graph: FunctionGraph, x: Point, y: Point) -> Fraction | None:
+def proved_violation(
+    graph: FunctionGraph, x: Point, y: Point, deadline: Deadline = NEVER
+) -> Fraction | None:
     """Return a lower bound > 0 of ``f((x + y) / 2) - (f(x) + f(y)) / 2``; None if not proved.
 
     Exact where all values are rational. Elsewhere balls of more and more bits, until their
-    lower end is positive or their upper end is not. Of large graphs intervals of doubles.
+    lower end is positive or their upper end is not. Of large graphs, and where there is no
+    time for more, intervals of doubles.
 
     Parameters
     ----------
     graph : FunctionGraph
         With one output.
     x, y : tuples of Fraction, length inputs
+    deadline : Deadline
     """
     middle = tuple((a + b) / 2 for a, b in zip(x, y, strict=True))
-    if graph.work > BALL_WORK:
+    if graph.work > min(BALL_WORK, PRODUCTS_PER_SECOND * deadline.left()):
         return _by_intervals(graph, x, y, middle)
     if graph.is_rational and not graph.has_poles:
         (fx,), (fy,), (fm,) = graph.exact(x), graph.exact(y), graph.exact(middle)
         exact = fm - (fx + fy) / 2
         return exact if exact > 0 else None
     bits = FIRST_BITS
-    while bits <= MOST_BITS:
+    while bits <= MOST_BITS and not deadline.over():
         (fx,), (fy,), (fm,) = (
             ball_values(graph.input_size, graph.nodes, point, bits) for point in (x, y, middle)
         )
@@ -80,6 +86,7 @@ def counterexample(
     y: Sequence[Fraction],
     *,
     inputs: Sequence[int] | None = None,
+    deadline: Deadline = NEVER,
 ) -> Counterexample | None:
     """Return a pair as a counterexample if it is proved to be one; None otherwise.
 
@@ -89,5 +96,5 @@ def counterexample(
     x, y = tuple(x), tuple(y)
     if not admits(domain, x, y, inputs):
         return None
-    violation = proved_violation(graph, x, y)
+    violation = proved_violation(graph, x, y, deadline)
     return None if violation is None else confirmed(x, y, violation)

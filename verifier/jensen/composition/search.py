@@ -53,14 +53,17 @@ def search_pair(
     deadline : Deadline
     """
     search = _Search(graph, domain, np.random.default_rng(seed), inputs)
-    for pairs in search.rounds(deadline):
-        for start, end in pairs:
-            for x, y in _nested(start, end):
-                found = counterexample(graph, domain, x, y, inputs=inputs)
-                if found is not None:
-                    return found
-                if deadline.over():
-                    return None
+    with np.errstate(all="ignore"):  # what overflows is no pair
+        for pairs in search.rounds(deadline):
+            for start, end in pairs:
+                if not np.isfinite([start, end]).all():
+                    continue
+                for x, y in _nested(start, end):
+                    found = counterexample(graph, domain, x, y, inputs=inputs, deadline=deadline)
+                    if found is not None:
+                        return found
+                    if deadline.over():
+                        return None
     return None
 
 

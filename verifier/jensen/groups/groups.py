@@ -71,10 +71,18 @@ class GroupedNetwork:
     """A scalar network over a working set, as levels of two-slope units.
 
     The last level is the output, one linear unit.
+
+    Attributes
+    ----------
+    levels : tuple of Level
+    working_set : WorkingSet
+    passed : tuple of tuples of (block, index)
+        Groups that are no units, as they bend nothing (:mod:`jensen.groups.folded`).
     """
 
     levels: tuple[Level, ...]
     working_set: WorkingSet
+    passed: tuple[Neurons, ...] = ()
 
     @property
     def output_level(self) -> int:

@@ -12,6 +12,7 @@ from jensen.bounds.pre_activation import hidden_bounds, pre_activation_bounds, s
 from jensen.bounds.stacked_units import may_have_twins
 from jensen.domains.domain import Domain
 from jensen.domains.working_set import WorkingSet, lifted_network
+from jensen.groups.folded import fold_linear_units
 from jensen.groups.groups import GroupedNetwork, group_network
 from jensen.network.relu_network import ReluNetwork
 from jensen.stopwatch import Stopwatch
@@ -35,12 +36,16 @@ class Prepared:
         Takes the time of each part.
     deadline : Deadline
         The working set of a polyhedron is not looked for any longer.
+    folds : bool
+        Whether ``grouped`` is without linear units, as far as that is exact. A certificate and
+        whoever counts activation patterns speak of all units.
     """
 
     network: ReluNetwork
     domain: Domain
     watch: Stopwatch = field(default_factory=Stopwatch)
     deadline: Deadline = NEVER
+    folds: bool = False
 
     @cached_property
     def signs(self) -> dict[str, Interval]:
@@ -125,7 +130,8 @@ class Prepared:
         """
         bounds = self.bounds
         with self.watch.stage("groups"):
-            return group_network(self.network, bounds, self.working)
+            net = group_network(self.network, bounds, self.working)
+            return fold_linear_units(net) if self.folds else net
 
 
 def prepare(
@@ -135,6 +141,7 @@ def prepare(
     output: int = 0,
     concave: bool = False,
     deadline: Deadline = NEVER,
+    folds: bool = False,
 ) -> Prepared:
     """Select an output of a network and take it to a domain.
 
@@ -147,6 +154,8 @@ def prepare(
         Prepare ``-f``, whose convexity is the concavity of f.
     deadline : Deadline
         Of looking at a polyhedron.
+    folds : bool
+        Leave linear units out of the grouped network.
 
     Raises
     ------
@@ -164,4 +173,5 @@ def prepare(
     """
     domain.check(network.input_size)
     scalar = network.select_output(output)
-    return Prepared(scalar.negated() if concave else scalar, domain, deadline=deadline)
+    subject = scalar.negated() if concave else scalar
+    return Prepared(subject, domain, deadline=deadline, folds=folds)

@@ -12,10 +12,11 @@ from jensen.arithmetic.intervals import round_up
 from jensen.arithmetic.rational import decimal
 from jensen.optimise.ground import dot
 from jensen.optimise.problem import Problem
+from jensen.text import point as text_of_point
 from jensen.types import FloatArray
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Minimum:
     """A minimiser with its proof.
 
@@ -51,6 +52,19 @@ class Minimum:
     def gap(self) -> float:
         """``value - lower``: what the minimum can differ by."""
         return self.value - self.lower
+
+    @property
+    def summary(self) -> str:
+        """What is proved, in one sentence."""
+        return f"{self.lower:.12g} <= minimum <= {self.value:.12g}"
+
+    def __repr__(self) -> str:
+        """Return one line; the exact numbers are attributes."""
+        return f"Minimum({self.summary!r}, x = {text_of_point(self.x)})"
+
+    def __str__(self) -> str:
+        """Return the summary and the point."""
+        return f"{self.summary}\n  x = {text_of_point(self.x)}"
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-ready record."""

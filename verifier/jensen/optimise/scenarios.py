@@ -40,6 +40,8 @@ from jensen.prover.question import merged_options
 from jensen.prover.verdict import Status, Verdict
 from jensen.types import FloatArray
 
+_NEEDED = "a list of mappings from inputs to values, such as [{1: 2.0}, {1: 5.0}], is needed"
+
 
 class Scenarios:
     """The sum as the algorithms see it (:class:`jensen.optimise.cuts.Convex`).
@@ -227,7 +229,12 @@ class ScenarioSum(Function):
 
 
 def _checked(scenarios: Sequence[Mapping[int, float]]) -> list[Mapping[int, float]]:
-    contexts = list(scenarios)
+    try:
+        contexts = list(scenarios)
+    except TypeError:
+        raise OptionError(f"scenarios {scenarios!r}: {_NEEDED}") from None
+    if wrong := [context for context in contexts if not isinstance(context, Mapping)]:
+        raise OptionError(f"scenario {wrong[0]!r}: {_NEEDED}")
     if not contexts or not contexts[0]:
         raise OptionError("scenarios: at least one, which fixes at least one input")
     for number, context in enumerate(contexts):

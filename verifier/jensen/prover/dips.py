@@ -42,10 +42,15 @@ class Dips:
         seed: int,
         deadline: Deadline = NEVER,
     ) -> None:
-        self._net, self._pieces, self._deadline = net, pieces, deadline
+        self._net, self._pieces, self._deadline, self._seed = net, pieces, deadline, seed
         self._rng = np.random.default_rng(seed)
         self._ends: list[Seed] = []
         self._dips: dict[Unit, list[Seed]] = {}
+
+    def glance(self, groups: Sequence[Unit]) -> Iterator[tuple[Unit, FloatArray]]:
+        """Descend once for each group; descents that follow are the same without it."""
+        descent = Descent(self._net, groups, self._pieces, self._seed, self._deadline, looks=LOOKS)
+        return descent.candidates(1, STEPS, WIDE)
 
     def wide(self, groups: Sequence[Unit], starts: int) -> Iterator[tuple[Unit, FloatArray]]:
         """Descend from random points with blunt states, which lead to dips from afar."""

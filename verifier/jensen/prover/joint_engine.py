@@ -25,7 +25,7 @@ from jensen.prover.kink_bounds import ranges_of
 from jensen.prover.outcome import Outcome, bent_at, looked_at
 from jensen.prover.pieces import Piece, pieces_of
 from jensen.prover.question import Question
-from jensen.prover.signs import closed_by_sweep
+from jensen.prover.signs import closed_by_sweep, is_small
 from jensen.prover.tree import GroupResult, SearchState, TreeLimits
 from jensen.prover.tree_engine import Forest, prove_by_trees, tree_evidence
 from jensen.prover.verdict import GroupEvidence, Reason
@@ -37,6 +37,7 @@ EARLY_BUDGET = 4  # the same before any descent, which costs as much as the prog
 EARLY_GROUPS = 6  # so many groups
 BUDGET_GROWTH = 4
 WRITTEN_BUDGETS = (64, 256)  # nodes of each tree of a certificate that is written at once
+GLANCED = 512  # groups at most that get a descent each before bounds on their kinks
 STARTS = 8  # descents of each group from random points, before anything is proved
 FINE_STARTS = 8  # the same of the groups that are left after a turn
 NEAR_STARTS = 1  # descents from nearby for each program that was solved in a turn
@@ -108,7 +109,7 @@ class _Prover:
 
     def _run(self) -> Outcome:
         self._try_signs()
-        bent = self._write()
+        bent = self._glance() or self._write()
         if bent is None:
             self._screen()
             bent = self._try_twins()
@@ -222,6 +223,13 @@ class _Prover:
     @cached_property
     def _met(self) -> list[int]:
         return [i for i, shared in enumerate(self._pieces) if shared.met]
+
+    def _glance(self) -> tuple[Unit, Crossing] | None:
+        """Descend once for each group, which costs less than all bounds, unless these are few."""
+        left = [group for group in self._net.groups() if group not in self._found]
+        if is_small(self._question.network) or not 0 < len(left) <= GLANCED or not self._met:
+            return None
+        return self._crossed(self._dips.glance(left))
 
     def _descend_wide(self, groups: Sequence[Unit]) -> tuple[Unit, Crossing] | None:
         """Look for a facet that bends down along some kinks, before anything is proved."""

@@ -156,12 +156,12 @@ class PieceSearch:
             self._close(node.path, solution)
             return None
         if solution.x is None:
-            return search.hand_over(self.index, node, self._under(node.path), None)
+            return search.hand_over(self.index, node, self.under(node.path), None)
         self.points.append(solution.x[: self._program.dim])
         crossing = search.look(self.points[-1])
         if crossing is not None:
             return crossing
-        if search.settles(solution.bound, self._under(node.path)):
+        if search.settles(solution.bound, self.under(node.path)):
             self._close(node.path, solution)
             return None
         return self._branch(node, solution)
@@ -207,9 +207,10 @@ class PieceSearch:
         assert solution.x is not None
         choice = self._program.choose(solution.x, self._fixed)
         if choice is None:
-            states = self._under(node.path)
+            states = self.under(node.path)
             pattern = self._pattern(states, solution.x)
-            return self._search.hand_over(self.index, node, states, pattern)
+            solved = JointNode(node.path, max(node.above, solution.bound))
+            return self._search.hand_over(self.index, solved, states, pattern)
         path, above = node.path, max(node.above, solution.bound)
         # the stack pops the last one first
         if choice.is_state and self._search.stale:
@@ -252,7 +253,7 @@ class PieceSearch:
         empty = solution is not None and solution.bound == float("inf")
         proof.leaves.append(JointLeaf(self.index, path, used, empty))
 
-    def _under(self, path: Path) -> Activations:
+    def under(self, path: Path) -> Activations:
         """Return the states of a node: those of the piece, and those branched on."""
         activations = [act.copy() for act in self._activations]
         for (k, u), on in path:

@@ -58,8 +58,9 @@ class PieceBounds:
 def piece_bounds(net: GroupedNetwork, piece: Piece, ranges: Ranges) -> PieceBounds:
     """Narrow the units' ranges to a piece."""
     bounds, narrowed = KinkBounds(net, piece), ranges.copy()
-    # a single piece is the whole set, whose bounds are known
-    met = piece.face is None or bounds.narrow(narrowed)
+    # a single piece is the whole set, whose bounds are known but for what rows say
+    known = piece.face is None and not bounds.rows_matter
+    met = known or bounds.narrow(narrowed)
     return PieceBounds(piece, bounds, narrowed, met)
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,9 @@ from jensen.arithmetic.rational import rationals
 from jensen.groups.groups import SOURCE, GroupedNetwork
 from jensen.prover.pieces import Piece
 from jensen.types import FloatArray, Unit
+
+SWEEPS = 2  # over the rows of a piece
+MOST_WORK = 1 << 20  # numbers that are sorted in a sweep
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,18 +83,61 @@ def least_values(
     array (m,)
         Minus infinity where floating point overflows.
     """
-    size = np.abs(A)
-    count = A.shape[1]
-    magnitude = size @ piece.reach + np.abs(constants)
+    magnitude = np.abs(A) @ piece.reach + np.abs(constants)
     rest, shift = A, constants
     if kink is not None:
         slope = _multipliers(A, piece, kink)
         rest = A - slope[:, None] * kink.normal
         shift = constants - slope * kink.offset
         magnitude += np.abs(slope) * (np.abs(kink.normal) @ piece.reach + abs(kink.offset))
+    return _least(rest, shift, magnitude, piece, 0)
+
+
+def least_values_by_rows(A: FloatArray, constants: FloatArray, piece: Piece) -> FloatArray:
+    """Return proved lower bounds of ``A y + constants`` over a piece's box and rows.
+
+    Every row in turn gets the multiplier that is best while those of the others stay as they
+    are, which is a weighted median; any multipliers ``>= 0`` give a true bound.
+
+    Parameters
+    ----------
+    A : array (m, dim)
+    constants : array (m,)
+
+    Returns
+    -------
+    array (m,)
+        Minus infinity where floating point overflows.
+    """
+    rows, limits = piece.rows, piece.limits
+    sides = [Kink(-row, float(limit), above=True) for row, limit in zip(rows, limits, strict=True)]
+    y = np.zeros((len(A), len(rows)))
+    rest = A
+    for _ in range(SWEEPS):
+        before = y.copy()
+        for i, side in enumerate(sides):
+            without = rest - y[:, i, None] * rows[i]
+            y[:, i] = _multipliers(without, piece, side)
+            rest = without + y[:, i, None] * rows[i]
+        if (y == before).all():
+            break
+    rest, shift = A + y @ rows, constants - y @ limits
+    magnitude = np.abs(A) @ piece.reach + np.abs(constants)
+    magnitude += y @ (np.abs(rows) @ piece.reach + np.abs(limits))
+    return _least(rest, shift, magnitude, piece, len(rows))
+
+
+def _least(
+    rest: FloatArray, shift: FloatArray, magnitude: FloatArray, piece: Piece, terms: int
+) -> FloatArray:
+    """Return the least values of forms over the box, moved down by what rounding may have cost.
+
+    Of all that was summed up the sizes are ``magnitude``; each number has so many terms more.
+    """
+    count = rest.shape[1]
     value = np.maximum(rest, 0.0) @ piece.lower + np.minimum(rest, 0.0) @ piece.upper + shift
-    error = SAFETY * rounding_factor(2 * count + 8) * magnitude
-    error += SUBNORMAL * 8 * (count + 1) * (1.0 + piece.reach.sum())
+    error = SAFETY * rounding_factor(2 * count + terms + 8) * magnitude
+    error += SUBNORMAL * 8 * (count + terms + 1) * (1.0 + piece.reach.sum())
     bound: FloatArray = np.nextafter(value - error, -np.inf)
     return np.where(np.isnan(bound), -np.inf, bound)
 
@@ -128,6 +175,16 @@ class KinkBounds:
         self._piece = piece
         self._affine: dict[int, bool] = {}
 
+    @cached_property
+    def rows_matter(self) -> bool:
+        """Whether a bounded polyhedron may be much smaller than its box.
+
+        It has many faces, or its working variables make up for inputs, whose bounds are rows.
+        """
+        working, count = self._net.working_set, len(self._piece.rows)
+        skew = count > 0 and working.dim < len(working.matrix) - 1
+        return not working.lifted and (skew or count >= max(working.dim, 1))
+
     def narrow(self, ranges: Ranges, group: Unit | None = None) -> bool:
         """Narrow the ranges to the piece, and to a group's kink.
 
@@ -158,6 +215,9 @@ class KinkBounds:
             found = np.maximum.reduce(
                 [least_values(A, constants, self._piece, kink) for kink in kinks]
             )
+            few = A.size * len(self._piece.rows) <= MOST_WORK
+            if group is None and self.rows_matter and few:
+                found = np.maximum(found, least_values_by_rows(A, constants, self._piece))
             lower, upper = ranges.lower[k].copy(), ranges.upper[k].copy()
             lower[rows] = np.maximum(lower[rows], found[: len(rows)])
             upper[rows] = np.minimum(upper[rows], -found[len(rows) :])

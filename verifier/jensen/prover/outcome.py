@@ -125,13 +125,19 @@ def looked_at(
 
 
 def never_crossing(grouped: GroupedNetwork, network: ReluNetwork) -> list[GroupEvidence]:
-    """Return the evidence of the neurons that never change their activation."""
+    """Return the evidence of the neurons that never change their activation, or bend nothing."""
     kinking = {neuron for group in grouped.groups() for neuron in grouped.neurons(group)}
-    return [
+    kinking.update(neuron for neurons in grouped.passed for neuron in neurons)
+    never = [
         GroupEvidence((neuron,), Reason.NEVER_CROSSES)
         for neuron in every_neuron(network)
         if neuron not in kinking
     ]
+    # what is passed on as it is has the jump 0
+    passed = [
+        GroupEvidence(neurons, Reason.SIGN, jump_lower_bound=0.0) for neurons in grouped.passed
+    ]
+    return never + passed
 
 
 def every_neuron(network: ReluNetwork) -> Neurons:

@@ -14,8 +14,7 @@ from jensen.arithmetic.rational import decimal
 from jensen.domains.domain import Domain
 from jensen.text import html_badge, html_table, markup, point, printable
 
-# of ``print(verdict)``: a terminal shows 24 lines
-SCREEN_OUTPUTS, SCREEN_WIDTH = 4, 110
+SCREEN_OUTPUTS, SCREEN_WIDTH = 4, 110  # of ``print(verdict)``: a terminal shows 24 lines
 
 
 class Subject(Protocol):
@@ -116,7 +115,7 @@ class GroupEvidence:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Counterexample:
     """A pair of points of the domain that breaks midpoint convexity, exactly.
 
@@ -152,6 +151,16 @@ class Counterexample:
     def midpoint(self) -> tuple[Fraction, ...]:
         """The point between x and y."""
         return tuple((a + b) / 2 for a, b in zip(self.x, self.y, strict=True))
+
+    @property
+    def ends(self) -> list[str]:
+        """Both points, rounded, in words."""
+        return [f"{name} = {point(map(to_double, getattr(self, name)))}" for name in "xy"]
+
+    def __repr__(self) -> str:
+        """Return one line; the exact numbers are attributes."""
+        size = f"violation = {to_double(self.violation):.3g}"
+        return f"Counterexample({', '.join([size, *self.ends])})"
 
     def to_json(self) -> dict[str, Any]:
         """Return exact fractions as strings, and doubles for the eye."""
@@ -288,9 +297,7 @@ class Verdict:
         """What is claimed of one output, and what shows it, in lines for people."""
         lines = [self.summary]
         if self.counterexample is not None:
-            for name in "xy":
-                values = map(to_double, getattr(self.counterexample, name))
-                lines.append(f"{name} = {point(values)}")
+            lines += self.counterexample.ends
         if self.violation_bounds is not None:
             lower, upper = self.violation_bounds
             lines.append(f"worst midpoint violation between {lower:.6g} and {upper:.6g}")
@@ -335,12 +342,7 @@ class Verdict:
         return f"Verdict({str(self.status)!r}, {self.summary!r})"
 
     def __bool__(self) -> NoReturn:
-        """Refuse: every object is true, a nonconvex verdict as well.
-
-        Raises
-        ------
-        TypeError
-        """
+        """Refuse: every object is true, a nonconvex verdict as well."""
         raise TypeError(
             "a verdict is convex, nonconvex or unknown, not true or false: compare verdict.status "
             "with jensen.Status.CONVEX, or ask jensen.is_convex"

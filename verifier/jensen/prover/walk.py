@@ -16,6 +16,7 @@ from jensen.prover.outcome import Outcome, refuted_by
 from jensen.prover.question import Question
 from jensen.prover.signs import SPACE, bounds_come_first, closed_neurons
 from jensen.prover.verdict import GroupEvidence, Reason, Status
+from jensen.prover.walk_cells import can_walk_cells, walk_cells
 from jensen.prover.walk_cones import is_cone_question, walk_cones
 from jensen.prover.walk_narrow import is_narrow, walk_narrow
 from jensen.prover.walk_plane import walk_kinks
@@ -24,6 +25,7 @@ from jensen.prover.walk_straight import bend_upwards
 from jensen.types import BoolArray, Interval
 
 PAIR = 2  # units of a level, up to which an exact walk costs about as much as links
+FEW = 4  # open neurons in space, up to which their kinks cost less than the whole complex
 TWINS = 64  # neurons of a block whose rows are compared, all with all
 NEAR = 1e-9  # rows of largest entry 1 that may be equal
 
@@ -56,6 +58,26 @@ def walk_few_inputs(question: Question) -> Outcome | None:
     if walked.pair is not None:
         return refuted_by(walked.pair)
     return _all_bend_upwards(question, signs, never)
+
+
+def walk_open_cells(question: Question) -> Outcome | None:
+    """Prove networks of three or four inputs by cells, cut where bounds leave kinks open."""
+    prepared, network, options = question.prepared, question.network, question.options
+    if network.input_size < SPACE or options.certificate or not bounds_come_first(question):
+        return None
+    if not can_walk_cells(network, question.domain):
+        return None
+    closed = closed_neurons(prepared)
+    left = [int(np.count_nonzero(~closed[block.name])) for block in network.hidden]
+    # without a box, kinks of deeper levels are looked for in cells that bounds say little of
+    endless = question.domain.box_sides(network.input_size) is None
+    if network.input_size == SPACE and (sum(left) > FEW or (endless and any(left[1:]))):
+        return None
+    with prepared.watch.stage("walk"):
+        if not walk_cells(network, question.domain, closed, question.deadline):
+            return None
+    never = {name: (low >= 0) | (high <= 0) for name, (low, high) in prepared.hidden_bounds.items()}
+    return _all_bend_upwards(question, prepared.stable_signs, never)
 
 
 def walk_straight_lines(question: Question) -> Outcome | None:
@@ -151,7 +173,8 @@ def _open_twins(prepared: Prepared, closed: Mapping[str, BoolArray]) -> bool:
     if not any(_may_have_twins(block, ~closed[block.name]) for block in prepared.network.hidden):
         return False
     grouped = prepared.grouped
-    twins = [members for g in grouped.groups() if len(members := grouped.neurons(g)) > 1]
+    every = [*map(grouped.neurons, grouped.groups()), *grouped.passed]
+    twins = [members for members in every if len(members) > 1]
     return any(not closed[block][index] for members in twins for block, index in members)
 
 

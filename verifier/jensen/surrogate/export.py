@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from jensen.errors import OptionError
+from jensen.outputs import check_output
 from jensen.surrogate.handle import GUARD, Formulation
 from jensen.surrogate.solving import check
 
@@ -26,6 +27,8 @@ def write_program(model: Any, path: str | Path) -> None:
     OptionError
         For another ending; if a formulation would be wrong in this model; and for ``cuts``,
         whose rows are found while solving: use epigraph or big_m in a file.
+    OutputError
+        If the file cannot be written.
 
     Examples
     --------
@@ -41,6 +44,7 @@ def write_program(model: Any, path: str | Path) -> None:
     file = Path(path)
     if file.suffix not in SUFFIXES:
         raise OptionError(f"{file}: the name of a program ends in {' or '.join(SUFFIXES)}")
+    check_output(file)
     parts = [part for handle in check(model) for part in handle.parts]
     for part in parts:
         if part.formulation is Formulation.CUTS:

@@ -9,38 +9,43 @@ are met on the way raise that.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import islice
 
 import numpy as np
 
 from jensen.errors import OutOfTimeError
 from jensen.groups.gradients import GradientBounds
 from jensen.groups.groups import GroupedNetwork
-from jensen.groups.jump import FREE, ON, Activations
+from jensen.groups.jump import FREE, OFF, ON, Activations
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.descent import Descent
-from jensen.prover.dips import STEPS
+from jensen.prover.dips import STEPS, Dips
 from jensen.prover.joint_engine import joint_boxes
 from jensen.prover.joint_nodes import JointNode
 from jensen.prover.joint_search import CUTOFF_MARGIN, JointSearch, PieceBounds, bounded_pieces
+from jensen.prover.pieces import Piece
 from jensen.prover.tree import SearchState, TreeLimits
 from jensen.types import FloatArray, Unit
+from jensen.violation.jump_facets import product_above
 from jensen_encodings.deadline import Deadline
 from jensen_encodings.lp import LpSolver
 
 DESCENTS = 8  # of each group, before any node
+BETWEEN = 512  # programs, before descents beside their solutions
+FINE_STARTS = 2  # of each group that is left, then
 MORE_DESCENTS = 64  # of each group that is left after a first turn
 LOWEST = 4  # of these that are looked at exactly
 TURN = 16  # nodes of a group at a time
+MOST_HANDED = 1000  # nodes of a group that programs cannot decide
 CANDIDATES = 64  # ends of descents that are looked at exactly
 ROUNDING = 1 - 1e-12  # of a quotient and a product
 
 
 class JumpOfGroup(JointSearch):
-    """The search for facets of one group that bend down by more than a given jump.
-
-    No other group may share the hyperplanes of this one.
+    """The search for patterns under which one group alone bends down by more than a given jump.
 
     Parameters
     ----------
@@ -50,6 +55,12 @@ class JumpOfGroup(JointSearch):
     met : callable
         Gets patterns where J is low enough for a new worst facet, with points of the working set
         near their facets, and returns the jump to look for more than.
+
+    Attributes
+    ----------
+    handed : list of (float, activations)
+        Nodes that the programs cannot decide, with what is proved of J there: ``share`` does not
+        count them.
     """
 
     stale = 0  # every node needs a bound of its own
@@ -70,7 +81,9 @@ class JumpOfGroup(JointSearch):
         self._proved = self.floor  # J above this is >= 0
         self._gradients, self._met = gradients, met
         self._jump = 0.0
-        self._lost = math.inf  # what is proved of J in the node that was given up
+        self.handed: list[tuple[float, Activations]] = []
+        self._lost = 0.0  # what is proved of the share in nodes that were given up
+        self._shares: dict[JointNode, float] = {}  # of open nodes
         free = tuple(np.where(level.kink, FREE, ON).astype(np.int8) for level in net.levels)
         self._gradient = gradients.norm(group, free)
 
@@ -82,18 +95,42 @@ class JumpOfGroup(JointSearch):
 
     @property
     def share(self) -> float:
-        """Proved: what no facet of the group exceeds; infinite where little is known."""
+        """Proved: what the group adds to no facet more than; infinite where little is known."""
         if self.jump.only_rationals:
             return math.inf  # products that underflow look like 0
-        least = self._lost
+        most = self._lost
         for _, activations in self._roots.values():
-            least = min(least, self.jump.bound(activations).output[0])
+            most = max(most, self._root_share(activations))
         if self._current is not None:
-            least = min([least, *(node.above for node in self._current.open)])
-        if least >= self.floor:
-            return self._jump
-        share = -least * self._gradient / ROUNDING
-        return math.inf if math.isnan(share) else share
+            most = max([most, *map(self._node_share, self._current.open)])
+        return max(most, self._jump)
+
+    def _root_share(self, activations: Activations) -> float:
+        least = self.jump.bound(activations).output[0]
+        if least >= self._proved:
+            return 0.0
+        return product_above(-least, self._gradient_under(activations))
+
+    def _node_share(self, node: JointNode) -> float:
+        """Bound what the group adds to facets below a node; found once for each."""
+        share = self._shares.get(node)
+        if share is not None:
+            return share
+        assert self._current is not None
+        least, gradient = node.above, self._gradient
+        if self.group[0] or not least > -math.inf:
+            activations = self._current.under(node.path)
+            least = max(least, self.jump.bound(activations).output[0])
+            gradient = self._gradient_under(activations)
+        share = 0.0 if least >= self._proved else product_above(-least, gradient)
+        if self.group[0]:
+            self._shares[node] = share
+        return share
+
+    def _gradient_under(self, activations: Activations) -> float:
+        if self.group[0] == 0:
+            return self._gradient
+        return min(self._gradient, self._gradients.norm(self.group, activations))
 
     def _floor(self, gradient: float) -> float:
         """Return the J above which no facet with so large a gradient bends down by more."""
@@ -114,23 +151,63 @@ class JumpOfGroup(JointSearch):
         """Whether the bound and the gradient under the node's states close it."""
         if bound >= self.floor:
             return True
-        if self.group[0] == 0:
-            return False
-        return bound >= self._floor(self._gradients.norm(self.group, activations))
+        return bound >= self._floor(self._gradient_under(activations))
 
     def next_of(self, stack: Sequence[JointNode]) -> int:
-        """Return the place of the node below which J can be least."""
-        return min(range(len(stack)), key=lambda i: stack[i].above)
+        """Return the place of the node below which a facet can be worst."""
+        if self.group[0] == 0:  # one gradient for all
+            bounds = [node.above for node in stack]
+            return bounds.index(min(bounds))
+        known = self._shares
+        shares = [known[node] if node in known else self._node_share(node) for node in stack]
+        place = shares.index(max(shares))
+        del known[stack[place]]
+        return place
 
     def hand_over(
         self, index: int, node: JointNode, activations: Activations, pattern: Activations | None
     ) -> None:
-        """Give up: kinks coincide below this node, or nearly so."""
-        self.stuck, self._lost = True, node.above
+        """Look at the solution's pattern; if that does not close the node, others have to.
+
+        Its point is a vertex, so that the network has several patterns beside it.
+        """
+        if pattern is not None and self._current is not None:
+            point = self._current.points[-1]
+            values = self.net.pre_activations(point)
+            full = tuple(
+                np.where(act == FREE, np.where(z > 0, ON, OFF), act).astype(np.int8)
+                for act, z in zip(pattern, values, strict=True)
+            )
+            full[self.group[0]][self.group[1]] = FREE
+            self.aim(self._met(full, point))
+            if self.settles(node.above, activations):
+                return
+        if len(self.handed) < MOST_HANDED:
+            self.handed.append((node.above, activations))
+        else:
+            self.stuck, self._lost = True, max(self._lost, self._node_share(node))
+
+
+@dataclass(frozen=True, eq=False)
+class TurnResult:
+    """What a turn of one group has proved.
+
+    Attributes
+    ----------
+    group : (level, unit)
+    share : float
+        What it adds to no facet more than, but for those below the nodes handed over.
+    handed : list of (float, activations)
+        New such nodes, with a proved bound of J below.
+    """
+
+    group: Unit
+    share: float
+    handed: list[tuple[float, Activations]]
 
 
 class JointTurns:
-    """Searches of several groups, each of which is alone on its hyperplanes, by turns.
+    """Searches of several groups by turns.
 
     Parameters
     ----------
@@ -141,8 +218,10 @@ class JointTurns:
     attempt : callable
         Gets a group, a pattern and a point near a facet that may be worse than all so far;
         returns the jump to look for more than.
-    floor : callable
-        Returns that jump.
+    aim : callable
+        Returns that jump for a group.
+    waiting : callable
+        Returns the bound of all facets that a group leads: the largest is what all wait for.
 
     Attributes
     ----------
@@ -158,15 +237,16 @@ class JointTurns:
         deadline: Deadline,
         gradients: GradientBounds,
         attempt: Callable[[Unit, Activations, FloatArray], float],
-        floor: Callable[[], float],
+        aim: Callable[[Unit], float],
+        waiting: Callable[[Unit], float],
     ) -> None:
         self._net, self._network, self._groups = net, network, groups
         self._solver, self._deadline, self._gradients = solver, deadline, gradients
-        self._attempt, self._floor = attempt, floor
+        self._attempt, self._aim, self._waiting = attempt, aim, waiting
         self.nodes = self.lps = 0
 
-    def run(self, seed: int) -> Iterator[tuple[Unit, float]]:
-        """Search; yield after every turn the group and what no facet of it exceeds.
+    def run(self, seed: int) -> Iterator[TurnResult]:
+        """Search; yield after every turn what it has proved.
 
         After a first turn of all, the group of which least is proved has the next one: it is
         what the bound of all groups together waits for.
@@ -189,29 +269,61 @@ class JointTurns:
                 return
             searches[group] = self._search(group, pieces)
         self._descend(searches, pieces, seed)
-        shares: dict[Unit, float] = {}
         for group in self._groups:
-            shares[group] = self._turn(searches, group)
-            yield group, shares[group]
+            yield self._turn(searches, group)
         descent = self._descent(list(searches), pieces, seed + 1)
         for group, point in descent.lowest(MORE_DESCENTS, STEPS, LOWEST):
             searches[group].look(point)
+        dips = Dips(self._net, self._met(pieces), seed + 2, self._deadline)
+        looked = self.lps
         while searches and not self._deadline.over():
-            group = max(searches, key=lambda one: (shares[one], -searches[one].nodes))
-            shares[group] = self._turn(searches, group)
-            yield group, shares[group]
+            group = max(searches, key=lambda one: (self._waiting(one), -searches[one].nodes))
+            yield self._turn(searches, group)
+            if self.lps - looked >= BETWEEN:
+                self._look_beside(searches, pieces, dips, self.lps - looked)
+                looked = self.lps
 
-    def _turn(self, searches: dict[Unit, JumpOfGroup], group: Unit) -> float:
-        """Give a group so many nodes, drop its search if that ends it, and return its share."""
+    def _look_beside(
+        self,
+        searches: dict[Unit, JumpOfGroup],
+        pieces: Sequence[PieceBounds],
+        dips: Dips,
+        programs: int,
+    ) -> None:
+        """Descend around dips and the last solutions, as often as programs were solved."""
+        groups = [group for group in searches if self._waiting(group) > self._aim(group)]
+        met = [i for i, shared in enumerate(pieces) if shared.met]
+        seeds = [
+            replace(seed, piece=met.index(seed.piece))
+            for group in groups
+            for seed in searches[group].seeds
+        ]
+        if not groups:
+            return
+        self._look(searches, dips.fine(groups, FINE_STARTS))
+        for found in dips.near(groups, seeds, programs):
+            self._look(searches, found)
+
+    def _look(
+        self, searches: dict[Unit, JumpOfGroup], found: Iterable[tuple[Unit, FloatArray]]
+    ) -> None:
+        for group, point in islice(found, CANDIDATES):
+            if self._deadline.over():
+                return
+            searches[group].look(point)
+
+    def _turn(self, searches: dict[Unit, JumpOfGroup], group: Unit) -> TurnResult:
+        """Give a group so many nodes, and drop its search if that ends it."""
         search = searches[group]
-        search.aim(self._floor())
+        search.aim(self._aim(group))
         nodes, lps = search.nodes, search.lps
         result = search.run(TURN)
         self.nodes += search.nodes - nodes
         self.lps += search.lps - lps
         if result.state is not SearchState.PAUSED:
             del searches[group]
-        return search.share
+        handed, search.handed = search.handed, []
+        return TurnResult(group, search.share, handed)
 
     def _search(self, group: Unit, pieces: Sequence[PieceBounds]) -> JumpOfGroup:
         return JumpOfGroup(
@@ -230,11 +342,10 @@ class JointTurns:
         self, searches: dict[Unit, JumpOfGroup], pieces: Sequence[PieceBounds], seed: int
     ) -> None:
         descent = self._descent(self._groups, pieces, seed)
-        for count, (group, point) in enumerate(descent.candidates(DESCENTS, STEPS)):
-            if count >= CANDIDATES or self._deadline.over():
-                return
-            searches[group].look(point)
+        self._look(searches, descent.candidates(DESCENTS, STEPS))
 
     def _descent(self, groups: Sequence[Unit], pieces: Sequence[PieceBounds], seed: int) -> Descent:
-        boxes = [shared.piece for shared in pieces if shared.met]
-        return Descent(self._net, groups, boxes, seed, self._deadline)
+        return Descent(self._net, groups, self._met(pieces), seed, self._deadline)
+
+    def _met(self, pieces: Sequence[PieceBounds]) -> list[Piece]:
+        return [shared.piece for shared in pieces if shared.met]

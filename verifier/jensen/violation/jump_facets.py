@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from jensen.arithmetic.exact import root_to_double
+from jensen.arithmetic.rational import ZERO, float_below
 from jensen.prover.crossing import Crossing
 from jensen.prover.nodes import Node
+from jensen.prover.tree import Tree
 from jensen.types import Unit
 
 SUM_ROUNDING = 1 + 1e-12
@@ -57,6 +59,43 @@ def sum_above(values: Iterable[float]) -> float:
         return math.inf
 
 
+def product_above(size: float, gradient: float) -> float:
+    """Bound a product from above; infinite where it is not a number."""
+    product = size * gradient * (1 + 1e-15)
+    return math.inf if math.isnan(product) else math.nextafter(product, math.inf)
+
+
+def share_above(tree: Tree, node: Node, gradient: float) -> float:
+    """Bound ``-J_g |grad z_g|`` from above; exactly 0 where J_g >= 0 is proved."""
+    if tree.jump.is_nonnegative(node.state, node.activations, ZERO):
+        return 0.0
+    low = node.state.output[0]
+    if tree.jump.only_rationals:
+        low = float_below(tree.jump.exact_bound(node.activations)[0])
+    return product_above(-low, gradient)
+
+
+def largest_share(floor: float, others: Iterable[float]) -> float:
+    """Return the largest t with ``t + sum of min(t, others) <= floor``.
+
+    Examples
+    --------
+    >>> largest_share(1.0, []), round(largest_share(1.0, [0.0, 0.25, 2.0]), 9)
+    (1.0, 0.375)
+    """
+    rising = sorted(others)
+    if not rising:
+        return floor
+    below, count = 0.0, len(rising)
+    for k, other in enumerate(rising):
+        if (floor - below) / (1 + count - k) <= other:
+            break
+        below += other
+    else:
+        k = count
+    return max(0.0, (floor - below) / (1 + count - k)) / SUM_ROUNDING**2
+
+
 @dataclass(frozen=True, eq=False)
 class Entry:
     """A node of the search.
@@ -79,3 +118,29 @@ class Entry:
     gradient: float
     others: tuple[Unit, ...]
     bound: float
+
+
+@dataclass(frozen=True, eq=False)
+class Waiting:
+    """A group that joint programs are bounding.
+
+    Attributes
+    ----------
+    entries : tuple of Entry
+        Nodes that cover all patterns of the group, but for what is below nodes on the heap.
+    """
+
+    entries: tuple[Entry, ...]
+
+    @property
+    def bound(self) -> float:
+        """Proved upper bound of the jump of all facets below these nodes."""
+        return max((entry.bound for entry in self.entries), default=0.0)
+
+    def each(self, change: Callable[[Entry], Entry]) -> Waiting:
+        """Return the same with every node changed."""
+        return Waiting(tuple(change(entry) for entry in self.entries))
+
+    def capped(self, share: float) -> Waiting:
+        """Return the same with another bound of the group's share."""
+        return self.each(lambda entry: replace(entry, share=min(entry.share, share)))

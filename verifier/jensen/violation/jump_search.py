@@ -17,8 +17,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from jensen.arithmetic.rational import ZERO, float_below
-from jensen.groups.coincidence import Dependence, coinciding_pairs, may_coincide
+from jensen.groups.coincidence import coinciding_pairs, may_coincide
 from jensen.groups.gradients import GradientBounds
 from jensen.groups.jump import Activations
 from jensen.groups.prepared import Prepared
@@ -27,13 +26,21 @@ from jensen.prover.nodes import Node, Patience
 from jensen.prover.signs import closed_by_sweep
 from jensen.prover.tree import Tree, TreeLimits, UndecidedLeafError
 from jensen.types import FloatArray, Unit
-from jensen.violation.joint_jump import JointTurns
-from jensen.violation.jump_facets import Entry, Facet, root_above, sum_above
+from jensen.violation.joint_jump import JointTurns, TurnResult
+from jensen.violation.jump_chords import kinks_on_chords, unit_of_others
+from jensen.violation.jump_facets import (
+    Entry,
+    Facet,
+    Waiting,
+    largest_share,
+    product_above,
+    root_above,
+    share_above,
+    sum_above,
+)
 from jensen_encodings.deadline import NEVER, Deadline
 from jensen_encodings.lp import LpSolver
 
-CHORDS, STEPS = 24, 33  # of the first look along lines
-CROSSINGS = 400  # kinks on these lines that are looked at more closely
 FIRST_NODES = 64  # on a cone, before joint programs
 FIRST_SHARE = 0.4  # of the time, for excluding coincidences before the search
 
@@ -52,18 +59,11 @@ class JumpSearch:
     """
 
     def __init__(
-        self,
-        prepared: Prepared,
-        *,
-        gap: float,
-        deadline: Deadline = NEVER,
-        seed: int = 0,
+        self, prepared: Prepared, *, gap: float, deadline: Deadline = NEVER, seed: int = 0
     ) -> None:
         net, network = prepared.grouped, prepared.network
-        self._net = net
-        self._network = network
-        self._gap = gap
-        self._deadline = deadline
+        self._net, self._network = net, network
+        self._gap, self._deadline = gap, deadline
         self._rng = np.random.default_rng(seed)
         self._solver = LpSolver(deadline)
         lower, upper = net.working_set.box
@@ -74,10 +74,13 @@ class JumpSearch:
         self._heap: list[tuple[float, int, Entry]] = []
         self._counter = itertools.count()
         self._current: Entry | None = None
-        self._undecided = self._settled = 0.0
+        self._undecided = 0.0
+        self._joint: dict[Unit, Waiting] = {}
+        self._others: dict[Unit, tuple[Unit, ...]] = {}
         self._cut_short = False
         self.worst: Facet | None = None
-        self.nodes = self._joint_lps = 0
+        self.nodes = self._joint_nodes = self._joint_lps = 0
+        self._handed: dict[Unit, float] = {}  # the largest share of nodes that were
         self._open_roots(closed_by_sweep(prepared))
 
     # ------------------------------------------------------------------- bounds so far
@@ -91,9 +94,10 @@ class JumpSearch:
     def upper(self) -> float:
         """Proved: no facet bends down by more."""
         bound = 0.0 if self.worst is None else root_above(self.worst.squared)
-        bound = max(bound, self._undecided, self._settled)
+        bound = max(bound, self._undecided)
         if self._heap:
             bound = max(bound, -self._heap[0][0])
+        bound = max([bound, *(group.bound for group in self._joint.values())])
         return bound if self._current is None else max(bound, self._current.bound)
 
     @property
@@ -110,10 +114,7 @@ class JumpSearch:
 
     def is_stuck(self) -> bool:
         """Whether nothing is left to search but facets that could not be decided."""
-        return not self._heap and self._current is None and not self._cut_short
-
-    def _out_of_time(self) -> bool:
-        return self._deadline.over()
+        return not (self._heap or self._joint or self._current or self._cut_short)
 
     # ------------------------------------------------------------------------- running
 
@@ -128,61 +129,113 @@ class JumpSearch:
         self._look_along_chords()
         # on a cone the joint programs of every face have to close
         joint_from: int | None = self.nodes + (FIRST_NODES if self._net.working_set.lifted else 0)
-        while self._heap and not self.upper <= self._floor() and not self._out_of_time():
+        while self._heap and not self.upper <= self._floor() and not self._deadline.over():
             if joint_from is not None and self.nodes >= joint_from:
                 joint_from = None
                 self._measure_jointly(report)
                 continue
-            # first noted, then taken: an interruption in between must not lose it
-            self._current = self._heap[0][2]
-            heapq.heappop(self._heap)
+            self._take(report)
+
+    def _take(self, report: Callable[[], None] | None) -> None:
+        """Process the node with the largest bound, if it still has it."""
+        # first noted, then taken: an interruption in between must not lose it
+        self._current = self._heap[0][2]
+        heapq.heappop(self._heap)
+        entry = self._bounded(self._current)  # shares of others may have fallen
+        if entry.bound < self._current.bound:
+            self._push(entry)
+        else:
             self.nodes += 1
-            children = self._process(self._current)
-            for child in children:
-                if child.bound > 0:
-                    heapq.heappush(self._heap, (-child.bound, next(self._counter), child))
-            self._current = None
-            if report is not None:
-                report()
+            for child in self._process(self._current):
+                self._push(child)
+        self._current = None
+        if report is not None:
+            report()
+
+    def _push(self, entry: Entry) -> None:
+        if entry.bound > 0:
+            heapq.heappush(self._heap, (-entry.bound, next(self._counter), entry))
 
     def _measure_jointly(self, report: Callable[[], None] | None) -> None:
-        """Settle groups whose hyperplanes are their own by joint programs.
+        """Bound the shares of all groups by joint programs.
 
-        What is left, since kinks coincide or time is over, stays among the open nodes.
+        The nodes that these cannot decide come to the heap, and their turn when no group waits with
+        a larger bound. What is left, since time is over or no boxes can be named, goes back there.
         """
-        shares: dict[Unit, float] = {}
+        entries: dict[Unit, list[Entry]] = {}
         for _, _, entry in sorted(self._heap):
-            shares[entry.group] = math.inf if entry.others else shares.get(entry.group, entry.share)
-        alone = [group for group, share in shares.items() if share < math.inf]
+            entries.setdefault(entry.group, []).append(entry)
+        # every node is in one of the two at any time, if an interruption comes
+        self._joint = {group: Waiting(tuple(some)) for group, some in entries.items()}
+        self._heap = []
         turns = JointTurns(
             self._net,
             self._network,
-            alone,
+            list(entries),
             self._solver,
             self._deadline,
             self._gradients,
             self._try_inside,
-            self._floor,
+            self._aim,
+            lambda group: self._joint[group].bound if group in self._joint else 0.0,
         )
-        before = self.nodes
-        for group, proved in turns.run(int(self._rng.integers(2**31))):
-            self._heap = self._capped(group, proved)
-            self.nodes, self._joint_lps = before + turns.nodes, turns.lps
+        for count, result in enumerate(turns.run(int(self._rng.integers(2**31))), 1):
+            self.nodes += turns.nodes - self._joint_nodes
+            self._joint_nodes, self._joint_lps = turns.nodes, turns.lps
+            self._note(result)
+            if count >= len(entries):
+                self._release()
             if report is not None:
                 report()
+            while self._heap and not self._deadline.over() and self._foremost():
+                self._take(report)
+            if self.upper <= self._floor():
+                break
+        for entry in [e for waiting in self._joint.values() for e in waiting.entries]:
+            self._push(entry)
+        self._joint = {}
 
-    def _capped(self, group: Unit, share: float) -> list[tuple[float, int, Entry]]:
-        """Return the heap with what is proved of a group's share; without it if that is enough."""
-        kept = [item for item in self._heap if item[2].group != group]
-        if share <= self._floor():
-            self._settled = max(self._settled, share)  # which may be more than the worst found
+    def _release(self) -> None:
+        """Give the heap the groups that add little enough alone: who coincides is known there."""
+        floor = self._floor()
+        for group, waiting in list(self._joint.items()):
+            if waiting.entries and max(e.share for e in waiting.entries) <= floor < waiting.bound:
+                for entry in waiting.entries:
+                    self._push(entry)
+                self._joint = self._joint | {group: Waiting(())}
+
+    def _foremost(self) -> bool:
+        """Whether the bound of all facets waits for a node of the heap."""
+        first = -self._heap[0][0]
+        return first > self._floor() and all(w.bound <= first for w in self._joint.values())
+
+    def _note(self, result: TurnResult) -> None:
+        """Take down what a turn has proved, and what that says of the other groups."""
+        group, tree = result.group, self._trees[result.group]
+        others = self._others[group]
+        most = result.share
+        for above, activations in result.handed:
+            node = Node(tuple(activations), tree.jump.bound(activations), Patience(0))
+            gradient = self._gradients.norm(group, node.activations)
+            share = min(share_above(tree, node, gradient), self._shares[group])
+            share = min(share, product_above(-above, gradient))
+            if share > 0:
+                self._handed[group] = max(share, self._handed.get(group, 0.0))
+                entry = Entry(group, node, share, gradient, others, share)
+                self._push(self._bounded(entry))
+        most = max(most, self._handed.get(group, 0.0))
+        fallen = most < self._shares[group]
+        self._shares[group] = min(self._shares[group], most)
+        waiting = self._joint | {group: self._joint[group].capped(result.share)}
+        if fallen and any(group in some for some in self._others.values()):
+            waiting = {g: w.each(self._bounded) for g, w in waiting.items()}
         else:
-            for _, number, entry in self._heap:
-                if entry.group == group:
-                    low = min(share, entry.share)
-                    kept.append((-low, number, replace(entry, share=low, bound=low)))
-        heapq.heapify(kept)
-        return kept
+            waiting[group] = waiting[group].each(self._bounded)
+        self._joint = waiting
+
+    def _aim(self, group: Unit) -> float:
+        """Return the share up to which a group, with all that may coincide, is no worse facet."""
+        return largest_share(self._floor(), [self._shares[u] for u in self._others[group]])
 
     def _try_inside(self, group: Unit, pattern: Activations, point: FloatArray) -> float:
         """Cross a facet near a point, or else where its own program finds one of it.
@@ -198,21 +251,21 @@ class JumpSearch:
             middle = tree.solve(node).point
             if middle is not None:
                 self._try(tree, pattern, middle)
-        return self._floor()
+        return self._aim(group)
 
     def _open_roots(self, closed: Collection[Unit]) -> None:
-        limits = TreeLimits(self._out_of_time)
+        limits = TreeLimits(self._deadline.over)
         entries = []
         for group in self._net.groups():
             if group in closed:
                 continue
-            if self._out_of_time():
+            if self._deadline.over():
                 # nothing is known of the groups that are left
                 self._undecided, self._cut_short = math.inf, True
                 break
             tree = Tree(self._net, group, self._network, self._solver, limits)
             gradient = self._gradients.norm(group, tree.root.activations)
-            share = self._share(tree, tree.root, gradient)
+            share = share_above(tree, tree.root, gradient)
             if share > 0:
                 self._trees[group] = tree
                 entries.append(Entry(group, tree.root, share, gradient, (), share))
@@ -226,18 +279,9 @@ class JumpSearch:
             self._deadline.share(FIRST_SHARE).over,
         )
         for entry in entries:
-            full = self._bounded(replace(entry, others=tuple(others[entry.group])))
+            self._others[entry.group] = tuple(others[entry.group])
+            full = self._bounded(replace(entry, others=self._others[entry.group]))
             heapq.heappush(self._heap, (-full.bound, next(self._counter), full))
-
-    def _share(self, tree: Tree, node: Node, gradient: float) -> float:
-        """Bound ``-J_g |grad z_g|`` from above; exactly 0 where J_g >= 0 is proved."""
-        if tree.jump.is_nonnegative(node.state, node.activations, ZERO):
-            return 0.0
-        low = node.state.output[0]
-        if tree.jump.only_rationals:
-            low = float_below(tree.jump.exact_bound(node.activations)[0])
-        share = -low * gradient * (1 + 1e-15)
-        return math.inf if math.isnan(share) else math.nextafter(share, math.inf)
 
     def _bounded(self, entry: Entry) -> Entry:
         if not entry.others:
@@ -265,7 +309,7 @@ class JumpSearch:
         if unit is None and entry.share > self._floor():
             unit = tree.unit_in_front(margin)
         if unit is None and entry.others:
-            unit = self._unit_of_others(entry, margin.point)
+            unit = unit_of_others(self._net, entry, margin.point)
         if unit is None:
             unit = tree.unit_behind(node) or tree.next_free(node)
         if unit is not None:
@@ -273,7 +317,7 @@ class JumpSearch:
         try:
             crossing = tree.cross_leaf(node, margin)
         except UndecidedLeafError:
-            if self._out_of_time():
+            if self._deadline.over():
                 return [entry]
             self._undecided = max(self._undecided, entry.bound)
         else:
@@ -290,7 +334,7 @@ class JumpSearch:
             gradient = entry.gradient
             if in_front:
                 gradient = min(gradient, self._gradients.norm(entry.group, child.activations))
-            share = min(entry.share, self._share(tree, child, gradient))
+            share = min(entry.share, share_above(tree, child, gradient))
             if share > 0:
                 found.append(
                     self._bounded(replace(entry, node=child, share=share, gradient=gradient))
@@ -304,25 +348,6 @@ class JumpSearch:
             return entry
         kept = may_coincide(self._net, entry.group, entry.node.activations, entry.others)
         return self._bounded(replace(entry, others=tuple(kept)))
-
-    def _unit_of_others(self, entry: Entry, point: FloatArray | None) -> Unit | None:
-        """Return a free unit that decides whether others share the hyperplane.
-
-        In the earliest level that has one, the unit that is furthest from 0 at the point:
-        its other side is most likely empty, here and in all that follows.
-        """
-        depends = Dependence(self._net, entry.group, entry.node.activations)
-        units = {unit for other in (entry.group, *entry.others) for unit in depends.of(other)}
-        if not units:
-            return None
-        level = min(units)[0]
-        candidates = sorted(unit for unit in units if unit[0] == level)
-        if point is None:
-            return candidates[0]
-        z = self._net.pre_activations(point)[level]
-        bounds = self._net.levels[level]
-        reach = np.maximum(np.abs(bounds.lower), np.abs(bounds.upper))
-        return max(candidates, key=lambda unit: abs(z[unit[1]]) / reach[unit[1]])
 
     # ------------------------------------------------------------------- bad facets
 
@@ -355,44 +380,18 @@ class JumpSearch:
         start = self._start()
         if start is None:
             return
-        suspects = []
-        rows, limits = self._net.working_set.float_rows, self._net.working_set.float_limits
-        with np.errstate(all="ignore"):
-            for _ in range(CHORDS):
-                direction = self._rng.normal(size=len(start))
-                direction /= np.linalg.norm(direction)
-                room, speed = limits - rows @ start, rows @ direction
-                forth = np.min(room[speed > 0] / speed[speed > 0], initial=1e6)
-                back = np.max(room[speed < 0] / speed[speed < 0], initial=-1e6)
-                if not (np.isfinite([back, forth]).all() and back < forth):
-                    continue
-                line = start + np.linspace(back, forth, STEPS)[:, None] * direction
-                suspects += self._kinks(line)
-                start = start + self._rng.uniform(back, forth) * direction
-            for group, point in suspects[:CROSSINGS]:
-                if self._out_of_time():
-                    return
-                tree = self._trees[group]
-                self._try(tree, tree.pattern_at(point), point)
+        for group, point in kinks_on_chords(self._net, start, self._trees, self._rng):
+            if self._deadline.over():
+                return
+            tree = self._trees[group]
+            self._try(tree, tree.pattern_at(point), point)
 
     def _start(self) -> FloatArray | None:
         """Return a point in the interior of the working set."""
         for _, _, entry in self._heap[:8]:
-            if self._out_of_time():
+            if self._deadline.over():
                 return None
             point = self._trees[entry.group].solve(entry.node).point
             if point is not None:
                 return point
         return None
-
-    def _kinks(self, line: FloatArray) -> list[tuple[Unit, FloatArray]]:
-        """Return where groups that may bend down cross 0 along a line of points."""
-        found = []
-        levels = self._net.pre_activations(line)
-        for k, z in enumerate(levels[:-1]):
-            step, units = np.nonzero((z[:-1] < 0) != (z[1:] < 0))
-            for s, u in zip(step.tolist(), units.tolist(), strict=True):
-                if (k, u) in self._trees:
-                    share = z[s, u] / (z[s, u] - z[s + 1, u])
-                    found.append(((k, u), line[s] + share * (line[s + 1] - line[s])))
-        return found
