@@ -100,6 +100,14 @@ def test_options_mean_what_they_mean_one_by_one():
         assert verdict.counterexample.x[0] == verdict.counterexample.y[0]
 
 
+def test_kinks_of_large_networks_are_sought_one_by_one(monkeypatch):
+    stack = random_stack(30, 3, 4, 3, 1)
+    usual = [verdict.status for verdict in verify_many(stack, Box(-1, 1))]
+    monkeypatch.setattr(many, "_KINKS", 0)
+    monkeypatch.setattr(many, "refuted_by_kinks", pytest.fail)
+    assert [verdict.status for verdict in verify_many(stack, Box(-1, 1))] == usual
+
+
 def test_a_generator_is_read_piece_by_piece_and_answered_in_order(monkeypatch):
     monkeypatch.setattr(many, "_READ", 4)
     bowl = ReluNetwork.from_layers([[[1.0], [-1.0]], [[1.0, 1.0]]], [[0, 0], [0]])

@@ -37,6 +37,7 @@ from jensen.prover.verdict import Counterexample, GroupEvidence, Status, Verdict
 from jensen.prover.walk_stack import walked_straight
 
 _CHUNK = 256  # networks at once
+_KINKS = 1e7  # weights times neurons, beyond which kinks sought together cost more than one by one
 _READ = 2048  # networks taken from a generator before any is verified
 # lines and points on each, per round; what is still convex then goes to verify
 _ROUNDS = ((1, 17), (4, 33), (16, 33))
@@ -269,7 +270,8 @@ class _Search:
         thorough = sampler is not None
         if self.options.engine is not Engine.AUTO or self.domain.may_be_empty:
             return proved, found
-        if thorough and scalar.parameter_count * scalar.relu_count > WORK:
+        work = scalar.parameter_count * scalar.relu_count
+        if thorough and work > WORK:
             return proved, found
         # pairs of neurons are looked for in tables of their rows
         most = max(1, TABLE // max(bias.shape[1] for bias in scalar.biases) ** 3)
@@ -281,7 +283,8 @@ class _Search:
             convex = signs.convex
             if thorough and not convex.all():
                 convex = convex | walked_straight(part, self.domain, signs)
-            if sampler is not None and self.options.inputs is None and not convex.all():
+            seeks = self.options.inputs is None and work <= _KINKS
+            if sampler is not None and seeks and not convex.all():
                 bent = np.flatnonzero(~convex)
                 open_units = signs.open_neurons()[bent]
                 pairs = refuted_by_kinks(part.take(bent), self.domain, sampler, open_units)
