@@ -9,14 +9,23 @@ from itertools import product
 import numpy as np
 import oracle
 import pytest
-from agreement import between_engines, check_evidence, disagreement, odd_domains
+from agreement import (
+    between_engines,
+    check_evidence,
+    disagreement,
+    edge_network,
+    odd_domains,
+    some_domain,
+)
 from fuzz import tiny_network, varied_network
 from hypothesis import given
 from strategies import cases, networks
 
 import jensen
+from jensen.certificate.checker import run
+from jensen.certificate.model_export import export_json
 from jensen.domains.domain import Box
-from jensen.network.relu_network import ReluNetwork
+from jensen.network.relu_network import Activation, Block, ReluNetwork
 from jensen.prover.verdict import Status
 
 QUICK, THOROUGH = 240, 4000
@@ -140,3 +149,38 @@ def test_the_seed_of_the_search_does_not_change_verdicts():
         network = tiny_network(index)[1]
         verdicts = {jensen.verify(network, Box(-1, 1), seed=s).status for s in range(3)}
         assert len(verdicts) == 1
+
+
+def test_a_kink_of_a_unit_a_thousand_million_times_as_small_as_others_is_met():
+    # two of its units are of size 1e-6, which is what HiGHS takes for 0
+    network, domain = edge_network(155)[1], some_domain(155, edge_network(155)[1])
+    verdict = jensen.verify(network, domain, time_limit=60.0)
+    assert verdict.status is jensen.Status.NONCONVEX
+    check_evidence(network, domain, verdict)
+
+
+@pytest.mark.parametrize("seed", range(0, 60, 6))
+def test_units_scaled_by_powers_of_two_change_no_verdict_and_are_certified(seed, tmp_path):
+    network = edge_network(seed)[1]
+    first, second, output = network.blocks
+    scale = 2.0 ** np.random.default_rng(seed).integers(-25, 2, first.size)
+    blocks = [
+        Block("relu_1", {"input": first.weights["input"] * scale[:, None]}, first.bias * scale),
+        Block("relu_2", {"relu_1": second.weights["relu_1"] / scale}, second.bias),
+        Block(
+            "output",
+            {"relu_1": output.weights["relu_1"] / scale, "relu_2": output.weights["relu_2"]},
+            output.bias,
+            Activation.IDENTITY,
+        ),
+    ]
+    scaled, domain = ReluNetwork(network.input_size, blocks), some_domain(seed, network)
+    options = {"engine": "joint", "certificate": True, "time_limit": 60.0}
+    plain, verdict = (jensen.verify(net, domain, **options) for net in (network, scaled))
+    assert verdict.status == plain.status != "unknown"
+    check_evidence(scaled, domain, verdict)
+    if verdict.certificate is not None:
+        files = [str(tmp_path / name) for name in ("network.json", "proof.jsonl")]
+        export_json(scaled, files[0])
+        verdict.certificate.write(files[1])
+        assert run(*files)[0] == 0

@@ -16,6 +16,10 @@ from jensen.prover.joint_forms import JointForms
 from jensen.prover.kink_bounds import Ranges
 from jensen.types import FloatArray, IndexArray, Unit
 
+# HiGHS takes z = 0 for kept where it is so up to 1e-7, whatever the sizes of z are
+SMALL_FORM = 2.0**-8
+MOST_BITS = 200
+
 
 @dataclass(frozen=True, eq=False)
 class Arriving:
@@ -97,6 +101,8 @@ class ProgramRows:
     above : dict from unit to (row, slack)
         Where ``h >= z`` is, and by how much ``h = z`` may be off.
     one_sided : dict from unit to OneSided
+    kink_factor : float
+        What the row of the kink was multiplied by.
     """
 
     def __init__(
@@ -110,6 +116,7 @@ class ProgramRows:
         self._count = 0
         self.above: dict[Unit, tuple[int, float]] = {}
         self.one_sided: dict[Unit, OneSided] = {}
+        self.kink_factor = 1.0
 
     def row(self, coefficients: FloatArray | None = None) -> FloatArray:
         """Return a new row that starts with some coefficients."""
@@ -124,6 +131,11 @@ class ProgramRows:
         self._rows.append((row if len(row) == self._width else self.row(row))[None])
         self._lower.append(np.nextafter([lower], -np.inf))
         self._upper.append(_above(np.array([upper])))
+
+    def add_kink(self, name: RowName, form: FloatArray, error: float) -> None:
+        """Add the row ``z = 0`` of the group, multiplied by a power of two where it is small."""
+        factor = self.kink_factor = _up_to_scale(form[1:])
+        self.add(name, factor * form[1:], factor * (-form[0] - error), factor * (-form[0] + error))
 
     def arrays(self) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return the matrix and the sides."""
@@ -267,6 +279,14 @@ class ProgramRows:
             limit = sign * form[0] - sign * end + error
             self.add(RowName(f"product {kind}", k, u), row, -np.inf, limit)
         return min(low, 0.0), max(high, 0.0)
+
+
+def _up_to_scale(form: FloatArray) -> float:
+    """Return the power of two by which a form of small coefficients is multiplied."""
+    largest = float(np.abs(form).max(initial=0.0))
+    if not 0.0 < largest < SMALL_FORM:
+        return 1.0
+    return 2.0 ** min(MOST_BITS, -int(np.frexp(largest)[1]))
 
 
 def _above(limits: FloatArray) -> FloatArray:

@@ -131,6 +131,8 @@ class JointProgram:
         found = {}
         for i in np.flatnonzero(multipliers).tolist():
             name, y = self._names[i], float(multipliers[i])
+            if name.kind == "group":
+                y *= self._builder.kink_factor
             if y > 0 and i in other:
                 name = RowName("off" if other[i].on else "on", name.level, name.unit)
                 y = -y
@@ -343,7 +345,7 @@ class JointProgram:
             upper[column] = ranges.upper[k][u]
         builder = ProgramRows(forms, ranges, self.states, self._width)
         form, error = forms.forms[self._group[0]][self._group[1]], builder.error(self._group)
-        builder.add(RowName("group", *self._group), form[1:], -form[0] - error, -form[0] + error)
+        builder.add_kink(RowName("group", *self._group), form, error)
         for i, row in enumerate(self._piece.rows):
             number = self._piece.numbers[i]
             builder.add(RowName("domain", 0, number), row, -np.inf, self._piece.limits[i])
