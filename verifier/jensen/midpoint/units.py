@@ -97,6 +97,13 @@ def rescaled(
     Rescaled or None
         None where all sizes are near 1 already, or something would be rounded.
     """
+    with np.errstate(over="ignore", under="ignore"):  # which is seen at the end
+        return _in_other_units(network, sides, feasible)
+
+
+def _in_other_units(
+    network: ReluNetwork, sides: tuple[FloatArray, FloatArray], feasible: Feasible | None
+) -> Rescaled | None:
     inputs = _exponents(np.maximum(*map(np.abs, sides)))
     units = {INPUT: inputs}
     blocks = []

@@ -34,6 +34,7 @@ from jensen_encodings.highs import Progress
 ENGINES = ("tree", "milp")
 OPTIMAL, PRECISION_LIMIT = "optimal", "precision limit"
 UNBOUNDED = "unbounded"  # on all of R^n, by multiples of the pair
+Report = Callable[[Progress], None] | None
 MOST_THREADS = 4  # beyond which the interpreter is the bottleneck
 
 
@@ -196,29 +197,51 @@ def worst_pair(
         raise OptionError(f"threads {threads}: at least 1 is needed")
     deadline = Deadline.after(time_limit)
     prepared = prepare(network, domain, output=output)
-    other = None
-    if engine == "tree":  # HiGHS's own tolerance is said in the user's units
-        other = rescaled(prepared.network, prepared.box, feasible)
-    if other is not None:
-        prepared, feasible = prepare(other.network, other.box), other.feasible
-        start = None if start is None else other.points(start)
-    found = measure_pairs(
-        prepared,
-        deadline=deadline,
-        gap=gap,
-        engine=engine,
-        threads=threads,
-        progress=progress if other is None else _translated(progress, other),
-        seed=seed,
-        start=start,
-        feasible=feasible,
+
+    def measured(
+        subject: Prepared, inside: Feasible | None, pair: tuple[Point, Point] | None, report: Report
+    ) -> Violation:
+        return measure_pairs(
+            subject,
+            deadline=deadline,
+            gap=gap,
+            engine=engine,
+            threads=threads,
+            progress=report,
+            seed=seed,
+            start=pair,
+            feasible=inside,
+        )
+
+    # HiGHS's own tolerance is said in the user's units
+    other = rescaled(prepared.network, prepared.box, feasible) if engine == "tree" else None
+    if other is None:
+        return measured(prepared, feasible, start, progress)
+    pair = None if start is None else other.points(start)
+    inner = prepare(other.network, other.box)
+    scaled = measured(inner, other.feasible, pair, _translated(progress, other))
+    found = concluded(_in_units(scaled, other), gap)
+    if found.status != PRECISION_LIMIT or deadline.over():
+        return found
+    try:  # sums that round otherwise may show more
+        again = measured(prepared, feasible, (found.x, found.y), progress)
+    except SolverError:
+        return found
+    return concluded(_better(found, again), gap)
+
+
+def _better(found: Violation, again: Violation) -> Violation:
+    """Return the better bounds of two results that hold both."""
+    best = max(found, again, key=lambda result: result.exact_lower)
+    return replace(
+        best,
+        upper=min(found.upper, again.upper),
+        status=PRECISION_LIMIT,
+        nodes=found.nodes + again.nodes,
     )
-    return found if other is None else concluded(_in_units(found, other), gap)
 
 
-def _translated(
-    progress: Callable[[Progress], None] | None, units: Rescaled
-) -> Callable[[Progress], None] | None:
+def _translated(progress: Report, units: Rescaled) -> Report:
     """Return what takes reports in other units and passes them on in the user's."""
     return None if progress is None else lambda found: progress(units.progress(found))
 
