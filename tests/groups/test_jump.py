@@ -27,8 +27,11 @@ def cases(make, count):
             yield seed, net, bounded, group, rng
 
 
+@pytest.mark.parametrize("small", [0, 4096])
 @pytest.mark.parametrize("make", [tiny_network, varied_network])
-def test_bounds_enclose_the_jump_under_every_completion(make):
+def test_bounds_enclose_the_jump_under_every_completion(make, small, monkeypatch):
+    """Whether what a level reads is added part by part or side by side."""
+    monkeypatch.setattr("jensen.groups.jump.SMALL", small)
     for seed, net, bounded, group, rng in cases(make, 80):
         jump = JumpProblem(net, *group)
         pattern = random_partial(net, group, rng)

@@ -26,22 +26,33 @@ FREE, OFF, ON = -1, 0, 1
 UNIT_ROUNDOFF = 2.0**-53
 UNDERFLOW_EXPONENT = -900
 OVERFLOW_SIZE = 2.0**900
+SMALL = 4096  # slopes that are copied to stand side by side, at most
 
 
 @dataclass(frozen=True, eq=False)
-class _Edge:
-    """Slopes between two supports, split by the sign and kind of the source unit."""
+class _Read:
+    """What a support reads of some others side by side, split by sign and kind of their units."""
 
-    source: int  # position of the source in the supports
+    sources: tuple[int, ...]  # positions in the supports
     plus: FloatArray  # positive part of the on-slopes of one-sided units
     minus: FloatArray
-    size: FloatArray  # |on|, or max(|on|, |off|)
     two_sided: NDArray[np.intp]  # columns with off-slopes
     on: FloatArray  # slopes of the two-sided columns
     off: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class _Edge(_Read):
+    """Slopes between two supports."""
+
+    size: FloatArray  # |on|, or max(|on|, |off|)
     slopes: Slopes
     rows: NDArray[np.intp]
     columns: NDArray[np.intp]
+
+    @property
+    def source(self) -> int:
+        return self.sources[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +90,7 @@ class JumpProblem:
         self._start: dict[int, tuple[FloatArray, ObjectArray | None]] = {}
         self.supports: list[tuple[int, NDArray[np.intp]]] = []
         self._edges: list[list[_Edge]] = []
+        self._parts: dict[int, Sequence[_Read]] = {}
         self._build(level, unit)
         self.only_rationals = False
         self.magnitude = self.step = 0.0
@@ -177,13 +189,23 @@ class JumpProblem:
                 upper.append(parent.upper[index])
                 continue
             sums = _Sums(len(rows), self._start[k][0][rows] if k in self._start else None)
-            for edge in self._edges[index]:
-                level, units = self.supports[edge.source]
-                sums.add(edge, activations[level][units], lower[edge.source], upper[edge.source])
+            for parts in self._read_by(index):
+                read = [self.supports[source] for source in parts.sources]
+                act = _joined([activations[level][units] for level, units in read])
+                least = _joined([lower[source] for source in parts.sources])
+                sums.add(parts, act, least, _joined([upper[source] for source in parts.sources]))
             lo, hi = sums.rounded_outward() if self._rounds else (sums.lower, sums.upper)
             lower.append(lo)
             upper.append(hi)
         return JumpState(tuple(lower), tuple(upper))
+
+    def _read_by(self, index: int) -> Sequence[_Read]:
+        """Return what a support reads, in one piece where that is small."""
+        if index not in self._parts:
+            edges = self._edges[index]
+            small = sum(edge.plus.size for edge in edges) <= SMALL
+            self._parts[index] = [_side_by_side(edges)] if small and len(edges) > 1 else edges
+        return self._parts[index]
 
     def is_nonnegative(self, state: JumpState, activations: Activations, least: Any) -> bool:
         """Prove ``J_g >= least`` (``fmpq``, <= 0) for all completions of the pattern.
@@ -279,25 +301,30 @@ def _edge(source: int, slopes: Slopes, rows: NDArray[np.intp], columns: NDArray[
     if not len(two_sided) and slopes.on.shape == (len(rows), len(columns)):
         # a dense network: all groups share the parts of the whole matrix
         none = np.empty((len(rows), 0))
-        parts = (slopes.plus, slopes.minus, slopes.size, two_sided, none, none)
-        return _Edge(source, *parts, slopes, rows, columns)
+        parts = (slopes.plus, slopes.minus, two_sided, none, none)
+        return _Edge((source,), *parts, slopes.size, slopes, rows, columns)
     block = np.ix_(rows, columns)
     on, size = slopes.on[block], slopes.size[block]
     off = np.empty((len(rows), 0)) if slopes.off is None else slopes.off[block][:, two_sided]
     on_two = on[:, two_sided]
     on[:, two_sided] = 0.0
-    return _Edge(
-        source,
-        np.maximum(on, 0),
-        np.minimum(on, 0),
-        size,
-        two_sided,
-        on_two,
-        off,
-        slopes,
-        rows,
-        columns,
+    plus, minus = np.maximum(on, 0), np.minimum(on, 0)
+    return _Edge((source,), plus, minus, two_sided, on_two, off, size, slopes, rows, columns)
+
+
+def _side_by_side(edges: Sequence[_Edge]) -> _Read:
+    sizes = [edge.plus.shape[1] for edge in edges]
+    first = (np.cumsum(sizes) - sizes).tolist()
+    parts = (
+        (e.plus, e.minus, e.two_sided + at, e.on, e.off) for e, at in zip(edges, first, strict=True)
     )
+    sources = tuple(edge.source for edge in edges)
+    return _Read(sources, *(_joined(part) for part in zip(*parts, strict=True)))
+
+
+def _joined(arrays: Sequence[Any]) -> Any:
+    """Return arrays behind one another along their last axis; one is returned as it is."""
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=-1)
 
 
 class _Sums:
@@ -310,20 +337,22 @@ class _Sums:
         self._lower_size = np.abs(self.lower)
         self._upper_size = np.abs(self.lower)
 
-    def add(self, edge: _Edge, act: NDArray[np.int8], lower: FloatArray, upper: FloatArray) -> None:
-        """Add the contribution of one source level."""
+    def add(
+        self, parts: _Read, act: NDArray[np.int8], lower: FloatArray, upper: FloatArray
+    ) -> None:
+        """Add the contributions of what is read."""
         low = np.where(act == FREE, np.minimum(lower, 0), np.where(act == ON, lower, 0.0))
         high = np.where(act == FREE, np.maximum(upper, 0), np.where(act == ON, upper, 0.0))
-        self.lower += edge.plus @ low + edge.minus @ high
-        self.upper += edge.plus @ high + edge.minus @ low
+        self.lower += parts.plus @ low + parts.minus @ high
+        self.upper += parts.plus @ high + parts.minus @ low
         low_size, high_size = np.abs(low), np.abs(high)
-        self._lower_size += edge.plus @ low_size - edge.minus @ high_size
-        self._upper_size += edge.plus @ high_size - edge.minus @ low_size
+        self._lower_size += parts.plus @ low_size - parts.minus @ high_size
+        self._upper_size += parts.plus @ high_size - parts.minus @ low_size
         self._terms += len(low) + 2
-        if len(edge.two_sided):
-            act, ul, uu = act[edge.two_sided], lower[edge.two_sided], upper[edge.two_sided]
-            on = np.where(act == OFF, edge.off, edge.on)
-            off = np.where(act == ON, edge.on, edge.off)
+        if len(parts.two_sided):
+            act, ul, uu = act[parts.two_sided], lower[parts.two_sided], upper[parts.two_sided]
+            on = np.where(act == OFF, parts.off, parts.on)
+            off = np.where(act == ON, parts.on, parts.off)
             products = np.stack([on * ul, on * uu, off * ul, off * uu])
             least, most = products.min(axis=0), products.max(axis=0)
             self.lower += least.sum(axis=1)
