@@ -13,16 +13,8 @@ from typing import Any
 import numpy as np
 import oracle
 import pytest
-from certificate_tools import (
-    BYTES,
-    MUTATIONS,
-    Lines,
-    check,
-    digest_of,
-    domain_of,
-    mutant,
-    to_bytes,
-)
+from certificate_changes import BYTES, MUTATIONS, mutant
+from certificate_tools import Lines, check, digest_of, domain_of, to_bytes
 from comparators import random_order
 from fuzz import tiny_network
 
