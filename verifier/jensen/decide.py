@@ -279,8 +279,7 @@ def _answer(
             outcome = Outcome(note=str(error))
         except KeyboardInterrupt:
             outcome = Outcome(interrupted=True)
-        interrupted = outcome.interrupted
-        certificate, note = None, outcome.note
+        interrupted, certificate, note = outcome.interrupted, None, outcome.note
         if interrupted:
             note = "interrupted" + (f"; {note}" if note else " before anything was proved")
         elif options.certificate and outcome.status is not Status.UNKNOWN:
@@ -380,24 +379,20 @@ def _certificate(
         If a leaf could not be certified, or time is up.
     """
     options = question.options
+    asked: dict[str, Any] = {
+        "output": output,
+        "concave": options.concave,
+        "inputs": options.inputs,
+    }
     if outcome.counterexample is not None:
         pair = outcome.counterexample.x, outcome.counterexample.y
-        return certify_nonconvex(
-            network,
-            question.domain,
-            pair,
-            output=output,
-            concave=options.concave,
-            inputs=options.inputs,
-        )
+        return certify_nonconvex(network, question.domain, pair, **asked)
     if outcome.writer is not None:
         return Certificate(tuple(outcome.writer.lines(outcome.proofs)))
     return certify_convex(
         network,
         question.domain,
-        output=output,
-        concave=options.concave,
-        inputs=options.inputs,
+        **asked,
         grouped=outcome.grouped,
         proofs=outcome.proofs,
         walked=outcome.walked,

@@ -118,7 +118,7 @@ def load(path: str | Path, *, simplify: bool = True) -> ReluNetwork | FunctionGr
     return _simplified(network) if simplify else network
 
 
-def load_piecewise_linear(path: str | Path, what: str, *, simplify: bool = True) -> ReluNetwork:
+def load_piecewise_linear(path: str | Path, what: str) -> ReluNetwork:
     """Read a network as :func:`load` does, for what takes no other functions than ReLUs.
 
     Parameters
@@ -126,14 +126,13 @@ def load_piecewise_linear(path: str | Path, what: str, *, simplify: bool = True)
     path : str or Path
     what : str
         Who asks, such as "jensen repair": the subject of the refusal.
-    simplify : bool
 
     Raises
     ------
     NetworkError
         If a node applies another function; the message names it.
     """
-    network = load(path, simplify=simplify)
+    network = load(path)
     if isinstance(network, FunctionGraph):
         network.refuse(f"{path}: {what}")
     return network
