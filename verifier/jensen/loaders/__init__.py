@@ -20,6 +20,7 @@ __all__ = [
     "from_torch",
     "load",
     "load_piecewise_linear",
+    "opened",
     "piecewise_linear",
     "save",
 ]
@@ -135,6 +136,24 @@ def load_piecewise_linear(path: str | Path, what: str) -> ReluNetwork:
     if isinstance(network, FunctionGraph):
         network.refuse(f"{path}: {what}")
     return network
+
+
+def opened(given: Any) -> ReluNetwork | FunctionGraph:
+    """Return what was given, or the network in the file that it names (:func:`load`).
+
+    Parameters
+    ----------
+    given : ReluNetwork, FunctionGraph, path, or what a caller refuses
+
+    Raises
+    ------
+    ModelFileError, UnsupportedOperatorError, NetworkError
+        As :func:`load`.
+    """
+    if isinstance(given, str | os.PathLike):
+        return load(Path(given))
+    found: ReluNetwork | FunctionGraph = given
+    return found
 
 
 def piecewise_linear(given: Any, what: str) -> ReluNetwork:
