@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from jensen.errors import NetworkError
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.linear_regions.condition import Condition
 from jensen.linear_regions.conditions import path_conditions
+from jensen.loaders import opened
 from jensen.network.relu_network import ReluNetwork
 from jensen.network.stack import NetworkStack, by_architecture
 from jensen.prover.common_kinks import refuted_by_kinks
@@ -45,7 +47,7 @@ _WORK = 2e8  # multiply-adds per round and chunk
 
 
 def verify_many(
-    networks: Iterable[ReluNetwork | FunctionGraph] | NetworkStack,
+    networks: Iterable[ReluNetwork | FunctionGraph | str | Path] | NetworkStack,
     domain: Domain | None = None,
     *,
     output: int | None = None,
@@ -62,7 +64,7 @@ def verify_many(
 
     Parameters
     ----------
-    networks : iterable of ReluNetwork, or NetworkStack
+    networks : iterable of ReluNetwork or path, or NetworkStack
         A generator is read piece by piece. From stacked arrays, a network is only built
         when its lines show nothing.
     domain : Box, Polyhedron or Everywhere
@@ -106,7 +108,7 @@ def verify_many(
     verdicts: list[Verdict] = []
     unread = iter(networks)
     while part := list(islice(unread, _READ)):
-        checked = [check_subject(network, domain) for network in part]
+        checked = [check_subject(opened(network), domain) for network in part]
         verdicts += _decide(checked, domain, output, chosen)
     return verdicts
 

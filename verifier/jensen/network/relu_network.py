@@ -234,7 +234,7 @@ class ReluNetwork(Evaluation):
         """Enumerate the layer paths from a block to the output.
 
         Their number can grow exponentially with the skips; sums over all of
-        them are taken by :func:`jensen.bounds.paths.path_sums` without enumeration.
+        them are taken by :func:`jensen.bounds.paths.exact_path_sum` without enumeration.
 
         Parameters
         ----------

@@ -217,7 +217,7 @@ class ScenarioSum(Function):
         count = len(contexts)
         sizes = np.full(count, 1.0 / count)
         if weights is not None:
-            sizes = vector(weights, count, "weights")
+            sizes = vector(weights, count, "weights", exact=True)
         if not (sizes > 0).all():
             raise OptionError("weights of scenarios have to be positive: leave the others out")
         free = net.fix_inputs(contexts[0]).input_size  # refuses inputs that do not exist
@@ -225,7 +225,12 @@ class ScenarioSum(Function):
         chosen = merged_options(options, keywords)
         self.domain, self.network = domain, net
         self.verdicts = _proved(net, domain, contexts, verdict, chosen)
+        self._count = count
         super().__init__(Scenarios(net, ground, contexts, sizes))
+
+    def __repr__(self) -> str:
+        """Return one line."""
+        return f"ScenarioSum({self.network!r}, {self._count} scenarios, {self.domain})"
 
 
 def _checked(scenarios: Sequence[Mapping[int, float]]) -> list[Mapping[int, float]]:

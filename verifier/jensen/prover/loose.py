@@ -1,4 +1,4 @@
-"""Leaves that leave units free (docs/theory.md, section 4, Lemma 2c).
+"""Leaves that leave units free (docs/theory.md, section 11, Lemma 14).
 
 Where all units are fixed on which a group and its jump depend, others may stay free: those whose
 kinks are others, because they are affine there and no multiples of the group's, and those that

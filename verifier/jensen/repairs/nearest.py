@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,9 @@ from jensen.bounds.pre_activation import pre_activation_bounds
 from jensen.domains.domain import Box, Domain, Everywhere
 from jensen.errors import OptionError
 from jensen.graphs.function_graph import FunctionGraph
+from jensen.loaders import opened
 from jensen.network.relu_network import ReluNetwork
+from jensen.prover.options import checked_seconds
 from jensen.prover.question import check_subject
 from jensen.prover.verdict import Status, Verdict
 from jensen.repairs.features import Features
@@ -134,7 +137,7 @@ class Repair:
 
 
 def repair(
-    network: ReluNetwork | FunctionGraph,
+    network: ReluNetwork | FunctionGraph | str | Path,
     domain: Domain | None = None,
     *,
     norm: str = "l2",
@@ -155,7 +158,7 @@ def repair(
 
     Parameters
     ----------
-    network : ReluNetwork
+    network : ReluNetwork or path
     domain : Box, Polyhedron or Everywhere
         Default: ``Everywhere()``.
     norm : {"l2", "l1"}
@@ -204,9 +207,9 @@ def repair(
     """
     if norm not in list(Norm):
         raise OptionError(f"norm {norm!r}: supported are {', '.join(Norm)}")
-    deadline = Deadline.after(time_limit)
+    deadline = Deadline.after(checked_seconds(time_limit))
     domain = Everywhere() if domain is None else domain
-    network = check_subject(network, domain)
+    network = check_subject(opened(network), domain)
     domain.check(network.input_size)
     if domain.has_rows:
         domain.working_set(network.input_size, deadline)  # found once, and not without end

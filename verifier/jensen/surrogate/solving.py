@@ -34,6 +34,7 @@ from jensen.errors import (
     UnboundedError,
     UndecidedError,
 )
+from jensen.prover.options import checked_seconds
 from jensen.surrogate.direction import pushes_on
 from jensen.surrogate.handle import GUARD, Formulation, NetworkHandle, Output
 from jensen_encodings.deadline import Deadline
@@ -156,6 +157,7 @@ def solve(
     began = time.monotonic()
     if not (math.isfinite(tolerance) and tolerance > 0):
         raise OptionError(f"tolerance {tolerance}: a finite number > 0 is needed")
+    time_limit = checked_seconds(time_limit)
     solver = Highs() if solver is None else solver
     if not isinstance(solver, PersistentSolverBase):
         raise OptionError(
