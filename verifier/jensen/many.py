@@ -36,7 +36,7 @@ from jensen.prover.question import (
 )
 from jensen.prover.refute import LineSampler, middle_distance
 from jensen.prover.verdict import Counterexample, GroupEvidence, Status, Verdict
-from jensen.prover.walk_stack import walked_straight
+from jensen.prover.walk_stack import walked_in_space, walked_straight
 
 _CHUNK = 256  # networks at once
 _KINKS = 1e7  # weights times neurons, beyond which kinks sought together cost more than one by one
@@ -282,7 +282,7 @@ class _Search:
         for some in np.array_split(left, -(-left.size // chunk)):
             start, part = time.perf_counter(), scalar.take(some)
             signs = links_of_stack(part, self.domain, thorough=thorough, backward=True)
-            convex = signs.convex
+            convex = signs.convex.copy()
             if thorough and not convex.all():
                 convex = convex | walked_straight(part, self.domain, signs)
             seeks = self.options.inputs is None and work <= _KINKS
@@ -291,6 +291,9 @@ class _Search:
                 open_units = signs.open_neurons()[bent]
                 pairs = refuted_by_kinks(part.take(bent), self.domain, sampler, open_units)
                 found |= {int(some[bent[k]]): pair for k, pair in pairs.items()}
+            if thorough and not convex.all():
+                open_ones = ~convex & [int(k) not in found for k in some]
+                convex[walked_in_space(part, self.domain, signs, np.flatnonzero(open_ones))] = True
             times = {"signs": (time.perf_counter() - start) / some.size}
             proved |= {
                 int(some[k]): self._convex(linked_evidence(signs, k, names), times)

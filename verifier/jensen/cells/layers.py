@@ -133,8 +133,8 @@ class Layers:
             usable &= all(map(is_usable, matrices))
             least = min((float(m.min(initial=1.0, where=m > 0)) for m in matrices), default=1.0)
             smallest += math.frexp(least)[1] - 1
-            self.lipschitz.append(bound * (1 + 1e-12))
             terms += 8
+            self.lipschitz.append(bound * (1 + 4 * UNIT_ROUNDOFF * terms))
         self.usable = (
             usable
             and smallest >= SMALLEST_PRODUCT

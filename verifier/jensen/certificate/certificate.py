@@ -148,7 +148,7 @@ def certify_convex(
         kind = "concave" if concave else "convex"
         digest = hashlib.sha256(export_bytes(network)).hexdigest()
         claim = claim_record(network, digest, domain, output, kind, inputs)
-        return Certificate((claim, *walked_lines(network, domain, walked)))
+        return Certificate((claim, *walked_lines(network, walked)))
     claimed = Claimed(network, domain, output, concave=concave, inputs=inputs)
     return Certificate(tuple(ConvexWriter(claimed, grouped, deadline).lines(proofs)))
 

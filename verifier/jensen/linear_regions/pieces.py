@@ -60,4 +60,4 @@ def largest_slopes(layers: Layers) -> FloatArray:
         for read in layer.reads:
             arrived = reached @ np.abs(read.weights)
             size[read.level] = size.get(read.level, 0.0) + arrived
-    return total * (1 + 1e-12)
+    return total * (1 + 4 * layers.rounding)
