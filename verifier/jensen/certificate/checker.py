@@ -886,18 +886,28 @@ def rule_empty(node: Node, entries: Any) -> None:
 
 
 def rule_smooth(node: Node) -> None:
-    """Of such a facet, the two pieces of the function that meet are known: it bends upwards."""
-    net, normal, pieces = node.net, node.expand({node.group: 1}), list[Form]()
-    hold(normal and net.kinks <= node.fixed.keys(), "the pattern is still open")
+    """Of such a facet, the two pieces of the function that meet are known: it bends upwards.
+
+    They are known but for units that are not fixed: these do not bend downwards here.
+    """
+    net, normal, pieces = node.net, node.expand({node.group: 1}), list[dict[int, Form]]()
+    hold(min(normal, default=-ONE) >= ONE and normal, "the hyperplane is still open")
     for side in (1, -1):
-        there = Node(net, ONE, dict(node.fixed))
+        there, left = Node(net, ONE, dict(node.fixed)), dict[int, Form]()
         for unit in sorted(net.kinks):
-            c = multiple(there.expand({unit: 1}), normal)
-            if c is not None:  # otherwise it has the same sign on both sides
+            form = there.expand({unit: 1})
+            c, affine = multiple(form, normal), min(form, default=ONE) >= ONE
+            if unit not in node.fixed:
+                left[unit] = form
+                affine = (c is None and affine) or net.slopes[-unit][0] >= 0
+            elif c is not None:  # otherwise it has the same sign on both sides
                 there.fixed[unit] = c * side > 0
-        pieces.append(there.expand({net.output: 1}))
-    upwards = multiple(total_of([1, -1], pieces), normal)
-    hold(upwards is not None and upwards >= 0, "the function bends downwards here")
+            hold(affine, "the pattern is still open")
+        pieces.append(left | {net.output: there.expand({net.output: 1})})
+    ahead, back = (piece.pop(net.output) for piece in pieces)
+    upwards = multiple(total_of([1, -1], [ahead, back]), normal)
+    hold(pieces[0] == pieces[1], "it is not known how much the function bends here")
+    hold(upwards is not None and upwards >= 0, "the function may bend downwards here")
 
 
 def rule_side(node: Node, *names: Any) -> None:
