@@ -23,7 +23,7 @@ from jensen.groups.groups import GroupedNetwork
 from jensen_encodings.deadline import Deadline
 from jensen_encodings.lp import LpSolver
 
-NARROW = 0.9  # of a range is less than the whole
+NARROW = Fraction(9, 10)  # of a range, or less, is worth a rule
 LINE = 2  # inputs with which a kink is a line
 OUT_OF_TIME = "the time limit was reached while the certificate was produced"
 
