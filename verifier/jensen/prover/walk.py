@@ -49,14 +49,15 @@ def walk_few_inputs(question: Question) -> Outcome | None:
     else:
         signs = prepared.signs
         closed = {name: low >= 0 for name, (low, _) in signs.items()}
-    cones = network.input_size == SPACE and is_cone_question(network, question.domain)
-    if network.input_size == SPACE and not cones and _open_twins(prepared, closed):
-        return None
     domain = _around(question.domain) if network.input_size == 1 else question.domain
     with prepared.watch.stage("walk"):
         straight = bounds_come_first(question) and bend_upwards(network, domain, closed)
         if straight or _edges_bend_upwards(question, closed):
             return _all_bend_upwards(question, signs, never)
+    cones = network.input_size == SPACE and is_cone_question(network, question.domain)
+    if network.input_size == SPACE and not cones and _open_twins(prepared, closed):
+        return None
+    with prepared.watch.stage("walk"):
         walk = walk_kinks if network.input_size < SPACE else walk_surfaces
         walk = walk_cones if cones else walk
         walked = walk(network, domain, closed, question.deadline)
