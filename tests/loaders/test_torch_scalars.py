@@ -61,7 +61,7 @@ FUNCTIONS = {
     "where": lambda x: torch.where(KEEP, x, 0.1),
     "soft shrink": lambda x: functional.softshrink(x, 0.3),
     "threshold": lambda x: functional.threshold(x, 0.3, 0.3),
-    "comparisons": lambda x: torch.where(x > 0.1, x, 0.1) + torch.where(0.3 >= x, 0.3, x),
+    "comparisons": lambda x: torch.where(x > 0.1, x, 0.1) + torch.where(x <= 0.3, 0.3, x),
     "fill below": lambda x: x.masked_fill(x < 0.1, 0.1),
     "masked fill": lambda x: x.masked_fill(KEEP, 0.1),
     "addmm": lambda x: torch.addmm(x, x, EYE, beta=0.3, alpha=0.7),
