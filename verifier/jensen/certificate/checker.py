@@ -338,6 +338,21 @@ def multiple(form: Form, normal: Form) -> Fraction | None:
     return None if mix([(form, 1), (normal, -c)])[0] else c
 
 
+def basis_of(forms: Sequence[Form], inputs: int) -> list[int]:
+    """Return inputs of a cone, at most 3, so that what forms have of others is made of theirs."""
+    basis: dict[int, Form] = {}  # what forms have of an input, as a form, reduced
+    for key in range(2, inputs):
+        column = {i: form[key] for i, form in enumerate(forms) if key in form}
+        for known in basis.values():
+            factor = Fraction(-column.get(min(known), 0), known[min(known)])
+            column, _ = mix([(column, 1), (known, factor)])
+        if column:
+            basis[key] = column
+        if len(basis) > 2:
+            break
+    return [*basis]
+
+
 # -------------------------------------------------------------- claims (sections 1 and 3)
 
 
@@ -437,7 +452,7 @@ class Network:
         zeta, self.scale = substitute(row, Fraction(1, divisor), values)
         self.output = self._append("output", {k: claim.sign * v for k, v in zeta.items()}, 0, 0)
         self.slopes = self._slopes()
-        self.plane = self._plane() if self.faces else []
+        self.plane, self.cuts = self._plane() if self.faces else ([], [])
         self.kinks = {-key for key, slope in self.slopes.items() if key < 0 and any(slope)}
 
     def _inputs(self, claim: Claim) -> dict[int, Scaled]:
@@ -507,25 +522,19 @@ class Network:
             raise Malformed(f"there is no neuron {name!s:.60}")
         return self.neurons[name][0]
 
-    def _plane(self) -> list[int]:
-        """Return inputs of a cone that stand for all: what is read of others is made of theirs.
+    def _plane(self) -> tuple[list[int], list[Form]]:
+        """Return inputs of a cone that stand for all in what units read, and rows they do for, too.
 
-        Two of them, or more where two do not do.
+        Two inputs, or more where two do not do.
         """
-        forms = [unit.form for unit in self.units[self.inputs : self.output]]
-        forms += [form for form, _ in self.rows]
-        basis: dict[int, Form] = {}  # what is read of an input, by the number of the reader
-        for key in range(2, self.inputs):
-            column = {i: form[key] for i, form in enumerate(forms) if key in form}
-            for known in basis.values():
-                factor = Fraction(-column.get(min(known), 0), known[min(known)])
-                column, _ = mix([(column, 1), (known, factor)])
-            if column:
-                basis[key] = column
-            if len(basis) > 2:
-                break
+        forms, cuts = [unit.form for unit in self.units[self.inputs : self.output]], list[Form]()
+        basis = basis_of(forms, self.inputs)
         others = [key for key in range(2, self.inputs) if key not in basis]
-        return [*basis, *others[: max(0, 2 - len(basis))]]
+        pair = [*basis, *others[: max(0, 2 - len(basis))]]
+        for row, _ in self.rows if len(pair) == 2 else ():
+            if {*basis_of([*forms, *cuts, row], self.inputs)} <= {*pair}:
+                cuts.append(row)
+        return pair, cuts
 
     def _slopes(self) -> Spans:
         """Return intervals of the slope of the output over every key, whatever the pattern."""
@@ -975,7 +984,7 @@ def line_of(node: Node) -> tuple[Line, list[Form]]:
     line = {k: (v * abs(x), 0) for k, v in still.items()}
     line |= {i: (-base if x > 0 else base, -y), j: (0, x)}
     sides = [{k: s, ONE: -s * end} for k in pair for s, end in zip((1, -1), ranges[k], strict=True)]
-    return line if x else {}, [form for form, _ in net.rows] + ([] if lead else sides)
+    return line if x else {}, net.cuts if lead else [form for form, _ in net.rows] + sides
 
 
 def ends_of(line: Line, sides: Sequence[Form]) -> list[tuple[int, int]]:
