@@ -23,7 +23,7 @@ from jensen_encodings.solver import (
     linear_program,
     started,
 )
-from jensen_encodings.types import FloatArray
+from jensen_encodings.types import FloatArray, IndexArray
 
 # few pivots lead from one program to the next, in which weights of edges do not pay
 OPTIONS: dict[str, int | float | str] = SIMPLEX | {
@@ -89,7 +89,7 @@ class BoundedProgram:
     ...     np.array([2.0]), np.array([np.inf]), np.zeros(2), np.full(2, 5.0))
     >>> program.solve().x.tolist()
     [0.0, 1.0]
-    >>> program.set_column(1, 0.0, 0.0)
+    >>> program.set_columns(np.array([1]), np.zeros(1), np.zeros(1))
     >>> program.solve().x.tolist()
     [2.0, 0.0]
     """
@@ -112,9 +112,9 @@ class BoundedProgram:
         self._careful = False
         self._highs.setOptionValue("simplex_iteration_limit", sum(A.shape))
 
-    def set_column(self, column: int, lower: float, upper: float) -> None:
-        """Change the bounds of a variable."""
-        self._highs.changeColBounds(column, lower, upper)
+    def set_columns(self, columns: IndexArray, lower: FloatArray, upper: FloatArray) -> None:
+        """Change the bounds of some variables."""
+        self._highs.changeColsBounds(len(columns), columns.astype(np.int32), lower, upper)
 
     def set_row(self, row: int, lower: float, upper: float) -> None:
         """Change the sides of a row."""

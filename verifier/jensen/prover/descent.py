@@ -11,14 +11,14 @@ is found are candidates: the crossing is exact.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
-from numpy.typing import NDArray
 
 from jensen.groups.groups import SOURCE, GroupedNetwork
+from jensen.prover.kink_walk import KinkWalk
 from jensen.prover.pieces import Piece
 from jensen.types import FloatArray, IndexArray, Unit
 from jensen_encodings.deadline import NEVER, Deadline
@@ -144,7 +144,7 @@ class Descent:
         chosen = np.array([seed.piece for seed in seeds], dtype=np.intp)
         points = np.array([seed.point for seed in seeds])
         for part in self._parts(len(which)):
-            walk = _Walk(self._net, self._pieces, chosen[part], NEAR.inertia, self._rng)
+            walk = self._walk(which[part], chosen[part], NEAR)
             walk.points = points[part]
             yield from self._descend(walk, which[part], steps, NEAR, FIRST)
 
@@ -160,7 +160,7 @@ class Descent:
             chosen = np.zeros(len(which[part]), dtype=np.intp)
             if len(self._pieces) > 1:
                 chosen = self._rng.permutation(np.arange(len(chosen)) % len(self._pieces))
-            walk = _Walk(self._net, self._pieces, chosen, schedule.inertia, self._rng)
+            walk = self._walk(which[part], chosen, schedule)
             yield from self._descend(walk, which[part], steps, schedule, wanted)
 
     def _parts(self, count: int) -> Iterator[slice]:
@@ -172,17 +172,21 @@ class Descent:
                 return
             yield slice(first, first + chunk)
 
+    def _walk(self, which: IndexArray, chosen: IndexArray, schedule: Schedule) -> KinkWalk:
+        owners = self._levels[which], self._units[which]
+        return KinkWalk(self._net, self._pieces, chosen, owners, schedule.inertia, self._rng)
+
     def _descend(
         self,
-        walk: _Walk,
+        walk: KinkWalk,
         which: IndexArray,
         steps: int,
         schedule: Schedule,
         wanted: tuple[int, float],
     ) -> Iterator[tuple[Unit, FloatArray]]:
-        levels, units = self._levels[which], self._units[which]
+        starts = [None if start is None else start[which] for start in self._starts]
         with np.errstate(all="ignore"):
-            walk.to_kink(levels, units, 3)
+            walk.to_kink(3)
             scales = [np.abs(z).mean(axis=0) + 1e-300 for z in walk.values()]
         for i in range(steps):
             if self._deadline.over():
@@ -192,31 +196,31 @@ class Descent:
                 yield from islice(self._lowest(walk, value, which, FIRST), EARLY)
             tau = schedule.blunt * (schedule.sharp / schedule.blunt) ** (i / max(steps - 1, 1))
             with np.errstate(all="ignore"):
-                grad = walk.to_kink(levels, units, 1)
                 z = walk.values()
-                slope = self._jump_gradient(z, which, scales, tau)
-                walk.move(z, slope, grad, schedule.step * np.sqrt(tau))
+                slope = self._jump_gradient(z, starts, scales, tau)
+                walk.move(z, slope, schedule.step * np.sqrt(tau))
         value = self._jumps(walk, which, 3)
         if self._ends is not None:
             self._ends += self._lowest_ends(walk, which, value)
         yield from self._lowest(walk, value, which, wanted)
 
     @np.errstate(all="ignore")
-    def _jumps(self, walk: _Walk, which: IndexArray, rounds: int) -> FloatArray:
+    def _jumps(self, walk: KinkWalk, which: IndexArray, rounds: int) -> FloatArray:
         """Step to the kinks; return the jump of each point's group there, infinite off its kink."""
-        walk.to_kink(self._levels[which], self._units[which], rounds)
+        walk.to_kink(rounds)
         z = walk.values()
-        states = [np.where(b.kink, v > 0, 1.0) for b, v in zip(self._net.levels, z, strict=True)]
-        jumps = self._carry(states, which)[-1]
-        if jumps is None:
+        starts = [None if start is None else start[which] for start in self._starts]
+        jumps = self._carried(starts, lambda k: np.where(self._net.levels[k].kink, z[k] > 0, 1.0))
+        last = jumps[-1][0]
+        if last is None:
             return np.full(len(which), np.inf)
-        off_kink = np.abs(walk.own(z, self._levels[which], self._units[which]))
+        off_kink = np.abs(walk.own(z))
         # a candidate is on its kink up to rounding; the exact crossing decides
         near = off_kink <= 1e-7 * np.abs(np.concatenate(z, axis=1)).max(axis=1)
-        return np.where(near, jumps[:, 0], np.inf)
+        return np.where(near, last[:, 0], np.inf)
 
     def _lowest(
-        self, walk: _Walk, value: FloatArray, which: IndexArray, wanted: tuple[int, float]
+        self, walk: KinkWalk, value: FloatArray, which: IndexArray, wanted: tuple[int, float]
     ) -> Iterator[tuple[Unit, FloatArray]]:
         """Yield groups with points, so many of each and below a value, the lowest first."""
         each, below = wanted
@@ -229,7 +233,7 @@ class Descent:
             if seen[group] <= each:
                 yield self._groups[group], walk.points[row]
 
-    def _lowest_ends(self, walk: _Walk, which: IndexArray, value: FloatArray) -> Iterator[Seed]:
+    def _lowest_ends(self, walk: KinkWalk, which: IndexArray, value: FloatArray) -> Iterator[Seed]:
         """Yield a few ends of each group where J is low, one for each value of J."""
         order = np.lexsort((value, which))
         first = np.ones(len(order), dtype=bool)
@@ -242,159 +246,69 @@ class Descent:
                 piece, jump = int(walk.chosen[row]), float(value[row])
                 yield Seed(self._groups[group], piece, walk.points[row], jump)
 
-    def _carry(self, states: list[FloatArray], which: IndexArray) -> list[FloatArray | None]:
-        """Carry the jumps forward through all levels, under soft states."""
-        found: list[FloatArray | None] = []
+    def _carried(
+        self, starts: Sequence[FloatArray | None], states: Callable[[int], FloatArray]
+    ) -> list[tuple[FloatArray | None, FloatArray | None]]:
+        """Carry the jumps forward; return what arrives at every level, and its states if any does.
+
+        States are asked for where a jump arrives and nowhere else.
+        """
+        found: list[tuple[FloatArray | None, FloatArray | None]] = []
         for k, level in enumerate(self._net.levels):
-            start = self._starts[k]
-            total: FloatArray | None = None if start is None else start[which]
+            total = starts[k]
             for source, slopes in level.slopes.items():
-                arriving = None if source == SOURCE else found[source]
-                if arriving is None:
+                arriving, soft = (None, None) if source == SOURCE else found[source]
+                if arriving is None or soft is None:
                     continue
-                part = (arriving * states[source]) @ slopes.on.T
+                part = (arriving * soft) @ slopes.on.T
                 if slopes.off is not None:
-                    part += (arriving * (1.0 - states[source])) @ slopes.off.T
+                    part += (arriving * (1.0 - soft)) @ slopes.off.T
                 total = part if total is None else total + part
-            found.append(total)
+            behind = total is not None and k < self._net.output_level
+            found.append((total, states(k) if behind else None))
         return found
 
     def _jump_gradient(
-        self, z: list[FloatArray], which: IndexArray, scales: list[FloatArray], tau: float
+        self,
+        z: list[FloatArray],
+        starts: Sequence[FloatArray | None],
+        scales: list[FloatArray],
+        tau: float,
     ) -> list[FloatArray | None]:
         """Return the derivative of the smoothed jump by the z of every level."""
-        states: list[FloatArray] = []
-        for level, values, scale in zip(self._net.levels, z, scales, strict=True):
-            soft = 1.0 / (1.0 + np.exp(-np.clip(values / (scale * tau), -40.0, 40.0)))
-            states.append(np.where(level.kink, soft, 1.0))
-        jumps = self._carry(states, which)
+
+        def soft_states(k: int) -> FloatArray:
+            soft = z[k] * (-1.0 / (scales[k] * tau))
+            np.maximum(np.minimum(soft, 40.0, out=soft), -40.0, out=soft)
+            np.exp(soft, out=soft)
+            soft += 1.0
+            np.reciprocal(soft, out=soft)
+            kink = self._net.levels[k].kink
+            return soft if kink.all() else np.where(kink, soft, 1.0)
+
+        jumps = self._carried(starts, soft_states)
         back: list[FloatArray | None] = [None] * len(z)
         slopes_by_z: list[FloatArray | None] = [None] * len(z)
-        back[-1] = np.ones((len(which), 1))
+        back[-1] = np.ones((1, 1))  # the same for all
         for k in range(len(z) - 1, 0, -1):
             behind = back[k]
             if behind is None:
                 continue
             for source, slopes in self._net.levels[k].slopes.items():
-                arriving = None if source == SOURCE else jumps[source]
-                if arriving is None:
+                arriving, soft = (None, None) if source == SOURCE else jumps[source]
+                if arriving is None or soft is None:
                     continue
                 bend = behind @ slopes.on
-                passed = states[source] * bend
+                passed = soft * bend
                 if slopes.off is not None:
                     off = behind @ slopes.off
-                    passed += (1.0 - states[source]) * off
+                    passed += (1.0 - soft) * off
                     bend = bend - off
                 previous = back[source]
                 back[source] = passed if previous is None else previous + passed
-                soft = states[source] * (1.0 - states[source])
-                part = arriving * bend * soft / (scales[source] * tau)
+                part = soft * (1.0 - soft)
+                part *= arriving
+                part *= bend / (scales[source] * tau)
                 earlier = slopes_by_z[source]
                 slopes_by_z[source] = part if earlier is None else earlier + part
         return slopes_by_z
-
-
-class _Walk:
-    """Points that move in the boxes of their pieces."""
-
-    def __init__(
-        self,
-        net: GroupedNetwork,
-        pieces: Sequence[Piece],
-        chosen: IndexArray,
-        inertia: float,
-        rng: np.random.Generator,
-    ) -> None:
-        self._net, self.chosen = net, chosen
-        self._lower = np.array([piece.lower for piece in pieces])[chosen]
-        self._upper = np.array([piece.upper for piece in pieces])[chosen]
-        self._rows, self._limits = pieces[0].rows, pieces[0].limits
-        self.points = self._lower + rng.random(self._lower.shape) * (self._upper - self._lower)
-        self._side = (self._upper - self._lower).max(axis=1, keepdims=True)
-        self._inertia, self._way = inertia, np.zeros_like(self.points)
-        self._into_domain()
-
-    def values(self) -> list[FloatArray]:
-        """Return z of all levels."""
-        return self._net.pre_activations(self.points)
-
-    def own(self, z: list[FloatArray], levels: IndexArray, units: IndexArray) -> FloatArray:
-        """Return every point's own group's z."""
-        found = np.zeros(len(levels))
-        for k in np.unique(levels):
-            here = np.flatnonzero(levels == k)
-            found[here] = z[k][here, units[here]]
-        return found
-
-    def to_kink(self, levels: IndexArray, units: IndexArray, rounds: int) -> FloatArray:
-        """Step to z_g = 0 by Newton; return the gradients of z_g."""
-        for _ in range(rounds):
-            z = self.values()
-            seeds: list[FloatArray | None] = [None] * len(z)
-            for k in np.unique(levels):
-                here = np.flatnonzero(levels == k)
-                seed = np.zeros_like(z[k])
-                seed[here, units[here]] = 1.0
-                seeds[k] = seed
-            grad = self._gradient(z, seeds)
-            left = self.own(z, levels, units)
-            for _ in range(3):
-                # coordinates on their way out of the box stay where they are
-                way = np.sign(left)[:, None] * grad
-                free = np.where(self._stuck(way), 0.0, grad)
-                share = left / np.maximum((free * free).sum(axis=1), 1e-300)
-                before = self.points
-                self.points = np.clip(before - share[:, None] * free, self._lower, self._upper)
-                left = left + ((self.points - before) * grad).sum(axis=1)
-        return grad
-
-    def move(
-        self, z: list[FloatArray], seeds: list[FloatArray | None], normal: FloatArray, step: float
-    ) -> None:
-        """Go down a function of z along the kinks."""
-        way = self._gradient(z, seeds)
-        for _ in range(2):
-            stuck = self._stuck(way)
-            way = np.where(stuck, 0.0, way)
-            free = np.where(stuck, 0.0, normal)
-            share = (way * free).sum(axis=1) / np.maximum((free * free).sum(axis=1), 1e-300)
-            way = way - share[:, None] * free
-        size = np.sqrt((way * way).sum(axis=1, keepdims=True))
-        unit = way / np.maximum(size, 1e-300)
-        self._way = self._inertia * self._way + (1.0 - self._inertia) * unit
-        moved = self.points - step * self._side * self._way
-        self.points = np.clip(moved, self._lower, self._upper)
-        self._into_domain()
-
-    def _stuck(self, way: FloatArray) -> NDArray[np.bool_]:
-        stuck: NDArray[np.bool_] = ((self.points <= self._lower) & (way > 0)) | (
-            (self.points >= self._upper) & (way < 0)
-        )
-        return stuck
-
-    def _into_domain(self) -> None:
-        """Project on the rows that are violated, one after the other."""
-        for row, limit in zip(self._rows, self._limits, strict=True):
-            beyond = np.maximum(self.points @ row - limit, 0.0) / max(float(row @ row), 1e-300)
-            if beyond.any():
-                moved = self.points - beyond[:, None] * row
-                self.points = np.clip(moved, self._lower, self._upper)
-
-    def _gradient(self, z: list[FloatArray], seeds: list[FloatArray | None]) -> FloatArray:
-        """Return the gradient by the working variables of ``sum seed z``, as the network is."""
-        total: FloatArray = np.zeros_like(self.points)
-        carried = list(seeds)
-        for k in range(len(z) - 1, -1, -1):
-            behind = carried[k]
-            if behind is None:
-                continue
-            for source, slopes in self._net.levels[k].slopes.items():
-                if source == SOURCE:
-                    total += behind @ slopes.on
-                    continue
-                active = ~self._net.levels[source].kink | (z[source] > 0)
-                off = 0.0 if slopes.off is None else behind @ slopes.off
-                part = np.where(active, behind @ slopes.on, off)
-                earlier = carried[source]
-                carried[source] = part if earlier is None else earlier + part
-        return total

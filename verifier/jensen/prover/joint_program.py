@@ -61,6 +61,15 @@ class JointSolution:
     multipliers: FloatArray
 
 
+@dataclass(frozen=True, eq=False)
+class _Told:
+    """What the solver knows of the sides that fixing moves."""
+
+    lower: FloatArray
+    upper: FloatArray
+    row_lower: FloatArray
+
+
 class JointProgram:
     """Programs of one group over one piece, which differ in the units that are fixed.
 
@@ -144,45 +153,59 @@ class JointProgram:
     def fix(self, unit: Unit, on: bool | None) -> None:
         """Fix a unit's state, or free it again (None)."""
         data = self._data
-        if unit in self.states:
-            sides = (0.0, 1.0) if on is None else (float(on), float(on))
-            self._set_column(self.states[unit], *sides)
+        column = self.states.get(unit)
+        if column is not None:
+            data.lower[column] = 1.0 if on else 0.0
+            data.upper[column] = 0.0 if on is False else 1.0
+            self._moved.add(column)
             side = self._builder.one_sided.get(unit)
             if side is not None:
                 self._set_low(side.row, side.low if on is side.on else -np.inf)
             return
-        top = 0.0 if on is False else float(self._ranges.upper[unit[0]][unit[1]])
-        self._set_column(self.h[unit], 0.0, top)
+        column = self.h[unit]
+        data.upper[column] = 0.0 if on is False else self._ranges.upper[unit[0]][unit[1]]
+        self._moved.add(column)
         row, slack = self._builder.above[unit]
         self._set_low(row, float(data.row_upper[row]) - slack if on else -np.inf)
 
     def _set_low(self, row: int, low: float) -> None:
-        data = self._data
-        if data.row_lower[row] != low:
-            data.row_lower[row] = low
-            self._solver.set_row(row, low, float(data.row_upper[row]))
+        self._data.row_lower[row] = low
+        self._moved_rows.add(row)
 
-    def _set_column(self, column: int, lower: float, upper: float) -> None:
+    def _hand_over(self) -> None:
+        """Tell the solver what was fixed and freed since the last program."""
         data = self._data
-        if data.lower[column] != lower or data.upper[column] != upper:
-            data.lower[column], data.upper[column] = lower, upper
-            self._solver.set_column(column, lower, upper)
+        if self._moved:
+            columns = np.array(list(self._moved), dtype=np.intp)
+            self._moved.clear()
+            lower, upper = data.lower[columns], data.upper[columns]
+            changed = (lower != self._told.lower[columns]) | (upper != self._told.upper[columns])
+            columns, lower, upper = columns[changed], lower[changed], upper[changed]
+            if columns.size:
+                self._solver.set_columns(columns, lower, upper)
+                self._told.lower[columns], self._told.upper[columns] = lower, upper
+        for row in self._moved_rows:
+            low = data.row_lower[row]
+            if low != self._told.row_lower[row]:
+                self._solver.set_row(row, low, data.row_upper[row])
+                self._told.row_lower[row] = low
+        self._moved_rows.clear()
 
     def solve(self, target: float, deadline: Deadline) -> JointSolution:
         """Bound J from below under the units fixed; stop once the bound passes the target."""
         self.lps += 1
+        self._hand_over()
         data = self._data
         found = self._solver.solve(target - data.shift, deadline)
-        x = found.x if found.status is BoundedStatus.OPTIMAL else None
-        best, used = -np.inf, np.empty(0)
-        if found.multipliers.size:
-            best, used = data.least(found.multipliers), found.multipliers
         if found.status is BoundedStatus.INFEASIBLE and found.ray.size:
             ray = found.ray / np.abs(found.ray).max(initial=1e-300)
             for sign in (1.0, -1.0):
                 if data.least(sign * ray, with_cost=False) > 0:
                     return JointSolution(np.inf, None, sign * ray)
-        return JointSolution(best, x, used)
+        x = found.x if found.status is BoundedStatus.OPTIMAL else None
+        if found.multipliers.size:
+            return JointSolution(data.least(found.multipliers), x, found.multipliers)
+        return JointSolution(-np.inf, x, np.empty(0))
 
     def priced(self, solution: JointSolution) -> tuple[float, FloatArray, FloatArray, FloatArray]:
         """Return what a solution's multipliers say without the objective, and the columns' bounds.
@@ -240,7 +263,7 @@ class JointProgram:
     def set_jump(self, jump: FloatArray) -> None:
         """Minimise another J, ``jump @ (1, x)``; bounds then hold up to its rounding."""
         data = self._data
-        data.cost, data.shift = jump[1:], float(jump[0])
+        data.set_cost(jump[1:], float(jump[0]))
         self._solver.set_cost(data.cost)
         read = self._net.levels[self._net.output_level].slopes
         weights = {}
@@ -362,6 +385,9 @@ class JointProgram:
         self._solver = BoundedProgram(
             cost, self._data.A, self._data.row_lower, self._data.row_upper, lower, upper
         )
+        self._told = _Told(lower.copy(), upper.copy(), self._data.row_lower.copy())
+        self._moved: set[int] = set()
+        self._moved_rows: set[int] = set()
         self._branching = Branching(
             self._net, self._group, self._jump, self._state, forms, self.states
         )
