@@ -71,3 +71,35 @@ def random_order(seed: int, inputs: int, pieces: int) -> ReluNetwork:
     if rng.random() < 0.4:
         weights[rng.integers(1, len(weights))] += 3.0
     return weighted_order(rows, offsets, weights)
+
+
+def bracketed_twice(seed: int, inputs: int, *, factor: float = 1.0, beside: int = 5) -> ReluNetwork:
+    """Return a maximum of four minus ``factor`` times the same one bracketed otherwise.
+
+    ``max(max(0, 1), max(2, 3))`` and ``max(max(2, 0), max(3, 1))``: kinks coincide and cancel.
+    Beside them stand ReLUs of a layer of their own with weights >= 0.
+    """
+    rng = np.random.default_rng(seed)
+    rows = np.round(rng.normal(size=(4, inputs + 1)) * 64) / 64
+    blocks: list[Block] = []
+
+    def relus(name: str, parts: dict[str, Array], bias: Array) -> str:
+        blocks.append(Block(name, parts, bias))
+        return name
+
+    read: dict[str, Array] = {INPUT: np.zeros((1, inputs))}
+    for number, (weight, order) in enumerate(((1.0, (0, 1, 2, 3)), (-factor, (2, 0, 3, 1)))):
+        a, b, c, d = rows[list(order)]
+        first = np.stack([a - b, c - d])
+        low = relus(f"first_{number}", {INPUT: first[:, :-1]}, first[:, -1])
+        top = {INPUT: (b - d)[None, :-1], low: np.array([[1.0, -1.0]])}
+        high = relus(f"second_{number}", top, (b - d)[-1:])
+        # max = max(c, d) + relu(max(a, b) - max(c, d))
+        read[INPUT] = read[INPUT] + weight * d[None, :-1]
+        read[low], read[high] = np.array([[0.0, weight]]), np.array([[weight]])
+    if beside:
+        extra = np.round(rng.normal(size=(beside, inputs + 1)) * 64) / 64
+        name = relus("beside", {INPUT: extra[:, :-1]}, extra[:, -1])
+        read[name] = np.round(rng.uniform(0, 1, (1, beside)) * 64) / 64
+    blocks.append(Block(OUTPUT, read, np.zeros(1), Activation.IDENTITY))
+    return ReluNetwork(inputs, blocks)

@@ -19,6 +19,7 @@ from jensen.groups.groups import GroupedNetwork
 from jensen.groups.jump import FREE, OFF, ON
 from jensen.groups.prepared import prepare
 from jensen.network.relu_network import INPUT, OUTPUT, ReluNetwork
+from jensen.prover.nodes import Node
 
 Pattern = tuple[np.ndarray, ...]
 Form = list[Fraction]  # constant, then one coefficient per input
@@ -28,6 +29,15 @@ def grouped(network: ReluNetwork, domain: Domain) -> tuple[GroupedNetwork, ReluN
     """Group a network as the verifier does; also return the network that was grouped."""
     prepared = prepare(network, domain)
     return prepared.grouped, prepared.lifted
+
+
+def walk(root: Node) -> Iterator[Node]:
+    """Yield all nodes of a tree."""
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        yield node
+        stack.extend(node.children)
 
 
 def free_pattern(net: GroupedNetwork) -> Pattern:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +29,12 @@ CURVED = jensen.FunctionGraph(
     ],
 )
 CALLS = {
-    "name of a file": (lambda: jensen.verify("m.onnx"), r"jensen\.load"),
-    "path": (lambda: jensen.verify(Path("m.onnx")), r"jensen\.load"),
+    "name of a file": (lambda: jensen.verify("m.onnx"), r"m\.onnx: no such file"),
+    "path": (lambda: jensen.verify(Path("m.txt")), "unknown model format '.txt'"),
     "no network": (lambda: jensen.verify(None), "None where a network is needed"),
     "array": (lambda: jensen.verify(EYE), "from_layers"),
     "class": (lambda: jensen.verify(jensen.ReluNetwork), "where a network is needed"),
-    "is_convex of a name": (lambda: jensen.is_convex("m.onnx", BOX), r"jensen\.load"),
+    "is_convex of a name": (lambda: jensen.is_convex("m.onnx", BOX), "no such file"),
     "tuple as a box": (lambda: jensen.verify(NET, (-1, 1)), r"jensen\.Box"),
     "number as a box": (lambda: jensen.verify(NET, 1.0), r"jensen\.Box"),
     "file as a domain": (lambda: jensen.verify(NET, "d.toml"), "load_domain"),
@@ -40,8 +42,8 @@ CALLS = {
         lambda: jensen.verify(NET, jensen.Everywhere),
         r"the class Everywhere where a domain is needed: jensen\.Box",
     ),
-    "regions of a name": (lambda: jensen.regions("m.onnx"), r"jensen\.load"),
-    "conditions of a name": (lambda: jensen.path_conditions("m.onnx"), r"jensen\.load"),
+    "regions of a name": (lambda: jensen.regions("m.onnx"), "no such file"),
+    "conditions of a name": (lambda: jensen.path_conditions("m.onnx"), "no such file"),
     "domain first": (lambda: jensen.verify(BOX, NET), "where a network is needed"),
     "options": (lambda: jensen.verify(NET, options={"seed": 1}), r"jensen\.Options"),
     "output": (lambda: jensen.verify(NET, output="0"), "output '0': a whole number"),
@@ -57,11 +59,31 @@ CALLS = {
     "time limit": (lambda: jensen.verify(NET, time_limit="10"), "time limit"),
     "tolerance": (lambda: jensen.verify(NET, tolerance="1"), "tolerance"),
     "seed": (lambda: jensen.verify(NET, seed=None), "seed"),
-    "violation of a name": (lambda: jensen.worst_violation("m.onnx", BOX), r"jensen\.load"),
+    "violation of a name": (lambda: jensen.worst_violation("m.onnx", BOX), "no such file"),
     "violation on a tuple": (lambda: jensen.worst_violation(NET, (-1, 1)), r"jensen\.Box"),
-    "jump of a name": (lambda: jensen.worst_jump("m.onnx", BOX), r"jensen\.load"),
+    "jump of a name": (lambda: jensen.worst_jump("m.onnx", BOX), "no such file"),
     "jump on a tuple": (lambda: jensen.worst_jump(NET, (-1, 1)), r"jensen\.Box"),
     "many: numbers": (lambda: jensen.verify_many([1], BOX), "where a network is needed"),
+    "many: a name": (lambda: jensen.verify_many(["m.onnx"], BOX), "no such file"),
+    "repair of a name": (lambda: jensen.repair("m.onnx"), "no such file"),
+    "form of a name": (lambda: jensen.to_icnn("m.onnx"), "no such file"),
+    "masked box": (lambda: jensen.Box(np.ma.array([0.0, -1.0], mask=[0, 1]), 1), "masked"),
+    "text as a point": (lambda: NET("a"), "real numbers"),
+    "numbers as text": (lambda: NET([["0.5"]]), "real numbers"),
+    "complex point": (lambda: NET([1j]), "real numbers"),
+    "cost in text": (lambda: jensen.ConvexFunction(NET, BOX).minimise(linear="1"), "linear"),
+    "cost of no double": (
+        lambda: jensen.ConvexFunction(NET, BOX).minimise(linear=[Fraction(1, 3)]),
+        "linear: no double holds 1/3",
+    ),
+    "row of no double": (
+        lambda: jensen.ConvexFunction(NET, BOX).minimise(A=[[Fraction(1, 3)]], b=[1]),
+        "A: no double holds 1/3",
+    ),
+    "fixed at text": (
+        lambda: jensen.ConvexFunction(NET, BOX).minimise(fixed={0: "0.5"}),
+        "fixed input 0: not numbers but text",
+    ),
     "many: one": (lambda: jensen.verify_many(NET, BOX), r"jensen\.verify"),
     "many: name": (lambda: jensen.verify_many("m.onnx", BOX), "list of networks"),
     "many: number": (lambda: jensen.verify_many(3, BOX), "list of networks"),
@@ -103,6 +125,50 @@ CALLS = {
     ),
     "polyhedron": (lambda: jensen.Polyhedron(None, [1.0]), "number"),
 }
+
+
+TIMED = {
+    "verify": lambda limit: jensen.verify(NET, BOX, time_limit=limit),
+    "violation": lambda limit: jensen.worst_violation(NET, BOX, time_limit=limit),
+    "jump": lambda limit: jensen.worst_jump(NET, BOX, time_limit=limit),
+    "repair": lambda limit: jensen.repair(NET, BOX, time_limit=limit),
+    "conditions": lambda limit: jensen.path_conditions(NET, BOX, time_limit=limit),
+    "minimise": lambda limit: jensen.ConvexFunction(NET, BOX).minimise(time_limit=limit),
+    "prox": lambda limit: jensen.ConvexFunction(NET, BOX).prox([0.0], time_limit=limit),
+    "solve": lambda limit: jensen.surrogate.solve(None, time_limit=limit),
+}
+
+
+@pytest.mark.parametrize("limit", [0, -1.0, math.nan, "1", True], ids=str)
+@pytest.mark.parametrize("name", TIMED)
+def test_a_time_limit_is_a_number_above_0_everywhere(name, limit):
+    with pytest.raises(JensenError, match=r"time limit .*: seconds (> 0 )?are needed"):
+        TIMED[name](limit)
+
+
+@pytest.mark.parametrize("limit", [math.inf, np.float32(5), np.int64(5), Fraction(5)], ids=str)
+@pytest.mark.parametrize("name", [name for name in TIMED if name != "solve"])
+def test_time_limits_are_numbers_of_any_kind(name, limit):
+    TIMED[name](limit)
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_the_name_of_a_file_is_as_good_as_its_network(kind, tmp_path):
+    NET.save(tmp_path / "m.npz")
+    name = kind(tmp_path / "m.npz")
+    assert jensen.is_convex(name)
+    assert jensen.verify(name, BOX).summary == jensen.verify(NET, BOX).summary
+    assert [v.status for v in jensen.verify_many([name, NET], BOX)] == ["convex", "convex"]
+    assert jensen.worst_violation(name, BOX).upper == 0
+    assert jensen.worst_jump(name, BOX).upper == 0
+    assert jensen.repair(name, BOX).change == 0
+    assert len(jensen.regions(name, BOX).cells) == 2
+    assert len(jensen.path_conditions(name, BOX)) == 1
+    assert jensen.is_icnn(jensen.to_icnn(name))
+    assert jensen.ConvexFunction(name, BOX).minimise().value == 0
+    assert repr(jensen.ScenarioSum(TWO.select_output(0), [{1: 0.5}], BOX)) == (
+        "ScenarioSum(ReluNetwork(2-2-1, 2 ReLUs), 1 scenario, box [-1, 1])"
+    )
 
 
 @pytest.mark.parametrize("name", CALLS)

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 import highspy
 import numpy as np
+from numpy.typing import NDArray
 
 from jensen_encodings.deadline import NEVER, Deadline
 from jensen_encodings.solver import (
@@ -23,7 +24,7 @@ from jensen_encodings.solver import (
     linear_program,
     started,
 )
-from jensen_encodings.types import FloatArray, IndexArray
+from jensen_encodings.types import FloatArray
 
 # few pivots lead from one program to the next, in which weights of edges do not pay
 OPTIONS: dict[str, int | float | str] = SIMPLEX | {
@@ -112,7 +113,7 @@ class BoundedProgram:
         self._careful = False
         self._highs.setOptionValue("simplex_iteration_limit", sum(A.shape))
 
-    def set_columns(self, columns: IndexArray, lower: FloatArray, upper: FloatArray) -> None:
+    def set_columns(self, columns: NDArray[np.intp], lower: FloatArray, upper: FloatArray) -> None:
         """Change the bounds of some variables."""
         self._highs.changeColsBounds(len(columns), columns.astype(np.int32), lower, upper)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+from commands import forked
 
 from jensen.batch import Store, find_cases, run_batch
 from jensen.batch.ledger import LostStoreError
@@ -44,24 +45,7 @@ def arguments(models: Path, out: Path) -> list[str]:
 
 def child(out: Path, prepare: Callable[[], None], models: Path) -> tuple[int, str]:
     """Run a batch in a forked process; return how it ended and what it said."""
-    ours, theirs = os.pipe()
-    pid = os.fork()
-    if pid == 0:  # pragma: no cover  (another process)
-        code = 99
-        try:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            os.dup2(theirs, 2)
-            sys.stdout, sys.stderr = open(1, "w"), open(2, "w")  # noqa: SIM115
-            prepare()
-            code = main(arguments(models, out))
-            sys.stderr.flush()
-        finally:
-            os._exit(code)
-    os.close(theirs)
-    with os.fdopen(ours) as stream:
-        said = stream.read()
-    _, status = os.waitpid(pid, 0)
-    return os.waitstatus_to_exitcode(status), said
+    return forked(arguments(models, out), prepare)
 
 
 def check_whole(out: Path, old: str | None) -> None:

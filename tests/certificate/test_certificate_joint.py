@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 from collections.abc import Iterator
@@ -218,13 +219,50 @@ def test_intervals_of_slopes_below_a_root_are_those_from_scratch() -> None:
     assert changed > 60
 
 
-def test_points_are_put_where_a_value_changes_its_sign() -> None:
-    """Points are integers times a positive number, which is their first one."""
-    path = [[1, -4, 7], [2, 0, 5], [1, 2, 0], [3, -1, 1], [1, 0, 0], [1, 0, 2]]
-    found = checker.with_zeros(path, 1)
-    assert found == [*path[:3], [7, 0, 2], *path[3:]]
-    for kept in (found, path[1:3], path[3:5], path[4:], path[:1], []):
-        assert checker.with_zeros(kept, 1) == kept
+def pieces_of(node: checker.Node) -> Iterator[tuple[dict[int, bool], set[int]]]:
+    """Go along the kink of a node; nothing where it is no line."""
+    with contextlib.suppress(checker.Rejected):
+        line, sides = checker.line_of(node)
+        ends = checker.ends_of(line, sides) if line else []
+        yield from checker.pieces(node.net, line, *ends) if ends else ()
+
+
+def test_lines_have_a_piece_for_every_point_of_a_kink() -> None:
+    """States agree with the signs of all units there, on boxes and on cones."""
+    seen = longest = 0
+    for seed in range(60):
+        network = random_network(seed, depth=1 + seed % 3)
+        if network.input_size != 2:
+            continue
+        net, rng = (
+            network_of(network, (Box(-1, 1), Everywhere())[seed % 2]),
+            np.random.default_rng(seed),
+        )
+        for group in sorted(net.kinks):
+            node = checker.Node(net, group, {group: False})
+            found = [dict(states) for states, _ in pieces_of(node)]
+            if not found:
+                continue
+            longest = max(longest, len(found))
+            for facet in facets(net, group, rng):
+                signs = {k: z > 0 for k, z in enumerate(facet.at) if z and k >= net.inputs}
+                signs.pop(net.output, None)
+                assert any(signs.items() <= states.items() for states in found)
+                seen += 1
+    assert seen > 100
+    assert longest > 3
+
+
+def test_what_the_pieces_of_a_line_do_not_touch_keeps_its_state() -> None:
+    """The units that are new are those whose states differ."""
+    for seed in range(40):
+        network = random_network(seed, depth=3)
+        net = network_of(network, Everywhere())
+        for group in net.kinks:
+            before: dict[int, bool] = {}
+            for states, changed in pieces_of(checker.Node(net, group, {group: False})):
+                assert {k for k, _ in states.items() ^ before.items()} == changed
+                before = dict(states)
 
 
 def sides_contradicted(node: checker.Node) -> bool:

@@ -16,6 +16,7 @@ from certificate_tools import (
     claim_of,
     to_bytes,
 )
+from comparators import bracketed_twice
 from fuzz import tiny_network
 
 from jensen.certificate import checker, leaf_proof
@@ -113,6 +114,41 @@ def test_full_trees_of_smooth_leaves_are_never_accepted(tmp_path: Path) -> None:
             lines += [["tree", *neuron], *full_tree(others, ["smooth"])]
         assert check(network, to_bytes(lines), tmp_path) == 1
     assert tried >= 10
+
+
+def grown(node: Any, units: list[int], early: list[int]) -> bool:
+    """Whether a tree of leaves `smooth` is closed that branches where it must; note free units."""
+    try:
+        LONELY.rule_smooth(node)
+    except LONELY.Rejected:
+        sides = [
+            LONELY.Node(node.net, node.group, node.fixed | {u: on})
+            for u in units[:1]
+            for on in (0, 1)
+        ]
+        return bool(sides) and min(grown(side, units[1:], early) for side in sides)
+    early.append(len(units))
+    return True
+
+
+def test_leaves_smooth_that_leave_units_free_close_no_network_that_bends_down() -> None:
+    """Trees of every group, grown in any order as far as the rule needs."""
+    rng, early = np.random.default_rng(0), list[int]()
+    cancelling = [
+        (bracketed_twice(seed, 2, factor=1.25, beside=2), Box(-1, 1)) for seed in range(6)
+    ]
+    for network, domain in [*cancelling, *nonconvex_networks()[::2]]:
+        model = LONELY.read_model(export_bytes(network))
+        net = LONELY.Network(model, LONELY.Claim(claim_of(network, domain), model), {})
+        closed = LONELY.rule_path_signs(net)
+        if len(net.kinks) > 8:
+            continue
+        for group in sorted(net.kinks - closed):
+            units = rng.permutation([unit for unit in net.kinks if unit != group]).tolist()
+            if grown(LONELY.Node(net, group, {group: False}), units, early):
+                closed.add(group)
+        assert closed < net.kinks
+    assert sum(map(bool, early)) > 10
 
 
 def test_full_trees_of_leaves_side_are_never_accepted(tmp_path: Path) -> None:

@@ -40,9 +40,9 @@ def certified(network: ReluNetwork, domain: Domain, folder: Path) -> list[str]:
 def test_walks_are_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls, original = [], written.walked_lines
 
-    def counted(network: ReluNetwork, domain: Domain, walked: object) -> list[object]:
+    def counted(network: ReluNetwork, walked: object) -> list[object]:
         calls.append(walked)
-        return original(network, domain, walked)  # type: ignore[arg-type]
+        return original(network, walked)  # type: ignore[arg-type]
 
     monkeypatch.setattr(written, "walked_lines", counted)
     for seed in range(50):

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from commands import forked, refused
 from onnx import TensorProto, helper
 
 from jensen.batch.store import Store
@@ -18,17 +19,6 @@ from jensen.cli import main
 from jensen.network.relu_network import ReluNetwork
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    """Run a command that must end with one line of error and nothing else."""
-    assert main([str(argument) for argument in arguments]) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.startswith("jensen: error: ")
-    assert captured.err.count("\n") == 1
-    assert "fault of this program" not in captured.err
-    return captured.err
 
 
 @pytest.fixture
@@ -234,26 +224,6 @@ def test_a_report_leaves_the_store_and_its_folder_as_they_are(capsys, tmp_path, 
 def test_a_report_is_looked_at_before_the_store_is_read(capsys, tmp_path, store):
     assert "no such folder" in refused(capsys, "report", store, "-o", tmp_path / "no" / "r.md")
     assert "supported are .html, .md, .csv" in refused(capsys, "report", store, "-o", "r.pdf")
-
-
-def forked(arguments: list[object], prepare: Callable[[], None]) -> tuple[int, str]:
-    """Run a command in a forked process; return its exit code and what was on its stderr."""
-    ours, theirs = os.pipe()
-    pid = os.fork()
-    if pid == 0:  # pragma: no cover  (another process)
-        code = 99
-        try:
-            os.dup2(theirs, 2)
-            sys.stdout, sys.stderr = open(os.devnull, "w"), open(2, "w")  # noqa: SIM115
-            prepare()
-            code = main([str(argument) for argument in arguments])
-            sys.stderr.flush()
-        finally:
-            os._exit(code)
-    os.close(theirs)
-    with os.fdopen(ours) as stream:
-        said = stream.read()
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), said
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="needs a user to become")

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from commands import refused
 
 import jensen.prover.facet_programs
 from jensen.cli import main
@@ -26,16 +27,6 @@ def verdict_of(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict:
     assert captured.err == ""
     assert CODES[record["status"]] == code
     return record
-
-
-def error_of(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    assert main(["verify", *map(str, arguments)]) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.startswith("jensen: error: ")
-    assert captured.err.count("\n") == 1
-    assert "fault of this program" not in captured.err
-    return captured.err
 
 
 @pytest.fixture
@@ -144,14 +135,14 @@ def test_partial_convexity_and_tolerance_are_options(capsys, nonconvex_file):
 )
 def test_bad_options(capsys, monkeypatch, tmp_path, convex_file, arguments, says):
     monkeypatch.chdir(tmp_path)
-    assert says in error_of(capsys, convex_file, *arguments)
+    assert says in refused(capsys, "verify", convex_file, *arguments)
 
 
 def test_a_bad_option_is_found_whatever_the_network(capsys, convex_file, nonconvex_file):
     """Not only where the cheap screens leave something to do."""
     for model in (convex_file, nonconvex_file):
-        assert "needs a box" in error_of(capsys, model, "--engine", "midpoint")
-        assert "seed" in error_of(capsys, model, "--seed", "-1")
+        assert "needs a box" in refused(capsys, "verify", model, "--engine", "midpoint")
+        assert "seed" in refused(capsys, "verify", model, "--seed", "-1")
 
 
 @pytest.mark.parametrize("place", ["nowhere/proof.jsonl", "."])
@@ -161,7 +152,7 @@ def test_a_place_for_the_certificate_is_checked_before_the_work(
     monkeypatch.setattr(
         "jensen.cli.verify.verify", lambda *_, **__: pytest.fail("the work was done first")
     )
-    assert "folder" in error_of(capsys, convex_file, "--certificate", tmp_path / place)
+    assert "folder" in refused(capsys, "verify", convex_file, "--certificate", tmp_path / place)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +171,7 @@ def test_a_place_for_the_certificate_is_checked_before_the_work(
 def test_bad_domain_files(capsys, tmp_path, convex_file, content, says):
     file = tmp_path / "domain.json"
     file.write_text(content)
-    assert says in error_of(capsys, convex_file, "--domain", file)
+    assert says in refused(capsys, "verify", convex_file, "--domain", file)
 
 
 def test_a_solver_that_fails_is_an_unknown_that_says_so(capsys, monkeypatch, hard_file):

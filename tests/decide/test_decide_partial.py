@@ -11,12 +11,13 @@ from fuzz import tiny_network, varied_network
 from hypothesis import given
 from hypothesis import strategies as st
 from jump_oracle import worst_squared_jump
+from questions import composed
 from strategies import networks
 
 import jensen
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.errors import OptionError
-from jensen.network.relu_network import INPUT, Activation, Block, ReluNetwork
+from jensen.network.relu_network import ReluNetwork
 from jensen.prover.verdict import Status
 
 LIMIT = 20.0
@@ -100,21 +101,11 @@ def test_a_fixed_side_of_the_box_among_the_chosen_inputs(inputs):
         verdict = jensen.verify(network, box, inputs=inputs, time_limit=LIMIT)
         # with the side as a constant the network has two inputs
         matrix = np.array([[1.0, 0.0], [0.0, 0.0], [0.0, 1.0]])
-        front = Block("front", {INPUT: matrix}, [0.0, 0.5, 0.0], Activation.IDENTITY)
-        blocks = [
-            Block(
-                b.name,
-                {("front" if s == INPUT else s): w for s, w in b.weights.items()},
-                b.bias,
-                b.activation,
-            )
-            for b in network.blocks
-        ]
+        inner = composed(network, matrix, np.array([0.0, 0.5, 0.0]))
         left = [{0: 0, 2: 1}[i] for i in inputs if i != 1]
         if not left:
             assert verdict.status is Status.CONVEX
             continue
-        inner = ReluNetwork(2, [front, *blocks])
         bends = worst_squared_jump(inner, Box(-1, 1), left) > 0
         assert verdict.status is (Status.NONCONVEX if bends else Status.CONVEX), seed
 

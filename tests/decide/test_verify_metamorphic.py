@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from fuzz import tiny_network
+from questions import composed
 
 import jensen
 from jensen.domains.domain import Box, Everywhere, Polyhedron
@@ -155,17 +156,7 @@ def test_composing_with_an_affine_bijection_keeps_the_verdict(boxed):
         d = network.input_size
         rng = np.random.default_rng(seed)
         matrix, shift = unimodular(rng, d), rng.integers(-2, 3, d) / 2.0
-        front = Block("moved", {INPUT: matrix}, shift, Activation.IDENTITY)
-        blocks = [
-            Block(
-                b.name,
-                {("moved" if s == INPUT else s): w for s, w in b.weights.items()},
-                b.bias,
-                b.activation,
-            )
-            for b in network.blocks
-        ]
-        changed = ReluNetwork(d, [front, *blocks])
+        changed = composed(network, matrix, shift)
         domains = (Everywhere(), Everywhere())
         if boxed:  # lower <= M y + c <= upper
             rows = np.vstack([matrix, -matrix])

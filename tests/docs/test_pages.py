@@ -36,6 +36,14 @@ def test_links_between_files_lead_somewhere():
                 assert (page.parent / file).exists() or file == "performance.md", (page.name, link)
 
 
+def test_the_modules_that_the_theory_names_are_there():
+    text = (DOCS / "theory.md").read_text(encoding="utf-8")
+    named = re.findall(r"`([a-z_]+(?:/[a-z_]+)*(?:/|\.py))`", text)
+    assert len(named) > 60
+    roots = [DOCS.parent, DOCS.parent / "verifier" / "jensen", DOCS.parent / "encodings"]
+    assert [name for name in named if not any((root / name).exists() for root in roots)] == []
+
+
 @pytest.mark.slow
 def test_the_site_builds_with_strict_links(tmp_path):
     pytest.importorskip("mkdocs")

@@ -247,8 +247,8 @@ def test_the_canonical_form_tells_functions_apart():
 
 def test_what_is_no_network_is_refused_with_what_to_pass():
     for ask in (jensen.to_icnn, jensen.is_icnn):
-        with pytest.raises(jensen.errors.NetworkError, match=r"type str .*jensen.load\(file\)"):
-            ask("model.onnx")
+        with pytest.raises(jensen.errors.NetworkError, match=r"type int .*jensen.load\(file\)"):
+            ask(3)
 
 
 def test_weights_whose_sum_is_beyond_the_doubles_are_sums_of_doubles():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from fractions import Fraction
 
 import fuzz
@@ -120,3 +121,17 @@ def test_what_is_refused():
 def test_it_says_what_it_holds():
     net = ReluNetwork.from_layers([[[1.0, 0.0]], [[1.0]]], [[0], [0]])
     assert repr(regions(net, Box(-1, 1))) == "Regions(2 cells, 1 facets, 6 vertices on box [-1, 1])"
+
+
+@pytest.mark.parametrize("inputs", [1, 2, 3])
+def test_they_are_pickled_and_found_again(inputs):
+    rng = np.random.default_rng(inputs)
+    weights = [rng.normal(size=(4, inputs)), rng.normal(size=(1, 4))]
+    found = regions(ReluNetwork.from_layers(weights, [rng.normal(size=4), [0.0]]), Box(-2, 2))
+    again = pickle.loads(pickle.dumps(found))
+    assert type(again) is type(found)
+    assert repr(again) == repr(found)
+    assert (again.vertices == found.vertices).all()
+    assert (again.patterns == found.patterns).all()
+    assert [f.jump for f in again.facets] == [f.jump for f in found.facets]
+    assert all(map(again.exact_jump, range(len(found.facets))))

@@ -10,7 +10,7 @@ import pytest
 from agreement import check_evidence
 from comparators import random_order, weighted_order
 from fuzz import tiny_network, varied_network
-from grouped import grouped
+from grouped import grouped, walk
 
 import jensen
 from jensen.decide import PROVERS
@@ -19,7 +19,7 @@ from jensen.groups.groups import GroupedNetwork
 from jensen.groups.jump import FREE, OFF, ON
 from jensen.groups.prepared import prepare
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.nodes import Rule, walk
+from jensen.prover.nodes import Rule
 from jensen.prover.options import Engine, Options
 from jensen.prover.question import Question
 from jensen.prover.tree import Tree, TreeLimits

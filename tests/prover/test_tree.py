@@ -7,13 +7,13 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from fuzz import tiny_network, varied_network
-from grouped import completions, free_pattern, grouped, true_jump
+from grouped import completions, free_pattern, grouped, true_jump, walk
 from test_margin import interior
 
 from jensen.domains.domain import Box
 from jensen.groups.jump import FREE, OFF, ON
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.nodes import Rule, walk
+from jensen.prover.nodes import Rule
 from jensen.prover.tree import SearchState, Tree, TreeLimits
 from jensen_encodings.lp import LpSolver
 

@@ -37,6 +37,8 @@ def test_other_networks_and_shapes_are_refused():
         dcp_expression(freely_convex(), cp.Variable(2))
     with pytest.raises(OptionError, match=r"x has shape \(3,\)"):
         dcp_expression(icnn(2, 4, 0), cp.Variable(3))
+    with pytest.raises(OptionError, match=r"x is a list: a cvxpy Variable .* of shape \(2,\)"):
+        dcp_expression(icnn(2, 4, 0), [cp.Variable(), cp.Variable()])
     with pytest.raises(OptionError, match="2 outputs"):
         dcp_expression(icnn(2, 4, 0, outputs=2), cp.Variable(2))
     assert np.isfinite(dcp_expression(icnn(2, 4, 0, outputs=2), np.zeros(2), output=1).value)

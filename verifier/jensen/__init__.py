@@ -59,11 +59,11 @@ if TYPE_CHECKING:
     from jensen.network.stack import NetworkStack as NetworkStack
     from jensen.optimise.convex_function import ConvexFunction as ConvexFunction
     from jensen.optimise.scenarios import ScenarioSum as ScenarioSum
+    from jensen.prover.evidence import Counterexample as Counterexample
+    from jensen.prover.evidence import GroupEvidence as GroupEvidence
+    from jensen.prover.evidence import Reason as Reason
     from jensen.prover.options import Engine as Engine
     from jensen.prover.options import Options as Options
-    from jensen.prover.verdict import Counterexample as Counterexample
-    from jensen.prover.verdict import GroupEvidence as GroupEvidence
-    from jensen.prover.verdict import Reason as Reason
     from jensen.prover.verdict import Status as Status
     from jensen.prover.verdict import Verdict as Verdict
     from jensen.repairs.nearest import Repair as Repair
@@ -129,14 +129,16 @@ _HOMES = {
     "jensen.network.stack": ("NetworkStack",),
     "jensen.optimise.convex_function": ("ConvexFunction",),
     "jensen.optimise.scenarios": ("ScenarioSum",),
+    "jensen.prover.evidence": (
+        "Counterexample",
+        "GroupEvidence",
+        "Reason",
+    ),
     "jensen.prover.options": (
         "Engine",
         "Options",
     ),
     "jensen.prover.verdict": (
-        "Counterexample",
-        "GroupEvidence",
-        "Reason",
         "Status",
         "Verdict",
     ),

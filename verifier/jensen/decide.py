@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from jensen.errors import CertificateError, OptionError, OutOfTimeError, Undecid
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.groups.prepared import prepare
 from jensen.linear_regions.conditions import path_conditions
+from jensen.loaders import opened
 from jensen.midpoint.engine import prove_by_midpoint_program
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.common_kinks import single_kinks, single_kinks_of_large
@@ -112,7 +114,7 @@ class Progress:
 
 
 def verify(
-    network: ReluNetwork | FunctionGraph,
+    network: ReluNetwork | FunctionGraph | str | Path,
     domain: Domain | None = None,
     *,
     output: int | None = None,
@@ -124,8 +126,9 @@ def verify(
 
     Parameters
     ----------
-    network : ReluNetwork or FunctionGraph
-        A graph with smooth functions is decided by composition (docs/smooth.md).
+    network : ReluNetwork, FunctionGraph or path
+        A path is loaded by :func:`jensen.load`. A graph with smooth functions is decided by
+        composition (docs/smooth.md).
     domain : Box, Polyhedron or Everywhere
         Default: ``Everywhere()``.
     output : int, optional
@@ -166,6 +169,7 @@ def verify(
     """
     domain = Everywhere() if domain is None else domain
     options = merged_options(options, keywords)
+    network = opened(network)
     check_question_about(network, domain, options)
     if output is not None or network.output_size == 1:
         return _answer(network, domain, 0 if output is None else output, options, progress)
@@ -210,13 +214,15 @@ def _summed_up(verdicts: list[Verdict]) -> Verdict:
 
 
 def is_convex(
-    network: ReluNetwork | FunctionGraph, domain: Domain | None = None, **keywords: Any
+    network: ReluNetwork | FunctionGraph | str | Path,
+    domain: Domain | None = None,
+    **keywords: Any,
 ) -> bool:
     """Return whether a network is convex on a domain.
 
     Parameters
     ----------
-    network : ReluNetwork or FunctionGraph
+    network : ReluNetwork, FunctionGraph or path
     domain : Domain, optional
         Default: ``Everywhere()``.
     **keywords
@@ -273,8 +279,7 @@ def _answer(
             outcome = Outcome(note=str(error))
         except KeyboardInterrupt:
             outcome = Outcome(interrupted=True)
-        interrupted = outcome.interrupted
-        certificate, note = None, outcome.note
+        interrupted, certificate, note = outcome.interrupted, None, outcome.note
         if interrupted:
             note = "interrupted" + (f"; {note}" if note else " before anything was proved")
         elif options.certificate and outcome.status is not Status.UNKNOWN:
@@ -374,24 +379,20 @@ def _certificate(
         If a leaf could not be certified, or time is up.
     """
     options = question.options
+    asked: dict[str, Any] = {
+        "output": output,
+        "concave": options.concave,
+        "inputs": options.inputs,
+    }
     if outcome.counterexample is not None:
         pair = outcome.counterexample.x, outcome.counterexample.y
-        return certify_nonconvex(
-            network,
-            question.domain,
-            pair,
-            output=output,
-            concave=options.concave,
-            inputs=options.inputs,
-        )
+        return certify_nonconvex(network, question.domain, pair, **asked)
     if outcome.writer is not None:
         return Certificate(tuple(outcome.writer.lines(outcome.proofs)))
     return certify_convex(
         network,
         question.domain,
-        output=output,
-        concave=options.concave,
-        inputs=options.inputs,
+        **asked,
         grouped=outcome.grouped,
         proofs=outcome.proofs,
         walked=outcome.walked,

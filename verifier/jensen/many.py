@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from jensen.errors import NetworkError
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.linear_regions.condition import Condition
 from jensen.linear_regions.conditions import path_conditions
+from jensen.loaders import opened
 from jensen.network.relu_network import ReluNetwork
 from jensen.network.stack import NetworkStack, by_architecture
 from jensen.prover.common_kinks import refuted_by_kinks
@@ -34,7 +36,7 @@ from jensen.prover.question import (
 )
 from jensen.prover.refute import LineSampler, middle_distance
 from jensen.prover.verdict import Counterexample, GroupEvidence, Status, Verdict
-from jensen.prover.walk_stack import walked_straight
+from jensen.prover.walk_stack import walked_in_space, walked_straight
 
 _CHUNK = 256  # networks at once
 _KINKS = 1e7  # weights times neurons, beyond which kinks sought together cost more than one by one
@@ -45,7 +47,7 @@ _WORK = 2e8  # multiply-adds per round and chunk
 
 
 def verify_many(
-    networks: Iterable[ReluNetwork | FunctionGraph] | NetworkStack,
+    networks: Iterable[ReluNetwork | FunctionGraph | str | Path] | NetworkStack,
     domain: Domain | None = None,
     *,
     output: int | None = None,
@@ -62,7 +64,7 @@ def verify_many(
 
     Parameters
     ----------
-    networks : iterable of ReluNetwork, or NetworkStack
+    networks : iterable of ReluNetwork or path, or NetworkStack
         A generator is read piece by piece. From stacked arrays, a network is only built
         when its lines show nothing.
     domain : Box, Polyhedron or Everywhere
@@ -106,7 +108,7 @@ def verify_many(
     verdicts: list[Verdict] = []
     unread = iter(networks)
     while part := list(islice(unread, _READ)):
-        checked = [check_subject(network, domain) for network in part]
+        checked = [check_subject(opened(network), domain) for network in part]
         verdicts += _decide(checked, domain, output, chosen)
     return verdicts
 
@@ -280,7 +282,7 @@ class _Search:
         for some in np.array_split(left, -(-left.size // chunk)):
             start, part = time.perf_counter(), scalar.take(some)
             signs = links_of_stack(part, self.domain, thorough=thorough, backward=True)
-            convex = signs.convex
+            convex = signs.convex.copy()
             if thorough and not convex.all():
                 convex = convex | walked_straight(part, self.domain, signs)
             seeks = self.options.inputs is None and work <= _KINKS
@@ -289,6 +291,9 @@ class _Search:
                 open_units = signs.open_neurons()[bent]
                 pairs = refuted_by_kinks(part.take(bent), self.domain, sampler, open_units)
                 found |= {int(some[bent[k]]): pair for k, pair in pairs.items()}
+            if thorough and not convex.all():
+                open_ones = ~convex & [int(k) not in found for k in some]
+                convex[walked_in_space(part, self.domain, signs, np.flatnonzero(open_ones))] = True
             times = {"signs": (time.perf_counter() - start) / some.size}
             proved |= {
                 int(some[k]): self._convex(linked_evidence(signs, k, names), times)

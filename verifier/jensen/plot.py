@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,12 +26,14 @@ from jensen.errors import MissingExtraError, OptionError
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.linear_regions.regions import Regions
 from jensen.linear_regions.regions import regions as linear_regions
+from jensen.loaders import opened
 from jensen.network.checks import first_output
 from jensen.network.relu_network import ReluNetwork
 from jensen.report.colours import DOWN, INK, UP
 from jensen.report.plot import draw_segment, save
 from jensen.report.plot_gap import draw_gap
 from jensen.report.plot_space import draw_in_space
+from jensen.text import counted
 from jensen.types import FloatArray
 
 if TYPE_CHECKING:
@@ -46,7 +49,7 @@ FALLS = "kink that bends down"
 
 
 def regions(
-    network: ReluNetwork | FunctionGraph,
+    network: ReluNetwork | FunctionGraph | str | Path,
     domain: Domain | None = None,
     *,
     output: int | None = None,
@@ -62,7 +65,7 @@ def regions(
 
     Parameters
     ----------
-    network : ReluNetwork
+    network : ReluNetwork or path
     domain : Box, Polyhedron or Everywhere
         Default: ``Everywhere()``; of an unbounded one the part where the vertices are is drawn.
     output : int, optional
@@ -93,12 +96,14 @@ def regions(
     >>> bool(jensen.plot.regions(bend, jensen.Box(-1, 1)).axes)
     True
     """
+    network = opened(network)
     found = linear_regions(network, domain, output=output, fixed=fixed)
     if found.network.input_size not in (2, 3):
         raise OptionError("pictures of regions need two inputs that vary, or three: fix the others")
     names = _free_inputs(network.input_size, fixed)
     down = int((found.jumps < 0).sum())
-    title = f"{len(found.cells):,} cells, {len(found.facets):,} facets, {down:,} bend down"
+    cells, facets = counted(len(found.cells), "cell"), counted(len(found.facets), "facet")
+    title = f"{cells}, {facets}, {down:,} bend{'s' * (down == 1)} down"
     if found.network.input_size == 3:
         if labels or axes is not None:
             raise OptionError("labels and axes are for pictures of two inputs")
@@ -123,7 +128,7 @@ def regions(
 
 
 def pair(
-    network: ReluNetwork | FunctionGraph,
+    network: ReluNetwork | FunctionGraph | str | Path,
     x: ArrayLike | Sequence[Fraction],
     y: ArrayLike | Sequence[Fraction],
     *,
@@ -136,7 +141,7 @@ def pair(
 
     Parameters
     ----------
-    network : ReluNetwork or FunctionGraph
+    network : ReluNetwork, FunctionGraph or path
     x, y : array of shape (inputs,)
         Such as the points of a :class:`~jensen.Counterexample` or :class:`~jensen.Violation`.
     output : int, optional
@@ -158,6 +163,7 @@ def pair(
     >>> len(jensen.plot.pair(cap, [-1.0], [1.0]).axes)
     2
     """
+    network = opened(network)
     network = network.select_output(first_output(network.output_size, output))
     drawn = _figure((5.6, 6.0))
     above, below = drawn.subplots(2, 1, height_ratios=(3, 2))
@@ -171,7 +177,7 @@ def pair(
 
 
 def surface(
-    network: ReluNetwork | FunctionGraph,
+    network: ReluNetwork | FunctionGraph | str | Path,
     box: Box,
     *,
     output: int | None = None,
@@ -181,7 +187,7 @@ def surface(
 
     Parameters
     ----------
-    network : ReluNetwork
+    network : ReluNetwork or path
     box : Box
     output : int, optional
         Which output is f; the first, with a warning where there are several.
@@ -203,6 +209,7 @@ def surface(
     >>> bool(jensen.plot.surface(bend, jensen.Box(-1, 1)).axes)
     True
     """
+    network = opened(network)
     found = linear_regions(network, box, output=output, fixed=fixed)
     if found.network.input_size != 2:
         raise OptionError("surfaces need two inputs that vary: fix the others")

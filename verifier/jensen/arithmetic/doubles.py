@@ -58,6 +58,8 @@ def exact_doubles(value: Any) -> FloatArray:
         return _from_sequence(value)
     if isinstance(value, float):
         return np.array(value)
+    if np.ma.is_masked(value):
+        raise NotADoubleError("not numbers but masked values")
     array = np.asarray(value)
     if array.dtype == np.float64:
         return array.copy()

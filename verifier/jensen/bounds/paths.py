@@ -16,51 +16,8 @@ import numpy as np
 from jensen.arithmetic.exact import ExactMatrix, ExactVector
 from jensen.arithmetic.intervals import interval_affine
 from jensen.errors import NetworkError
-from jensen.network.order import reached_from
 from jensen.network.relu_network import OUTPUT, Block, Pattern, ReluNetwork
 from jensen.types import BoolArray, FloatArray, Interval
-
-
-def path_sums(network: ReluNetwork, block: str, pattern: Pattern) -> FloatArray:
-    """Return J: the slope of every output per unit of each neuron of a block, in float64.
-
-    Parameters
-    ----------
-    network : ReluNetwork
-    block : str
-        A block, ``"input"`` (J is then the gradient under the pattern) or ``"output"``
-        (the identity).
-    pattern : mapping from ReLU block name to bool array of shape (size,)
-        Needed for the blocks behind ``block`` only.
-
-    Returns
-    -------
-    array of shape (outputs, size)
-
-    Raises
-    ------
-    NetworkError
-        If there is no such block, or the pattern lacks one.
-
-    Examples
-    --------
-    >>> net = ReluNetwork.from_layers([[[1.0]], [[2.0]], [[-3.0]]], [[0], [0], [0]])
-    >>> path_sums(net, "relu_1", {"relu_2": np.array([True])})
-    array([[-6.]])
-    """
-    ahead = reached_from(network.graph, block)
-    slopes: dict[str, FloatArray] = {OUTPUT: np.eye(network.output_size)}
-    for node in reversed(network.blocks):
-        if node.name == block or node.name not in slopes:
-            continue
-        behind = slopes.pop(node.name)
-        if node.name != OUTPUT:
-            behind = behind * network.mask(node, pattern)
-        for source, weight in node.weights.items():
-            if source in ahead:
-                product = np.asarray(behind @ weight)
-                slopes[source] = slopes[source] + product if source in slopes else product
-    return slopes[block]
 
 
 def exact_path_sum(network: ReluNetwork, neuron: tuple[str, int], pattern: Pattern) -> Fraction:

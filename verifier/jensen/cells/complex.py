@@ -150,7 +150,7 @@ class ExactVertices:
         self._vertices = vertices
         self._limit = limit
         self._points: dict[int, Any] = {}
-        self._passed: dict[tuple[int, int], tuple[Any, Any]] = {}
+        self._passed: dict[tuple[int, int], Any] = {}
         self._units: dict[tuple[int, int, int], Any] = {}
 
     def point(self, vertex: int) -> Any:
@@ -171,7 +171,7 @@ class ExactVertices:
         scale = last if last != 0 else max(abs(row[0]) for row in point.tolist())
         return point * (ONE / scale)
 
-    def passed(self, vertex: int, level: int) -> tuple[Any, Any]:
+    def passed(self, vertex: int, level: int) -> Any:
         """Return what a level passes on at a vertex."""
         key = (vertex, level)
         if key not in self._passed:
@@ -180,7 +180,7 @@ class ExactVertices:
             self._passed[key] = self._layers.exact_passed(level, value)
         return self._passed[key]
 
-    def _before(self, vertex: int, level: int) -> dict[int, tuple[Any, Any]]:
+    def _before(self, vertex: int, level: int) -> dict[int, Any]:
         reads = self._layers.layers[level].reads
         return {read.level: self.passed(vertex, read.level) for read in reads}
 

@@ -7,6 +7,7 @@ of two cuts comes first, rational arithmetic decides; equal points become one ve
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -323,25 +324,35 @@ class EdgeCutter:
         at: IndexArray,
         here: SignArray,
     ) -> IndexArray:
-        """Order cuts by exact signs; units that vanish in one point get equal ranks."""
+        """Order cuts exactly; units that vanish in one point get equal ranks.
+
+        The signs of the other units of the same edge at each cut follow, and go into ``here``.
+        """
         signs = self.vertices.signs[level]
         rank = np.zeros(len(edge), dtype=np.intp)
-        for i, (e, j) in enumerate(zip(edge.tolist(), unit.tolist(), strict=True)):
-            first, last = int(start[e]), int(end[e])
-            for other in unit[edge == e].tolist():
-                if other != j:
-                    sign = self._exact_sign(first, last, level, j, other)
-                    here[at[i], other] = sign
-                    rank[i] += sign == signs[last, other]
+        order = np.argsort(edge, kind="stable")
+        for cuts in np.split(order, np.flatnonzero(np.diff(edge[order])) + 1):
+            e, units = int(edge[cuts[0]]), unit[cuts]
+            place = self._exact_places(int(start[e]), int(end[e]), level, units.tolist())
+            passed = place[None, :] < place[:, None]
+            behind = signs[int(end[e]), units]
+            between = np.where(place[None, :] == place[:, None], 0, -behind)
+            here[np.ix_(at[cuts], units)] = np.where(passed, behind, between)
+            rank[cuts] = passed.sum(axis=1)
         return rank
 
-    def _exact_sign(self, start: int, end: int, level: int, unit: int, other: int) -> int:
-        """Return the exact sign of another unit where a unit cuts an edge."""
+    def _exact_places(self, start: int, end: int, level: int, units: list[int]) -> IndexArray:
+        """Return the places of the units' cuts along an edge; equal numbers for equal points."""
         z = self.exact.z
-        # z of the level is affine along the edge
-        value = abs(z(end, level, unit)) * z(start, level, other)
-        value += abs(z(start, level, unit)) * z(end, level, other)
-        return int(value > 0) - int(value < 0)
+        shares = []
+        for unit in units:
+            before, after = abs(z(start, level, unit)), abs(z(end, level, unit))
+            shares.append(before / (before + after))  # z of the level is affine along the edge
+        place = np.zeros(len(units), dtype=np.intp)
+        order = sorted(range(len(units)), key=shares.__getitem__)
+        for one, two in pairwise(order):
+            place[two] = place[one] + (shares[one] != shares[two])
+        return place
 
     def _equal_points(
         self, level: int, face: IndexArray, signs: SignArray

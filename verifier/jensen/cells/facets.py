@@ -70,12 +70,9 @@ def exact_forms(layers: Layers, signs: SignArray, last: int) -> list[Any]:
         total = flint.fmpq_mat(layer.size, layers.coordinates)
         if weights.source is not None:
             total += weights.source
-        for read, (on, off) in zip(layer.reads, weights.reads, strict=True):
+        for read, weight in zip(layer.reads, weights.reads, strict=True):
             here = signs[layers.span(read.level)]
-            before = found[read.level]
-            total += on * _rows_where(before, here > 0)
-            if off is not None:
-                total += off * _rows_where(before, here < 0)
+            total += weight * _rows_where(found[read.level], here > 0)
         found.append(total)
     return found
 
@@ -86,17 +83,13 @@ def exact_jump(layers: Layers, level: int, unit: int, signs: SignArray) -> Any:
     for k in range(level + 1, len(layers.layers)):
         layer, weights = layers.layers[k], layers.layers[k].exact_weights
         total = flint.fmpq_mat(layer.size, 1)
-        for read, (on, off) in zip(layer.reads, weights.reads, strict=True):
+        for read, weight in zip(layer.reads, weights.reads, strict=True):
             if read.level == level:
-                bend = [
-                    on[i, unit] - (0 if off is None else off[i, unit]) for i in range(layer.size)
-                ]
-                total += flint.fmpq_mat(layer.size, 1, bend)
+                column = [weight[i, unit] for i in range(layer.size)]
+                total += flint.fmpq_mat(layer.size, 1, column)
             elif read.level in change:
                 here = signs[layers.span(read.level)]
-                total += on * _rows_where(change[read.level], here > 0)
-                if off is not None:
-                    total += off * _rows_where(change[read.level], here < 0)
+                total += weight * _rows_where(change[read.level], here > 0)
         change[k] = total
     return change[len(layers.layers) - 1][0, 0] if change else ZERO
 

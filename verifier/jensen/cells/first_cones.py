@@ -62,7 +62,7 @@ def cones_between_kinks(first: FloatArray, asked: BoolArray) -> tuple[Cones, Flo
         if no such kinks meet in one point, as far as rounding lets see it.
     """
     inputs = first.shape[1] - 1
-    chosen = _independent(first[:, :inputs])
+    chosen = independent(first[:, :inputs])
     if chosen is None:
         return None
     far = np.zeros((1, inputs + 1))
@@ -82,7 +82,7 @@ def cones_between_kinks(first: FloatArray, asked: BoolArray) -> tuple[Cones, Flo
     return _around(rays, radius, chosen, asked), far
 
 
-def _independent(normals: FloatArray) -> list[int] | None:
+def independent(normals: FloatArray) -> list[int] | None:
     """Return as many rows as columns, far from dependent: the longest remainder comes next."""
     with np.errstate(all="ignore"):
         rest = normals / np.linalg.norm(normals, axis=1)[:, None]

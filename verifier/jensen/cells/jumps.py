@@ -81,11 +81,8 @@ def _add(
     if read.level in found:
         before, before_size = found[read.level]
         passed = signs[:, layers.span(read.level)]
-        change += np.where(passed > 0, before, 0.0) @ read.on.T
-        size += np.where(passed > 0, before_size, 0.0) @ np.abs(read.on).T
-        if read.off is not None:
-            change += np.where(passed < 0, before, 0.0) @ read.off.T
-            size += np.where(passed < 0, before_size, 0.0) @ np.abs(read.off).T
+        change += np.where(passed > 0, before, 0.0) @ read.weights.T
+        size += np.where(passed > 0, before_size, 0.0) @ np.abs(read.weights).T
 
 
 def rounding_of(layers: Layers) -> float:
@@ -109,7 +106,5 @@ def gradient(layers: Layers, level: int, unit: int, signs: SignArray) -> FloatAr
             total += slope[k] @ layer.source
         for read in layer.reads:
             passed = signs[layers.span(read.level)]
-            slope[read.level] += (slope[k] @ read.on) * (passed > 0)
-            if read.off is not None:
-                slope[read.level] += (slope[k] @ read.off) * (passed < 0)
+            slope[read.level] += (slope[k] @ read.weights) * (passed > 0)
     return total

@@ -18,12 +18,12 @@ import flint
 import numpy as np
 
 from jensen.arithmetic.rational import ZERO, floats, rationals
-from jensen.groups.groups import SOURCE, GroupedNetwork
+from jensen.groups.groups import SOURCE
 from jensen.network.block import INPUT, OUTPUT
 from jensen.network.relu_network import ReluNetwork
 from jensen.types import BoolArray, FloatArray, IndexArray, ObjectArray
 
-ExactRow = tuple[Any | None, list[tuple[Any, Any | None]]]
+ExactRow = tuple[Any | None, list[Any]]
 
 UNIT_ROUNDOFF = 2.0**-53
 SHALLOW = 2  # hidden levels up to which error bounds of vertices stay small
@@ -35,17 +35,15 @@ SMALLEST_PRODUCT = -900  # exponent of what the smallest weights of all levels m
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """The weights on one earlier level: ``on`` for z >= 0, ``off`` for z <= 0 (None: zero)."""
+    """The weights on what one earlier level passes on, (units, its units)."""
 
     level: int
-    on: FloatArray
-    off: FloatArray | None
+    weights: FloatArray
 
     @cached_property
     def bend(self) -> FloatArray:
         """By how much slopes change where a unit of the level read bends: (its units, units)."""
-        change = self.on if self.off is None else self.on - self.off
-        return np.ascontiguousarray(change.T)
+        return np.ascontiguousarray(self.weights.T)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +58,7 @@ class Layer:
     kink : bool array (units,)
         False for linear units, which pass z on.
     exact : callable
-        Returns the same weights as ``fmpq_mat``: source (or None), then (on, off) per read.
+        Returns the same weights as ``fmpq_mat``.
     """
 
     source: FloatArray | None
@@ -91,10 +89,10 @@ class Layer:
 
 @dataclass(frozen=True, eq=False)
 class ExactWeights:
-    """Exact weights of one level: on the coordinates, and (on, off) per level read."""
+    """Exact weights of one level: on the coordinates, and per level read."""
 
     source: Any | None
-    reads: tuple[tuple[Any, Any | None], ...]
+    reads: tuple[Any, ...]
 
 
 class Layers:
@@ -129,18 +127,14 @@ class Layers:
                 bound += matrices[-1].sum(axis=1)
                 terms += coordinates
             for read in layer.reads:
-                size = np.abs(read.on)
-                matrices.append(size)
-                if read.off is not None:
-                    matrices.append(np.abs(read.off))
-                    size = np.maximum(size, matrices[-1])
-                bound += size @ self.lipschitz[read.level]
-                terms += read.on.shape[1] * (1 if read.off is None else 2)
+                matrices.append(np.abs(read.weights))
+                bound += matrices[-1] @ self.lipschitz[read.level]
+                terms += read.weights.shape[1]
             usable &= all(map(is_usable, matrices))
             least = min((float(m.min(initial=1.0, where=m > 0)) for m in matrices), default=1.0)
             smallest += math.frexp(least)[1] - 1
-            self.lipschitz.append(bound * (1 + 1e-12))
             terms += 8
+            self.lipschitz.append(bound * (1 + 4 * UNIT_ROUNDOFF * terms))
         self.usable = (
             usable
             and smallest >= SMALLEST_PRODUCT
@@ -207,41 +201,32 @@ class Layers:
                 h = np.maximum(z, 0.0)
                 if not reads.all_kink:
                     h = np.where(reads.kink, h, z)
-                total[part] += h @ read.on.T
-                if read.off is not None:
-                    total[part] += np.where(reads.kink, np.minimum(z, 0.0), 0.0) @ read.off.T
+                total[part] += h @ read.weights.T
         return total
 
-    def exact_passed(self, level: int, z: Any) -> tuple[Any, Any]:
-        """Return what a level passes on at an exact point: columns for the on- and off-slopes."""
+    def exact_passed(self, level: int, z: Any) -> Any:
+        """Return what a level passes on at an exact point, as an ``fmpq_mat`` column."""
         kink = self.layers[level].kink
         values = [row[0] for row in z.tolist()]
-        up = [v if v > 0 or not k else ZERO for v, k in zip(values, kink, strict=True)]
-        down = [v if v < 0 and k else ZERO for v, k in zip(values, kink, strict=True)]
-        return flint.fmpq_mat(len(up), 1, up), flint.fmpq_mat(len(down), 1, down)
+        passed = [v if v > 0 or not k else ZERO for v, k in zip(values, kink, strict=True)]
+        return flint.fmpq_mat(len(passed), 1, passed)
 
-    def exact_value(self, level: int, point: Any, passed: Mapping[int, tuple[Any, Any]]) -> Any:
+    def exact_value(self, level: int, point: Any, passed: Mapping[int, Any]) -> Any:
         """Return z of a level at one exact point as an ``fmpq_mat`` column."""
         layer, weights = self.layers[level], self.layers[level].exact_weights
         total = flint.fmpq_mat(layer.size, 1)
         if weights.source is not None:
             total += weights.source * point
-        for read, (on, off) in zip(layer.reads, weights.reads, strict=True):
-            total += on * passed[read.level][0]
-            if off is not None:
-                total += off * passed[read.level][1]
+        for read, weight in zip(layer.reads, weights.reads, strict=True):
+            total += weight * passed[read.level]
         return total
 
-    def exact_unit(
-        self, level: int, unit: int, point: Any, passed: Mapping[int, tuple[Any, Any]]
-    ) -> Any:
+    def exact_unit(self, level: int, unit: int, point: Any, passed: Mapping[int, Any]) -> Any:
         """Return z of one unit at one exact point as ``fmpq``."""
         source, reads = self._exact_row(level, unit)
         total = ZERO if source is None else (source * point)[0, 0]
-        for read, (on, off) in zip(self.layers[level].reads, reads, strict=True):
-            total += (on * passed[read.level][0])[0, 0]
-            if off is not None:
-                total += (off * passed[read.level][1])[0, 0]
+        for read, weight in zip(self.layers[level].reads, reads, strict=True):
+            total += (weight * passed[read.level])[0, 0]
         return total
 
     def _exact_row(self, level: int, unit: int) -> ExactRow:
@@ -250,10 +235,7 @@ class Layers:
             weights = self.layers[level].exact_weights
             self._rows[key] = (
                 None if weights.source is None else _row(weights.source, unit),
-                [
-                    (_row(on, unit), None if off is None else _row(off, unit))
-                    for on, off in weights.reads
-                ],
+                [_row(weight, unit) for weight in weights.reads],
             )
         return self._rows[key]
 
@@ -300,7 +282,7 @@ def layers_of_network(network: ReluNetwork, scale: FloatArray, rows: Layer | Non
             source[:, :inputs] = _dense(block.weights[INPUT]) * scale
         source[:, -1] = block.bias
         reads = tuple(
-            Reading(index[name], _dense(weight), None)
+            Reading(index[name], _dense(weight))
             for name, weight in block.weights.items()
             if name != INPUT
         )
@@ -316,7 +298,7 @@ def _dense(weight: Any) -> FloatArray:
 
 def _exact_of(source: FloatArray, reads: tuple[Reading, ...]) -> Callable[[], ExactWeights]:
     return lambda: ExactWeights(
-        matrix(rationals(source)), tuple((matrix(rationals(read.on)), None) for read in reads)
+        matrix(rationals(source)), tuple(matrix(rationals(read.weights)) for read in reads)
     )
 
 
@@ -330,47 +312,3 @@ def rows_layer(rows: ObjectArray) -> Layer:
     return Layer(
         floats(rows), (), np.ones(len(rows), dtype=bool), lambda: ExactWeights(matrix(rows), ())
     )
-
-
-def layers_of_groups(net: GroupedNetwork) -> list[Layer]:
-    """Take a grouped network: twins are one unit, stable neurons are linear or gone.
-
-    Coordinates are the working variables, and 1 behind them unless the set is lifted.
-    """
-    working = net.working_set
-    extra = 0 if working.lifted else 1
-    found = []
-    for level in net.levels:
-        source = np.zeros((level.size, working.dim + extra))
-        reads = []
-        for k, slopes in level.slopes.items():
-            if k == SOURCE:
-                source[:, : working.dim] = slopes.on
-            else:
-                reads.append(Reading(k, slopes.on, slopes.off))
-        if extra:
-            source[:, -1] = level.bias
-        found.append(Layer(source, tuple(reads), level.kink, _exact_of_level(net, level)))
-    return found
-
-
-def _exact_of_level(net: GroupedNetwork, level: Any) -> Callable[[], ExactWeights]:
-    def build() -> ExactWeights:
-        dim, extra = net.working_set.dim, 0 if net.working_set.lifted else 1
-        source = np.full((level.size, dim + extra), ZERO, dtype=object)
-        reads = []
-        for k, slopes in level.slopes.items():
-            if k == SOURCE:
-                source[:, :dim] = slopes.rational_on
-            else:
-                off = slopes.rational_off
-                reads.append((matrix(slopes.rational_on), None if off is None else matrix(off)))
-        if extra:
-            source[:, -1] = level.exact_bias
-        return ExactWeights(matrix(source), tuple(reads))
-
-    return build
-
-
-__all__ = ["ExactWeights", "Layer", "Layers", "Reading", "layers_of_groups"]
-__all__ += ["layers_of_network", "matrix", "rows_layer"]

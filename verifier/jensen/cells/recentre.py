@@ -48,12 +48,8 @@ def forms_at(layers: Layers, signs: dict[int, SignArray], last: int, count: int)
             about += np.abs(layer.source)
         for read in layer.reads:
             passed = (signs[read.level] > 0)[:, :, None]
-            here += read.on @ (slope[read.level] * passed)
-            about += np.abs(read.on) @ (size[read.level] * passed)
-            if read.off is not None:
-                passed = (signs[read.level] < 0)[:, :, None]
-                here += read.off @ (slope[read.level] * passed)
-                about += np.abs(read.off) @ (size[read.level] * passed)
+            here += read.weights @ (slope[read.level] * passed)
+            about += np.abs(read.weights) @ (size[read.level] * passed)
         slope[k], size[k] = here, about
     return Forms(slope, size)
 

@@ -105,9 +105,7 @@ class Subdivision:
             filled |= ~points.infinite[which][:, None] & (layer.source[:, -1] != 0)
         for read in layer.reads:
             signs = points.signs[read.level][which]
-            filled |= (signs > 0) @ (read.on != 0).T
-            if read.off is not None:
-                filled |= (signs < 0) @ (read.off != 0).T
+            filled |= (signs > 0) @ (read.weights != 0).T
         may: BoolArray = filled[at, units]
         return may
 

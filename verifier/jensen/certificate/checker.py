@@ -15,8 +15,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
-from itertools import pairwise
-from math import ceil, gcd, isfinite, lcm
+from math import ceil, gcd, inf, isfinite, lcm
 from operator import mul
 from typing import Any, NamedTuple
 
@@ -43,6 +42,7 @@ Scaled = tuple[Form, Fraction]  # coprime integers, and the number that multipli
 Part = tuple[Form, Number]  # of a sum of multiples of forms
 States = dict[int, bool]  # of units that are on or off
 Spans = dict[int, tuple[int, int]]  # intervals, by unit
+Line = dict[int, tuple[int, int]]  # by key, what it is on a line: (a, b) for a + b s
 Quadratic = list[tuple[int, int, Number]]  # i, j and q: q x_i x_j, where 0 stands for 1
 
 
@@ -886,18 +886,28 @@ def rule_empty(node: Node, entries: Any) -> None:
 
 
 def rule_smooth(node: Node) -> None:
-    """Of such a facet, the two pieces of the function that meet are known: it bends upwards."""
-    net, normal, pieces = node.net, node.expand({node.group: 1}), list[Form]()
-    hold(normal and net.kinks <= node.fixed.keys(), "the pattern is still open")
+    """Of such a facet, the two pieces of the function that meet are known: it bends upwards.
+
+    They are known but for units that are not fixed: these do not bend downwards here.
+    """
+    net, normal, pieces = node.net, node.expand({node.group: 1}), list[dict[int, Form]]()
+    hold(min(normal, default=-ONE) >= ONE and normal, "the hyperplane is still open")
     for side in (1, -1):
-        there = Node(net, ONE, dict(node.fixed))
+        there, left = Node(net, ONE, dict(node.fixed)), dict[int, Form]()
         for unit in sorted(net.kinks):
-            c = multiple(there.expand({unit: 1}), normal)
-            if c is not None:  # otherwise it has the same sign on both sides
+            form = there.expand({unit: 1})
+            c, affine = multiple(form, normal), min(form, default=ONE) >= ONE
+            if unit not in node.fixed:
+                left[unit] = form
+                affine = (c is None and affine) or net.slopes[-unit][0] >= 0
+            elif c is not None:  # otherwise it has the same sign on both sides
                 there.fixed[unit] = c * side > 0
-        pieces.append(there.expand({net.output: 1}))
-    upwards = multiple(total_of([1, -1], pieces), normal)
-    hold(upwards is not None and upwards >= 0, "the function bends downwards here")
+            hold(affine, "the pattern is still open")
+        pieces.append(left | {net.output: there.expand({net.output: 1})})
+    ahead, back = (piece.pop(net.output) for piece in pieces)
+    upwards = multiple(total_of([1, -1], [ahead, back]), normal)
+    hold(pieces[0] == pieces[1], "it is not known how much the function bends here")
+    hold(upwards is not None and upwards >= 0, "the function may bend downwards here")
 
 
 def rule_side(node: Node, *names: Any) -> None:
@@ -914,54 +924,114 @@ def rule_side(node: Node, *names: Any) -> None:
         hold(c and ((c > 0) == on) != node.fixed[unit], "a side may have the pattern")
 
 
-def with_zeros(path: list[list[int]], k: int) -> list[list[int]]:
-    """Put a point where value k vanishes between neighbours with different signs of it."""
-    values = [point[k] for point in path]
-    if min(values, default=0) >= 0 or max(values) <= 0:
-        return path
-    found = path[:1]
-    for a, b in pairwise(path):
-        if a[k] * b[k] < 0:
-            p, q = abs(b[k]), abs(a[k])
-            point = [p * x + q * y for x, y in zip(a, b, strict=True)]
-            spend(longest(point), len(point) * (longest(point) + 64))
-            content = gcd(*point)
-            found.append([x // content for x in point])
-        found.append(b)
-    return found
+def line_of(node: Node) -> tuple[Line, list[Form]]:
+    """Return the zeros of the group where two inputs vary, or two and t; none if there are none.
+
+    And the forms that are >= 0 on the domain, which is where the line ends.
+    """
+    net, ranges, normal = node.net, node.ranges, node.expand({node.group: 1})
+    wide = [k for k, (low, high) in enumerate(ranges[: net.inputs]) if low < high]
+    # where t varies, too, the multiples of a line are as good: it is constant here
+    whole = len(wide) == 3 and bool(net.faces) and not node.face
+    lead, *pair = wide if whole else [ONE, *wide]
+    hold(len(pair) == 2 and min(normal, default=ONE) >= ONE, "the kink is no line")
+    i, j = sorted(pair, key=lambda k: k not in normal)
+    x, y = normal.get(i, 0), normal.get(j, 0)
+    still = {k: ranges[k][0] for k in range(net.inputs)} | {i: 0, j: 0, lead: 1}
+    base = sum(v * still[k] for k, v in normal.items())
+    hold(x or base, "the kink is no line")
+    line = {k: (v * abs(x), 0) for k, v in still.items()}
+    line |= {i: (-base if x > 0 else base, -y), j: (0, x)}
+    sides = [{k: s, ONE: -s * end} for k in pair for s, end in zip((1, -1), ranges[k], strict=True)]
+    return line if x else {}, [form for form, _ in net.rows] + ([] if whole else sides)
+
+
+def ends_of(line: Line, sides: Sequence[Form]) -> list[tuple[int, int]]:
+    """Return between which fractions, or -1/0 and 1/0, forms are >= 0 on a line; or nothing."""
+    start: Any = -inf
+    end: Any = inf
+    for form in sides:
+        a, b = (sum([v * line[key][z] for key, v in form.items()]) for z in (0, 1))
+        spend(longest((a, b)), 2 * size(form) + longest((a, b)))
+        if b > 0:
+            start = max(start, Fraction(-a, b))
+        elif b < 0:
+            end = min(end, Fraction(-a, b))
+        elif a < 0:
+            end = -inf
+    infinite = {-inf: (-1, 0), inf: (1, 0)}
+    return [infinite.get(s) or s.as_integer_ratio() for s in (start, end) if start < end]
+
+
+def next_root(zetas: Line, roots: Mapping[int, int]) -> tuple[int, int]:
+    """Return the least root of some a + b s as a fraction, 1/0 if there is none.
+
+    All roots are known, rounded down.
+    """
+    least, num, den = min(roots.values(), default=0), 1, 0
+    for a, b in [zetas[k] for k, rounded in roots.items() if rounded == least]:
+        p, q = (-a, b) if b > 0 else (a, -b)
+        if p * den < num * q:
+            num, den = p, q
+    return num, den
+
+
+def pieces(
+    net: Network, line: Line, start: tuple[int, int], stop: tuple[int, int]
+) -> Iterator[tuple[States, set[int]]]:
+    """Go along a line: yield the states of units on each piece, and which of them are new.
+
+    A unit is a + b s there. From the first piece on only what changes is looked at: at the
+    next root of these a unit changes its state, and with it what it passes on.
+    """
+    (num, den), (end, over), bits = start, stop, 0
+    zetas, states, roots, delta, flips = Line(), States(), dict[int, int](), {**line}, set[int]()
+    while True:
+        changed = set[int]()
+        for k in range(net.inputs, net.output):
+            form = net.units[k].form
+            if k not in flips and delta.keys().isdisjoint(form.keys()):
+                continue
+            a, b = c, d = zetas.get(k, (0, 0))
+            other = 2 * bits + 256
+            for key in form.keys() & delta.keys():
+                v, (p, q) = form[key], delta[key]
+                a, b, other = a + v * p, b + v * q, other + v.bit_length() + 64
+            bits = max(bits, a.bit_length(), b.bit_length())  # of the longest number so far
+            spend(bits, 2 * other)
+            side = a * den + b * num or b or a  # where s is a bit greater
+            was, on = states.pop(k, None), side > 0 if side else None
+            zetas[k] = a, b
+            delta[k] = a - c, b - d
+            if on or was:
+                delta[-k] = ((a - c, b - d) if was else (a, b)) if on else (-c, -d)
+            if on is not None:
+                states[k] = on
+            if on is not was:
+                changed.add(k)
+            roots.pop(k, None)
+            if b and on == (b < 0):
+                roots[k] = (-a << 64) // b
+        yield states, changed
+        num, den = next_root(zetas, roots)
+        if num * over >= end * den:
+            return
+        flips = {k for k in roots if zetas[k][0] * den + zetas[k][1] * num == 0}
+        delta = {}
 
 
 def rule_walk(node: Node) -> None:
-    """Where two inputs vary the kink is a segment: no piece of it bends the function downwards.
-
-    Points are lists of the values of all keys, times a positive number that is the value of ONE.
-    """
-    net, normal = node.net, node.expand({node.group: 1})
-    wide = [k for k, (low, high) in enumerate(node.ranges[: net.inputs]) if low < high]
-    hold(len(wide) == 2 and min(normal, default=ONE) >= ONE, "the kink is no segment")
-    corners = []
-    for ends in ((0, 0), (0, 1), (1, 1), (1, 0), (0, 0)):
-        corner = [low for low, _ in node.ranges[: net.inputs]] + [0] * (2 * len(net.units))
-        for k, end in zip(wide, ends, strict=True):
-            corner[k] = node.ranges[k][end]
-        corner[node.group] = sum(v * corner[key] for key, v in normal.items())
-        corners.append(corner)
-    hold(any(corner[node.group] for corner in corners), "the kink is no segment")
-    points = [point for point in with_zeros(corners, node.group)[1:] if not point[node.group]]
-    for k in range(net.inputs, net.output):
-        unit = net.units[k]
-        for point in points:
-            values = point[: net.inputs] if unit.alone else [*map(point.__getitem__, unit.form)]
-            spend(longest(values), unit.size)
-            point[k] = sum(map(mul, unit.alone or unit.form.values(), values))
-        points = with_zeros(points, k)
-        for point in points:
-            point[-k] = max(point[k], 0)
-    for a, b in pairwise(points):
-        states = {k: a[k] + b[k] > 0 for k in range(net.inputs, net.output) if a[k] or b[k]}
-        others = node.fixed.items() - {(node.group, False)}
-        if all(states.get(k, on) == on for k, on in others):  # else no facet of this node is here
-            hold(node.least_jump(states | node.fixed) >= 0, "the gradient jump may be negative")
+    """Where the kink is a line: no piece of it bends the function downwards."""
+    net, known, new = node.net, Spans(), set[int]()
+    line, sides = line_of(node)
+    ends = ends_of(line, sides) if line else []
+    others = node.fixed.items() - {(node.group, False)}
+    for states, changed in pieces(net, line, *ends) if ends else ():
+        new |= changed
+        if any(states.get(k, on) != on for k, on in others) or (known and new.isdisjoint(known)):
+            continue  # no facet of this node is here, or the jump is what it was
+        known, new = spans(net, node.group, states | node.fixed, known, new), set()
+        hold(known.get(net.output, (0, 0))[0] >= 0, "the gradient jump may be negative")
 
 
 LEAVES: dict[Any, Any] = {

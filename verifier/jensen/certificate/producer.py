@@ -96,7 +96,7 @@ class Producer:
         net, asked = self._net, dict.fromkeys(units)
         proved = checker.rule_path_signs(net)
         found = {unit: Growing([]) for unit in asked if unit not in net.kinks - proved}
-        usable = len(net.units) <= MOST_UNITS and not self._kinks_are_segments
+        usable = len(net.units) <= MOST_UNITS and not self._kinks_are_lines
         if not usable or not self._units.usable:
             return found
         left = [unit for unit in asked if unit not in found]
@@ -113,8 +113,8 @@ class Producer:
         self._written[unit] = lines
 
     @property
-    def _kinks_are_segments(self) -> bool:
-        """Whether two inputs vary, so that the checker can go along kinks."""
+    def _kinks_are_lines(self) -> bool:
+        """Whether two inputs vary, so that the checker can go along kinks; on a cone with t."""
         inputs = self._net.units[1 : self._net.inputs]
         return sum(unit.low < unit.high for unit in inputs) - bool(self._net.faces) == LINE
 
@@ -164,16 +164,13 @@ class Producer:
         return [first, *TreeWriter(self._net, unit, self._leaves, self._names).run(root)]
 
     def _by_walks(self, unit: int) -> list[Any] | None:
-        """Return trees of one leaf each, where the kink is a segment on every face."""
-        lines: list[Any] = []
-        for face in sorted(self._net.faces) or [0]:
-            node = ProofNode(self._net, unit, face)
-            try:
-                checker.rule_walk(node)
-            except (checker.Rejected, checker.Malformed):
-                return None
-            lines += [["tree", *self._net.lead(unit), *([face, []] if face else [])], ["walk"]]
-        return lines
+        """Return a tree of one leaf, where the kink is a line."""
+        node = ProofNode(self._net, unit)
+        try:
+            checker.rule_walk(node)
+        except (checker.Rejected, checker.Malformed):
+            return None
+        return [["tree", *self._net.lead(unit)], ["walk"]]
 
     def _by_joint_programs(self, units: list[int]) -> Iterator[tuple[int, list[Any] | None]]:
         """Yield the trees of all faces, or the one of the whole domain; None where that fails."""

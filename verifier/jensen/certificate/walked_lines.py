@@ -11,30 +11,23 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
-from jensen.domains.domain import Domain
 from jensen.network.relu_network import INPUT, ReluNetwork
 from jensen.types import Neurons
 
 
-def walked_lines(network: ReluNetwork, domain: Domain, walked: Neurons) -> list[Any]:
+def walked_lines(network: ReluNetwork, walked: Neurons) -> list[Any]:
     """Return all lines that follow the claim.
 
     Parameters
     ----------
     network : ReluNetwork
-        Of two inputs.
-    domain : Domain
-        A box of two sides, or all of R^2.
+        Of two inputs, on a box of two sides or all of R^2.
     walked : tuple of (block name, index)
         Neurons that read the inputs alone.
     """
-    box = domain.box_sides(network.input_size) is not None
-    # the sides of the cube that the lift is cut to: t = 1, and x_i = 1 and -1
-    sides: list[list[Any]] = [[]] if box else [[face, []] for face in (1, 2, -2, 3, -3)]
     lines: list[Any] = [["bounds", []], ["path_signs"]]
     for neuron in _without_twins(network, walked):
-        for side in sides:
-            lines += [["tree", *neuron, *side], ["walk"]]
+        lines += [["tree", *neuron], ["walk"]]
     return lines
 
 

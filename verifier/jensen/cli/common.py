@@ -23,7 +23,7 @@ from jensen.graphs.function_graph import FunctionGraph
 from jensen.loaders.companions import files_of
 from jensen.network.checks import chosen_output as checked_output
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.options import Engine, Options
+from jensen.prover.options import Engine, Options, checked_seconds
 from jensen.text import json_ready, printable
 
 if TYPE_CHECKING:
@@ -273,7 +273,7 @@ def checked_time_limit(seconds: float | None) -> float | None:
     OptionError
         Unless it is a number of seconds > 0, or None.
     """
-    return Options(time_limit=seconds).time_limit
+    return checked_seconds(seconds)
 
 
 def remaining(seconds: float | None) -> float | None:

@@ -112,24 +112,19 @@ class GroupedNetwork:
         """
         found: list[FloatArray] = []
         for level in self.levels:
-            z: FloatArray | None = None
+            z = np.empty((*points.shape[:-1], level.size))
+            z[...] = level.bias
             for source, slopes in level.slopes.items():
-                h = points if source == SOURCE else self._passed(source, found[source])
-                part = h @ slopes.on.T
-                z = part if z is None else z + part
-                if source != SOURCE and slopes.off is not None:
-                    kink = self.levels[source].kink
-                    z += np.where(kink, np.minimum(found[source], 0.0), 0.0) @ slopes.off.T
-            if z is None:
-                z = np.zeros((*points.shape[:-1], level.size))
-            z += level.bias
+                if source == SOURCE:
+                    z += points @ slopes.on.T
+                    continue
+                reads = self.levels[source]
+                h = np.where(reads.kink, np.maximum(found[source], 0.0), found[source])
+                z += h @ slopes.on.T
+                if slopes.off is not None:
+                    z += np.where(reads.kink, np.minimum(found[source], 0.0), 0.0) @ slopes.off.T
             found.append(z)
         return found
-
-    def _passed(self, level: int, z: FloatArray) -> FloatArray:
-        """Return what on-slopes read of a level's z."""
-        kink, h = self.levels[level].kink, np.maximum(z, 0.0)
-        return h if kink.all() else np.where(kink, h, z)
 
     def groups(self) -> list[Unit]:
         """Return (level, unit) of every unit that may kink."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from jensen.errors import NetworkError
 from jensen.graphs.function_graph import FunctionGraph
+from jensen.loaders import opened
 from jensen.network.relu_network import INPUT, ReluNetwork
 
 
-def is_icnn(network: ReluNetwork | FunctionGraph) -> bool:
+def is_icnn(network: ReluNetwork | FunctionGraph | str | Path) -> bool:
     """Return whether all weights behind the first ReLUs are non-negative.
 
     These are the input-convex networks of Amos et al.: every unit is convex in the input,
@@ -16,7 +19,7 @@ def is_icnn(network: ReluNetwork | FunctionGraph) -> bool:
 
     Parameters
     ----------
-    network : ReluNetwork
+    network : ReluNetwork or path
         With any number of outputs.
 
     Returns
@@ -38,6 +41,7 @@ def is_icnn(network: ReluNetwork | FunctionGraph) -> bool:
     >>> is_icnn(net), is_icnn(net.negated())
     (True, False)
     """
+    network = opened(network)
     if isinstance(network, FunctionGraph):
         network.refuse("an input-convex form")
     if not isinstance(network, ReluNetwork):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 
@@ -12,13 +13,14 @@ from jensen.errors import IcnnFormError, NetworkError
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.icnn.analysis import Analysis, Expression, analyse
 from jensen.icnn.check import is_icnn
+from jensen.loaders import opened
 from jensen.network.relu_network import INPUT, OUTPUT, Activation, Block, ReluNetwork
 from jensen.types import FloatArray
 
 MOST_PARTS = 8  # doubles whose sum is a weight
 
 
-def to_icnn(network: ReluNetwork | FunctionGraph) -> ReluNetwork:
+def to_icnn(network: ReluNetwork | FunctionGraph | str | Path) -> ReluNetwork:
     """Return an input-convex network that computes the same function, exactly.
 
     *One hidden layer*: every convex network has such a form, with as many neurons or fewer.
@@ -31,7 +33,7 @@ def to_icnn(network: ReluNetwork | FunctionGraph) -> ReluNetwork:
 
     Parameters
     ----------
-    network : ReluNetwork
+    network : ReluNetwork or path
         With one output.
 
     Returns
@@ -60,6 +62,7 @@ def to_icnn(network: ReluNetwork | FunctionGraph) -> ReluNetwork:
     array([[ True],
            [ True]])
     """
+    network = opened(network)
     if isinstance(network, FunctionGraph):
         network.refuse("an input-convex form")
     already = is_icnn(network)  # refuses what is no network

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,9 @@ from jensen.linear_regions.condition import Condition, Conditions, Pair
 from jensen.linear_regions.items import Point
 from jensen.linear_regions.met import met_conditions
 from jensen.linear_regions.regions import Regions, regions_of
+from jensen.loaders import opened
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.options import Options
+from jensen.prover.options import checked_seconds
 from jensen.prover.question import check_subject
 from jensen_encodings.deadline import Deadline
 
@@ -39,7 +41,7 @@ HALVINGS = 12  # of a pair, until one kink is left in it
 
 
 def path_conditions(
-    network: ReluNetwork | FunctionGraph,
+    network: ReluNetwork | FunctionGraph | str | Path,
     domain: Domain | None = None,
     reasons: Mapping[tuple[str, int], str] | None = None,
     *,
@@ -50,7 +52,7 @@ def path_conditions(
 
     Parameters
     ----------
-    network : ReluNetwork
+    network : ReluNetwork or path
     domain : Box, Polyhedron or Everywhere
         Default: ``Everywhere()``.
     reasons : mapping from (block name, index) to a word, optional
@@ -81,9 +83,9 @@ def path_conditions(
     >>> [(str(c.value), c.reachable) for c in path_conditions(net, Box(-2, 2))]
     [('-3', True), ('1', True)]
     """
-    deadline = Deadline.after(Options(time_limit=time_limit).time_limit)
+    deadline = Deadline.after(checked_seconds(time_limit))
     domain = Everywhere() if domain is None else domain
-    network = check_subject(network, domain).select_output(None)
+    network = check_subject(opened(network), domain).select_output(None)
     if _lists_all(network, domain):
         try:
             with np.errstate(all="ignore"):

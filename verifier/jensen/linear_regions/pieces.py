@@ -38,9 +38,7 @@ def _pieces(layers: Layers, signs: SignArray) -> FloatArray:
             total += slope @ layer.source
         for read in layer.reads:
             passed = signs[:, layers.span(read.level)]
-            arrived = np.where(passed > 0, slope @ read.on, 0.0)
-            if read.off is not None:
-                arrived += np.where(passed < 0, slope @ read.off, 0.0)
+            arrived = np.where(passed > 0, slope @ read.weights, 0.0)
             slopes[read.level] = slopes.get(read.level, 0.0) + arrived
     return total
 
@@ -60,8 +58,6 @@ def largest_slopes(layers: Layers) -> FloatArray:
         if layer.source is not None:
             total += reached @ np.abs(layer.source)
         for read in layer.reads:
-            weights = np.abs(read.on)
-            if read.off is not None:
-                weights = np.maximum(weights, np.abs(read.off))
-            size[read.level] = size.get(read.level, 0.0) + reached @ weights
-    return total * (1 + 1e-12)
+            arrived = reached @ np.abs(read.weights)
+            size[read.level] = size.get(read.level, 0.0) + arrived
+    return total * (1 + 4 * layers.rounding)

@@ -14,10 +14,12 @@ from jensen.arithmetic.intervals import row_norms
 from jensen.arithmetic.rational import fraction
 from jensen.cells.facets import exact_forms
 from jensen.domains.domain import Domain
+from jensen.linear_regions.build import subdivide
 from jensen.linear_regions.items import Cell, Edge, Facet, Listed, Point
 from jensen.linear_regions.parts import Parts
 from jensen.linear_regions.pieces import affine_pieces, largest_slopes
 from jensen.network.relu_network import ReluNetwork
+from jensen.text import counted
 from jensen.types import BoolArray, FloatArray, IndexArray, Neurons
 
 
@@ -344,8 +346,17 @@ class Regions:
         sides = tuple(int(c) for c in self._sides[index] if c >= 0)
         return Edge(tuple(self._ends[index].tolist()), sides)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle what the regions are of; they are found again when they are read."""
+        return _found_again, (type(self), self.network, self.domain)
+
     def __repr__(self) -> str:
         return (
-            f"Regions({len(self.cells)} cells, {len(self.facets)} facets, "
-            f"{len(self.vertices)} vertices on {self.domain})"
+            f"Regions({counted(len(self.cells), 'cell')}, {counted(len(self.facets), 'facet')}, "
+            f"{counted(len(self.vertices), 'vertex', 'vertices')} on {self.domain})"
         )
+
+
+def _found_again(kind: type[Regions], network: ReluNetwork, domain: Domain) -> Regions:
+    with np.errstate(all="ignore"):
+        return kind(network, domain, subdivide(network, domain))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from jensen.linear_regions.build import subdivide
 from jensen.linear_regions.parts import SolidParts
 from jensen.linear_regions.plane_regions import Regions
 from jensen.linear_regions.solid_regions import SolidRegions
+from jensen.loaders import opened
 from jensen.network.checks import first_output
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.question import check_subject
@@ -25,7 +27,7 @@ MOST_INPUTS = 3
 
 
 def regions(
-    network: ReluNetwork | FunctionGraph,
+    network: ReluNetwork | FunctionGraph | str | Path,
     domain: Domain | None = None,
     *,
     output: int | None = None,
@@ -39,7 +41,7 @@ def regions(
 
     Parameters
     ----------
-    network : ReluNetwork
+    network : ReluNetwork or path
     domain : Box, Polyhedron or Everywhere
         Default: ``Everywhere()``; with an interior.
     output : int, optional
@@ -75,7 +77,7 @@ def regions(
     (4, 4, [-1.0, -1.0, 1.0, 1.0])
     """
     domain = Everywhere() if domain is None else domain
-    checked = check_subject(network, domain)
+    checked = check_subject(opened(network), domain)
     scalar = checked.select_output(first_output(checked.output_size, output))
     if fixed:
         scalar = scalar.fix_inputs(fixed)

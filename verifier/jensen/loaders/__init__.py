@@ -20,6 +20,7 @@ __all__ = [
     "from_torch",
     "load",
     "load_piecewise_linear",
+    "opened",
     "piecewise_linear",
     "save",
 ]
@@ -85,7 +86,7 @@ def load(path: str | Path, *, simplify: bool = True) -> ReluNetwork | FunctionGr
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     net.save(pathlib.Path(folder, "model.npz"))
     ...     jensen.load(pathlib.Path(folder, "model.npz"))
-    ReluNetwork(2-1-1, 1 ReLUs)
+    ReluNetwork(2-1-1, 1 ReLU)
     """
     if not isinstance(path, str | os.PathLike):
         raise ModelFileError(
@@ -117,7 +118,7 @@ def load(path: str | Path, *, simplify: bool = True) -> ReluNetwork | FunctionGr
     return _simplified(network) if simplify else network
 
 
-def load_piecewise_linear(path: str | Path, what: str, *, simplify: bool = True) -> ReluNetwork:
+def load_piecewise_linear(path: str | Path, what: str) -> ReluNetwork:
     """Read a network as :func:`load` does, for what takes no other functions than ReLUs.
 
     Parameters
@@ -125,17 +126,34 @@ def load_piecewise_linear(path: str | Path, what: str, *, simplify: bool = True)
     path : str or Path
     what : str
         Who asks, such as "jensen repair": the subject of the refusal.
-    simplify : bool
 
     Raises
     ------
     NetworkError
         If a node applies another function; the message names it.
     """
-    network = load(path, simplify=simplify)
+    network = load(path)
     if isinstance(network, FunctionGraph):
         network.refuse(f"{path}: {what}")
     return network
+
+
+def opened(given: Any) -> ReluNetwork | FunctionGraph:
+    """Return what was given, or the network in the file that it names (:func:`load`).
+
+    Parameters
+    ----------
+    given : ReluNetwork, FunctionGraph, path, or what a caller refuses
+
+    Raises
+    ------
+    ModelFileError, UnsupportedOperatorError, NetworkError
+        As :func:`load`.
+    """
+    if isinstance(given, str | os.PathLike):
+        return load(Path(given))
+    found: ReluNetwork | FunctionGraph = given
+    return found
 
 
 def piecewise_linear(given: Any, what: str) -> ReluNetwork:

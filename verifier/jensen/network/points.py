@@ -59,7 +59,7 @@ class OfPoints(ABC):
         array([[4.],
                [0.]])
         """
-        points = np.asarray(X, dtype=np.float64)
+        points = _numbers(X)
         several = points.ndim and points.size == points.shape[0] * self.input_size
         shapes = {(self.input_size,), self.input_shape, () if self.input_size == 1 else None}
         if not several and points.shape in shapes:
@@ -84,10 +84,21 @@ class OfPoints(ABC):
         NetworkError
             If they are no points of this many inputs.
         """
-        points = np.asarray(X, dtype=np.float64)
+        points = _numbers(X)
         if points.ndim < 1 or points.size != points.shape[0] * self.input_size:
             raise NetworkError(
                 f"points of shape {points.shape}: need (n, {self.input_size}), "
                 f"or ({self.input_size},) for a single point"
             )
         return points.reshape(points.shape[0], self.input_size)
+
+
+def _numbers(X: ArrayLike) -> FloatArray:
+    """Return points in doubles, rounded to nearest; numbers in text are none."""
+    try:
+        given = np.asarray(X)
+        if given.dtype.kind in "SUc":
+            raise TypeError
+        return np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise NetworkError("points: real numbers are needed, (n, inputs)") from None

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jensen.arithmetic.doubles import NotADoubleError, exact_doubles
 from jensen.errors import DomainError, InfeasibleError, OptionError
 from jensen.optimise.cuts import Convex
 from jensen.optimise.feasible import FeasibleSet
+from jensen.prover.options import checked_seconds
 from jensen.types import FloatArray
 
 
@@ -37,8 +39,7 @@ class Limits:
     def __post_init__(self) -> None:
         if not (math.isfinite(self.tolerance) and self.tolerance >= 0):
             raise OptionError(f"tolerance {self.tolerance}: a finite number >= 0 is needed")
-        if self.time_limit is not None and not self.time_limit > 0:
-            raise OptionError(f"time limit {self.time_limit}: seconds > 0 are needed")
+        checked_seconds(self.time_limit)
         if self.evaluations < 1:
             raise OptionError(f"evaluations {self.evaluations}: at least 1 is needed")
 
@@ -79,7 +80,7 @@ def problem_of(
         For integers that are no inputs, or a matrix without its right side.
     """
     inputs = len(convex.ground.lower)
-    cost = np.zeros(inputs) if linear is None else vector(linear, inputs, "linear")
+    cost = np.zeros(inputs) if linear is None else vector(linear, inputs, "linear", exact=True)
     if (A is None) != (b is None):
         raise OptionError("A and b: one without the other; rows A x <= b need both")
     rows = None if A is None or b is None else matrix_rows(A, b, inputs, "A", "b")
@@ -100,30 +101,35 @@ def with_fixed_inputs(problem: Problem, fixed: Mapping[int, float]) -> Problem:
     Raises
     ------
     OptionError
-        For an input that does not exist, or a value that is not finite.
+        For an input that does not exist.
+    DomainError
+        For a value that is no finite double.
     InfeasibleError
         For a value outside the bounds of the domain.
     """
     feasible, inputs = problem.feasible, len(problem.linear)
     lower, upper = feasible.lower.copy(), feasible.upper.copy()
-    for index, value in fixed.items():
-        if _index(index, inputs, "fixed") != index or not math.isfinite(value):
-            raise OptionError(f"fixed input {index} has the value {value}: it has to be finite")
+    for index, given in fixed.items():
+        what = f"fixed input {_index(index, inputs, 'fixed')}"
+        value = float(vector(given, 1, what, exact=True)[0])
         if not lower[index] <= value <= upper[index]:
             raise InfeasibleError(f"input {index} fixed at {value} is outside the domain")
         lower[index] = upper[index] = value
     if feasible.bounded:
         return replace(problem, feasible=feasible.within(lower, upper))
     E = np.concatenate([feasible.E, np.eye(inputs)[list(fixed)]])
-    e = np.concatenate([feasible.e, np.array(list(fixed.values()), dtype=float)])
+    e = np.concatenate([feasible.e, lower[list(fixed)]])
     own = slice(len(feasible.ground.b), None)
     rows = (feasible.A[own], feasible.b[own])
     return replace(problem, feasible=FeasibleSet(feasible.ground, rows, (E, e)))
 
 
-def vector(value: ArrayLike, inputs: int, what: str) -> FloatArray:
-    """Return a vector of so many finite numbers; a single number is repeated."""
-    numbers = _finite(value, what)
+def vector(value: ArrayLike, inputs: int, what: str, *, exact: bool = False) -> FloatArray:
+    """Return a vector of so many finite numbers; a single number is repeated.
+
+    Parts of a problem are exact: what no double holds is refused there. Points are rounded.
+    """
+    numbers = _finite(value, what, exact=exact)
     if numbers.ndim == 0:
         return np.full(inputs, float(numbers))
     if numbers.shape != (inputs,):
@@ -144,9 +150,11 @@ def matrix_rows(
     return matrix, right
 
 
-def _finite(value: Any, what: str) -> FloatArray:
+def _finite(value: Any, what: str, *, exact: bool = True) -> FloatArray:
     try:
-        numbers = np.array(value, dtype=np.float64)
+        numbers = exact_doubles(value) if exact else np.array(value, dtype=np.float64)
+    except NotADoubleError as error:
+        raise DomainError(f"{what}: {error}") from None
     except (TypeError, ValueError) as error:
         raise DomainError(f"{what}: not numbers ({error})") from None
     if not np.isfinite(numbers).all():

@@ -38,6 +38,7 @@ from jensen.optimise.proof import proved_convex
 from jensen.prover.options import Options
 from jensen.prover.question import merged_options
 from jensen.prover.verdict import Status, Verdict
+from jensen.text import counted
 from jensen.types import FloatArray
 
 _NEEDED = "a list of mappings from inputs to values, such as [{1: 2.0}, {1: 5.0}], is needed"
@@ -217,7 +218,7 @@ class ScenarioSum(Function):
         count = len(contexts)
         sizes = np.full(count, 1.0 / count)
         if weights is not None:
-            sizes = vector(weights, count, "weights")
+            sizes = vector(weights, count, "weights", exact=True)
         if not (sizes > 0).all():
             raise OptionError("weights of scenarios have to be positive: leave the others out")
         free = net.fix_inputs(contexts[0]).input_size  # refuses inputs that do not exist
@@ -225,7 +226,12 @@ class ScenarioSum(Function):
         chosen = merged_options(options, keywords)
         self.domain, self.network = domain, net
         self.verdicts = _proved(net, domain, contexts, verdict, chosen)
+        self._count = count
         super().__init__(Scenarios(net, ground, contexts, sizes))
+
+    def __repr__(self) -> str:
+        """Return one line."""
+        return f"ScenarioSum({self.network!r}, {counted(self._count, 'scenario')}, {self.domain})"
 
 
 def _checked(scenarios: Sequence[Mapping[int, float]]) -> list[Mapping[int, float]]:

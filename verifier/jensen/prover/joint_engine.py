@@ -39,8 +39,9 @@ BUDGET_GROWTH = 4
 WRITTEN_BUDGETS = (64, 256)  # nodes of each tree of a certificate that is written at once
 GLANCED = 512  # groups at most that get a descent each before bounds on their kinks
 STARTS = 8  # descents of each group from random points, before anything is proved
-FINE_STARTS = 8  # the same of the groups that are left after a turn
-NEAR_STARTS = 1  # descents from nearby for each program that was solved in a turn
+EARLY_STARTS = 24  # the same from nearby, then
+FINE_STARTS = 4  # descents from random points of the groups that are left after a turn
+NEAR_STARTS = 4  # descents from nearby for each program that was solved in a turn
 SIGN_BUDGET = 64  # nodes of a tree without linear programs
 SIGN_CREDIT = 6  # groups on which such trees may fail before no more are tried
 FIRST_CREDIT = 2  # the same at first: one more for each group that they close
@@ -235,7 +236,8 @@ class _Prover:
         """Look for a facet that bends down along some kinks, before anything is proved."""
         if not groups or not self._met:
             return None
-        return self._crossed(self._dips.wide(groups, STARTS))
+        found = self._crossed(self._dips.wide(groups, STARTS))
+        return found or self._descend_near(groups, (), EARLY_STARTS * len(groups))
 
     def _descend(self, groups: Sequence[Unit], programs: int) -> tuple[Unit, Crossing] | None:
         """Look for one with an effort that so many programs are worth."""
@@ -246,7 +248,14 @@ class _Prover:
         if found is not None:
             return found
         seeds = [s for group in groups if group in self._searches for s in self._seeds(group)]
-        for candidates in self._dips.near(groups, seeds, NEAR_STARTS * programs):
+        return self._descend_near(groups, seeds, NEAR_STARTS * programs)
+
+    def _descend_near(
+        self, groups: Sequence[Unit], seeds: Sequence[Seed], count: int
+    ) -> tuple[Unit, Crossing] | None:
+        """Look for one near where J was low, and near solutions of programs."""
+        bounds = {group: self._searches[group].bound for group in groups if group in self._searches}
+        for candidates in self._dips.near(groups, seeds, count, bounds):
             found = self._crossed(candidates)
             if found is not None:
                 return found

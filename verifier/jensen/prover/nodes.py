@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -72,12 +71,3 @@ class Allowance:
     def learn(self, closed: bool) -> None:
         """Adapt to whether a program closed its node."""
         self.nodes = self.nodes // 2 if closed else min(2 * self.nodes + 1, 4096)
-
-
-def walk(root: Node) -> Iterator[Node]:
-    """Yield all nodes of a tree."""
-    stack: list[Node] = [root]
-    while stack:
-        node = stack.pop()
-        yield node
-        stack.extend(node.children)

@@ -7,6 +7,7 @@ import operator
 from dataclasses import dataclass
 from enum import StrEnum
 from numbers import Integral, Real
+from typing import Any
 
 from jensen.errors import OptionError
 
@@ -30,6 +31,28 @@ class Engine(StrEnum):
     JOINT = "joint"
     MILP = "milp"
     MIDPOINT = "midpoint"
+
+
+def checked_seconds(limit: Any) -> float | None:
+    """Return a time limit.
+
+    Parameters
+    ----------
+    limit : float or None
+
+    Raises
+    ------
+    OptionError
+        Unless it is a number of seconds > 0, or None.
+    """
+    if limit is None:
+        return None
+    if isinstance(limit, bool) or not isinstance(limit, Real):
+        raise OptionError(f"time limit {limit!r}: seconds are needed")
+    seconds = float(limit)
+    if not seconds > 0:
+        raise OptionError(f"time limit {limit}: seconds > 0 are needed")
+    return seconds
 
 
 @dataclass(frozen=True)
@@ -85,8 +108,7 @@ class Options:
             names = ", ".join(Engine)
             raise OptionError(f"engine {self.engine!r}: supported are {names}") from None
         self._check_types()
-        if self.time_limit is not None and not self.time_limit > 0:
-            raise OptionError(f"time limit {self.time_limit}: seconds > 0 are needed")
+        checked_seconds(self.time_limit)
         if not (math.isfinite(self.tolerance) and self.tolerance >= 0):
             raise OptionError(f"tolerance {self.tolerance}: a finite number >= 0 is needed")
         if self.node_limit is not None and self.node_limit < 1:
@@ -114,14 +136,13 @@ class Options:
 
     def _check_types(self) -> None:
         for name, kind, needed in (
-            ("time_limit", Real, "seconds are"),
             ("tolerance", Real, "a number is"),
             ("node_limit", Integral, "a whole number is"),
             ("threads", Integral, "a whole number is"),
             ("seed", Integral, "a whole number is"),
         ):
             value = getattr(self, name)
-            optional = name in ("time_limit", "node_limit") and value is None
+            optional = name == "node_limit" and value is None
             if not optional and (isinstance(value, bool) or not isinstance(value, kind)):
                 words = name.replace("_", " ")
                 raise OptionError(f"{words} {value!r}: {needed} needed")

@@ -23,6 +23,7 @@ from jensen.groups.groups import GroupedNetwork
 from jensen.groups.jump import FREE, OFF, ON, Activations, JumpProblem
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.crossing import Crossing, cross_facet, probe
+from jensen.prover.loose import LooseLeaves
 from jensen.prover.margin import Margin, MarginProgram
 from jensen.prover.nodes import Allowance, Node, Patience, Rule
 from jensen.prover.sides import Sides
@@ -111,6 +112,7 @@ class Tree:
         self._least = rational(-self.least_jump)
         wanted = self.jump.supports if self.limits.sides else self.jump.supports[-1:]
         self._sides = Sides(self.net, self.group, wanted)
+        self._loose = LooseLeaves(self.net, self.group)
         self._pull = self.jump.slopes_behind() if len(self.jump.supports) > 1 else []
         activations = self.start or tuple(
             np.where(level.kink, FREE, ON).astype(np.int8) for level in self.net.levels
@@ -305,6 +307,11 @@ class Tree:
     def _finish_leaf(self, node: Node, margin: Margin) -> Crossing | None:
         """Decide a node whose program is affine: cross its facet, or fix a further unit."""
         unit = self.next_free(node)
+        if unit is not None and self.limits.sides:
+            unit = self._loose.close(node.activations, margin.point)
+            if unit is None:
+                node.rule = Rule.SMOOTH
+                return None
         if unit is not None:
             self.branch(node, unit)
             return None

@@ -13,6 +13,7 @@ from jensen.cells.start import is_flat
 from jensen.domains.domain import Box, Domain, Everywhere
 from jensen.groups.prepared import Prepared
 from jensen.network.relu_network import Block, ReluNetwork
+from jensen.network.stack import NetworkStack, architecture
 from jensen.prover.counterexample import admits
 from jensen.prover.options import Engine
 from jensen.prover.outcome import Outcome, refuted_by
@@ -21,6 +22,7 @@ from jensen.prover.signs import SPACE, bounds_come_first, closed_neurons
 from jensen.prover.verdict import GroupEvidence, Reason, Status
 from jensen.prover.walk_cells import can_walk_cells, walk_cells
 from jensen.prover.walk_cones import is_cone_question, walk_cones
+from jensen.prover.walk_edges import can_walk_edges, edges_bend_upwards
 from jensen.prover.walk_narrow import is_narrow, walk_narrow
 from jensen.prover.walk_plane import walk_kinks
 from jensen.prover.walk_solid import walk_surfaces
@@ -47,13 +49,15 @@ def walk_few_inputs(question: Question) -> Outcome | None:
     else:
         signs = prepared.signs
         closed = {name: low >= 0 for name, (low, _) in signs.items()}
+    domain = _around(question.domain) if network.input_size == 1 else question.domain
+    with prepared.watch.stage("walk"):
+        straight = bounds_come_first(question) and bend_upwards(network, domain, closed)
+        if straight or _edges_bend_upwards(question, closed):
+            return _all_bend_upwards(question, signs, never)
     cones = network.input_size == SPACE and is_cone_question(network, question.domain)
     if network.input_size == SPACE and not cones and _open_twins(prepared, closed):
         return None
-    domain = _around(question.domain) if network.input_size == 1 else question.domain
     with prepared.watch.stage("walk"):
-        if bounds_come_first(question) and bend_upwards(network, domain, closed):
-            return _all_bend_upwards(question, signs, never)
         walk = walk_kinks if network.input_size < SPACE else walk_surfaces
         walk = walk_cones if cones else walk
         walked = walk(network, domain, closed, question.deadline)
@@ -64,6 +68,18 @@ def walk_few_inputs(question: Question) -> Outcome | None:
         inside = domain is question.domain or admits(question.domain, walked.pair.x, walked.pair.y)
         return refuted_by(walked.pair) if inside else None
     return _all_bend_upwards(question, signs, never)
+
+
+def _edges_bend_upwards(question: Question, closed: Mapping[str, BoolArray]) -> bool:
+    """Whether a network of three inputs is proved by J on all faces, told by their edges."""
+    network, domain = question.network, question.domain
+    if network.input_size < SPACE or architecture(network) is None:
+        return False
+    stack = NetworkStack.from_networks([network])
+    if not can_walk_edges(stack, domain):
+        return False
+    asked = ~np.concatenate([closed[block.name] for block in network.hidden])
+    return bool(edges_bend_upwards(stack, domain, asked[None], question.deadline)[0])
 
 
 def _around(domain: Domain) -> Domain:

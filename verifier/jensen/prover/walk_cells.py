@@ -127,7 +127,7 @@ class _CellWalk:
         hidden = [layers.layers[k] for k in layers.hidden]
         self._spans = [layers.span(k) for k in layers.hidden]
         self._first = np.zeros((0, 0)) if hidden[0].source is None else hidden[0].source
-        self._weights = [layer.reads[0].on for layer in layers.layers[1:]]
+        self._weights = [layer.reads[0].weights for layer in layers.layers[1:]]
         self._sizes = [np.abs(weight) for weight in self._weights]
         self._biases = [
             np.zeros(layer.size) if layer.source is None else layer.source[:, -1]

@@ -8,8 +8,9 @@ from jensen.bounds.linked import LinkedSigns
 from jensen.cells.start import is_flat
 from jensen.domains.domain import Domain
 from jensen.network.stack import NetworkStack
+from jensen.prover.walk_edges import can_walk_edges, edges_bend_upwards
 from jensen.prover.walk_straight import can_bend_upwards, stack_bends_upwards
-from jensen.types import BoolArray
+from jensen.types import BoolArray, IndexArray
 
 
 def walked_straight(stack: NetworkStack, domain: Domain, signs: LinkedSigns) -> BoolArray:
@@ -41,3 +42,33 @@ def walked_straight(stack: NetworkStack, domain: Domain, signs: LinkedSigns) -> 
         ]
         found[left] = stack_bends_upwards(stack.take(left), domain, closed)
     return found
+
+
+def walked_in_space(
+    stack: NetworkStack, domain: Domain, signs: LinkedSigns, left: IndexArray
+) -> IndexArray:
+    """Return the networks of three inputs that edges of their cells prove convex.
+
+    Parameters
+    ----------
+    stack : NetworkStack
+        With one output.
+    domain : Domain
+    signs : LinkedSigns
+        Of its networks on the domain.
+    left : int array
+        The networks that are looked at.
+
+    Returns
+    -------
+    int array
+        None of those with twins.
+    """
+    if not left.size or not can_walk_edges(stack, domain):
+        return left[:0]
+    # J of twins is that of both, and faces are told by one unit that vanishes
+    alone = np.logical_and.reduce([layer.lead[left].all(axis=1) for layer in signs.layers])
+    some = left[alone]
+    if not some.size:
+        return some
+    return some[edges_bend_upwards(stack.take(some), domain, signs.open_neurons()[some])]

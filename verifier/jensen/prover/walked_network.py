@@ -61,7 +61,7 @@ class WalkedNetwork:
         last = self.layers.hidden[-1]
         for read in self.layers.layers[-1].reads:
             if read.level == last:
-                weights: FloatArray = read.on[0]
+                weights: FloatArray = read.weights[0]
                 return weights
         return np.zeros(self.layers.layers[last].size)
 

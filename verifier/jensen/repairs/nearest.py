@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,9 @@ from jensen.bounds.pre_activation import pre_activation_bounds
 from jensen.domains.domain import Box, Domain, Everywhere
 from jensen.errors import OptionError
 from jensen.graphs.function_graph import FunctionGraph
+from jensen.loaders import opened
 from jensen.network.relu_network import ReluNetwork
+from jensen.prover.options import checked_seconds
 from jensen.prover.question import check_subject
 from jensen.prover.verdict import Status, Verdict
 from jensen.repairs.features import Features
@@ -134,7 +137,7 @@ class Repair:
 
 
 def repair(
-    network: ReluNetwork | FunctionGraph,
+    network: ReluNetwork | FunctionGraph | str | Path,
     domain: Domain | None = None,
     *,
     norm: str = "l2",
@@ -155,7 +158,7 @@ def repair(
 
     Parameters
     ----------
-    network : ReluNetwork
+    network : ReluNetwork or path
     domain : Box, Polyhedron or Everywhere
         Default: ``Everywhere()``.
     norm : {"l2", "l1"}
@@ -204,48 +207,51 @@ def repair(
     """
     if norm not in list(Norm):
         raise OptionError(f"norm {norm!r}: supported are {', '.join(Norm)}")
-    deadline = Deadline.after(time_limit)
+    deadline = Deadline.after(checked_seconds(time_limit))
     domain = Everywhere() if domain is None else domain
-    network = check_subject(network, domain)
+    network = check_subject(opened(network), domain)
     domain.check(network.input_size)
     if domain.has_rows:
         domain.working_set(network.input_size, deadline)  # found once, and not without end
     scalar = network.select_output(output)
-    features = Features(scalar.negated() if concave else scalar)
-    fit = None if data is None else Refit(features, *data, sign=-1.0 if concave else 1.0)
-    objective = Objective(features.weights, None, Norm(norm)) if fit is None else fit.objective
-    search = RowSearch(
-        features,
-        domain,
-        objective,
-        concave=concave,
-        certificate=certificate,
-        deadline=deadline.share(SEARCH_SHARE),
-        progress=progress,
-        seed=seed,
-    )
-    weights, verdict = search.run()
-    began = time.perf_counter()
-    size = _size(objective, fit)
-    change = float(size(weights))
-    lower = search.proved_change(deadline.share(0.5)) if fit is None else size(search.unrounded())
-    convex = verdict.status is Status.CONVEX
-    moved = _sup_change(features, weights, domain, deadline)
-    whole = size(np.zeros_like(weights)) if fit is None else fit.spread
-    search.times["bounds"] = time.perf_counter() - began
-    return Repair(
-        network=search.network(weights),
-        verdict=verdict,
-        norm=norm if fit is None else "rms",
-        change=change,
-        lower=min(lower, change),
-        upper=change if convex else math.inf,
-        relative_change=float(change / whole) if whole else 0.0,
-        sup_change=moved,
-        rounds=search.rounds,
-        rows=search.row_count,
-        times=search.times,
-    )
+    with np.errstate(all="ignore"):  # sides and weights near the largest double
+        features = Features(scalar.negated() if concave else scalar)
+        fit = None if data is None else Refit(features, *data, sign=-1.0 if concave else 1.0)
+        objective = Objective(features.weights, None, Norm(norm)) if fit is None else fit.objective
+        search = RowSearch(
+            features,
+            domain,
+            objective,
+            concave=concave,
+            certificate=certificate,
+            deadline=deadline.share(SEARCH_SHARE),
+            progress=progress,
+            seed=seed,
+        )
+        weights, verdict = search.run()
+        began = time.perf_counter()
+        size = _size(objective, fit)
+        change = float(size(weights))
+        lower = (
+            search.proved_change(deadline.share(0.5)) if fit is None else size(search.unrounded())
+        )
+        convex = verdict.status is Status.CONVEX
+        moved = _sup_change(features, weights, domain, deadline)
+        whole = size(np.zeros_like(weights)) if fit is None else fit.spread
+        search.times["bounds"] = time.perf_counter() - began
+        return Repair(
+            network=search.network(weights),
+            verdict=verdict,
+            norm=norm if fit is None else "rms",
+            change=change,
+            lower=min(lower, change),
+            upper=change if convex else math.inf,
+            relative_change=float(change / whole) if whole else 0.0,
+            sup_change=moved,
+            rounds=search.rounds,
+            rows=search.row_count,
+            times=search.times,
+        )
 
 
 def _percent(value: float) -> str:
@@ -290,4 +296,5 @@ def _sup_change(
     reached = pre_activation_bounds(network, *box.bounds(network.input_size))
     sizes = np.concatenate([np.abs(reached[b.name]).max(axis=0) for b in features.sources])
     rounding = EPSILON * float(np.abs(moved) @ sizes)
-    return (max(abs(below), abs(above)) + abs(bias) + rounding) * (1 + EPSILON)
+    moves = (max(abs(below), abs(above)) + abs(bias) + rounding) * (1 + EPSILON)
+    return math.inf if math.isnan(moves) else moves

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
 from jensen.errors import MissingExtraError, NotConvexError, OptionError
+from jensen.graphs.function_graph import FunctionGraph
+from jensen.loaders import piecewise_linear
 from jensen.network.relu_network import INPUT, ReluNetwork
 
 
-def dcp_expression(network: ReluNetwork, x: Any, *, output: int | None = None) -> Any:
+def dcp_expression(
+    network: ReluNetwork | FunctionGraph | str | Path, x: Any, *, output: int | None = None
+) -> Any:
     """Return f(x) as a CVXPY expression that its rules know to be convex (or concave).
 
     Parameters
     ----------
-    network : ReluNetwork
+    network : ReluNetwork or path
         Every ReLU that reads another one does so with weights of one sign, and the output, too:
         an input-convex network, or minus one.
     x : cvxpy Variable or affine expression of shape (inputs,)
@@ -34,6 +39,8 @@ def dcp_expression(network: ReluNetwork, x: Any, *, output: int | None = None) -
     NotConvexError
         If CVXPY's rules do not see convexity or concavity; it may be there, see
         :func:`jensen.verify` and the formulation ``cuts``.
+    OptionError
+        If x has another shape, or none.
     MissingExtraError
         Without CVXPY.
 
@@ -54,9 +61,15 @@ def dcp_expression(network: ReluNetwork, x: Any, *, output: int | None = None) -
         raise MissingExtraError(
             "expressions of CVXPY need the extra 'cvxpy': pip install 'jensen[cvxpy]'"
         ) from None
-    net = network.select_output(output)
-    if x.shape != (net.input_size,):
-        raise OptionError(f"x has shape {x.shape}: needed is ({net.input_size},)")
+    net = piecewise_linear(network, "jensen.surrogate").select_output(output)
+    shape = getattr(x, "shape", None)
+    if shape is None:
+        raise OptionError(
+            f"x is a {type(x).__name__}: a cvxpy Variable or expression of shape "
+            f"({net.input_size},) is needed; cvxpy.hstack joins several"
+        )
+    if shape != (net.input_size,):
+        raise OptionError(f"x has shape {shape}: needed is ({net.input_size},)")
     values = {INPUT: x}
     for block in net.blocks:
         z: Any = np.asarray(block.bias)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from jensen.domains.domain import Domain, Everywhere
 from jensen.errors import OptionError, OutOfTimeError, SolverError
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.groups.prepared import Prepared, prepare
+from jensen.loaders import opened
 from jensen.network.checks import first_output
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.counterexample import Point, admits
@@ -156,7 +158,7 @@ class JumpViolation:
 
 
 def worst_jump(
-    network: ReluNetwork | FunctionGraph,
+    network: ReluNetwork | FunctionGraph | str | Path,
     domain: Domain | None = None,
     *,
     output: int | None = None,
@@ -173,7 +175,7 @@ def worst_jump(
 
     Parameters
     ----------
-    network : ReluNetwork or FunctionGraph
+    network : ReluNetwork, FunctionGraph or path
         Of graphs, ReLU networks plus quadratic forms: these have no kinks of their own.
     domain : Box, Polyhedron or Everywhere
         Default: ``Everywhere()``.
@@ -213,6 +215,7 @@ def worst_jump(
     if not 0 < gap < math.inf:
         raise OptionError(f"gap {gap}: a finite number > 0 is needed")
     domain = Everywhere() if domain is None else domain
+    network = opened(network)
     if isinstance(network, FunctionGraph):
         check_domain(domain)
         limits: dict[str, Any] = {"time_limit": time_limit, "gap": gap, "seed": seed}

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,13 @@ from jensen.domains.domain import Domain, Everywhere
 from jensen.domains.hull import inner_ball
 from jensen.errors import DomainError, OptionError, OutOfTimeError, SolverError
 from jensen.graphs.function_graph import FunctionGraph
+from jensen.loaders import opened
 from jensen.midpoint import worst_pair as midpoint
 from jensen.midpoint.feasible import Feasible
 from jensen.midpoint.worst_pair import PRECISION_LIMIT, UNBOUNDED, Violation, with_pair
 from jensen.network.checks import first_output
 from jensen.network.relu_network import ReluNetwork
+from jensen.prover.options import checked_seconds
 from jensen.prover.question import check_domain, check_subject
 from jensen.prover.verdict import Status
 from jensen.types import FloatArray
@@ -35,7 +38,7 @@ PROVER_SECONDS = 10.0  # before the search begins; a quarter of a time limit at 
 
 
 def worst_violation(
-    network: ReluNetwork | FunctionGraph,
+    network: ReluNetwork | FunctionGraph | str | Path,
     domain: Domain | None = None,
     *,
     output: int | None = None,
@@ -52,7 +55,7 @@ def worst_violation(
 
     Parameters
     ----------
-    network : ReluNetwork or FunctionGraph
+    network : ReluNetwork, FunctionGraph or path
         Of a graph with other functions the bounds are proved, but need not meet
         (docs/smooth.md).
     domain : Box, Polyhedron or Everywhere
@@ -99,6 +102,8 @@ def worst_violation(
     0.5
     """
     domain = Everywhere() if domain is None else domain
+    time_limit = checked_seconds(time_limit)
+    network = opened(network)
     if isinstance(network, FunctionGraph):
         check_domain(domain)
         output = first_output(network.output_size, output)

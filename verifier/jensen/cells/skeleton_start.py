@@ -1,0 +1,144 @@
+"""The skeleton of the domain before any unit cuts it: a box, or space as far as vertices reach.
+
+Space is cut by three kinks of the first level, and ends beside a plane in each of the eight
+cells, which lies further out than any vertex: whether it does is found out as levels cut
+(:meth:`Skeleton.goes_on`).
+"""
+
+from __future__ import annotations
+
+from itertools import combinations, product
+
+import numpy as np
+
+from jensen.arithmetic.intervals import UNIT
+from jensen.cells.cones import MORE
+from jensen.cells.first_cones import independent
+from jensen.cells.skeleton import Edges, Levels, Skeleton, UncertainSignsError
+from jensen.types import BoolArray, FloatArray, IndexArray, Interval
+
+SPACE = 3  # inputs
+REACH = 23  # bits, from values where three kinks meet to the far ends of the domain
+
+
+def skeleton_of_box(levels: Levels, box: Interval) -> Skeleton:
+    """Return the corners and edges of a box, for each of the networks; z of the first level.
+
+    Parameters
+    ----------
+    levels : Levels
+    box : two arrays (3,)
+        With an interior.
+    """
+    corners = list(product((0, 1), repeat=SPACE))
+    points = np.where(corners, box[1], box[0])
+    ends, forms = [], []
+    for one, two in combinations(range(len(corners)), 2):
+        same = [k for k in range(SPACE) if corners[one][k] == corners[two][k]]
+        if len(same) == SPACE - 1:
+            ends.append((one, two))
+            forms.append([levels.units + 2 * k + corners[one][k] for k in same])
+    none = np.zeros(len(ends), dtype=np.int64)
+    edges = _for_each(levels.networks, len(points), np.array(ends), np.array(forms), none)
+    network = np.repeat(np.arange(levels.networks), len(points))
+    every = np.tile(points, (levels.networks, 1))
+    passed = np.stack([every, np.zeros(every.shape)], axis=1)
+    return Skeleton(levels, levels.apply(0, passed, network), 2 * network, edges, endless=False)
+
+
+def _for_each(
+    count: int, vertices: int, ends: IndexArray, forms: IndexArray, on: IndexArray
+) -> Edges:
+    """Return the same edges for so many networks."""
+    one = np.concatenate([ends.T, forms.T, on[None]]).astype(np.int64)
+    table = np.tile(one, count)
+    table[:2] += np.repeat(np.arange(count) * vertices, len(ends))
+    return Edges(table)
+
+
+def skeleton_of_space(levels: Levels) -> Skeleton:
+    """Return all of space between three kinks of the first level, for each of the networks.
+
+    Parameters
+    ----------
+    levels : Levels
+        The last three units of the first level are those whose kinks meet (:func:`meeting`).
+
+    Returns
+    -------
+    Skeleton
+        With z of the first level, which only its other units have still to cut.
+
+    Raises
+    ------
+    UncertainSignsError
+        If rounding hides where the three meet in some networks.
+    """
+    pairs = zip(levels.weights[0], levels.biases[0], strict=True)
+    found = [_values(weight, bias) for weight, bias in pairs]
+    hidden = np.flatnonzero([some is None for some in found])
+    if hidden.size:
+        raise UncertainSignsError(hidden)
+    values = [some for some in found if some is not None]
+    side, chosen = levels.units, levels.sizes[0] - SPACE + np.arange(SPACE)
+    ends, forms, on = [], [], []
+    # vertex 0 is where they meet, 1 + k and 4 + k where all but the k-th vanish far out
+    for k in range(SPACE):
+        others = np.delete(chosen, k)
+        ends += [(0, 1 + k), (0, 1 + SPACE + k)]
+        forms += [others, others]
+        on += [levels.bit[chosen[k]], np.int64(0)]
+    for (i, j), up, high in product(combinations(range(SPACE), 2), (0, 1), (0, 1)):
+        ends.append((1 + i + SPACE * (1 - up), 1 + j + SPACE * (1 - high)))
+        forms.append(np.array([chosen[SPACE - i - j], side]))
+        on.append(levels.bit[chosen[i]] * up | levels.bit[chosen[j]] * high)
+    count, vertices = levels.networks, 1 + 2 * SPACE
+    edges = _for_each(count, vertices, np.array(ends), np.array(forms), np.array(on))
+    far = np.arange(vertices) > 0
+    place = (2 * np.arange(count)[:, None] + far).reshape(-1)
+    return Skeleton(levels, np.concatenate(values), place, edges, endless=True)
+
+
+def meeting(weights: FloatArray) -> IndexArray | None:
+    """Return an order of a level's units that ends with three whose kinks meet in a point.
+
+    Parameters
+    ----------
+    weights : array (units, 3)
+    """
+    chosen = independent(weights)
+    if chosen is None:
+        return None
+    others: BoolArray = ~np.isin(np.arange(len(weights)), chosen)
+    return np.concatenate([np.flatnonzero(others), chosen])
+
+
+def _values(weight: FloatArray, bias: FloatArray) -> FloatArray | None:
+    """Return z of one network's first level at the vertices, and how far it may be off.
+
+    With ``y`` the values of the last three units, z is ``M (y - c) + b``, ``M`` being the weights
+    times an inverse; its error is bounded by ``|A^-1 - B|`` at most ``|B| e / (1 - e)``.
+    """
+    rows, offsets = weight[-SPACE:], bias[-SPACE:]
+    try:
+        inverse = np.linalg.inv(rows)
+    except np.linalg.LinAlgError:
+        return None
+    size = np.abs(inverse)
+    off = np.abs(np.eye(SPACE) - rows @ inverse) + 8 * UNIT * (np.abs(rows) @ size)
+    defect = float(off.sum(axis=1).max()) * MORE
+    if not defect < 1 / 4:
+        return None
+    slopes = weight @ inverse
+    largest = (np.abs(weight) @ size).sum(axis=1)
+    scale = max(float(np.abs(bias - slopes @ offsets).max()), float(np.abs(offsets).max()))
+    if not 0 < scale < np.inf:
+        return None
+    reach = np.ldexp(1.0, REACH + int(np.ceil(np.log2(scale))))
+    y = np.concatenate([np.zeros((1, SPACE)), reach * np.eye(SPACE), -reach * np.eye(SPACE)])
+    z = (y - offsets) @ slopes.T + bias
+    far = np.abs(y).max(axis=1) + float(np.abs(offsets).max())
+    uncertain = largest * (defect / (1 - defect) + 20 * UNIT)
+    error = (far[:, None] * uncertain + 10 * UNIT * np.abs(bias)) * MORE
+    z[:, -SPACE:], error[:, -SPACE:] = y, 0.0
+    return np.stack([z, error], axis=1)

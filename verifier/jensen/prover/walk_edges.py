@@ -1,0 +1,318 @@
+"""Three inputs: J on all faces of kinks, told by their edges, of one network or of many.
+
+Vertices and edges of the cells of all levels but the last are found by floating point with
+certain signs (:mod:`jensen.cells.skeleton`). The edges of a face tell which units are on there,
+and a unit of the last level that has both signs on it counts with the state that lowers J.
+What that does not prove is left to other walks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+from jensen.arithmetic.intervals import UNIT
+from jensen.cells.skeleton import BITS, Bits, Levels, Skeleton, UncertainSignsError, products
+from jensen.cells.skeleton_cut import cut
+from jensen.cells.skeleton_start import SPACE, meeting, skeleton_of_box, skeleton_of_space
+from jensen.cells.start import is_flat
+from jensen.domains.domain import Domain
+from jensen.network.stack import NetworkStack
+from jensen.types import BoolArray, FloatArray, IndexArray
+from jensen_encodings.deadline import NEVER, Deadline
+
+TOGETHER = 16  # networks whose tables stay in the cache
+MOST = 1 << 17  # vertices
+RANGE = 900  # of exponents of products of weights: none under- or overflows
+
+
+def can_walk_edges(stack: NetworkStack, domain: Domain) -> bool:
+    """Whether networks and a domain are of the kind that :func:`edges_bend_upwards` takes.
+
+    Parameters
+    ----------
+    stack : NetworkStack
+    domain : Domain
+    """
+    sizes = [bias.shape[1] for bias in stack.biases]
+    if stack.input_size != SPACE or len(sizes) < 3 or domain.has_rows or is_flat(domain, SPACE):
+        return False
+    return _bits(sizes[:-1]) <= BITS and (_is_box(domain) or sizes[0] >= SPACE)
+
+
+def _bits(sizes: list[int]) -> int:
+    """Return how many bits faces of one network take with a unit of a level."""
+    one = Levels.form_bits(sum(sizes)) + 2 * max(sizes).bit_length()
+    return sum(sizes) + one + (TOGETHER - 1).bit_length()
+
+
+def _is_box(domain: Domain) -> bool:
+    return domain.box_sides(SPACE) is not None
+
+
+def edges_bend_upwards(
+    stack: NetworkStack, domain: Domain, asked: BoolArray, deadline: Deadline = NEVER
+) -> BoolArray:
+    """Return the networks that are proved convex by J on all faces of their kinks.
+
+    Parameters
+    ----------
+    stack : NetworkStack
+        With one output; :func:`can_walk_edges`.
+    domain : Box or Everywhere
+    asked : bool array (networks, units)
+        Neurons of all hidden layers, but those whose J is known to be >= 0 under every pattern, or
+        that keep their sign.
+    deadline : Deadline
+
+    Returns
+    -------
+    bool array (networks,)
+        False says nothing.
+
+    References
+    ----------
+    docs/theory.md, section 4: few inputs.
+    """
+    widths = [bias.shape[1] for bias in stack.biases[:-1]]
+    level_of_unit = np.repeat(np.arange(len(widths)), widths)
+    deepest = np.where(asked, level_of_unit, -1).max(axis=1)
+    found: BoolArray = deepest < 0
+    usable = _usable(stack, domain)
+    for level in np.unique(deepest[usable & ~found]):
+        left = np.flatnonzero(usable & (deepest == level))
+        for at in range(0, left.size, TOGETHER):
+            some = left[at : at + TOGETHER]
+            part = stack if some.size == len(stack) else stack.take(some)
+            with np.errstate(all="ignore"):  # what is not a number is no sign
+                found[some] = _proved(part, domain, asked[some], (int(level), deadline))
+    return found
+
+
+def _usable(stack: NetworkStack, domain: Domain) -> BoolArray:
+    """Return the networks that have no numbers so small or large that products lose them."""
+    limit = 2.0 ** (RANGE / (len(stack.weights) + 2))
+    count = len(stack)
+    arrays = [array.reshape(count, -1) for array in (*stack.weights, *stack.biases)]
+    size = np.abs(np.concatenate(arrays, axis=1))
+    fine: BoolArray = ((size == 0) | ((size > 1 / limit) & (size < limit))).all(axis=1)
+    sides = np.abs(domain.box_sides(SPACE) or np.zeros(1))
+    return fine & bool(((sides == 0) | ((sides > 1 / limit) & (sides < limit))).all())
+
+
+def _proved(
+    stack: NetworkStack, domain: Domain, asked: BoolArray, limits: tuple[int, Deadline]
+) -> BoolArray:
+    """Return which of a few networks are proved; their deepest open kinks are in one level."""
+    found = np.zeros(len(stack), dtype=bool)
+    box = domain.box_sides(SPACE)
+    if box is not None:
+        start = skeleton_of_box(Levels(stack.weights, stack.biases, asked), box)
+        found[_Walk(start, 0, *limits).run()] = True
+        return found
+    orders = [meeting(weight) for weight in stack.weights[0]]
+    some = np.flatnonzero([order is not None for order in orders])
+    while some.size:
+        try:
+            start = skeleton_of_space(_reordered(stack, asked, [orders[k] for k in some], some))
+        except UncertainSignsError as error:
+            some = np.delete(some, error.networks)
+        else:
+            found[some[_Walk(start, SPACE, *limits).run()]] = True
+            break
+    return found
+
+
+def _reordered(
+    stack: NetworkStack, asked: BoolArray, orders: list[IndexArray | None], some: IndexArray
+) -> Levels:
+    """Return levels of some networks with the units of the first one in other orders."""
+    order = np.array(orders)
+    first = order.shape[1]
+    weights, biases = [w[some] for w in stack.weights], [b[some] for b in stack.biases]
+    number = np.arange(some.size)[:, None]
+    weights[0], biases[0] = weights[0][number, order], biases[0][number, order]
+    weights[1] = np.take_along_axis(weights[1], order[:, None], axis=2)
+    part = asked[some]
+    part[:, :first] = part[:, :first][number, order]
+    return Levels(weights, biases, part)
+
+
+@dataclass(frozen=True, eq=False)
+class _Faces:
+    """Faces on kinks, ordered by network.
+
+    Attributes
+    ----------
+    network, unit : int arrays (faces,)
+    on : int array (faces,)
+        Units that are on, as far as the last level.
+    sure, both : int arrays (faces,)
+        Units of the last level that are on, and those that have both signs.
+    """
+
+    network: IndexArray
+    unit: IndexArray
+    on: Bits
+    sure: Bits
+    both: Bits
+
+    def take(self, some: IndexArray) -> _Faces:
+        return _Faces(*(getattr(self, field.name)[some] for field in fields(self)))
+
+
+class _Walk:
+    """A few networks on one domain."""
+
+    def __init__(self, start: Skeleton, known: int, deepest: int, deadline: Deadline) -> None:
+        self._skeleton, self._levels = start, start.levels
+        self._known = known  # units of the first level that have cut before
+        self._deepest = deepest  # level of the kinks that are asked for
+        self._deadline = deadline
+        self._left = np.ones(start.levels.networks, dtype=bool)
+
+    def run(self) -> IndexArray:
+        """Return the networks that are proved."""
+        levels = self._levels
+        last = len(levels.sizes) - 1
+        nothing = np.zeros(0, dtype=np.intp)
+        for level in range(last):
+            if self._deadline.over() or len(self._skeleton.place) > MOST:
+                return nothing
+            if level:
+                self._skeleton = self._skeleton.evaluated(level)
+            cells = level <= self._deepest
+            if not cells:
+                self._skeleton = self._skeleton.on_asked()
+            self._cut(level, cells=cells)
+            if not self._left.any():
+                return nothing
+        self._skeleton = self._skeleton.evaluated(last)
+        self._go_on(last, np.arange(levels.sizes[last]), known=False)
+        proved = self._left.copy()
+        proved[self._open(last)] = False
+        return proved.nonzero()[0]
+
+    def _cut(self, level: int, *, cells: bool) -> None:
+        """Cut by a level; what is uncertain is left out."""
+        units = np.arange(self._levels.sizes[level] - (0 if level else self._known))
+        while self._left.any():
+            try:
+                behind = cut(self._skeleton, level, units, cells=cells)
+            except UncertainSignsError as error:
+                self._leave_out(error.networks)
+            else:
+                self._skeleton = behind
+                self._go_on(level, units, known=True)
+                return
+
+    def _go_on(self, level: int, units: IndexArray, *, known: bool) -> None:
+        if self._skeleton.endless and self._left.any():
+            try:
+                self._skeleton.goes_on(level, units, known=known)
+            except UncertainSignsError as error:
+                self._leave_out(error.networks)
+
+    def _leave_out(self, networks: IndexArray) -> None:
+        self._left[networks] = False
+        if self._left.any():
+            self._skeleton = self._skeleton.without(networks)
+
+    # ------------------------------------------------------------------------------ J
+
+    def _open(self, last: int) -> IndexArray:
+        """Return the networks with a kink that may bend down somewhere."""
+        levels, skeleton = self._levels, self._skeleton
+        up, down = self._signs()
+        ever = np.zeros((2, levels.networks), dtype=np.int64)
+        np.bitwise_or.at(ever[0], skeleton.network, up)
+        np.bitwise_or.at(ever[1], skeleton.network, down)
+        falls = levels.asked[:, levels.first[last] :] & (levels.weights[-1][:, 0] < 0)
+        falls = falls & _unpacked(ever[0] & ever[1], levels.sizes[last])
+        bent: BoolArray = np.logical_or.reduce(falls, axis=1)
+        # where no unit of the last level is ever on, the function is constant
+        some = (~bent & (ever[0] != 0)).nonzero()[0]
+        return np.concatenate([bent.nonzero()[0], self._bent_faces(some, up, down)])
+
+    def _signs(self) -> tuple[Bits, Bits]:
+        """Return the units that may be on at vertices, and those that may be off: if 0, both."""
+        z, error = self._skeleton.z, self._skeleton.error
+        bit = np.int64(1) << np.arange(z.shape[1])
+        # so written, what is not a number may be both
+        return ~(z < -error) @ bit, ~(z > error) @ bit
+
+    def _bent_faces(self, networks: IndexArray, up: Bits, down: Bits) -> IndexArray:
+        """Return which of some networks have a face where J may be negative."""
+        levels, skeleton = self._levels, self._skeleton
+        if not networks.size:
+            return networks
+        if networks.size < levels.networks:
+            looked = np.zeros(levels.networks, dtype=bool)
+            looked[networks] = True
+            edges = skeleton.edges.take(looked[skeleton.network[skeleton.edges.ends[0]]])
+            skeleton = replace(skeleton, edges=edges)
+        network, unit, on, edge = skeleton.faces()
+        key = (((network << levels.units) | on) << levels.bits_of_form) | unit
+        order = key.argsort()
+        key = key[order]
+        new = np.ones(len(key), dtype=bool)
+        np.not_equal(key[1:], key[:-1], out=new[1:])
+        first = new.nonzero()[0]
+        if not first.size:
+            return first
+        start, end = skeleton.edges.ends
+        up, down = (side[start] | side[end] for side in (up, down))
+        up, down = (np.bitwise_or.reduceat(side[edge[order]], first) for side in (up, down))
+        some = up.nonzero()[0]  # elsewhere, nothing is passed on
+        face, up, down = order[first[some]], up[some], down[some]
+        faces = _Faces(network[face], unit[face], on[face], up & ~down, up & down)
+        low = self._jumps(faces)
+        left = (~(low >= self._uncertain(faces))).nonzero()[0]
+        if left.size:
+            faces = faces.take(left)
+            there = self._rounding * self._jumps(faces, sizes=True)
+            left = (~(low[left] >= there)).nonzero()[0]
+        return np.unique(faces.network[left])
+
+    def _jumps(self, faces: _Faces, *, sizes: bool = False) -> FloatArray:
+        """Bound J on faces from below, up to an error of rounding; or sum up sizes of weights."""
+        levels, units = self._levels, self._levels.sizes
+        matrices = levels.sizes_of if sizes else levels.weights
+        level = np.searchsorted(levels.first, faces.unit, side="right") - 1
+        on = faces.on | levels.bit[faces.unit]
+        slope = np.zeros((len(level), units[0]))
+        for number, count in enumerate(units):
+            if number:
+                slope = products(matrices[number], slope, faces.network)
+            if number < len(units) - 1:
+                here = (level == number).nonzero()[0]
+                slope[here, faces.unit[here] - levels.first[number]] = 1.0
+                slope *= _unpacked(on >> levels.first[number], count)
+        slope *= matrices[-1][faces.network, 0]
+        sure, both = (_unpacked(side, units[-1]) for side in (faces.sure, faces.both))
+        total: FloatArray = np.where(sure, slope, 0.0).sum(axis=1)
+        total += np.where(both, slope if sizes else np.minimum(slope, 0.0), 0.0).sum(axis=1)
+        return total
+
+    def _uncertain(self, faces: _Faces) -> FloatArray:
+        """Return how far J may be off, under whatever states."""
+        levels = self._levels
+        sums = [levels.sizes_of[-1]]
+        for size in levels.sizes_of[-2:0:-1]:
+            sums.append(sums[-1] @ size)
+        every = np.concatenate([part[:, 0] for part in sums[::-1]], axis=1)
+        error: FloatArray = self._rounding * every[faces.network, faces.unit]
+        return error
+
+    @property
+    def _rounding(self) -> float:
+        """Of a sum of products along paths, relative to the same with sizes of weights."""
+        sizes = self._levels.sizes
+        return float(2 * UNIT * (sum(sizes) + 8 * len(sizes)))
+
+
+def _unpacked(bits: Bits, count: int) -> BoolArray:
+    """Return bit sets as (sets, units)."""
+    found: BoolArray = (bits[:, None] >> np.arange(count)) & 1 != 0
+    return found
