@@ -262,7 +262,7 @@ def _answer(
         verdict = decide_graph(network, domain, output, options, _answer)
         return _certified(network, verdict, options) if options.certificate else verdict
     deadline = Deadline.after(options.time_limit)
-    folds = not options.certificate and options.engine in FOLDING
+    folds = options.engine in FOLDING
     prepared = prepare(
         network, domain, output=output, concave=options.concave, deadline=deadline, folds=folds
     )
