@@ -19,9 +19,8 @@ from jensen_encodings.solver import (
     INFINITY,
     SIMPLEX,
     Compressed,
-    accepts,
+    accepts_arrays,
     limit_time,
-    linear_program,
     started,
 )
 from jensen_encodings.types import FloatArray
@@ -107,8 +106,10 @@ class BoundedProgram:
         perturbed: bool = False,
     ) -> None:
         self._highs = started(OPTIONS | (PERTURBED if perturbed else {}))
-        lp = linear_program(cost, (lower, upper), Compressed.of_dense(A), (row_lower, row_upper))
-        self._accepted = accepts(self._highs, lp)
+        rows = Compressed.of_dense(A)
+        self._accepted = accepts_arrays(
+            self._highs, cost, (lower, upper), rows, (row_lower, row_upper)
+        )
         # more pivots than that go in circles, nearly always
         self._careful = False
         self._highs.setOptionValue("simplex_iteration_limit", sum(A.shape))
