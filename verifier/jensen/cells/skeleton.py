@@ -189,17 +189,21 @@ class Skeleton:
         """Return what belongs to the other networks."""
         there = np.ones(self.levels.networks, dtype=bool)
         there[networks] = False
-        kept = there[self.network]
-        number = np.cumsum(kept) - 1
-        edges = self.edges.take(kept[self.edges.ends[0]])
-        edges.table[:2] = number[edges.table[:2]]
-        return replace(self, values=self.values[kept], place=self.place[kept], edges=edges)
+        return self._of_edges(there[self.network[self.edges.ends[0]]])
 
     def on_asked(self) -> Skeleton:
         """Return the edges on the kinks that are asked for."""
         network = self.network[self.edges.ends[0]]
         one, other = (self.levels.asks(network, form) for form in self.edges.forms)
-        return replace(self, edges=self.edges.take(one | other))
+        return self._of_edges(one | other)
+
+    def _of_edges(self, some: BoolArray) -> Skeleton:
+        """Return some edges and their vertices."""
+        edges = self.edges.take(some)
+        kept = np.zeros(len(self.place), dtype=bool)
+        kept[edges.table[:2]] = True
+        edges.table[:2] = (kept.cumsum() - 1)[edges.table[:2]]
+        return replace(self, values=self.values[kept], place=self.place[kept], edges=edges)
 
     def evaluated(self, level: int) -> Skeleton:
         """Return the same with z of a level instead of the one before it."""

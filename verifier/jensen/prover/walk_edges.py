@@ -182,10 +182,7 @@ class _Walk:
                 return nothing
             if level:
                 self._skeleton = self._skeleton.evaluated(level)
-            cells = level <= self._deepest
-            if not cells:
-                self._skeleton = self._skeleton.on_asked()
-            self._cut(level, cells=cells)
+            self._cut_level(level)
             if not self._left.any():
                 return nothing
         self._skeleton = self._skeleton.evaluated(last)
@@ -194,9 +191,24 @@ class _Walk:
         proved[self._open(last)] = False
         return proved.nonzero()[0]
 
-    def _cut(self, level: int, *, cells: bool) -> None:
-        """Cut by a level; what is uncertain is left out."""
+    def _cut_level(self, level: int) -> None:
+        """Cut cells as far as kinks that are asked for lie in them, and behind only these kinks."""
         units = np.arange(self._levels.sizes[level] - (0 if level else self._known))
+        first = self._levels.first[level]
+        if level < self._deepest:
+            self._cut(level, units, cells=True)
+            return
+        if level == self._deepest:
+            asked = self._levels.asked[:, first + units].any(axis=0)
+            self._cut(level, units[asked], cells=True)
+            if asked.all():
+                return
+            units = units[~asked]
+            self._skeleton = self._skeleton.on_asked()
+        self._cut(level, units, cells=False)
+
+    def _cut(self, level: int, units: IndexArray, *, cells: bool) -> None:
+        """Cut by units of a level; what is uncertain is left out."""
         while self._left.any():
             try:
                 behind = cut(self._skeleton, level, units, cells=cells)
