@@ -106,14 +106,14 @@ class JointProgram:
         wanted = {k: mask.copy() for k, mask in matter.items()}
         own = wanted.setdefault(group[0], np.zeros(net.levels[group[0]].size, dtype=bool))
         own[group[1]] = True
-        self._forms = JointForms(net, group, ranges, piece, wanted)
-        self.dim = self._forms.dim
-        self.h = self._forms.h
+        self.forms = JointForms(net, group, ranges, piece, wanted)
+        self.dim = self.forms.dim
+        self.h = self.forms.h
         units = [(k, u) for k in sorted(matter) for u in np.flatnonzero(matter[k]).tolist()]
-        self.states = {unit: self._forms.width + i for i, unit in enumerate(units)}
-        self._columns = np.arange(self._forms.width, self._forms.width + len(units))
+        self.states = {unit: self.forms.width + i for i, unit in enumerate(units)}
+        self._columns = np.arange(self.forms.width, self.forms.width + len(units))
         self._products: dict[Unit, int] = {}
-        self._width = self._forms.width + len(units)
+        self.width = self.forms.width + len(units)
         self._arriving = self._jump_forms()
         self._assemble(one_sided=not (jump_may_change or self._products))
         self.lps = 0
@@ -217,7 +217,7 @@ class JointProgram:
         array (parameters, 1 + columns)
             With parameters p, J is ``p @ map @ (1, x)`` at a solution x, up to rounding.
         """
-        found = np.zeros((next(iter(on.values())).shape[1], 1 + self._width))
+        found = np.zeros((next(iter(on.values())).shape[1], 1 + self.width))
         level, unit = self._group
         if level in on:
             found[:, 0] += on[level][unit] - off[level][unit]
@@ -285,9 +285,9 @@ class JointProgram:
         found: list[tuple[FloatArray, FloatArray]] = []
         place = {k: i for i, (k, _) in enumerate(supports)}
         # at most every state has a product
-        most = 1 + self._width + len(self.states)
+        most = 1 + self.width + len(self.states)
         reaches = np.ones(most)
-        reaches[: 1 + self._forms.width] = 0.0  # y and h take no part
+        reaches[: 1 + self.forms.width] = 0.0  # y and h take no part
         reaches[0] = 1.0
         for k, units in supports:
             total = np.zeros((len(units), most))
@@ -325,25 +325,25 @@ class JointProgram:
             error = SAFETY * (error + rounding_factor(terms) * size) + SUBNORMAL * 8 * terms
             for p, u in enumerate(units.tolist()):
                 if (k, u) in self.states and total[p, 1:].any():
-                    self._products[k, u] = self._width
+                    self._products[k, u] = self.width
                     ends = self._state.lower[place[k]][p], self._state.upper[place[k]][p]
-                    reaches[1 + self._width] = max(abs(ends[0]), abs(ends[1]))
-                    self._width += 1
+                    reaches[1 + self.width] = max(abs(ends[0]), abs(ends[1]))
+                    self.width += 1
             found.append((total, error))
-        return [(total[:, : 1 + self._width], error) for total, error in found]
+        return [(total[:, : 1 + self.width], error) for total, error in found]
 
     def _assemble(self, *, one_sided: bool) -> None:
         """Build the program: columns, rows, objective, and the weights for branching."""
-        forms, ranges = self._forms, self._ranges
+        forms, ranges = self.forms, self._ranges
         objective, rounding = self._arriving[-1]
-        cost = np.zeros(self._width)
+        cost = np.zeros(self.width)
         if len(objective):
             cost[: objective.shape[1] - 1] = objective[0, 1:]
-        lower, upper = np.zeros(self._width), np.ones(self._width)
+        lower, upper = np.zeros(self.width), np.ones(self.width)
         lower[: self.dim], upper[: self.dim] = self._piece.lower, self._piece.upper
         for (k, u), column in self.h.items():
             upper[column] = ranges.upper[k][u]
-        builder = ProgramRows(forms, ranges, self.states, self._width)
+        builder = ProgramRows(forms, ranges, self.states, self.width)
         form, error = forms.forms[self._group[0]][self._group[1]], builder.error(self._group)
         builder.add_kink(RowName("group", *self._group), form, error)
         for i, row in enumerate(self._piece.rows):
