@@ -167,7 +167,7 @@ def test_the_name_of_a_file_is_as_good_as_its_network(kind, tmp_path):
     assert jensen.is_icnn(jensen.to_icnn(name))
     assert jensen.ConvexFunction(name, BOX).minimise().value == 0
     assert repr(jensen.ScenarioSum(TWO.select_output(0), [{1: 0.5}], BOX)) == (
-        "ScenarioSum(ReluNetwork(2-2-1, 2 ReLUs), 1 scenarios, box [-1, 1])"
+        "ScenarioSum(ReluNetwork(2-2-1, 2 ReLUs), 1 scenario, box [-1, 1])"
     )
 
 

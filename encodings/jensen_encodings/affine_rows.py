@@ -36,7 +36,7 @@ def add_affine_rows(block: Any, data: NetworkData, post: Post) -> None:
             block.affine.add(affine_row(layer, i, block.z[layer.name, i], post))
 
 
-def affine_row(layer: LayerData, index: int, z: Any, post: Post) -> Any:
+def affine_row(layer: LayerData, index: int, z: Any, post: Post, factor: float = 1.0) -> Any:
     """Return the row of a neuron; the constant stands alone, so that nothing is rounded.
 
     Parameters
@@ -47,8 +47,10 @@ def affine_row(layer: LayerData, index: int, z: Any, post: Post) -> Any:
         Of the neuron's pre-activation.
     post : callable
         Returns the variable of a neuron's value by (layer name, index), None for 0.
+    factor : float
+        The pre-activation is this times ``z``.
     """
-    coefficients, variables = [1.0], [z]
+    coefficients, variables = [factor], [z]
     for source, weight in layer.csr.items():
         row = slice(weight.indptr[index], weight.indptr[index + 1])
         for column, w in zip(weight.indices[row], weight.data[row], strict=True):

@@ -121,17 +121,13 @@ def _through_relu(
     return passed, (e_low, e_high)
 
 
-def strengthen(
-    program: MidpointProgram, options: Strengthening | None = None, bounds: GapBounds | None = None
-) -> None:
+def strengthen(program: MidpointProgram, options: Strengthening | None = None) -> None:
     """Add rows to a midpoint program; no pair of points of the box is cut off but by symmetry.
 
     Parameters
     ----------
     program : MidpointProgram
     options : Strengthening, optional
-    bounds : GapBounds, optional
-        Default: :func:`gap_bounds`.
 
     Examples
     --------
@@ -148,7 +144,7 @@ def strengthen(
     """
     options = options or Strengthening()
     data, model = program.data, program.model
-    bounds = bounds or gap_bounds(data)
+    bounds = gap_bounds(data)
     model.jensen = pyo.ConstraintList()
     unstable = [(layer.name, i) for layer in data.layers for i in layer.unstable()]
     if options.gap_upper:

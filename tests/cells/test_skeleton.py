@@ -43,9 +43,10 @@ def in_space(weights: Arrays, biases: Arrays) -> tuple[Arrays, Arrays]:
 def cut_by_all(skeleton: Skeleton, known: int = 0) -> Skeleton:
     for level, units in enumerate(skeleton.levels.sizes):
         skeleton = skeleton.evaluated(level) if level else skeleton
-        skeleton = cut(skeleton, level, units - (0 if level else known))
+        columns = np.arange(units - (0 if level else known))
+        skeleton = cut(skeleton, level, columns)
         if skeleton.endless:
-            skeleton.goes_on(level)
+            skeleton.goes_on(level, columns)
     return skeleton
 
 
@@ -77,7 +78,7 @@ def test_vertices_of_a_stack_are_those_of_its_networks():
     together = cut_by_all(skeleton_of_box(levels_of(networks), box))
     alone = [cut_by_all(skeleton_of_box(levels_of([network]), box)) for network in networks]
     assert np.bincount(together.network).tolist() == [len(part.z) for part in alone]
-    assert len(together.edges.on) == sum(len(part.edges.on) for part in alone)
+    assert len(together.edges) == sum(len(part.edges) for part in alone)
     left = together.without(np.array([0, 3]))
     assert np.bincount(left.network, minlength=5).tolist() == [
         0 if k in (0, 3) else len(part.z) for k, part in enumerate(alone)
@@ -93,7 +94,7 @@ def test_errors_bound_what_rounding_does():
     biases[0][1] = biases[0][0]
     levels = levels_of([(weights, biases)])
     start = skeleton_of_box(levels, (np.full(3, -1.0), np.full(3, 1.0)))
-    first = cut(start, 0, 5)
+    first = cut(start, 0, np.arange(5))
     zero = (first.z[:, 0] == 0).nonzero()[0]
     # there, z_1 is 2^-35 of the weights' part, which is minus the bias
     expected = -biases[0][0] * 2.0**-35
@@ -109,9 +110,12 @@ def test_what_rounding_hides_is_said_of_its_network_alone():
     box = (np.full(3, -4.0), np.full(3, 4.0))
     start = skeleton_of_box(levels_of(networks), box)
     with pytest.raises(UncertainSignsError) as caught:
-        cut(start, 0, 4)
+        cut(start, 0, np.arange(4))
     assert caught.value.networks.tolist() == [1]
-    assert set(cut(start.without(caught.value.networks), 0, 4).network.tolist()) == {0, 2}
+    assert set(cut(start.without(caught.value.networks), 0, np.arange(4)).network.tolist()) == {
+        0,
+        2,
+    }
 
 
 def test_kinks_that_meet_nowhere_are_no_start():

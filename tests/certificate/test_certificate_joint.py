@@ -15,7 +15,7 @@ import oracle
 import pytest
 from certificate_tools import check, claim_of
 from comparators import random_order
-from fuzz import tiny_network
+from fuzz import tiny_network, varied_network
 
 from jensen.certificate import checker
 from jensen.certificate.certificate import certify_convex
@@ -217,6 +217,33 @@ def test_intervals_of_slopes_below_a_root_are_those_from_scratch() -> None:
                 node.least_jump(fixed)
                 assert node.last_spans == found
     assert changed > 60
+
+
+def test_short_rows_have_the_slopes_that_rows_have() -> None:
+    """Whatever the pattern: what slopes are carried through is the same function."""
+    shorter = 0
+    for seed in range(60):
+        _, network = varied_network(seed)
+        net, rng = (
+            network_of(network, (Box(-1, 1), Everywhere())[seed % 2]),
+            np.random.default_rng(seed),
+        )
+        shorter += any(dict(unit.inner) != unit.through for unit in net.units)
+        for group in range(net.inputs, net.output):
+            on = rng.random(len(net.units)) < 0.5
+            found = []
+            for row in ("form", "through"):
+                slopes = dict.fromkeys(range(len(on)), Fraction(0))
+                for k in range(group + 1, len(on)):
+                    slopes[k] = sum(
+                        (v * (1 if h == -group else slopes[abs(h)])
+                         for h, v in getattr(net.units[k], row).items()
+                         if h == -group or (abs(h) != group and (h > 0 or on[-h]))),
+                        Fraction(0),
+                    )  # fmt: skip
+                found.append(slopes)
+            assert found[0] == found[1]
+    assert shorter > 10
 
 
 def pieces_of(node: checker.Node) -> Iterator[tuple[dict[int, bool], set[int]]]:

@@ -56,9 +56,11 @@ def flat_cases(count: int = 8) -> list[Case]:
     """Return certificates on polyhedra without interior, with one equation or two."""
     found: list[Case] = []
     for seed in range(1000):
+        if len(found) == count:
+            break
         _, network = tiny_network(seed)
         n = network.input_size
-        if n > 1 and len(found) < count:
+        if n > 1:
             rows = np.vstack([np.ones(n), -np.ones(n), np.eye(n)[:1], -np.eye(n)[:1]])
             b = [0.0, 0.0, 1.0, 1.0] if seed % 2 else [1.0, -1.0, 0.0, 0.0]
             verdict = verify(network, Polyhedron(rows, b), certificate=True)
@@ -106,12 +108,14 @@ def sorting_cases(count: int = 8) -> list[Case]:
     """Return certificates of sums of the largest numbers, with leaves `side`."""
     found: list[Case] = []
     for seed in range(100):
+        if len(found) == count:
+            break
         network = random_order(seed, inputs=1 + seed % 3, pieces=3)
         domain: Domain = Box(-1, 1) if seed % 2 else Everywhere()
         verdict = verify(network, domain, certificate=True)
         assert verdict.certificate is not None
         lines = json.loads(json.dumps(verdict.certificate.lines))
-        if len(found) < count and any(line[0] == "side" for line in lines[1:]):
+        if any(line[0] == "side" for line in lines[1:]):
             found.append(Case(network, lines))
     return found
 

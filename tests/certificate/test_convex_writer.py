@@ -23,6 +23,8 @@ from jensen.prover.verdict import Reason
 from jensen_encodings.deadline import NEVER, Deadline
 
 LITTLE = 4  # nodes of a turn
+LONG = 7  # seed whose certificate on R^n takes 8,000 nodes
+QUICK = [seed for seed in range(40) if seed != LONG]
 
 
 def writer_of(
@@ -73,13 +75,20 @@ def test_groups_that_are_gone_on_with_end_as_those_that_are_not(
     assert paused > 5
 
 
-@pytest.mark.parametrize("domain", [Box(-1, 1), Everywhere()], ids=str)
+@pytest.mark.parametrize(
+    ("domain", "seeds", "least"),
+    [
+        pytest.param(Box(-1, 1), range(40), 5, id="box"),
+        pytest.param(Everywhere(), QUICK, 5, id="everywhere"),
+        pytest.param(Everywhere(), [LONG], 0, id="long", marks=pytest.mark.slow),
+    ],
+)
 def test_certificates_of_the_writer_are_accepted(
-    domain: Domain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    domain: Domain, seeds: list[int], least: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(joint_engine, "SIGN_CREDIT", 0)
     written = 0
-    for seed in range(40):
+    for seed in seeds:
         network = real_network(seed)
         verdict = verify(network, domain, engine="joint", certificate=True)
         plain = verify(network, domain, engine="joint")
@@ -87,18 +96,29 @@ def test_certificates_of_the_writer_are_accepted(
         assert verdict.certificate is not None
         assert check(network, verdict.certificate, tmp_path) == 0
         written += verdict.reasons.get(str(Reason.JOINT), 0)
-    assert written > 5
+    assert written > least
 
 
-@pytest.mark.parametrize("domain", [Box(-1, 1), Everywhere()], ids=str)
+@pytest.mark.parametrize(
+    ("domain", "seeds"),
+    [
+        pytest.param(Box(-1, 1), range(12), id="box"),
+        pytest.param(Everywhere(), QUICK[:12], id="everywhere"),
+        pytest.param(Everywhere(), [LONG], id="long", marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("budgets", [(64,), (1,)], ids=str)
 def test_groups_that_the_writer_does_not_close_are_closed_by_the_engine(
-    domain: Domain, budgets: tuple[int, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    domain: Domain,
+    seeds: list[int],
+    budgets: tuple[int, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """None at all, if it gives up after the first failure; few, if trees hardly grow."""
     monkeypatch.setattr(convex_writer, "FAILURES", -1 if budgets == (64,) else 1000)
     monkeypatch.setattr(joint_engine, "WRITTEN_BUDGETS", budgets)
-    for seed in range(12):
+    for seed in seeds:
         network = real_network(seed)
         verdict = verify(network, domain, engine="joint", certificate=True)
         assert verdict.status is verify(network, domain, engine="joint").status

@@ -105,7 +105,7 @@ def test_ctrl_c_while_a_certificate_is_made_keeps_the_verdict(monkeypatch, capsy
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("jensen.decide.certify_convex", stop)
+    monkeypatch.setattr("jensen.certificate.found.certify_convex", stop)
     tournaments(1).save(tmp_path / "m.npz")
     out = tmp_path / "proof.jsonl"
     assert main(["verify", str(tmp_path / "m.npz"), "--certificate", str(out)]) == 130

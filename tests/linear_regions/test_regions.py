@@ -120,7 +120,7 @@ def test_what_is_refused():
 
 def test_it_says_what_it_holds():
     net = ReluNetwork.from_layers([[[1.0, 0.0]], [[1.0]]], [[0], [0]])
-    assert repr(regions(net, Box(-1, 1))) == "Regions(2 cells, 1 facets, 6 vertices on box [-1, 1])"
+    assert repr(regions(net, Box(-1, 1))) == "Regions(2 cells, 1 facet, 6 vertices on box [-1, 1])"
 
 
 @pytest.mark.parametrize("inputs", [1, 2, 3])

@@ -18,6 +18,7 @@ from jensen.groups.prepared import prepare
 from jensen.network.relu_network import Activation, Block, ReluNetwork
 from jensen.prover import dips, joint_engine
 from jensen.prover.joint_engine import prove_jointly
+from jensen.prover.joint_search import JointSearch
 from jensen.prover.options import Engine, Options
 from jensen.prover.outcome import Outcome
 from jensen.prover.question import Question
@@ -34,6 +35,7 @@ def no_screens(monkeypatch):
     monkeypatch.setattr(joint_engine, "SIGN_CREDIT", 0)
     monkeypatch.setattr(joint_engine, "STARTS", 1)
     monkeypatch.setattr(joint_engine, "FINE_STARTS", 1)
+    monkeypatch.setattr(joint_engine, "EARLY_STARTS", 0)
     monkeypatch.setattr(joint_engine, "NEAR_STARTS", 0)
     monkeypatch.setattr(dips, "STEPS", 2)
 
@@ -131,6 +133,29 @@ def test_threads_change_nothing_in_what_is_found(seed, no_screens):
         assert one.status is three.status is not Status.UNKNOWN
         assert one.evidence == three.evidence
         assert one.counterexample == three.counterexample
+
+
+def test_descents_come_between_parts_of_a_turn(monkeypatch, no_screens):
+    monkeypatch.setattr(joint_engine, "TOGETHER", 1)
+    monkeypatch.setattr(joint_engine, "LEAST_TOGETHER", 1)
+    monkeypatch.setattr(joint_engine, "EARLY_GROUPS", 0)
+    met, run = [], JointSearch.run
+    monkeypatch.setattr(JointSearch, "run", lambda *a: met.append("search") or run(*a))
+    monkeypatch.setattr(dips.Dips, "near", lambda *_: met.append("descents") or iter(()))
+    assert decided(trained_like(4), Box(-1, 1)).status is Status.CONVEX
+    searched = [i for i, what in enumerate(met) if what == "search"]
+    assert len(searched) > 1
+    assert all(met[i - 1] == "descents" for i in searched)
+
+
+def test_on_a_cone_descents_come_before_all_bounds(monkeypatch):
+    rng = np.random.default_rng(0)
+    network = ReluNetwork.from_layers(
+        [rng.normal(size=shape) for shape in ((24, 6), (24, 24), (1, 24))],
+        [rng.normal(size=size) for size in (24, 24, 1)],
+    )
+    monkeypatch.setattr(joint_engine._Prover, "_screen", lambda _: pytest.fail("bounds"))
+    assert decided(network, Everywhere()).status is Status.NONCONVEX
 
 
 def test_ctrl_c_ends_all_threads(monkeypatch, no_screens):

@@ -112,7 +112,7 @@ def test_what_was_walked_stays_proved_where_no_certificate_is_found(monkeypatch)
     def fail(*_arguments, **_options):
         raise CertificateError("no certificate: the time limit was reached")
 
-    monkeypatch.setattr("jensen.decide.certify_convex", fail)
+    monkeypatch.setattr("jensen.certificate.found.certify_convex", fail)
     net = ReluNetwork.from_layers(
         [[[1.0, 0.0], [0.0, 1.0]], [[2.0, -1.0], [0.0, 2.0]], [[1.0, 1.0]]],
         [[0.0, 0.0], [5.0, 5.0], [0.0]],

@@ -115,6 +115,20 @@ def test_a_stack_is_walked_as_its_networks_are(domain: Domain, bounds: bool):
     assert any(alone)
 
 
+@pytest.mark.parametrize("domain", [Box(-2, 2), Everywhere()])
+@pytest.mark.parametrize("sizes", [(3, 5, 3, 3), (3, 4, 4)])
+def test_kinks_asked_for_one_by_one_say_what_all_of_them_do(sizes: tuple[int, ...], domain: Domain):
+    outcomes = []
+    for seed in range(20):
+        stack = NetworkStack.from_networks([general(seed, sizes)])
+        units = np.eye(sum(sizes[1:]), dtype=bool)
+        alone = [edges_bend_upwards(stack, domain, one[None])[0] for one in units]
+        every = edges_bend_upwards(stack, domain, np.ones((1, len(units)), dtype=bool))[0]
+        assert all(alone) == every, seed
+        outcomes.append(every)
+    assert 0 < sum(outcomes) < len(outcomes)
+
+
 def test_needles_are_not_passed_over():
     """A bend of 2^-20 in a corner of a kink 2^-12 long."""
     tip = 2.0**-12

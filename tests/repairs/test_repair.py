@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from fractions import Fraction
 from pathlib import Path
 
@@ -326,3 +327,14 @@ def test_without_a_lower_bound_none_is_claimed():
     assert "above the least" not in unbounded.summary
     assert "no lower bound" in unbounded.summary
     assert "inf" not in unbounded.summary
+
+
+@pytest.mark.parametrize("side", [1e301, 1e308, 1.7e308])
+def test_boxes_near_the_largest_double_are_repaired_without_a_warning(side):
+    net = jensen.ReluNetwork.from_layers([[[1, 0.5], [-1, 1]], [[2, -1]]], [[0, 1], [0]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fixed = jensen.repair(net, jensen.Box(-side, side))
+    assert fixed.verdict.status is jensen.Status.CONVEX
+    assert fixed.lower <= 1 <= fixed.change < 1.0001
+    assert fixed.sup_change >= side

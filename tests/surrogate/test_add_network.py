@@ -71,6 +71,17 @@ def test_concave_networks_may_be_pushed_up(formulation):
     assert surrogate.solve(model).value == pytest.approx(-exact.value, rel=1e-6)
 
 
+@pytest.mark.parametrize("sense", [pyo.minimize, pyo.maximize])
+def test_cuts_take_what_is_concave_by_signs_and_affine_on_the_domain(sense):
+    network = ReluNetwork.from_layers([[[1.0]], [[-1.0]]], [[0.0], [0.0]])  # -relu(x)
+    model = pyo.ConcreteModel()
+    model.x = pyo.Var(bounds=(1, 2))
+    handle = surrogate.add_network(model, network, [model.x], formulation="cuts")
+    model.goal = pyo.Objective(expr=handle.output, sense=sense)
+    assert surrogate.solve(model).value == pytest.approx(-2 if sense == pyo.minimize else -1)
+    assert handle.formulation == "cuts"
+
+
 @pytest.mark.parametrize("formulation", ALL)
 def test_several_networks_share_inputs_and_have_several_outputs(formulation):
     one, two = icnn(2, 5, 0, outputs=2), icnn(2, 4, 1)

@@ -10,6 +10,7 @@ import pytest
 from surrogate_networks import freely_convex, icnn
 
 from jensen import Box, ConvexFunction, ReluNetwork, surrogate
+from jensen.surrogate.scaling import sides_of_output, tamed
 from jensen_encodings import SolveOptions, solve_model
 
 
@@ -137,3 +138,50 @@ def test_outputs_that_hardly_vary_do_not_make_big_m_infeasible():
     cost = 0.14293273 * model.x[0] - 0.28191932 * model.x[1]
     model.goal = pyo.Objective(expr=handle.output + cost)
     assert surrogate.solve(model).value == pytest.approx(-0.4987854, abs=1e-6)
+
+
+SCALES = [1e-12, 1e-9, 1e-6, 1e-3, 1e6, 1e9]
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("hidden", [1e-8, 1.0, 1e7])
+def test_big_m_has_the_optimum_at_any_scale(scale, hidden):
+    # HiGHS's tolerances are absolute: the optimum of f of size 1e-6 was off by its own size, and
+    # with f of size 1e9 it called the model infeasible
+    rng = np.random.default_rng(3)
+    factors = np.array([[scale / hidden], [1.0 / hidden]])
+    weights = [rng.normal(size=(5, 2)), rng.normal(size=(4, 5)), rng.normal(size=(2, 4))]
+    biases = [rng.normal(size=5), rng.normal(size=4), np.zeros(2)]
+    plain = ReluNetwork.from_layers(weights, biases)
+    network = ReluNetwork.from_layers(
+        [hidden * weights[0], weights[1], factors * weights[2]],
+        [hidden * biases[0], hidden * biases[1], biases[2]],
+    )
+    goals = []
+    for one, output in ((plain, None), (network, None), (network, 0)):
+        model = pyo.ConcreteModel()
+        model.x = pyo.Var(range(2), bounds=(-1, 1))
+        handle = surrogate.add_network(model, one, model.x, formulation="big_m", output=output)
+        model.goal = pyo.Objective(expr=handle.outputs[0])
+        found = surrogate.solve(model)
+        assert found.optimal
+        goals.append((found.value, found.bound))
+    for value, bound in goals[1:]:
+        assert value == pytest.approx(scale * goals[0][0], rel=1e-6)
+        assert bound == pytest.approx(value, rel=1e-6)
+
+
+def test_numbers_that_cannot_be_scaled_exactly_stay_as_they_are():
+    network = ReluNetwork.from_layers([[[2.0**-1070]], [[2.0**-1000 * 1.5]]], [[0.0], [1.0]])
+    assert tamed(network, np.array([-1.0]), np.array([1.0]))[0] is network
+    fine = icnn(2, 4, 0)
+    same, exponents = tamed(fine, np.full(2, -1.0), np.full(2, 1.0))
+    assert same is fine
+    assert exponents == [0]
+
+
+@pytest.mark.parametrize("exponent", [-60, -45, -20, -1, 0, 1, 20, 45, 60])
+def test_sides_of_an_output_are_coefficients_that_the_solver_keeps(exponent):
+    one, two = sides_of_output(exponent)
+    assert all(1e-9 < side < 1e15 for side in (one, two))
+    assert two / one == 2.0 ** max(exponent, -45)

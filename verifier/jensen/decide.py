@@ -11,13 +11,8 @@ from typing import Any
 import numpy as np
 
 from jensen.blas import few_threads
-from jensen.certificate.certificate import (
-    Certificate,
-    certify_convex,
-    certify_nonconvex,
-    certify_sum,
-)
-from jensen.certificate.convex_writer import Claimed, ConvexWriter
+from jensen.certificate.certificate import Certificate
+from jensen.certificate.found import begun, certificate_of, certified_graph
 from jensen.composition.engine import check_graph_options, decide_graph
 from jensen.domains.domain import Domain, Everywhere
 from jensen.errors import CertificateError, OptionError, OutOfTimeError, UndecidedError
@@ -260,36 +255,20 @@ def _answer(
     """Ask about one output: the screens, then the prover, then the certificate."""
     if isinstance(network, FunctionGraph):
         verdict = decide_graph(network, domain, output, options, _answer)
-        return _certified(network, verdict, options) if options.certificate else verdict
+        return certified_graph(network, verdict, options) if options.certificate else verdict
     deadline = Deadline.after(options.time_limit)
-    folds = not options.certificate and options.engine in FOLDING
+    folds = options.engine in FOLDING
     prepared = prepare(
         network, domain, output=output, concave=options.concave, deadline=deadline, folds=folds
     )
     question = Question(prepared, options, deadline)
     if options.certificate and options.node_limit is None:
-        question = replace(question, writer=partial(_begun, network, output, question))
+        question = replace(question, writer=partial(begun, network, output, question))
     if progress is not None:
         question = replace(question, closed=lambda *groups: progress(Progress(output, *groups)))
     # floating point proposes and rationals decide: where it overflows it proposes nothing
     with np.errstate(all="ignore"), few_threads(network.relu_count):
-        try:
-            outcome = _decide(question)
-        except OutOfTimeError as error:
-            outcome = Outcome(note=str(error))
-        except KeyboardInterrupt:
-            outcome = Outcome(interrupted=True)
-        interrupted, certificate, note = outcome.interrupted, None, outcome.note
-        if interrupted:
-            note = "interrupted" + (f"; {note}" if note else " before anything was proved")
-        elif options.certificate and outcome.status is not Status.UNKNOWN:
-            try:
-                with prepared.watch.stage("certificate"):
-                    certificate = _certificate(network, output, question, outcome)
-            except CertificateError as error:
-                note = str(error)
-            except KeyboardInterrupt:
-                interrupted, note = True, "interrupted before the certificate was complete"
+        outcome, certificate = _outcome(network, output, question)
     verdict = Verdict(
         outcome.status,
         domain,
@@ -300,7 +279,7 @@ def _answer(
         tolerance=outcome.tolerance or None,
         violation_bounds=outcome.violation_bounds,
         times=dict(prepared.watch.times),
-        note=note,
+        note=outcome.note,
         claim=claimed(options),
         certificate=certificate,
         subject=network,
@@ -308,30 +287,34 @@ def _answer(
             path_conditions, question.network, domain, pair=outcome.counterexample
         ),
     )
-    if interrupted:
+    if outcome.interrupted:
         raise Interrupted(verdict)
     return verdict
 
 
-def _certified(graph: FunctionGraph, verdict: Verdict, options: Options) -> Verdict:
-    """Give the verdict about a graph its certificate, or say that the checker has no rules."""
-    pair, inner = verdict.counterexample, verdict.certificate
+def _outcome(
+    network: ReluNetwork, output: int, question: Question
+) -> tuple[Outcome, Certificate | None]:
+    """Return what was found until time was up or Ctrl-C was pressed, and its certificate."""
     try:
-        certificate = None
-        if inner is not None:
-            certificate = certify_sum(graph, inner)
-        elif pair is not None:
-            certificate = certify_nonconvex(
-                graph,
-                verdict.domain,
-                (pair.x, pair.y),
-                output=verdict.output or 0,
-                concave=options.concave,
-                inputs=options.inputs,
-            )
+        outcome = _decide(question)
+    except OutOfTimeError as error:
+        return Outcome(note=str(error)), None
+    except KeyboardInterrupt:
+        outcome = Outcome(interrupted=True)
+    if outcome.interrupted:
+        left = f"; {outcome.note}" if outcome.note else " before anything was proved"
+        return replace(outcome, note=f"interrupted{left}"), None
+    if not question.options.certificate or outcome.status is Status.UNKNOWN:
+        return outcome, None
+    try:
+        with question.prepared.watch.stage("certificate"):
+            return outcome, certificate_of(network, output, question, outcome)
     except CertificateError as error:
-        return replace(verdict, certificate=None, note=str(error))
-    return replace(verdict, certificate=certificate)
+        return replace(outcome, note=str(error)), None
+    except KeyboardInterrupt:
+        note = "interrupted before the certificate was complete"
+        return replace(outcome, note=note, interrupted=True), None
 
 
 def _decide(question: Question) -> Outcome:
@@ -354,47 +337,3 @@ def _check_certifiable(question: Question) -> None:
     flat = working.dim < question.network.input_size + working.lifted
     if options.certificate and options.inputs is not None and flat:
         raise OptionError("a certificate of partial convexity needs a polyhedron with interior")
-
-
-def _begun(network: ReluNetwork, output: int, question: Question) -> ConvexWriter | None:
-    """Begin a certificate of convexity; None if there cannot be one."""
-    options = question.options
-    claimed = Claimed(
-        network, question.domain, output, concave=options.concave, inputs=options.inputs
-    )
-    try:
-        return ConvexWriter(claimed, question.prepared.grouped, question.deadline)
-    except CertificateError:
-        return None  # the verdict's note will say why
-
-
-def _certificate(
-    network: ReluNetwork, output: int, question: Question, outcome: Outcome
-) -> Certificate:
-    """Turn an outcome into lines that the independent checker accepts.
-
-    Raises
-    ------
-    CertificateError
-        If a leaf could not be certified, or time is up.
-    """
-    options = question.options
-    asked: dict[str, Any] = {
-        "output": output,
-        "concave": options.concave,
-        "inputs": options.inputs,
-    }
-    if outcome.counterexample is not None:
-        pair = outcome.counterexample.x, outcome.counterexample.y
-        return certify_nonconvex(network, question.domain, pair, **asked)
-    if outcome.writer is not None:
-        return Certificate(tuple(outcome.writer.lines(outcome.proofs)))
-    return certify_convex(
-        network,
-        question.domain,
-        **asked,
-        grouped=outcome.grouped,
-        proofs=outcome.proofs,
-        walked=outcome.walked,
-        deadline=question.deadline,
-    )

@@ -33,6 +33,7 @@ from jensen.report.colours import DOWN, INK, UP
 from jensen.report.plot import draw_segment, save
 from jensen.report.plot_gap import draw_gap
 from jensen.report.plot_space import draw_in_space
+from jensen.text import counted
 from jensen.types import FloatArray
 
 if TYPE_CHECKING:
@@ -101,7 +102,8 @@ def regions(
         raise OptionError("pictures of regions need two inputs that vary, or three: fix the others")
     names = _free_inputs(network.input_size, fixed)
     down = int((found.jumps < 0).sum())
-    title = f"{len(found.cells):,} cells, {len(found.facets):,} facets, {down:,} bend down"
+    cells, facets = counted(len(found.cells), "cell"), counted(len(found.facets), "facet")
+    title = f"{cells}, {facets}, {down:,} bend{'s' * (down == 1)} down"
     if found.network.input_size == 3:
         if labels or axes is not None:
             raise OptionError("labels and axes are for pictures of two inputs")

@@ -111,6 +111,17 @@ def point(values: Iterable[float], most: int = 6) -> str:
     return f"({', '.join(numbers)})"
 
 
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun in the singular or the plural.
+
+    Examples
+    --------
+    >>> counted(1, "node"), counted(1200, "node"), counted(0, "vertex", "vertices")
+    ('1 node', '1,200 nodes', '0 vertices')
+    """
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
 def markup(text: str | Path) -> str:
     """Return text for HTML, nothing in which is taken for markup.
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 from enum import StrEnum
 
 from jensen.batch.case import Case, Row, RowStatus
+from jensen.text import counted
 
 
 class Kind(StrEnum):
@@ -101,7 +102,7 @@ def summary(results: Collection[tuple[Case, Row]]) -> str:
     """Return one line: how many models, what they are, how many are not as expected."""
     counts = Counter(str(row.status) for _, row in results)
     parts = [f"{counts[status]:,} {status}" for status in RowStatus if counts[status]]
-    models = "1 model" if len(results) == 1 else f"{len(results):,} models"
+    models = counted(len(results), "model")
     line = f"{models}: {', '.join(parts) or 'none'}"
     expected = [(case, row) for case, row in results if case.expected is not None]
     if expected:
@@ -121,7 +122,7 @@ def evidence(row: Row) -> str:
     if row.status is RowStatus.CONVEX:
         reasons = ", ".join(f"{count} {reason}" for reason, count in row.reasons.items())
         within = "" if row.tolerance is None else f" (within {row.tolerance:g})"
-        search = f"; {row.nodes:,} nodes" if row.nodes else ""
+        search = f"; {counted(row.nodes, 'node')}" if row.nodes else ""
         return f"{reasons or 'no kink'}{within}{search}"
     if row.counterexample is not None:
         return f"violation {row.counterexample['violation_float']:.3g}"

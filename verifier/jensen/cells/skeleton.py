@@ -50,6 +50,8 @@ class Levels:
         Number of the first unit of each level; the sides of the domain come behind the last.
     bit : int array (units + sides,)
         2 to the unit's number; 0 for a side.
+    sizes_of : list of arrays (networks, out, in)
+        Absolute values of the weights.
     """
 
     def __init__(
@@ -62,7 +64,9 @@ class Levels:
         self.units: int = self.first[-1]
         bit = np.int64(1) << np.arange(self.units)
         self.bit: Bits = np.concatenate([bit, np.zeros(SIDES, dtype=np.int64)])
-        self._sizes_of = [np.abs(weight) for weight in weights]
+        self.sizes_of = [np.abs(weight) for weight in weights]
+        self._asked = np.zeros((len(asked), self.units + SIDES), dtype=bool)
+        self._asked[:, : self.units] = asked
         self.bits_of_form = self.form_bits(self.units)
         self.bits_of_unit = max(self.sizes).bit_length()
 
@@ -71,27 +75,39 @@ class Levels:
         """Return how many bits the number of a unit or a side takes."""
         return (units + SIDES).bit_length()
 
-    def apply(
-        self, level: int, h: FloatArray, error: FloatArray, network: IndexArray
-    ) -> tuple[FloatArray, FloatArray]:
+    def asks(self, network: IndexArray, form: IndexArray) -> BoolArray:
+        """Whether forms are units whose kinks are asked for in their networks."""
+        found: BoolArray = self._asked[network, form]
+        return found
+
+    def apply(self, level: int, passed: FloatArray, network: IndexArray) -> FloatArray:
         """Return z of a level and how far it may be off, from what it reads.
 
         Parameters
         ----------
         level : int
-        h, error : arrays (vertices, units of the level before)
-            What is read, and how far it may be off.
+        passed : array (vertices, 2, units of the level before)
+            What is read, and how far that may be off.
         network : int array (vertices,)
+
+        Returns
+        -------
+        array (vertices, 2, units)
         """
-        weight, bias = self.weights[level], self.biases[level]
-        size, rounding = self._sizes_of[level], (h.shape[1] + 4) * UNIT
-        off = error + rounding * np.abs(h)
+        bias, rounding = self.biases[level], (passed.shape[2] + 4) * UNIT
+        h, off = passed[:, 0], passed[:, 1] + rounding * np.abs(passed[:, 0])
+        values = np.empty((len(h), 2, bias.shape[1]))
         if self.networks == 1:
-            z = h @ weight[0].T + bias[0]
-            return z, (off @ size[0].T + rounding * np.abs(bias[0])) * MORE
-        z = (weight[network] @ h[:, :, None])[:, :, 0] + bias[network]
-        off = (size[network] @ off[:, :, None])[:, :, 0] + rounding * np.abs(bias[network])
-        return z, off * MORE
+            values[:, 0] = h @ self.weights[level][0].T + bias[0]
+            values[:, 1] = off @ self.sizes_of[level][0].T + rounding * np.abs(bias[0])
+        else:
+            order = network.argsort(kind="stable")
+            ordered = network[order]
+            values[order, 0] = products(self.weights[level], h[order], ordered) + bias[ordered]
+            values[order, 1] = products(self.sizes_of[level], off[order], ordered)
+            values[:, 1] += rounding * np.abs(bias[network])
+        values[:, 1] *= MORE
+        return values
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,25 +116,34 @@ class Edges:
 
     Attributes
     ----------
-    start, end : int arrays (edges,)
-        Vertices.
-    one, other : int arrays (edges,)
-        Numbers of units, or of sides of the domain.
-    on : int array (edges,)
-        Bit sets.
+    table : int array (5, edges)
+        Two vertices, numbers of two units or sides of the domain, and a bit set.
     """
 
-    start: IndexArray
-    end: IndexArray
-    one: IndexArray
-    other: IndexArray
-    on: Bits
+    table: Bits
 
-    def take(self, some: IndexArray) -> Edges:
+    @property
+    def ends(self) -> tuple[IndexArray, IndexArray]:
+        """The vertices: (start, end)."""
+        return self.table[0], self.table[1]
+
+    @property
+    def forms(self) -> tuple[IndexArray, IndexArray]:
+        """What vanishes: numbers of units, or of sides of the domain."""
+        return self.table[2], self.table[3]
+
+    @property
+    def on(self) -> Bits:
+        """Bit sets of the units that are on."""
+        on: Bits = self.table[4]
+        return on
+
+    def __len__(self) -> int:
+        return len(self.table[0])
+
+    def take(self, some: IndexArray | BoolArray) -> Edges:
         """Return some edges."""
-        return Edges(
-            self.start[some], self.end[some], self.one[some], self.other[some], self.on[some]
-        )
+        return Edges(self.table[:, some])
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,83 +153,84 @@ class Skeleton:
     Attributes
     ----------
     levels : Levels
-    z : array (vertices, units of the last of these levels)
-        Exactly 0 where it is known to vanish.
-    error : array (vertices, units)
-        How far z may be off.
-    network : int array (vertices,)
-    far : bool array (vertices,)
-        Whether it lies where the domain goes on (:mod:`jensen.cells.skeleton_start`).
+    values : array (vertices, 2, units of the last of these levels)
+        z, exactly 0 where it is known to vanish, and how far it may be off.
+    place : int array (vertices,)
+        Twice the number of the network, and 1 more where the domain goes on
+        (:mod:`jensen.cells.skeleton_start`).
     edges : Edges
     endless : bool
         Whether the first side is not one of the domain.
     """
 
     levels: Levels
-    z: FloatArray
-    error: FloatArray
-    network: IndexArray
-    far: BoolArray
+    values: FloatArray
+    place: Bits
     edges: Edges
     endless: bool
+
+    @property
+    def z(self) -> FloatArray:
+        """Values of the last level: (vertices, units)."""
+        return self.values[:, 0]
+
+    @property
+    def error(self) -> FloatArray:
+        """How far they may be off."""
+        return self.values[:, 1]
+
+    @property
+    def network(self) -> IndexArray:
+        """Whose the vertices are."""
+        network: IndexArray = self.place >> 1
+        return network
 
     def without(self, networks: IndexArray) -> Skeleton:
         """Return what belongs to the other networks."""
         there = np.ones(self.levels.networks, dtype=bool)
         there[networks] = False
-        kept = there[self.network]
-        number = np.cumsum(kept) - 1
-        edges = self.edges.take(np.flatnonzero(kept[self.edges.start]))
-        edges = replace(edges, start=number[edges.start], end=number[edges.end])
-        return replace(
-            self,
-            z=self.z[kept],
-            error=self.error[kept],
-            network=self.network[kept],
-            far=self.far[kept],
-            edges=edges,
-        )
+        return self._of_edges(there[self.network[self.edges.ends[0]]])
 
     def on_asked(self) -> Skeleton:
         """Return the edges on the kinks that are asked for."""
-        asked = self._asked(self.edges.one) | self._asked(self.edges.other)
-        return replace(self, edges=self.edges.take(np.flatnonzero(asked)))
+        network = self.network[self.edges.ends[0]]
+        one, other = (self.levels.asks(network, form) for form in self.edges.forms)
+        return self._of_edges(one | other)
 
-    def _asked(self, form: IndexArray) -> BoolArray:
-        levels, network = self.levels, self.network[self.edges.start]
-        inner = form < levels.units
-        found: BoolArray = inner & levels.asked[network, np.where(inner, form, 0)]
-        return found
+    def _of_edges(self, some: BoolArray) -> Skeleton:
+        """Return some edges and their vertices."""
+        edges = self.edges.take(some)
+        kept = np.zeros(len(self.place), dtype=bool)
+        kept[edges.table[:2]] = True
+        edges.table[:2] = (kept.cumsum() - 1)[edges.table[:2]]
+        return replace(self, values=self.values[kept], place=self.place[kept], edges=edges)
 
     def evaluated(self, level: int) -> Skeleton:
         """Return the same with z of a level instead of the one before it."""
         # signs are certain, so that what is off passes on no error
-        on = self.z > 0
-        h, error = np.where(on, self.z, 0.0), np.where(on, self.error, 0.0)
-        z, error = self.levels.apply(level, h, error, self.network)
-        return replace(self, z=z, error=error)
+        passed = np.where(self.z[:, None] > 0, self.values, 0.0)
+        return replace(self, values=self.levels.apply(level, passed, self.network))
 
     def faces(self) -> tuple[IndexArray, IndexArray, Bits, IndexArray]:
         """Return faces on kinks that are asked for: (network, unit, units on, edge).
 
         Each is there as often as it has edges.
         """
-        levels, edges = self.levels, self.edges
-        unit, on, at = around(levels, edges)
-        network = self.network[edges.start[at]]
-        inner = unit < levels.units
-        inner &= levels.asked[network, np.where(inner, unit, 0)]
-        some = np.flatnonzero(inner)
+        unit, on, at = around(self.levels, self.edges)
+        network = self.network[self.edges.ends[0][at]]
+        some = self.levels.asks(network, unit).nonzero()[0]
         return network[some], unit[some], on[some], at[some]
 
-    def goes_on(self, level: int, *, known: bool = True) -> None:
+    def goes_on(self, level: int, units: IndexArray, *, known: bool = True) -> None:
         """Check that no unit of an evaluated level changes its sign on edges beyond the domain.
 
         Parameters
         ----------
         level : int
+        units : int array
+            Those of the level that are looked at.
         known : bool
-            Whether it has cut the edges, so that all its signs are certain.
+            Whether they have cut the edges, so that all their signs are certain.
 
         Raises
         ------
@@ -215,24 +241,28 @@ class Skeleton:
         ----------
         docs/theory.md, section 4, Lemma 2c.
         """
-        levels, edges = self.levels, self.edges
-        first, last = self.far[edges.start], self.far[edges.end]
-        inner = (edges.one < levels.units) & (edges.other < levels.units)
-        leaving = np.flatnonzero((first != last) & inner)
-        some = edges.take(leaving)
-        outside = np.where(first[leaving], some.start, some.end)
-        inside = np.where(first[leaving], some.end, some.start)
-        there, here = self.z[outside], self.z[inside]
-        off = (self.error[outside] + self.error[inside]) * MORE
-        off += 4 * UNIT * (np.abs(there) + np.abs(here))
-        grows = np.where(there > 0, there - here, here - there) > off
+        edges, sides = self.edges, self.levels.units
+        far = self.place[edges.table[:2]] & 1
+        leaving = far[0] != far[1]
+        leaving &= (edges.table[2] < sides) & (edges.table[3] < sides)
+        at = leaving.nonzero()[0]
+        some, first = edges.table[:2, at], far[0, at] != 0
+        outside, inside = np.where(first, some, some[::-1])
+        there, here = self.values[outside], self.values[inside]
+        if len(units) < there.shape[2]:
+            there, here = there[:, :, units], here[:, :, units]
+        z, other = there[:, 0], here[:, 0]
+        size = np.abs(z)
+        off = (there[:, 1] + here[:, 1]) * MORE + 4 * UNIT * (size + np.abs(other))
+        grows = size - np.where(z > 0, other, -other) > off
         if not known:
-            grows &= np.abs(there) > 2 * self.error[outside]
-        sure = (grows | ((there == 0) & (here == 0))).all(axis=1)
-        left = np.flatnonzero(~sure)
-        if left.size and not self._stays(some.take(left), level).all():
-            stays = self._stays(some.take(left), level)
-            raise UncertainSignsError(np.unique(self.network[outside[left[~stays]]]))
+            grows &= size > 2 * there[:, 1]
+        grows |= (z == 0) & (other == 0)
+        left = (~grows.all(axis=1)).nonzero()[0]
+        if left.size:
+            left = left[~self._stays(edges.take(at[left]), level)]
+        if left.size:
+            raise UncertainSignsError(np.unique(self.network[outside[left]]))
 
     def _stays(self, edges: Edges, level: int) -> BoolArray:
         """Whether a level is constant along edges, by what it reads there.
@@ -240,14 +270,34 @@ class Skeleton:
         If as many kinks behind a level meet in an edge as the level has units that are on there,
         all of these are constant on it, and so is everything behind them.
         """
-        levels = self.levels
-        found = np.zeros(len(edges.on), dtype=bool)
+        levels, (one, other) = self.levels, edges.forms
+        found = np.zeros(len(edges), dtype=bool)
         for before in range(level):
             first, behind = levels.first[before], levels.first[before + 1]
             on = np.bitwise_count((edges.on >> first) & ((1 << levels.sizes[before]) - 1))
-            kinks = (edges.one >= behind).astype(np.intp) + (edges.other >= behind)
-            found |= kinks >= on
+            found |= (one >= behind).astype(np.intp) + (other >= behind) >= on
         return found
+
+
+def products(matrices: FloatArray, rows: FloatArray, network: IndexArray) -> FloatArray:
+    """Return the products of matrices of networks with rows each, ordered by network.
+
+    Parameters
+    ----------
+    matrices : array (networks, out, in)
+    rows : array (rows, in)
+    network : int array (rows,)
+        Ascending.
+    """
+    found: FloatArray
+    if len(matrices) == 1:
+        found = rows @ matrices[0].T
+        return found
+    found = np.empty((len(rows), matrices.shape[1]))
+    ends = network.searchsorted(np.arange(len(matrices) + 1)).tolist()
+    for matrix, first, last in zip(matrices, ends[:-1], ends[1:], strict=True):
+        np.matmul(rows[first:last], matrix.T, out=found[first:last])
+    return found
 
 
 def around(levels: Levels, edges: Edges) -> tuple[IndexArray, Bits, IndexArray]:
@@ -256,9 +306,9 @@ def around(levels: Levels, edges: Edges) -> tuple[IndexArray, Bits, IndexArray]:
     Around an edge where two units vanish are four: on each of their kinks, one where the other
     unit is on, and one where it is off. Around one in a side of the domain only the inner ones.
     """
-    one, other, on = edges.one, edges.other, edges.on
-    inner_one, inner_other = (np.flatnonzero(form < levels.units) for form in (one, other))
-    number = np.arange(len(on))
+    (one, other), on = edges.forms, edges.on
+    inner_one, inner_other = ((form < levels.units).nonzero()[0] for form in (one, other))
+    number = np.arange(len(edges))
     at = np.concatenate([number, number, inner_other, inner_one])
     form = np.concatenate([one, other, one[inner_other], other[inner_one]])
     units = np.concatenate(

@@ -38,19 +38,22 @@ def skeleton_of_box(levels: Levels, box: Interval) -> Skeleton:
         if len(same) == SPACE - 1:
             ends.append((one, two))
             forms.append([levels.units + 2 * k + corners[one][k] for k in same])
-    edges = _for_each(levels.networks, len(points), np.array(ends), np.array(forms))
+    none = np.zeros(len(ends), dtype=np.int64)
+    edges = _for_each(levels.networks, len(points), np.array(ends), np.array(forms), none)
     network = np.repeat(np.arange(levels.networks), len(points))
     every = np.tile(points, (levels.networks, 1))
-    z, error = levels.apply(0, every, np.zeros(every.shape), network)
-    return Skeleton(levels, z, error, network, np.zeros(len(z), dtype=bool), edges, endless=False)
+    passed = np.stack([every, np.zeros(every.shape)], axis=1)
+    return Skeleton(levels, levels.apply(0, passed, network), 2 * network, edges, endless=False)
 
 
-def _for_each(count: int, vertices: int, ends: IndexArray, forms: IndexArray) -> Edges:
+def _for_each(
+    count: int, vertices: int, ends: IndexArray, forms: IndexArray, on: IndexArray
+) -> Edges:
     """Return the same edges for so many networks."""
-    shift = np.repeat(np.arange(count) * vertices, len(ends))
-    start, end = (np.tile(side, count) + shift for side in ends.T)
-    one, other = (np.tile(form, count) for form in forms.T)
-    return Edges(start, end, one, other, np.zeros(len(start), dtype=np.int64))
+    one = np.concatenate([ends.T, forms.T, on[None]]).astype(np.int64)
+    table = np.tile(one, count)
+    table[:2] += np.repeat(np.arange(count) * vertices, len(ends))
+    return Edges(table)
 
 
 def skeleton_of_space(levels: Levels) -> Skeleton:
@@ -90,12 +93,10 @@ def skeleton_of_space(levels: Levels) -> Skeleton:
         forms.append(np.array([chosen[SPACE - i - j], side]))
         on.append(levels.bit[chosen[i]] * up | levels.bit[chosen[j]] * high)
     count, vertices = levels.networks, 1 + 2 * SPACE
-    edges = _for_each(count, vertices, np.array(ends), np.array(forms))
-    edges = Edges(edges.start, edges.end, edges.one, edges.other, np.tile(np.array(on), count))
-    z, error = (np.concatenate(part) for part in zip(*values, strict=True))
-    network = np.repeat(np.arange(count), vertices)
-    far = np.tile(np.arange(vertices) > 0, count)
-    return Skeleton(levels, z, error, network, far, edges, endless=True)
+    edges = _for_each(count, vertices, np.array(ends), np.array(forms), np.array(on))
+    far = np.arange(vertices) > 0
+    place = (2 * np.arange(count)[:, None] + far).reshape(-1)
+    return Skeleton(levels, np.concatenate(values), place, edges, endless=True)
 
 
 def meeting(weights: FloatArray) -> IndexArray | None:
@@ -112,7 +113,7 @@ def meeting(weights: FloatArray) -> IndexArray | None:
     return np.concatenate([np.flatnonzero(others), chosen])
 
 
-def _values(weight: FloatArray, bias: FloatArray) -> tuple[FloatArray, FloatArray] | None:
+def _values(weight: FloatArray, bias: FloatArray) -> FloatArray | None:
     """Return z of one network's first level at the vertices, and how far it may be off.
 
     With ``y`` the values of the last three units, z is ``M (y - c) + b``, ``M`` being the weights
@@ -140,4 +141,4 @@ def _values(weight: FloatArray, bias: FloatArray) -> tuple[FloatArray, FloatArra
     uncertain = largest * (defect / (1 - defect) + 20 * UNIT)
     error = (far[:, None] * uncertain + 10 * UNIT * np.abs(bias)) * MORE
     z[:, -SPACE:], error[:, -SPACE:] = y, 0.0
-    return z, error
+    return np.stack([z, error], axis=1)

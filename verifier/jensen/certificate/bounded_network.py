@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from functools import cached_property
+from math import ceil
 from typing import Any
 
 from jensen.certificate import checker
@@ -22,6 +23,7 @@ from jensen.groups.groups import GroupedNetwork
 from jensen_encodings.deadline import Deadline
 from jensen_encodings.lp import LpSolver
 
+NARROW = 0.9  # of a range is less than the whole
 OUT_OF_TIME = "the time limit was reached while the certificate was produced"
 
 
@@ -48,7 +50,7 @@ class BoundedNetwork(Network):
         self._leaves = LeafProver(self, LpSolver(deadline))
         self._given = model.inputs
         self._boxed = not claim.lifted and bool(claim.rows)
-        self._settled = {} if grouped is None else _settled(grouped, model)
+        self._settled = {} if grouped is None else _settled(grouped.unfolded or grouped, model)
         super().__init__(model, claim, {})
 
     @cached_property
@@ -65,6 +67,21 @@ class BoundedNetwork(Network):
     def _row_bounds(self) -> RowBounds:
         return RowBounds(self)
 
+    def _expanded(self, zeta: Form) -> list[list[Any] | None]:
+        """Bound a form of units that are only passed on by what these are made of.
+
+        Intervals of them forget how they hang together; without multipliers a form is expanded.
+        """
+        node = Node(self, ONE, {})
+        both = [{key: sign * v for key, v in zeta.items()} for sign in (-1, 1)]
+        apart = [node.largest(form) for form in both]
+        total, factor = node.combine([], zeta)
+        together = [
+            ceil(factor * node.largest({k: sign * v for k, v in total.items()})) for sign in (-1, 1)
+        ]
+        narrow = sum(together) <= NARROW * sum(apart)
+        return [[] if narrow and b < a else None for a, b in zip(apart, together, strict=True)]
+
     def lead(self, unit: int) -> list[Any]:
         """Return ``[block, index]`` of the first neuron of a unit."""
         return self._leaves.lead(unit)
@@ -77,8 +94,10 @@ class BoundedNetwork(Network):
         if on is None:
             if self._rows_matter and all(0 <= key < self.inputs for key in zeta):
                 sides = self._row_bounds.sides(zeta)
-                if sides != [None, None]:
-                    self.bounds.append([block, index, *sides])
+            elif any(key >= self.inputs for key in zeta):
+                sides = self._expanded(zeta)
+            if sides != [None, None]:
+                self.bounds.append([block, index, *sides])
             return sides
         side = 0 if on else 1
         sign = 1 if side else -1

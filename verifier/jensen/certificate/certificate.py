@@ -33,6 +33,7 @@ from jensen.groups.groups import GroupedNetwork
 from jensen.network.relu_network import ReluNetwork
 from jensen.outputs import write_whole
 from jensen.prover.group_proof import GroupProof
+from jensen.text import counted
 from jensen.types import Neurons
 from jensen_encodings.deadline import NEVER, Deadline
 
@@ -62,7 +63,7 @@ class Certificate:
 
     def __repr__(self) -> str:
         """Return one line, however long the proof is."""
-        return f"Certificate({self.lines[0]['claim']!r}, {len(self.lines):,} lines)"
+        return f"Certificate({self.lines[0]['claim']!r}, {counted(len(self.lines), 'line')})"
 
     def write(self, path: str | Path) -> None:
         """Write JSON Lines, gzipped if the name ends in ``.gz``; the same bytes every time."""

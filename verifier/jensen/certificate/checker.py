@@ -25,6 +25,7 @@ FORMATS = FORMAT, "jensen-certificate/2"  # the older one is a part of the newer
 MAX_MODEL, MAX_LINE, MAX_FILE = 1 << 28, 1 << 24, 1 << 30  # bytes, a certificate's unpacked
 MAX_INPUTS, MAX_BITS = 1 << 20, 1 << 18  # bits of any number; 4 for each character of it
 MAX_WORK = 1 << 40  # of `spend`: about an hour
+MAX_PUT = 1 << 14  # numbers of rows that are put into one
 SHORT = 64  # characters of a number that is read at no cost
 MAX_TEXT = 300  # characters of the domain, and of the inputs, that are printed
 INTEGER = "(0|[1-9][0-9]*|0x[0-9a-f]+)"
@@ -85,11 +86,20 @@ class Unit:
         self.size = size(form)
         self.outer = [(key, value) for key, value in form.items() if 0 <= key < inputs]
         self.inner = [(key, value) for key, value in form.items() if not 0 <= key < inputs]
-        self.reads = {abs(key) for key, _ in self.inner}
+        self.through = dict(self.inner)  # what slopes go through: see `put_through`
         # the coefficients of 1 and a few inputs: side by side in one integer, and in a list
         few = [form.get(key, 0) for key in range(inputs if inputs <= FEW else 0)]
         self.packed = sum([value << 8 * SLOT * key for key, value in enumerate(few)])
         self.alone = [] if self.inner else few  # where there is nothing else
+
+    def put_through(self, units: Sequence[Unit]) -> None:
+        """Put the rows of units that are only passed on, not kinked, in their places."""
+        passing = [key for key in self.through if key > 0 and -key not in self.through]
+        rows = [units[key].through for key in passing]
+        if passing and sum(map(len, rows)) <= MAX_PUT:
+            factors = [self.through.pop(key) for key in passing]
+            self.through = total_of([1, *factors], [self.through, *rows])
+        self.reads = {abs(key) for key in self.through}
 
 
 # --------------------------------------------------------------------- reading (section 2)
@@ -442,6 +452,7 @@ class Network:
     def _append(self, name: str, form: Form, low: int, high: int) -> int:
         """Add a unit and return its number."""
         unit = Unit(name, form, low, high, self.inputs)
+        unit.put_through(self.units)
         self.units.append(unit)
         self.ranges.append((low, high))
         self.bits = max(self.bits, longest((low, high)))  # of the longest bound
@@ -502,7 +513,7 @@ class Network:
             (low, high), jump = slopes.get(k, (0, 0)), slopes.get(-k, (0, 0))
             low, high = low + min(jump[0], 0), high + max(jump[1], 0)
             spend(longest((low, high)), self.units[k].size)
-            for key, factor in self.units[k].form.items() if low or high else ():
+            for key, factor in self.units[k].through.items() if low or high else ():
                 a, b = slopes.get(key, (0, 0))
                 least, most = (low, high) if factor > 0 else (high, low)
                 slopes[key] = a + factor * least, b + factor * most
@@ -848,8 +859,8 @@ def spans(
         if unit.reads.isdisjoint(stale):
             continue
         for h in unit.reads & found.keys():
-            off = unit.form.get(h, 0) if h != group else 0  # over max(zeta, 0) alone
-            on = off + unit.form.get(-h, 0)
+            off = unit.through.get(h, 0) if h != group else 0  # over max(zeta, 0) alone
+            on = off + unit.through.get(-h, 0)
             if h in fixed:
                 off = on = on if fixed[h] else off
             a, b = found[h]

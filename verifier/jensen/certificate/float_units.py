@@ -119,11 +119,13 @@ class FloatUnits:
         Which are read by others than the output.
     rounding : float
         The relative error of what is computed along all levels.
+    slopes : FloatUnits
+        The same units with the rows that slopes are carried through.
     usable : bool
         Whether all numbers are of moderate size; nothing is proved in doubles elsewhere.
     """
 
-    def __init__(self, net: Network) -> None:
+    def __init__(self, net: Network, *, through: bool = False) -> None:
         count = len(net.units)
         self.inputs, self.output = net.inputs, net.output
         self.size = [1 << max(-unit.low, unit.high).bit_length() for unit in net.units]
@@ -138,7 +140,8 @@ class FloatUnits:
         self.on_z, self.on_h = np.zeros((count, count)), np.zeros((count, count))
         level = np.zeros(count, dtype=int)
         for k in range(net.inputs, count):
-            for key, factor in net.units[k].form.items():
+            unit = net.units[k]
+            for key, factor in (unit.through if through else unit.form).items():
                 matrix = self.on_z if key >= 0 else self.on_h
                 h = abs(key)
                 matrix[k, h] = quotient(factor * self.size[h], self.size[k])
@@ -153,6 +156,8 @@ class FloatUnits:
         self.read: BoolArray = self.reads[: net.output].any(axis=0)
         self.rounding = rounding_factor((len(self.levels) + 2) * (count + 16))
         self._measure(count)
+        same = through or all(dict(unit.inner) == unit.through for unit in net.units)
+        self.slopes: FloatUnits = self if same else FloatUnits(net, through=True)
 
     def _ranges(self, net: Network) -> Enclosures:
         ends: list[FloatArray] = []

@@ -33,6 +33,7 @@ def slope_intervals(
         Of units divided by their sizes; the checker's intervals lie within. Both are 0 where
         the group is not read.
     """
+    units = units.slopes
     low, high = np.zeros((2, *on.shape))
     kinks = np.arange(len(groups))
     for level in units.levels:
@@ -79,6 +80,7 @@ class JumpBound:
     def __init__(
         self, units: FloatUnits, group: int, spans: Interval, root: Mapping[int, bool]
     ) -> None:
+        units = units.slopes
         self._low, self._high = spans
         self._output = units.output
         self._open = np.ones(len(self._low), dtype=bool)

@@ -22,7 +22,7 @@ from jensen.linear_regions.condition import Condition
 from jensen.linear_regions.conditions import path_conditions, path_formula, path_terms
 from jensen.loaders import load_piecewise_linear
 from jensen.network.relu_network import ReluNetwork
-from jensen.text import point, printable
+from jensen.text import counted, point, printable
 
 FIELDS = ("neurons", "pattern", "value", "value_float", "point", "reachable", "violated", "reason")
 MOST_BLOCKS = 12
@@ -149,6 +149,7 @@ def _show(
     fails = sum(condition.is_violated for condition in found)
     bounds = sum(c.pattern is None and c.reachable is not False for c in found)
     asked = sum(condition.reachable is not False for condition in found) - bounds
-    beside = f", {bounds} bounds over all patterns" if bounds else ""
-    more = f"; {len(chosen) - most} more lines" if len(chosen) > most else ""
-    console.print(f"{asked} conditions, {fails} fail{beside}{more}", soft_wrap=True)
+    beside = f", {counted(bounds, 'bound')} over all patterns" if bounds else ""
+    more = f"; {counted(len(chosen) - most, 'more line')}" if len(chosen) > most else ""
+    failing = f"{fails} fail{'s' * (fails == 1)}"
+    console.print(f"{counted(asked, 'condition')}, {failing}{beside}{more}", soft_wrap=True)

@@ -19,7 +19,7 @@ from jensen.errors import DomainError, NotConvexError, UndecidedError
 from jensen.loaders import load_piecewise_linear
 from jensen.optimise.answers import Minimum
 from jensen.optimise.convex_function import ConvexFunction
-from jensen.text import point, printable
+from jensen.text import counted, point, printable
 from jensen_encodings.deadline import Deadline
 
 LEAST_SECONDS = 0.01  # where time is up: what is known at once
@@ -121,8 +121,8 @@ def show(found: Minimum, console: Console) -> None:
     console.print(f"  x = {point(found.x)}", soft_wrap=True)
     if found.residual:
         console.print(f"  in doubles x misses the equations by {found.residual:.2g} at most")
-    nodes = f", {found.nodes:,} nodes" if found.nodes else ""
-    console.print(f"  {found.evaluations:,} evaluations{nodes}", style="dim")
+    nodes = f", {counted(found.nodes, 'node')}" if found.nodes else ""
+    console.print(f"  {counted(found.evaluations, 'evaluation')}{nodes}", style="dim")
 
 
 def _not_convex(error: NotConvexError, console: Console, as_json: bool) -> int:

@@ -17,7 +17,7 @@ from jensen.prover.verdict import Status
 from jensen.repairs.nearest import Repair, repair
 from jensen.repairs.program import Norm
 from jensen.repairs.row_search import RepairProgress
-from jensen.text import printable
+from jensen.text import counted, printable
 
 
 @click.command("repair", cls=OnceCommand)
@@ -74,7 +74,9 @@ def command(
     with stderr_console().status(text) as status:
 
         def progress(state: RepairProgress) -> None:
-            status.update(f"{text}: round {state.rounds}, {state.rows} rows, {state.seconds:.0f} s")
+            status.update(
+                f"{text}: round {state.rounds}, {counted(state.rows, 'row')}, {state.seconds:.0f} s"
+            )
 
         found = repair(
             network,
@@ -102,6 +104,5 @@ def _show(found: Repair, target: str) -> None:
     if found.verdict.status is Status.CONVEX:
         console.print(f"  written to {printable(target)}", soft_wrap=True)
     seconds = ", ".join(f"{stage} {spent:.2f} s" for stage, spent in found.times.items())
-    rounds = f"{found.rounds} round{'s' * (found.rounds != 1)}"
-    counts = f"{rounds} of the prover, {found.rows} rows"
+    counts = f"{counted(found.rounds, 'round')} of the prover, {counted(found.rows, 'row')}"
     console.print(f"  {counts}; {seconds}", style="dim")

@@ -17,7 +17,7 @@ from jensen.outputs import check_output
 from jensen.report import ENDINGS as REPORTS
 from jensen.report import check_report, write_report
 from jensen.report.worst import SECONDS
-from jensen.text import printable
+from jensen.text import counted, printable
 
 
 @click.command("report", cls=OnceCommand)
@@ -58,7 +58,7 @@ def command(store: str, out: str, title: str, pictures: int, time_limit: float) 
         draw(
             results, path, title=title or printable(store), pictures=pictures, time_limit=time_limit
         )
-    click.echo(f"{printable(path)}: {len(results)} models")
+    click.echo(f"{printable(path)}: {counted(len(results), 'model')}")
     return 0
 
 

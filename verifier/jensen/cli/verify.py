@@ -22,7 +22,7 @@ from jensen.outputs import check_output
 from jensen.prover.interrupted import Interrupted
 from jensen.prover.verdict import Status as VerdictStatus
 from jensen.prover.verdict import Verdict
-from jensen.text import printable
+from jensen.text import counted, printable
 
 REPORT_SECONDS = 0.2
 CODES = {VerdictStatus.CONVEX: 0, VerdictStatus.NONCONVEX: 1, VerdictStatus.UNKNOWN: 3}
@@ -87,7 +87,7 @@ def command(
         show(verdict, console, model=printable(model), evidence=evidence)
         if written is not None:
             lines, size = len(verdict.certificate.lines), verdict.certificate.size
-            text = f"  certificate of {lines:,} lines, {size:,} bytes: {written}"
+            text = f"  certificate of {counted(lines, 'line')}, {size:,} bytes: {written}"
             console.print(text, style="dim", soft_wrap=True, markup=False)
     if interrupted:
         raise KeyboardInterrupt
@@ -137,7 +137,7 @@ def show(verdict: Verdict, console: Console, *, model: str, evidence: bool = Fal
 def _show_evidence(verdict: Verdict, console: Console) -> None:
     for item in verdict.evidence:
         exact = "" if item.exact else " (up to the solver's tolerance)"
-        search = f", {item.nodes} nodes, {item.lps} LPs" if item.nodes else ""
+        search = f", {counted(item.nodes, 'node')}, {counted(item.lps, 'LP')}" if item.nodes else ""
         console.print(f"    {item.label}: {item.reason}{exact}{search}", soft_wrap=True)
 
 

@@ -18,7 +18,7 @@ from jensen.graphs.function_graph import FunctionGraph
 from jensen.loaders import load
 from jensen.midpoint.worst_pair import ENGINES, UNBOUNDED, Violation
 from jensen.network.relu_network import ReluNetwork
-from jensen.text import point, printable
+from jensen.text import counted, point, printable
 from jensen.violation.magnitude import RANGE_SECONDS, Magnitude, magnitude
 from jensen.violation.recession import ON_BOXES, growth_rate
 from jensen.violation.worst_jump import JumpViolation, worst_jump
@@ -123,7 +123,7 @@ def _reporter(status: Status, text: str, name: str) -> Callable[[Progress], None
         lower = 0.0 if state.objective is None else state.objective
         bounds = f"{lower:.4g} <= {name} <= {state.bound:.4g}"
         gap = f"gap {100 * (state.bound / lower - 1):.3g} %" if lower > 0 else "gap open"
-        line = f"{text}: {bounds}, {gap}, {state.nodes:,} nodes, {state.seconds:.0f} s"
+        line = f"{text}: {bounds}, {gap}, {counted(state.nodes, 'node')}, {state.seconds:.0f} s"
         status.update(common.as_text(line))
 
     return progress
@@ -201,7 +201,7 @@ def _show_midpoint(
     if scale.range is not None:
         _show_range(scale, console)
     seconds = ", ".join(f"{stage} {spent:.2f} s" for stage, spent in found.times.items())
-    console.print(f"  {found.status}; {found.nodes:,} nodes; {seconds}", style="dim")
+    console.print(f"  {found.status}; {counted(found.nodes, 'node')}; {seconds}", style="dim")
 
 
 def _trust(found: Violation | JumpViolation) -> str:
@@ -275,5 +275,5 @@ def _show_jump(found: JumpViolation, console: Console) -> None:
         names = ", ".join(f"{printable(block)}[{index}]" for block, index in found.neurons)
         console.print(f"  kink of {names}", soft_wrap=True)
     seconds = ", ".join(f"{stage} {spent:.2f} s" for stage, spent in found.times.items())
-    search = f"{found.nodes:,} nodes, {found.lps:,} LPs"
+    search = f"{counted(found.nodes, 'node')}, {counted(found.lps, 'LP')}"
     console.print(f"  {found.status}; {search}; {seconds}", style="dim")

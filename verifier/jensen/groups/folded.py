@@ -139,7 +139,7 @@ class _Draft:
             )
             gone = np.flatnonzero(level.kink & ~kept).tolist()
             passed += [self._net.neurons((index, unit)) for unit in gone]
-        return replace(self._net, levels=tuple(levels), passed=tuple(passed))
+        return replace(self._net, levels=tuple(levels), passed=tuple(passed), unfolded=self._net)
 
 
 def _equal_sides(slopes: Slopes) -> BoolArray:

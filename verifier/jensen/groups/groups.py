@@ -78,11 +78,14 @@ class GroupedNetwork:
     working_set : WorkingSet
     passed : tuple of tuples of (block, index)
         Groups that are no units, as they bend nothing (:mod:`jensen.groups.folded`).
+    unfolded : GroupedNetwork or None
+        The network in which these are units, and affine blocks.
     """
 
     levels: tuple[Level, ...]
     working_set: WorkingSet
     passed: tuple[Neurons, ...] = ()
+    unfolded: GroupedNetwork | None = None
 
     @property
     def output_level(self) -> int:

@@ -37,8 +37,8 @@ class Prepared:
     deadline : Deadline
         The working set of a polyhedron is not looked for any longer.
     folds : bool
-        Whether ``grouped`` is without linear units, as far as that is exact. A certificate and
-        whoever counts activation patterns speak of all units.
+        Whether ``grouped`` is without linear units, as far as that is exact. Whoever counts
+        activation patterns speaks of all units.
     """
 
     network: ReluNetwork

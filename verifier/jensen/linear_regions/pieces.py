@@ -10,8 +10,10 @@ from jensen.cells.complex import SignArray
 from jensen.cells.layers import Layers
 from jensen.types import FloatArray
 
+CHUNK = 1 << 22  # signs at a time
 
-def affine_pieces(layers: Layers, signs: SignArray, chunk: int = 1 << 22) -> FloatArray:
+
+def affine_pieces(layers: Layers, signs: SignArray) -> FloatArray:
     """Return f on every cell as a row over the homogeneous coordinates.
 
     Parameters
@@ -19,7 +21,7 @@ def affine_pieces(layers: Layers, signs: SignArray, chunk: int = 1 << 22) -> Flo
     signs : int8 array (cells, units)
     """
     pieces = np.zeros((len(signs), layers.coordinates))
-    step = max(1, chunk // max(1, layers.width))
+    step = max(1, CHUNK // max(1, layers.width))
     for start in range(0, len(signs), step):
         part = slice(start, start + step)
         pieces[part] = _pieces(layers, signs[part])

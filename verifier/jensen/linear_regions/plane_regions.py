@@ -19,6 +19,7 @@ from jensen.linear_regions.items import Cell, Edge, Facet, Listed, Point
 from jensen.linear_regions.parts import Parts
 from jensen.linear_regions.pieces import affine_pieces, largest_slopes
 from jensen.network.relu_network import ReluNetwork
+from jensen.text import counted
 from jensen.types import BoolArray, FloatArray, IndexArray, Neurons
 
 
@@ -351,8 +352,8 @@ class Regions:
 
     def __repr__(self) -> str:
         return (
-            f"Regions({len(self.cells)} cells, {len(self.facets)} facets, "
-            f"{len(self.vertices)} vertices on {self.domain})"
+            f"Regions({counted(len(self.cells), 'cell')}, {counted(len(self.facets), 'facet')}, "
+            f"{counted(len(self.vertices), 'vertex', 'vertices')} on {self.domain})"
         )
 
 

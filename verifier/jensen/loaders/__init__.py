@@ -86,7 +86,7 @@ def load(path: str | Path, *, simplify: bool = True) -> ReluNetwork | FunctionGr
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     net.save(pathlib.Path(folder, "model.npz"))
     ...     jensen.load(pathlib.Path(folder, "model.npz"))
-    ReluNetwork(2-1-1, 1 ReLUs)
+    ReluNetwork(2-1-1, 1 ReLU)
     """
     if not isinstance(path, str | os.PathLike):
         raise ModelFileError(

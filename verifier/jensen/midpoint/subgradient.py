@@ -13,6 +13,7 @@ from jensen.network.relu_network import INPUT
 from jensen.types import BoolArray, FloatArray
 from jensen_encodings.deadline import NEVER, Deadline
 
+FIRST, LATER = 200, 40  # iterations for the first node, and for all others
 MOMENTUM = 0.4
 AVERAGING = 0.15
 
@@ -24,13 +25,11 @@ class SubgradientRelaxation:
     ----------
     dual : SafeDual
         Without cuts.
-    first, later : int
-        Iterations for the first node and for all others.
     """
 
-    def __init__(self, dual: SafeDual, first: int = 200, later: int = 40) -> None:
+    def __init__(self, dual: SafeDual) -> None:
         self._dual = dual
-        self._iterations, self._later = first, later
+        self._iterations = FIRST
         linked = dual.linked
         width = np.maximum(linked.upper - linked.lower, 1e-12)[linked.free]
         self._scale = np.repeat(1.0 / width, linked.points)
@@ -71,7 +70,7 @@ class SubgradientRelaxation:
             scaled = direction * self._scale
             size = relax * max(value - target, 0.0) / max(float((scaled**2).sum()), 1e-300)
             v = v - size * scaled * self._scale
-        self._iterations = self._later
+        self._iterations = LATER
         if best <= target or z_mean is None or h_mean is None:
             return Relaxed(best, best_v[None])
         linked = self._dual.linked

@@ -128,15 +128,6 @@ def path_count(graph: nx.DiGraph, block: str) -> int:
     return counts[block]
 
 
-def reached_from(graph: nx.DiGraph, block: str) -> set[str]:
-    """Return a block and everything that reads it, directly or not."""
-    check_known(graph, block)
-    import networkx as nx  # noqa: PLC0415  (loaded where a graph is walked)
-
-    found: set[str] = nx.descendants(graph, block)
-    return found | {block}
-
-
 def check_known(graph: nx.DiGraph, block: str) -> None:
     """Raise :class:`NetworkError` if there is no such block."""
     if block not in graph:

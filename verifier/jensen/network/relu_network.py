@@ -31,6 +31,7 @@ from jensen.network.evaluation import Evaluation, Pattern
 from jensen.network.fixing import fixed_blocks
 from jensen.network.npz_writer import write_npz
 from jensen.network.order import layer_graph, paths_to_output
+from jensen.text import counted
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -358,7 +359,7 @@ class ReluNetwork(Evaluation):
 
     def __repr__(self) -> str:
         widths = "-".join(str(self.size_of(name)) for name in (INPUT, *self._by_name))
-        return f"ReluNetwork({widths}, {self.relu_count} ReLUs)"
+        return f"ReluNetwork({widths}, {counted(self.relu_count, 'ReLU')})"
 
     def _repr_html_(self) -> str:
         return network_table(repr(self), self.input_size, self.blocks)

@@ -38,6 +38,7 @@ from jensen.optimise.proof import proved_convex
 from jensen.prover.options import Options
 from jensen.prover.question import merged_options
 from jensen.prover.verdict import Status, Verdict
+from jensen.text import counted
 from jensen.types import FloatArray
 
 _NEEDED = "a list of mappings from inputs to values, such as [{1: 2.0}, {1: 5.0}], is needed"
@@ -230,7 +231,7 @@ class ScenarioSum(Function):
 
     def __repr__(self) -> str:
         """Return one line."""
-        return f"ScenarioSum({self.network!r}, {self._count} scenarios, {self.domain})"
+        return f"ScenarioSum({self.network!r}, {counted(self._count, 'scenario')}, {self.domain})"
 
 
 def _checked(scenarios: Sequence[Mapping[int, float]]) -> list[Mapping[int, float]]:

@@ -7,20 +7,24 @@ these, short steps lead on from dip to dip (docs/theory.md, section 11).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 
 from jensen.groups.groups import GroupedNetwork
 from jensen.prover.descent import FINE, WIDE, Descent, Seed
+from jensen.prover.descent_walk import WalkNetwork
 from jensen.prover.pieces import Piece
 from jensen.types import FloatArray, Unit
 from jensen_encodings.deadline import NEVER, Deadline
 
-STEPS, SHORT_STEPS = 40, 20  # of descents from random points, and from nearby
+STEPS, SHORT_STEPS = 40, 24  # of descents from random points, and from nearby
 LOOKS = (5, 10, 20)  # steps after which J is looked at on the way
-DIPS = 8  # remembered of each group
-COPIES = 4  # points that are strewn around each
+DIPS = 12  # remembered of each group
+ROUND = 512  # descents at most that begin around dips before the dips they found are used
+EVEN = 0.3  # share of them that all groups get alike
+TINY = 1e-300
 SPREADS = (0.3, 0.15, 0.08, 0.04)  # their distances, in units of the piece's longest side
 
 
@@ -46,10 +50,19 @@ class Dips:
         self._rng = np.random.default_rng(seed)
         self._ends: list[Seed] = []
         self._dips: dict[Unit, list[Seed]] = {}
+        self._sides = [piece.upper - piece.lower for piece in pieces]
 
     def glance(self, groups: Sequence[Unit]) -> Iterator[tuple[Unit, FloatArray]]:
         """Descend once for each group; descents that follow are the same without it."""
-        descent = Descent(self._net, groups, self._pieces, self._seed, self._deadline, looks=LOOKS)
+        descent = Descent(
+            self._net,
+            groups,
+            self._pieces,
+            self._seed,
+            self._deadline,
+            looks=LOOKS,
+            walked=self._walked,
+        )
         return descent.candidates(1, STEPS, WIDE)
 
     def wide(self, groups: Sequence[Unit], starts: int) -> Iterator[tuple[Unit, FloatArray]]:
@@ -61,7 +74,11 @@ class Dips:
         return self._descent(groups).candidates(starts, STEPS, FINE)
 
     def near(
-        self, groups: Sequence[Unit], solutions: Sequence[Seed], count: int
+        self,
+        groups: Sequence[Unit],
+        solutions: Sequence[Seed],
+        count: int,
+        bounds: Mapping[Unit, float] | None = None,
     ) -> Iterator[Iterator[tuple[Unit, FloatArray]]]:
         """Descend from solutions and around dips, then from around dips found there, and so on.
 
@@ -72,22 +89,39 @@ class Dips:
             Points where programs of these groups have their optimum.
         count : int
             Of descents.
+        bounds : mapping from (level, unit) to float, optional
+            Below 0: of each group's J. Where the lowest J found is close to 0 beside it, most
+            descents begin.
         """
         seeds = list(solutions)
         while count > 0 and not self._deadline.over():
             self._sort_in()
-            seeds += [seed for group in groups for seed in self._strewn(group)]
+            size = min(count, ROUND)
+            if len(seeds) > size:
+                seeds = [seeds[i] for i in self._rng.permutation(len(seeds))[:size].tolist()]
+            seeds += self._strewn(groups, size - len(seeds), bounds or {})
             if not seeds:
                 return
-            if len(seeds) > count:
-                seeds = [seeds[i] for i in self._rng.permutation(len(seeds))[:count].tolist()]
             yield self._descent(groups).around(seeds, SHORT_STEPS)
             count -= len(seeds)
             seeds = []
 
     def _descent(self, groups: Sequence[Unit]) -> Descent:
         seed = int(self._rng.integers(2**32))
-        return Descent(self._net, groups, self._pieces, seed, self._deadline, self._ends, LOOKS)
+        return Descent(
+            self._net,
+            groups,
+            self._pieces,
+            seed,
+            self._deadline,
+            self._ends,
+            LOOKS,
+            self._walked,
+        )
+
+    @cached_property
+    def _walked(self) -> WalkNetwork:
+        return WalkNetwork(self._net, self._pieces)
 
     def _sort_in(self) -> None:
         """Remember the lowest ends of each group."""
@@ -97,12 +131,29 @@ class Dips:
             self._dips[group] = sorted(self._dips[group], key=lambda seed: seed.jump)[:DIPS]
         self._ends.clear()
 
-    def _strewn(self, group: Unit) -> Iterator[Seed]:
-        """Yield points around the dips of a group."""
-        for dip in self._dips.get(group, ()):
-            piece = self._pieces[dip.piece]
-            sides = piece.upper - piece.lower
-            spreads = self._rng.choice(SPREADS, size=(COPIES, 1)) * sides.max(initial=0.0)
-            ways = np.where(sides > 0, self._rng.normal(size=(COPIES, len(sides))), 0.0)
-            for point in dip.point + spreads * ways:
-                yield Seed(group, dip.piece, point)
+    def _strewn(
+        self, groups: Sequence[Unit], count: int, bounds: Mapping[Unit, float]
+    ) -> list[Seed]:
+        """Return points around dips, most of them around those of the groups that look best."""
+        known = [group for group in groups if self._dips.get(group)]
+        if not known or not count:
+            return []
+        # a dip that reaches down far towards the bound of J is likelier to have deeper ones nearby
+        known.sort(
+            key=lambda group: self._dips[group][0].jump / -min(bounds.get(group, -1.0), -TINY)
+        )
+        weights = 1.0 / np.arange(1, len(known) + 1)
+        weights = (1.0 - EVEN) * weights / weights.sum() + EVEN / len(known)
+        chosen = np.sort(self._rng.choice(len(known), size=count, p=weights)).tolist()
+        dips = [self._dips[known[i]] for i in chosen]
+        picked = [
+            ends[int(share * len(ends))]
+            for ends, share in zip(dips, self._rng.random(count), strict=True)
+        ]
+        sides = np.array([self._sides[dip.piece] for dip in picked])
+        spreads = self._rng.choice(SPREADS, size=(count, 1)) * sides.max(axis=1, keepdims=True)
+        ways = np.where(sides > 0, self._rng.normal(size=sides.shape), 0.0)
+        points = np.array([dip.point for dip in picked]) + spreads * ways
+        return [
+            Seed(dip.group, dip.piece, point) for dip, point in zip(picked, points, strict=True)
+        ]

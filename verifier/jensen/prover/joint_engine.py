@@ -39,8 +39,11 @@ BUDGET_GROWTH = 4
 WRITTEN_BUDGETS = (64, 256)  # nodes of each tree of a certificate that is written at once
 GLANCED = 512  # groups at most that get a descent each before bounds on their kinks
 STARTS = 8  # descents of each group from random points, before anything is proved
-FINE_STARTS = 8  # the same of the groups that are left after a turn
-NEAR_STARTS = 1  # descents from nearby for each program that was solved in a turn
+EARLY_STARTS = 48  # the same from nearby, then
+FINE_STARTS = 4  # descents from random points of the groups that are left after a turn
+NEAR_STARTS = 6  # descents from nearby for each program that was solved
+TOGETHER = 64  # nodes that several groups are given before such descents
+LEAST_TOGETHER = 4  # groups that are searched side by side at least
 SIGN_BUDGET = 64  # nodes of a tree without linear programs
 SIGN_CREDIT = 6  # groups on which such trees may fail before no more are tried
 FIRST_CREDIT = 2  # the same at first: one more for each group that they close
@@ -97,6 +100,7 @@ class _Prover:
         self._proofs: list[GroupProof] = []  # for a certificate
         self._writer: GroupWriter | None = None
         self._solved = 0  # programs since the last descents
+        self._descended = False
 
     def run(self) -> Outcome:
         """Close group after group, or find a facet that bends down."""
@@ -119,7 +123,9 @@ class _Prover:
             bent = self._descend_wide(list(self._searches))
         budget = FIRST_BUDGET
         while bent is None and self._searches and not self._over():
-            bent = self._turn(budget) or self._descend(list(self._searches), self._solved)
+            bent = self._turn(budget)
+            if bent is None:
+                bent = self._descend(list(self._searches), NEAR_STARTS * self._solved)
             budget *= BUDGET_GROWTH
         if bent is not None:
             return bent_at(self._question, bent[1], bent[0], self._found)
@@ -225,35 +231,51 @@ class _Prover:
         return [i for i, shared in enumerate(self._pieces) if shared.met]
 
     def _glance(self) -> tuple[Unit, Crossing] | None:
-        """Descend once for each group, which costs less than all bounds, unless these are few."""
+        """Descend once for each group, which costs less than all bounds, unless these are few.
+
+        On all faces of a cone bounds cost so much that all early descents cost less.
+        """
         left = [group for group in self._net.groups() if group not in self._found]
         if is_small(self._question.network) or not 0 < len(left) <= GLANCED or not self._met:
             return None
+        if len(self._met) > 1:
+            return self._descend_wide(left)
         return self._crossed(self._dips.glance(left))
 
     def _descend_wide(self, groups: Sequence[Unit]) -> tuple[Unit, Crossing] | None:
-        """Look for a facet that bends down along some kinks, before anything is proved."""
-        if not groups or not self._met:
+        """Look for a facet that bends down along some kinks, before anything is proved, once."""
+        if not groups or not self._met or self._descended:
             return None
-        return self._crossed(self._dips.wide(groups, STARTS))
+        self._descended = True
+        found = self._crossed(self._dips.wide(groups, STARTS))
+        return found or self._descend_near(groups, (), EARLY_STARTS * len(groups))
 
-    def _descend(self, groups: Sequence[Unit], programs: int) -> tuple[Unit, Crossing] | None:
-        """Look for one with an effort that so many programs are worth."""
+    def _descend(self, groups: Sequence[Unit], count: int) -> tuple[Unit, Crossing] | None:
+        """Look for one with random descents, and so many from nearby."""
         self._solved = 0
         if not groups or not self._met:
             return None
         found = self._crossed(self._dips.fine(groups, FINE_STARTS))
         if found is not None:
             return found
-        seeds = [s for group in groups if group in self._searches for s in self._seeds(group)]
-        for candidates in self._dips.near(groups, seeds, NEAR_STARTS * programs):
+        return self._descend_near(groups, self._seeds(groups), count)
+
+    def _descend_near(
+        self, groups: Sequence[Unit], seeds: Sequence[Seed], count: int
+    ) -> tuple[Unit, Crossing] | None:
+        """Look for one near where J was low, and near solutions of programs."""
+        bounds = {group: self._searches[group].bound for group in groups if group in self._searches}
+        for candidates in self._dips.near(groups, seeds, count, bounds):
             found = self._crossed(candidates)
             if found is not None:
                 return found
         return None
 
-    def _seeds(self, group: Unit) -> list[Seed]:
-        return [replace(s, piece=self._met.index(s.piece)) for s in self._searches[group].seeds]
+    def _seeds(self, groups: Sequence[Unit]) -> list[Seed]:
+        """Return the last solutions of the groups that are still searched."""
+        searches = [self._searches[group] for group in groups if group in self._searches]
+        met = {index: i for i, index in enumerate(self._met)}
+        return [replace(s, piece=met[s.piece]) for search in searches for s in search.seeds]
 
     def _crossed(
         self, candidates: Iterator[tuple[Unit, FloatArray]]
@@ -269,9 +291,22 @@ class _Prover:
         return None
 
     def _turn(self, budget: int) -> tuple[Unit, Crossing] | None:
-        """Give every group that is left so many nodes."""
+        """Give every group that is left so many nodes, with descents in between."""
         # where J may be lowest a facet that bends down is likeliest
         groups = sorted(self._searches, key=lambda group: self._searches[group].bound)
+        size = max(LEAST_TOGETHER, TOGETHER // budget)
+        for first in range(0, len(groups), size):
+            part = groups[first : first + size]
+            bent = self._search_some(part, budget)
+            if bent is None and first + size < len(groups):
+                left = list(self._searches)
+                bent = self._descend_near(left, self._seeds(part), NEAR_STARTS * self._solved)
+                self._solved = 0
+            if bent is not None or self._over():
+                return bent
+        return None
+
+    def _search_some(self, groups: list[Unit], budget: int) -> tuple[Unit, Crossing] | None:
         before = {group: self._searches[group].lps for group in groups}
         with closing(self._searched(groups, budget)) as searched:
             for group, found in searched:

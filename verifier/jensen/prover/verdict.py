@@ -11,7 +11,7 @@ from typing import Any, NoReturn, Protocol
 from jensen.arithmetic.exact import to_double
 from jensen.domains.domain import Domain
 from jensen.prover.evidence import Counterexample, GroupEvidence, Reason
-from jensen.text import html_badge, html_table, markup, printable
+from jensen.text import counted, html_badge, html_table, markup, printable
 
 __all__ = ["Counterexample", "GroupEvidence", "Reason", "Status", "Verdict", "worst"]
 
@@ -176,7 +176,7 @@ class Verdict:
         """Nodes, linear programs, and the seconds of the stages that took any."""
         spent = {stage: f"{seconds:.2f} s" for stage, seconds in self.times.items()}
         times = ", ".join(f"{stage} {text}" for stage, text in spent.items() if text != "0.00 s")
-        search = f"{self.nodes:,} nodes, {self.lps:,} LPs" if self.nodes else ""
+        search = f"{counted(self.nodes, 'node')}, {counted(self.lps, 'LP')}" if self.nodes else ""
         return "; ".join(part for part in (search, times) if part)
 
     def __str__(self) -> str:

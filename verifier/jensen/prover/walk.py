@@ -49,14 +49,16 @@ def walk_few_inputs(question: Question) -> Outcome | None:
     else:
         signs = prepared.signs
         closed = {name: low >= 0 for name, (low, _) in signs.items()}
-    cones = network.input_size == SPACE and is_cone_question(network, question.domain)
-    if network.input_size == SPACE and not cones and _open_twins(prepared, closed):
-        return None
     domain = _around(question.domain) if network.input_size == 1 else question.domain
     with prepared.watch.stage("walk"):
         straight = bounds_come_first(question) and bend_upwards(network, domain, closed)
-        if straight or _edges_bend_upwards(question, closed):
+        tried = _few_are_open(question)  # by another screen
+        if straight or (not tried and _edges_bend_upwards(question, closed)):
             return _all_bend_upwards(question, signs, never)
+    cones = network.input_size == SPACE and is_cone_question(network, question.domain)
+    if network.input_size == SPACE and not cones and _open_twins(prepared, closed):
+        return None
+    with prepared.watch.stage("walk"):
         walk = walk_kinks if network.input_size < SPACE else walk_surfaces
         walk = walk_cones if cones else walk
         walked = walk(network, domain, closed, question.deadline)
@@ -72,7 +74,7 @@ def walk_few_inputs(question: Question) -> Outcome | None:
 def _edges_bend_upwards(question: Question, closed: Mapping[str, BoolArray]) -> bool:
     """Whether a network of three inputs is proved by J on all faces, told by their edges."""
     network, domain = question.network, question.domain
-    if network.input_size < SPACE or architecture(network) is None:
+    if network.input_size != SPACE or architecture(network) is None:
         return False
     stack = NetworkStack.from_networks([network])
     if not can_walk_edges(stack, domain):
@@ -95,23 +97,39 @@ def _around(domain: Domain) -> Domain:
 
 
 def walk_open_cells(question: Question) -> Outcome | None:
-    """Prove networks of three or four inputs by cells, cut where bounds leave kinks open."""
-    prepared, network, options = question.prepared, question.network, question.options
-    if network.input_size < SPACE or options.certificate or not bounds_come_first(question):
+    """Prove networks of three or four inputs of which bounds leave few kinks open."""
+    if not _few_are_open(question):
         return None
-    if not can_walk_cells(network, question.domain):
-        return None
+    prepared = question.prepared
     closed = closed_neurons(prepared)
-    left = [int(np.count_nonzero(~closed[block.name])) for block in network.hidden]
-    # without a box, kinks of deeper levels are looked for in cells that bounds say little of
-    endless = question.domain.box_sides(network.input_size) is None
-    if network.input_size == SPACE and (sum(left) > FEW or (endless and any(left[1:]))):
-        return None
     with prepared.watch.stage("walk"):
-        if not walk_cells(network, question.domain, closed, question.deadline):
+        if not (_edges_bend_upwards(question, closed) or _cells_bend_upwards(question, closed)):
             return None
     never = {name: (low >= 0) | (high <= 0) for name, (low, high) in prepared.hidden_bounds.items()}
     return _all_bend_upwards(question, prepared.stable_signs, never)
+
+
+def _few_are_open(question: Question) -> bool:
+    """Whether a search among few kinks is asked for: in space some, in 4-D any number."""
+    inputs = question.network.input_size
+    if inputs < SPACE or question.options.certificate or not bounds_come_first(question):
+        return False
+    closed = closed_neurons(question.prepared)
+    left = sum(int(np.count_nonzero(~part)) for part in closed.values())
+    return inputs > SPACE or left <= FEW
+
+
+def _cells_bend_upwards(question: Question, closed: Mapping[str, BoolArray]) -> bool:
+    """Whether cells, cut where bounds leave kinks open, prove a network."""
+    network, domain = question.network, question.domain
+    if not can_walk_cells(network, domain):
+        return False
+    # without a box, kinks of deeper levels are looked for in cells that bounds say little of
+    endless = domain.box_sides(network.input_size) is None
+    deeper = any(not closed[block.name].all() for block in network.hidden[1:])
+    if network.input_size == SPACE and endless and deeper:
+        return False
+    return walk_cells(network, domain, closed, question.deadline)
 
 
 def walk_straight_lines(question: Question) -> Outcome | None:

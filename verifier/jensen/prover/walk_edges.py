@@ -8,10 +8,12 @@ What that does not prove is left to other walks.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields, replace
+
 import numpy as np
 
 from jensen.arithmetic.intervals import UNIT
-from jensen.cells.skeleton import BITS, Bits, Levels, Skeleton, UncertainSignsError
+from jensen.cells.skeleton import BITS, Bits, Levels, Skeleton, UncertainSignsError, products
 from jensen.cells.skeleton_cut import cut
 from jensen.cells.skeleton_start import SPACE, meeting, skeleton_of_box, skeleton_of_space
 from jensen.cells.start import is_flat
@@ -137,6 +139,29 @@ def _reordered(
     return Levels(weights, biases, part)
 
 
+@dataclass(frozen=True, eq=False)
+class _Faces:
+    """Faces on kinks, ordered by network.
+
+    Attributes
+    ----------
+    network, unit : int arrays (faces,)
+    on : int array (faces,)
+        Units that are on, as far as the last level.
+    sure, both : int arrays (faces,)
+        Units of the last level that are on, and those that have both signs.
+    """
+
+    network: IndexArray
+    unit: IndexArray
+    on: Bits
+    sure: Bits
+    both: Bits
+
+    def take(self, some: IndexArray) -> _Faces:
+        return _Faces(*(getattr(self, field.name)[some] for field in fields(self)))
+
+
 class _Walk:
     """A few networks on one domain."""
 
@@ -153,25 +178,37 @@ class _Walk:
         last = len(levels.sizes) - 1
         nothing = np.zeros(0, dtype=np.intp)
         for level in range(last):
-            if self._deadline.over() or len(self._skeleton.z) > MOST:
+            if self._deadline.over() or len(self._skeleton.place) > MOST:
                 return nothing
             if level:
                 self._skeleton = self._skeleton.evaluated(level)
-            cells = level <= self._deepest
-            if not cells:
-                self._skeleton = self._skeleton.on_asked()
-            self._cut(level, cells=cells)
+            self._cut_level(level)
             if not self._left.any():
                 return nothing
         self._skeleton = self._skeleton.evaluated(last)
-        self._go_on(last, known=False)
-        proved = self._left & ~self._falls(last)
+        self._go_on(last, np.arange(levels.sizes[last]), known=False)
+        proved = self._left.copy()
         proved[self._open(last)] = False
-        return np.flatnonzero(proved)
+        return proved.nonzero()[0]
 
-    def _cut(self, level: int, *, cells: bool) -> None:
-        """Cut by a level; what is uncertain is left out."""
-        units = self._levels.sizes[level] - (0 if level else self._known)
+    def _cut_level(self, level: int) -> None:
+        """Cut cells as far as kinks that are asked for lie in them, and behind only these kinks."""
+        units = np.arange(self._levels.sizes[level] - (0 if level else self._known))
+        first = self._levels.first[level]
+        if level < self._deepest:
+            self._cut(level, units, cells=True)
+            return
+        if level == self._deepest:
+            asked = self._levels.asked[:, first + units].any(axis=0)
+            self._cut(level, units[asked], cells=True)
+            if asked.all():
+                return
+            units = units[~asked]
+            self._skeleton = self._skeleton.on_asked()
+        self._cut(level, units, cells=False)
+
+    def _cut(self, level: int, units: IndexArray, *, cells: bool) -> None:
+        """Cut by units of a level; what is uncertain is left out."""
         while self._left.any():
             try:
                 behind = cut(self._skeleton, level, units, cells=cells)
@@ -179,13 +216,13 @@ class _Walk:
                 self._leave_out(error.networks)
             else:
                 self._skeleton = behind
-                self._go_on(level, known=True)
+                self._go_on(level, units, known=True)
                 return
 
-    def _go_on(self, level: int, *, known: bool) -> None:
+    def _go_on(self, level: int, units: IndexArray, *, known: bool) -> None:
         if self._skeleton.endless and self._left.any():
             try:
-                self._skeleton.goes_on(level, known=known)
+                self._skeleton.goes_on(level, units, known=known)
             except UncertainSignsError as error:
                 self._leave_out(error.networks)
 
@@ -196,17 +233,19 @@ class _Walk:
 
     # ------------------------------------------------------------------------------ J
 
-    def _falls(self, last: int) -> BoolArray:
-        """Return the networks of which a unit of the last level may bend down somewhere."""
+    def _open(self, last: int) -> IndexArray:
+        """Return the networks with a kink that may bend down somewhere."""
         levels, skeleton = self._levels, self._skeleton
         up, down = self._signs()
-        some = np.zeros((2, levels.networks), dtype=np.int64)
-        np.bitwise_or.at(some[0], skeleton.network, up)
-        np.bitwise_or.at(some[1], skeleton.network, down)
+        ever = np.zeros((2, levels.networks), dtype=np.int64)
+        np.bitwise_or.at(ever[0], skeleton.network, up)
+        np.bitwise_or.at(ever[1], skeleton.network, down)
         falls = levels.asked[:, levels.first[last] :] & (levels.weights[-1][:, 0] < 0)
-        crosses = _unpacked(some[0] & some[1], levels.sizes[last])
-        found: BoolArray = np.logical_or.reduce(falls & crosses, axis=1)
-        return found
+        falls = falls & _unpacked(ever[0] & ever[1], levels.sizes[last])
+        bent: BoolArray = np.logical_or.reduce(falls, axis=1)
+        # where no unit of the last level is ever on, the function is constant
+        some = (~bent & (ever[0] != 0)).nonzero()[0]
+        return np.concatenate([bent.nonzero()[0], self._bent_faces(some, up, down)])
 
     def _signs(self) -> tuple[Bits, Bits]:
         """Return the units that may be on at vertices, and those that may be off: if 0, both."""
@@ -215,64 +254,74 @@ class _Walk:
         # so written, what is not a number may be both
         return ~(z < -error) @ bit, ~(z > error) @ bit
 
-    def _open(self, last: int) -> IndexArray:
-        """Return the networks with a face where J may be negative."""
+    def _bent_faces(self, networks: IndexArray, up: Bits, down: Bits) -> IndexArray:
+        """Return which of some networks have a face where J may be negative."""
         levels, skeleton = self._levels, self._skeleton
+        if not networks.size:
+            return networks
+        if networks.size < levels.networks:
+            looked = np.zeros(levels.networks, dtype=bool)
+            looked[networks] = True
+            edges = skeleton.edges.take(looked[skeleton.network[skeleton.edges.ends[0]]])
+            skeleton = replace(skeleton, edges=edges)
         network, unit, on, edge = skeleton.faces()
-        if not unit.size:
-            return unit
-        up, down = (side[skeleton.edges.start] | side[skeleton.edges.end] for side in self._signs())
         key = (((network << levels.units) | on) << levels.bits_of_form) | unit
-        order = np.argsort(key, kind="stable")
+        order = key.argsort()
         key = key[order]
-        first = np.flatnonzero(np.append(True, key[1:] != key[:-1]))
+        new = np.ones(len(key), dtype=bool)
+        np.not_equal(key[1:], key[:-1], out=new[1:])
+        first = new.nonzero()[0]
+        if not first.size:
+            return first
+        start, end = skeleton.edges.ends
+        up, down = (side[start] | side[end] for side in (up, down))
         up, down = (np.bitwise_or.reduceat(side[edge[order]], first) for side in (up, down))
-        face = order[first]
-        low, error = self._jumps(network[face], unit[face], on[face], (up & ~down, up & down))
-        return np.unique(network[face][~(low >= error)])
+        some = up.nonzero()[0]  # elsewhere, nothing is passed on
+        face, up, down = order[first[some]], up[some], down[some]
+        faces = _Faces(network[face], unit[face], on[face], up & ~down, up & down)
+        low = self._jumps(faces)
+        left = (~(low >= self._uncertain(faces))).nonzero()[0]
+        if left.size:
+            faces = faces.take(left)
+            there = self._rounding * self._jumps(faces, sizes=True)
+            left = (~(low[left] >= there)).nonzero()[0]
+        return np.unique(faces.network[left])
 
-    def _jumps(
-        self, network: IndexArray, unit: IndexArray, on: Bits, last: tuple[Bits, Bits]
-    ) -> tuple[FloatArray, FloatArray]:
-        """Bound J on faces from below, up to an error of rounding.
-
-        Parameters
-        ----------
-        network, unit : int arrays (faces,)
-        on : int array (faces,)
-            Units that are on, as far as the last level.
-        last : two int arrays (faces,)
-            Units of the last level that are on, and those that have both signs.
-        """
-        levels, sizes = self._levels, self._levels.sizes
-        level = np.searchsorted(levels.first, unit, side="right") - 1
-        on = on | levels.bit[unit]
-        slope = size = np.zeros((len(unit), sizes[0]))
-        for number, units in enumerate(sizes):
+    def _jumps(self, faces: _Faces, *, sizes: bool = False) -> FloatArray:
+        """Bound J on faces from below, up to an error of rounding; or sum up sizes of weights."""
+        levels, units = self._levels, self._levels.sizes
+        matrices = levels.sizes_of if sizes else levels.weights
+        level = np.searchsorted(levels.first, faces.unit, side="right") - 1
+        on = faces.on | levels.bit[faces.unit]
+        slope = np.zeros((len(level), units[0]))
+        for number, count in enumerate(units):
             if number:
-                weight = levels.weights[number]
-                slope = self._applied(weight, network, slope)
-                size = self._applied(np.abs(weight), network, size)
-            if number < len(sizes) - 1:
-                here = np.flatnonzero(level == number)
-                for sums in (slope, size):
-                    sums[here, unit[here] - levels.first[number]] = 1.0
-                mask = _unpacked(on >> levels.first[number], units)
-                slope, size = slope * mask, size * mask
-        out = levels.weights[-1][network, 0]
-        slope, size = slope * out, size * np.abs(out)
-        sure, both = (_unpacked(side, sizes[-1]) for side in last)
-        low = (slope * sure + np.minimum(slope, 0.0) * both).sum(axis=1)
-        error = (size * (sure | both)).sum(axis=1)
-        return low, error * (2 * UNIT * (sum(sizes) + 8 * len(sizes)))
+                slope = products(matrices[number], slope, faces.network)
+            if number < len(units) - 1:
+                here = (level == number).nonzero()[0]
+                slope[here, faces.unit[here] - levels.first[number]] = 1.0
+                slope *= _unpacked(on >> levels.first[number], count)
+        slope *= matrices[-1][faces.network, 0]
+        sure, both = (_unpacked(side, units[-1]) for side in (faces.sure, faces.both))
+        total: FloatArray = np.where(sure, slope, 0.0).sum(axis=1)
+        total += np.where(both, slope if sizes else np.minimum(slope, 0.0), 0.0).sum(axis=1)
+        return total
 
-    def _applied(self, weight: FloatArray, network: IndexArray, slope: FloatArray) -> FloatArray:
-        found: FloatArray
-        if self._levels.networks == 1:
-            found = slope @ weight[0].T
-        else:
-            found = (weight[network] @ slope[:, :, None])[:, :, 0]
-        return found
+    def _uncertain(self, faces: _Faces) -> FloatArray:
+        """Return how far J may be off, under whatever states."""
+        levels = self._levels
+        sums = [levels.sizes_of[-1]]
+        for size in levels.sizes_of[-2:0:-1]:
+            sums.append(sums[-1] @ size)
+        every = np.concatenate([part[:, 0] for part in sums[::-1]], axis=1)
+        error: FloatArray = self._rounding * every[faces.network, faces.unit]
+        return error
+
+    @property
+    def _rounding(self) -> float:
+        """Of a sum of products along paths, relative to the same with sizes of weights."""
+        sizes = self._levels.sizes
+        return float(2 * UNIT * (sum(sizes) + 8 * len(sizes)))
 
 
 def _unpacked(bits: Bits, count: int) -> BoolArray:

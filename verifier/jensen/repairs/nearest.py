@@ -214,41 +214,44 @@ def repair(
     if domain.has_rows:
         domain.working_set(network.input_size, deadline)  # found once, and not without end
     scalar = network.select_output(output)
-    features = Features(scalar.negated() if concave else scalar)
-    fit = None if data is None else Refit(features, *data, sign=-1.0 if concave else 1.0)
-    objective = Objective(features.weights, None, Norm(norm)) if fit is None else fit.objective
-    search = RowSearch(
-        features,
-        domain,
-        objective,
-        concave=concave,
-        certificate=certificate,
-        deadline=deadline.share(SEARCH_SHARE),
-        progress=progress,
-        seed=seed,
-    )
-    weights, verdict = search.run()
-    began = time.perf_counter()
-    size = _size(objective, fit)
-    change = float(size(weights))
-    lower = search.proved_change(deadline.share(0.5)) if fit is None else size(search.unrounded())
-    convex = verdict.status is Status.CONVEX
-    moved = _sup_change(features, weights, domain, deadline)
-    whole = size(np.zeros_like(weights)) if fit is None else fit.spread
-    search.times["bounds"] = time.perf_counter() - began
-    return Repair(
-        network=search.network(weights),
-        verdict=verdict,
-        norm=norm if fit is None else "rms",
-        change=change,
-        lower=min(lower, change),
-        upper=change if convex else math.inf,
-        relative_change=float(change / whole) if whole else 0.0,
-        sup_change=moved,
-        rounds=search.rounds,
-        rows=search.row_count,
-        times=search.times,
-    )
+    with np.errstate(all="ignore"):  # sides and weights near the largest double
+        features = Features(scalar.negated() if concave else scalar)
+        fit = None if data is None else Refit(features, *data, sign=-1.0 if concave else 1.0)
+        objective = Objective(features.weights, None, Norm(norm)) if fit is None else fit.objective
+        search = RowSearch(
+            features,
+            domain,
+            objective,
+            concave=concave,
+            certificate=certificate,
+            deadline=deadline.share(SEARCH_SHARE),
+            progress=progress,
+            seed=seed,
+        )
+        weights, verdict = search.run()
+        began = time.perf_counter()
+        size = _size(objective, fit)
+        change = float(size(weights))
+        lower = (
+            search.proved_change(deadline.share(0.5)) if fit is None else size(search.unrounded())
+        )
+        convex = verdict.status is Status.CONVEX
+        moved = _sup_change(features, weights, domain, deadline)
+        whole = size(np.zeros_like(weights)) if fit is None else fit.spread
+        search.times["bounds"] = time.perf_counter() - began
+        return Repair(
+            network=search.network(weights),
+            verdict=verdict,
+            norm=norm if fit is None else "rms",
+            change=change,
+            lower=min(lower, change),
+            upper=change if convex else math.inf,
+            relative_change=float(change / whole) if whole else 0.0,
+            sup_change=moved,
+            rounds=search.rounds,
+            rows=search.row_count,
+            times=search.times,
+        )
 
 
 def _percent(value: float) -> str:
@@ -293,4 +296,5 @@ def _sup_change(
     reached = pre_activation_bounds(network, *box.bounds(network.input_size))
     sizes = np.concatenate([np.abs(reached[b.name]).max(axis=0) for b in features.sources])
     rounding = EPSILON * float(np.abs(moved) @ sizes)
-    return (max(abs(below), abs(above)) + abs(bias) + rounding) * (1 + EPSILON)
+    moves = (max(abs(below), abs(above)) + abs(bias) + rounding) * (1 + EPSILON)
+    return math.inf if math.isnan(moves) else moves

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 KINDS = ((1, UP, "^", "bends up"), (-1, DOWN, "v", "bends down"))
 WIDE = 8.0  # inches, on which the whole legend stands in one line
 BEYOND = 0.35  # how far the line goes on beyond the pair, in units of its length
+GRID = 201  # points on each side of contours
 FORMATS = (".svg", ".png", ".pdf")
 _MISSING = "pictures need matplotlib: pip install 'jensen[plot]'"
 _EXTRAS = dict.fromkeys(FORMATS, Extra(("matplotlib",), _MISSING))
@@ -228,9 +229,8 @@ def _draw_contours(
     high: FloatArray,
     output: int,
     pair: FloatArray | None,
-    points: int = 201,
 ) -> None:
-    first, second = (np.linspace(low[i], high[i], points) for i in range(2))
+    first, second = (np.linspace(low[i], high[i], GRID) for i in range(2))
     X, Y = np.meshgrid(first, second)
     z = network.pre_activations(np.column_stack([X.ravel(), Y.ravel()]))
     from matplotlib.collections import LineCollection  # noqa: PLC0415  (an extra)

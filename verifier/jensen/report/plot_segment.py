@@ -13,6 +13,8 @@ from jensen.graphs.function_graph import FunctionGraph
 from jensen.network.relu_network import ReluNetwork
 from jensen.types import FloatArray
 
+POINTS = 2001  # on a line: between two of them at most one kink per neuron is seen
+
 
 @dataclass(frozen=True)
 class Segment:
@@ -43,7 +45,6 @@ def sample_segment(
     output: int = 0,
     before: float = 0.5,
     beyond: float = 0.5,
-    points: int = 2001,
 ) -> Segment:
     """Evaluate an output on the line through x and y, with its kinks.
 
@@ -54,11 +55,9 @@ def sample_segment(
     output : int
     before, beyond : float
         How far the line goes on beyond x and y, in units of their distance.
-    points : int
-        Evenly spaced positions; between two of them at most one kink per neuron is seen.
     """
     start, end = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    t = np.linspace(-before, 1 + beyond, points)
+    t = np.linspace(-before, 1 + beyond, POINTS)
 
     def at(positions: FloatArray) -> dict[str, FloatArray]:
         return network.pre_activations(start + positions[:, None] * (end - start))
@@ -74,7 +73,7 @@ def sample_segment(
     values = at(positions)["output"][:, output]
     if isinstance(network, FunctionGraph):
         crossings = np.concatenate([np.empty(0), *found[1:]])
-        return Segment(t, at(t)["output"][:, output], *_bends(at, output, crossings, points))
+        return Segment(t, at(t)["output"][:, output], *_bends(at, output, crossings))
     slopes = np.diff(values) / np.diff(positions)
     changes = np.diff(slopes)
     scale = max(float(np.abs(slopes).max(initial=0.0)), 1e-300)
@@ -86,7 +85,6 @@ def _bends(
     at: Callable[[FloatArray], dict[str, FloatArray]],
     output: int,
     crossings: FloatArray,
-    points: int,
 ) -> tuple[FloatArray, FloatArray]:
     """Return where the slope of a curved function jumps, and by how much.
 
@@ -94,7 +92,7 @@ def _bends(
     with the square is eliminated from two of them.
     """
     positions = _apart(crossings, 1e-9)
-    step = 0.1 / points
+    step = 0.1 / POINTS
     here = at(positions)["output"][:, output]
     near, far = (
         at(positions + h)["output"][:, output] + at(positions - h)["output"][:, output] - 2 * here

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,7 @@ def add_network(
         several = len(decided) > 1
         hidden = HiddenUnits(whole, arguments, variables) if several else None
         parts = tuple(
-            _part(whole, arguments, variables, index, k, decision, wanted, hidden)
+            _part(whole, arguments, variables, index, k, decision, wanted, hidden, proof)
             for index, (k, decision) in enumerate(zip(chosen, decided, strict=True))
         )
     except JensenError:
@@ -144,6 +145,14 @@ class _Proof:
             certificate=self.certificate,
             options=options,
         )
+
+    def holds(self, arguments: Arguments, output: int) -> bool:
+        """Whether an output is proved convex."""
+        try:
+            self.of(arguments, output, self.options)
+        except (NotConvexError, UndecidedError):
+            return False
+        return True
 
 
 def _decide(
@@ -208,6 +217,7 @@ def _part(
     decision: tuple[Formulation, Shape, str],
     wanted: Formulation,
     hidden: HiddenUnits | None,
+    proof: _Proof,
 ) -> Output:
     formulation, shape, why = decision
     rows = pyo.Block(concrete=True)
@@ -224,6 +234,7 @@ def _part(
         variables,
         output,
         hidden,
+        partial(proof.holds, arguments, output),
     )
     part.build()
     return part

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -19,6 +19,7 @@ from jensen.optimise.cuts import Cuts, Term
 from jensen.surrogate.arguments import Arguments, working_box
 from jensen.surrogate.direction import Pushes
 from jensen.surrogate.hidden import HiddenUnits
+from jensen.surrogate.scaling import sides_of_output, tamed
 from jensen.types import FloatArray
 from jensen_encodings import add_epigraph_copy, add_network_copy
 
@@ -71,6 +72,9 @@ class Output:
         Which output of the network it is.
     hidden : HiddenUnits or None
         Shared with the other outputs, where there are several.
+    proves : callable
+        Whether f is proved convex on the domain; asked of f that is concave by signs, since it
+        may be affine there.
     """
 
     network: ReluNetwork
@@ -84,6 +88,7 @@ class Output:
     inputs: Sequence[Any]
     index: int = 0
     hidden: HiddenUnits | None = None
+    proves: Callable[[], bool] = lambda: False
     term: Term | None = None
     spread: float = 0.0
     cuts: list[Any] = field(default_factory=list)
@@ -96,13 +101,17 @@ class Output:
 
     def build(self) -> None:
         """Add the rows of the formulation."""
+        values = self.network(_first_points(self.arguments))
+        self.spread = float(values.max() - values.min()) if values.size else 0.0
         if self.formulation is Formulation.BIG_M and self.hidden is not None:
             self.block.same = pyo.Constraint(expr=self.hidden.row(self.index, self.variable))
             return
         if self.formulation is Formulation.BIG_M:
-            data = network_data(self.network, *working_box(self.arguments))
-            copy = add_network_copy(self.block, data, self.inputs)
-            self.block.same = pyo.Constraint(expr=self.variable == copy.output)
+            box = working_box(self.arguments)
+            network, exponents = tamed(self.network, *box)
+            copy = add_network_copy(self.block, network_data(network, *box), self.inputs)
+            own, other = sides_of_output(exponents[0])
+            self.block.same = pyo.Constraint(expr=own * self.variable == other * copy.output)
             return
         if self.formulation is Formulation.EPIGRAPH:
             data = network_data(self.network, *_some_box(self.arguments))
@@ -127,6 +136,9 @@ class Output:
         wrong = pushes.down if self.shape is Shape.CONCAVE else pushes.up
         if not wrong:
             return
+        if self._is_affine_too(pushes):
+            self._rebuild("rows_of_convex")
+            return
         way = "down" if self.shape is Shape.CONCAVE else "up"
         reason = f"{', '.join(wrong[:3])} pushes it {way}, and f is {self.shape}"
         if not self.switches:
@@ -136,12 +148,25 @@ class Output:
             )
         self._become_big_m(reason)
 
+    def _is_affine_too(self, pushes: Pushes) -> bool:
+        """Take f for convex where it is concave by signs, pushed down, and affine there."""
+        cuts = self.formulation is Formulation.CUTS and not self.switches
+        if not cuts or self.shape is not Shape.CONCAVE or pushes.up or not self.proves():
+            return False
+        self.shape = Shape.CONVEX
+        return True
+
     def _become_big_m(self, reason: str) -> None:
+        self.formulation, self.why = Formulation.BIG_M, f"big_m: {reason}"
+        self._rebuild("exact")
+
+    def _rebuild(self, name: str) -> None:
         parent = self.block.parent_block()
         parent.del_component(self.block)
         self.block = pyo.Block(concrete=True)
-        parent.add_component(unique_component_name(parent, "exact"), self.block)
-        self.formulation, self.why, self.cuts = Formulation.BIG_M, f"big_m: {reason}", []
+        parent.add_component(unique_component_name(parent, name), self.block)
+        self.cuts = []
+        self._known.clear()
         self.build()
 
     # -------------------------------------------------------------------------------- cuts
@@ -151,8 +176,6 @@ class Output:
         net = self.network.negated() if self.shape is Shape.CONCAVE else self.network
         self.term = Term(net, self.arguments.ground)
         points = _first_points(self.arguments)
-        values = self.term.values(points)
-        self.spread = float(values.max() - values.min())
         for x in points:
             self.add_cuts(self.term.at(x)[1])
 

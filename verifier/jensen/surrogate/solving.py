@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +37,7 @@ from jensen.errors import (
 from jensen.prover.options import checked_seconds
 from jensen.surrogate.direction import pushes_on
 from jensen.surrogate.handle import GUARD, Formulation, NetworkHandle, Output
+from jensen.surrogate.scaling import objective_exponent
 from jensen_encodings.deadline import Deadline
 
 STALLED = 1e-3  # share of the tolerance by which a round has to move something
@@ -168,7 +169,8 @@ def solve(
         raise OptionError("the model holds no network: add one with add_network")
     parts = [part for handle in found for part in handle.parts]
     cut = [part for part in parts if part.formulation is Formulation.CUTS]
-    loop = _Loop(model, cut, solver, tolerance, time_limit, max_rounds, began)
+    spreads = {id(part.variable): part.spread for part in parts}
+    loop = _Loop(model, cut, solver, tolerance, time_limit, max_rounds, began, spreads)
     with _unguarded(parts):
         if cut and loop.integers:
             with loop.relaxed():
@@ -187,6 +189,7 @@ class _Loop:
         time_limit: float | None,
         max_rounds: int,
         began: float,
+        spreads: Mapping[int, float],
     ) -> None:
         self._model, self._parts, self._tolerance = model, parts, tolerance
         self._began, self._max_rounds = began, max_rounds
@@ -198,8 +201,15 @@ class _Loop:
         if len(objectives) != 1:
             raise OptionError(f"the model has {len(objectives)} active objectives: one is needed")
         self._objective = objectives[0]
+        self._options = self._scaled_objective(spreads)
         variables = model.component_data_objects(pyo.Var, descend_into=True)
         self.integers = [v for v in variables if not v.is_continuous() and not v.fixed]
+
+    def _scaled_objective(self, spreads: Mapping[int, float]) -> dict[str, Any]:
+        """Return the solver's options, which scale an objective that varies little."""
+        own = dict(self._solver.config.solver_options)
+        exponent = objective_exponent(self._objective, spreads)
+        return {"user_objective_scale": exponent} | own
 
     @contextmanager
     def relaxed(self) -> Iterator[None]:
@@ -256,6 +266,7 @@ class _Loop:
             auto_updates=watching,
             load_solutions=False,
             raise_exception_on_nonoptimal_result=False,
+            solver_options=self._options,
             rel_gap=min(self._tolerance, 1e-6),
             abs_gap=0.0,  # HiGHS's 1e-6 is large where f is small
             **({} if left is None else {"time_limit": left}),

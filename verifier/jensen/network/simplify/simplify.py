@@ -41,7 +41,7 @@ def simplify(network: ReluNetwork) -> ReluNetwork:
     --------
     >>> net = ReluNetwork.from_layers([[[1.0], [1.0], [0.0]], [[1.0, 2.0, 3.0]]], [[0, 0, 1], [0]])
     >>> simplify(net)
-    ReluNetwork(1-1-1, 1 ReLUs)
+    ReluNetwork(1-1-1, 1 ReLU)
     """
     sketch = Sketch(network)
     steps = (

@@ -1,0 +1,139 @@
+"""Powers of two that bring neurons, outputs and objectives near 1, where HiGHS's tolerances are.
+
+These are absolute: 1e-7 for rows and reduced costs, and coefficients up to 1e-9 are taken for 0. A
+function of size 1e-6 would be minimised up to its own size, and one of size 1e9 called infeasible.
+A ReLU commutes with positive factors, and powers of two round nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from pyomo.repn import generate_standard_repn
+
+from jensen.arithmetic.exact import Matrix
+from jensen.bounds.pre_activation import pre_activation_bounds
+from jensen.network.relu_network import INPUT, ReluNetwork
+from jensen.types import FloatArray, IntArray
+
+FINE = 10  # exponents up to which sizes stay as they are
+OFFSET = 20  # an output is taken for no smaller than 2 to minus this times its values
+LARGEST = 45  # exponents of coefficients, which HiGHS takes up to 1e15
+SMALLEST = 28  # of coefficients that are not yet taken for 0
+LITTLE = 3  # an objective that varies by less than 2 to minus this is enlarged
+
+
+def tamed(
+    network: ReluNetwork, lower: FloatArray, upper: FloatArray
+) -> tuple[ReluNetwork, list[int]]:
+    """Return a network whose neurons are near 1 on a box, and k: f_i is 2^k_i times its output i.
+
+    Parameters
+    ----------
+    network : ReluNetwork
+    lower, upper : array (inputs,)
+
+    Returns
+    -------
+    network : ReluNetwork
+        The same one where numbers would leave the doubles.
+    exponents : list of int
+    """
+    bounds = pre_activation_bounds(network, lower, upper)
+    sizes = {name: np.maximum(np.abs(low), np.abs(high)) for name, (low, high) in bounds.items()}
+    out = network.output.name
+    low, high = bounds[out]
+    sizes[out] = np.maximum(high - low, sizes[out] * 2.0**-OFFSET)
+    exponents = {name: _exponents(size) for name, size in sizes.items()}
+    if not any(part.any() for part in exponents.values()):
+        return network, [0] * network.output_size
+    exponents[INPUT] = np.zeros(network.input_size, dtype=np.intp)
+    scaled = _scaled(network, exponents)
+    back = _scaled(scaled, {name: -part for name, part in exponents.items()})
+    if any(
+        not _equal(one.weights[source], two.weights[source])
+        for one, two in zip(network.blocks, back.blocks, strict=True)
+        for source in one.weights
+    ):
+        return network, [0] * network.output_size
+    return scaled, [-int(e) for e in exponents[out]]
+
+
+def sides_of_output(exponent: int) -> tuple[float, float]:
+    """Return a and b: ``a t = b s`` says ``t = 2^exponent s``, in numbers that HiGHS takes.
+
+    Examples
+    --------
+    >>> sides_of_output(-20), sides_of_output(40)
+    ((1048576.0, 1.0), (9.5367431640625e-07, 1048576.0))
+    """
+    exponent = max(-LARGEST, min(exponent, SMALLEST + LARGEST))
+    if exponent <= 0:
+        return 2.0**-exponent, 1.0
+    half = min((exponent + 1) // 2, SMALLEST)
+    return 2.0**-half, 2.0 ** (exponent - half)
+
+
+def objective_exponent(objective: Any, spreads: Mapping[int, float]) -> int:
+    """Return k >= 0: the objective times 2^k varies by about 1 or more.
+
+    Parameters
+    ----------
+    objective : pyomo Objective
+        0 is returned for one that is not linear.
+    spreads : mapping from ``id(variable)``
+        By how much outputs of networks vary. Of other variables the bounds say it.
+    """
+    repn = generate_standard_repn(objective.expr, quadratic=False)
+    if not repn.is_linear():
+        return 0
+    terms = zip(repn.linear_vars, repn.linear_coefs, strict=True)
+    size = max((abs(float(c)) * _varies(v, spreads) for v, c in terms), default=0.0)
+    if not 0 < size < 2.0**-LITTLE:
+        return 0
+    return min(-int(np.frexp(size)[1]), LARGEST)
+
+
+def _varies(variable: Any, spreads: Mapping[int, float]) -> float:
+    spread = spreads.get(id(variable), 0.0)
+    if spread > 0:
+        return spread
+    low, high = variable.bounds
+    return 1.0 if low is None or high is None else float(high - low)
+
+
+def _exponents(sizes: FloatArray) -> IntArray:
+    """Return the powers of two that bring sizes to between 1/2 and 1; 0 where they are fine."""
+    exponents: IntArray = np.where(np.isfinite(sizes), -np.frexp(sizes)[1], 0).astype(np.intp)
+    return np.where((np.abs(exponents) <= FINE) | (sizes == 0), 0, exponents)
+
+
+def _scaled(network: ReluNetwork, exponents: Mapping[str, IntArray]) -> ReluNetwork:
+    blocks = []
+    for block in network.blocks:
+        own = exponents[block.name]
+        weights = {
+            source: _times(weight, own, -exponents[source])
+            for source, weight in block.weights.items()
+        }
+        blocks.append(replace(block, weights=weights, bias=np.ldexp(block.bias, own)))
+    return ReluNetwork(network.input_size, blocks)
+
+
+def _times(weight: Matrix, rows: IntArray, columns: IntArray) -> Matrix:
+    """Return a matrix with its rows and columns times powers of two."""
+    if not sp.issparse(weight):
+        return np.ldexp(weight, rows[:, None] + columns[None, :])
+    exponents = np.repeat(rows, np.diff(weight.indptr)) + columns[weight.indices]
+    parts = (np.ldexp(weight.data, exponents), weight.indices, weight.indptr)
+    return sp.csr_array(parts, shape=weight.shape)
+
+
+def _equal(one: Matrix, two: Matrix) -> bool:
+    if sp.issparse(one):
+        return bool((one != two).nnz == 0)
+    return np.array_equal(one, two)
