@@ -31,10 +31,11 @@ from jensen.graphs.enclosures import Enclosures, enclose
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.network.block import OUTPUT
 from jensen.network.relu_network import ReluNetwork
+from jensen.prover.evidence import Counterexample, Reason
 from jensen.prover.interrupted import Interrupted
 from jensen.prover.options import Engine, Options
 from jensen.prover.question import claimed
-from jensen.prover.verdict import Counterexample, Reason, Status, Verdict
+from jensen.prover.verdict import Status, Verdict
 from jensen.stopwatch import Stopwatch
 from jensen.types import BoolArray, FloatArray
 from jensen_encodings.deadline import NEVER, Deadline

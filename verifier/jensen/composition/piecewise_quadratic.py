@@ -28,8 +28,8 @@ from jensen.graphs.functions import Function
 from jensen.graphs.node import GraphNode
 from jensen.network.block import INPUT, OUTPUT, Activation, Block
 from jensen.network.relu_network import ReluNetwork
+from jensen.prover.evidence import Counterexample
 from jensen.prover.refute import LineSampler
-from jensen.prover.verdict import Counterexample
 from jensen.types import ObjectArray
 from jensen_encodings.deadline import NEVER, Deadline
 

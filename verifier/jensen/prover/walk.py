@@ -142,7 +142,7 @@ def walk_straight_lines(question: Question) -> Outcome | None:
         if not bend_upwards(network, question.domain, closed):
             return None
     straight = closed[network.hidden[1].name].all()  # else signs along lines close some, too
-    if not question.options.certificate or question.domain.has_rows or not straight:
+    if not question.options.certificate or not straight:
         return _all_bend_upwards(question, signs, {})
     evidence = tuple(_evidence(network, signs, {}))
     walked = tuple(e.neurons[0] for e in evidence if e.reason is Reason.WALK)
