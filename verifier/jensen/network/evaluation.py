@@ -113,9 +113,7 @@ class Evaluation(OfPoints):
         if max(self.input_size, *(block.size for block in self.blocks)) > TOGETHER:
             return [self.exact(point) for point in points]
         z = self._exact_z(ExactVector.from_columns(points))[OUTPUT]
-        return [
-            tuple(ExactVector(column, z.denominator).to_fractions()) for column in z.integers.T
-        ]
+        return [tuple(ExactVector(column, z.denominator).to_fractions()) for column in z.integers.T]
 
     def activation_pattern(self, x: Iterable[Fraction | int | float]) -> dict[str, BoolArray]:
         """Return which ReLUs are on (z > 0) at a point, decided exactly.
