@@ -132,7 +132,8 @@ def worst_violation(
         )
         return replace(found, x=hull.back(found.x), y=hull.back(found.y))
     feasible = _feasible(domain, network.input_size, deadline) if domain.has_rows else None
-    box = _box_around(domain, feasible)
+    box = None if sides is None else domain
+    box = box if feasible is None else Box(feasible.lower, feasible.upper)
     start = None
     if engine == "tree":
         limit = PROVER_SECONDS if time_limit is None else min(PROVER_SECONDS, deadline.left() / 4)
@@ -198,13 +199,6 @@ def _of_a_graph(
 def _no_violation(point: FloatArray, seconds: float) -> Violation:
     exact = tuple(Fraction(float(v)) for v in point)
     return Violation(0.0, 0.0, exact, exact, Fraction(0), PROVED, times={"prover": seconds})
-
-
-def _box_around(domain: Domain, feasible: Feasible | None) -> Domain | None:
-    """Return the box that both points lie in; None on R^n."""
-    if feasible is not None:
-        return Box(feasible.lower, feasible.upper)
-    return domain if isinstance(domain, Box) else None
 
 
 def _some_point(domain: Domain, inputs: int, feasible: Feasible | None) -> FloatArray:
