@@ -18,6 +18,7 @@ from jensen.groups.tolerance import least_jumps
 from jensen.prover.crossing import Crossing
 from jensen.prover.descent import Seed
 from jensen.prover.dips import Dips
+from jensen.prover.evidence import GroupEvidence, Reason
 from jensen.prover.group_proof import GroupProof, GroupWriter
 from jensen.prover.joint_proof import JointResult
 from jensen.prover.joint_search import JointSearch, PieceBounds, bounded_pieces
@@ -28,7 +29,6 @@ from jensen.prover.question import Question
 from jensen.prover.signs import closed_by_sweep, is_small
 from jensen.prover.tree import GroupResult, SearchState, TreeLimits
 from jensen.prover.tree_engine import Forest, prove_by_trees, tree_evidence
-from jensen.prover.verdict import GroupEvidence, Reason
 from jensen.types import FloatArray, Neurons, Unit
 from jensen_encodings.lp import LpSolver
 
@@ -39,9 +39,9 @@ BUDGET_GROWTH = 4
 WRITTEN_BUDGETS = (64, 256)  # nodes of each tree of a certificate that is written at once
 GLANCED = 512  # groups at most that get a descent each before bounds on their kinks
 STARTS = 8  # descents of each group from random points, before anything is proved
-EARLY_STARTS = 48  # the same from nearby, then
+EARLY_STARTS = 24  # the same from nearby, then
 FINE_STARTS = 4  # descents from random points of the groups that are left after a turn
-NEAR_STARTS = 6  # descents from nearby for each program that was solved
+NEAR_STARTS = 8  # descents from nearby for each program that was solved
 TOGETHER = 64  # nodes that several groups are given before such descents
 LEAST_TOGETHER = 4  # groups that are searched side by side at least
 SIGN_BUDGET = 64  # nodes of a tree without linear programs
