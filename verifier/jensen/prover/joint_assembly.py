@@ -13,6 +13,7 @@ from operator import itemgetter
 import numpy as np
 
 from jensen.arithmetic.intervals import SAFETY, SUBNORMAL, UNIT
+from jensen.arithmetic.powers import exponents_near
 from jensen.groups.forms import RowName
 from jensen.prover.joint_forms import JointForms
 from jensen.prover.kink_bounds import Ranges
@@ -289,7 +290,7 @@ def _up_to_scale(form: FloatArray) -> float:
     largest = float(np.abs(form).max(initial=0.0))
     if not 0.0 < largest < SMALL_FORM:
         return 1.0
-    return 2.0 ** min(MOST_BITS, -int(np.frexp(largest)[1]))
+    return 2.0 ** min(MOST_BITS, -int(exponents_near(largest)))
 
 
 def _above(limits: FloatArray) -> FloatArray:
