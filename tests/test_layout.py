@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -54,8 +55,14 @@ def run(code: str, *paths: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    """Return a module's syntax tree, read once for all tests."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def imports(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -118,7 +125,7 @@ def arrows() -> Iterator[tuple[str, str]]:
     """Yield (module, imported module) within the package, type-only and late imports too."""
     paths = {name_of(path): path for path in modules("jensen")}
     for name, path in paths.items():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.Import):
                 found = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom) and node.module is not None:
@@ -159,14 +166,14 @@ def test_no_modules_import_one_another_in_a_circle():
 
 def assigned(path: Path) -> set[str]:
     """Return the names that a module assigns to outside of functions and classes."""
-    body = ast.parse(path.read_text(encoding="utf-8")).body
+    body = parsed(path).body
     targets = [target for node in body if isinstance(node, ast.Assign) for target in node.targets]
     return {target.id for target in targets if isinstance(target, ast.Name)}
 
 
 def types_asked_for(path: Path) -> Iterator[tuple[int, ast.expr]]:
     """Yield the types that ``isinstance`` and ``match`` ask for, with their lines."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.MatchClass):
             yield node.lineno, node.cls
         elif isinstance(node, ast.Call) and ast.unparse(node.func) in {"isinstance", "issubclass"}:
@@ -202,7 +209,7 @@ def test_a_name_means_one_thing():
         for package in SOURCES
         for path in modules(package)
         if path.name not in WHOLE  # shares nothing with what it checks, names included
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.ClassDef | ast.FunctionDef)
     ]
     assert {name: defined.count(name) for name in names} == dict.fromkeys(names, 1)

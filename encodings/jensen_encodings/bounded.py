@@ -12,15 +12,15 @@ from enum import StrEnum
 
 import highspy
 import numpy as np
+from numpy.typing import NDArray
 
 from jensen_encodings.deadline import NEVER, Deadline
 from jensen_encodings.solver import (
     INFINITY,
     SIMPLEX,
     Compressed,
-    accepts,
+    accepts_arrays,
     limit_time,
-    linear_program,
     started,
 )
 from jensen_encodings.types import FloatArray
@@ -89,7 +89,7 @@ class BoundedProgram:
     ...     np.array([2.0]), np.array([np.inf]), np.zeros(2), np.full(2, 5.0))
     >>> program.solve().x.tolist()
     [0.0, 1.0]
-    >>> program.set_column(1, 0.0, 0.0)
+    >>> program.set_columns(np.array([1]), np.zeros(1), np.zeros(1))
     >>> program.solve().x.tolist()
     [2.0, 0.0]
     """
@@ -106,15 +106,17 @@ class BoundedProgram:
         perturbed: bool = False,
     ) -> None:
         self._highs = started(OPTIONS | (PERTURBED if perturbed else {}))
-        lp = linear_program(cost, (lower, upper), Compressed.of_dense(A), (row_lower, row_upper))
-        self._accepted = accepts(self._highs, lp)
+        rows = Compressed.of_dense(A)
+        self._accepted = accepts_arrays(
+            self._highs, cost, (lower, upper), rows, (row_lower, row_upper)
+        )
         # more pivots than that go in circles, nearly always
         self._careful = False
         self._highs.setOptionValue("simplex_iteration_limit", sum(A.shape))
 
-    def set_column(self, column: int, lower: float, upper: float) -> None:
-        """Change the bounds of a variable."""
-        self._highs.changeColBounds(column, lower, upper)
+    def set_columns(self, columns: NDArray[np.intp], lower: FloatArray, upper: FloatArray) -> None:
+        """Change the bounds of some variables."""
+        self._highs.changeColsBounds(len(columns), columns.astype(np.int32), lower, upper)
 
     def set_row(self, row: int, lower: float, upper: float) -> None:
         """Change the sides of a row."""

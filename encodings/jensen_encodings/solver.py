@@ -146,6 +146,30 @@ def accepts(highs: QuietHighs, lp: highspy.HighsLp) -> bool:
     return bool(highs.passModel(lp) != highspy.HighsStatus.kError)
 
 
+def accepts_arrays(
+    highs: QuietHighs, cost: FloatArray, sides: Sides, matrix: Compressed, row_sides: Sides
+) -> bool:
+    """Pass a program to minimise without HiGHS's record of it, which small programs notice."""
+    kinds = highspy.MatrixFormat
+    kind = kinds.kRowwise if matrix.by_rows else kinds.kColwise
+    status = highs.passModel(
+        len(cost),
+        len(row_sides[0]),
+        len(matrix.value),
+        int(kind),
+        int(highspy.ObjSense.kMinimize),
+        0.0,
+        cost,
+        *sides,
+        *row_sides,
+        matrix.start,
+        matrix.index,
+        matrix.value,
+        np.zeros(len(cost), dtype=np.int32),  # none is an integer
+    )
+    return bool(status != highspy.HighsStatus.kError)
+
+
 def limit_time(highs: QuietHighs, deadline: Deadline) -> None:
     """Let the next run end at a deadline; HiGHS's clock runs on over all runs of an instance."""
     if deadline.at < np.inf:

@@ -6,15 +6,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from certificate_tools import check
+from certificate_tools import check, claim_of, to_bytes
 
 from jensen.certificate import certificate as written
 from jensen.decide import verify
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
-from jensen.network.relu_network import ReluNetwork
+from jensen.network.relu_network import INPUT, OUTPUT, Activation, Block, ReluNetwork
 from jensen.prover.verdict import Status
 
-DOMAINS: list[Domain] = [Box(-1, 1), Box([-3, 0.5], [-0.25, 2]), Everywhere()]
+DOMAINS: list[Domain] = [
+    Box(-1, 1),
+    Box([-3, 0.5], [-0.25, 2]),
+    Everywhere(),
+    Polyhedron([[1, 1], [-1, 0], [0, -1]], [1, 0.5, 0.25]),
+    Polyhedron([[1, -1]], [0]),
+]
 
 
 def two_levels(seed: int) -> ReluNetwork:
@@ -60,11 +66,47 @@ def test_neurons_with_one_kink_get_one_tree(tmp_path: Path) -> None:
     assert rules.count("walk") == 1
 
 
-def test_polyhedra_are_left_to_the_checkers_own_rules(tmp_path: Path) -> None:
-    """The checker's lines end at the cube, and not at the domain's rows."""
-    network = ReluNetwork.from_layers(
-        [[[1.0, 0.0], [0.0, 1.0]], [[2.0, -1.0], [0.0, 2.0]], [[1.0, 1.0]]],
-        [[0.0, 0.0], [5.0, 5.0], [0.0]],
+@pytest.mark.parametrize(("least", "convex"), [(0.5, True), (0.625, True), (0.375, False)])
+def test_the_checker_walks_to_the_rows_of_a_polyhedron(
+    least: float, convex: bool, tmp_path: Path
+) -> None:
+    """The jump over relu(x) is 0 where y > 1 / 2, and -2 elsewhere."""
+    network = ReluNetwork(
+        2,
+        [
+            Block("relu_1", {INPUT: np.eye(2)}, np.zeros(2)),
+            Block("relu_2", {"relu_1": np.array([[2.0, 4.0]])}, np.array([-2.0])),
+            Block(
+                OUTPUT,
+                {"relu_1": np.array([[-2.0, 0.0]]), "relu_2": np.ones((1, 1))},
+                np.zeros(1),
+                Activation.IDENTITY,
+            ),
+        ],
     )
-    domain = Polyhedron([[1, 0], [-1, 0], [0, 1], [0, -1]], [1, 1, 1, 1])
-    assert "path_signs" in certified(network, domain, tmp_path)
+    triangle = Polyhedron([[0, -1], [1, 1], [-1, 1]], [-least, 3, 3])
+    for domain in (triangle, Polyhedron(triangle.A[:1], triangle.b[:1])):
+        rules = certified(network, domain, tmp_path)
+        assert bool(rules) == convex
+        lines = [claim_of(network, domain), ["interior", ["0", "1"], []], ["bounds", []]]
+        for index in range(2):
+            lines += [["tree", "relu_1", index], ["walk"]]
+        lines += [["path_signs"]]
+        assert (check(network, to_bytes(lines), tmp_path) == 0) == convex
+
+
+def test_narrow_networks_of_many_inputs_are_walked_in_the_plane_of_two(tmp_path: Path) -> None:
+    """Before, there were long trees for them, or none within minutes."""
+    walked = 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        inputs, depth = 2 + seed % 3, 3 + seed % 6
+        shapes = [(2, inputs), *[(2, 2)] * (depth - 1), (1, 2)]
+        weights = [rng.normal(size=shape) for shape in shapes]
+        weights[1:] = [np.where(rng.random(w.shape) < 0.1, w, abs(w)) for w in weights[1:]]
+        biases = [rng.normal(size=rows) / 2 for rows, _ in shapes]
+        network = ReluNetwork.from_layers(weights, biases)
+        rules = certified(network, Everywhere(), tmp_path)
+        walked += "walk" in rules
+        assert len(rules) < 300
+    assert walked > 5

@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 import jensen
 from jensen import Box, Everywhere, Function, FunctionGraph, GraphNode, Polyhedron, Status
 from jensen.arithmetic.rational import rationals
-from jensen.composition.piecewise_quadratic import directions, falling_direction, split
+from jensen.composition.piecewise_quadratic import (
+    directions,
+    falling_direction,
+    pair_at_kink,
+    split,
+)
+from jensen_encodings.deadline import Deadline
 
 
 def quadratic(form, hidden=(), outer=(), linear=None):
@@ -177,3 +183,10 @@ def test_a_small_bend_in_a_large_form_is_found_however_short_the_pair(size):
     assert verdict.counterexample is not None
     assert verdict.counterexample.violation > 0
     assert jensen.worst_jump(graph, Box(-1, 2)).lower == pytest.approx(2**0.5)
+
+
+def test_a_pair_is_not_shortened_after_the_deadline():
+    size = 2.0**300
+    graph = quadratic([[size, 0], [0, size]], [[1, 1, -1]], [-1])
+    ends = [Fraction(0), Fraction(0)], [Fraction(1), Fraction(1)]
+    assert pair_at_kink(graph, Box(-1, 2), *ends, None, Deadline.after(0.0)) is None

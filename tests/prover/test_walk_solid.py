@@ -13,7 +13,7 @@ import jensen
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.groups.prepared import prepare
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.verdict import Reason
+from jensen.prover.evidence import Reason
 from jensen.prover.walk_solid import walk_surfaces
 from jensen.prover.walked import Walked
 

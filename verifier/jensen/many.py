@@ -25,6 +25,7 @@ from jensen.network.relu_network import ReluNetwork
 from jensen.network.stack import NetworkStack, by_architecture
 from jensen.prover.common_kinks import refuted_by_kinks
 from jensen.prover.common_lines import CommonPoints
+from jensen.prover.evidence import Counterexample, GroupEvidence
 from jensen.prover.links import WORK, linked_evidence, links_of_stack
 from jensen.prover.options import Engine, Options
 from jensen.prover.question import (
@@ -35,7 +36,7 @@ from jensen.prover.question import (
     refuted,
 )
 from jensen.prover.refute import LineSampler, middle_distance
-from jensen.prover.verdict import Counterexample, GroupEvidence, Status, Verdict
+from jensen.prover.verdict import Status, Verdict
 from jensen.prover.walk_stack import walked_in_space, walked_straight
 
 _CHUNK = 256  # networks at once

@@ -239,7 +239,7 @@ class Skeleton:
 
         References
         ----------
-        docs/theory.md, section 4, Lemma 2c.
+        docs/theory.md, section 4, Lemma 4a.
         """
         edges, sides = self.edges, self.levels.units
         far = self.place[edges.table[:2]] & 1

@@ -23,7 +23,8 @@ from jensen.groups.groups import GroupedNetwork
 from jensen_encodings.deadline import Deadline
 from jensen_encodings.lp import LpSolver
 
-NARROW = 0.9  # of a range is less than the whole
+NARROW = Fraction(9, 10)  # of a range, or less, is worth a rule
+LINE = 2  # inputs with which a kink is a line
 OUT_OF_TIME = "the time limit was reached while the certificate was produced"
 
 
@@ -52,6 +53,12 @@ class BoundedNetwork(Network):
         self._boxed = not claim.lifted and bool(claim.rows)
         self._settled = {} if grouped is None else _settled(grouped.unfolded or grouped, model)
         super().__init__(model, claim, {})
+
+    @cached_property
+    def kinks_are_lines(self) -> bool:
+        """Whether two inputs vary, or matter, so that the checker can go along kinks."""
+        varying = sum(low < high for low, high in self.ranges[1 : self.inputs])
+        return varying == LINE or len(self.plane) == LINE
 
     @cached_property
     def _rows_matter(self) -> bool:

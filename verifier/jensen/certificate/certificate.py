@@ -22,7 +22,7 @@ from typing import Any
 
 from jensen.certificate import checker
 from jensen.certificate.checker import Claim, Rejected, text_of
-from jensen.certificate.claims import claim_record
+from jensen.certificate.claims import claim_record, interior_rule
 from jensen.certificate.convex_writer import Claimed, ConvexWriter
 from jensen.certificate.model_export import export_bytes
 from jensen.certificate.walked_lines import walked_lines
@@ -148,7 +148,10 @@ def certify_convex(
         kind = "concave" if concave else "convex"
         digest = hashlib.sha256(export_bytes(network)).hexdigest()
         claim = claim_record(network, digest, domain, output, kind, inputs)
-        return Certificate((claim, *walked_lines(network, walked)))
+        inside = []
+        if claim["domain"].get("A"):
+            inside.append(interior_rule(domain, network.input_size, deadline))
+        return Certificate((claim, *inside, *walked_lines(network, walked)))
     claimed = Claimed(network, domain, output, concave=concave, inputs=inputs)
     return Certificate(tuple(ConvexWriter(claimed, grouped, deadline).lines(proofs)))
 

@@ -437,6 +437,7 @@ class Network:
         zeta, self.scale = substitute(row, Fraction(1, divisor), values)
         self.output = self._append("output", {k: claim.sign * v for k, v in zeta.items()}, 0, 0)
         self.slopes = self._slopes()
+        self.plane = self._plane() if self.faces else []
         self.kinks = {-key for key, slope in self.slopes.items() if key < 0 and any(slope)}
 
     def _inputs(self, claim: Claim) -> dict[int, Scaled]:
@@ -505,6 +506,26 @@ class Network:
         if not (type(name[-1]) is int and name in self.neurons):
             raise Malformed(f"there is no neuron {name!s:.60}")
         return self.neurons[name][0]
+
+    def _plane(self) -> list[int]:
+        """Return inputs of a cone that stand for all: what is read of others is made of theirs.
+
+        Two of them, or more where two do not do.
+        """
+        forms = [unit.form for unit in self.units[self.inputs : self.output]]
+        forms += [form for form, _ in self.rows]
+        basis: dict[int, Form] = {}  # what is read of an input, by the number of the reader
+        for key in range(2, self.inputs):
+            column = {i: form[key] for i, form in enumerate(forms) if key in form}
+            for known in basis.values():
+                factor = Fraction(-column.get(min(known), 0), known[min(known)])
+                column, _ = mix([(column, 1), (known, factor)])
+            if column:
+                basis[key] = column
+            if len(basis) > 2:
+                break
+        others = [key for key in range(2, self.inputs) if key not in basis]
+        return [*basis, *others[: max(0, 2 - len(basis))]]
 
     def _slopes(self) -> Spans:
         """Return intervals of the slope of the output over every key, whatever the pattern."""
@@ -941,20 +962,20 @@ def line_of(node: Node) -> tuple[Line, list[Form]]:
     And the forms that are >= 0 on the domain, which is where the line ends.
     """
     net, ranges, normal = node.net, node.ranges, node.expand({node.group: 1})
-    wide = [k for k, (low, high) in enumerate(ranges[: net.inputs]) if low < high]
-    # where t varies, too, the multiples of a line are as good: it is constant here
-    whole = len(wide) == 3 and bool(net.faces) and not node.face
-    lead, *pair = wide if whole else [ONE, *wide]
+    pair, lead = [k for k, (low, high) in enumerate(ranges[: net.inputs]) if low < high], ONE
+    if len(pair) > 2 and net.faces and not node.face:
+        # where t varies, too, the multiples of a line are as good: it is constant here
+        pair, lead = net.plane, 1
     hold(len(pair) == 2 and min(normal, default=ONE) >= ONE, "the kink is no line")
     i, j = sorted(pair, key=lambda k: k not in normal)
     x, y = normal.get(i, 0), normal.get(j, 0)
-    still = {k: ranges[k][0] for k in range(net.inputs)} | {i: 0, j: 0, lead: 1}
+    still = {k: 0 if lead or k in pair else ranges[k][0] for k in range(net.inputs)} | {lead: 1}
     base = sum(v * still[k] for k, v in normal.items())
     hold(x or base, "the kink is no line")
     line = {k: (v * abs(x), 0) for k, v in still.items()}
     line |= {i: (-base if x > 0 else base, -y), j: (0, x)}
     sides = [{k: s, ONE: -s * end} for k in pair for s, end in zip((1, -1), ranges[k], strict=True)]
-    return line if x else {}, [form for form, _ in net.rows] + ([] if whole else sides)
+    return line if x else {}, [form for form, _ in net.rows] + ([] if lead else sides)
 
 
 def ends_of(line: Line, sides: Sequence[Form]) -> list[tuple[int, int]]:

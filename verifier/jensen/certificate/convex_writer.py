@@ -17,8 +17,8 @@ from jensen.domains.domain import Domain
 from jensen.errors import CertificateError, OutOfTimeError
 from jensen.groups.groups import GroupedNetwork
 from jensen.network.relu_network import ReluNetwork
+from jensen.prover.evidence import GroupEvidence, Reason
 from jensen.prover.group_proof import Closed, GroupProof
-from jensen.prover.verdict import GroupEvidence, Reason
 from jensen.types import Unit
 from jensen_encodings.deadline import Deadline
 

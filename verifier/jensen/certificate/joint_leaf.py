@@ -192,8 +192,8 @@ class JointProver:
     def _solve(self) -> BoundedSolution:
         rows, data = self._rows, self._data
         for unit in self._stale:
-            for column in rows.columns_of(unit):
-                self._solver.set_column(column, data.lower[column], data.upper[column])
+            columns = np.array(rows.columns_of(unit), dtype=np.intp)
+            self._solver.set_columns(columns, data.lower[columns], data.upper[columns])
             if unit in self._above:
                 row = self._above[unit]
                 self._solver.set_row(row, data.row_lower[row], data.row_upper[row])

@@ -21,15 +21,14 @@ from jensen.certificate.joint_hints import HintNode, hint_tree
 from jensen.certificate.joint_roots import JointRoots, Root, closed_by_sign
 from jensen.certificate.joint_writer import JointWriter
 from jensen.certificate.leaf_proof import LeafProver
-from jensen.certificate.proof_node import ProofNode
-from jensen.certificate.tree_writer import TreeWriter
+from jensen.certificate.tree_writer import EXTRA_NODES, TreeWriter
 from jensen.errors import CertificateError
 from jensen.prover.group_proof import GroupProof
 from jensen.prover.joint_proof import JointProof
 from jensen.prover.nodes import Node
 from jensen_encodings.lp import LpSolver
 
-LINE = 2  # inputs with which a kink is a line
+WALKED = 200  # nodes that leaves are walked below, before other trees are tried
 MOST_UNITS = 3000  # matrices of all units are dense
 TABLE = 1 << 20  # numbers of a table of roots and units
 
@@ -96,7 +95,7 @@ class Producer:
         net, asked = self._net, dict.fromkeys(units)
         proved = checker.rule_path_signs(net)
         found = {unit: Growing([]) for unit in asked if unit not in net.kinks - proved}
-        usable = len(net.units) <= MOST_UNITS and not self._kinks_are_lines
+        usable = len(net.units) <= MOST_UNITS and not net.kinks_are_lines
         if not usable or not self._units.usable:
             return found
         left = [unit for unit in asked if unit not in found]
@@ -111,12 +110,6 @@ class Producer:
     def keep(self, unit: int, lines: list[Any]) -> None:
         """Take the lines that close a unit."""
         self._written[unit] = lines
-
-    @property
-    def _kinks_are_lines(self) -> bool:
-        """Whether two inputs vary, so that the checker can go along kinks; on a cone with t."""
-        inputs = self._net.units[1 : self._net.inputs]
-        return sum(unit.low < unit.high for unit in inputs) - bool(self._net.faces) == LINE
 
     def lines(self, proofs: Sequence[GroupProof]) -> list[Any]:
         """Return all lines.
@@ -158,19 +151,22 @@ class Producer:
             lines += self._tree(unit, None) if written is None else written
         return lines
 
-    def _tree(self, unit: int, root: Node | None) -> list[Any]:
+    def _tree(self, unit: int, root: Node | None, limit: int = EXTRA_NODES) -> list[Any]:
         """Return the lines of one group along the prover's tree, or a new one."""
         first = ["tree", *self._net.lead(unit)]
-        return [first, *TreeWriter(self._net, unit, self._leaves, self._names).run(root)]
+        writer = TreeWriter(self._net, unit, self._leaves, self._names)
+        writer.limit = limit
+        return [first, *writer.run(root)]
 
     def _by_walks(self, unit: int) -> list[Any] | None:
-        """Return a tree of one leaf, where the kink is a line."""
-        node = ProofNode(self._net, unit)
-        try:
-            checker.rule_walk(node)
-        except (checker.Rejected, checker.Malformed):
+        """Return a tree of walks, where kinks are lines."""
+        if not self._net.kinks_are_lines:
             return None
-        return [["tree", *self._net.lead(unit)], ["walk"]]
+        try:
+            return self._tree(unit, None, WALKED)
+        except CertificateError:
+            check_time(self._net)
+            return None
 
     def _by_joint_programs(self, units: list[int]) -> Iterator[tuple[int, list[Any] | None]]:
         """Yield the trees of all faces, or the one of the whole domain; None where that fails."""

@@ -16,12 +16,12 @@ from jensen.types import Neurons
 
 
 def walked_lines(network: ReluNetwork, walked: Neurons) -> list[Any]:
-    """Return all lines that follow the claim.
+    """Return the lines that follow the claim, and the point inside a polyhedron.
 
     Parameters
     ----------
     network : ReluNetwork
-        Of two inputs, on a box of two sides or all of R^2.
+        Of two inputs, on a box of two sides, or a cone: R^2, a polyhedron with interior.
     walked : tuple of (block name, index)
         Neurons that read the inputs alone.
     """

@@ -31,10 +31,11 @@ from jensen.graphs.enclosures import Enclosures, enclose
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.network.block import OUTPUT
 from jensen.network.relu_network import ReluNetwork
+from jensen.prover.evidence import Counterexample, Reason
 from jensen.prover.interrupted import Interrupted
 from jensen.prover.options import Engine, Options
 from jensen.prover.question import claimed
-from jensen.prover.verdict import Counterexample, Reason, Status, Verdict
+from jensen.prover.verdict import Status, Verdict
 from jensen.stopwatch import Stopwatch
 from jensen.types import BoolArray, FloatArray
 from jensen_encodings.deadline import NEVER, Deadline
@@ -246,7 +247,9 @@ def _by_parts(
         hessian = sign * parts.hessian(output)
         falling = falling_direction(hessian, domain, options.inputs, question.deadline)
         if falling is not None:
-            pair = pair_along(graph, domain, falling, options.inputs, options.seed)
+            pair = pair_along(
+                graph, domain, falling, options.inputs, options.seed, question.deadline
+            )
             if pair is not None:
                 return _refuted(question, verdict, pair)
             note = "the quadratic form bends down, but no pair was found that shows it"
@@ -257,7 +260,7 @@ def _by_parts(
         pair = None
         if inner.counterexample is not None:
             ends = inner.counterexample.x, inner.counterexample.y
-            pair = pair_at_kink(graph, domain, *ends, options.inputs)
+            pair = pair_at_kink(graph, domain, *ends, options.inputs, question.deadline)
     if pair is not None:
         refuted = _refuted(question, verdict, pair)
         return replace(refuted, times=dict(watch.times) | dict(inner.times))

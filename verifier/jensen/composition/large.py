@@ -22,8 +22,8 @@ from jensen.graphs.enclosures import Enclosures
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.graphs.functions import Function
 from jensen.network.block import INPUT
+from jensen.prover.evidence import Counterexample
 from jensen.prover.refute import STEPS, LineSampler
-from jensen.prover.verdict import Counterexample
 from jensen.types import BoolArray, FloatArray
 from jensen_encodings.deadline import Deadline
 

@@ -28,8 +28,8 @@ from jensen.graphs.functions import Function
 from jensen.graphs.node import GraphNode
 from jensen.network.block import INPUT, OUTPUT, Activation, Block
 from jensen.network.relu_network import ReluNetwork
+from jensen.prover.evidence import Counterexample
 from jensen.prover.refute import LineSampler
-from jensen.prover.verdict import Counterexample
 from jensen.types import ObjectArray
 from jensen_encodings.deadline import NEVER, Deadline
 
@@ -211,6 +211,7 @@ def pair_along(
     direction: ObjectArray,
     inputs: tuple[int, ...] | None,
     seed: int,
+    deadline: Deadline = NEVER,
 ) -> Counterexample | None:
     """Return a pair along a direction of negative curvature, short enough to meet no kink.
 
@@ -223,8 +224,8 @@ def pair_along(
         reach = size / largest
         for _ in range(HALVINGS // 4):
             ends = ([a + s * reach * b for a, b in zip(x, step, strict=True)] for s in (-1, 1))
-            found = counterexample(graph, domain, *ends, inputs=inputs)
-            if found is not None:
+            found = counterexample(graph, domain, *ends, inputs=inputs, deadline=deadline)
+            if found is not None or deadline.over():
                 return found
             reach /= 4
     return None
@@ -260,7 +261,12 @@ def _inner_points(
 
 
 def pair_at_kink(
-    graph: FunctionGraph, domain: Domain, x: Point, y: Point, inputs: tuple[int, ...] | None
+    graph: FunctionGraph,
+    domain: Domain,
+    x: Point,
+    y: Point,
+    inputs: tuple[int, ...] | None,
+    deadline: Deadline = NEVER,
 ) -> Counterexample | None:
     """Shorten a pair that refutes p until it refutes f as well.
 
@@ -268,8 +274,8 @@ def pair_at_kink(
     violation of p shrinks with the length, that of q with its square.
     """
     for _ in range(KINK_HALVINGS):
-        found = counterexample(graph, domain, x, y, inputs=inputs)
-        if found is not None:
+        found = counterexample(graph, domain, x, y, inputs=inputs, deadline=deadline)
+        if found is not None or deadline.over():
             return found
         middle = _mean(x, y)
         left, right = _mean(x, middle), _mean(middle, y)

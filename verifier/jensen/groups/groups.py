@@ -102,6 +102,17 @@ class GroupedNetwork:
                     found[source].append(index)
         return tuple(tuple(r) for r in found)
 
+    @cached_property
+    def leads(self) -> tuple[NDArray[np.bool_], ...]:
+        """For every level, the units from which weights that are not 0 lead to the output."""
+        found = [np.zeros(level.size, dtype=bool) for level in self.levels]
+        found[-1][:] = True
+        for k in range(self.output_level, 0, -1):
+            for source, slopes in self.levels[k].slopes.items():
+                if source != SOURCE:
+                    found[source] |= (slopes.size[found[k]] != 0).any(axis=0)
+        return tuple(found)
+
     def pre_activations(self, points: FloatArray) -> list[FloatArray]:
         """Return z of every level's units at working points, in floating point.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -249,8 +250,9 @@ class JumpProblem:
             column = column - slopes.rational_off[:, unit]
         return column
 
+    @cached_property
     def slopes_behind(self) -> list[tuple[FloatArray, FloatArray]]:
-        """Return, per support level, float intervals of the output's slope per unit of z.
+        """Per support level, float intervals of the output's slope per unit of z.
 
         All activations free; a heuristic for the choice of the branching unit.
         """

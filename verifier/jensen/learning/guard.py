@@ -22,8 +22,9 @@ from jensen.learning.settling import can_settle, plain_network, rarely_switching
 from jensen.learning.watched import WatchedModule, check_count, check_module, input_shapes
 from jensen.loaders import from_torch
 from jensen.network.relu_network import ReluNetwork
+from jensen.prover.evidence import Counterexample
 from jensen.prover.question import check_domain
-from jensen.prover.verdict import Counterexample, Verdict
+from jensen.prover.verdict import Verdict
 from jensen.repairs.descents import lowest_points
 from jensen.types import FloatArray
 

@@ -19,7 +19,8 @@ from jensen.learning.history import ConvexTraining, Round
 from jensen.learning.last_layer import LEAST_SECONDS, repair_last_layer
 from jensen.learning.plan import Plan
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.verdict import Reason, Status, Verdict
+from jensen.prover.evidence import Reason
+from jensen.prover.verdict import Status, Verdict
 from jensen.repairs.nearest import Repair
 from jensen.violation.worst_jump import JumpViolation, worst_jump
 

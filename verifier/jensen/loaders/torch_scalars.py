@@ -50,6 +50,11 @@ def _dtypes(node: Any) -> set[str]:
     """Return the names of the types that an operator computes."""
     if node.op != "call_function" or not hasattr(node.target, "_schema"):
         return set()
+    return _dtypes_of(node)
+
+
+def _dtypes_of(node: Any) -> set[str]:
+    """Return the names of the types of a node's values."""
     value = node.meta.get("val")
     values = value if isinstance(value, list | tuple) else [value]
     return {str(getattr(v, "dtype", "")).removeprefix("torch.") for v in values}
@@ -71,17 +76,21 @@ def with_exact_scalars(program: Any) -> Any:
     torch = importlib.import_module("torch")
     if not any(_is_affected(node) for node in _all_nodes(program.graph_module)):
         return program
+    _rewrite(torch, program, _WHOLE)
     program = program.run_decompositions({})  # without in-place operators and nested graphs
+    _rewrite(torch, program, _RULES)
+    return program
+
+
+def _rewrite(torch: Any, program: Any, rules: Mapping[str, Rule]) -> None:
     graph = program.graph_module.graph
     for node in list(graph.nodes):
-        if _is_affected(node):
-            rule = _RULES.get(_name(node))
-            if rule is not None:
-                with graph.inserting_before(node):
-                    rule(_Rewriter(torch, node), **_arguments(node))
+        rule = rules.get(_name(node)) if _is_affected(node) else None
+        if rule is not None:
+            with graph.inserting_before(node):
+                rule(_Rewriter(torch, node), **_arguments(node))
     graph.eliminate_dead_code()
     program.graph_module.recompile()
-    return program
 
 
 def _all_nodes(module: Any) -> Iterator[Any]:
@@ -104,7 +113,10 @@ def _arguments(node: Any) -> dict[str, Any]:
 
 def _is_affected(node: Any) -> bool:
     """Whether a node computes float64 with a number that float32 does not hold."""
-    if "float64" not in _dtypes(node):
+    kinds = _dtypes(node)
+    if kinds == {"bool"} and hasattr(node.args[0], "meta"):
+        kinds = _dtypes_of(node.args[0])  # a comparison
+    if "float64" not in kinds:
         return False
     # the exporter brings the sixth of a hard sigmoid itself, as float32
     return _name(node) == "hardsigmoid" or any(map(_is_narrowed, _arguments(node).values()))
@@ -239,6 +251,23 @@ def _hard_sigmoid(rewriter: _Rewriter, self: Any) -> None:
     rewriter.become(rewriter.call("div.Tensor", clamped, 6.0))
 
 
+def _comparison(operator: str) -> Rule:
+    def rule(rewriter: _Rewriter, self: Any, other: Any) -> None:
+        rewriter.become(rewriter.call(operator, self, rewriter.constant(other)))
+
+    return rule
+
+
+def _soft_shrink(rewriter: _Rewriter, self: Any, lambd: float) -> None:
+    bounds = rewriter.constant(-lambd), rewriter.constant(lambd)
+    rewriter.become(rewriter.call("sub.Tensor", self, rewriter.call("clamp.Tensor", self, *bounds)))
+
+
+def _threshold(rewriter: _Rewriter, self: Any, threshold: float, value: float) -> None:
+    below = rewriter.call("le.Tensor", self, rewriter.constant(threshold))
+    rewriter.become(rewriter.call("where.self", below, rewriter.constant(value), self))
+
+
 def _interpolation(rewriter: _Rewriter, self: Any, end: Any, weight: float) -> None:
     step = _scaled(rewriter, rewriter.call("sub.Tensor", end, self), weight)
     rewriter.become(rewriter.call("add.Tensor", self, step))
@@ -316,15 +345,23 @@ _RULES: Mapping[str, Rule] = {
     "div": _product("div.Tensor"),
     "full": _full,
     "full_like": _full_like,
+    "ge": _comparison("ge.Tensor"),
+    "gt": _comparison("gt.Tensor"),
     "hardsigmoid": _hard_sigmoid,
     "hardtanh": _bounds("min_val", "max_val"),
+    "le": _comparison("le.Tensor"),
     "leaky_relu": _leaky_relu,
     "lerp": _interpolation,
+    "lt": _comparison("lt.Tensor"),
     "masked_fill": _masked_fill,
     "mul": _product("mul.Tensor"),
     "pad": _padding,
     "rsub": _reversed_difference,
     "scalar_tensor": _scalar_tensor,
     "sub": _sum("sub.Tensor"),
+    "threshold": _threshold,
     "where": _where,
 }
+
+# before they are decomposed: into comparisons that no longer show that nothing jumps
+_WHOLE: Mapping[str, Rule] = {"softshrink": _soft_shrink}

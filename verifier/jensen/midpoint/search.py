@@ -7,7 +7,7 @@ First pairs come from a subgradient ascent and from the piecewise-linear structu
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -30,6 +30,7 @@ from jensen.midpoint.linked import (
     Objective,
     SafeDual,
 )
+from jensen.midpoint.raised import Neuron, convexity_row, raise_bound, raises
 from jensen.midpoint.ranges import QUICK, THOROUGH, tightened
 from jensen.midpoint.relaxation import LinearRelaxation, Relaxation
 from jensen.midpoint.subgradient import SubgradientRelaxation
@@ -50,6 +51,7 @@ QUICK_NEURONS = 24  # free neurons up to which the tree is small and ranges need
 TOGETHER = 16  # nodes that are branched on at a time
 SMALL_NEURONS = 64  # beyond which programs take much longer than what is around them
 FIRST_SHARE = 0.2  # of the time that is left, for ranges, and again for cuts
+RAISE_SHARE = 0.3  # of the time that is left, for the least jumps of all groups
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,10 +199,16 @@ def search_pairs(
             data = tightened(data, effort, deadline.share(FIRST_SHARE))
             upper = min(upper, width_bound(data), jump_bound(network, data))
             clock.lap("bounds")
+            amounts = raises(prepared, deadline.share(RAISE_SHARE))
+            if amounts is not None:
+                upper = min(upper, raise_bound(data, amounts))
+            clock.lap("jumps")
             least = ROUNDING_SHARE * width_bound(data)
             options = TreeOptions(deadline, gap, least)
             status = "time limit"
-            tree = _tree(data, feasible, incumbent, options, twins, upper, progress, threads)
+            tree = _tree(
+                data, feasible, incumbent, options, twins, upper, progress, threads, amounts
+            )
             if tree is not None:
                 try:
                     status = tree.run()
@@ -223,6 +231,7 @@ def _tree(
     upper: float,
     progress: Callable[[Progress], None] | None,
     threads: int,
+    amounts: Mapping[Neuron, float] | None,
 ) -> SignTree | None:
     """Return the tree, with the relaxation that suits its size; None where time is up before."""
     linked = LinkedNetwork(data.input_lower, data.input_upper, data.layers[:-1], PAIR)
@@ -235,7 +244,10 @@ def _tree(
         cuts = root_cuts(
             linked, columns, objective, incumbent.value, options.deadline.share(FIRST_SHARE)
         )
-        dual = SafeDual(linked, columns, objective, feasible.cuts(linked).with_more(cuts))
+        cuts = feasible.cuts(linked).with_more(cuts)
+        if amounts is not None:
+            cuts = cuts.with_more(convexity_row(linked, data, amounts))
+        dual = SafeDual(linked, columns, objective, cuts)
         relaxation = LinearRelaxation(dual, threads)
         small = len(linked.free) <= SMALL_NEURONS
         options = replace(options, together=TOGETHER if small else 2 * threads)

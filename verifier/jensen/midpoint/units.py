@@ -17,6 +17,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from jensen.arithmetic.intervals import round_up
+from jensen.arithmetic.powers import exponents_near
 from jensen.domains.box import Box
 from jensen.midpoint.feasible import Feasible
 from jensen.network.block import INPUT, OUTPUT, Block
@@ -104,13 +105,13 @@ def rescaled(
 def _in_other_units(
     network: ReluNetwork, sides: tuple[FloatArray, FloatArray], feasible: Feasible | None
 ) -> Rescaled | None:
-    inputs = _exponents(np.maximum(*map(np.abs, sides)))
+    inputs = exponents_near(np.maximum(*map(np.abs, sides)))
     units = {INPUT: inputs}
     blocks = []
     for block in network.blocks:
         rows = {s: _shifted(w, units[s]) for s, w in block.weights.items()}
         sizes = [np.abs(block.bias), *(_largest(row) for row in rows.values())]
-        units[block.name] = own = _exponents(np.max(sizes, axis=0))
+        units[block.name] = own = exponents_near(np.max(sizes, axis=0))
         weights = {s: _shifted(w, units[s], -own) for s, w in block.weights.items()}
         blocks.append(Block(block.name, weights, np.ldexp(block.bias, -own), block.activation))
     if max(int(np.abs(unit).max(initial=0)) for unit in units.values()) <= NEAR:
@@ -129,7 +130,7 @@ def _in_other_units(
 
 def _feasible(feasible: Feasible, inputs: Exponents) -> Feasible:
     A = np.ldexp(feasible.A, inputs)
-    rows = _exponents(np.abs(A).max(axis=1, initial=0.0))
+    rows = exponents_near(np.abs(A).max(axis=1, initial=0.0))
     lower, upper, centre = (
         np.ldexp(v, -inputs) for v in (feasible.lower, feasible.upper, feasible.centre)
     )
@@ -139,12 +140,6 @@ def _feasible(feasible: Feasible, inputs: Exponents) -> Feasible:
 
 def _power(exponent: int) -> Fraction:
     return Fraction(2) ** exponent
-
-
-def _exponents(sizes: FloatArray) -> Exponents:
-    """Return the exponents of powers of two that sizes are near; 0 for 0."""
-    found = np.frexp(sizes)[1]
-    return np.where((sizes > 0) & np.isfinite(sizes), found, 0).astype(np.int32)
 
 
 def _shifted(weights: Any, columns: Exponents, rows: Exponents | None = None) -> Any:

@@ -18,6 +18,7 @@ from typing import Any
 import highspy
 import numpy as np
 
+from jensen.arithmetic.powers import exponents_near
 from jensen.errors import SolverError
 from jensen.optimise.cuts import Cuts
 from jensen.optimise.feasible import FeasibleSet
@@ -228,5 +229,4 @@ class EpigraphLp:
 def _power_of_two(sizes: FloatArray) -> FloatArray:
     """Return powers of two near positive numbers; 1 for others."""
     usable = (sizes > 2.0**-500) & (sizes < 2.0**500)
-    exponents = np.frexp(np.where(usable, sizes, 0.5))[1]
-    return np.asarray(np.ldexp(1.0, exponents))
+    return np.asarray(np.ldexp(1.0, exponents_near(np.where(usable, sizes, 0.0))))

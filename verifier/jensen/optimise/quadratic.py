@@ -13,6 +13,7 @@ from typing import Any
 import highspy
 import numpy as np
 
+from jensen.arithmetic.powers import exponents_near
 from jensen.errors import SolverError
 from jensen.types import BoolArray, FloatArray, IndexArray
 from jensen_encodings.solver import INFINITY, Compressed, linear_program, started
@@ -73,8 +74,8 @@ def nearest_point(
     base = np.full(terms, -np.inf)
     np.maximum.at(base, term[cuts], above[cuts])
     above[cuts] -= base[term[cuts]]
-    unit = _power_near(np.abs(matrix[cuts]).max(initial=0.0))
-    own = _power_near(np.abs(matrix).max(axis=1, initial=0.0))
+    unit = np.ldexp(1.0, exponents_near(np.abs(matrix[cuts]).max(initial=0.0)))
+    own = np.ldexp(1.0, exponents_near(np.abs(matrix).max(axis=1, initial=0.0)))
     own[cuts] = unit
     full = np.zeros((len(term), inputs + terms + 1))
     full[:, :inputs] = -matrix / own[:, None]
@@ -174,11 +175,6 @@ def _least_distance(
     found = multipliers[: len(full)].copy()
     found[equal] -= multipliers[len(full) : len(full) + int(equal.sum())]
     return at[:inputs], found
-
-
-def _power_near(sizes: Any) -> Any:
-    """Return powers of two next to sizes; 1 for 0."""
-    return np.ldexp(1.0, np.where(np.asarray(sizes) > 0, np.frexp(sizes)[1], 0))
 
 
 def maximise_quadratic(

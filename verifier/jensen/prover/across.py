@@ -16,7 +16,7 @@ from jensen.cells.subdivide import Subdivision
 from jensen.domains.domain import Domain
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.counterexample import counterexample
-from jensen.prover.verdict import Counterexample
+from jensen.prover.evidence import Counterexample
 from jensen.types import FloatArray, IndexArray
 
 SHARES = 2.0 ** -np.arange(1.0, 40.0, 3.0)  # of an edge's length, how far a pair is apart

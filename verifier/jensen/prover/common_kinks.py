@@ -18,12 +18,12 @@ import numpy as np
 from jensen.domains.domain import Domain
 from jensen.network.stack import NetworkStack, architecture
 from jensen.prover.common_lines import confirmed_pairs, exact_ends
+from jensen.prover.evidence import Counterexample
 from jensen.prover.options import Engine
 from jensen.prover.outcome import Outcome, refuted_by
 from jensen.prover.question import Question
 from jensen.prover.refute import STEPS, LineSampler, kink_distance
 from jensen.prover.signs import closed_neurons, is_small
-from jensen.prover.verdict import Counterexample
 from jensen.types import BoolArray, FloatArray, IndexArray, Interval
 
 _STEPS = 5  # towards a zero

@@ -11,8 +11,8 @@ from jensen.domains.domain import Domain
 from jensen.network.stack import NetworkStack
 from jensen.network.stack_exact import exact_violations
 from jensen.prover.counterexample import Point, admits, confirmed, counterexample
+from jensen.prover.evidence import Counterexample
 from jensen.prover.refute import NOISE, STEPS
-from jensen.prover.verdict import Counterexample
 from jensen.types import FloatArray, IndexArray
 
 Ends = tuple[Point, Point]

@@ -8,7 +8,7 @@ from fractions import Fraction
 from jensen.arithmetic.exact import root_to_double
 from jensen.domains.domain import Domain
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.verdict import Counterexample
+from jensen.prover.evidence import Counterexample
 
 Point = tuple[Fraction, ...]
 

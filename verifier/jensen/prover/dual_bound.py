@@ -16,6 +16,7 @@ programming", SIAM Journal on Optimization 14, 2004.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -57,10 +58,23 @@ class LinearProgram:
     upper: FloatArray
     _reach: FloatArray = field(init=False)  # of the columns at first
     _row_reach: FloatArray = field(init=False)  # the largest that the terms of a row add up to
+    _cost_reach: float = field(init=False)  # the same for the objective
+    _relative: float = field(init=False)  # rounding of a sum over rows and columns
+    _tiny: float = field(init=False)  # what underflow may have cost
 
     def __post_init__(self) -> None:
+        rows, columns = self.A.shape
         self._reach = np.maximum(np.abs(self.lower), np.abs(self.upper))
-        self._row_reach = np.abs(self.A) @ self._reach * (1 + 4 * UNIT * (len(self._reach) + 4))
+        self._row_reach = np.abs(self.A) @ self._reach * (1 + 4 * UNIT * (columns + 4))
+        self._relative = rounding_factor(rows + columns + 8)
+        total = 1.0 + float(self._reach.sum())
+        self._tiny = SUBNORMAL * 8 * (rows + 1) * (columns + 1) * total
+        self.set_cost(self.cost, self.shift)
+
+    def set_cost(self, cost: FloatArray, shift: float) -> None:
+        """Replace the objective."""
+        self.cost, self.shift = cost, shift
+        self._cost_reach = float(np.abs(cost) @ self._reach)
 
     def least(self, multipliers: FloatArray, *, with_cost: bool = True) -> float:
         """Return a proved lower bound of the objective, ``cost x + shift``.
@@ -69,8 +83,9 @@ class LinearProgram:
         """
         side = np.where(multipliers > 0, self.row_lower, self.row_upper)
         absent = np.isinf(side)
-        y = np.where(absent, 0.0, multipliers)
         side[absent] = 0.0
+        y = multipliers.copy()
+        y[absent] = 0.0
         size = np.abs(y)
         if not size.max(initial=0.0) <= LARGEST_MULTIPLIER:  # nor where one is no number
             return -np.inf
@@ -86,17 +101,15 @@ class LinearProgram:
 
     def _bound(self, value: float, magnitude: float, reduced: FloatArray, with_cost: bool) -> float:
         """Add the columns' part of a bound, and move it down by what rounding may have cost."""
-        rows, columns = self.A.shape
         value += float(reduced @ np.where(reduced > 0, self.lower, self.upper))
         if with_cost:
-            magnitude += float(np.abs(self.cost) @ self._reach)
-        error = rounding_factor(rows + columns + 8) * magnitude
-        error += SUBNORMAL * 8 * (rows + 1) * (columns + 1) * (1.0 + float(self._reach.sum()))
+            magnitude += self._cost_reach
+        error = self._relative * magnitude + self._tiny
         if with_cost:
             value += self.shift
             error += 4 * UNIT * (abs(self.shift) + abs(value))
-        bound = float(np.nextafter(value - SAFETY * error, -np.inf))
-        return bound if np.isfinite(bound) else -np.inf
+        bound = math.nextafter(value - SAFETY * error, -math.inf)
+        return bound if math.isfinite(bound) else -math.inf
 
     def signed(self, multipliers: FloatArray) -> FloatArray:
         """Return the multipliers without those that belong to sides that are not there."""

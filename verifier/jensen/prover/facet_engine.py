@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from jensen.errors import SolverError
 from jensen.groups.tolerance import least_jumps
+from jensen.prover.evidence import GroupEvidence, Reason
 from jensen.prover.outcome import Outcome, bent_at, looked_at
 from jensen.prover.question import Question
-from jensen.prover.verdict import GroupEvidence, Reason
 from jensen.types import Neurons, Unit
 from jensen_encodings import UnboundedNeuronError
 from jensen_encodings.lp import LpSolver

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from jensen.prover.evidence import GroupEvidence
 from jensen.prover.joint_proof import JointProof
 from jensen.prover.nodes import Node
-from jensen.prover.verdict import GroupEvidence
 from jensen.types import Unit
 
 

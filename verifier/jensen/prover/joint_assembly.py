@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 
 import numpy as np
 
 from jensen.arithmetic.intervals import SAFETY, SUBNORMAL, UNIT
+from jensen.arithmetic.powers import exponents_near
 from jensen.groups.forms import RowName
 from jensen.prover.joint_forms import JointForms
 from jensen.prover.kink_bounds import Ranges
@@ -232,19 +235,20 @@ class ProgramRows:
         low = np.where(
             wants_off, -taken.constant - taken.high - rounding, taken.constant - taken.error
         )
-        for i, unit in enumerate(units):
-            side = float(np.nextafter(low[i], -np.inf))
-            self.one_sided[unit] = OneSided(self._count + i, bool(wants_off[i]), side)
+        sides = zip(units, wants_off.tolist(), np.nextafter(low, -np.inf).tolist(), strict=True)
+        for i, (unit, state, side) in enumerate(sides):
+            self.one_sided[unit] = OneSided(self._count + i, state, side)
         limits = np.where(wants_off, above, below)
         kinds = ["on" if wants else "off" for wants in wants_off]
         self._add_below(kinds, units, np.where(wants_off[:, None], on, off), limits)
 
     def _taken(self, units: Sequence[Unit]) -> _Units:
         forms, ranges = self._forms, self._ranges
-        stacked = np.array([forms.forms[k][u] for k, u in units])
-        errors = np.array([forms.errors[k][u] for k, u in units])
-        low = np.array([ranges.lower[k][u] for k, u in units])
-        high = np.array([ranges.upper[k][u] for k, u in units])
+        runs = [(k, [u for _, u in run]) for k, run in groupby(units, key=itemgetter(0))]
+        stacked = np.concatenate([forms.forms[k][here] for k, here in runs])
+        errors = np.concatenate([forms.errors[k][here] for k, here in runs])
+        low = np.concatenate([ranges.lower[k][here] for k, here in runs])
+        high = np.concatenate([ranges.upper[k][here] for k, here in runs])
         return _Units(stacked, SAFETY * errors + 4 * UNIT * np.abs(stacked[:, 0]), low, high)
 
     def _add_below(
@@ -286,7 +290,7 @@ def _up_to_scale(form: FloatArray) -> float:
     largest = float(np.abs(form).max(initial=0.0))
     if not 0.0 < largest < SMALL_FORM:
         return 1.0
-    return 2.0 ** min(MOST_BITS, -int(np.frexp(largest)[1]))
+    return 2.0 ** min(MOST_BITS, -int(exponents_near(largest)))
 
 
 def _above(limits: FloatArray) -> FloatArray:

@@ -120,7 +120,7 @@ class Branching:
 
     def _pulls(self, jump: JumpProblem, state: JumpState) -> FloatArray:
         """Return how much each state can move J."""
-        pull, weights = jump.slopes_behind(), dict.fromkeys(self._states, 0.0)
+        pull, weights = jump.slopes_behind, dict.fromkeys(self._states, 0.0)
         for i, (k, units) in enumerate(jump.supports[:-1]):
             low, high = pull[i]
             reach = np.maximum(np.abs(state.lower[i]), np.abs(state.upper[i]))

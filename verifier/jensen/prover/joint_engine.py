@@ -18,6 +18,7 @@ from jensen.groups.tolerance import least_jumps
 from jensen.prover.crossing import Crossing
 from jensen.prover.descent import Seed
 from jensen.prover.dips import Dips
+from jensen.prover.evidence import GroupEvidence, Reason
 from jensen.prover.group_proof import GroupProof, GroupWriter
 from jensen.prover.joint_proof import JointResult
 from jensen.prover.joint_search import JointSearch, PieceBounds, bounded_pieces
@@ -28,7 +29,6 @@ from jensen.prover.question import Question
 from jensen.prover.signs import closed_by_sweep, is_small
 from jensen.prover.tree import GroupResult, SearchState, TreeLimits
 from jensen.prover.tree_engine import Forest, prove_by_trees, tree_evidence
-from jensen.prover.verdict import GroupEvidence, Reason
 from jensen.types import FloatArray, Neurons, Unit
 from jensen_encodings.lp import LpSolver
 

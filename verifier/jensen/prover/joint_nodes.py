@@ -83,7 +83,7 @@ class GroupSearch(Protocol):
         """Cross the kink at a point, if J is negative there."""
         ...
 
-    def settles(self, bound: float, activations: Activations) -> bool:
+    def settles(self, bound: float, path: Path) -> bool:
         """Whether a node is closed by its bound of J."""
         ...
 
@@ -134,6 +134,7 @@ class PieceSearch:
         )
         self._stack: list[JointNode] = [JointNode()]
         self._fixed: dict[Unit, bool] = {}
+        self._path: Path = ()
         self.points: deque[FloatArray] = deque(maxlen=POINTS)
 
     @property
@@ -161,7 +162,7 @@ class PieceSearch:
         crossing = search.look(self.points[-1])
         if crossing is not None:
             return crossing
-        if search.settles(solution.bound, self.under(node.path)):
+        if search.settles(solution.bound, node.path):
             self._close(node.path, solution)
             return None
         return self._branch(node, solution)
@@ -170,7 +171,7 @@ class PieceSearch:
 
     def _entered(self, node: JointNode) -> JointNode | None:
         """Fix a node's units and the states that follow; None if that closes it."""
-        self._fix(dict(node.path))
+        self._fix(node.path)
         implied = self._program.implied(self._search.floor)
         if implied is None:
             self._close(node.path, None)
@@ -179,7 +180,7 @@ class PieceSearch:
         for unit, on in implied:
             self._close((*path, (unit, not on)), None)
             path = (*path, (unit, on))
-        self._fix(dict(path))
+        self._fix(path)
         return JointNode(path, node.above, node.x, node.expected, node.age)
 
     def _put_right(self, node: JointNode, x: FloatArray) -> JointNode | None:
@@ -192,14 +193,21 @@ class PieceSearch:
         self._stack.append(self._real_side(node, choice, x))
         return self._entered(JointNode((*node.path, (choice.unit, not choice.real)), node.above))
 
-    def _fix(self, wanted: dict[Unit, bool]) -> None:
-        """Fix units as wanted, and free the others."""
-        fixed, program = self._fixed, self._program
-        for unit in fixed.keys() - wanted.keys():
+    def _fix(self, path: Path) -> None:
+        """Fix the units of a path, and free the others: paths mostly begin alike."""
+        program, fixed, old = self._program, self._fixed, self._path
+        same = 0
+        for before, after in zip(old, path, strict=False):
+            if before is not after:
+                break
+            same += 1
+        for unit, _ in old[same:]:
             program.fix(unit, None)
-        for unit, on in wanted.items() - fixed.items():
+            del fixed[unit]
+        for unit, on in path[same:]:
             program.fix(unit, on)
-        self._fixed = wanted
+            fixed[unit] = on
+        self._path = path
 
     # ------------------------------------------------------------ branching, closing
 

@@ -27,12 +27,12 @@ from functools import cached_property
 
 import numpy as np
 
-from jensen.arithmetic.intervals import SAFETY, SUBNORMAL, rounding_factor
 from jensen.groups.forms import RowName
 from jensen.groups.groups import GroupedNetwork
 from jensen.groups.jump import FREE, ON, Activations, JumpProblem, JumpState
 from jensen.prover.dual_bound import LinearProgram
-from jensen.prover.joint_assembly import Arriving, ProgramRows
+from jensen.prover.joint_arriving import ArrivingJumps
+from jensen.prover.joint_assembly import ProgramRows
 from jensen.prover.joint_branching import Branching, Choice
 from jensen.prover.joint_forms import JointForms
 from jensen.prover.kink_bounds import Ranges
@@ -59,6 +59,15 @@ class JointSolution:
     bound: float
     x: FloatArray | None
     multipliers: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class _Told:
+    """What the solver knows of the sides that fixing moves."""
+
+    lower: FloatArray
+    upper: FloatArray
+    row_lower: FloatArray
 
 
 class JointProgram:
@@ -112,9 +121,10 @@ class JointProgram:
         units = [(k, u) for k in sorted(matter) for u in np.flatnonzero(matter[k]).tolist()]
         self.states = {unit: self._forms.width + i for i, unit in enumerate(units)}
         self._columns = np.arange(self._forms.width, self._forms.width + len(units))
-        self._products: dict[Unit, int] = {}
-        self._width = self._forms.width + len(units)
-        self._arriving = self._jump_forms()
+        self._arriving = ArrivingJumps(
+            net, jump, state, activations, self.states, self._forms.width
+        )
+        self._products, self._width = self._arriving.products, self._arriving.width
         self._assemble(one_sided=not (jump_may_change or self._products))
         self.lps = 0
 
@@ -144,45 +154,59 @@ class JointProgram:
     def fix(self, unit: Unit, on: bool | None) -> None:
         """Fix a unit's state, or free it again (None)."""
         data = self._data
-        if unit in self.states:
-            sides = (0.0, 1.0) if on is None else (float(on), float(on))
-            self._set_column(self.states[unit], *sides)
+        column = self.states.get(unit)
+        if column is not None:
+            data.lower[column] = 1.0 if on else 0.0
+            data.upper[column] = 0.0 if on is False else 1.0
+            self._moved.add(column)
             side = self._builder.one_sided.get(unit)
             if side is not None:
                 self._set_low(side.row, side.low if on is side.on else -np.inf)
             return
-        top = 0.0 if on is False else float(self._ranges.upper[unit[0]][unit[1]])
-        self._set_column(self.h[unit], 0.0, top)
+        column = self.h[unit]
+        data.upper[column] = 0.0 if on is False else self._ranges.upper[unit[0]][unit[1]]
+        self._moved.add(column)
         row, slack = self._builder.above[unit]
         self._set_low(row, float(data.row_upper[row]) - slack if on else -np.inf)
 
     def _set_low(self, row: int, low: float) -> None:
-        data = self._data
-        if data.row_lower[row] != low:
-            data.row_lower[row] = low
-            self._solver.set_row(row, low, float(data.row_upper[row]))
+        self._data.row_lower[row] = low
+        self._moved_rows.add(row)
 
-    def _set_column(self, column: int, lower: float, upper: float) -> None:
+    def _hand_over(self) -> None:
+        """Tell the solver what was fixed and freed since the last program."""
         data = self._data
-        if data.lower[column] != lower or data.upper[column] != upper:
-            data.lower[column], data.upper[column] = lower, upper
-            self._solver.set_column(column, lower, upper)
+        if self._moved:
+            columns = np.array(list(self._moved), dtype=np.intp)
+            self._moved.clear()
+            lower, upper = data.lower[columns], data.upper[columns]
+            changed = (lower != self._told.lower[columns]) | (upper != self._told.upper[columns])
+            columns, lower, upper = columns[changed], lower[changed], upper[changed]
+            if columns.size:
+                self._solver.set_columns(columns, lower, upper)
+                self._told.lower[columns], self._told.upper[columns] = lower, upper
+        for row in self._moved_rows:
+            low = data.row_lower[row]
+            if low != self._told.row_lower[row]:
+                self._solver.set_row(row, low, data.row_upper[row])
+                self._told.row_lower[row] = low
+        self._moved_rows.clear()
 
     def solve(self, target: float, deadline: Deadline) -> JointSolution:
         """Bound J from below under the units fixed; stop once the bound passes the target."""
         self.lps += 1
+        self._hand_over()
         data = self._data
         found = self._solver.solve(target - data.shift, deadline)
-        x = found.x if found.status is BoundedStatus.OPTIMAL else None
-        best, used = -np.inf, np.empty(0)
-        if found.multipliers.size:
-            best, used = data.least(found.multipliers), found.multipliers
         if found.status is BoundedStatus.INFEASIBLE and found.ray.size:
             ray = found.ray / np.abs(found.ray).max(initial=1e-300)
             for sign in (1.0, -1.0):
                 if data.least(sign * ray, with_cost=False) > 0:
                     return JointSolution(np.inf, None, sign * ray)
-        return JointSolution(best, x, used)
+        x = found.x if found.status is BoundedStatus.OPTIMAL else None
+        if found.multipliers.size:
+            return JointSolution(data.least(found.multipliers), x, found.multipliers)
+        return JointSolution(-np.inf, x, np.empty(0))
 
     def priced(self, solution: JointSolution) -> tuple[float, FloatArray, FloatArray, FloatArray]:
         """Return what a solution's multipliers say without the objective, and the columns' bounds.
@@ -225,7 +249,7 @@ class JointProgram:
             if k not in on:
                 continue
             act = np.where(self._net.levels[k].kink, self._activations[k], ON)[units]
-            forms, _ = self._arriving[i]
+            forms, _ = self._arriving.forms[i]
             passed = np.where((act == ON)[:, None], on[k][units], off[k][units])
             found += passed.T @ forms
             bend = (on[k] - off[k])[units]
@@ -240,7 +264,7 @@ class JointProgram:
     def set_jump(self, jump: FloatArray) -> None:
         """Minimise another J, ``jump @ (1, x)``; bounds then hold up to its rounding."""
         data = self._data
-        data.cost, data.shift = jump[1:], float(jump[0])
+        data.set_cost(jump[1:], float(jump[0]))
         self._solver.set_cost(data.cost)
         read = self._net.levels[self._net.output_level].slopes
         weights = {}
@@ -276,66 +300,10 @@ class JointProgram:
 
     # ------------------------------------------------------------------ assembling
 
-    def _jump_forms(self) -> list[tuple[FloatArray, FloatArray]]:
-        """Return, per support level, forms of the arriving jump and bounds of their errors.
-
-        Products get their columns on the way.
-        """
-        net, supports = self._net, self._jump.supports
-        found: list[tuple[FloatArray, FloatArray]] = []
-        place = {k: i for i, (k, _) in enumerate(supports)}
-        # at most every state has a product
-        most = 1 + self._width + len(self.states)
-        reaches = np.ones(most)
-        reaches[: 1 + self._forms.width] = 0.0  # y and h take no part
-        reaches[0] = 1.0
-        for k, units in supports:
-            total = np.zeros((len(units), most))
-            error = np.zeros(len(units))
-            size = np.zeros(len(units))
-            terms = 16
-            start = self._jump.start(k)
-            if start is not None:
-                total[:, 0] += start[units]
-                size += np.abs(start[units])
-            for source, slopes in net.levels[k].slopes.items():
-                if source not in place or source == k:
-                    continue
-                i = place[source]
-                columns = supports[i][1]
-                on = slopes.on[np.ix_(units, columns)]
-                off = (
-                    np.zeros_like(on) if slopes.off is None else slopes.off[np.ix_(units, columns)]
-                )
-                act = np.where(net.levels[source].kink, self._activations[source], ON)[columns]
-                forms, errors = found[i]
-                passed = np.where(act == ON, on, off)
-                total += passed @ forms
-                both = np.abs(on) + np.abs(off)
-                reach = np.maximum(np.abs(self._state.lower[i]), np.abs(self._state.upper[i]))
-                error += both @ errors
-                size += 2 * both @ (reach + np.abs(forms) @ reaches)
-                terms += 4 * len(columns)
-                for p in np.flatnonzero(act == FREE).tolist():
-                    unit = (source, int(columns[p]))
-                    if unit in self._products:
-                        total[:, 1 + self._products[unit]] += (on - off)[:, p]
-                    elif unit in self.states:
-                        total[:, 1 + self.states[unit]] += (on - off)[:, p] * forms[p, 0]
-            error = SAFETY * (error + rounding_factor(terms) * size) + SUBNORMAL * 8 * terms
-            for p, u in enumerate(units.tolist()):
-                if (k, u) in self.states and total[p, 1:].any():
-                    self._products[k, u] = self._width
-                    ends = self._state.lower[place[k]][p], self._state.upper[place[k]][p]
-                    reaches[1 + self._width] = max(abs(ends[0]), abs(ends[1]))
-                    self._width += 1
-            found.append((total, error))
-        return [(total[:, : 1 + self._width], error) for total, error in found]
-
     def _assemble(self, *, one_sided: bool) -> None:
         """Build the program: columns, rows, objective, and the weights for branching."""
         forms, ranges = self._forms, self._ranges
-        objective, rounding = self._arriving[-1]
+        objective, rounding = self._arriving.forms[-1]
         cost = np.zeros(self._width)
         if len(objective):
             cost[: objective.shape[1] - 1] = objective[0, 1:]
@@ -353,7 +321,9 @@ class JointProgram:
         alone = [unit for unit in self.states if unit not in self.h]
         builder.add_states(alone, cost if one_sided else None)
         for unit, column in self._products.items():
-            lower[column], upper[column] = builder.add_product(unit, column, self._at(unit))
+            lower[column], upper[column] = builder.add_product(
+                unit, column, self._arriving.at(unit)
+            )
         self._builder = builder
         shift = 0.0
         if len(objective):
@@ -362,33 +332,22 @@ class JointProgram:
         self._solver = BoundedProgram(
             cost, self._data.A, self._data.row_lower, self._data.row_upper, lower, upper
         )
+        self._told = _Told(lower.copy(), upper.copy(), self._data.row_lower.copy())
+        self._moved: set[int] = set()
+        self._moved_rows: set[int] = set()
         self._branching = Branching(
             self._net, self._group, self._jump, self._state, forms, self.states
         )
-
-    def _at(self, unit: Unit) -> Arriving:
-        """Return the jump that arrives at a unit."""
-        index = next(i for i, (level, _) in enumerate(self._jump.supports) if level == unit[0])
-        p = int(np.flatnonzero(self._jump.supports[index][1] == unit[1])[0])
-        forms, errors = self._arriving[index]
-        low, high = float(self._state.lower[index][p]), float(self._state.upper[index][p])
-        return Arriving(forms[p], float(errors[p]), low, high)
 
 
 def _mattering(
     net: GroupedNetwork, jump: JumpProblem, state: JumpState, activations: Activations
 ) -> dict[int, BoolArray]:
     """Return the free units at which a jump may arrive and from which one may leave."""
-    leads = [np.zeros(level.size, dtype=bool) for level in net.levels]
-    leads[net.output_level][:] = True
-    for k in range(net.output_level, 0, -1):
-        for source, slopes in net.levels[k].slopes.items():
-            if source >= 0:
-                leads[source] |= (slopes.size[leads[k]] != 0).any(axis=0)
     found: dict[int, BoolArray] = {}
     for i, (k, units) in enumerate(jump.supports[:-1]):
         arrives = (state.lower[i] != 0) | (state.upper[i] != 0)
-        chosen = units[(activations[k][units] == FREE) & leads[k][units] & arrives]
+        chosen = units[(activations[k][units] == FREE) & net.leads[k][units] & arrives]
         if chosen.size:
             mask = np.zeros(net.levels[k].size, dtype=bool)
             mask[chosen] = True

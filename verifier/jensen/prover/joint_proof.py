@@ -83,7 +83,7 @@ def raising_states(jump: JumpProblem, state: JumpState, activations: Activations
     """
     found = []
     for i, (k, units) in enumerate(jump.supports[:-1]):
-        low, high = jump.slopes_behind()[i]
+        low, high = jump.slopes_behind[i]
         ends = [a * b for a in (low, high) for b in (state.lower[i], state.upper[i])]
         least, most = np.minimum.reduce(ends), np.maximum.reduce(ends)
         for p, u in enumerate(units.tolist()):

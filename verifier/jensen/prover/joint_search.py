@@ -285,7 +285,7 @@ class JointSearch:
             start=tuple(activations),
         )
 
-    def settles(self, bound: float, activations: Activations) -> bool:
+    def settles(self, bound: float, path: Path) -> bool:
         """Whether a node is closed by its bound of J, once the network was looked at there."""
         return bound >= self.floor
 

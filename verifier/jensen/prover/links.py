@@ -14,11 +14,12 @@ from jensen.bounds.linked import LinkedSigns, linked_signs
 from jensen.bounds.stacked import stacked_bounds
 from jensen.domains.domain import Domain
 from jensen.network.stack import NetworkStack, architecture
+from jensen.prover.evidence import GroupEvidence, Reason
 from jensen.prover.options import Engine
 from jensen.prover.outcome import Outcome
 from jensen.prover.question import Question
 from jensen.prover.signs import SPACE, bounds_come_first, closed_neurons, is_small
-from jensen.prover.verdict import GroupEvidence, Reason, Status
+from jensen.prover.verdict import Status
 from jensen.types import Bounds, FloatArray
 
 WORK = 5e7  # weights times neurons: beyond, sweeps from single neurons cost more than provers

@@ -9,9 +9,10 @@ from jensen.groups.groups import GroupedNetwork
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.counterexample import counterexample
 from jensen.prover.crossing import Crossing
+from jensen.prover.evidence import Counterexample, GroupEvidence, Reason
 from jensen.prover.group_proof import GroupProof, GroupWriter
 from jensen.prover.question import Question
-from jensen.prover.verdict import Counterexample, GroupEvidence, Reason, Status
+from jensen.prover.verdict import Status
 from jensen.types import Neurons, Unit
 
 

@@ -12,9 +12,10 @@ from jensen.errors import DomainError, NetworkError, OptionError
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.groups.prepared import Prepared
 from jensen.network.relu_network import ReluNetwork
+from jensen.prover.evidence import Counterexample
 from jensen.prover.group_proof import GroupWriter
 from jensen.prover.options import Engine, Options
-from jensen.prover.verdict import Counterexample, Status, Verdict
+from jensen.prover.verdict import Status, Verdict
 from jensen_encodings.deadline import NEVER, Deadline
 
 DEFAULT = Options()

@@ -14,10 +14,10 @@ from jensen.arithmetic.intervals import row_norms
 from jensen.domains.domain import Domain
 from jensen.network.relu_network import INPUT, ReluNetwork
 from jensen.prover.counterexample import counterexample
+from jensen.prover.evidence import Counterexample
 from jensen.prover.outcome import Outcome, refuted_by
 from jensen.prover.question import Question
 from jensen.prover.signs import is_small
-from jensen.prover.verdict import Counterexample
 from jensen.types import FloatArray
 from jensen_encodings.deadline import NEVER, Deadline
 

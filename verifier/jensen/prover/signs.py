@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from jensen.groups.prepared import Prepared
 from jensen.network.relu_network import ReluNetwork
+from jensen.prover.evidence import GroupEvidence, Reason
 from jensen.prover.options import Engine
 from jensen.prover.outcome import Outcome
 from jensen.prover.question import Question
-from jensen.prover.verdict import GroupEvidence, Reason, Status
+from jensen.prover.verdict import Status
 from jensen.types import BoolArray, Unit
 
 SPACE = 3  # inputs from which on a walk costs more than bounds, for networks of whatever size

@@ -113,7 +113,7 @@ class Tree:
         wanted = self.jump.supports if self.limits.sides else self.jump.supports[-1:]
         self._sides = Sides(self.net, self.group, wanted)
         self._loose = LooseLeaves(self.net, self.group)
-        self._pull = self.jump.slopes_behind() if len(self.jump.supports) > 1 else []
+        self._pull = self.jump.slopes_behind if len(self.jump.supports) > 1 else []
         activations = self.start or tuple(
             np.where(level.kink, FREE, ON).astype(np.int8) for level in self.net.levels
         )

@@ -15,11 +15,12 @@ from jensen.groups.prepared import Prepared
 from jensen.network.relu_network import Block, ReluNetwork
 from jensen.network.stack import NetworkStack, architecture
 from jensen.prover.counterexample import admits
+from jensen.prover.evidence import GroupEvidence, Reason
 from jensen.prover.options import Engine
 from jensen.prover.outcome import Outcome, refuted_by
 from jensen.prover.question import Question
 from jensen.prover.signs import SPACE, bounds_come_first, closed_neurons
-from jensen.prover.verdict import GroupEvidence, Reason, Status
+from jensen.prover.verdict import Status
 from jensen.prover.walk_cells import can_walk_cells, walk_cells
 from jensen.prover.walk_cones import is_cone_question, walk_cones
 from jensen.prover.walk_edges import can_walk_edges, edges_bend_upwards
@@ -142,7 +143,7 @@ def walk_straight_lines(question: Question) -> Outcome | None:
         if not bend_upwards(network, question.domain, closed):
             return None
     straight = closed[network.hidden[1].name].all()  # else signs along lines close some, too
-    if not question.options.certificate or question.domain.has_rows or not straight:
+    if not question.options.certificate or not straight:
         return _all_bend_upwards(question, signs, {})
     evidence = tuple(_evidence(network, signs, {}))
     walked = tuple(e.neurons[0] for e in evidence if e.reason is Reason.WALK)

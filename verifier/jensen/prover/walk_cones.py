@@ -13,7 +13,7 @@ from jensen.domains.domain import Domain, Everywhere
 from jensen.network.fixing import blocks_on_plane
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.counterexample import Point, counterexample
-from jensen.prover.verdict import Counterexample
+from jensen.prover.evidence import Counterexample
 from jensen.prover.walk_plane import walk_kinks
 from jensen.prover.walked import Walked
 from jensen.types import BoolArray

@@ -24,7 +24,7 @@ from jensen.domains.domain import Domain
 from jensen.network.relu_network import ReluNetwork
 from jensen.network.stack import architecture
 from jensen.prover.counterexample import Point, counterexample
-from jensen.prover.verdict import Counterexample
+from jensen.prover.evidence import Counterexample
 from jensen.prover.walked import Walked
 from jensen_encodings.deadline import NEVER, Deadline
 

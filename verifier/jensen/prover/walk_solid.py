@@ -19,7 +19,7 @@ from jensen.cells.start import solid_inside, starting_solid
 from jensen.cells.subdivide import Subdivision
 from jensen.domains.domain import Domain
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.verdict import Counterexample
+from jensen.prover.evidence import Counterexample
 from jensen.prover.walked import EXACT_LIMIT, TRIES, Walked
 from jensen.prover.walked_network import WalkedNetwork
 from jensen.types import BoolArray, FloatArray, IndexArray

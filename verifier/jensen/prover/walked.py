@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from jensen.prover.verdict import Counterexample
+from jensen.prover.evidence import Counterexample
 
 EXACT_LIMIT = 4000  # exact evaluations before the walk gives up
 SIZE_LIMIT = 2e8  # signs held at a time (edges times units)

@@ -184,7 +184,7 @@ class KinkSearch:
                 if node.least != np.inf:
                     done.append(node)
                 continue
-            crossing = self._look(program, node, x, weights, target, network)
+            crossing = self._look(program, node, x, weights, target, network, deadline)
             branches = [node] if crossing is not None else self._branches(program, node, x)
             if not branches:  # no facet that bends down although the program says so: it is flat
                 done.append(node)
@@ -238,6 +238,7 @@ class KinkSearch:
         weights: FloatArray,
         least: float,
         network: Callable[[], ReluNetwork],
+        deadline: Deadline,
     ) -> Crossing | None:
         """Cross the kink at a solution, in the network's pattern and in the program's."""
         y = x[: program.dim]
@@ -253,7 +254,7 @@ class KinkSearch:
                     found = probe(self.net, self.group, pattern, point, network(), inputs=None)
                     if found is not None and found.violation > 0:
                         return found
-                margin = MarginProgram(self.net, self.group, LpSolver()).solve(pattern)
+                margin = MarginProgram(self.net, self.group, LpSolver(deadline)).solve(pattern)
                 if margin.point is None or margin.margin < MARGIN_TOLERANCE:
                     break
                 point = margin.point

@@ -16,6 +16,7 @@ import scipy.sparse as sp
 from pyomo.repn import generate_standard_repn
 
 from jensen.arithmetic.exact import Matrix
+from jensen.arithmetic.powers import exponents_near
 from jensen.bounds.pre_activation import pre_activation_bounds
 from jensen.network.relu_network import INPUT, ReluNetwork
 from jensen.types import FloatArray, IntArray
@@ -108,8 +109,8 @@ def _varies(variable: Any, spreads: Mapping[int, float]) -> float:
 
 def _exponents(sizes: FloatArray) -> IntArray:
     """Return the powers of two that bring sizes to between 1/2 and 1; 0 where they are fine."""
-    exponents: IntArray = np.where(np.isfinite(sizes), -np.frexp(sizes)[1], 0).astype(np.intp)
-    return np.where((np.abs(exponents) <= FINE) | (sizes == 0), 0, exponents)
+    exponents: IntArray = -exponents_near(sizes).astype(np.intp)
+    return np.where(np.abs(exponents) <= FINE, 0, exponents)
 
 
 def _scaled(network: ReluNetwork, exponents: Mapping[str, IntArray]) -> ReluNetwork:

@@ -25,6 +25,7 @@ from jensen.prover.descent import Descent
 from jensen.prover.dips import STEPS, Dips
 from jensen.prover.joint_engine import joint_boxes
 from jensen.prover.joint_nodes import JointNode
+from jensen.prover.joint_proof import Path
 from jensen.prover.joint_search import CUTOFF_MARGIN, JointSearch, PieceBounds, bounded_pieces
 from jensen.prover.pieces import Piece
 from jensen.prover.tree import SearchState, TreeLimits
@@ -147,11 +148,14 @@ class JumpOfGroup(JointSearch):
             self._tried.add(key)
             self.aim(self._met(patterns, point))
 
-    def settles(self, bound: float, activations: Activations) -> bool:
+    def settles(self, bound: float, path: Path) -> bool:
         """Whether the bound and the gradient under the node's states close it."""
         if bound >= self.floor:
             return True
-        return bound >= self._floor(self._gradient_under(activations))
+        if self.group[0] == 0:  # the floor is that of the one gradient
+            return False
+        assert self._current is not None
+        return bound >= self._floor(self._gradient_under(self._current.under(path)))
 
     def next_of(self, stack: Sequence[JointNode]) -> int:
         """Return the place of the node below which a facet can be worst."""
@@ -180,7 +184,7 @@ class JumpOfGroup(JointSearch):
             )
             full[self.group[0]][self.group[1]] = FREE
             self.aim(self._met(full, point))
-            if self.settles(node.above, activations):
+            if self.settles(node.above, node.path):
                 return
         if len(self.handed) < MOST_HANDED:
             self.handed.append((node.above, activations))
