@@ -62,6 +62,34 @@ def test_exact_evaluation_is_the_formula(x0, x1):
     assert diamond().exact([x0, x1]) == (by_hand(x0, x1),)
 
 
+@given(networks(outputs=2, affine=True), st.integers(0, 1000), st.integers(1, 4))
+def test_exact_values_of_several_points_are_those_of_each(network, seed, count):
+    numbers = np.random.default_rng(seed).integers(-9, 10, (2, count, network.input_size))
+    points = [
+        [Fraction(int(a), 1 + abs(int(b))) for a, b in zip(*pair, strict=True)]
+        for pair in zip(*numbers, strict=True)
+    ]
+    one_by_one = [network.exact(point) for point in points]
+    assert network.exact_at(points) == one_by_one
+    sparse = ReluNetwork(
+        network.input_size,
+        [
+            Block(b.name, {k: sp.csr_array(w) for k, w in b.weights.items()}, b.bias, b.activation)
+            for b in network.blocks
+        ],
+    )
+    assert sparse.exact_at(points) == one_by_one
+
+
+def test_exact_values_of_several_points_where_layers_are_wide():
+    rng = np.random.default_rng(0)
+    network = ReluNetwork.from_layers(
+        [rng.normal(size=(100, 2)), rng.normal(size=(1, 100))], [np.zeros(100), np.zeros(1)]
+    )
+    points = [[Fraction(1, 3), Fraction(-2)], [Fraction(5), Fraction(0)]]
+    assert network.exact_at(points) == [network.exact(point) for point in points]
+
+
 @given(networks(outputs=2, affine=True), st.integers(0, 1000))
 def test_float_evaluation_agrees_with_exact_evaluation(network, seed):
     X = np.random.default_rng(seed).integers(-8, 9, (3, network.input_size)) / 4.0

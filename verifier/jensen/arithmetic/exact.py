@@ -64,7 +64,7 @@ def dyadic_integers(values: NDArray[np.float64]) -> tuple[ObjectArray, int]:
 
 @dataclass(frozen=True)
 class ExactVector:
-    """The rational vector ``integers / denominator``."""
+    """The rational vector ``integers / denominator``, or several as the columns of integers."""
 
     integers: ObjectArray
     denominator: int
@@ -81,6 +81,12 @@ class ExactVector:
         out = np.empty(len(integers), dtype=object)
         out[:] = integers
         return cls(out, denominator)
+
+    @classmethod
+    def from_columns(cls, vectors: Sequence[Sequence[Fraction]]) -> ExactVector:
+        """Build from vectors of one length, as columns."""
+        flat = cls.from_fractions(value for vector in vectors for value in vector)
+        return cls(flat.integers.reshape(len(vectors), -1).T, flat.denominator)
 
     @classmethod
     def from_floats(cls, values: NDArray[np.float64]) -> ExactVector:
@@ -100,7 +106,7 @@ class ExactVector:
 
     def reduced(self) -> ExactVector:
         """Divide numerator and denominator by their common factor."""
-        divisor = math.gcd(self.denominator, *(int(i) for i in self.integers))
+        divisor = math.gcd(self.denominator, *(int(i) for i in self.integers.flat))
         if divisor <= 1:
             return self
         return ExactVector(self.integers // divisor, self.denominator // divisor)
@@ -111,7 +117,12 @@ class ExactVector:
 
     def positive(self) -> NDArray[np.bool_]:
         """Return which entries are > 0."""
-        return np.array([i > 0 for i in self.integers], dtype=bool)
+        return np.asarray(self.integers > 0, dtype=bool)
+
+    def like(self, other: ExactVector) -> ExactVector:
+        """Return a single vector as a column that goes with those of another one."""
+        shape = (-1,) + (1,) * (other.integers.ndim - 1)
+        return ExactVector(self.integers.reshape(shape), self.denominator)
 
 
 def _apply_power(integers: ObjectArray, exponent: int) -> tuple[ObjectArray, int]:
@@ -143,10 +154,12 @@ class ExactMatrix:
         self._integers, self._exponent = dyadic_integers(data)
 
     def __matmul__(self, vector: ExactVector) -> ExactVector:
-        products = self._integers * vector.integers[self._columns]
-        total = np.zeros(self.shape[0], dtype=np.int64).astype(object)
+        columns = vector.integers.shape[1:]
+        integers = self._integers.reshape((-1,) + (1,) * len(columns))
+        products = integers * vector.integers[self._columns]
+        total = np.zeros((self.shape[0], *columns), dtype=np.int64).astype(object)
         if products.size:
-            total[self._filled] = np.add.reduceat(products, self._starts)
+            total[self._filled] = np.add.reduceat(products, self._starts, axis=0)
         integers, power = _apply_power(total, self._exponent)
         return ExactVector(integers, vector.denominator * power)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from functools import cached_property
 
@@ -16,6 +16,8 @@ from jensen.network.points import OfPoints
 from jensen.types import BoolArray, FloatArray
 
 Pattern = Mapping[str, BoolArray]
+
+TOGETHER = 64  # units of a layer up to which exact values of several points cost less at once
 
 
 class Evaluation(OfPoints):
@@ -69,10 +71,14 @@ class Evaluation(OfPoints):
         point = ExactVector.from_fractions(x)
         if len(point.integers) != self.input_size:
             raise NetworkError(f"a point of {len(point.integers)} numbers: need {self.input_size}")
-        values = {INPUT: point}
+        return self._exact_z(point)
+
+    def _exact_z(self, points: ExactVector) -> dict[str, ExactVector]:
+        """Return z of every block at a point, or at points that are columns."""
+        values = {INPUT: points}
         result: dict[str, ExactVector] = {}
         for block in self.blocks:
-            z = self._exact_bias[block.name]
+            z = self._exact_bias[block.name].like(points)
             for source in block.weights:
                 z = z + self._exact_weight(source, block.name) @ values[source]
             z = z.reduced()
@@ -92,6 +98,22 @@ class Evaluation(OfPoints):
         tuple of (outputs) Fraction
         """
         return tuple(self.exact_pre_activations(x)[OUTPUT].to_fractions())
+
+    def exact_at(self, points: Sequence[Sequence[Fraction]]) -> list[tuple[Fraction, ...]]:
+        """Evaluate at some points in rational arithmetic, all at once where the network is small.
+
+        Parameters
+        ----------
+        points : sequence of sequences of (inputs) Fraction
+
+        Returns
+        -------
+        list of tuples of (outputs) Fraction, one per point
+        """
+        if max(self.input_size, *(block.size for block in self.blocks)) > TOGETHER:
+            return [self.exact(point) for point in points]
+        z = self._exact_z(ExactVector.from_columns(points))[OUTPUT]
+        return [tuple(ExactVector(column, z.denominator).to_fractions()) for column in z.integers.T]
 
     def activation_pattern(self, x: Iterable[Fraction | int | float]) -> dict[str, BoolArray]:
         """Return which ReLUs are on (z > 0) at a point, decided exactly.

@@ -23,7 +23,7 @@ def exact_violation(network: ReluNetwork, x: Point, y: Point) -> Fraction:
     x, y : tuples of Fraction, length inputs
     """
     middle = [(a + b) / 2 for a, b in zip(x, y, strict=True)]
-    (fx,), (fy,), (fm,) = network.exact(x), network.exact(y), network.exact(middle)
+    (fx,), (fy,), (fm,) = network.exact_at((x, y, middle))
     return fm - (fx + fy) / 2
 
 
