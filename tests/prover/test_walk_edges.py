@@ -91,12 +91,12 @@ def general(seed: int, sizes: tuple[int, ...]) -> ReluNetwork:
 
 @pytest.mark.parametrize("domain", [Box(-2, 2), Everywhere()])
 @pytest.mark.parametrize("sizes", [(3, 4, 4), (3, 5, 3, 3), (3, 3, 2, 2, 2, 2), (3, 4, 1, 3)])
-def test_most_that_is_convex_is_proved_in_general_position(sizes: tuple[int, ...], domain: Domain):
+def test_all_that_is_convex_is_proved_in_general_position(sizes: tuple[int, ...], domain: Domain):
     networks = [general(seed, sizes) for seed in range(30)]
     truth = np.array([jensen.verify(n, domain).status == "convex" for n in networks])
     found = np.array([proved(n, domain, bounds=False) for n in networks])
-    assert not (found & ~truth).any()
-    assert np.count_nonzero(found) > 0.8 * np.count_nonzero(truth) > 0
+    assert found.tolist() == truth.tolist()
+    assert 0 < np.count_nonzero(truth) < len(truth)
 
 
 @pytest.mark.parametrize("domain", DOMAINS, ids=str)

@@ -7,6 +7,7 @@ cells, which lies further out than any vertex: whether it does is found out as l
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import combinations, product
 
 import numpy as np
@@ -14,8 +15,8 @@ import numpy as np
 from jensen.arithmetic.intervals import UNIT
 from jensen.cells.cones import MORE
 from jensen.cells.first_cones import independent
-from jensen.cells.skeleton import Edges, Levels, Skeleton, UncertainSignsError
-from jensen.types import BoolArray, FloatArray, IndexArray, Interval
+from jensen.cells.skeleton import Bits, Edges, Levels, Skeleton, UncertainSignsError
+from jensen.types import FloatArray, IndexArray, Interval
 
 SPACE = 3  # inputs
 REACH = 23  # bits, from values where three kinks meet to the far ends of the domain
@@ -30,30 +31,31 @@ def skeleton_of_box(levels: Levels, box: Interval) -> Skeleton:
     box : two arrays (3,)
         With an interior.
     """
-    corners = list(product((0, 1), repeat=SPACE))
-    points = np.where(corners, box[1], box[0])
-    ends, forms = [], []
-    for one, two in combinations(range(len(corners)), 2):
-        same = [k for k in range(SPACE) if corners[one][k] == corners[two][k]]
-        if len(same) == SPACE - 1:
-            ends.append((one, two))
-            forms.append([levels.units + 2 * k + corners[one][k] for k in same])
-    none = np.zeros(len(ends), dtype=np.int64)
-    edges = _for_each(levels.networks, len(points), np.array(ends), np.array(forms), none)
-    network = np.repeat(np.arange(levels.networks), len(points))
-    every = np.tile(points, (levels.networks, 1))
-    passed = np.stack([every, np.zeros(every.shape)], axis=1)
+    corners, table = _box(levels.units)
+    network = np.repeat(np.arange(levels.networks), len(corners))
+    points = np.tile(np.where(corners, box[1], box[0]), (levels.networks, 1))
+    passed = np.stack([points, np.zeros(points.shape)], axis=1)
+    edges = _for_each(levels.networks, len(corners), table)
     return Skeleton(levels, levels.apply(0, passed, network), 2 * network, edges, endless=False)
 
 
-def _for_each(
-    count: int, vertices: int, ends: IndexArray, forms: IndexArray, on: IndexArray
-) -> Edges:
+@cache
+def _box(units: int) -> tuple[IndexArray, Bits]:
+    """Return the corners of a box, 0 or 1 by coordinate, and its edges as of :class:`Edges`."""
+    corners = np.array(list(product((0, 1), repeat=SPACE)))
+    columns = []
+    for one, two in combinations(range(len(corners)), 2):
+        same = (corners[one] == corners[two]).nonzero()[0]
+        if same.size == SPACE - 1:
+            columns.append([one, two, *(units + 2 * same + corners[one][same]).tolist(), 0])
+    return corners, np.array(columns).T
+
+
+def _for_each(count: int, vertices: int, table: Bits) -> Edges:
     """Return the same edges for so many networks."""
-    one = np.concatenate([ends.T, forms.T, on[None]]).astype(np.int64)
-    table = np.tile(one, count)
-    table[:2] += np.repeat(np.arange(count) * vertices, len(ends))
-    return Edges(table)
+    edges = Edges(np.tile(table, count))
+    edges.table[:2] += np.repeat(np.arange(count) * vertices, table.shape[1])
+    return edges
 
 
 def skeleton_of_space(levels: Levels) -> Skeleton:
@@ -80,23 +82,29 @@ def skeleton_of_space(levels: Levels) -> Skeleton:
     if hidden.size:
         raise UncertainSignsError(hidden)
     values = [some for some in found if some is not None]
-    side, chosen = levels.units, levels.sizes[0] - SPACE + np.arange(SPACE)
-    ends, forms, on = [], [], []
-    # vertex 0 is where they meet, 1 + k and 4 + k where all but the k-th vanish far out
-    for k in range(SPACE):
-        others = np.delete(chosen, k)
-        ends += [(0, 1 + k), (0, 1 + SPACE + k)]
-        forms += [others, others]
-        on += [levels.bit[chosen[k]], np.int64(0)]
-    for (i, j), up, high in product(combinations(range(SPACE), 2), (0, 1), (0, 1)):
-        ends.append((1 + i + SPACE * (1 - up), 1 + j + SPACE * (1 - high)))
-        forms.append(np.array([chosen[SPACE - i - j], side]))
-        on.append(levels.bit[chosen[i]] * up | levels.bit[chosen[j]] * high)
     count, vertices = levels.networks, 1 + 2 * SPACE
-    edges = _for_each(count, vertices, np.array(ends), np.array(forms), np.array(on))
+    edges = _for_each(count, vertices, _space(levels.units, levels.sizes[0]))
     far = np.arange(vertices) > 0
     place = (2 * np.arange(count)[:, None] + far).reshape(-1)
     return Skeleton(levels, np.concatenate(values), place, edges, endless=True)
+
+
+@cache
+def _space(units: int, width: int) -> Bits:
+    """Return the edges of space between the last three of the first level's units.
+
+    Vertex 0 is where they meet, 1 + k and 4 + k where all but the k-th vanish, far out.
+    """
+    chosen = [width - SPACE + k for k in range(SPACE)]
+    columns = []
+    for k in range(SPACE):
+        others = chosen[:k] + chosen[k + 1 :]
+        columns += [[0, 1 + k, *others, 1 << chosen[k]], [0, 1 + SPACE + k, *others, 0]]
+    for (i, j), up, high in product(combinations(range(SPACE), 2), (0, 1), (0, 1)):
+        ends = 1 + i + SPACE * (1 - up), 1 + j + SPACE * (1 - high)
+        on = (up << chosen[i]) | (high << chosen[j])
+        columns.append([*ends, chosen[SPACE - i - j], units, on])
+    return np.array(columns, dtype=np.int64).T
 
 
 def meeting(weights: FloatArray) -> IndexArray | None:
@@ -109,8 +117,9 @@ def meeting(weights: FloatArray) -> IndexArray | None:
     chosen = independent(weights)
     if chosen is None:
         return None
-    others: BoolArray = ~np.isin(np.arange(len(weights)), chosen)
-    return np.concatenate([np.flatnonzero(others), chosen])
+    others = np.ones(len(weights), dtype=bool)
+    others[chosen] = False
+    return np.concatenate([others.nonzero()[0], chosen])
 
 
 def _values(weight: FloatArray, bias: FloatArray) -> FloatArray | None:

@@ -15,6 +15,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
+from functools import cached_property
 from math import ceil, gcd, inf, isfinite, lcm
 from operator import mul
 from typing import Any, NamedTuple
@@ -338,6 +339,21 @@ def multiple(form: Form, normal: Form) -> Fraction | None:
     return None if mix([(form, 1), (normal, -c)])[0] else c
 
 
+def basis_of(forms: Sequence[Form], inputs: int) -> list[int]:
+    """Return inputs of a cone, at most 3, so that what forms have of others is made of theirs."""
+    basis: dict[int, Form] = {}  # what forms have of an input, as a form, reduced
+    for key in range(2, inputs):
+        column = {i: form[key] for i, form in enumerate(forms) if key in form}
+        for known in basis.values():
+            factor = Fraction(-column.get(min(known), 0), known[min(known)])
+            column, _ = mix([(column, 1), (known, factor)])
+        if column:
+            basis[key] = column
+        if len(basis) > 2:
+            break
+    return [*basis]
+
+
 # -------------------------------------------------------------- claims (sections 1 and 3)
 
 
@@ -437,7 +453,7 @@ class Network:
         zeta, self.scale = substitute(row, Fraction(1, divisor), values)
         self.output = self._append("output", {k: claim.sign * v for k, v in zeta.items()}, 0, 0)
         self.slopes = self._slopes()
-        self.plane = self._plane() if self.faces else []
+        self.plane, self.cuts = self._plane() if self.faces else ([], [])
         self.kinks = {-key for key, slope in self.slopes.items() if key < 0 and any(slope)}
 
     def _inputs(self, claim: Claim) -> dict[int, Scaled]:
@@ -507,25 +523,30 @@ class Network:
             raise Malformed(f"there is no neuron {name!s:.60}")
         return self.neurons[name][0]
 
-    def _plane(self) -> list[int]:
-        """Return inputs of a cone that stand for all: what is read of others is made of theirs.
+    @cached_property
+    def readers(self) -> dict[int, tuple[list[tuple[int, int]], int]]:
+        """By key, the units that read it, with what they multiply it by, and the size of these."""
+        found: dict[int, tuple[list[tuple[int, int]], int]] = {}
+        for k in range(self.inputs, self.output):
+            for key, v in self.units[k].form.items():
+                readers, total = found.get(key, ([], 0))
+                readers.append((k, v))
+                found[key] = readers, total + v.bit_length() + 64
+        return found
 
-        Two of them, or more where two do not do.
+    def _plane(self) -> tuple[list[int], list[Form]]:
+        """Return inputs of a cone that stand for all in what units read, and rows they do for, too.
+
+        Two inputs, or more where two do not do.
         """
-        forms = [unit.form for unit in self.units[self.inputs : self.output]]
-        forms += [form for form, _ in self.rows]
-        basis: dict[int, Form] = {}  # what is read of an input, by the number of the reader
-        for key in range(2, self.inputs):
-            column = {i: form[key] for i, form in enumerate(forms) if key in form}
-            for known in basis.values():
-                factor = Fraction(-column.get(min(known), 0), known[min(known)])
-                column, _ = mix([(column, 1), (known, factor)])
-            if column:
-                basis[key] = column
-            if len(basis) > 2:
-                break
+        forms, cuts = [unit.form for unit in self.units[self.inputs : self.output]], list[Form]()
+        basis = basis_of(forms, self.inputs)
         others = [key for key in range(2, self.inputs) if key not in basis]
-        return [*basis, *others[: max(0, 2 - len(basis))]]
+        pair = [*basis, *others[: max(0, 2 - len(basis))]]
+        for row, _ in self.rows if len(pair) == 2 else ():
+            if {*basis_of([*forms, *cuts, row], self.inputs)} <= {*pair}:
+                cuts.append(row)
+        return pair, cuts
 
     def _slopes(self) -> Spans:
         """Return intervals of the slope of the output over every key, whatever the pattern."""
@@ -975,7 +996,7 @@ def line_of(node: Node) -> tuple[Line, list[Form]]:
     line = {k: (v * abs(x), 0) for k, v in still.items()}
     line |= {i: (-base if x > 0 else base, -y), j: (0, x)}
     sides = [{k: s, ONE: -s * end} for k in pair for s, end in zip((1, -1), ranges[k], strict=True)]
-    return line if x else {}, [form for form, _ in net.rows] + ([] if lead else sides)
+    return line if x else {}, net.cuts if lead else [form for form, _ in net.rows] + sides
 
 
 def ends_of(line: Line, sides: Sequence[Form]) -> list[tuple[int, int]]:
@@ -995,17 +1016,18 @@ def ends_of(line: Line, sides: Sequence[Form]) -> list[tuple[int, int]]:
     return [infinite.get(s) or s.as_integer_ratio() for s in (start, end) if start < end]
 
 
-def next_root(zetas: Line, roots: Mapping[int, int]) -> tuple[int, int]:
-    """Return the least root of some a + b s as a fraction, 1/0 if there is none.
+def next_root(zetas: Line, roots: Mapping[int, int]) -> tuple[int, int, list[int]]:
+    """Return the least root of some a + b s as a fraction, and whose it is; 1/0 if there is none.
 
     All roots are known, rounded down.
     """
     least, num, den = min(roots.values(), default=0), 1, 0
-    for a, b in [zetas[k] for k, rounded in roots.items() if rounded == least]:
+    near = {k: zetas[k] for k, rounded in roots.items() if rounded == least}
+    for a, b in near.values():
         p, q = (-a, b) if b > 0 else (a, -b)
         if p * den < num * q:
             num, den = p, q
-    return num, den
+    return num, den, [k for k, (a, b) in near.items() if a * den + b * num == 0]
 
 
 def pieces(
@@ -1017,39 +1039,51 @@ def pieces(
     next root of these a unit changes its state, and with it what it passes on.
     """
     (num, den), (end, over), bits = start, stop, 0
-    zetas, states, roots, delta, flips = Line(), States(), dict[int, int](), {**line}, set[int]()
+    zetas, states, roots = Line(), States(), dict[int, int]()
+    more: Line = dict.fromkeys(range(net.inputs, net.output), (0, 0))  # what is new in units
+    readers = net.readers
+
+    def change(key: int, p: int, q: int) -> None:
+        if key in readers:
+            some, total = readers[key]
+            spend(max(p.bit_length(), q.bit_length()), 2 * total)
+            for k, v in some:
+                c, d = more.get(k, (0, 0))
+                more[k] = c + v * p, d + v * q
+
+    for key, pair in line.items():
+        change(key, *pair)
     while True:
-        changed = set[int]()
+        changed, other = set[int](), 0
         for k in range(net.inputs, net.output):
-            form = net.units[k].form
-            if k not in flips and delta.keys().isdisjoint(form.keys()):
+            if k not in more:
                 continue
-            a, b = c, d = zetas.get(k, (0, 0))
-            other = 2 * bits + 256
-            for key in form.keys() & delta.keys():
-                v, (p, q) = form[key], delta[key]
-                a, b, other = a + v * p, b + v * q, other + v.bit_length() + 64
-            bits = max(bits, a.bit_length(), b.bit_length())  # of the longest number so far
-            spend(bits, 2 * other)
+            (c, d), (p, q), was = zetas.get(k, (0, 0)), more[k], states.get(k)
+            zetas[k] = a, b = c + p, d + q
+            bits, other = max(bits, a.bit_length(), b.bit_length()), other + 1
             side = a * den + b * num or b or a  # where s is a bit greater
-            was, on = states.pop(k, None), side > 0 if side else None
-            zetas[k] = a, b
-            delta[k] = a - c, b - d
-            if on or was:
-                delta[-k] = ((a - c, b - d) if was else (a, b)) if on else (-c, -d)
-            if on is not None:
-                states[k] = on
+            on = side > 0 if side else None
+            if p or q:
+                change(k, p, q)
             if on is not was:
                 changed.add(k)
+                states.pop(k, None)
+                if on is not None:
+                    states[k] = on
+                if on or was:
+                    change(-k, *((a, b) if on else (-c, -d)))
+            elif on:
+                change(-k, p, q)
             roots.pop(k, None)
             if b and on == (b < 0):
                 roots[k] = (-a << 64) // b
+        spend(bits, (4 * bits + 256) * other)
         yield states, changed
-        num, den = next_root(zetas, roots)
+        num, den, flips = next_root(zetas, roots)
         if num * over >= end * den:
             return
-        flips = {k for k in roots if zetas[k][0] * den + zetas[k][1] * num == 0}
-        delta = {}
+        more.clear()
+        more |= dict.fromkeys(flips, (0, 0))
 
 
 def rule_walk(node: Node) -> None:

@@ -115,16 +115,14 @@ class JointProgram:
         wanted = {k: mask.copy() for k, mask in matter.items()}
         own = wanted.setdefault(group[0], np.zeros(net.levels[group[0]].size, dtype=bool))
         own[group[1]] = True
-        self._forms = JointForms(net, group, ranges, piece, wanted)
-        self.dim = self._forms.dim
-        self.h = self._forms.h
+        self.forms = JointForms(net, group, ranges, piece, wanted)
+        self.dim = self.forms.dim
+        self.h = self.forms.h
         units = [(k, u) for k in sorted(matter) for u in np.flatnonzero(matter[k]).tolist()]
-        self.states = {unit: self._forms.width + i for i, unit in enumerate(units)}
-        self._columns = np.arange(self._forms.width, self._forms.width + len(units))
-        self._arriving = ArrivingJumps(
-            net, jump, state, activations, self.states, self._forms.width
-        )
-        self._products, self._width = self._arriving.products, self._arriving.width
+        self.states = {unit: self.forms.width + i for i, unit in enumerate(units)}
+        self._columns = np.arange(self.forms.width, self.forms.width + len(units))
+        self._arriving = ArrivingJumps(net, jump, state, activations, self.states, self.forms.width)
+        self._products, self.width = self._arriving.products, self._arriving.width
         self._assemble(one_sided=not (jump_may_change or self._products))
         self.lps = 0
 
@@ -241,7 +239,7 @@ class JointProgram:
         array (parameters, 1 + columns)
             With parameters p, J is ``p @ map @ (1, x)`` at a solution x, up to rounding.
         """
-        found = np.zeros((next(iter(on.values())).shape[1], 1 + self._width))
+        found = np.zeros((next(iter(on.values())).shape[1], 1 + self.width))
         level, unit = self._group
         if level in on:
             found[:, 0] += on[level][unit] - off[level][unit]
@@ -302,16 +300,16 @@ class JointProgram:
 
     def _assemble(self, *, one_sided: bool) -> None:
         """Build the program: columns, rows, objective, and the weights for branching."""
-        forms, ranges = self._forms, self._ranges
+        forms, ranges = self.forms, self._ranges
         objective, rounding = self._arriving.forms[-1]
-        cost = np.zeros(self._width)
+        cost = np.zeros(self.width)
         if len(objective):
             cost[: objective.shape[1] - 1] = objective[0, 1:]
-        lower, upper = np.zeros(self._width), np.ones(self._width)
+        lower, upper = np.zeros(self.width), np.ones(self.width)
         lower[: self.dim], upper[: self.dim] = self._piece.lower, self._piece.upper
         for (k, u), column in self.h.items():
             upper[column] = ranges.upper[k][u]
-        builder = ProgramRows(forms, ranges, self.states, self._width)
+        builder = ProgramRows(forms, ranges, self.states, self.width)
         form, error = forms.forms[self._group[0]][self._group[1]], builder.error(self._group)
         builder.add_kink(RowName("group", *self._group), form, error)
         for i, row in enumerate(self._piece.rows):

@@ -70,6 +70,11 @@ class JointProof:
     trees: list[tuple[int, Path, Any]] = field(default_factory=list)
     faces: list[tuple[int, int] | None] = field(default_factory=list)
 
+    def forget(self, piece: int) -> None:
+        """Drop what was found on a piece that is begun anew; its first bounds stay."""
+        self.leaves[:] = [leaf for leaf in self.leaves if leaf.piece != piece]
+        self.trees[:] = [tree for tree in self.trees if tree[0] != piece]
+
 
 def raising_states(jump: JumpProblem, state: JumpState, activations: Activations) -> Path:
     """Return the states decided without which J might be less, those that move it most first.

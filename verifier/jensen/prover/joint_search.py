@@ -29,6 +29,7 @@ from jensen.prover.joint_proof import JointProof, JointResult, Path
 from jensen.prover.kink_bounds import KinkBounds, Ranges, ranges_of
 from jensen.prover.nodes import Allowance
 from jensen.prover.pieces import Piece
+from jensen.prover.tightening import Tightening
 from jensen.prover.tree import SearchState, Tree, TreeLimits
 from jensen.types import FloatArray, Unit
 from jensen_encodings.deadline import NEVER, Deadline
@@ -40,6 +41,9 @@ FEW_LEAVES = 4  # leaves that trees are grown below before the whole group gets 
 FREE_MISSES = 4  # full patterns whose facet may turn out not to be there, before any node
 STALE = 5  # units that are branched on at one solution, while their other sides are closed
 PATIENCE = 16  # nodes that allow one more of them
+DEEP = 3  # levels from which on linear programs give better bounds than sweeps
+LONG, LONG_KEPT = 64, 1024  # nodes of a piece before they are tried; the second in other networks,
+# and where a certificate is wanted, whose own bounds are weaker
 NEAR = 1e-2  # of the largest |z|: points further away from the kink say nothing about it
 PATTERN_TURN = 4  # nodes of a tree for the pattern of a solution: one, unless other units vanish
 TREE_TURN = 64  # nodes of a tree below a leaf before other nodes get their turn
@@ -106,9 +110,12 @@ class JointSearch:
     ----------
     stale : int
         How many units in a row may be branched on at one solution.
+    tightens : bool
+        Whether pieces that take long begin anew with bounds by linear programs.
     """
 
     stale = STALE
+    tightens = True
 
     def __init__(
         self,
@@ -141,6 +148,9 @@ class JointSearch:
         self._open: list[int] = []
         self._roots: dict[int, tuple[Ranges, Activations]] = {}
         self._current: PieceSearch | None = None
+        self._root: tuple[Ranges, Activations]  # of the piece that is searched
+        self._long = np.inf  # nodes at which the piece took long
+        self._tight: set[int] = set()  # pieces with bounds by linear programs
         self._trees: list[tuple[int, Path, Tree]] = []
         self._tried: set[bytes] = set()
         faces = [shared.piece.face for shared in pieces]
@@ -219,7 +229,9 @@ class JointSearch:
             if self._current is None and self._open:
                 index = self._open.pop()
                 piece = self.pieces[index].piece
-                self._current = PieceSearch(self, index, piece, *self._roots.pop(index))
+                self._root = self._roots.pop(index)
+                self._current = PieceSearch(self, index, piece, *self._root)
+                self._long = self._long_from_now(index)
             crossing = self._step()
             if crossing is not None:
                 return self._result(SearchState.BENT, crossing)
@@ -228,10 +240,39 @@ class JointSearch:
     def _step(self) -> Crossing | None:
         if self._current is None:
             return self._grow_tree()
+        if self.nodes >= self._long:
+            self._tighten(self._current.index, self._root[0])
+            return None
         crossing = self._current.step()
         if not self._current.open:
             self._current = None
         return crossing
+
+    def _long_from_now(self, index: int) -> float:
+        """Return the nodes at which a piece took more than bounds of all its units would."""
+        if index in self._tight or not self.tightens:
+            return np.inf
+        free = sum(int((act == FREE).sum()) for act in self._root[1])
+        deep = sum(bool(level.kink.any()) for level in self.net.levels) >= DEEP
+        return self.nodes + max(LONG if deep and self.proof is None else LONG_KEPT, 2 * free)
+
+    def _tighten(self, index: int, ranges: Ranges) -> None:
+        """Begin a piece anew, with bounds on its kink by linear programs."""
+        self._tight.add(index)
+        piece = self.pieces[index].piece
+        tightening = Tightening(self.net, self.group, self.jump, piece, self.deadline)
+        narrowed = tightening.run(ranges, self._decided)
+        self.lps += tightening.lps
+        self._current = None
+        self._trees = [tree for tree in self._trees if tree[0] != index]
+        if self.proof is not None:
+            self.proof.forget(index)
+        if narrowed is not None:
+            activations = self._decided(narrowed)
+            if self.jump.is_nonnegative(self.jump.bound(activations), activations, self._least):
+                return
+            self._roots[index] = narrowed, activations
+            self._open.append(index)
 
     def _limit_reached(self) -> bool:
         limit = self._limits.node_limit

@@ -2,24 +2,24 @@
 
 Vertices and edges of the cells of all levels but the last are found by floating point with
 certain signs (:mod:`jensen.cells.skeleton`). The edges of a face tell which units are on there,
-and a unit of the last level that has both signs on it counts with the state that lowers J.
-What that does not prove is left to other walks.
+and a unit of the last level that has both signs on it counts with the state that lowers J; where
+that is too little, the last level cuts the faces. What is not proved is left to other walks.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 
 import numpy as np
 
-from jensen.arithmetic.intervals import UNIT
-from jensen.cells.skeleton import BITS, Bits, Levels, Skeleton, UncertainSignsError, products
+from jensen.cells.skeleton import BITS, Bits, Levels, Skeleton, UncertainSignsError
 from jensen.cells.skeleton_cut import cut
 from jensen.cells.skeleton_start import SPACE, meeting, skeleton_of_box, skeleton_of_space
 from jensen.cells.start import is_flat
 from jensen.domains.domain import Domain
 from jensen.network.stack import NetworkStack
-from jensen.types import BoolArray, FloatArray, IndexArray
+from jensen.prover.face_jumps import bending, faces_of, unpacked
+from jensen.types import BoolArray, IndexArray
 from jensen_encodings.deadline import NEVER, Deadline
 
 TOGETHER = 16  # networks whose tables stay in the cache
@@ -139,29 +139,6 @@ def _reordered(
     return Levels(weights, biases, part)
 
 
-@dataclass(frozen=True, eq=False)
-class _Faces:
-    """Faces on kinks, ordered by network.
-
-    Attributes
-    ----------
-    network, unit : int arrays (faces,)
-    on : int array (faces,)
-        Units that are on, as far as the last level.
-    sure, both : int arrays (faces,)
-        Units of the last level that are on, and those that have both signs.
-    """
-
-    network: IndexArray
-    unit: IndexArray
-    on: Bits
-    sure: Bits
-    both: Bits
-
-    def take(self, some: IndexArray) -> _Faces:
-        return _Faces(*(getattr(self, field.name)[some] for field in fields(self)))
-
-
 class _Walk:
     """A few networks on one domain."""
 
@@ -187,9 +164,42 @@ class _Walk:
                 return nothing
         self._skeleton = self._skeleton.evaluated(last)
         self._go_on(last, np.arange(levels.sizes[last]), known=False)
-        proved = self._left.copy()
-        proved[self._open(last)] = False
+        up, down = self._signs()
+        ever = np.zeros((2, levels.networks), dtype=np.int64)
+        np.bitwise_or.at(ever[0], self._skeleton.network, up)
+        np.bitwise_or.at(ever[1], self._skeleton.network, down)
+        proved = self._left & ~self._last_bends(ever[0] & ever[1])
+        # where no unit of the last level is ever on, the function is constant
+        self._keep(proved & (ever[0] != 0))
+        if self._left.any():
+            proved &= ~self._left
+            proved |= self._faces_bend_upwards(last)
         return proved.nonzero()[0]
+
+    def _keep(self, networks: BoolArray) -> None:
+        """Go on with some networks alone."""
+        others = (self._left & ~networks).nonzero()[0]
+        if others.size:
+            self._leave_out(others)
+
+    def _faces_bend_upwards(self, last: int) -> BoolArray:
+        """Return the networks left with J >= 0 on all faces, cut by the last level if need be."""
+        levels, found = self._levels, self._left.copy()
+        open_ones = bending(levels, faces_of(self._skeleton, self._signs()))
+        found[open_ones.network] = False
+        if found[self._left].all():
+            return found
+        self._keep(~found)
+        # only kinks with an open face are cut
+        asked = np.zeros_like(levels.asked)
+        asked[open_ones.network, open_ones.unit] = True
+        self._levels = Levels(levels.weights, levels.biases, asked)
+        self._skeleton = replace(self._skeleton, levels=self._levels).on_asked()
+        self._cut(last, np.arange(levels.sizes[last]), cells=False)
+        if self._left.any():
+            found |= self._left
+            found[bending(self._levels, faces_of(self._skeleton, None)).network] = False
+        return found
 
     def _cut_level(self, level: int) -> None:
         """Cut cells as far as kinks that are asked for lie in them, and behind only these kinks."""
@@ -231,21 +241,14 @@ class _Walk:
         if self._left.any():
             self._skeleton = self._skeleton.without(networks)
 
-    # ------------------------------------------------------------------------------ J
-
-    def _open(self, last: int) -> IndexArray:
-        """Return the networks with a kink that may bend down somewhere."""
-        levels, skeleton = self._levels, self._skeleton
-        up, down = self._signs()
-        ever = np.zeros((2, levels.networks), dtype=np.int64)
-        np.bitwise_or.at(ever[0], skeleton.network, up)
-        np.bitwise_or.at(ever[1], skeleton.network, down)
-        falls = levels.asked[:, levels.first[last] :] & (levels.weights[-1][:, 0] < 0)
-        falls = falls & _unpacked(ever[0] & ever[1], levels.sizes[last])
-        bent: BoolArray = np.logical_or.reduce(falls, axis=1)
-        # where no unit of the last level is ever on, the function is constant
-        some = (~bent & (ever[0] != 0)).nonzero()[0]
-        return np.concatenate([bent.nonzero()[0], self._bent_faces(some, up, down)])
+    def _last_bends(self, crossing: Bits) -> BoolArray:
+        """Return the networks of which a unit of the last level, in sets, may bend down."""
+        levels = self._levels
+        asked = levels.asked[:, levels.first[-2] :] & (levels.weights[-1][:, 0] < 0)
+        found: BoolArray = np.logical_or.reduce(
+            asked & unpacked(crossing, levels.sizes[-1]), axis=1
+        )
+        return found
 
     def _signs(self) -> tuple[Bits, Bits]:
         """Return the units that may be on at vertices, and those that may be off: if 0, both."""
@@ -253,78 +256,3 @@ class _Walk:
         bit = np.int64(1) << np.arange(z.shape[1])
         # so written, what is not a number may be both
         return ~(z < -error) @ bit, ~(z > error) @ bit
-
-    def _bent_faces(self, networks: IndexArray, up: Bits, down: Bits) -> IndexArray:
-        """Return which of some networks have a face where J may be negative."""
-        levels, skeleton = self._levels, self._skeleton
-        if not networks.size:
-            return networks
-        if networks.size < levels.networks:
-            looked = np.zeros(levels.networks, dtype=bool)
-            looked[networks] = True
-            edges = skeleton.edges.take(looked[skeleton.network[skeleton.edges.ends[0]]])
-            skeleton = replace(skeleton, edges=edges)
-        network, unit, on, edge = skeleton.faces()
-        key = (((network << levels.units) | on) << levels.bits_of_form) | unit
-        order = key.argsort()
-        key = key[order]
-        new = np.ones(len(key), dtype=bool)
-        np.not_equal(key[1:], key[:-1], out=new[1:])
-        first = new.nonzero()[0]
-        if not first.size:
-            return first
-        start, end = skeleton.edges.ends
-        up, down = (side[start] | side[end] for side in (up, down))
-        up, down = (np.bitwise_or.reduceat(side[edge[order]], first) for side in (up, down))
-        some = up.nonzero()[0]  # elsewhere, nothing is passed on
-        face, up, down = order[first[some]], up[some], down[some]
-        faces = _Faces(network[face], unit[face], on[face], up & ~down, up & down)
-        low = self._jumps(faces)
-        left = (~(low >= self._uncertain(faces))).nonzero()[0]
-        if left.size:
-            faces = faces.take(left)
-            there = self._rounding * self._jumps(faces, sizes=True)
-            left = (~(low[left] >= there)).nonzero()[0]
-        return np.unique(faces.network[left])
-
-    def _jumps(self, faces: _Faces, *, sizes: bool = False) -> FloatArray:
-        """Bound J on faces from below, up to an error of rounding; or sum up sizes of weights."""
-        levels, units = self._levels, self._levels.sizes
-        matrices = levels.sizes_of if sizes else levels.weights
-        level = np.searchsorted(levels.first, faces.unit, side="right") - 1
-        on = faces.on | levels.bit[faces.unit]
-        slope = np.zeros((len(level), units[0]))
-        for number, count in enumerate(units):
-            if number:
-                slope = products(matrices[number], slope, faces.network)
-            if number < len(units) - 1:
-                here = (level == number).nonzero()[0]
-                slope[here, faces.unit[here] - levels.first[number]] = 1.0
-                slope *= _unpacked(on >> levels.first[number], count)
-        slope *= matrices[-1][faces.network, 0]
-        sure, both = (_unpacked(side, units[-1]) for side in (faces.sure, faces.both))
-        total: FloatArray = np.where(sure, slope, 0.0).sum(axis=1)
-        total += np.where(both, slope if sizes else np.minimum(slope, 0.0), 0.0).sum(axis=1)
-        return total
-
-    def _uncertain(self, faces: _Faces) -> FloatArray:
-        """Return how far J may be off, under whatever states."""
-        levels = self._levels
-        sums = [levels.sizes_of[-1]]
-        for size in levels.sizes_of[-2:0:-1]:
-            sums.append(sums[-1] @ size)
-        every = np.concatenate([part[:, 0] for part in sums[::-1]], axis=1)
-        error: FloatArray = self._rounding * every[faces.network, faces.unit]
-        return error
-
-    @property
-    def _rounding(self) -> float:
-        """Of a sum of products along paths, relative to the same with sizes of weights."""
-        sizes = self._levels.sizes
-        return float(2 * UNIT * (sum(sizes) + 8 * len(sizes)))
-
-
-def _unpacked(bits: Bits, count: int) -> BoolArray:
-    """Return bit sets as (sets, units)."""
-    found: BoolArray = (bits[:, None] >> np.arange(count)) & 1 != 0
-    return found

@@ -65,6 +65,7 @@ class JumpOfGroup(JointSearch):
     """
 
     stale = 0  # every node needs a bound of its own
+    tightens = False  # nor may what is proved of open nodes be lost
 
     def __init__(
         self,

@@ -1,0 +1,119 @@
+"""J on the faces of a skeleton, of many networks at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from jensen.arithmetic.intervals import UNIT
+from jensen.cells.skeleton import Bits, Levels, Skeleton, products
+from jensen.types import BoolArray, FloatArray, IndexArray
+
+
+@dataclass(frozen=True, eq=False)
+class Faces:
+    """Faces on kinks, ordered by network.
+
+    Attributes
+    ----------
+    network, unit : int arrays (faces,)
+    on : int array (faces,)
+        Sets of units that are on; the last level's do not matter.
+    sure, both : int arrays (faces,)
+        Sets of units of the last level that are on, and of those that may have both signs.
+    """
+
+    network: IndexArray
+    unit: IndexArray
+    on: Bits
+    sure: Bits
+    both: Bits
+
+    def take(self, some: IndexArray) -> Faces:
+        """Return some faces."""
+        return Faces(*(getattr(self, field.name)[some] for field in fields(self)))
+
+
+def faces_of(skeleton: Skeleton, sides: tuple[Bits, Bits] | None) -> Faces:
+    """Return the faces on kinks that are asked for, but those behind which all is off.
+
+    Parameters
+    ----------
+    skeleton : Skeleton
+    sides : two int arrays (vertices,) or None
+        The units of the last level that may be on at the vertices, and those that may be off.
+        None if that level has cut the faces.
+    """
+    levels = skeleton.levels
+    network, unit, on, edge = skeleton.faces()
+    key = (((network << levels.units) | on) << levels.bits_of_form) | unit
+    order = key.argsort()
+    key = key[order]
+    new = np.ones(len(key), dtype=bool)
+    np.not_equal(key[1:], key[:-1], out=new[1:])
+    first = new.nonzero()[0]
+    face = order[first]
+    if sides is None or not first.size:
+        sure = on[face] >> levels.first[-2]
+        both = np.zeros_like(sure)
+    else:
+        start, end = skeleton.edges.ends
+        ends = ((side[start] | side[end])[edge[order]] for side in sides)
+        up, down = (np.bitwise_or.reduceat(side, first) for side in ends)
+        sure, both = up & ~down, up & down
+    some = (sure | both).nonzero()[0]
+    face = face[some]
+    return Faces(network[face], unit[face], on[face], sure[some], both[some])
+
+
+def bending(levels: Levels, faces: Faces) -> Faces:
+    """Return the faces where J may be negative."""
+    low = _jumps(levels, faces)
+    left = (~(low >= _uncertain(levels, faces))).nonzero()[0]
+    faces = faces.take(left)
+    if left.size:
+        there = _rounding(levels) * _jumps(levels, faces, sizes=True)
+        faces = faces.take((~(low[left] >= there)).nonzero()[0])
+    return faces
+
+
+def _jumps(levels: Levels, faces: Faces, *, sizes: bool = False) -> FloatArray:
+    """Bound J on faces from below, up to an error of rounding; or sum up sizes of weights."""
+    matrices = levels.sizes_of if sizes else levels.weights
+    level = np.searchsorted(levels.first, faces.unit, side="right") - 1
+    on = faces.on | levels.bit[faces.unit]
+    slope = np.zeros((len(level), levels.sizes[0]))
+    for number, count in enumerate(levels.sizes):
+        if number:
+            slope = products(matrices[number], slope, faces.network)
+        if number < len(levels.sizes) - 1:
+            here = (level == number).nonzero()[0]
+            slope[here, faces.unit[here] - levels.first[number]] = 1.0
+            slope *= unpacked(on >> levels.first[number], count)
+    slope *= matrices[-1][faces.network, 0]
+    sure, both = (unpacked(side, levels.sizes[-1]) for side in (faces.sure, faces.both))
+    total: FloatArray = np.where(sure, slope, 0.0).sum(axis=1)
+    total += np.where(both, slope if sizes else np.minimum(slope, 0.0), 0.0).sum(axis=1)
+    return total
+
+
+def _uncertain(levels: Levels, faces: Faces) -> FloatArray:
+    """Return how far J may be off, under whatever states."""
+    sums = [levels.sizes_of[-1]]
+    for size in levels.sizes_of[-2:0:-1]:
+        sums.append(sums[-1] @ size)
+    every = np.concatenate([part[:, 0] for part in sums[::-1]], axis=1)
+    error: FloatArray = _rounding(levels) * every[faces.network, faces.unit]
+    return error
+
+
+def _rounding(levels: Levels) -> float:
+    """Return the error of a sum of products along paths, relative to that of sizes of weights."""
+    return float(2 * UNIT * (sum(levels.sizes) + 8 * len(levels.sizes)))
+
+
+def unpacked(bits: Bits, count: int) -> BoolArray:
+    """Return bit sets as (sets, units)."""
+    found: BoolArray = (bits[:, None] >> np.arange(count)) & 1 != 0
+    return found
