@@ -174,6 +174,7 @@ class KinkBounds:
         self._net = net
         self._piece = piece
         self._affine: dict[int, bool] = {}
+        self._straight: dict[int, tuple[FloatArray, FloatArray]] = {}
 
     @cached_property
     def rows_matter(self) -> bool:
@@ -249,10 +250,9 @@ class KinkBounds:
     def _met(self, kinks: Sequence[Kink | None]) -> bool:
         for kink in kinks:
             assert kink is not None
-            A, offset = kink.normal[None], np.array([kink.offset])
-            if least_values(-A, -offset, self._piece)[0] > 0:
-                return False
-            if not kink.above and least_values(A, offset, self._piece)[0] > 0:
+            signs = np.array([-1.0]) if kink.above else np.array([-1.0, 1.0])
+            A, offset = signs[:, None] * kink.normal, signs * kink.offset
+            if (least_values(A, offset, self._piece) > 0).any():
                 return False
         return True
 
@@ -266,6 +266,8 @@ class KinkBounds:
         The constants are moved down by a bound of all rounding errors on the way.
         """
         net = self._net
+        if set(net.levels[level].slopes) == {SOURCE}:
+            return self._straight_lines(level, rows, ranges)
         back = _Backward(net, self._piece, ranges, 2 * len(rows))
         back.start(level, rows)
         for k in range(level - 1, -1, -1):
@@ -273,6 +275,19 @@ class KinkBounds:
             if coefficients is not None:
                 back.replace(k, coefficients, group)
         return back.lines()
+
+    def _straight_lines(
+        self, level: int, rows: NDArray[np.intp], ranges: Ranges
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return the lines of units that read y alone: they depend on the piece, no ranges."""
+        size = self._net.levels[level].size
+        if level not in self._straight:
+            back = _Backward(self._net, self._piece, ranges, 2 * size)
+            back.start(level, np.arange(size))
+            self._straight[level] = back.lines()
+        A, constants = self._straight[level]
+        both = np.concatenate([rows, rows + size])
+        return A[both], constants[both]
 
 
 class _Backward:
