@@ -171,6 +171,46 @@ def test_big_m_has_the_optimum_at_any_scale(scale, hidden):
         assert bound == pytest.approx(value, rel=1e-6)
 
 
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("hidden", [1e-8, 1.0, 1e7])
+@pytest.mark.parametrize("formulation", ["epigraph", "cuts"])
+def test_the_other_formulations_have_it_too(formulation, scale, hidden):
+    # hidden units of size 1e-8 cost 16 % of the optimum, called optimal
+    rng = np.random.default_rng(3)
+    weights = [hidden * rng.normal(size=(5, 2)), np.abs(rng.normal(size=(4, 5)))]
+    weights.append(scale / hidden * np.abs(rng.normal(size=(1, 4))))
+    biases = [hidden * rng.normal(size=5), -hidden * np.abs(rng.normal(size=4)), np.zeros(1)]
+    network = ReluNetwork.from_layers(weights, biases)
+    linear = [0.3 * scale, -0.5 * scale]
+    model = pyo.ConcreteModel()
+    model.x = pyo.Var(range(2), bounds=(-1, 1))
+    handle = surrogate.add_network(model, network, model.x, formulation=formulation)
+    cost = sum(c * model.x[i] for i, c in enumerate(linear))
+    model.goal = pyo.Objective(expr=handle.output + cost)
+    found = surrogate.solve(model)
+    exact = ConvexFunction(network, Box(-1, 1)).minimise(linear)
+    assert found.optimal
+    assert found.value == pytest.approx(exact.value, rel=1e-5)
+
+
+@pytest.mark.parametrize("side", [1e6, 1e9, 1e12])
+@pytest.mark.parametrize("formulation", ["epigraph", "big_m", "cuts"])
+def test_weights_of_inputs_in_wide_boxes_are_not_lost(formulation, side):
+    rng = np.random.default_rng(3)
+    weights = [
+        rng.normal(size=(5, 2)),
+        *map(np.abs, (rng.normal(size=s) for s in ((4, 5), (1, 4)))),
+    ]
+    biases = [side * rng.normal(size=5), -side * np.abs(rng.normal(size=4)), np.zeros(1)]
+    network = ReluNetwork.from_layers(weights, biases)
+    model = pyo.ConcreteModel()
+    model.x = pyo.Var(range(2), bounds=(-side, side))
+    handle = surrogate.add_network(model, network, model.x, formulation=formulation)
+    model.goal = pyo.Objective(expr=handle.output + 0.3 * model.x[0] - 0.5 * model.x[1])
+    exact = ConvexFunction(network, Box(-side, side)).minimise([0.3, -0.5])
+    assert surrogate.solve(model).value == pytest.approx(exact.value, rel=1e-5)
+
+
 def test_numbers_that_cannot_be_scaled_exactly_stay_as_they_are():
     network = ReluNetwork.from_layers([[[2.0**-1070]], [[2.0**-1000 * 1.5]]], [[0.0], [1.0]])
     assert tamed(network, np.array([-1.0]), np.array([1.0]))[0] is network

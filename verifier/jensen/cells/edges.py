@@ -131,24 +131,17 @@ class EdgeCutter:
         coincide = bool(same.any())
         if coincide:
             self._keys = None
-        first = points.count
         if face is None:
             keep, label = np.flatnonzero(~same), np.cumsum(~same) - 1
         elif self._keys is not None and own is not None:
             keep, label = _equal_flats(face[edge], own[edge], unit, size)
         else:
             keep, label = self._equal_points(level, face[edge], here)
-        chosen = order[keep]
-        self._append(
-            level,
-            start[edge[keep]],
-            end[edge[keep]],
-            unit[keep],
-            share[chosen],
-            spread[chosen],
-        )
-        self._append_signs(level, here[keep], old, edge[keep])
-        vertex = first + label
+        vertex = points.count + label
+        cut_edge, chosen = edge[keep], order[keep]
+        ends = start[cut_edge], end[cut_edge]
+        self._append(level, *ends, unit[keep], share[chosen], spread[chosen])
+        self._append_signs(level, here[keep], old, cut_edge)
         runs = runs_of(edge[~same], len(start))
         parent, sub_start, sub_end = parts_of_edges(runs, vertex[~same], start, end)
         keys = None

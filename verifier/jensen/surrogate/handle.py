@@ -24,7 +24,7 @@ from jensen.types import FloatArray
 from jensen_encodings import add_epigraph_copy, add_network_copy
 
 GUARD = "solve_with_jensen_surrogate_solve"
-MOST_DOUBLINGS = 20  # of a row whose slopes are small
+MOST_DOUBLINGS = 40  # of a row whose slopes are small
 IGNORED = 1e-9  # HiGHS's small_matrix_value: coefficients up to it are left out
 
 
@@ -107,21 +107,22 @@ class Output:
             self.block.same = pyo.Constraint(expr=self.hidden.row(self.index, self.variable))
             return
         if self.formulation is Formulation.BIG_M:
-            box = working_box(self.arguments)
-            network, exponents = tamed(self.network, *box)
-            copy = add_network_copy(self.block, network_data(network, *box), self.inputs)
-            own, other = sides_of_output(exponents[0])
-            self.block.same = pyo.Constraint(expr=own * self.variable == other * copy.output)
+            self._same_as(add_network_copy, working_box(self.arguments))
             return
         if self.formulation is Formulation.EPIGRAPH:
-            data = network_data(self.network, *_some_box(self.arguments))
-            epigraph = add_epigraph_copy(self.block, data, self.inputs)
-            self.block.same = pyo.Constraint(expr=self.variable == epigraph.output)
+            self._same_as(add_epigraph_copy, _some_box(self.arguments))
         else:
             self._start_cuts()
         # a cubic row that no linear solver takes: without the check it must not be solved
         guard = pyo.Constraint(expr=self.variable**3 - self.variable**3 <= 1.0)
         self.block.add_component(GUARD, guard)
+
+    def _same_as(self, encode: Callable[..., Any], box: tuple[FloatArray, FloatArray]) -> None:
+        """Add a copy of the network, scaled, and the row that ties the output to it."""
+        network, exponents = tamed(self.network, *box)
+        copy = encode(self.block, network_data(network, *box), self.inputs)
+        own, other = sides_of_output(exponents[0])
+        self.block.same = pyo.Constraint(expr=own * self.variable == other * copy.output)
 
     def check(self, pushes: Pushes) -> None:
         """Make sure that the model may push the output as it does.

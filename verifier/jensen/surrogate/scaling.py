@@ -18,10 +18,10 @@ from pyomo.repn import generate_standard_repn
 from jensen.arithmetic.exact import Matrix
 from jensen.arithmetic.powers import exponents_near
 from jensen.bounds.pre_activation import pre_activation_bounds
-from jensen.network.relu_network import INPUT, ReluNetwork
+from jensen.network.relu_network import INPUT, Block, ReluNetwork
 from jensen.types import FloatArray, IntArray
 
-FINE = 10  # exponents up to which sizes stay as they are
+FINE = 6  # exponents up to which sizes stay as they are
 OFFSET = 20  # an output is taken for no smaller than 2 to minus this times its values
 LARGEST = 45  # exponents of coefficients, which HiGHS takes up to 1e15
 SMALLEST = 28  # of coefficients that are not yet taken for 0
@@ -49,7 +49,10 @@ def tamed(
     out = network.output.name
     low, high = bounds[out]
     sizes[out] = np.maximum(high - low, sizes[out] * 2.0**-OFFSET)
-    exponents = {name: _exponents(size) for name, size in sizes.items()}
+    exponents = {
+        block.name: np.maximum(_exponents(sizes[block.name]), _least(block))
+        for block in network.blocks
+    }
     if not any(part.any() for part in exponents.values()):
         return network, [0] * network.output_size
     exponents[INPUT] = np.zeros(network.input_size, dtype=np.intp)
@@ -111,6 +114,21 @@ def _exponents(sizes: FloatArray) -> IntArray:
     """Return the powers of two that bring sizes to between 1/2 and 1; 0 where they are fine."""
     exponents: IntArray = -exponents_near(sizes).astype(np.intp)
     return np.where(np.abs(exponents) <= FINE, 0, exponents)
+
+
+def _least(block: Block) -> IntArray:
+    """Return the exponents from which on no weight of an input is taken for 0.
+
+    Inputs are variables of the user and not scaled: on a wide box their weights would get small.
+    """
+    weight = block.weights.get(INPUT)
+    if weight is None:
+        return np.full(block.size, -np.iinfo(np.int32).max)
+    size = np.abs(weight.toarray() if sp.issparse(weight) else weight)
+    least = np.where(size > 0, size, np.inf).min(axis=1, initial=np.inf)
+    room = np.where(least < np.inf, np.frexp(np.where(least < np.inf, least, 1.0))[1], 0)
+    found: IntArray = np.minimum(0, -SMALLEST - room)
+    return found
 
 
 def _scaled(network: ReluNetwork, exponents: Mapping[str, IntArray]) -> ReluNetwork:

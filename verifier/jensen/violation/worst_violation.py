@@ -29,6 +29,7 @@ from jensen.prover.question import check_domain, check_subject
 from jensen.prover.verdict import Status
 from jensen.types import FloatArray
 from jensen.violation.curved import curved_violation
+from jensen.violation.flat import within_hull
 from jensen.violation.recession import everywhere_violation
 from jensen_encodings.deadline import Deadline
 from jensen_encodings.highs import Progress
@@ -59,8 +60,9 @@ def worst_violation(
         Of a graph with other functions the bounds are proved, but need not meet
         (docs/smooth.md).
     domain : Box, Polyhedron or Everywhere
-        Default: ``Everywhere()``. A polyhedron has to be bounded, and to have an interior. On R^n
-        violations may be unbounded: then ``status`` is ``"unbounded"`` and ``upper`` infinite.
+        Default: ``Everywhere()``. A polyhedron has to be bounded; a flat one is measured within
+        its affine hull, if doubles can describe that. On R^n violations may be unbounded: then
+        ``status`` is ``"unbounded"`` and ``upper`` infinite.
     output : int, optional
         Which output is f; the first, with a warning where there are several.
     time_limit : float or None
@@ -83,8 +85,8 @@ def worst_violation(
     Raises
     ------
     DomainError, NetworkError, OptionError
-        For a polyhedron that is empty, flat or unbounded, a domain or an output that does not
-        fit, or options out of range.
+        For a polyhedron that is empty, unbounded, a point, or flat within a hull that no doubles
+        describe, a domain or an output that does not fit, or options out of range.
     OutOfTimeError
         If time was up before the bounds of a polyhedron were known.
     SolverError
@@ -116,10 +118,22 @@ def worst_violation(
         raise OptionError(f"engine {engine} needs a box: the program's big-M are its bounds")
     began = time.monotonic()
     deadline = Deadline.after(time_limit)
+    hull = within_hull(network, domain, deadline) if domain.has_rows else None
+    if hull is not None:
+        found = worst_violation(
+            hull.network,
+            hull.domain,
+            output=output,
+            time_limit=None if time_limit is None else deadline.left(),
+            gap=gap,
+            threads=threads,
+            progress=progress,
+            seed=seed,
+        )
+        return replace(found, x=hull.back(found.x), y=hull.back(found.y))
     feasible = _feasible(domain, network.input_size, deadline) if domain.has_rows else None
     box = None if sides is None else domain
-    if feasible is not None:
-        box = Box(feasible.lower, feasible.upper)
+    box = box if feasible is None else Box(feasible.lower, feasible.upper)
     start = None
     if engine == "tree":
         limit = PROVER_SECONDS if time_limit is None else min(PROVER_SECONDS, deadline.left() / 4)
@@ -221,7 +235,8 @@ def _feasible(domain: Domain, inputs: int, deadline: Deadline) -> Feasible:
     found = Feasible(*box, A, b, np.clip(centre, *box))
     if flat or not found.contains(found.centre) or (A @ found.centre >= b)[A.any(axis=1)].any():
         raise DomainError(
-            "the polyhedron has no interior that doubles could name: the midpoint violation is "
-            "measured on others; fix the inputs that its equations determine, or measure the jump"
+            "the polyhedron is a point, or has no interior that doubles could name: the midpoint "
+            "violation is measured on others; fix the inputs that its equations determine, or "
+            "measure the jump"
         )
     return found
