@@ -175,3 +175,12 @@ def test_the_search_ends_where_it_did_without_the_row(seed, monkeypatch):
     assert with_row.status == without.status
     assert with_row.lower <= without.upper
     assert without.lower <= with_row.upper
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_midpoint_program_with_the_row_has_the_same_optimum(seed):
+    network = tiny_network(seed)
+    found = worst_pair(network, Box([-1.0], [2.0]), engine="milp")
+    truth = float(worst_in_one_dimension(network, -1, 2))
+    assert found.lower <= truth + 1e-9
+    assert truth <= found.upper + 1e-5 * max(1.0, truth)

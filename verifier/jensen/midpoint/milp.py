@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import pyomo.environ as pyo
 
 from jensen.arithmetic.intervals import round_up
 from jensen.errors import SolverError
 from jensen.groups.twin_groups import Twins
+from jensen.midpoint.raised import Neuron
 from jensen.midpoint.search import Found, Judge, PairIncumbent, width_bound
 from jensen.types import FloatArray
 from jensen_encodings import MidpointProgram, NetworkData, SolverFailure, midpoint_program
@@ -35,6 +38,7 @@ def solve_midpoint_program(
     progress: Callable[[Progress], None] | None,
     rows: Strengthening | None = ROWS,
     search: bool = True,
+    amounts: Mapping[Neuron, float] | None = None,
 ) -> Found:
     """Solve the three-copy program; its upper bound holds up to :data:`MILP_TOLERANCE`.
 
@@ -46,6 +50,8 @@ def solve_midpoint_program(
         Rows that are added to the plain program.
     search : bool
         Look for a pair first, and give it to HiGHS as a start.
+    amounts : mapping from (block, index) to float, optional
+        Of :func:`jensen.midpoint.raised.raises`, for one more row.
 
     Raises
     ------
@@ -62,6 +68,8 @@ def solve_midpoint_program(
     program = midpoint_program(data, groups=twins)
     if rows is not None:
         strengthen(program, rows)
+    if amounts is not None and any(amounts.values()):
+        _add_convexity_row(program, amounts)
     if deadline.over():
         return _without_program(data, incumbent, began)
     compiled = compile_model(program.model)
@@ -104,6 +112,17 @@ def solve_midpoint_program(
         nodes=result.nodes,
         times={"build": built - began, "solve": result.seconds},
     )
+
+
+def _add_convexity_row(program: MidpointProgram, amounts: Mapping[Neuron, float]) -> None:
+    """Say that the violation is at most ``sum d e`` (theory, section 6)."""
+    copies = (program.at_x, program.at_y, program.at_m)
+    violation: Any = copies[2].output - 0.5 * copies[0].output - 0.5 * copies[1].output
+    gaps: Any = 0.0
+    for neuron, amount in amounts.items():
+        h: list[Any] = [copy.post(*neuron) for copy in copies]
+        gaps = gaps + amount * (0.5 * (h[0] + h[1]) - h[2])
+    program.model.convexity = pyo.Constraint(expr=violation - gaps <= 0)
 
 
 def _entries(data: NetworkData) -> int:

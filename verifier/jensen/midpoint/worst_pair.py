@@ -20,7 +20,8 @@ from jensen.errors import OptionError, SolverError
 from jensen.groups.prepared import Prepared, prepare
 from jensen.groups.twin_groups import twin_groups
 from jensen.midpoint.feasible import Feasible
-from jensen.midpoint.search import search_pairs
+from jensen.midpoint.raised import raises
+from jensen.midpoint.search import RAISE_SHARE, search_pairs
 from jensen.midpoint.units import Rescaled, rescaled
 from jensen.network.relu_network import ReluNetwork
 from jensen.processors import available_processors
@@ -299,6 +300,7 @@ def measure_pairs(
             threads=threads or 1,
             seed=seed,
             progress=progress,
+            amounts=raises(prepared, deadline.share(RAISE_SHARE)),
         )
     else:
         with np.errstate(over="ignore", invalid="ignore"):  # sides may reach the largest double
