@@ -10,10 +10,8 @@ from typing import Any, NoReturn, Protocol
 
 from jensen.arithmetic.exact import to_double
 from jensen.domains.domain import Domain
-from jensen.prover.evidence import Counterexample, GroupEvidence, Reason
+from jensen.prover.evidence import Counterexample, GroupEvidence
 from jensen.text import counted, html_badge, html_table, markup, printable
-
-__all__ = ["Counterexample", "GroupEvidence", "Reason", "Status", "Verdict", "worst"]
 
 SCREEN_OUTPUTS, SCREEN_WIDTH = 4, 110  # of ``print(verdict)``: a terminal shows 24 lines
 
