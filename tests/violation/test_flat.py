@@ -10,7 +10,7 @@ from midpoint_oracle import tiny_network, worst_in_one_dimension
 
 import jensen
 from jensen.domains.domain import Box, Polyhedron
-from jensen.errors import DomainError
+from jensen.errors import DomainError, OutOfTimeError
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.counterexample import admits, exact_violation
 from jensen.violation.flat import within_hull
@@ -114,3 +114,13 @@ def test_hulls_that_no_doubles_describe_and_points_are_refused():
         jensen.worst_violation(network, flat(square, np.ones(2), [3, 0], 1.0))
     with pytest.raises(DomainError, match="interior"):
         jensen.worst_violation(network, flat([[0, 1], [0, -1]], [0.5, -0.5], [1, 0], 0.25))
+
+
+def test_a_time_limit_that_the_hull_uses_up_is_no_error():
+    network = tiny_network(0, 2)
+    for seconds in (1e-9, 1e-4):
+        try:
+            found = jensen.worst_violation(network, simplex(2), time_limit=seconds)
+        except OutOfTimeError:
+            continue  # the hull is not known in time
+        assert 0 <= found.lower <= found.upper

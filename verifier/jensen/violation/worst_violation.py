@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,10 @@ from jensen.midpoint.feasible import Feasible
 from jensen.midpoint.worst_pair import PRECISION_LIMIT, UNBOUNDED, Violation, with_pair
 from jensen.network.checks import first_output
 from jensen.network.relu_network import ReluNetwork
+from jensen.prover.counterexample import Point
 from jensen.prover.options import checked_seconds
 from jensen.prover.question import check_domain, check_subject
-from jensen.prover.verdict import Status
+from jensen.prover.verdict import Status, Verdict
 from jensen.types import FloatArray
 from jensen.violation.curved import curved_violation
 from jensen.violation.flat import within_hull
@@ -35,7 +37,9 @@ from jensen_encodings.deadline import Deadline
 from jensen_encodings.highs import Progress
 
 PROVED = "proved convex"
-PROVER_SECONDS = 10.0  # before the search begins; a quarter of a time limit at most
+PROVER_SECONDS = 10.0  # before the search begins
+PROVER_SHARE = 0.25  # of the time that is left, at most
+LEAST_SECONDS = 1e-3
 
 
 def worst_violation(
@@ -118,62 +122,65 @@ def worst_violation(
         raise OptionError(f"engine {engine} needs a box: the program's big-M are its bounds")
     began = time.monotonic()
     deadline = Deadline.after(time_limit)
+    common: dict[str, Any] = {
+        "output": output,
+        "gap": gap,
+        "threads": threads,
+        "progress": progress,
+        "seed": seed,
+    }
     hull = within_hull(network, domain, deadline) if domain.has_rows else None
     if hull is not None:
-        found = worst_violation(
-            hull.network,
-            hull.domain,
-            output=output,
-            time_limit=None if time_limit is None else deadline.left(),
-            gap=gap,
-            threads=threads,
-            progress=progress,
-            seed=seed,
-        )
+        left = None if time_limit is None else max(deadline.left(), LEAST_SECONDS)
+        found = worst_violation(hull.network, hull.domain, time_limit=left, **common)
         return replace(found, x=hull.back(found.x), y=hull.back(found.y))
     feasible = _feasible(domain, network.input_size, deadline) if domain.has_rows else None
     box = None if sides is None else domain
     box = box if feasible is None else Box(feasible.lower, feasible.upper)
     start = None
     if engine == "tree":
-        limit = PROVER_SECONDS if time_limit is None else min(PROVER_SECONDS, deadline.left() / 4)
-        try:
-            verdict = verify(network, domain, output=output, time_limit=max(limit, 1e-3), seed=seed)
-        except KeyboardInterrupt:
+        verdict = _verdict(network, domain, output, deadline, seed)
+        if verdict is None:
             time_limit = 0.0  # what is known at once
-        else:
-            if verdict.status is Status.CONVEX:
-                point = _some_point(domain, network.input_size, feasible)
-                return _no_violation(point, time.monotonic() - began)
-            if verdict.counterexample is not None:
-                start = verdict.counterexample.x, verdict.counterexample.y
+        elif verdict.status is Status.CONVEX:
+            point = _some_point(domain, network.input_size, feasible)
+            return _no_violation(point, time.monotonic() - began)
+        elif verdict.counterexample is not None:
+            start = verdict.counterexample.x, verdict.counterexample.y
     spent = time.monotonic() - began
-    limits: dict[str, Any] = {
-        "output": output,
-        "time_limit": None if time_limit is None else max(0.0, time_limit - spent),
-        "gap": gap,
-        "threads": threads,
-        "progress": progress,
-        "seed": seed,
-    }
-    try:
-        found = (
-            everywhere_violation(network, **limits)
-            if box is None
-            else midpoint.worst_pair(
-                network, box, engine=engine, start=start, feasible=feasible, **limits
-            )
-        )
-    except SolverError:
-        if start is None:
-            raise
-        found = Violation(0.0, math.inf, start[0], start[0], Fraction(0), PRECISION_LIMIT)
+    common["time_limit"] = None if time_limit is None else max(0.0, time_limit - spent)
+    if box is None:
+        found = _measured(partial(everywhere_violation, network, **common), start)
+    else:
+        common |= {"engine": engine, "start": start, "feasible": feasible}
+        found = _measured(partial(midpoint.worst_pair, network, box, **common), start)
     if start is None:
         return found
     if found.status != UNBOUNDED:
         kept = with_pair(found, network.select_output(output), domain, start)
         found = midpoint.concluded(kept, gap)
     return replace(found, times={"prover": spent, **found.times})
+
+
+def _verdict(
+    network: ReluNetwork, domain: Domain, output: int, deadline: Deadline, seed: int
+) -> Verdict | None:
+    """Return what the prover finds within its share of the time; None on Ctrl-C."""
+    limit = max(min(PROVER_SECONDS, deadline.left() * PROVER_SHARE), LEAST_SECONDS)
+    try:
+        return verify(network, domain, output=output, time_limit=limit, seed=seed)
+    except KeyboardInterrupt:
+        return None
+
+
+def _measured(measure: Callable[[], Violation], start: tuple[Point, Point] | None) -> Violation:
+    """Return what a search finds; if it fails, that nothing is known but the prover's pair."""
+    try:
+        return measure()
+    except SolverError:
+        if start is None:
+            raise
+        return Violation(0.0, math.inf, start[0], start[0], Fraction(0), PRECISION_LIMIT)
 
 
 def _of_a_graph(
