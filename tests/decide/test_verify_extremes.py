@@ -208,9 +208,9 @@ def test_an_empty_polyhedron_is_an_error():
         jensen.verify(network, Polyhedron([[1.0], [-1.0]], [0.0, -1.0]))
 
 
-def faint_concave(inputs: int, levels: int) -> ReluNetwork:
+def faint_concave(inputs: int, levels: int, size: float = 2.0**-190) -> ReluNetwork:
     """Minus relu(sum x) times 2^-190 per level: below all doubles from six levels on."""
-    weights = [np.ones((1, inputs)), [[-(2.0**-190)]], *[[[2.0**-190]]] * levels]
+    weights = [np.ones((1, inputs)), [[-size]], *[[[size]]] * levels]
     biases = [[0.0], *[[1.0]] * levels, [0.0]]
     return ReluNetwork.from_layers(weights, biases)
 
@@ -226,6 +226,15 @@ def test_bends_whose_size_is_below_the_doubles_are_still_seen(inputs, levels):
     worst = jensen.worst_violation(network, Box(-1, 1), time_limit=20.0)
     assert worst.upper > 0
     assert worst.status != "proved convex"
+
+
+@pytest.mark.parametrize("exponent", [-300, -500, -600, -1000])
+def test_products_that_underflow_in_a_stack_prove_nothing(exponent):
+    for inputs, levels in itertools.product((1, 2, 3), (1, 2, 3)):
+        network = faint_concave(inputs, levels, 2.0**exponent)
+        for domain in (Box(-1, 1), Everywhere()):
+            verdicts = jensen.verify_many([network] * 3, domain)
+            assert {verdict.status for verdict in verdicts} == {Status.NONCONVEX}
 
 
 @pytest.mark.parametrize("engine", ["auto", "tree", "joint"])

@@ -258,6 +258,8 @@ def test_a_result_that_is_another_function_says_so():
 
 def test_what_is_no_network_or_domain_is_refused_with_what_to_pass():
     with pytest.raises(jensen.errors.NetworkError, match=r"jensen.load\(file\)"):
+        jensen.repair(np.ones((1, 2)), BOX)
+    with pytest.raises(jensen.errors.ModelFileError, match="no such file"):
         jensen.repair("model.onnx", BOX)
     with pytest.raises(jensen.errors.DomainError, match="where a domain is needed"):
         jensen.repair(random_network(0), "box")

@@ -19,7 +19,7 @@ docs/theory.md, sections 2 and 3; N. J. Higham, "Accuracy and Stability of Numer
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -55,6 +55,18 @@ class LinkedSigns:
         """Return (networks, neurons) of all layers: those that may bend down."""
         layers = zip(self.jumps, self.crossing, strict=True)
         return np.concatenate([~(low >= 0) & crosses for low, crosses in layers], axis=1)
+
+    def known_of(self, sound: BoolArray) -> LinkedSigns:
+        """Return the same with nothing known of the other networks.
+
+        Parameters
+        ----------
+        sound : bool array (networks,)
+            Those whose numbers no product loses.
+        """
+        crossing = [crosses | ~sound[:, None] for crosses in self.crossing]
+        jumps = [np.where(sound[:, None], low, -np.inf) for low in self.jumps]
+        return replace(self, convex=self.convex & sound, crossing=crossing, jumps=jumps)
 
 
 def linked_signs(
@@ -115,8 +127,8 @@ class _Sweeps:
         jumps = self._backward([None] * hidden, pairs=pairs)
         if forward and hidden > 1 and not self._closed(jumps).all():
             jumps = self._backward(self._forward(), pairs=True)
-        convex = self._sound & self._closed(jumps)
-        return LinkedSigns(convex, self._layers, self._crossing, jumps)
+        signs = LinkedSigns(self._closed(jumps), self._layers, self._crossing, jumps)
+        return signs.known_of(self._sound)
 
     def _closed(self, jumps: Sequence[FloatArray]) -> BoolArray:
         closed = np.ones(self._count, dtype=bool)

@@ -109,6 +109,14 @@ class Evaluation(OfPoints):
         Returns
         -------
         list of tuples of (outputs) Fraction, one per point
+
+        Examples
+        --------
+        >>> from fractions import Fraction
+        >>> from jensen import ReluNetwork
+        >>> net = ReluNetwork.from_layers([[[3.0]], [[1.0]]], [[1.0], [0.0]])
+        >>> net.exact_at([(Fraction(1, 3),), (Fraction(-1),)])
+        [(Fraction(2, 1),), (Fraction(0, 1),)]
         """
         if max(self.input_size, *(block.size for block in self.blocks)) > TOGETHER:
             return [self.exact(point) for point in points]

@@ -125,7 +125,7 @@ def links_of_stack(
         bounds, sound = stacked_bounds(stack, *sides, backward=backward)
     stable = [(low >= 0, high <= 0) for low, high in bounds]
     signs = linked_signs(stack.weights, stack.biases, stable, thorough=thorough, forward=forward)
-    return LinkedSigns(signs.convex & sound, signs.layers, signs.crossing, signs.jumps)
+    return signs.known_of(sound)
 
 
 def linked_evidence(
