@@ -282,9 +282,10 @@ class Descent:
         """Yield a few ends of each group where J is low, one for each value of J."""
         order = np.lexsort((value, which))
         first = np.ones(len(order), dtype=bool)
-        first[1:] = (np.diff(which[order]) != 0) | (np.diff(value[order]) != 0)
+        groups, values = which[order], value[order]
+        first[1:] = (groups[1:] != groups[:-1]) | (values[1:] != values[:-1])
         seen: Counter[int] = Counter()
-        for row in order[first & np.isfinite(value[order])].tolist():
+        for row in order[first & np.isfinite(values)].tolist():
             group = int(which[row])
             seen[group] += 1
             if seen[group] <= ENDS:
