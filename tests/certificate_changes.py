@@ -42,13 +42,21 @@ def drop_leaf(lines: Lines, rng: np.random.Generator) -> Lines:
 
 def drop_child(lines: Lines, rng: np.random.Generator) -> Lines:
     """Take a branch away and leave one of its two subtrees."""
-    at = _pick(rng, _where(lines, "branch"))
-    if at is None:
+    found = _branch(lines, rng)
+    if found is None:
         return lines
-    middle = _end_of_subtree(lines, at + 1)
-    end = _end_of_subtree(lines, middle)
+    at, middle, end = found
     kept = _pick(rng, [lines[at + 1 : middle], lines[middle:end]])
     return lines[:at] + kept + lines[end:]
+
+
+def _branch(lines: Lines, rng: np.random.Generator) -> tuple[int, int, int] | None:
+    """Return where a branch is, where its second subtree begins, and where that ends."""
+    at = _pick(rng, _where(lines, "branch"))
+    if at is None:
+        return None
+    middle = _end_of_subtree(lines, at + 1)
+    return at, middle, _end_of_subtree(lines, middle)
 
 
 def _end_of_subtree(lines: Lines, start: int) -> int:
@@ -60,11 +68,10 @@ def _end_of_subtree(lines: Lines, start: int) -> int:
 
 
 def swap_children(lines: Lines, rng: np.random.Generator) -> Lines:
-    at = _pick(rng, _where(lines, "branch"))
-    if at is None:
+    found = _branch(lines, rng)
+    if found is None:
         return lines
-    middle = _end_of_subtree(lines, at + 1)
-    end = _end_of_subtree(lines, middle)
+    at, middle, end = found
     return lines[: at + 1] + lines[middle:end] + lines[at + 1 : middle] + lines[end:]
 
 

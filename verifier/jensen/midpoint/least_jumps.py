@@ -20,13 +20,14 @@ from jensen.groups.jump import Activations
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.joint_engine import joint_boxes
 from jensen.prover.joint_nodes import JointNode
-from jensen.prover.joint_search import CUTOFF_MARGIN, JointSearch, PieceBounds, bounded_pieces
+from jensen.prover.joint_search import CUTOFF_MARGIN, JointSearch, bounded_pieces
 from jensen.prover.tree import SearchState, TreeLimits
 from jensen.types import FloatArray, Unit
 from jensen_encodings.deadline import Deadline
 from jensen_encodings.lp import LpSolver
 
 UNMET = 1e250  # a bound as large says that the kink is not met
+CEILING = -Fraction(2.0 * UNMET)
 GAP = 0.01  # of the least J that was met: bounds need be no closer
 FIRST_TURN, TURN = 8, 32  # nodes of a group at a time
 SETTLED = 0.01  # of what all groups bend down: groups that might add less are left
@@ -38,8 +39,9 @@ class LeastJump(JointSearch):
 
     Parameters
     ----------
-    net, group, network, pieces, solver, limits, deadline
-        As of :class:`jensen.prover.joint_search.JointSearch`.
+    net, group, network, pieces, solver, limits, least_jump, deadline
+        As of :class:`jensen.prover.joint_search.JointSearch`; with :data:`CEILING` the floor
+        begins above all J.
 
     Attributes
     ----------
@@ -48,20 +50,8 @@ class LeastJump(JointSearch):
     """
 
     stale = 0  # every node needs a bound of its own
-
-    def __init__(
-        self,
-        net: GroupedNetwork,
-        group: Unit,
-        network: ReluNetwork,
-        pieces: Sequence[PieceBounds],
-        solver: LpSolver,
-        limits: TreeLimits,
-        deadline: Deadline,
-    ) -> None:
-        self.met = self._undecided = math.inf
-        ceiling = -Fraction(2.0 * UNMET)
-        super().__init__(net, group, network, pieces, solver, limits, ceiling, deadline)
+    met = math.inf
+    _undecided = math.inf  # the least bound of nodes that programs cannot decide
 
     @property
     def lower(self) -> float:
@@ -132,7 +122,8 @@ def least_jumps(
         return None
     limits, solver = TreeLimits(deadline.over), LpSolver(deadline)
     searches = {
-        group: LeastJump(net, group, network, pieces, solver, limits, deadline) for group in groups
+        group: LeastJump(net, group, network, pieces, solver, limits, CEILING, deadline)
+        for group in groups
     }
     open_ = {group for group, search in searches.items() if not search.closed}
     for group in sorted(open_):

@@ -32,9 +32,7 @@ def walked_straight(stack: NetworkStack, domain: Domain, signs: LinkedSigns) -> 
     found = np.zeros(len(stack), dtype=bool)
     if not can_bend_upwards(stack) or is_flat(domain, stack.input_size):
         return found
-    # J of twins is that of both, and lines look at one neuron at a time
-    alone = [layer.lead.all(axis=1) for layer in signs.layers]
-    left = np.flatnonzero(~signs.convex & np.logical_and.reduce(alone))
+    left = np.flatnonzero(~signs.convex & _without_twins(signs))
     if left.size:
         closed = [
             ((low >= 0) | ~crossing)[left]
@@ -66,9 +64,13 @@ def walked_in_space(
     """
     if not left.size or not can_walk_edges(stack, domain):
         return left[:0]
-    # J of twins is that of both, and faces are told by one unit that vanishes
-    alone = np.logical_and.reduce([layer.lead[left].all(axis=1) for layer in signs.layers])
-    some = left[alone]
+    some = left[_without_twins(signs)[left]]
     if not some.size:
         return some
     return some[edges_bend_upwards(stack.take(some), domain, signs.open_neurons()[some])]
+
+
+def _without_twins(signs: LinkedSigns) -> BoolArray:
+    """Return which networks have none: J of twins is that of both, and walks look at one unit."""
+    found: BoolArray = np.logical_and.reduce([layer.lead.all(axis=1) for layer in signs.layers])
+    return found

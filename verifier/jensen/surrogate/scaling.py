@@ -58,11 +58,7 @@ def tamed(
     exponents[INPUT] = np.zeros(network.input_size, dtype=np.intp)
     scaled = _scaled(network, exponents)
     back = _scaled(scaled, {name: -part for name, part in exponents.items()})
-    if any(
-        not _equal(one.weights[source], two.weights[source])
-        for one, two in zip(network.blocks, back.blocks, strict=True)
-        for source in one.weights
-    ):
+    if not all(map(_same, network.blocks, back.blocks)):
         return network, [0] * network.output_size
     return scaled, [-int(e) for e in exponents[out]]
 
@@ -150,6 +146,12 @@ def _times(weight: Matrix, rows: IntArray, columns: IntArray) -> Matrix:
     exponents = np.repeat(rows, np.diff(weight.indptr)) + columns[weight.indices]
     parts = (np.ldexp(weight.data, exponents), weight.indices, weight.indptr)
     return sp.csr_array(parts, shape=weight.shape)
+
+
+def _same(one: Block, other: Block) -> bool:
+    """Whether two blocks have the same numbers, so that scaling has rounded none."""
+    weights = [(weight, other.weights[source]) for source, weight in one.weights.items()]
+    return bool((one.bias == other.bias).all()) and all(_equal(*pair) for pair in weights)
 
 
 def _equal(one: Matrix, two: Matrix) -> bool:
