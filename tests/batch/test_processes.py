@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jensen.batch import Limits, Row, RowStatus, Store, find_cases, run_batch
+from jensen.batch import Limits, Row, RowStatus, Store, cases_of, find_cases, run_batch
 from jensen.batch.job import Job
 from jensen.batch.processes import ProcessExecutor
 from jensen.network.relu_network import ReluNetwork
@@ -133,6 +133,23 @@ def test_a_worker_that_died_idle_costs_nothing(make, executor):
         worker.process.join()
     ((_, row),) = run_batch(cases, executor=executor)
     assert row.status is RowStatus.CONVEX
+
+
+def end_at_once(*_: object) -> None:
+    os._exit(7)
+
+
+def test_workers_that_die_while_a_large_job_is_handed_over_are_error_rows(executor, monkeypatch):
+    monkeypatch.setattr("jensen.batch.processes._work", end_at_once)
+    rng = np.random.default_rng(0)  # more numbers than a pipe holds
+    weights = [rng.normal(size=(300, 100)), np.ones((1, 300))]
+    net = ReluNetwork.from_layers(weights, [np.zeros(300), [0.0]])
+    executor.submit(Job(0, cases_of([net])[0]))
+    while not (done := executor.wait(1.0)):
+        pass
+    ((_, row),) = done
+    assert row.status is RowStatus.ERROR
+    assert "ended with code 7" in row.error
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs setrlimit on address space")

@@ -68,9 +68,9 @@ class ConvexWriter:
     ) -> None:
         network, domain = claimed.network, claimed.domain
         # large networks take seconds to be exported, and to be read
-        _still_in_time(deadline)
+        still_in_time(deadline)
         exported = export_bytes(network)
-        _still_in_time(deadline)
+        still_in_time(deadline)
         model = checker.read_model(exported)
         kind = "concave" if claimed.concave else "convex"
         claim = claim_record(network, model.digest, domain, claimed.output, kind, claimed.inputs)
@@ -162,6 +162,7 @@ class ConvexWriter:
         return [*self._head, *self._producer.lines(proofs)]
 
 
-def _still_in_time(deadline: Deadline) -> None:
+def still_in_time(deadline: Deadline) -> None:
+    """Give up where time is up."""
     if deadline.over():
         raise CertificateError(OUT_OF_TIME)
