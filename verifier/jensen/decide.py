@@ -47,6 +47,7 @@ from jensen.prover.signs import signs_of_all_paths, signs_where_stable
 from jensen.prover.tree_engine import prove_by_trees
 from jensen.prover.verdict import Status, Verdict, worst
 from jensen.prover.walk import (
+    walk_edges,
     walk_few_inputs,
     walk_less_narrow_levels,
     walk_narrow_levels,
@@ -75,6 +76,7 @@ SCREENS: tuple[Screen, ...] = (
     walk_narrow_levels,
     signs_of_links,
     walk_less_narrow_levels,
+    walk_edges,
     signs_where_stable,
     walk_open_cells,
     signs_of_links_within_bounds,

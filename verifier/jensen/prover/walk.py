@@ -32,6 +32,8 @@ from jensen.types import BoolArray, Interval
 
 PAIR = 2  # units of a level, up to which an exact walk costs about as much as links
 FEW = 4  # open neurons in space, up to which their kinks cost less than the whole complex
+EDGES = 48  # ReLUs up to which edges in space cost about as much as bounds, where those say little
+DEEP = 4  # levels from which on bounds say little on a box
 TWINS = 64  # neurons of a block whose rows are compared, all with all
 NEAR = 1e-9  # rows of largest entry 1 that may be equal
 
@@ -53,7 +55,7 @@ def walk_few_inputs(question: Question) -> Outcome | None:
     domain = _around(question.domain) if network.input_size == 1 else question.domain
     with prepared.watch.stage("walk"):
         straight = bounds_come_first(question) and bend_upwards(network, domain, closed)
-        tried = _few_are_open(question)  # by another screen
+        tried = _few_are_open(question) or _edges_come_first(question)  # by another screen
         if straight or (not tried and _edges_bend_upwards(question, closed)):
             return _all_bend_upwards(question, signs, never)
     cones = network.input_size == SPACE and is_cone_question(network, question.domain)
@@ -70,6 +72,31 @@ def walk_few_inputs(question: Question) -> Outcome | None:
         inside = domain is question.domain or admits(question.domain, walked.pair.x, walked.pair.y)
         return refuted_by(walked.pair) if inside else None
     return _all_bend_upwards(question, signs, never)
+
+
+def walk_edges(question: Question) -> Outcome | None:
+    """Prove small networks of three inputs by their edges, where bounds would say little."""
+    if not _edges_come_first(question):
+        return None
+    signs = question.prepared.signs
+    closed = {name: low >= 0 for name, (low, _) in signs.items()}
+    with question.prepared.watch.stage("walk"):
+        if not _edges_bend_upwards(question, closed):
+            return None
+    return _all_bend_upwards(question, signs, {})
+
+
+def _edges_come_first(question: Question) -> bool:
+    """Whether edges are looked at before bounds are taken: without a box, or of many levels."""
+    network = question.network
+    if network.input_size != SPACE or network.relu_count > EDGES:
+        return False
+    if question.options.certificate or not bounds_come_first(question):
+        return False
+    endless = question.domain.box_sides(SPACE) is None
+    if question.prepared.may_have_twins or not (endless or len(network.hidden) >= DEEP):
+        return False
+    return _walks(question)
 
 
 def _edges_bend_upwards(question: Question, closed: Mapping[str, BoolArray]) -> bool:
@@ -103,8 +130,10 @@ def walk_open_cells(question: Question) -> Outcome | None:
         return None
     prepared = question.prepared
     closed = closed_neurons(prepared)
+    tried = _edges_come_first(question)
     with prepared.watch.stage("walk"):
-        if not (_edges_bend_upwards(question, closed) or _cells_bend_upwards(question, closed)):
+        found = not tried and _edges_bend_upwards(question, closed)
+        if not (found or _cells_bend_upwards(question, closed)):
             return None
     never = {name: (low >= 0) | (high <= 0) for name, (low, high) in prepared.hidden_bounds.items()}
     return _all_bend_upwards(question, prepared.stable_signs, never)
