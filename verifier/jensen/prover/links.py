@@ -20,6 +20,7 @@ from jensen.prover.outcome import Outcome
 from jensen.prover.question import Question
 from jensen.prover.signs import SPACE, bounds_come_first, closed_neurons, is_small
 from jensen.prover.verdict import Status
+from jensen.prover.walk import lines_were_walked
 from jensen.types import Bounds, FloatArray
 
 WORK = 5e7  # weights times neurons: beyond, sweeps from single neurons cost more than provers
@@ -33,7 +34,7 @@ def signs_of_twins(question: Question) -> Outcome | None:
 def signs_of_links(question: Question) -> Outcome | None:
     """Close everything at once if intervals and the signs of J do, states linked."""
     asks = _asks(question) and not question.prepared.may_have_twins
-    if not asks or not _cost_little(question):
+    if not asks or not _cost_little(question) or lines_were_walked(question):
         return None
     return _links(question, forward=not _tighter_bounds_come(question))
 
