@@ -27,7 +27,7 @@ from jensen.prover.walk_edges import can_walk_edges, edges_bend_upwards
 from jensen.prover.walk_narrow import is_narrow, walk_narrow
 from jensen.prover.walk_plane import walk_kinks
 from jensen.prover.walk_solid import walk_surfaces
-from jensen.prover.walk_straight import bend_upwards
+from jensen.prover.walk_straight import bend_upwards, has_two_levels
 from jensen.types import BoolArray, Interval
 
 PLANE = 2
@@ -39,26 +39,28 @@ TWINS = 64  # neurons of a block whose rows are compared, all with all
 NEAR = 1e-9  # rows of largest entry 1 that may be equal
 
 
-def walk_few_inputs(question: Question) -> Outcome | None:
-    """Decide networks of one to three inputs; None where that is not asked for or did not do."""
-    prepared, network = question.prepared, question.network
-    if not _walks(question):
+def walk_few_inputs_upwards(question: Question) -> Outcome | None:
+    """Prove networks of one to three inputs by J alone, cheaper than a walk that refutes."""
+    if not walks(question):
         return None
-    never: dict[str, BoolArray] = {}
-    if bounds_come_first(question):
-        signs, closed = prepared.stable_signs, closed_neurons(prepared)
-        never = {
-            name: (low >= 0) | (high <= 0) for name, (low, high) in prepared.hidden_bounds.items()
-        }
-    else:
-        signs = prepared.signs
-        closed = {name: low >= 0 for name, (low, _) in signs.items()}
-    domain = _around(question.domain) if network.input_size == 1 else question.domain
-    with prepared.watch.stage("walk"):
-        straight = bounds_come_first(question) and bend_upwards(network, domain, closed)
+    closed, signs, never = _closed(question)
+    with question.prepared.watch.stage("walk"):
+        straight = bounds_come_first(question) and bend_upwards(
+            question.network, _walked_domain(question), closed
+        )
         tried = _few_are_open(question) or _edges_come_first(question)  # by another screen
         if straight or (not tried and _edges_bend_upwards(question, closed)):
             return _all_bend_upwards(question, signs, never)
+    return None
+
+
+def walk_few_inputs(question: Question) -> Outcome | None:
+    """Decide networks of one to three inputs; None where that is not asked for or did not do."""
+    prepared, network = question.prepared, question.network
+    if not walks(question):
+        return None
+    closed, signs, never = _closed(question)
+    domain = _walked_domain(question)
     cones = network.input_size == SPACE and is_cone_question(network, question.domain)
     in_space = network.input_size == SPACE and not cones
     if (in_space or _is_one_level_of_plane(network)) and _open_twins(prepared, closed):
@@ -74,6 +76,23 @@ def walk_few_inputs(question: Question) -> Outcome | None:
         inside = domain is question.domain or admits(question.domain, walked.pair.x, walked.pair.y)
         return refuted_by(walked.pair) if inside else None
     return _all_bend_upwards(question, signs, never)
+
+
+def _closed(
+    question: Question,
+) -> tuple[dict[str, BoolArray], Mapping[str, Interval], dict[str, BoolArray]]:
+    """Return the neurons that signs or bounds close, the signs, and those that never cross."""
+    prepared = question.prepared
+    if not bounds_come_first(question):
+        signs = prepared.signs
+        return {name: low >= 0 for name, (low, _) in signs.items()}, signs, {}
+    never = {name: (low >= 0) | (high <= 0) for name, (low, high) in prepared.hidden_bounds.items()}
+    return closed_neurons(prepared), prepared.stable_signs, never
+
+
+def _walked_domain(question: Question) -> Domain:
+    one = question.network.input_size == 1
+    return _around(question.domain) if one else question.domain
 
 
 def walk_edges(question: Question) -> Outcome | None:
@@ -98,7 +117,7 @@ def _edges_come_first(question: Question) -> bool:
     endless = question.domain.box_sides(SPACE) is None
     if question.prepared.may_have_twins or not (endless or len(network.hidden) >= DEEP):
         return False
-    return _walks(question)
+    return walks(question)
 
 
 def _edges_bend_upwards(question: Question, closed: Mapping[str, BoolArray]) -> bool:
@@ -167,7 +186,7 @@ def _cells_bend_upwards(question: Question, closed: Mapping[str, BoolArray]) -> 
 def walk_straight_lines(question: Question) -> Outcome | None:
     """Prove networks of two small levels in the plane, which costs less than to draw lines."""
     network, signs = question.network, question.prepared.signs
-    if not _walks(question) or bounds_come_first(question):
+    if not walks(question) or bounds_come_first(question):
         return None
     closed = {name: low >= 0 for name, (low, _) in signs.items()}
     with question.prepared.watch.stage("walk"):
@@ -179,6 +198,13 @@ def walk_straight_lines(question: Question) -> Outcome | None:
     evidence = tuple(_evidence(network, signs, {}))
     walked = tuple(e.neurons[0] for e in evidence if e.reason is Reason.WALK)
     return Outcome(Status.CONVEX, evidence, walked=walked)
+
+
+def lines_were_walked(question: Question) -> bool:
+    """Whether :func:`walk_straight_lines` tried: what it leaves open, linked states do, too."""
+    if not walks(question) or bounds_come_first(question) or question.domain.has_rows:
+        return False
+    return has_two_levels(question.network)
 
 
 def walk_narrow_levels(question: Question) -> Outcome | None:
@@ -197,7 +223,7 @@ def _widest(question: Question) -> int:
 
 def _walk_narrow(question: Question) -> Outcome | None:
     network, domain = question.network, question.domain
-    if not is_narrow(network, domain) or not _walks(question):
+    if not is_narrow(network, domain) or not walks(question):
         return None
     with question.prepared.watch.stage("walk"):
         walked = walk_narrow(network, domain, question.deadline)
@@ -208,7 +234,7 @@ def _walk_narrow(question: Question) -> Outcome | None:
     return _all_bend_upwards(question, question.prepared.signs, {})
 
 
-def _walks(question: Question) -> bool:
+def walks(question: Question) -> bool:
     """Whether a walk is asked for, and possible."""
     options, network = question.options, question.network
     some = options.inputs is not None and len(set(options.inputs)) < network.input_size
