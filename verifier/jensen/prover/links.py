@@ -77,7 +77,7 @@ def _asks(question: Question) -> bool:
     """Whether the network is of the kind, and no more is asked than a verdict."""
     options, network = question.options, question.network
     plain = options.engine is Engine.AUTO and options.inputs is None and not options.tolerance
-    if not plain or options.certificate:
+    if not plain or (options.certificate and question.writer is None):
         return False
     return _work(question) <= WORK and architecture(network) is not None
 
@@ -97,8 +97,14 @@ def _links(
             signs = linked_signs(stack.weights, stack.biases, stable, twins=twins)
         if not signs.convex[0]:
             return None
-        names = [block.name for block in network.hidden]
-        return Outcome(Status.CONVEX, linked_evidence(signs, 0, names))
+    writer = None
+    if question.writer is not None:
+        with question.prepared.watch.stage("certificate"):
+            writer = question.writer(plain=bounds is None)
+            if writer is None or not writer.close_by_signs():
+                return None  # others may leave a proof that can be written
+    names = [block.name for block in network.hidden]
+    return Outcome(Status.CONVEX, linked_evidence(signs, 0, names), writer=writer)
 
 
 def links_of_stack(

@@ -30,6 +30,7 @@ from jensen.prover.walk_solid import walk_surfaces
 from jensen.prover.walk_straight import bend_upwards, has_two_levels
 from jensen.types import BoolArray, Interval
 
+PLANE = 2
 PAIR = 2  # units of a level, up to which an exact walk costs about as much as links
 FEW = 4  # open neurons in space, up to which their kinks cost less than the whole complex
 EDGES = 48  # ReLUs up to which edges in space cost about as much as bounds, where those say little
@@ -62,7 +63,8 @@ def walk_few_inputs(question: Question) -> Outcome | None:
     closed, signs, never = _closed(question)
     domain = _walked_domain(question)
     cones = network.input_size == SPACE and is_cone_question(network, question.domain)
-    if network.input_size == SPACE and not cones and _open_twins(prepared, closed):
+    in_space = network.input_size == SPACE and not cones
+    if (in_space or _is_one_level_of_plane(network)) and _open_twins(prepared, closed):
         return None
     with prepared.watch.stage("walk"):
         walk = walk_kinks if network.input_size < SPACE else walk_surfaces
@@ -298,10 +300,16 @@ def _evidence(
                 yield GroupEvidence(neuron, Reason.WALK)
 
 
+def _is_one_level_of_plane(network: ReluNetwork) -> bool:
+    """Whether J of every group is a constant, while a walk meets every crossing of two kinks."""
+    return network.input_size == PLANE and len(network.hidden) == 1
+
+
 def _open_twins(prepared: Prepared, closed: Mapping[str, BoolArray]) -> bool:
     """Whether open neurons kink at one place together.
 
-    The walk in space leaves facets where several vanish to the searches, so that its work is lost.
+    The walk in space leaves facets where several vanish to the searches, so that its work is lost;
+    of one level these need no search.
     """
     if not any(_may_have_twins(block, ~closed[block.name]) for block in prepared.network.hidden):
         return False
