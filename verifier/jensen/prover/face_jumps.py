@@ -32,7 +32,7 @@ class Faces:
 
     def take(self, some: IndexArray) -> Faces:
         """Return some faces."""
-        return Faces(*(getattr(self, field.name)[some] for field in fields(self)))
+        return Faces(*(getattr(self, field.name).take(some) for field in fields(self)))
 
 
 def faces_of(skeleton: Skeleton, sides: tuple[Bits, Bits] | None) -> Faces:
@@ -49,22 +49,25 @@ def faces_of(skeleton: Skeleton, sides: tuple[Bits, Bits] | None) -> Faces:
     network, unit, on, edge = skeleton.faces()
     key = (((network << levels.units) | on) << levels.bits_of_form) | unit
     order = key.argsort()
-    key = key[order]
+    key = key.take(order)
     new = np.ones(len(key), dtype=bool)
     np.not_equal(key[1:], key[:-1], out=new[1:])
     first = new.nonzero()[0]
-    face = order[first]
+    face = order.take(first)
     if sides is None or not first.size:
-        sure = on[face] >> levels.first[-2]
+        sure = on.take(face) >> levels.first[-2]
         both = np.zeros_like(sure)
     else:
         start, end = skeleton.edges.ends
-        ends = ((side[start] | side[end])[edge[order]] for side in sides)
+        ordered = edge.take(order)
+        ends = ((side.take(start) | side.take(end)).take(ordered) for side in sides)
         up, down = (np.bitwise_or.reduceat(side, first) for side in ends)
         sure, both = up & ~down, up & down
     some = (sure | both).nonzero()[0]
-    face = face[some]
-    return Faces(network[face], unit[face], on[face], sure[some], both[some])
+    face = face.take(some)
+    return Faces(
+        network.take(face), unit.take(face), on.take(face), sure.take(some), both.take(some)
+    )
 
 
 def bending(levels: Levels, faces: Faces) -> Faces:

@@ -253,6 +253,8 @@ class _Walk:
     def _signs(self) -> tuple[Bits, Bits]:
         """Return the units that may be on at vertices, and those that may be off: if 0, both."""
         z, error = self._skeleton.z, self._skeleton.error
-        bit = np.int64(1) << np.arange(z.shape[1])
+        bit = np.exp2(np.arange(z.shape[1]))  # sums of these are exact
         # so written, what is not a number may be both
-        return ~(z < -error) @ bit, ~(z > error) @ bit
+        sides = np.array([~(z < -error), ~(z > error)], dtype=np.float64) @ bit
+        up, down = sides.astype(np.int64)
+        return up, down
