@@ -3,9 +3,10 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from jensen.batch import RowStatus, find_cases
+from jensen.batch import RowStatus, find_cases, run_batch
 from jensen.domains.domain import Box, Everywhere, Polyhedron
 from jensen.errors import ModelFileError
 from jensen.prover.options import Options
@@ -155,6 +156,7 @@ def test_a_spreadsheets_words_for_true_and_false_are_read(tmp_path, make, word, 
         ("output = true", "output = True: a whole number"),
         ('output = "-1"', "output = '-1': a whole number"),
         ("inputs = [0.5]", "inputs = 0.5: a whole number"),
+        ("inputs = 3", "inputs = 3: a list such as [0, 2]"),
         ('inputs = "0 x"', "inputs = 'x': a whole number"),
     ],
 )
@@ -189,3 +191,12 @@ def test_manifests_that_can_be_read_in_two_ways_or_none_are_refused(name, text, 
     with pytest.raises(ModelFileError, match=words) as caught:
         find_cases([tmp_path / name])
     assert "\n" not in str(caught.value)
+
+
+def test_an_archive_that_asks_for_a_newer_unpacker_is_one_case(tmp_path):
+    np.savez(tmp_path / "a.npz", W0=np.ones((3, 1, 2)), b0=np.zeros((3, 1)))
+    content = bytearray((tmp_path / "a.npz").read_bytes())
+    content[content.index(b"PK\1\2") + 6] = 99  # the version needed, in the directory
+    (tmp_path / "a.npz").write_bytes(content)
+    ((_, row),) = run_batch(find_cases([tmp_path]))
+    assert row.status is RowStatus.ERROR

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jensen.batch import Limits, Row, RowStatus, Store, find_cases, run_batch
+from jensen.batch import Limits, Row, RowStatus, Store, cases_of, find_cases, run_batch
 from jensen.batch.job import Job
 from jensen.batch.processes import ProcessExecutor
 from jensen.network.relu_network import ReluNetwork
@@ -135,6 +135,23 @@ def test_a_worker_that_died_idle_costs_nothing(make, executor):
     assert row.status is RowStatus.CONVEX
 
 
+def end_at_once(*_: object) -> None:
+    os._exit(7)
+
+
+def test_workers_that_die_while_a_large_job_is_handed_over_are_error_rows(executor, monkeypatch):
+    monkeypatch.setattr("jensen.batch.processes._work", end_at_once)
+    rng = np.random.default_rng(0)  # more numbers than a pipe holds
+    weights = [rng.normal(size=(300, 100)), np.ones((1, 300))]
+    net = ReluNetwork.from_layers(weights, [np.zeros(300), [0.0]])
+    executor.submit(Job(0, cases_of([net])[0]))
+    while not (done := executor.wait(1.0)):
+        pass
+    ((_, row),) = done
+    assert row.status is RowStatus.ERROR
+    assert "ended with code 7" in row.error
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="needs setrlimit on address space")
 def test_a_job_that_needs_too_much_memory_is_a_row_and_the_next_one_runs(tmp_path, make):
     make("small.npz", 1)
@@ -227,7 +244,9 @@ def test_a_killed_run_is_resumed_without_loss(tmp_path, make, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_run_killed_at_20_moments_is_resumed_without_loss(tmp_path, make):
+@pytest.mark.parametrize("part", range(4))
+def test_a_run_killed_at_five_moments_is_resumed_without_loss(tmp_path, make, part):
+    rng = random.Random(part)
     for k in range(300):
         make(f"models/{k:03}.npz", 1 if k % 3 else -1)
     with command(tmp_path / "models", "--jobs", "2") as run:
@@ -237,9 +256,9 @@ def test_a_run_killed_at_20_moments_is_resumed_without_loss(tmp_path, make):
         first = time.monotonic() - start
         run.communicate(timeout=240)
         whole = time.monotonic() - start
-    for attempt in range(20):
+    for attempt in range(5):
         store = tmp_path / f"{attempt}.db"
-        moment = random.uniform(0.8 * first, whole)
+        moment = rng.uniform(0.8 * first, whole)
         crash(tmp_path / "models", store, lambda _, moment=moment: time.sleep(moment))
         check_resumed(tmp_path / "models", store, 300)
 

@@ -126,15 +126,16 @@ def test_intervals_of_slopes_below_a_root_are_those_from_scratch() -> None:
         for group in sorted(net.kinks):
             root = {k: bool(rng.random() < 0.5) for k in hidden if rng.random() < 0.2}
             root[group] = False
-            known, node = checker.spans(net, group, root), checker.Node(net, group, root)
+            node = checker.Node(net, group, root)
+            node.least_jump(root)
+            known = dict(node.last_spans)
             for share in (0.0, 0.2, 0.8, 0.1, 1.0, 0.5):
                 more = {k: bool(rng.random() < 0.5) for k in hidden if rng.random() < share}
                 fixed = more | root
-                found = checker.spans(net, group, fixed, known, fixed.keys() - root.keys())
-                assert found == checker.spans(net, group, fixed)
-                changed += found != known
-                node.least_jump(fixed)
-                assert node.last_spans == found
+                anew = checker.Node(net, group, root)
+                assert node.least_jump(fixed) == anew.least_jump(fixed)
+                assert node.last_spans == anew.last_spans
+                changed += node.last_spans != known
     assert changed > 60
 
 
@@ -165,12 +166,10 @@ def test_short_rows_have_the_slopes_that_rows_have() -> None:
     assert shorter > 10
 
 
-def pieces_of(node: checker.Node) -> Iterator[tuple[dict[int, bool], set[int]]]:
+def pieces_of(node: checker.Node) -> Iterator[dict[int, bool]]:
     """Go along the kink of a node; nothing where it is no line."""
     with contextlib.suppress(checker.Rejected):
-        line, sides = checker.line_of(node)
-        ends = checker.ends_of(line, sides) if line else []
-        yield from checker.pieces(node.net, line, *ends) if ends else ()
+        yield from checker.pieces(node.net, *checker.line_of(node))
 
 
 def test_lines_have_a_piece_for_every_point_of_a_kink() -> None:
@@ -186,7 +185,7 @@ def test_lines_have_a_piece_for_every_point_of_a_kink() -> None:
         )
         for group in sorted(net.kinks):
             node = checker.Node(net, group, {group: False})
-            found = [dict(states) for states, _ in pieces_of(node)]
+            found = [dict(states) for states in pieces_of(node)]
             if not found:
                 continue
             longest = max(longest, len(found))
@@ -199,16 +198,20 @@ def test_lines_have_a_piece_for_every_point_of_a_kink() -> None:
     assert longest > 3
 
 
-def test_what_the_pieces_of_a_line_do_not_touch_keeps_its_state() -> None:
-    """The units that are new are those whose states differ."""
+def test_states_along_a_line_are_those_of_each_piece_by_itself() -> None:
+    """What is carried from piece to piece is what a walk that starts there finds at first."""
+    seen = 0
     for seed in range(40):
-        network = random_network(seed, depth=3)
-        net = network_of(network, Everywhere())
+        net = network_of(random_network(seed, depth=3), (Box(-1, 1), Everywhere())[seed % 2])
         for group in net.kinks:
-            before: dict[int, bool] = {}
-            for states, changed in pieces_of(checker.Node(net, group, {group: False})):
-                assert {k for k, _ in states.items() ^ before.items()} == changed
-                before = dict(states)
+            with contextlib.suppress(checker.Rejected):
+                line, (a, b), (c, d) = checker.line_of(checker.Node(net, group, {group: False}))
+                found = [dict(states) for states in checker.pieces(net, line, (a, b), (c, d))]
+                for k in range(-97, 98, 10):
+                    if a * 97 <= k * b and k * d < c * 97:
+                        assert next(checker.pieces(net, line, (k, 97), (c, d))) in found
+                        seen += 1
+    assert seen > 300
 
 
 def sides_contradicted(node: checker.Node) -> bool:

@@ -50,7 +50,8 @@ def test_the_export_is_the_network(tmp_path: Path) -> None:
             row = oracle.dense(weights)[index].tolist()
             wanted |= {numbers[source, j]: Fraction(w) for j, w in enumerate(row) if w}
         assert neuron.relu == block.is_relu
-        assert {key: Fraction(v, neuron.divisor) for key, v in neuron.row.items()} == wanted
+        row, factor = neuron.row
+        assert {key: v * factor for key, v in row.items()} == wanted
 
 
 def test_the_export_is_the_same_from_every_kind_of_file(tmp_path: Path) -> None:

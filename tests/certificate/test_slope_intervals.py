@@ -30,7 +30,9 @@ def count_enclosed(net: checker.Network, seed: int) -> int:
             (off if state else on)[row, k] = False
     low, high = slope_intervals(units, groups, on, off)
     for row, group in enumerate(groups.tolist()):
-        exact = checker.spans(net, group, states[row] | {group: False})
+        node = checker.Node(net, group, {group: False})
+        node.least_jump(states[row])
+        exact = node.last_spans
         for k in range(net.inputs, len(net.units)):
             ratio = Fraction(units.size[group], units.size[k])
             least, most = (end * ratio for end in exact.get(k, (0, 0)))

@@ -36,8 +36,52 @@ def test_links_between_files_lead_somewhere():
                 assert (page.parent / file).exists() or file == "performance.md", (page.name, link)
 
 
+THEORY = [DOCS / "theory.md", *sorted((DOCS / "theory").glob("*.md"))]
+
+
+def anchor(heading: str) -> str:
+    """Return what GitHub and the site call a heading in links."""
+    return re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", heading).strip().lower())
+
+
+def test_links_between_pages_of_the_theory_lead_to_headings():
+    headings = {
+        page: {anchor(h) for h in re.findall(r"(?m)^#+ (.+)$", page.read_text("utf-8"))}
+        for page in THEORY
+    }
+    count = 0
+    for page in THEORY:
+        text = page.read_text("utf-8")
+        links = re.findall(r"\]\(([^)\s]+\.md#[^)\s]+)\)|(?m:^\[[^\]]+\]: (\S+#\S+)$)", text)
+        for target, _, place in (link.partition("#") for pair in links for link in pair if link):
+            assert place in headings[(page.parent / target).resolve()], (page.name, target, place)
+            count += 1
+        defined = set(re.findall(r"(?m)^\[([^\]]+)\]: ", text))
+        assert all(f"[{name}]" in text.replace(f"[{name}]: ", "") for name in defined), page.name
+    assert count > 60
+
+
+def test_what_the_code_refers_to_is_in_the_contents_of_the_theory():
+    contents = (DOCS / "theory.md").read_text("utf-8")
+    sections = set(re.findall(r"\| \[(\d+)\. ", contents))
+    proved = set(re.findall(r"\[((?:Lemma|Theorem) \w+)\]\(theory/", contents))
+    stated = {
+        name
+        for page in THEORY
+        for name in re.findall(r"(?m)^\*\*((?:Lemma|Theorem) \w+)", page.read_text("utf-8"))
+    }
+    assert proved == stated
+    for root in ("verifier", "encodings"):
+        for file in (DOCS.parent / root).rglob("*.py"):
+            text = " ".join(file.read_text("utf-8").split())
+            for number in re.findall(r"theory\.md,? sections? (\d+)", text):
+                assert number in sections, (file.name, number)
+            for name in re.findall(r"theory\.md[^.]{0,40}?((?:Lemma|Theorem) \w+)", text):
+                assert name in proved, (file.name, name)
+
+
 def test_the_modules_that_the_theory_names_are_there():
-    text = (DOCS / "theory.md").read_text(encoding="utf-8")
+    text = "".join(page.read_text(encoding="utf-8") for page in THEORY)
     named = re.findall(r"`([a-z_]+(?:/[a-z_]+)*(?:/|\.py))`", text)
     assert len(named) > 60
     roots = [DOCS.parent, DOCS.parent / "verifier" / "jensen", DOCS.parent / "encodings"]

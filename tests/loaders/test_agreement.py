@@ -57,7 +57,7 @@ def test_another_function_is_refused(change):
 
 
 def test_another_number_of_outputs_is_refused():
-    with pytest.raises(ModelFileError, match="it has 3 outputs, the exported network 2"):
+    with pytest.raises(ModelFileError, match="it has 3 outputs, the network read of it 2"):
         compare(lambda _: np.zeros(3))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 import warnings
 from pathlib import Path
 
@@ -69,6 +70,30 @@ def test_other_packages_keep_quiet_and_talk_again_afterwards(capsys):
     finally:
         logger.removeHandler(handler)
     assert capsys.readouterr() == ("", "shown\n")
+
+
+def test_two_threads_that_keep_others_quiet_give_back_what_they_found():
+    inside, leave = threading.Event(), threading.Event()
+    before = sys.stdout, sys.stderr
+
+    def first():
+        with quiet("noisy"):
+            inside.set()
+            leave.wait(5)
+
+    def second():
+        with quiet("noisy"):
+            pass
+
+    threads = [threading.Thread(target=first), threading.Thread(target=second)]
+    threads[0].start()
+    inside.wait(5)
+    threads[1].start()
+    threads[1].join(0.2)  # before, it ended here and put the other thread's stream in its place
+    leave.set()
+    for thread in threads:
+        thread.join()
+    assert (sys.stdout, sys.stderr) == before
 
 
 def test_a_file_that_is_no_archive_is_not_said_to_hold_pickles(tmp_path):

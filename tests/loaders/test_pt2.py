@@ -358,6 +358,28 @@ def test_a_program_is_compared_with_what_was_read_from_it(saved, monkeypatch):
         load(saved)
 
 
+class Chosen(torch.nn.Module):
+    def forward(self, x):
+        return torch.where(x > 0.1, x, torch.full_like(x, 0.1))
+
+
+def test_arguments_where_nobody_looks_for_them_end_in_one_clear_line(tmp_path):
+    plain = tmp_path / "plain.pt2"
+    torch.export.save(torch.export.export(Chosen(), (torch.zeros(1, 2, dtype=float),)), plain)
+    with zipfile.ZipFile(plain) as archive:
+        parts = {name.partition("/")[2]: archive.read(name) for name in archive.namelist()}
+    assert load(plain).relu_count == 2
+
+    def by_name(program):
+        for node in program["graph_module"]["graph"]["nodes"]:
+            for given in node["inputs"] if ".gt." in node["target"] else ():
+                given["kind"] = 2
+
+    path = written(tmp_path / "named.pt2", with_program(parts, by_name))
+    with pytest.raises(ModelFileError, match=r"named\.pt2: torch cannot"):
+        load(path)
+
+
 def test_a_word_that_unpacks_to_megabytes_is_not_unpacked(members, tmp_path, monkeypatch):
     path = tmp_path / "bomb.pt2"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -130,3 +130,49 @@ def test_what_was_rounded_is_told():
     assert "StandardScaler" in from_sklearn(clone(STEPS["columns"]).fit(X, Y)).roundings[0]
     assert "shares" in from_sklearn(clone(STEPS["bag"]).fit(X, Y)).roundings[0]
     assert not from_sklearn(clone(STEPS["vote"]).fit(X, Y)).roundings
+
+
+@pytest.mark.parametrize("scaler", [MaxAbsScaler(), PCA(2, whiten=True)])
+def test_reciprocals_of_scales_in_single_precision_are_taken_in_doubles(scaler):
+    model = make_pipeline(scaler, LinearRegression()).fit(X.astype(np.float32), Y)
+    fitted, x = model[0], X.astype(np.float32).astype(float)
+    center, turn, scales = np.zeros(3), np.eye(3), getattr(fitted, "scale_", None)
+    if isinstance(fitted, PCA):
+        center, turn = fitted.mean_.astype(float), fitted.components_.astype(float)
+        scales = np.sqrt(fitted.explained_variance_)
+    assert scales.dtype == np.float32
+    expected = (x - center) @ turn.T / scales.astype(float)
+    np.testing.assert_allclose(from_sklearn(make_pipeline(fitted))(x), expected, rtol=1e-11)
+
+
+def test_components_without_variance_are_whitened_as_scikit_learn_does():
+    flat = np.column_stack([X, X.sum(axis=1)])
+    model = make_pipeline(PCA(4, whiten=True), LinearRegression()).fit(flat, Y)
+    model[0].explained_variance_[-1] = 0.0
+    assert np.isfinite(from_sklearn(model)(flat)).all()
+
+
+@pytest.mark.parametrize("kind", [MinMaxScaler, MaxAbsScaler])
+def test_scalers_that_clip_are_refused(kind):
+    if "clip" not in kind().get_params():
+        pytest.skip("this release does not clip there")
+    model = make_pipeline(kind(clip=True), LinearRegression()).fit(X, Y)
+    with pytest.raises(UnsupportedOperatorError, match="without clipping"):
+        from_sklearn(model)
+
+
+def test_a_model_that_predicts_otherwise_than_its_coefficients_say_is_refused():
+    class Ridge(LinearRegression):
+        def predict(self, x):
+            return super().predict(x).clip(0)
+
+    with pytest.raises(ModelFileError, match="another function"):
+        from_sklearn(Ridge().fit(X, Y))
+
+
+def test_columns_that_are_known_by_name_are_read():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(X, columns=list("abc"))
+    columns = ColumnTransformer([("x", StandardScaler(), ["c", "a"])], remainder="passthrough")
+    model = make_pipeline(columns, LinearRegression()).fit(frame, Y)
+    np.testing.assert_allclose(from_sklearn(model)(X)[:, 0], model.predict(frame), rtol=1e-9)

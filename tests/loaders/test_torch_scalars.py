@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="the extra 'torch' is not installed")
@@ -13,6 +14,7 @@ from torch import nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 import jensen  # noqa: E402
+from jensen.errors import UnsupportedOperatorError  # noqa: E402
 from jensen.loaders import from_torch, load  # noqa: E402
 from jensen.loaders.torch_scalars import with_exact_scalars  # noqa: E402
 from jensen.prover.verdict import Status  # noqa: E402
@@ -86,6 +88,32 @@ def test_every_number_is_taken_in_full_precision(name):
         found = network(x.numpy())[0].tolist()
         for a, b in zip(found, expected, strict=True):
             assert a == pytest.approx(b, rel=1e-15, abs=1e-15 * scale)
+
+
+BEHIND_A_LAYER = {
+    "difference": lambda z: torch.where(z > 0.3, z - 0.3, 0.0),
+    "multiple": lambda z: torch.where(z > 0.3, 3.0 * (z - 0.3), 0.0),
+    "maximum": lambda z: torch.where(z >= 0.3, z, 0.3),
+}
+
+
+@pytest.mark.parametrize("name", BEHIND_A_LAYER)
+def test_thresholds_that_doubles_do_not_hold_beside_a_bias_are_kept_exactly(name):
+    """z - 0.3 is no affine map in doubles where z has a bias; it is compared over the rationals."""
+    torch.manual_seed(0)
+    layer = nn.Linear(2, 3).double()
+    function = BEHIND_A_LAYER[name]
+    module = nn.Sequential(layer, Function(function)).eval()
+    network = from_torch(module, (2,))
+    x = torch.randn(50, 2, dtype=torch.float64)
+    np.testing.assert_allclose(network(x.numpy()), module(x).detach().numpy(), atol=1e-15)
+
+
+def test_a_jump_of_a_last_digit_is_a_jump():
+    jump = Function(lambda z: torch.where(z > 0.3, 3 * z - 0.9, 0.0))
+    module = nn.Sequential(nn.Linear(2, 1).double(), jump).eval()
+    with pytest.raises(UnsupportedOperatorError, match=r"values jump by 5\.55112e-17"):
+        from_torch(module, (2,))
 
 
 def hinges(up: float, down: float):

@@ -14,8 +14,16 @@ from oracle_convex import icnn, max_affine, vertex_minimum
 
 import jensen
 from jensen import Box, ConvexFunction, Everywhere, Polyhedron
-from jensen.errors import DomainError, InfeasibleError, OptionError, UnboundedError
+from jensen.errors import (
+    DomainError,
+    InfeasibleError,
+    OptionError,
+    SolverError,
+    UnboundedError,
+    UndecidedError,
+)
 from jensen.network.relu_network import ReluNetwork
+from jensen.optimise.epigraph import EpigraphLp, LpEnd
 from jensen.optimise.ground import dot
 
 QUARTERS = st.integers(-8, 8).map(lambda v: v / 4)
@@ -298,6 +306,9 @@ def test_unbounded_problems_are_named_with_the_ray():
         ({"A": [["a", 1]], "b": [1]}, "not numbers"),
         ({"equality": ([[1, 1]], [1], 3)}, "a pair"),
         ({"integers": (2,)}, "integer input 2: the network has 2"),
+        ({"fixed": {"a": 0.5}}, "fixed input a: the network has 2"),
+        ({"fixed": {0.5: 0.5}}, "fixed input 0.5: the network has 2"),
+        ({"fixed": [0.5]}, "a mapping from inputs to values"),
         ({"tolerance": -1}, "tolerance -1"),
         ({"time_limit": 0}, "time limit 0"),
     ],
@@ -306,6 +317,32 @@ def test_numbers_and_shapes_that_make_no_sense_are_refused(arguments, message):
     f = ConvexFunction(absolute(2), Box(-1, 1))
     with pytest.raises((DomainError, OptionError), match=message):
         f.minimise(**arguments)
+
+
+def test_an_empty_set_has_no_direction_along_which_the_objective_falls():
+    f = ConvexFunction(absolute(2))
+    for gap in (1e-3, 1e-6, 1e-9, 1e-12):  # some of them below the tolerance of HiGHS
+        with pytest.raises(InfeasibleError):
+            f.minimise([0.0, 2.0], A=[[1, 0], [-1, 0]], b=[0, -gap])
+
+
+def test_boxes_that_highs_alone_calls_empty_prove_no_integer_problem_infeasible(monkeypatch):
+    solved = EpigraphLp.solve
+
+    def empty(lp):
+        point = solved(lp)
+        return replace(point, end=LpEnd.INFEASIBLE) if lp._integers.size else point
+
+    monkeypatch.setattr(EpigraphLp, "solve", empty)
+    monkeypatch.setattr(EpigraphLp, "solve_integer", lambda lp, _: empty(lp))
+    with pytest.raises(UndecidedError, match="not proved that none is there"):
+        ConvexFunction(absolute(), Box(-2, 2)).minimise(integers=(0,))
+
+
+def test_rows_that_highs_does_not_take_are_an_error():
+    f = ConvexFunction(absolute(2), Box(-1, 1))
+    with pytest.raises(SolverError, match="HiGHS rejects rows"):
+        f.minimise(A=[[1e200, 1.0]], b=[1e300])
 
 
 def test_integers_need_a_bounded_domain():

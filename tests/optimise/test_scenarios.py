@@ -10,7 +10,7 @@ from oracle_convex import icnn
 
 import jensen
 from jensen import Box, ConvexFunction, Everywhere, Polyhedron, ReluNetwork, ScenarioSum
-from jensen.errors import NotConvexError, OptionError
+from jensen.errors import DomainError, NotConvexError, OptionError
 
 # |x - p| - relu(p) is convex in x only
 NEWSVENDOR = ReluNetwork.from_layers(
@@ -125,3 +125,16 @@ def test_scenarios_that_make_no_sense_are_refused(scenarios, arguments, message)
         network = ReluNetwork.from_layers([[[1.0, 0.0]], [[1.0], [2.0]]], [[0], [0, 0]])
     with pytest.raises(OptionError, match=message):
         ScenarioSum(network, scenarios, Box(-1, 1), **arguments)
+
+
+def test_what_no_double_holds_is_refused_in_every_scenario():
+    with pytest.raises(DomainError, match="input 1 of scenario 1: no double holds 1/3"):
+        ScenarioSum(NEWSVENDOR, [{1: 2.0}, {1: Fraction(1, 3)}], Box(0, 10))
+
+
+def test_weights_whose_products_leave_the_normal_doubles_prove_no_proximal_bound():
+    pair = [{1: 2.0}, {1: 1.0}]
+    heavy = ScenarioSum(NEWSVENDOR, pair, Box(0, 10), weights=[1.0, 2.0]).prox([0.5], 1e3)
+    assert heavy.lower > -np.inf
+    light = ScenarioSum(NEWSVENDOR, pair, Box(0, 10), weights=[1e-300, 2e-300]).prox([0.5], 1e300)
+    assert light.lower == -np.inf

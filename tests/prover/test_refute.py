@@ -12,8 +12,12 @@ from fuzz import tiny_network
 from question_domains import domains_of
 
 from jensen.domains.domain import Box, Everywhere, Polyhedron
+from jensen.groups.prepared import prepare
 from jensen.network.relu_network import INPUT, OUTPUT, Activation, Block, ReluNetwork
-from jensen.prover.refute import middle_distance, search_lines
+from jensen.prover.options import Options
+from jensen.prover.question import Question
+from jensen.prover.refute import first_lines, lines_before_walks, middle_distance, search_lines
+from jensen.prover.verdict import Status
 from jensen_encodings.deadline import Deadline
 
 TENT = ReluNetwork.from_layers([[[1.0, 0.0]], [[-1.0]]], [[-0.25], [0.0]])  # -relu(x - 1/4)
@@ -134,3 +138,40 @@ def test_sparse_first_layers_stay_sparse(monkeypatch):
     network = ReluNetwork(3, blocks)
     monkeypatch.setattr(sp.csr_array, "toarray", lambda self: pytest.fail("made dense"))
     assert search_lines(network, Everywhere()) is not None
+
+
+def cut_corner(inputs, levels, scale=1.0):
+    """All levels but the first pass two numbers on; f bends down across one corner of the box."""
+    weights = [np.stack([np.ones(inputs), -np.ones(inputs)])]
+    biases = [np.array([-0.6 * inputs, 1.0])]
+    for _ in range(levels - 1):
+        weights.append(np.eye(2))
+        biases.append(np.zeros(2))
+    return ReluNetwork.from_layers([*weights, [[-scale, scale]]], [*biases, [0.0]])
+
+
+@pytest.mark.parametrize(("inputs", "levels"), [(3, 1), (3, 2), (2, 1), (2, 3)])
+def test_before_costly_walks_more_lines_are_drawn(inputs, levels):
+    missed = found = 0
+    network = cut_corner(inputs, levels)
+    for seed in range(40):
+        question = Question(prepare(network, Box(-1, 1)), Options(seed=seed))
+        if first_lines(question) is None:
+            missed += 1
+            outcome = lines_before_walks(question)
+            found += outcome is not None and outcome.status is Status.NONCONVEX
+    assert found > missed / 2 > 0
+
+
+@pytest.mark.parametrize(
+    ("network", "options"),
+    [
+        (cut_corner(1, 2), Options()),
+        (cut_corner(4, 3), Options()),
+        (cut_corner(3, 3), Options(engine="milp")),
+        (cut_corner(3, 3), Options(tolerance=1e-3)),
+        (cut_corner(3, 3, scale=0.0), Options()),
+    ],
+)
+def test_where_no_walk_is_next_or_it_costs_as_little_no_more_are_drawn(network, options):
+    assert lines_before_walks(Question(prepare(network, Box(-1, 1)), options)) is None

@@ -42,12 +42,14 @@ from jensen.prover.question import (
     claimed,
     merged_options,
 )
-from jensen.prover.refute import first_lines, random_lines
+from jensen.prover.refute import first_lines, lines_before_walks, random_lines
 from jensen.prover.signs import signs_of_all_paths, signs_where_stable
 from jensen.prover.tree_engine import prove_by_trees
 from jensen.prover.verdict import Status, Verdict, worst
 from jensen.prover.walk import (
+    walk_edges,
     walk_few_inputs,
+    walk_few_inputs_upwards,
     walk_less_narrow_levels,
     walk_narrow_levels,
     walk_open_cells,
@@ -75,9 +77,12 @@ SCREENS: tuple[Screen, ...] = (
     walk_narrow_levels,
     signs_of_links,
     walk_less_narrow_levels,
+    walk_edges,
     signs_where_stable,
     walk_open_cells,
     signs_of_links_within_bounds,
+    walk_few_inputs_upwards,
+    lines_before_walks,
     walk_few_inputs,
     single_kinks,
     random_lines,

@@ -229,6 +229,8 @@ def _options(entry: Mapping[str, Any], options: Options) -> Options:
     if "inputs" in entry:
         inputs = entry["inputs"]
         parts = inputs.replace(",", " ").split() if isinstance(inputs, str) else inputs
+        if not isinstance(parts, list):
+            raise ModelFileError(f"inputs = {parts!r}: a list such as [0, 2] is needed")
         changes["inputs"] = tuple(_number("inputs", part) for part in parts)
     return replace(options, **changes)
 

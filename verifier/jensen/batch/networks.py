@@ -115,7 +115,7 @@ def holds_stack(path: Path) -> bool:
             return False
         with zipfile.ZipFile(path) as archive:
             return "W0.npy" in archive.namelist()
-    except (OSError, zipfile.BadZipFile, ValueError):
+    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError):
         return False
 
 

@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
@@ -75,7 +75,8 @@ class ProcessExecutor:
         except OSError:  # it died while idle: that is nobody's error
             self._discard(worker)
             worker = self._start()
-            worker.pipe.send(job)
+            with suppress(OSError):  # dead as well: that is an error row, which wait returns
+                worker.pipe.send(job)
         worker.job = job
         worker.deadline = None if job.kill_after is None else time.monotonic() + job.kill_after
 

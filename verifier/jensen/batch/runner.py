@@ -155,18 +155,22 @@ class _Twins:
 
     def __init__(self) -> None:
         self._first: dict[str, int] = {}
+        self._jobs: dict[int, str] = {}
         self._others: dict[int, list[int]] = {}
 
     def waits(self, number: int, job: str) -> bool:
         """Let a case wait if another one goes for the same job already."""
         first = self._first.setdefault(job, number)
-        if first != number:
+        if first == number:
+            self._jobs[number] = job
+        else:
             self._others.setdefault(first, []).append(number)
         return first != number
 
-    def released(self, number: int, job: str) -> list[int]:
-        """Return the cases that waited for this one, which is done."""
-        if self._first.get(job) == number:
+    def released(self, number: int) -> list[int]:
+        """Return the cases that waited for this one, which is done, whatever became of it."""
+        job = self._jobs.pop(number, None)
+        if job is not None:
             del self._first[job]
         return self._others.pop(number, [])
 
@@ -292,7 +296,7 @@ class _Run:
             self._defer(number, row)
             return
         self._finish(number, row)
-        for other in self._twins.released(number, self.cases[number].job(row.digest)):
+        for other in self._twins.released(number):
             self._finish(other, row)
 
     def _defer(self, number: int, row: Row) -> None:

@@ -86,27 +86,32 @@ class Levels:
         Parameters
         ----------
         level : int
-        passed : array (vertices, 2, units of the level before)
+        passed : array (2, vertices, units of the level before)
             What is read, and how far that may be off.
         network : int array (vertices,)
 
         Returns
         -------
-        array (vertices, 2, units)
+        array (2, vertices, units)
         """
         bias, rounding = self.biases[level], (passed.shape[2] + 4) * UNIT
-        h, off = passed[:, 0], passed[:, 1] + rounding * np.abs(passed[:, 0])
-        values = np.empty((len(h), 2, bias.shape[1]))
+        h = passed[0]
+        off = rounding * np.abs(h)
+        off += passed[1]
+        values = np.empty((2, len(h), bias.shape[1]))
         if self.networks == 1:
-            values[:, 0] = h @ self.weights[level][0].T + bias[0]
-            values[:, 1] = off @ self.sizes_of[level][0].T + rounding * np.abs(bias[0])
+            np.matmul(h, self.weights[level][0].T, out=values[0])
+            np.matmul(off, self.sizes_of[level][0].T, out=values[1])
+            values[0] += bias[0]
+            values[1] += rounding * np.abs(bias[0])
         else:
             order = network.argsort(kind="stable")
-            ordered = network[order]
-            values[order, 0] = products(self.weights[level], h[order], ordered) + bias[ordered]
-            values[order, 1] = products(self.sizes_of[level], off[order], ordered)
-            values[:, 1] += rounding * np.abs(bias[network])
-        values[:, 1] *= MORE
+            ordered = network.take(order)
+            z = products(self.weights[level], h.take(order, axis=0), ordered)
+            values[0, order] = z + bias.take(ordered, axis=0)
+            values[1, order] = products(self.sizes_of[level], off.take(order, axis=0), ordered)
+            values[1] += rounding * np.abs(bias).take(network, axis=0)
+        values[1] *= MORE
         return values
 
 
@@ -141,9 +146,9 @@ class Edges:
     def __len__(self) -> int:
         return len(self.table[0])
 
-    def take(self, some: IndexArray | BoolArray) -> Edges:
+    def take(self, some: IndexArray) -> Edges:
         """Return some edges."""
-        return Edges(self.table[:, some])
+        return Edges(self.table.take(some, axis=1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +158,7 @@ class Skeleton:
     Attributes
     ----------
     levels : Levels
-    values : array (vertices, 2, units of the last of these levels)
+    values : array (2, vertices, units of the last of these levels)
         z, exactly 0 where it is known to vanish, and how far it may be off.
     place : int array (vertices,)
         Twice the number of the network, and 1 more where the domain goes on
@@ -172,12 +177,14 @@ class Skeleton:
     @property
     def z(self) -> FloatArray:
         """Values of the last level: (vertices, units)."""
-        return self.values[:, 0]
+        z: FloatArray = self.values[0]
+        return z
 
     @property
     def error(self) -> FloatArray:
         """How far they may be off."""
-        return self.values[:, 1]
+        error: FloatArray = self.values[1]
+        return error
 
     @property
     def network(self) -> IndexArray:
@@ -189,26 +196,28 @@ class Skeleton:
         """Return what belongs to the other networks."""
         there = np.ones(self.levels.networks, dtype=bool)
         there[networks] = False
-        return self._of_edges(there[self.network[self.edges.ends[0]]])
+        return self._of_edges(there.take(self.network.take(self.edges.ends[0])))
 
     def on_asked(self) -> Skeleton:
         """Return the edges on the kinks that are asked for."""
-        network = self.network[self.edges.ends[0]]
+        network = self.network.take(self.edges.ends[0])
         one, other = (self.levels.asks(network, form) for form in self.edges.forms)
         return self._of_edges(one | other)
 
     def _of_edges(self, some: BoolArray) -> Skeleton:
         """Return some edges and their vertices."""
-        edges = self.edges.take(some)
+        edges = self.edges.take(some.nonzero()[0])
         kept = np.zeros(len(self.place), dtype=bool)
         kept[edges.table[:2]] = True
-        edges.table[:2] = (kept.cumsum() - 1)[edges.table[:2]]
-        return replace(self, values=self.values[kept], place=self.place[kept], edges=edges)
+        edges.table[:2] = (kept.cumsum() - 1).take(edges.table[:2])
+        left = kept.nonzero()[0]
+        values, place = self.values.take(left, axis=1), self.place.take(left)
+        return replace(self, values=values, place=place, edges=edges)
 
     def evaluated(self, level: int) -> Skeleton:
         """Return the same with z of a level instead of the one before it."""
         # signs are certain, so that what is off passes on no error
-        passed = np.where(self.z[:, None] > 0, self.values, 0.0)
+        passed = np.where(self.z > 0, self.values, 0.0)
         return replace(self, values=self.levels.apply(level, passed, self.network))
 
     def faces(self) -> tuple[IndexArray, IndexArray, Bits, IndexArray]:
@@ -217,9 +226,9 @@ class Skeleton:
         Each is there as often as it has edges.
         """
         unit, on, at = around(self.levels, self.edges)
-        network = self.network[self.edges.ends[0][at]]
+        network = self.network.take(self.edges.ends[0].take(at))
         some = self.levels.asks(network, unit).nonzero()[0]
-        return network[some], unit[some], on[some], at[some]
+        return network.take(some), unit.take(some), on.take(some), at.take(some)
 
     def goes_on(self, level: int, units: IndexArray, *, known: bool = True) -> None:
         """Check that no unit of an evaluated level changes its sign on edges beyond the domain.
@@ -242,21 +251,21 @@ class Skeleton:
         docs/theory.md, section 4, Lemma 4a.
         """
         edges, sides = self.edges, self.levels.units
-        far = self.place[edges.table[:2]] & 1
+        far = self.place.take(edges.table[:2]) & 1
         leaving = far[0] != far[1]
         leaving &= (edges.table[2] < sides) & (edges.table[3] < sides)
         at = leaving.nonzero()[0]
-        some, first = edges.table[:2, at], far[0, at] != 0
+        some, first = edges.table[:2].take(at, axis=1), far[0].take(at) != 0
         outside, inside = np.where(first, some, some[::-1])
-        there, here = self.values[outside], self.values[inside]
+        there, here = self.values.take(outside, axis=1), self.values.take(inside, axis=1)
         if len(units) < there.shape[2]:
-            there, here = there[:, :, units], here[:, :, units]
-        z, other = there[:, 0], here[:, 0]
+            there, here = there.take(units, axis=2), here.take(units, axis=2)
+        (z, off_there), (other, off_here) = there, here
         size = np.abs(z)
-        off = (there[:, 1] + here[:, 1]) * MORE + 4 * UNIT * (size + np.abs(other))
+        off = (off_there + off_here) * MORE + 4 * UNIT * (size + np.abs(other))
         grows = size - np.where(z > 0, other, -other) > off
         if not known:
-            grows &= size > 2 * there[:, 1]
+            grows &= size > 2 * off_there
         grows |= (z == 0) & (other == 0)
         left = (~grows.all(axis=1)).nonzero()[0]
         if left.size:
@@ -310,8 +319,8 @@ def around(levels: Levels, edges: Edges) -> tuple[IndexArray, Bits, IndexArray]:
     inner_one, inner_other = ((form < levels.units).nonzero()[0] for form in (one, other))
     number = np.arange(len(edges))
     at = np.concatenate([number, number, inner_other, inner_one])
-    form = np.concatenate([one, other, one[inner_other], other[inner_one]])
-    units = np.concatenate(
-        [on | levels.bit[other], on | levels.bit[one], on[inner_other], on[inner_one]]
-    )
+    form = np.concatenate([one, other, one.take(inner_other), other.take(inner_one)])
+    bits = levels.bit.take(edges.table[2:4])
+    bits |= on
+    units = np.concatenate([bits[1], bits[0], on.take(inner_other), on.take(inner_one)])
     return form, units, at

@@ -61,6 +61,7 @@ class _Cut:
         width = old.values.shape[2]
         self._bit = np.zeros(width, dtype=np.int64)
         self._bit[units] = np.int64(1) << units
+        self._weight = self._bit.astype(np.float64)  # sums of these are exact
         self._others = None if self._count == width else self._bit == 0
         self._on, sure = self._signs(old.values)
         if np.count_nonzero(sure) < sure.size:
@@ -78,7 +79,8 @@ class _Cut:
                 edges, _ = self._crossed(self._lines_in_cells(lines, found), 2)
                 parts.append(edges.table)
         table = np.concatenate(parts, axis=1)
-        table[4] |= (self._on[table[0]] | self._on[table[1]]) << self._first
+        on = self._on.take(table[:2])
+        table[4] |= (on[0] | on[1]) << self._first
         return replace(self._old, values=self._values, place=self._place, edges=Edges(table))
 
     # -------------------------------------------------------------------------- lines
@@ -88,28 +90,30 @@ class _Cut:
         levels, edges = self._levels, self._old.edges.take(found.line)
         form, on, at = around(levels, edges)
         if not cells:
-            network = self._place[edges.ends[0][at]] >> 1
+            network = self._place.take(edges.ends[0].take(at)) >> 1
             some = levels.asks(network, form).nonzero()[0]
-            form, on, at = form[some], on[some], at[some]
-        vertex, unit = found.vertex[at], found.unit[at]
+            form, on, at = form.take(some), on.take(some), at.take(some)
+        vertex, unit = found.vertex.take(at), found.unit.take(at)
         one, two = self._pairs(vertex, on, (form, levels.bits_of_form), unit)
-        return _lines(vertex[one], vertex[two], form[one], unit[one] + self._first, on[one])
+        second = unit.take(one) + self._first
+        return _lines(vertex.take(one), vertex.take(two), form.take(one), second, on.take(one))
 
     def _lines_in_cells(self, lines: Edges, found: _Crossings) -> Edges:
         """Return where two units vanish in cells, between vertices on the faces of each."""
         levels = self._levels
         # each of these vertices was found twice, on the line of either unit
-        own = lines.table[3, found.line] - self._first
+        own = lines.table[3].take(found.line) - self._first
         once = (own < found.unit).nonzero()[0]
-        line, own = lines.take(found.line[once]), own[once]
+        line, own = lines.take(found.line.take(once)), own.take(once)
         face = line.forms[0]
         inner = (face < levels.units).nonzero()[0]  # beyond a side there is no cell
         at = np.concatenate([np.arange(len(once)), inner])
-        on = np.concatenate([line.on | levels.bit[face], line.on[inner]])
-        unit, other, vertex = own[at], found.unit[once][at], found.vertex[once][at]
+        on = np.concatenate([line.on | levels.bit.take(face), line.on.take(inner)])
+        unit, from_all = own.take(at), once.take(at)
+        other, vertex = found.unit.take(from_all), found.vertex.take(from_all)
         one, two = self._pairs(vertex, on, (unit, levels.bits_of_unit), other)
-        first = self._first
-        return _lines(vertex[one], vertex[two], unit[one] + first, other[one] + first, on[one])
+        forms = unit.take(one) + self._first, other.take(one) + self._first
+        return _lines(vertex.take(one), vertex.take(two), *forms, on.take(one))
 
     def _pairs(
         self, vertex: IndexArray, on: Bits, form: tuple[IndexArray, int], unit: IndexArray
@@ -119,9 +123,9 @@ class _Cut:
         key = (((on << form[1]) | form[0]) << levels.bits_of_unit) | unit
         if levels.networks > 1:
             bits = levels.units + form[1] + levels.bits_of_unit
-            key |= (self._place[vertex] >> 1) << bits
-        order = key.argsort(kind="stable")
-        key = key[order]
+            key |= (self._place.take(vertex) >> 1) << bits
+        order = key.argsort()
+        key = key.take(order)
         one, two = key[0::2], key[1::2]
         if len(one) != len(two) or (one != two).any() or (one[1:] == two[:-1]).any():
             raise UncertainSignsError(np.unique(self._place[vertex] >> 1))
@@ -131,41 +135,53 @@ class _Cut:
 
     def _signs(self, values: FloatArray) -> tuple[Bits, BoolArray]:
         """Return the units that are on at vertices, and which signs are certain."""
-        z, off = values[:, 0], 2 * values[:, 1]
-        up = z > off
-        sure = up | (z < -off)
+        z = values[0]
+        sure = np.abs(z) > 2 * values[1]
+        up = sure & (z > 0)
         if self._others is not None:
             sure |= self._others
-        return up @ self._bit, sure
+        return (up.astype(np.float64) @ self._weight).astype(np.int64), sure
 
     def _crossed(self, lines: Edges, zeros: int) -> tuple[Edges, _Crossings | None]:
         """Cut lines, on each of which so many units of the level vanish, by the others."""
-        (start, end), bit = lines.ends, self._bit
-        differ = self._on[start] ^ self._on[end]
-        line, unit = ((differ[:, None] & bit) != 0).nonzero()
-        if not line.size:
+        start, end = lines.ends
+        ons = self._on.take(lines.table[:2])
+        differ = ons[0] ^ ons[1]
+        cut_lines = differ.nonzero()[0]
+        if not cut_lines.size:
             return lines, None
-        one, other = start[line], end[line]
-        shares = np.abs(self._values[one, 0, unit]), np.abs(self._values[other, 0, unit])
-        order = (line + shares[0] / (shares[0] + shares[1])).argsort()
-        line, unit, one, other = line[order], unit[order], one[order], other[order]
-        values = self._between((one, other), unit, (shares[0][order], shares[1][order]))
-        on, sure = self._signs(values)
+        line, unit = self._changes(differ, cut_lines)
         new = np.empty(len(line), dtype=bool)
         new[0], new[1:] = True, line[1:] != line[:-1]
         first = new.nonzero()[0]
-        flips = bit[unit]
+        one, other = start.take(line), end.take(line)
+        z, width = self._values[0].reshape(-1), len(self._bit)
+        shares = np.abs(z.take(one * width + unit)), np.abs(z.take(other * width + unit))
+        if len(first) < len(line):
+            order = (line + shares[0] / (shares[0] + shares[1])).argsort()
+            unit, one, other = unit.take(order), one.take(order), other.take(order)
+            shares = shares[0].take(order), shares[1].take(order)
+        values = self._between((one, other), unit, shares)
+        on, sure = self._signs(values)
+        flips = self._bit.take(unit)
         behind = np.bitwise_xor.accumulate(flips)
-        behind ^= self._on[one] ^ (behind[first] ^ flips[first])[new.cumsum() - 1]
+        before = ons[0].take(cut_lines) ^ behind.take(first) ^ flips.take(first)
+        behind ^= before.repeat(np.diff(first, append=len(line)))
         # signs at the vertices say in which order they lie, whatever the shares
         right = on == behind & ~flips
         # of the units that vanish no sign is certain, and of at most as many others
         if np.count_nonzero(sure) < sure.size - (1 + zeros) * len(line) or not right.all():
             right &= np.count_nonzero(sure, axis=1) == sure.shape[1] - 1 - zeros
             raise UncertainSignsError(np.unique(self._place[one[~right]] >> 1))
-        vertex = np.arange(len(self._values), len(self._values) + len(line))
-        self._append(values, on, self._place[one], lines, line)
+        vertex = np.arange(self._values.shape[1], self._values.shape[1] + len(line))
+        self._append(values, on, self._place.take(one), lines, line)
         return self._chained(lines, vertex, line, first), _Crossings(vertex, line, unit)
+
+    def _changes(self, differ: Bits, some: IndexArray) -> tuple[IndexArray, IndexArray]:
+        """Return (line, unit) where units change their sign on some lines, line by line."""
+        found = ((differ.take(some)[:, None] & self._bit) != 0).reshape(-1).nonzero()[0]
+        line = found // len(self._bit)
+        return some.take(line), found - line * len(self._bit)
 
     def _between(
         self,
@@ -174,23 +190,28 @@ class _Cut:
         sizes: tuple[FloatArray, FloatArray],
     ) -> FloatArray:
         """Return values where a unit vanishes between two vertices each, of sizes of it there."""
-        start, end = ends
         one, other = sizes
         whole = one + other
         share, rest = one / whole, other / whole
-        first, last = self._values[start], self._values[end]
-        line = np.arange(len(unit))
-        off_one, off_other = first[line, 1, unit], last[line, 1, unit]
+        width = self._values.shape[2]
+        first, last = (self._values.take(end, axis=1) for end in ends)
+        place = np.arange(0, len(unit) * width, width) + unit
+        off_one, off_other = (end[1].reshape(-1).take(place) for end in (first, last))
         # sizes are more than twice what they may be off: no difference here loses its digits
         off_share = (rest * off_one + share * off_other) / (whole - off_one - off_other)
-        apart = np.abs(last[:, 0] - first[:, 0]) + (first[:, 1] + last[:, 1])
-        first *= rest[:, None, None]
-        last *= share[:, None, None]
+        apart = last[0] - first[0]
+        np.abs(apart, out=apart)
+        apart += first[1] + last[1]
+        first *= rest[:, None]
+        last *= share[:, None]
         values: FloatArray = first
         values += last
-        values[:, 1] += (off_share + 12 * UNIT)[:, None] * apart + 8 * UNIT * np.abs(values[:, 0])
-        values[:, 1] *= MORE
-        values[line, :, unit] = 0.0
+        apart *= (off_share + 12 * UNIT)[:, None]
+        apart += 8 * UNIT * np.abs(values[0])
+        values[1] += apart
+        values[1] *= MORE
+        flat = values.reshape(-1)
+        flat[place] = flat[place + len(unit) * width] = 0.0
         return values
 
     def _append(
@@ -198,9 +219,10 @@ class _Cut:
     ) -> None:
         """Keep new vertices on lines; they are far where the whole line is."""
         if self._old.endless:
-            far = (lines.table[2:4] == self._levels.units).any(axis=0)
-            place = (place & ~1) | far[line]
-        self._values = np.concatenate([self._values, values])
+            one, other = lines.forms
+            far = (one == self._levels.units) | (other == self._levels.units)
+            place = (place & ~1) | far.take(line)
+        self._values = np.concatenate([self._values, values], axis=1)
         self._on = np.concatenate([self._on, on])
         self._place = np.concatenate([self._place, place])
 
@@ -208,14 +230,15 @@ class _Cut:
         self, lines: Edges, vertex: IndexArray, line: IndexArray, first: IndexArray
     ) -> Edges:
         """Return the parts of lines; the crossings are in the order in which they lie there."""
-        cut_lines = line[first]
+        cut_lines = line.take(first)
         whole = np.ones(len(lines), dtype=bool)
         whole[cut_lines] = False
-        table = lines.table[:, np.concatenate([line, cut_lines, whole.nonzero()[0]])]
+        some = np.concatenate([line, cut_lines, whole.nonzero()[0]])
+        table = lines.table.take(some, axis=1)
         crossings, parts = len(line), len(line) + len(first)
         # from a crossing back to the one before it, and from the last one on to the end
         table[0, :crossings] = vertex - 1
-        table[0, first] = lines.table[0, cut_lines]
+        table[0, first] = lines.table[0].take(cut_lines)
         table[1, :crossings] = vertex
         table[0, crossings : parts - 1] = vertex[first[1:] - 1]
         table[0, parts - 1] = vertex[-1]

@@ -34,7 +34,7 @@ def skeleton_of_box(levels: Levels, box: Interval) -> Skeleton:
     corners, table = _box(levels.units)
     network = np.repeat(np.arange(levels.networks), len(corners))
     points = np.tile(np.where(corners, box[1], box[0]), (levels.networks, 1))
-    passed = np.stack([points, np.zeros(points.shape)], axis=1)
+    passed = np.stack([points, np.zeros(points.shape)])
     edges = _for_each(levels.networks, len(corners), table)
     return Skeleton(levels, levels.apply(0, passed, network), 2 * network, edges, endless=False)
 
@@ -86,7 +86,7 @@ def skeleton_of_space(levels: Levels) -> Skeleton:
     edges = _for_each(count, vertices, _space(levels.units, levels.sizes[0]))
     far = np.arange(vertices) > 0
     place = (2 * np.arange(count)[:, None] + far).reshape(-1)
-    return Skeleton(levels, np.concatenate(values), place, edges, endless=True)
+    return Skeleton(levels, np.concatenate(values, axis=1), place, edges, endless=True)
 
 
 @cache
@@ -150,4 +150,4 @@ def _values(weight: FloatArray, bias: FloatArray) -> FloatArray | None:
     uncertain = largest * (defect / (1 - defect) + 20 * UNIT)
     error = (far[:, None] * uncertain + 10 * UNIT * np.abs(bias)) * MORE
     z[:, -SPACE:], error[:, -SPACE:] = y, 0.0
-    return np.stack([z, error], axis=1)
+    return np.stack([z, error])

@@ -21,13 +21,15 @@ from pathlib import Path
 from typing import Any
 
 from jensen.certificate import checker
+from jensen.certificate.bounded_network import OUT_OF_TIME
 from jensen.certificate.checker import Claim, Rejected, text_of
 from jensen.certificate.claims import claim_record, interior_rule
-from jensen.certificate.convex_writer import Claimed, ConvexWriter
+from jensen.certificate.convex_writer import Claimed, ConvexWriter, still_in_time
 from jensen.certificate.model_export import export_bytes
+from jensen.certificate.plain_signs import signs_of_weights_do
 from jensen.certificate.walked_lines import walked_lines
 from jensen.domains.domain import Domain
-from jensen.errors import CertificateError
+from jensen.errors import CertificateError, OutOfTimeError
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.groups.groups import GroupedNetwork
 from jensen.network.relu_network import ReluNetwork
@@ -144,16 +146,31 @@ def certify_convex(
     CertificateError
         If a leaf could not be certified, which the message names, or time is up.
     """
-    if walked is not None:
-        kind = "concave" if concave else "convex"
-        digest = hashlib.sha256(export_bytes(network)).hexdigest()
-        claim = claim_record(network, digest, domain, output, kind, inputs)
-        inside = []
-        if claim["domain"].get("A"):
-            inside.append(interior_rule(domain, network.input_size, deadline))
-        return Certificate((claim, *inside, *walked_lines(network, walked)))
     claimed = Claimed(network, domain, output, concave=concave, inputs=inputs)
+    if walked is None and signs_of_weights_do(network, output, concave=concave):
+        walked = ()
+    if walked is not None:
+        return Certificate((*_unread_head(claimed, deadline), *walked_lines(network, walked)))
     return Certificate(tuple(ConvexWriter(claimed, grouped, deadline).lines(proofs)))
+
+
+def _unread_head(claimed: Claimed, deadline: Deadline) -> list[Any]:
+    """Return the first lines of a certificate, for which the checker's network is not needed."""
+    network, domain = claimed.network, claimed.domain
+    still_in_time(deadline)
+    exported = export_bytes(network)
+    still_in_time(deadline)
+    if len(exported) > checker.MAX_MODEL or network.input_size >= checker.MAX_INPUTS:
+        raise CertificateError("no certificate: the network is too large for the checker")
+    kind = "concave" if claimed.concave else "convex"
+    digest = hashlib.sha256(exported).hexdigest()
+    claim = claim_record(network, digest, domain, claimed.output, kind, claimed.inputs)
+    if not claim["domain"].get("A"):
+        return [claim]
+    try:
+        return [claim, interior_rule(domain, network.input_size, deadline)]
+    except OutOfTimeError:
+        raise CertificateError(OUT_OF_TIME) from None
 
 
 def certify_sum(graph: FunctionGraph, piecewise: Certificate) -> Certificate:

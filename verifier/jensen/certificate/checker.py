@@ -60,13 +60,12 @@ class Neuron(NamedTuple):
     """What a neuron computes, or its positive part.
 
     The row speaks of the constant 1 as 0, of the inputs as 1, 2, ..., of the neurons in front
-    as the numbers that follow; it is divided by an integer.
+    as the numbers that follow.
     """
 
     name: tuple[str, int]
     relu: bool
-    row: Form
-    divisor: int
+    row: Scaled
 
 
 class Model(NamedTuple):
@@ -121,10 +120,8 @@ def hold(condition: object, message: str) -> None:
 def spend(bits: int, other: int) -> None:
     """Count products of a number of so many bits; ``other`` is the size of what it multiplies."""
     WORK[0] += (bits + 4096) * other >> 10
-    if bits > MAX_BITS:
-        raise Malformed("the numbers need too many digits")
-    if WORK[0] > MAX_WORK:
-        raise Malformed("the work is more than anybody should be asked for")
+    if bits > MAX_BITS or WORK[0] > MAX_WORK:
+        raise Malformed("too many digits, or the work is more than anybody should be asked for")
 
 
 def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -146,9 +143,8 @@ def only(record: Any, *keys: str) -> list[Any]:
 
 def natural(value: Any, limit: int) -> int:
     """Return an integer in ``range(limit)``."""
-    if type(value) is int and 0 <= value < limit:
-        return value
-    raise Malformed(f"{str(value)[:20]} is no index < {limit}")
+    need(type(value) is int and 0 <= value < limit, f"an index is no integer from 0 to {limit - 1}")
+    return int(value)
 
 
 def doubles(texts: list[Any]) -> list[float]:
@@ -204,21 +200,21 @@ def shown(record: Any) -> str:
     return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}... ({len(text)} characters)"
 
 
-def read_rows(bias: Any, weights: Any, numbers: Mapping[str, range]) -> Iterator[tuple[Form, int]]:
-    """Read the rows of a block: integers, by the number of what they multiply, and a divisor."""
+def read_rows(bias: Any, weights: Any, numbers: Mapping[str, range]) -> Iterator[Scaled]:
+    """Read the rows of a block, which speak of the numbers of what they multiply."""
     rows = [{0: number} for number in doubles(bias)]
     for source, more in weights.items():
-        place = numbers[source]
         for row, items in zip(rows, more, strict=True):
             columns = items[::2]
             need({*map(type, columns)} <= {int}, "the columns must be integers")
             need(sorted({-1, *columns}) == [-1, *columns], "the columns must increase, from 0 on")
-            keys = map(place.__getitem__, columns)
+            keys = map(numbers[source].__getitem__, columns)
             row.update(zip(keys, doubles(items[1::2]), strict=True))
     for row in rows:
         ratios = {key: value.as_integer_ratio() for key, value in row.items()}
         divisor = max(below for _, below in ratios.values())  # all are powers of 2
-        yield {key: top * (divisor // below) for key, (top, below) in ratios.items()}, divisor
+        form = {key: top * (divisor // below) for key, (top, below) in ratios.items()}
+        yield form, Fraction(1, divisor)
 
 
 def read_model(raw: bytes) -> Model:
@@ -236,9 +232,8 @@ def read_model(raw: bytes) -> Model:
         name, relu, bias, weights = only(block, "name", "relu", "bias", "weights")
         need(isinstance(name, str) and name not in numbers, f"block {name!r} is repeated")
         need(isinstance(relu, bool) and bias, f"{name}: relu and bias are needed")
-        start = inputs + 1 + len(neurons)
-        for index, row in enumerate(read_rows(bias, weights, numbers)):
-            neurons.append(Neuron((name, index), relu, *row))
+        start, rows = inputs + 1 + len(neurons), read_rows(bias, weights, numbers)
+        neurons += [Neuron((name, index), relu, row) for index, row in enumerate(rows)]
         numbers[name] = range(start, start + len(bias))
     need(name == "output" and not relu, "no affine output")
     terms = [[]] * len(bias) if quadratic == () else quadratic
@@ -320,8 +315,7 @@ def blend(factors: Sequence[int], scale: int, forms: Sequence[Form]) -> Scaled:
 
 def mix(parts: Sequence[Part]) -> Scaled:
     """Return the sum of rational multiples of forms."""
-    factors, scale = integers([factor for _, factor in parts])
-    return blend(factors, scale, [form for form, _ in parts])
+    return blend(*integers([factor for _, factor in parts]), [form for form, _ in parts])
 
 
 def substitute(form: Form, factor: Fraction, values: Any) -> Scaled:
@@ -332,11 +326,15 @@ def substitute(form: Form, factor: Fraction, values: Any) -> Scaled:
     return total, c * factor
 
 
+def cleared(form: Form, other: Form, key: int) -> Form:
+    """Add a multiple of another form, so that a key disappears; up to a positive factor."""
+    return mix([(form, 1), (other, Fraction(-form.get(key, 0), other[key]))])[0]
+
+
 def multiple(form: Form, normal: Form) -> Fraction | None:
     """Return c with form = c * normal, if there is one."""
     key = min(normal)
-    c = Fraction(form.get(key, 0), normal[key])
-    return None if mix([(form, 1), (normal, -c)])[0] else c
+    return None if cleared(form, normal, key) else Fraction(form.get(key, 0), normal[key])
 
 
 def basis_of(forms: Sequence[Form], inputs: int) -> list[int]:
@@ -345,8 +343,7 @@ def basis_of(forms: Sequence[Form], inputs: int) -> list[int]:
     for key in range(2, inputs):
         column = {i: form[key] for i, form in enumerate(forms) if key in form}
         for known in basis.values():
-            factor = Fraction(-column.get(min(known), 0), known[min(known)])
-            column, _ = mix([(column, 1), (known, factor)])
+            column = cleared(column, known, min(known))
         if column:
             basis[key] = column
         if len(basis) > 2:
@@ -365,17 +362,19 @@ class Claim:
 
     def __init__(self, head: Any, model: Model) -> None:
         keys, n = ("format", "model", "claim", "output", "domain", "inputs"), model.inputs
-        record = only({"inputs": list(range(n))} | head, *keys)
-        version, name, self.kind, output, domain, inputs = record
+        record = {"inputs": list(range(n))} | head
+        version, name, self.kind, output, domain, inputs = only(record, *keys)
         need(version in FORMATS, f"the format is not {FORMAT}")
         hold(name == model.digest, "the certificate is about another model")
         need(self.kind in ("convex", "concave", "nonconvex", "nonconcave"), "unknown claim")
         self.refutes = self.kind.startswith("non")
         self.sign = -1 if self.kind.endswith("concave") else 1
         self.output = natural(output, len(model.quadratic))
-        need(inputs and isinstance(inputs, list), "the inputs of the claim must be a list")
         self.inputs = [natural(i, n) for i in inputs]
-        need(inputs == sorted({*inputs}), "the inputs of the claim must increase")
+        need(
+            inputs == sorted({*inputs}) != [],
+            "the inputs of the claim must be a list, and increase",
+        )
         kind = domain["type"]
         self.domain = {"type": kind} | {key: canonical(domain[key]) for key in DOMAINS[kind]}
         only(domain, *self.domain)
@@ -449,8 +448,7 @@ class Network:
         for neuron in model.neurons[:-outputs]:
             values.append(self._neuron(neuron, values))
         need(not self._bounds, "there are bounds of what is not the first neuron of a group")
-        _, _, row, divisor = model.neurons[claim.output - outputs]
-        zeta, self.scale = substitute(row, Fraction(1, divisor), values)
+        zeta, self.scale = substitute(*model.neurons[claim.output - outputs].row, values)
         self.output = self._append("output", {k: claim.sign * v for k, v in zeta.items()}, 0, 0)
         self.slopes = self._slopes()
         self.plane, self.cuts = self._plane() if self.faces else ([], [])
@@ -492,8 +490,8 @@ class Network:
 
     def _neuron(self, neuron: Neuron, values: Sequence[Scaled]) -> Scaled:
         """Return z or max(z, 0); neurons with proportional z share a unit."""
-        (block, index), relu, row, divisor = neuron
-        zeta, factor = substitute(row, Fraction(1, divisor), values)
+        (block, index), relu, row = neuron
+        zeta, factor = substitute(*row, values)
         key, opposite = frozenset(zeta.items()), frozenset((k, -v) for k, v in zeta.items())
         if key not in self._known:
             lower, upper = self.multipliers(block, index, zeta)
@@ -524,15 +522,13 @@ class Network:
         return self.neurons[name][0]
 
     @cached_property
-    def readers(self) -> dict[int, tuple[list[tuple[int, int]], int]]:
+    def readers(self) -> dict[int, tuple[Form, int]]:
         """By key, the units that read it, with what they multiply it by, and the size of these."""
-        found: dict[int, tuple[list[tuple[int, int]], int]] = {}
+        found: dict[int, Form] = {}
         for k in range(self.inputs, self.output):
             for key, v in self.units[k].form.items():
-                readers, total = found.get(key, ([], 0))
-                readers.append((k, v))
-                found[key] = readers, total + v.bit_length() + 64
-        return found
+                found.setdefault(key, {})[k] = v
+        return {key: (form, size(form)) for key, form in found.items()}
 
     def _plane(self) -> tuple[list[int], list[Form]]:
         """Return inputs of a cone that stand for all in what units read, and rows they do for, too.
@@ -573,10 +569,10 @@ class Node:
             self.ranges[abs(face)] = (1, 1) if face > 0 else (-1, -1)
         self.sides = self.ranges[1 : net.inputs]
         # slopes of all units over max(zeta, 0) of the group, as known at the root of the tree:
-        # their intervals, and as forms of states and products; the intervals where last was fixed
+        # their intervals, and as forms of states and products; the intervals where `last` is fixed
         self.spans: Spans = {}
         self.jumps: dict[int, Form] = {}
-        self.last, self.last_spans = States(), Spans()
+        self.last, self.last_spans = States(), {group: (1, 1)}
 
     def bounds(self, k: int) -> tuple[int, int]:
         """Return the range of a unit, of a state (0 or 1), or of a product of state and slope."""
@@ -607,8 +603,7 @@ class Node:
 
     def narrow(self, unit: int, lower: Any, upper: Any) -> None:
         """Bound a unit on the hyperplane; what is not 0 there is on, or off, at every facet."""
-        if unit in self.fixed:
-            raise Rejected(f"{self.net.units[unit].name} is already decided")
+        hold(unit not in self.fixed, "a unit with a bound is already decided")
         low, high = self.ranges[unit]
         if lower is not None:
             low = max(low, -rule_bound(self, {unit: 1}, -1, lower))
@@ -622,12 +617,30 @@ class Node:
     def least_jump(self, fixed: States) -> int:
         """Bound the slope of the output over max(zeta, 0) of the group from below.
 
-        Only units whose states were others when this was asked last are looked at again.
+        Only what units with other states than when this was asked last pass on is carried on;
+        where the slope is 0 they pass on nothing. ``last_spans`` are intervals of all slopes.
         """
-        changed = {k for k, _ in fixed.items() ^ self.last.items()}
-        self.last_spans = spans(self.net, self.group, fixed, self.last_spans, changed)
-        self.last = dict(fixed)
-        return self.last_spans.get(self.net.output, (0, 0))[0]
+        units, found, fixed = self.net.units, self.last_spans, fixed | {self.group: True}
+        stale = found.keys() & {h for h, _ in fixed.items() ^ self.last.items()}
+        self.last = fixed
+        for k in range(self.group + 1, self.net.output + 1) if stale else ():
+            unit, low, high = units[k], 0, 0
+            if unit.reads.isdisjoint(stale):
+                continue
+            for h in unit.reads & found.keys():
+                off = unit.through.get(h, 0) if h != self.group else 0  # over max(zeta, 0) alone
+                on = off + unit.through.get(-h, 0)
+                if h in fixed:
+                    off = on = on if fixed[h] else off
+                a, b = found[h]
+                ends = off * a, off * b, on * a, on * b
+                low, high = low + min(ends), high + max(ends)
+            spend(longest((low, high)), unit.size)
+            if (low, high) != found.pop(k, (0, 0)):
+                stale.add(k)
+            if low or high:
+                found[k] = low, high
+        return found.get(self.net.output, (0, 0))[0]
 
     def open_states(self) -> dict[int, Form]:
         """Return how slopes over max(zeta, 0) of the group depend on the root's open states.
@@ -637,7 +650,8 @@ class Node:
         if self.jumps:
             return self.jumps
         count, self.jumps = len(self.net.units), {-self.group: {ONE: 1}}
-        self.spans = spans(self.net, self.group, self.root)
+        self.least_jump(self.root)
+        self.spans = dict(self.last_spans)
         for k in range(self.group + 1, self.net.output + 1):
             row = self.net.units[k].form
             keys = [*row.keys() & self.jumps.keys()]
@@ -711,45 +725,39 @@ class Node:
 
     def row(self, kind: Any, *where: Any) -> list[Part]:  # noqa: PLR0911  (a table)
         """Return a row of section 5, which is >= 0, as a sum of forms with factors."""
-        net = self.net
+        net, count = self.net, len(self.net.units)
         need(self.group or kind not in ("facet", "jump", "product"), "there is no hyperplane here")
         unit = net.unit(*where[:2]) if where[1:] else ONE
+        low, high = self.ranges[unit]
         match kind, *where:
             case "above", _, _:
                 return [({-unit: 1, unit: -1}, 1)]
             case "below", _, _:
-                low, high = self.ranges[unit]
                 hold(low < 0 < high, "a unit does not change its sign")
                 return [({unit: high, -unit: low - high, ONE: -high * low}, 1)]
             case "on" | "off", _, _:
-                number = 0 if kind == "on" else 2
-                return self.envelope(unit, -unit, {unit: 1}, self.ranges[unit], number)
+                number, product, form = 0 if kind == "on" else 2, -unit, {unit: 1}
             case "sign", _, _:
                 hold(unit in self.fixed, "a unit is neither on nor off here")
                 return [({unit: 1}, 1 if self.fixed[unit] else -1)]
             case "product", _, _, number:
-                product, slope = unit + 2 * len(net.units), self.open_states().get(unit, {})
-                ends = self.spans.get(unit, (0, 0))
-                return self.envelope(unit, product, slope, ends, natural(number, 4))
+                product, form = unit + 2 * count, self.open_states().get(unit, {})
+                low, high = self.spans.get(unit, (0, 0))
             case ("facet",):
                 return [({self.group: 1}, 1)]
             case ("jump",):
                 return [(self.open_states().get(net.output, {}), -1), ({ONE: 1}, -1)]
             case "domain", index:
                 return [net.rows[natural(index, len(net.rows))]]
-        raise Malformed(f"there is no such row: {kind!s:.20}")
-
-    def envelope(
-        self, unit: int, product: int, form: Form, ends: tuple[int, int], number: int
-    ) -> list[Part]:
-        """Return a row about P = a Y: the state a is 0 or 1, and Y, a form, between the ends."""
+            case _:
+                raise Malformed(f"there is no such row: {kind!s:.20}")
+        # a product P = a Y: the state a is 0 or 1, and Y, the form, between the ends
+        end, sign = high if natural(number, 4) in (0, 3) else low, 1 if number in (0, 2) else -1
         hold(unit != self.group, "the group itself has no state")
-        (low, high), state = ends, unit + len(self.net.units)
-        end, sign = high if number in (0, 3) else low, 1 if number in (0, 2) else -1
         if number < 2:  # end a - P
-            return [({state: end, product: -1}, sign)]
+            return [({unit + count: end, product: -1}, sign)]
         # Y - P - end (1 - a)
-        return [(form, sign), ({state: end, product: -1, ONE: -end}, sign)]
+        return [(form, sign), ({unit + count: end, product: -1, ONE: -end}, sign)]
 
     def combine(self, entries: Any, form: Form) -> Scaled:
         """Add multiples of rows to a form; return the sum, and its factor."""
@@ -772,7 +780,7 @@ def evaluate(model: Model, output: int, x: list[Number]) -> Number:
     point: list[Number] = [1, *x]
     values = [mix([({ONE: 1}, v)]) for v in point]
     for neuron in model.neurons:
-        form, c = substitute(neuron.row, Fraction(1, neuron.divisor), values)
+        form, c = substitute(*neuron.row, values)
         values.append(({}, c) if neuron.relu and form.get(ONE, 0) < 0 else (form, c))
     terms = model.quadratic[output]
     most = longest(part for v in (*point, *(q for *_, q in terms)) for part in v.as_integer_ratio())
@@ -798,17 +806,16 @@ def rule_interior(claim: Claim, point: list[Number], equations: Any, box: Any = 
     the polyhedron this is not lifted.
     """
     hold(claim.contains(point), "the point lies outside the polyhedron")
+    count = len(claim.rows)
     need(not equations or len(claim.inputs) == len(point), "a partial claim allows no equations")
     for index, *sides in equations:
-        above, below = (rationals(y, len(claim.rows)) for y in sides)
-        both = [sum(two) for two in zip(above, below, strict=True)]
-        form, opposite = (
-            substitute(dict(enumerate(integers(y)[0])), Fraction(1), claim.rows)[0]
-            for y in (above, both)
+        above, below = (
+            [(form, y * c) for (form, c), y in zip(claim.rows, rationals(side, count), strict=True)]
+            for side in sides
         )
-        key = natural(index, len(point)) + 1
-        shown_to_be = not opposite and min(above + below) >= 0 and key in form
-        hold(shown_to_be, f"input {index} is not shown to be determined")
+        (form, _), (left, _), key = mix(above), mix(above + below), natural(index, len(point)) + 1
+        positive = min(y for _, y in above + below) >= 0
+        hold(positive and key in form and not left, f"input {index} is not shown to be determined")
         divisor = -form.pop(key)
         claim.values[key] = form, Fraction(1, divisor)
     for form, _ in claim.values:
@@ -878,42 +885,12 @@ def rule_quadratic(model: Model, claim: Claim) -> None:
         pivot = pivots.get(key, 0)
         hold(pivot > 0 or not pivots, "the quadratic function bends downwards")
         for k in pivots.keys() & matrix.keys():
-            matrix[k], _ = mix([(matrix[k], 1), (pivots, Fraction(-matrix[k][key], pivot))])
+            matrix[k] = cleared(matrix[k], pivots, key)
 
 
 def rule_path_signs(net: Network) -> set[int]:
     """Whatever the pattern, these groups do not bend the function downwards."""
     return {unit for unit in net.kinks if net.slopes[-unit][0] >= 0}
-
-
-def spans(
-    net: Network, group: int, fixed: States, known: Spans | None = None, changed: Iterable[int] = ()
-) -> Spans:
-    """Return intervals of the slopes of all units over max(zeta, 0) of the group.
-
-    Those may be known in which only the states of some units were other ones.
-    """
-    found, fixed = dict(known or {group: (1, 1)}), fixed | {group: True}
-    # units that pass on something else than is known; where the slope is 0 they pass on nothing
-    stale = found.keys() & changed if known else {group}
-    for k in range(group + 1, net.output + 1):
-        unit, low, high = net.units[k], 0, 0
-        if unit.reads.isdisjoint(stale):
-            continue
-        for h in unit.reads & found.keys():
-            off = unit.through.get(h, 0) if h != group else 0  # over max(zeta, 0) alone
-            on = off + unit.through.get(-h, 0)
-            if h in fixed:
-                off = on = on if fixed[h] else off
-            a, b = found[h]
-            ends = off * a, off * b, on * a, on * b
-            low, high = low + min(ends), high + max(ends)
-        spend(longest((low, high)), unit.size)
-        if (low, high) != found.pop(k, (0, 0)):
-            stale.add(k)
-        if low or high:
-            found[k] = low, high
-    return found
 
 
 def rule_sign(node: Node) -> None:
@@ -977,10 +954,10 @@ def rule_side(node: Node, *names: Any) -> None:
         hold(c and ((c > 0) == on) != node.fixed[unit], "a side may have the pattern")
 
 
-def line_of(node: Node) -> tuple[Line, list[Form]]:
-    """Return the zeros of the group where two inputs vary, or two and t; none if there are none.
+def line_of(node: Node) -> tuple[Line, Any, Any]:
+    """Return the zeros of the group where two inputs vary, or two and t, as p + s d.
 
-    And the forms that are >= 0 on the domain, which is where the line ends.
+    And from which s to which they are in the domain: fractions, or -1/0 and 1/0.
     """
     net, ranges, normal = node.net, node.ranges, node.expand({node.group: 1})
     pair, lead = [k for k, (low, high) in enumerate(ranges[: net.inputs]) if low < high], ONE
@@ -996,108 +973,70 @@ def line_of(node: Node) -> tuple[Line, list[Form]]:
     line = {k: (v * abs(x), 0) for k, v in still.items()}
     line |= {i: (-base if x > 0 else base, -y), j: (0, x)}
     sides = [{k: s, ONE: -s * end} for k in pair for s, end in zip((1, -1), ranges[k], strict=True)]
-    return line if x else {}, net.cuts if lead else [form for form, _ in net.rows] + sides
-
-
-def ends_of(line: Line, sides: Sequence[Form]) -> list[tuple[int, int]]:
-    """Return between which fractions, or -1/0 and 1/0, forms are >= 0 on a line; or nothing."""
-    start: Any = -inf
+    start: Any = -inf if x else inf  # where x is 0 the group has no zeros
     end: Any = inf
-    for form in sides:
+    for form in net.cuts if lead else [*sides, *(form for form, _ in net.rows)]:
         a, b = (sum([v * line[key][z] for key, v in form.items()]) for z in (0, 1))
         spend(longest((a, b)), 2 * size(form) + longest((a, b)))
-        if b > 0:
-            start = max(start, Fraction(-a, b))
-        elif b < 0:
-            end = min(end, Fraction(-a, b))
-        elif a < 0:
-            end = -inf
+        root: Any = Fraction(-a, b) if b else inf if a < 0 else -inf
+        if b < 0:
+            end = min(end, root)
+        else:
+            start = max(start, root)
     infinite = {-inf: (-1, 0), inf: (1, 0)}
-    return [infinite.get(s) or s.as_integer_ratio() for s in (start, end) if start < end]
+    first, last = (infinite.get(s) or s.as_integer_ratio() for s in (start, end))
+    return line, first, last
 
 
-def next_root(zetas: Line, roots: Mapping[int, int]) -> tuple[int, int, list[int]]:
-    """Return the least root of some a + b s as a fraction, and whose it is; 1/0 if there is none.
-
-    All roots are known, rounded down.
-    """
-    least, num, den = min(roots.values(), default=0), 1, 0
-    near = {k: zetas[k] for k, rounded in roots.items() if rounded == least}
-    for a, b in near.values():
-        p, q = (-a, b) if b > 0 else (a, -b)
-        if p * den < num * q:
-            num, den = p, q
-    return num, den, [k for k, (a, b) in near.items() if a * den + b * num == 0]
-
-
-def pieces(
-    net: Network, line: Line, start: tuple[int, int], stop: tuple[int, int]
-) -> Iterator[tuple[States, set[int]]]:
-    """Go along a line: yield the states of units on each piece, and which of them are new.
+def pieces(net: Network, line: Line, start: Any, end: Any) -> Iterator[States]:
+    """Go along a line, and yield the states of units on each piece of it.
 
     A unit is a + b s there. From the first piece on only what changes is looked at: at the
     next root of these a unit changes its state, and with it what it passes on.
     """
-    (num, den), (end, over), bits = start, stop, 0
-    zetas, states, roots = Line(), States(), dict[int, int]()
-    more: Line = dict.fromkeys(range(net.inputs, net.output), (0, 0))  # what is new in units
-    readers = net.readers
-
-    def change(key: int, p: int, q: int) -> None:
-        if key in readers:
-            some, total = readers[key]
-            spend(max(p.bit_length(), q.bit_length()), 2 * total)
-            for k, v in some:
-                c, d = more.get(k, (0, 0))
-                more[k] = c + v * p, d + v * q
-
-    for key, pair in line.items():
-        change(key, *pair)
-    while True:
-        changed, other = set[int](), 0
-        for k in range(net.inputs, net.output):
+    values, states, roots = Line(), States(), dict[int, int]()  # the roots are rounded down
+    more: Line = dict.fromkeys(range(net.output), (0, 0)) | line  # what is new in units
+    readers, (num, den), (last, over) = net.readers, start, end
+    while num * over < last * den or num < den == 0:  # -1/0 < 1/0
+        bits = 0
+        for k in range(net.output):
             if k not in more:
                 continue
-            (c, d), (p, q), was = zetas.get(k, (0, 0)), more[k], states.get(k)
-            zetas[k] = a, b = c + p, d + q
-            bits, other = max(bits, a.bit_length(), b.bit_length()), other + 1
+            (c, d), (p, q), was = values.get(k, (0, 0)), more[k], states.pop(k, False)
+            values[k] = a, b = c + p, d + q
+            bits = max(bits, a.bit_length(), b.bit_length())
             side = a * den + b * num or b or a  # where s is a bit greater
-            on = side > 0 if side else None
-            if p or q:
-                change(k, p, q)
-            if on is not was:
-                changed.add(k)
-                states.pop(k, None)
-                if on is not None:
-                    states[k] = on
-                if on or was:
-                    change(-k, *((a, b) if on else (-c, -d)))
-            elif on:
-                change(-k, p, q)
+            on = side > 0 and k >= net.inputs
+            if side:
+                states[k] = on
+            for key, x, y in (k, p, q), (-k, on * a - was * c, on * b - was * d):
+                if (x or y) and key in readers:
+                    some, total = readers[key]
+                    spend(max(x.bit_length(), y.bit_length()), 2 * total)
+                    for reader, v in some.items():
+                        e, f = more.get(reader, (0, 0))
+                        more[reader] = e + v * x, f + v * y
             roots.pop(k, None)
-            if b and on == (b < 0):
+            if b and on == (b < 0) and k >= net.inputs:
                 roots[k] = (-a << 64) // b
-        spend(bits, (4 * bits + 256) * other)
-        yield states, changed
-        num, den, flips = next_root(zetas, roots)
-        if num * over >= end * den:
-            return
-        more.clear()
-        more |= dict.fromkeys(flips, (0, 0))
+        spend(bits, (4 * bits + 256) * len(more))
+        yield states
+        (num, den), least = (1, 0), min(roots.values(), default=0)
+        near = {k: values[k] for k, rounded in roots.items() if rounded == least}
+        for a, b in near.values():
+            p, q = (-a, b) if b > 0 else (a, -b)
+            if p * den < num * q:
+                num, den = p, q
+        more = {k: (0, 0) for k, (a, b) in near.items() if a * den + b * num == 0}
 
 
 def rule_walk(node: Node) -> None:
     """Where the kink is a line: no piece of it bends the function downwards."""
-    net, known, new = node.net, Spans(), set[int]()
-    line, sides = line_of(node)
-    ends = ends_of(line, sides) if line else []
     others = node.fixed.items() - {(node.group, False)}
-    for states, changed in pieces(net, line, *ends) if ends else ():
-        new |= changed
-        if any(states.get(k, on) != on for k, on in others) or (known and new.isdisjoint(known)):
-            continue  # no facet of this node is here, or the jump is what it was
-        known, new = spans(net, node.group, states | node.fixed, known, new), set()
-        hold(known.get(net.output, (0, 0))[0] >= 0, "the gradient jump may be negative")
+    for states in pieces(node.net, *line_of(node)):
+        if all(states.get(k, on) == on for k, on in others):  # else no facet of this node is here
+            jump = node.least_jump(states | node.fixed)
+            hold(jump >= 0, "the gradient jump may be negative")
 
 
 LEAVES: dict[Any, Any] = {
@@ -1146,21 +1085,19 @@ def check(model: Model, lines: Iterator[Any]) -> Claim:
     (bounds,) = expect(lines, "bounds")
     net = Network(model, claim, {(block, i): sides for block, i, *sides in bounds})
     # what bends: the groups that kink, and the quadratic function, which is called ONE here
-    proved, bends = set[int](), net.kinks | ({ONE} if model.quadratic[claim.output] else set())
-    faces: dict[int, set[int]] = {}
+    bends = net.kinks | ({ONE} if model.quadratic[claim.output] else set())
+    proved = set[tuple[int, int]]()  # and at which face, or 0
     for name, *arguments in lines:
         if name == "path_signs":
-            proved |= rule_path_signs(net, *arguments)
-        elif name == "quadratic" and ONE in bends - proved:
+            proved |= {(group, 0) for group in rule_path_signs(net, *arguments)}
+        elif name == "quadratic" and (ONE, 0) not in proved and ONE in bends:
             rule_quadratic(model, claim, *arguments)
-            proved.add(ONE)
+            proved.add((ONE, 0))
         else:
             need(name == "tree", f"unknown rule {name!r:.40}")
-            group, face = rule_tree(net, lines, *arguments)
-            faces.setdefault(group, set()).add(face)
-            if not face or faces[group] >= net.faces:
-                proved.add(group)
-    missing = sorted(net.units[unit].name for unit in bends - proved)
+            proved.add(rule_tree(net, lines, *arguments))
+    closed = {k for k, face in proved if not face or proved >= {(k, other) for other in net.faces}}
+    missing = sorted(net.units[unit].name for unit in bends - closed)
     hold(not missing, f"nothing is proved about {shown(missing)}")
     return claim
 

@@ -56,6 +56,8 @@ class ConvexWriter:
     grouped : GroupedNetwork or None
         The prover's groups and bounds.
     deadline : Deadline
+    plain : bool
+        Whether units are bounded by intervals alone.
 
     Raises
     ------
@@ -64,13 +66,18 @@ class ConvexWriter:
     """
 
     def __init__(
-        self, claimed: Claimed, grouped: GroupedNetwork | None, deadline: Deadline
+        self,
+        claimed: Claimed,
+        grouped: GroupedNetwork | None,
+        deadline: Deadline,
+        *,
+        plain: bool = False,
     ) -> None:
         network, domain = claimed.network, claimed.domain
         # large networks take seconds to be exported, and to be read
-        _still_in_time(deadline)
+        still_in_time(deadline)
         exported = export_bytes(network)
-        _still_in_time(deadline)
+        still_in_time(deadline)
         model = checker.read_model(exported)
         kind = "concave" if claimed.concave else "convex"
         claim = claim_record(network, model.digest, domain, claimed.output, kind, claimed.inputs)
@@ -87,7 +94,7 @@ class ConvexWriter:
                 if box is not None:
                     checker.rule_box(read, exact, box)
                     self._head[-1].append(box)
-            self._net = BoundedNetwork(model, read, grouped, deadline)
+            self._net = BoundedNetwork(model, read, grouped, deadline, plain=plain)
         except (checker.Malformed, Rejected) as error:
             raise CertificateError(f"no certificate: {error}") from None
         except OutOfTimeError:
@@ -95,6 +102,16 @@ class ConvexWriter:
         self._producer = Producer(self._net, Names(self._net, grouped))
         self._growing: dict[int, Growing] = {}
         self._failures = 0
+
+    def close_by_signs(self) -> bool:
+        """Prove all groups by the signs of J under some states; return whether that is done.
+
+        These are then the lines that the certificate will have.
+        """
+        try:
+            return self._producer.close_by_signs()
+        except (CertificateError, checker.Malformed):  # time is up, or numbers too long
+            return False
 
     def close(self, groups: Sequence[Unit], nodes: int) -> Closed:
         """Prove groups without the engine, or go on with that.
@@ -162,6 +179,7 @@ class ConvexWriter:
         return [*self._head, *self._producer.lines(proofs)]
 
 
-def _still_in_time(deadline: Deadline) -> None:
+def still_in_time(deadline: Deadline) -> None:
+    """Give up where time is up."""
     if deadline.over():
         raise CertificateError(OUT_OF_TIME)

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import scipy.sparse as sp
-
-from jensen.arithmetic.exact import Matrix
 from jensen.arithmetic.rational import fraction
 from jensen.certificate.checker import MODEL_FORMAT, QUADRATIC_FORMAT, text_of
+from jensen.certificate.weight_texts import json_text, rows_text
 from jensen.composition.piecewise_quadratic import split
 from jensen.composition.quadratic import is_quadratic
 from jensen.errors import CertificateError
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.graphs.functions import Function
-from jensen.network.relu_network import ReluNetwork
+from jensen.network.relu_network import Block, ReluNetwork
 from jensen.outputs import write_whole
 from jensen.text import printable
 
@@ -52,16 +47,14 @@ def export_bytes(network: ReluNetwork | FunctionGraph) -> bytes:
     CertificateError
         For a graph that is no ReLU network plus quadratic functions of the inputs.
     """
-    if isinstance(network, FunctionGraph):
-        parts = split(network)
-        if parts is None:
-            raise CertificateError(_not_exported(network))
-        record = _record(parts.piecewise) | {"format": QUADRATIC_FORMAT}
-        outputs = range(network.output_size)
-        record["quadratic"] = [_terms(parts.polynomial(k)) for k in outputs]
-    else:
-        record = _record(network)
-    return json.dumps(record, separators=(",", ":")).encode() + b"\n"
+    if not isinstance(network, FunctionGraph):
+        return _written(network, MODEL_FORMAT).encode()
+    parts = split(network)
+    if parts is None:
+        raise CertificateError(_not_exported(network))
+    outputs = range(network.output_size)
+    terms = json_text([_terms(parts.polynomial(k)) for k in outputs])
+    return _written(parts.piecewise, QUADRATIC_FORMAT, f',"quadratic":{terms}').encode()
 
 
 def _not_exported(graph: FunctionGraph) -> str:
@@ -82,33 +75,16 @@ def _terms(polynomial: Mapping[tuple[int, int], Any]) -> list[list[Any]]:
     return [[i + 1, j + 1, text_of(fraction(v))] for (i, j), v in polynomial.items()]
 
 
-def _record(network: ReluNetwork) -> dict[str, Any]:
-    blocks = [
-        {
-            "name": block.name,
-            "relu": block.is_relu,
-            "bias": [b.hex() for b in (block.bias + 0.0).tolist()],  # no -0
-            "weights": {source: _rows(weight) for source, weight in block.weights.items()},
-        }
-        for block in network.blocks
-    ]
-    return {"format": MODEL_FORMAT, "inputs": network.input_size, "blocks": blocks}
+def _written(network: ReluNetwork, form: str, more: str = "") -> str:
+    """Return a network as JSON; ``more`` is what follows the blocks."""
+    blocks = ",".join(map(_block, network.blocks))
+    head = f'{{"format":{json_text(form)},"inputs":{network.input_size}'
+    return f'{head},"blocks":[{blocks}]{more}}}\n'
 
 
-def _rows(weight: Matrix) -> list[list[Any]]:
-    """Return the non-zeros of every row: column, weight, column, weight, ..."""
-    if not sp.issparse(weight):
-        return [
-            [v for j, w in enumerate(row) if w for v in (j, w.hex())]
-            for row in np.asarray(weight, dtype=float).tolist()
-        ]
-    csr = sp.csr_array(weight, copy=True)  # sorting needs writable arrays
-    csr.sum_duplicates()
-    csr.eliminate_zeros()
-    rows = []
-    for start, end in pairwise(csr.indptr.tolist()):
-        row: list[Any] = [None] * (2 * (end - start))
-        row[::2] = csr.indices[start:end].tolist()
-        row[1::2] = [w.hex() for w in csr.data[start:end].tolist()]
-        rows.append(row)
-    return rows
+def _block(block: Block) -> str:
+    """Return one block as JSON."""
+    bias = json_text([b.hex() for b in (block.bias + 0.0).tolist()])  # no -0
+    rows = (f"{json_text(source)}:{rows_text(weight)}" for source, weight in block.weights.items())
+    head = f'{{"name":{json_text(block.name)},"relu":{json_text(bool(block.is_relu))},"bias":{bias}'
+    return f'{head},"weights":{{{",".join(rows)}}}}}'

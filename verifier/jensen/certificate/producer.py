@@ -21,6 +21,7 @@ from jensen.certificate.joint_hints import HintNode, hint_tree
 from jensen.certificate.joint_roots import JointRoots, Root, closed_by_sign
 from jensen.certificate.joint_writer import JointWriter
 from jensen.certificate.leaf_proof import LeafProver
+from jensen.certificate.sign_trees import SignTrees
 from jensen.certificate.tree_writer import EXTRA_NODES, TreeWriter
 from jensen.errors import CertificateError
 from jensen.prover.group_proof import GroupProof
@@ -106,6 +107,18 @@ class Producer:
         for unit, roots in self._roots_of([unit for unit in left if unit not in found]):
             found[unit] = Growing([self._writer(root, stubborn=False) for root in roots])
         return found
+
+    def close_by_signs(self) -> bool:
+        """Close all units by trees that end in `sign`; return whether that is done."""
+        net = self._net
+        trees = SignTrees(net)
+        for unit in sorted(net.kinks - checker.rule_path_signs(net)):
+            check_time(net)
+            lines = trees.grow(unit)
+            if lines is None:
+                return False
+            self.keep(unit, [["tree", *net.lead(unit)], *lines])
+        return True
 
     def keep(self, unit: int, lines: list[Any]) -> None:
         """Take the lines that close a unit."""

@@ -20,6 +20,7 @@ from jensen.graphs.node import GraphNode
 from jensen.network.relu_network import INPUT, OUTPUT, ReluNetwork
 from jensen.types import FloatArray
 
+EXPORTED = "the exporter changed the function (change the operator that it exports differently)"
 SCALES = (1.0, 1.0, 0.1, 10.0, 100.0)  # of the random points
 _ROUNDINGS = 8  # per operation: a block of the network may stand for several of them
 
@@ -31,6 +32,7 @@ def check_agreement(
     *,
     precision: float,
     name: str,
+    cause: str = EXPORTED,
 ) -> None:
     """Raise unless a network computes what the original computes, up to its rounding.
 
@@ -46,6 +48,8 @@ def check_agreement(
         The unit of rounding of the original.
     name : str
         The original's name for the message.
+    cause : str
+        What has happened where they disagree, and what to do.
 
     Raises
     ------
@@ -63,7 +67,7 @@ def check_agreement(
         found = values[OUTPUT][0]
         if found.shape != expected.shape:
             raise ModelFileError(
-                f"{name}: it has {expected.size} outputs, the exported network {found.size}"
+                f"{name}: it has {expected.size} outputs, the network read of it {found.size}"
             )
         if not np.isfinite(expected).all():
             continue
@@ -76,10 +80,9 @@ def check_agreement(
         worst = int((np.abs(found - expected) - allowed).argmax())
         if abs(found[worst] - expected[worst]) > allowed[worst]:
             raise ModelFileError(
-                f"{name}: the exporter changed the function: at a random point output {worst} "
-                f"is {expected[worst]:.17g}, of the exported network {found[worst]:.17g}, which "
-                f"is more than rounding ({allowed[worst]:.1g}); change the operator that it "
-                "exports differently"
+                f"{name}: {cause}: at a random point output {worst} is {expected[worst]:.17g}, "
+                f"of the network read of it {found[worst]:.17g}, which is more than rounding "
+                f"({allowed[worst]:.1g})"
             )
 
 

@@ -20,6 +20,7 @@ from jensen.graphs.convolution import Convolution
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.graphs.functions import GROUPED, Function
 from jensen.graphs.node import GraphNode
+from jensen.loaders.exact_rows import ExactRow, exact_rows
 from jensen.loaders.steps import Steps, same_map
 from jensen.loaders.symbolic import (
     MAX_BLOCKS,
@@ -299,6 +300,10 @@ class Lowering:
                 f"more than {MAX_BLOCKS} layers, or {MAX_EDGES} edges between them, "
                 "are not supported"
             )
+
+    def exact_rows(self, x: SymbolicTensor) -> list[ExactRow] | None:
+        """Return x over the rationals, past identity blocks; None where that is too much."""
+        return exact_rows(x, {block.name: block for block in self._blocks})
 
     def _output_of(self, name: str) -> SymbolicTensor:
         size = self._sizes[name]

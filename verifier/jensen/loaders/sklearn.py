@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,9 @@ from jensen.arithmetic.doubles import NotADoubleError, exact_doubles
 from jensen.errors import ModelFileError, UnsupportedOperatorError
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.graphs.functions import Function
+from jensen.loaders.agreement import check_agreement
 from jensen.loaders.lowering import Lowering
+from jensen.loaders.quiet import quiet
 from jensen.loaders.symbolic import (
     LoweringError,
     SymbolicTensor,
@@ -47,7 +51,8 @@ def from_sklearn(model: Any) -> ReluNetwork | FunctionGraph:
     UnsupportedOperatorError
         For other steps, regressors or activations.
     ModelFileError
-        If the model is not fitted.
+        If the model is not fitted, or predicts otherwise than its coefficients say: the network
+        is compared with it on random points.
     """
     inputs = _inputs_of(model)
     lowering = Lowering(inputs)
@@ -55,17 +60,40 @@ def from_sklearn(model: Any) -> ReluNetwork | FunctionGraph:
         x = _read(lowering, model, lowering.input())
     except (LoweringError, NotADoubleError) as error:
         raise ModelFileError(f"{type(model).__name__}: {error}") from None
-    return lowering.finish(x, (inputs,), x.shape)
+    network = lowering.finish(x, (inputs,), x.shape)
+    _compare(model, network, inputs)
+    return network
+
+
+def _compare(model: Any, network: ReluNetwork | FunctionGraph, inputs: int) -> None:
+    """Raise unless the model predicts (a step: returns) what its coefficients say."""
+    compute = getattr(model, "predict", None) or getattr(model, "transform", None)
+    if compute is None:
+        raise ModelFileError(f"{type(model).__name__}: {_NEEDED}")
+    names = getattr(model, "feature_names_in_", None)
+    frames = None if names is None or find_spec("pandas") is None else import_module("pandas")
+
+    def run(samples: Sequence[FloatArray]) -> Any:
+        (x,) = samples
+        with quiet("sklearn"):  # columns may be known by their names only
+            return compute(x if frames is None else frames.DataFrame(x, columns=names))
+
+    # models fitted on float32 keep coefficients of that type, and are computed in it
+    check_agreement(
+        network,
+        run,
+        [(inputs,)],
+        precision=2.0**-23,
+        name=type(model).__name__,
+        cause="its class computes another function (pass an estimator of scikit-learn itself)",
+    )
 
 
 def _inputs_of(model: Any) -> int:
     """Return how many features a fitted model takes."""
     inner = model
     while not hasattr(inner, "coefs_"):
-        try:
-            inputs = getattr(inner, "n_features_in_", None)
-        except AttributeError:  # a pipeline that is not fitted
-            inputs = None
+        inputs = getattr(inner, "n_features_in_", None)
         if inputs is not None:
             return int(inputs)
         steps = [step for _, step in getattr(inner, "steps", ()) if not isinstance(step, str)]
@@ -187,7 +215,7 @@ def _reciprocals(lowering: Lowering, name: str, scales: FloatArray) -> FloatArra
     """Return 1 / scales, and tell where doubles do not hold them."""
     if not powers_of_two(scales):
         lowering.roundings.append(f"{name}: reciprocals of its scales were rounded to doubles")
-    reciprocals: FloatArray = 1.0 / scales
+    reciprocals: FloatArray = 1.0 / exact_doubles(scales)
     return reciprocals
 
 
@@ -206,11 +234,11 @@ def _scaling(scaler: Any, size: int) -> tuple[FloatArray, FloatArray, FloatArray
         return one, divisor, scaler.center_ if scaler.with_centering else zero, zero
     if name == "MinMaxScaler" and not scaler.clip:
         return scaler.scale_, one, zero, scaler.min_
-    if name == "MaxAbsScaler":
+    if name == "MaxAbsScaler" and not getattr(scaler, "clip", False):  # since scikit-learn 1.9
         return one, scaler.scale_, zero, zero
     raise UnsupportedOperatorError(
-        f"{name}: supported are StandardScaler, RobustScaler, MinMaxScaler without clipping and "
-        "MaxAbsScaler"
+        f"{name}: supported are StandardScaler, RobustScaler, and MinMaxScaler and MaxAbsScaler "
+        "without clipping"
     )
 
 
@@ -221,8 +249,10 @@ def _components(lowering: Lowering, model: Any, x: SymbolicTensor) -> SymbolicTe
     if not model.whiten:
         return x
     deviations = np.sqrt(model.explained_variance_)
+    # as scikit-learn does, so that components without variance do not become infinite
+    deviations = np.maximum(deviations, np.finfo(deviations.dtype).eps)
     lowering.roundings.append("PCA: reciprocals of the square roots of variances were rounded")
-    return lowering.scale(x, 1.0 / deviations)
+    return lowering.scale(x, 1.0 / exact_doubles(deviations))
 
 
 def _columns(lowering: Lowering, model: Any, x: SymbolicTensor) -> SymbolicTensor:

@@ -7,11 +7,12 @@ import copy
 import importlib
 import os
 import re
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jensen.errors import MissingExtraError, ModelFileError
+from jensen.errors import JensenError, MissingExtraError, ModelFileError
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.loaders.agreement import check_agreement
 from jensen.loaders.onnx.reader import network_from_model
@@ -23,6 +24,7 @@ from jensen.types import FloatArray
 
 _EXTRA = 'PyTorch models need the extra "torch": pip install "jensen[torch]"'
 _FORCE_SAFE_LOADING = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+_ENVIRONMENT = threading.Lock()  # of two threads one must not take the word from the other
 
 
 def from_torch(
@@ -154,24 +156,40 @@ def load_pt2(path: Path) -> ReluNetwork | FunctionGraph:
     """
     torch = _import_torch()
     archive = safe_archive(path)
-    try:
-        with _only_weights(), quiet("torch"):
-            program = torch.export.load(archive)
-    except Exception as error:  # torch raises what its readers happen to raise
-        raise ModelFileError(f"{path}: torch cannot read it ({_line(error)})") from None
-    numbers = narrowed_numbers(program)
+    with _blamed(path, "read it"), _only_weights(), quiet("torch"):
+        program = torch.export.load(archive)
+    with _blamed(path, "look through its numbers"):
+        numbers = narrowed_numbers(program)
     if numbers:
         listed = ", ".join(f"{value:.9g}" for value in numbers[:4])
         raise ModelFileError(
             f"{path}: a program of half precision with numbers that it does not hold ({listed}); "
             "export module.float() instead"
         )
-    network = _exported(with_exact_scalars(program), None, path)
-    _compare_program(program, network, path)
+    with _blamed(path, "run it"):
+        module = program.module()  # as it is: numbers are rewritten in the program itself
+    with _blamed(path, "rewrite its numbers"), quiet("torch"):
+        exact = with_exact_scalars(program)
+    network = _exported(exact, None, path)
+    with _blamed(path, "run it"):
+        _compare_program(program, module, network, path)
     return network
 
 
-def _compare_program(program: Any, network: ReluNetwork | FunctionGraph, path: Path) -> None:
+@contextlib.contextmanager
+def _blamed(path: Path, what: str) -> Iterator[None]:
+    """Turn whatever PyTorch raises about a file into one clear error."""
+    try:
+        yield
+    except JensenError:
+        raise
+    except Exception as error:  # torch raises what its readers happen to raise
+        raise ModelFileError(f"{path}: torch cannot {what} ({_line(error)})") from None
+
+
+def _compare_program(
+    program: Any, module: Any, network: ReluNetwork | FunctionGraph, path: Path
+) -> None:
     """Run what was read from a file, which computes and does nothing else, on random points."""
     torch = _import_torch()
     names = set(program.graph_signature.user_inputs)
@@ -179,10 +197,6 @@ def _compare_program(program: Any, network: ReluNetwork | FunctionGraph, path: P
     samples = [node.meta["val"] for node in nodes if node.name in names]
     shapes = [tuple(sample.shape[1:]) for sample in samples]
     sizes = [_batch(sample.shape[0]) if sample.ndim else 1 for sample in samples]
-    try:
-        module = program.module()
-    except Exception as error:  # torch raises what its readers happen to raise
-        raise ModelFileError(f"{path}: torch cannot run it ({_line(error)})") from None
 
     def run(inputs: Sequence[FloatArray]) -> Any:
         with torch.no_grad(), quiet("torch"):
@@ -237,15 +251,16 @@ def _exported(model: Any, samples: Any, path: Path) -> ReluNetwork | FunctionGra
 @contextlib.contextmanager
 def _only_weights() -> Iterator[None]:
     """Make torch unpickle tensors only: its reader would fall back to running code."""
-    before = os.environ.get(_FORCE_SAFE_LOADING)
-    os.environ[_FORCE_SAFE_LOADING] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[_FORCE_SAFE_LOADING]
-        else:
-            os.environ[_FORCE_SAFE_LOADING] = before
+    with _ENVIRONMENT:
+        before = os.environ.get(_FORCE_SAFE_LOADING)
+        os.environ[_FORCE_SAFE_LOADING] = "1"
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ[_FORCE_SAFE_LOADING]
+            else:
+                os.environ[_FORCE_SAFE_LOADING] = before
 
 
 def _shapes(given: Any) -> list[tuple[int, ...]]:

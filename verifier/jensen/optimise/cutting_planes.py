@@ -139,7 +139,7 @@ class CuttingPlanes:
         return exact_bound(linear, self.problem.convex, lp.cuts, point, feasible)
 
     def _refuse_rays(self) -> None:
-        """Raise if the objective falls for ever along a direction that the set contains.
+        """Raise if the objective falls for ever along a direction of the set, or if it is empty.
 
         ``lim f(x + s d) / s`` is the network without its biases, and convex in d on the
         recession cone of the domain: it is minimised over the directions of the unit cube.
@@ -156,6 +156,7 @@ class CuttingPlanes:
         ray = directions.restore(found.x)
         rate = cone.exact(ray.point) + dot(self.problem.linear.tolist(), ray.point)
         if rate < 0:
+            feasible.restore(self.middle())  # a set without points has no direction: this says so
             text = ", ".join(f"{v:.4g}" for v in ray.x[:6]) + (", ..." if len(ray.x) > 6 else "")
             raise UnboundedError(
                 f"the objective falls for ever along ({text}): bound the domain, or add rows",

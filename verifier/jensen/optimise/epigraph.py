@@ -160,9 +160,11 @@ class EpigraphLp:
         values = matrix[rows, columns]
         if not np.isfinite(values).all():
             raise SolverError("a cut is not finite: the network's numbers are too large")
-        self._highs.addRows(
+        status = self._highs.addRows(
             len(lower), lower, upper, len(values), starts, columns.astype(np.int32), values
         )
+        if status == highspy.HighsStatus.kError:
+            raise SolverError("HiGHS rejects rows: numbers of a cut, or of a row, are too large")
 
     def set_bounds(self, lower: FloatArray, upper: FloatArray) -> None:
         """Change the bounds of x."""

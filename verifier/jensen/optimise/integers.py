@@ -61,6 +61,7 @@ class IntegerSearch:
         self._relaxed = CuttingPlanes(problem, limits, pool)
         self._best: Minimum | None = None
         self._closed = math.inf
+        self._lost = False  # a node that HiGHS calls empty, which was not proved
         self._nodes = 0
         self._evaluations = 0
         self._deadline = Deadline.after(limits.time_limit)
@@ -96,6 +97,10 @@ class IntegerSearch:
         if self._best is None:
             if heap:
                 raise UndecidedError("no integer point was found within the limits")
+            if self._lost:
+                raise UndecidedError(
+                    "no integer point was found, and it is not proved that none is there"
+                )
             raise InfeasibleError("no integer point of the domain satisfies all rows")
         proved = min([self._closed, self._best.value, *(entry[0] for entry in heap)])
         evaluations = self._relaxed.evaluations + self._evaluations
@@ -178,6 +183,7 @@ class IntegerSearch:
             point = lp.solve()
             if point.end is not LpEnd.OPTIMAL:
                 bound = self._bound_of_empty(lp, point, node.lower, node.upper, bound)
+                self._lost = self._lost or bound < math.inf
                 return self._close(bound)
             bound = max(bound, self._bound(lp, point, node.lower, node.upper))
             if bound >= self._cutoff():

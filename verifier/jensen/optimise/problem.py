@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -109,16 +110,18 @@ def with_fixed_inputs(problem: Problem, fixed: Mapping[int, float]) -> Problem:
     """
     feasible, inputs = problem.feasible, len(problem.linear)
     lower, upper = feasible.lower.copy(), feasible.upper.copy()
-    for index, given in fixed.items():
-        what = f"fixed input {_index(index, inputs, 'fixed')}"
-        value = float(vector(given, 1, what, exact=True)[0])
+    if not isinstance(fixed, Mapping):
+        raise OptionError(f"fixed {fixed!r}: a mapping from inputs to values is needed, {{2: 0.5}}")
+    chosen = [_index(given, inputs, "fixed") for given in fixed]
+    for index, given in zip(chosen, fixed.values(), strict=True):
+        value = float(vector(given, 1, f"fixed input {index}", exact=True)[0])
         if not lower[index] <= value <= upper[index]:
             raise InfeasibleError(f"input {index} fixed at {value} is outside the domain")
         lower[index] = upper[index] = value
     if feasible.bounded:
         return replace(problem, feasible=feasible.within(lower, upper))
-    E = np.concatenate([feasible.E, np.eye(inputs)[list(fixed)]])
-    e = np.concatenate([feasible.e, lower[list(fixed)]])
+    E = np.concatenate([feasible.E, np.eye(inputs)[chosen]])
+    e = np.concatenate([feasible.e, lower[chosen]])
     own = slice(len(feasible.ground.b), None)
     rows = (feasible.A[own], feasible.b[own])
     return replace(problem, feasible=FeasibleSet(feasible.ground, rows, (E, e)))
@@ -162,7 +165,8 @@ def _finite(value: Any, what: str, *, exact: bool = True) -> FloatArray:
     return numbers
 
 
-def _index(index: int, inputs: int, what: str = "integer") -> int:
-    if int(index) != index or not 0 <= index < inputs:
+def _index(index: Any, inputs: int, what: str = "integer") -> int:
+    number = float(index) if isinstance(index, Real) else math.nan
+    if not (number.is_integer() and 0 <= number < inputs):
         raise OptionError(f"{what} input {index}: the network has {inputs}, from 0 on")
-    return int(index)
+    return int(number)

@@ -30,7 +30,7 @@ from jensen.errors import SolverError
 from jensen.optimise.answers import Proximal
 from jensen.optimise.cuts import Cuts
 from jensen.optimise.cutting_planes import Pool
-from jensen.optimise.dual_bound import convex_shares
+from jensen.optimise.dual_bound import LIGHTEST, convex_shares
 from jensen.optimise.ground import dot
 from jensen.optimise.problem import Limits, Problem
 from jensen.optimise.quadratic import maximise_quadratic, nearest_point
@@ -236,6 +236,8 @@ class _Search:
         ``step r^2 / 2`` unless r only pushes u against a bound at w.
         """
         feasible, x, step = self._feasible, self._center, self._step
+        if self._convex.weights.min() < LIGHTEST:
+            return -math.inf
         p = self._convex.weights[cuts.term] * shares
         factors = np.concatenate([p, rows])
         matrix = np.concatenate([cuts.gradient, self._rows])

@@ -234,7 +234,8 @@ class ScenarioSum(Function):
         return f"ScenarioSum({self.network!r}, {counted(self._count, 'scenario')}, {self.domain})"
 
 
-def _checked(scenarios: Sequence[Mapping[int, float]]) -> list[Mapping[int, float]]:
+def _checked(scenarios: Sequence[Mapping[int, float]]) -> list[dict[int, float]]:
+    """Return the contexts as doubles; what no double holds is refused, as in all of a problem."""
     try:
         contexts = list(scenarios)
     except TypeError:
@@ -249,7 +250,13 @@ def _checked(scenarios: Sequence[Mapping[int, float]]) -> list[Mapping[int, floa
                 f"scenario {number} fixes the inputs {sorted(context)}, "
                 f"scenario 0 {sorted(contexts[0])}: the same are needed"
             )
-    return contexts
+    return [
+        {
+            i: float(vector(v, 1, f"input {i} of scenario {number}", exact=True)[0])
+            for i, v in c.items()
+        }
+        for number, c in enumerate(contexts)
+    ]
 
 
 def _proved(

@@ -17,13 +17,16 @@ from jensen.prover.counterexample import counterexample
 from jensen.prover.evidence import Counterexample
 from jensen.prover.outcome import Outcome, refuted_by
 from jensen.prover.question import Question
-from jensen.prover.signs import is_small
+from jensen.prover.signs import SPACE, is_small
+from jensen.prover.walk import walks
 from jensen.types import FloatArray
 from jensen_encodings.deadline import NEVER, Deadline
 
 STEPS = 33  # points on a line
 FIRST_LINES = 8  # in a first, cheap round: enough for most random networks
 LINES = 96  # lines in a round
+EARLY_LINES = 24  # in front of a walk that costs a few times as much
+COSTLY_WALK = 32  # ReLUs from which on a walk in space costs tens of milliseconds
 ROUNDS = 3  # small networks get one: what it misses, descents find as soon
 WORK = 2e8  # multiply-adds per round: large networks get fewer lines
 CANDIDATES = 4  # triples that are looked at exactly, per round
@@ -35,12 +38,28 @@ def first_lines(question: Question) -> Outcome | None:
     return _lines(question, rounds=0)
 
 
+def lines_before_walks(question: Question) -> Outcome | None:
+    """Look along so many more lines as cost a small part of the walk that is next."""
+    lines = _early_lines(question)
+    return _lines(question, rounds=1, skip=1, lines=lines) if lines else None
+
+
+def _early_lines(question: Question) -> int:
+    """Return how many lines are drawn in front of a walk; none where it costs as little."""
+    network = question.network
+    if not walks(question) or network.input_size == 1:
+        return 0
+    costly = network.input_size == SPACE and network.relu_count >= COSTLY_WALK
+    return LINES if costly else EARLY_LINES
+
+
 def random_lines(question: Question) -> Outcome | None:
     """Look for a counterexample along more random lines, after :func:`first_lines`."""
-    return _lines(question, rounds=1 if is_small(question.network) else ROUNDS, skip=1)
+    rounds = 1 if is_small(question.network) else ROUNDS
+    return _lines(question, rounds=rounds, skip=2 if _early_lines(question) == LINES else 1)
 
 
-def _lines(question: Question, *, rounds: int, skip: int = 0) -> Outcome | None:
+def _lines(question: Question, *, rounds: int, skip: int = 0, lines: int = LINES) -> Outcome | None:
     """Search along lines; any violation refutes exact convexity."""
     if question.options.tolerance:
         return None
@@ -50,6 +69,7 @@ def _lines(question: Question, *, rounds: int, skip: int = 0) -> Outcome | None:
             question.domain,
             rounds=rounds,
             skip=skip,
+            lines=lines,
             seed=question.options.seed,
             inputs=question.options.inputs,
             deadline=question.deadline,
@@ -63,6 +83,7 @@ def search_lines(
     *,
     rounds: int = ROUNDS,
     skip: int = 0,
+    lines: int = LINES,
     seed: int = 0,
     inputs: tuple[int, ...] | None = None,
     deadline: Deadline = NEVER,
@@ -75,9 +96,11 @@ def search_lines(
         With one output.
     domain : Domain
     rounds : int
-        Each takes about a hundred lines, after a first one of a few.
+        Each takes so many lines, after a first one of a few.
     skip : int
         How many rounds are drawn and not looked at: another call did.
+    lines : int
+        In a round; large networks get fewer.
     seed : int
     inputs : tuple of int or None
         Lines vary these inputs only (partial convexity).
@@ -86,7 +109,7 @@ def search_lines(
     rng = np.random.default_rng(seed)
     sampler = LineSampler(domain, network.input_size, kink_distance(network), rng, inputs)
     cost = max(1, network.parameter_count)
-    lines = int(np.clip(WORK / (cost * STEPS), 4, LINES))
+    lines = int(np.clip(WORK / (cost * STEPS), 4, lines))
     for number, count in enumerate((min(lines, FIRST_LINES), *[lines] * rounds)):
         if deadline.over():
             return None

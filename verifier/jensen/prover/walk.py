@@ -27,37 +27,44 @@ from jensen.prover.walk_edges import can_walk_edges, edges_bend_upwards
 from jensen.prover.walk_narrow import is_narrow, walk_narrow
 from jensen.prover.walk_plane import walk_kinks
 from jensen.prover.walk_solid import walk_surfaces
-from jensen.prover.walk_straight import bend_upwards
+from jensen.prover.walk_straight import bend_upwards, has_two_levels
 from jensen.types import BoolArray, Interval
 
+PLANE = 2
 PAIR = 2  # units of a level, up to which an exact walk costs about as much as links
 FEW = 4  # open neurons in space, up to which their kinks cost less than the whole complex
+EDGES = 48  # ReLUs up to which edges in space cost about as much as bounds, where those say little
+THREE, DEEP = 3, 4  # levels from which on edges come before sweeps; before bounds, on a box
+SHARE = 8  # of neurons, of which one that is open makes signs of links say more than a walk
 TWINS = 64  # neurons of a block whose rows are compared, all with all
 NEAR = 1e-9  # rows of largest entry 1 that may be equal
+
+
+def walk_few_inputs_upwards(question: Question) -> Outcome | None:
+    """Prove networks of one to three inputs by J alone, cheaper than a walk that refutes."""
+    if not walks(question):
+        return None
+    closed, signs, never = _closed(question)
+    with question.prepared.watch.stage("walk"):
+        straight = bounds_come_first(question) and bend_upwards(
+            question.network, _walked_domain(question), closed
+        )
+        tried = _few_are_open(question) or _edges_come_first(question)  # by another screen
+        if straight or (not tried and _edges_bend_upwards(question, closed)):
+            return _all_bend_upwards(question, signs, never)
+    return None
 
 
 def walk_few_inputs(question: Question) -> Outcome | None:
     """Decide networks of one to three inputs; None where that is not asked for or did not do."""
     prepared, network = question.prepared, question.network
-    if not _walks(question):
+    if not walks(question):
         return None
-    never: dict[str, BoolArray] = {}
-    if bounds_come_first(question):
-        signs, closed = prepared.stable_signs, closed_neurons(prepared)
-        never = {
-            name: (low >= 0) | (high <= 0) for name, (low, high) in prepared.hidden_bounds.items()
-        }
-    else:
-        signs = prepared.signs
-        closed = {name: low >= 0 for name, (low, _) in signs.items()}
-    domain = _around(question.domain) if network.input_size == 1 else question.domain
-    with prepared.watch.stage("walk"):
-        straight = bounds_come_first(question) and bend_upwards(network, domain, closed)
-        tried = _few_are_open(question)  # by another screen
-        if straight or (not tried and _edges_bend_upwards(question, closed)):
-            return _all_bend_upwards(question, signs, never)
+    closed, signs, never = _closed(question)
+    domain = _walked_domain(question)
     cones = network.input_size == SPACE and is_cone_question(network, question.domain)
-    if network.input_size == SPACE and not cones and _open_twins(prepared, closed):
+    in_space = network.input_size == SPACE and not cones
+    if (in_space or _is_one_level_of_plane(network)) and _open_twins(prepared, closed):
         return None
     with prepared.watch.stage("walk"):
         walk = walk_kinks if network.input_size < SPACE else walk_surfaces
@@ -70,6 +77,66 @@ def walk_few_inputs(question: Question) -> Outcome | None:
         inside = domain is question.domain or admits(question.domain, walked.pair.x, walked.pair.y)
         return refuted_by(walked.pair) if inside else None
     return _all_bend_upwards(question, signs, never)
+
+
+def _closed(
+    question: Question,
+) -> tuple[dict[str, BoolArray], Mapping[str, Interval], dict[str, BoolArray]]:
+    """Return the neurons that signs or bounds close, the signs, and those that never cross."""
+    prepared = question.prepared
+    if not bounds_come_first(question):
+        signs = prepared.signs
+        return {name: low >= 0 for name, (low, _) in signs.items()}, signs, {}
+    return closed_neurons(prepared), prepared.stable_signs, _never_cross(prepared)
+
+
+def _walked_domain(question: Question) -> Domain:
+    one = question.network.input_size == 1
+    return _around(question.domain) if one else question.domain
+
+
+def walk_edges(question: Question) -> Outcome | None:
+    """Prove small networks of three inputs by their edges, where bounds would say little.
+
+    On a box, bounds of few levels are taken first, without sweeps from single neurons.
+    """
+    if not _edges_come_first(question):
+        return None
+    prepared = question.prepared
+    bounded = not _bounds_say_little(question)
+    signs = prepared.swept_signs if bounded else prepared.signs
+    never = _never_cross(prepared) if bounded else {}
+    closed = {name: low >= 0 for name, (low, _) in signs.items()}
+    for name, idle in never.items():
+        closed[name] |= idle
+    if all(part.all() for part in closed.values()):
+        return None  # the next screen says so
+    with prepared.watch.stage("walk"):
+        if not _edges_bend_upwards(question, closed):
+            return None
+    return _all_bend_upwards(question, signs, never)
+
+
+def _never_cross(prepared: Prepared) -> dict[str, BoolArray]:
+    """Return the neurons that keep their sign by bounds."""
+    return {name: (low >= 0) | (high <= 0) for name, (low, high) in prepared.hidden_bounds.items()}
+
+
+def _edges_come_first(question: Question) -> bool:
+    """Whether edges are looked at before what bounds, or sweeps from single neurons, say."""
+    network = question.network
+    if network.input_size != SPACE or network.relu_count > EDGES:
+        return False
+    if question.options.certificate or not bounds_come_first(question):
+        return False
+    deep = _bounds_say_little(question) or len(network.hidden) >= THREE
+    return deep and not question.prepared.may_have_twins and walks(question)
+
+
+def _bounds_say_little(question: Question) -> bool:
+    """Whether bounds of a small network cost more than they close: no box, or many levels."""
+    endless = question.domain.box_sides(SPACE) is None
+    return endless or len(question.network.hidden) >= DEEP
 
 
 def _edges_bend_upwards(question: Question, closed: Mapping[str, BoolArray]) -> bool:
@@ -103,11 +170,12 @@ def walk_open_cells(question: Question) -> Outcome | None:
         return None
     prepared = question.prepared
     closed = closed_neurons(prepared)
+    tried = _edges_come_first(question)
     with prepared.watch.stage("walk"):
-        if not (_edges_bend_upwards(question, closed) or _cells_bend_upwards(question, closed)):
+        found = not tried and _edges_bend_upwards(question, closed)
+        if not (found or _cells_bend_upwards(question, closed)):
             return None
-    never = {name: (low >= 0) | (high <= 0) for name, (low, high) in prepared.hidden_bounds.items()}
-    return _all_bend_upwards(question, prepared.stable_signs, never)
+    return _all_bend_upwards(question, prepared.stable_signs, _never_cross(prepared))
 
 
 def _few_are_open(question: Question) -> bool:
@@ -136,7 +204,7 @@ def _cells_bend_upwards(question: Question, closed: Mapping[str, BoolArray]) -> 
 def walk_straight_lines(question: Question) -> Outcome | None:
     """Prove networks of two small levels in the plane, which costs less than to draw lines."""
     network, signs = question.network, question.prepared.signs
-    if not _walks(question) or bounds_come_first(question):
+    if not walks(question) or bounds_come_first(question):
         return None
     closed = {name: low >= 0 for name, (low, _) in signs.items()}
     with question.prepared.watch.stage("walk"):
@@ -150,23 +218,37 @@ def walk_straight_lines(question: Question) -> Outcome | None:
     return Outcome(Status.CONVEX, evidence, walked=walked)
 
 
+def lines_were_walked(question: Question) -> bool:
+    """Whether :func:`walk_straight_lines` tried: what it leaves open, linked states do, too."""
+    if not walks(question) or bounds_come_first(question) or question.domain.has_rows:
+        return False
+    return has_two_levels(question.network)
+
+
 def walk_narrow_levels(question: Question) -> Outcome | None:
     """Decide networks of many levels of one or two units where the plane has few cells."""
-    return _walk_narrow(question) if _widest(question) <= PAIR else None
+    return _walk_narrow(question) if _is_walked_before_links(question) else None
 
 
 def walk_less_narrow_levels(question: Question) -> Outcome | None:
-    """As :func:`walk_narrow_levels` with three units, behind links, which cost less there."""
-    return _walk_narrow(question) if _widest(question) > PAIR else None
+    """As :func:`walk_narrow_levels` behind links, which cost less there.
+
+    So it is with levels of three units, and where signs alone leave few kinks open.
+    """
+    return None if _is_walked_before_links(question) else _walk_narrow(question)
 
 
-def _widest(question: Question) -> int:
-    return max((block.size for block in question.network.hidden), default=0)
+def _is_walked_before_links(question: Question) -> bool:
+    network, signs = question.network, question.prepared.signs
+    if max((block.size for block in network.hidden), default=0) > PAIR:
+        return False
+    left = sum(int(np.count_nonzero(~(low >= 0))) for low, _ in signs.values())
+    return SHARE * left > network.relu_count
 
 
 def _walk_narrow(question: Question) -> Outcome | None:
     network, domain = question.network, question.domain
-    if not is_narrow(network, domain) or not _walks(question):
+    if not is_narrow(network, domain) or not walks(question):
         return None
     with question.prepared.watch.stage("walk"):
         walked = walk_narrow(network, domain, question.deadline)
@@ -177,7 +259,7 @@ def _walk_narrow(question: Question) -> Outcome | None:
     return _all_bend_upwards(question, question.prepared.signs, {})
 
 
-def _walks(question: Question) -> bool:
+def walks(question: Question) -> bool:
     """Whether a walk is asked for, and possible."""
     options, network = question.options, question.network
     some = options.inputs is not None and len(set(options.inputs)) < network.input_size
@@ -218,10 +300,16 @@ def _evidence(
                 yield GroupEvidence(neuron, Reason.WALK)
 
 
+def _is_one_level_of_plane(network: ReluNetwork) -> bool:
+    """Whether J of every group is a constant, while a walk meets every crossing of two kinks."""
+    return network.input_size == PLANE and len(network.hidden) == 1
+
+
 def _open_twins(prepared: Prepared, closed: Mapping[str, BoolArray]) -> bool:
     """Whether open neurons kink at one place together.
 
-    The walk in space leaves facets where several vanish to the searches, so that its work is lost.
+    The walk in space leaves facets where several vanish to the searches, so that its work is lost;
+    of one level these need no search.
     """
     if not any(_may_have_twins(block, ~closed[block.name]) for block in prepared.network.hidden):
         return False

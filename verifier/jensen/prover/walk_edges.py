@@ -246,13 +246,15 @@ class _Walk:
         levels = self._levels
         asked = levels.asked[:, levels.first[-2] :] & (levels.weights[-1][:, 0] < 0)
         found: BoolArray = np.logical_or.reduce(
-            asked & unpacked(crossing, levels.sizes[-1]), axis=1
+            asked & unpacked(crossing, levels.sizes[-1]).T, axis=1
         )
         return found
 
     def _signs(self) -> tuple[Bits, Bits]:
         """Return the units that may be on at vertices, and those that may be off: if 0, both."""
         z, error = self._skeleton.z, self._skeleton.error
-        bit = np.int64(1) << np.arange(z.shape[1])
+        bit = np.exp2(np.arange(z.shape[1]))  # sums of these are exact
         # so written, what is not a number may be both
-        return ~(z < -error) @ bit, ~(z > error) @ bit
+        sides = np.array([~(z < -error), ~(z > error)], dtype=np.float64) @ bit
+        up, down = sides.astype(np.int64)
+        return up, down

@@ -87,6 +87,11 @@ def can_bend_upwards(stack: NetworkStack) -> bool:
     return plane and stack.biases[0].shape[1] <= WIDEST
 
 
+def has_two_levels(network: ReluNetwork) -> bool:
+    """Whether a network is of the kind that :func:`bend_upwards` looks at."""
+    return _two_levels(network) is not None
+
+
 def _two_levels(network: ReluNetwork) -> TwoLevels | None:
     """Return the two levels of a network of two inputs that has just these; None elsewhere."""
     if network.input_size != PLANE or len(network.blocks) != 3:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
+from jensen.arithmetic.doubles import NotADoubleError, exact_doubles
 from jensen.arithmetic.lossless import exact_row_scaling
 from jensen.graphs.functions import Function
+from jensen.loaders.exact_rows import common_factors
 from jensen.loaders.lowering import Lowering
 from jensen.loaders.onnx.node import Condition, OnnxNode, operator
 from jensen.loaders.symbolic import NotPiecewiseLinearError, SymbolicTensor, constant, stack
@@ -136,21 +138,36 @@ def _bend(low: Lowering, difference: SymbolicTensor, excess: SymbolicTensor) -> 
         If it is not known to be so; the jump is named where there is one.
     """
     factors = _multiples(difference, excess)
-    if factors is not None:
-        return low.scale(low.relu(excess), factors)
-    slopes = _multiples(_linear_part(difference), _linear_part(excess))
-    if slopes is None:
+    if factors is None:
+        factors = _exact_multiples(low, difference, excess)
+    return low.scale(low.relu(excess), factors)
+
+
+def _exact_multiples(low: Lowering, x: SymbolicTensor, y: SymbolicTensor) -> FloatArray:
+    """Return c with ``x = c * y``, where both are written out over the rationals.
+
+    Raises
+    ------
+    NotPiecewiseLinearError
+        If there is none; the jump is named where there is one.
+    """
+    rows, others = low.exact_rows(x), low.exact_rows(y)
+    factors = None if rows is None or others is None else common_factors(rows, others)
+    if rows is None or others is None or factors is None:
         raise NotPiecewiseLinearError(
             "its values may jump where the comparison changes: the difference of the branches "
             "is not a multiple of that of the compared values"
         )
-    jumps = difference.bias - slopes * excess.bias
-    largest = float(np.abs(jumps).max())
-    raise NotPiecewiseLinearError(f"its values jump by {largest:.6g} where the comparison changes")
-
-
-def _linear_part(x: SymbolicTensor) -> SymbolicTensor:
-    return SymbolicTensor(x.shape, x.terms, np.zeros(x.size))
+    jumps = [p[None] - c * q[None] for p, q, c in zip(rows, others, factors, strict=True)]
+    if any(jumps):
+        largest = float(max(map(abs, jumps)))
+        raise NotPiecewiseLinearError(
+            f"its values jump by {largest:.6g} where the comparison changes"
+        )
+    try:
+        return exact_doubles(factors)
+    except NotADoubleError as error:
+        raise NotPiecewiseLinearError(f"the bend where the comparison changes: {error}") from None
 
 
 def _multiples(x: SymbolicTensor, y: SymbolicTensor) -> FloatArray | None:
