@@ -105,6 +105,7 @@ def test_rows_put_in_by_column_give_the_forms_of_rows_one_by_one(
 ) -> None:
     few = checker.FEW
     for seed in range(40):
+        monkeypatch.setattr(checker, "FEW", few)
         net = network_of(random_network(seed, 2, width=8), (Box(-1, 1), Everywhere())[seed % 2])
         fixed = {k: (k + seed) % 3 > 0 for k in range(net.inputs, net.output)}
         node = checker.Node(net, checker.ONE, fixed)

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from functools import cached_property
-from math import ceil, gcd, inf, isfinite, lcm
+from math import ceil, gcd, isfinite, lcm
 from operator import mul
 from typing import Any, NamedTuple
 
@@ -525,9 +525,8 @@ class Network:
         Two inputs, or more where two do not do.
         """
         forms, cuts = [unit.form for unit in self.units[self.inputs : self.output]], list[Form]()
-        basis = basis_of(forms, self.inputs)
-        others = [key for key in range(2, self.inputs) if key not in basis]
-        pair = [*basis, *others[: max(0, 2 - len(basis))]]
+        pair = basis_of(forms, self.inputs)
+        pair += [key for key in range(2, self.inputs) if key not in pair][: max(0, 2 - len(pair))]
         for row, _ in self.rows if len(pair) == 2 else ():
             if {*basis_of([*forms, *cuts, row], self.inputs)} <= {*pair}:
                 cuts.append(row)
@@ -941,7 +940,7 @@ def rule_side(node: Node, *names: Any) -> None:
         hold(c and ((c > 0) == on) != node.fixed[unit], "a side may have the pattern")
 
 
-def line_of(node: Node) -> tuple[Line, Any, Any]:
+def line_of(node: Node) -> tuple[Line, tuple[int, int], tuple[int, int]]:
     """Return the zeros of the group where two inputs vary, or two and t, as p + s d.
 
     And from which s to which they are in the domain: fractions, or -1/0 and 1/0.
@@ -960,19 +959,17 @@ def line_of(node: Node) -> tuple[Line, Any, Any]:
     line = {k: (v * abs(x), 0) for k, v in still.items()}
     line |= {i: (-base if x > 0 else base, -y), j: (0, x)}
     sides = [{k: s, ONE: -s * end} for k in pair for s, end in zip((1, -1), ranges[k], strict=True)]
-    start: Any = -inf if x else inf  # where x is 0 the group has no zeros
-    end: Any = inf
+    start, end = (-1, 0) if x else (1, 0), (1, 0)  # where x is 0 the group has no zeros
     for form in net.cuts if lead else [*sides, *(form for form, _ in net.rows)]:
         a, b = (sum([v * line[key][z] for key, v in form.items()]) for z in (0, 1))
         spend(longest((a, b)), 2 * size(form) + longest((a, b)))
-        root: Any = Fraction(-a, b) if b else inf if a < 0 else -inf
-        if b < 0:
-            end = min(end, root)
-        else:
-            start = max(start, root)
-    infinite = {-inf: (-1, 0), inf: (1, 0)}
-    first, last = (infinite.get(s) or s.as_integer_ratio() for s in (start, end))
-    return line, first, last
+        if b > 0 and -a * start[1] > start[0] * b:
+            start = -a, b
+        if b < 0 and a * end[1] < end[0] * -b:
+            end = a, -b
+        if b == 0 > a:
+            start = 1, 0
+    return line, start, end
 
 
 def pieces(net: Network, line: Line, start: Any, end: Any) -> Iterator[States]:
@@ -1083,8 +1080,8 @@ def check(model: Model, lines: Iterator[Any]) -> Claim:
         else:
             need(name == "tree", f"unknown rule {name!r:.40}")
             proved.add(rule_tree(net, lines, *arguments))
-    closed = {k for k, face in proved if not face or proved >= {(k, other) for other in net.faces}}
-    missing = sorted(net.units[unit].name for unit in bends - closed)
+    faced = {k for k in bends if net.faces and proved >= {(k, face) for face in net.faces}}
+    missing = sorted(net.units[k].name for k in bends - faced if (k, 0) not in proved)
     hold(not missing, f"nothing is proved about {shown(missing)}")
     return claim
 
