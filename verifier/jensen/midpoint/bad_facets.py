@@ -19,9 +19,8 @@ from jensen.groups.groups import GroupedNetwork
 from jensen.groups.jump import Activations
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.joint_engine import joint_boxes
-from jensen.prover.joint_nodes import JointNode
+from jensen.prover.joint_nodes import JointNode, PieceSearch
 from jensen.prover.joint_search import JointSearch, bounded_pieces
-from jensen.prover.kink_bounds import Ranges
 from jensen.prover.tree import TreeLimits
 from jensen.types import FloatArray, Unit
 from jensen_encodings.deadline import Deadline
@@ -60,9 +59,11 @@ class BadFacets(JointSearch):
         """List a node that programs cannot decide."""
         self._leaves = (*self._leaves, (index, activations))
 
-    def _tighten(self, index: int, ranges: Ranges) -> None:
-        self._leaves = tuple(leaf for leaf in self._leaves if leaf[0] != index)
-        super()._tighten(index, ranges)
+    def _begin_anew(self, current: PieceSearch) -> None:
+        if not current.root.begun:
+            # what was found on the piece will be found again
+            self._leaves = tuple(leaf for leaf in self._leaves if leaf[0] != current.index)
+        super()._begin_anew(current)
 
 
 def bad_facets(
