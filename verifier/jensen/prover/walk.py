@@ -33,7 +33,7 @@ from jensen.types import BoolArray, Interval
 PLANE = 2
 PAIR = 2  # units of a level, up to which an exact walk costs about as much as links
 FEW = 4  # open neurons in space, up to which their kinks cost less than the whole complex
-EDGES = 48  # ReLUs up to which edges in space cost about as much as bounds, where those say little
+EDGES = 124  # ReLUs up to which edges in space cost about as much as bounds, where those say little
 THREE, DEEP = 3, 4  # levels from which on edges come before sweeps; before bounds, on a box
 SHARE = 8  # of neurons, of which one that is open makes signs of links say more than a walk
 TWINS = 64  # neurons of a block whose rows are compared, all with all
