@@ -127,7 +127,7 @@ def _edges_come_first(question: Question) -> bool:
     network = question.network
     if network.input_size != SPACE or network.relu_count > EDGES:
         return False
-    if question.options.certificate or not bounds_come_first(question):
+    if not bounds_come_first(question):
         return False
     deep = _bounds_say_little(question) or len(network.hidden) >= THREE
     return deep and not question.prepared.may_have_twins and walks(question)
@@ -181,8 +181,10 @@ def walk_open_cells(question: Question) -> Outcome | None:
 def _few_are_open(question: Question) -> bool:
     """Whether a search among few kinks is asked for: in space some, in 4-D any number."""
     inputs = question.network.input_size
-    if inputs < SPACE or question.options.certificate or not bounds_come_first(question):
+    if inputs < SPACE or not bounds_come_first(question):
         return False
+    if inputs > SPACE and question.options.certificate:
+        return False  # the engine leaves more for a certificate to go by
     closed = closed_neurons(question.prepared)
     left = sum(int(np.count_nonzero(~part)) for part in closed.values())
     return inputs > SPACE or left <= FEW
