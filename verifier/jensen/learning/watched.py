@@ -13,6 +13,7 @@ from torch import nn
 from jensen.errors import OptionError, UnsupportedOperatorError
 from jensen.learning.dense import DenseLayers
 from jensen.learning.kinks import Evaluation, KinkRecorder, Purpose
+from jensen.loaders.torch import shapes_of
 
 FROZEN_REACH = 8.0  # how far from its point a frozen module must still be affine
 FROZEN_ERROR = 1e-3  # relative; rounding in float32 stays below
@@ -251,6 +252,20 @@ def check_module(module: Any) -> None:
         )
 
 
+def tensor_of(points: Any) -> torch.Tensor:
+    """Return points as a tensor.
+
+    Raises
+    ------
+    OptionError
+        If they are no numbers.
+    """
+    try:
+        return torch.as_tensor(points)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise OptionError(f"points: numbers are needed ({error})") from None
+
+
 def check_count(name: str, count: Any) -> None:
     """Raise unless a whole number ``>= 1`` was given.
 
@@ -265,10 +280,7 @@ def check_count(name: str, count: Any) -> None:
 def input_shapes(module: nn.Module, dimension: int | None, given: Any) -> list[tuple[int, ...]]:
     """Return the shape of one sample per input: as given, or guessed from domain and layers."""
     if given is not None:
-        listed = [given] if isinstance(given, int) else list(given)
-        if all(isinstance(size, int) for size in listed):
-            listed = [listed]
-        return [(shape,) if isinstance(shape, int) else tuple(shape) for shape in listed]
+        return shapes_of(given)
     if dimension is not None:
         return [(dimension,)]
     first = next((m for m in module.modules() if isinstance(m, nn.Linear)), None)
