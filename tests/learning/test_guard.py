@@ -313,7 +313,7 @@ def test_wrong_starts_tolerances_and_points_say_what_to_pass():
     with pytest.raises(jensen.OptionError, match="starts 0: a whole number >= 1"):
         guard.descend(starts=0)
     for tolerance in (-1.0, float("nan"), "1"):
-        with pytest.raises(jensen.OptionError, match="tolerance .*: a finite number >= 0"):
+        with pytest.raises(jensen.OptionError, match=r"tolerance .*: a finite number >= 0"):
             guard.settle(tolerance)
     with pytest.raises(jensen.OptionError, match="points: numbers are needed"):
         guard.penalty("a")

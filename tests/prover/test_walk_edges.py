@@ -203,6 +203,16 @@ def test_small_networks_without_a_box_are_proved_before_bounds_are_taken():
     assert all("bounds" not in v.times for v in walked)
 
 
+def test_three_levels_on_a_box_are_walked_under_bounds():
+    sizes, domain = (3, 4, 3, 3), Box(-2, 2)
+    reasons: set[str] = set()
+    for network in (general(s, sizes) for s in range(30)):
+        verdict = jensen.verify(network, domain)
+        assert not proved(network, domain) or verdict.status == "convex"
+        reasons.update(verdict.reasons)
+    assert {"walk", "never crosses"} <= reasons
+
+
 def test_numbers_near_the_ends_of_doubles_prove_nothing():
     network = general(1, (3, 4, 3))
     stack = NetworkStack.from_networks([network])

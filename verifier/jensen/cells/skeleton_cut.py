@@ -210,7 +210,8 @@ class _Cut:
         apart += 8 * UNIT * np.abs(values[0])
         values[1] += apart
         values[1] *= MORE
-        values.reshape(2, -1)[:, place] = 0.0
+        flat = values.reshape(-1)
+        flat[place] = flat[place + len(unit) * width] = 0.0
         return values
 
     def _append(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from jensen.arithmetic.intervals import UNIT
-from jensen.cells.skeleton import Bits, Levels, Skeleton, products
+from jensen.cells.skeleton import Bits, Levels, Skeleton
 from jensen.types import BoolArray, FloatArray, IndexArray
 
 
@@ -84,21 +84,37 @@ def bending(levels: Levels, faces: Faces) -> Faces:
 def _jumps(levels: Levels, faces: Faces, *, sizes: bool = False) -> FloatArray:
     """Bound J on faces from below, up to an error of rounding; or sum up sizes of weights."""
     matrices = levels.sizes_of if sizes else levels.weights
-    level = np.searchsorted(levels.first, faces.unit, side="right") - 1
-    on = faces.on | levels.bit[faces.unit]
-    slope = np.zeros((len(level), levels.sizes[0]))
+    network, unit = faces.network, faces.unit
+    level = np.searchsorted(levels.first, unit, side="right") - 1
+    # of (units, faces), so that rows are long
+    on = unpacked(faces.on | levels.bit.take(unit), levels.units)
+    slope = np.zeros((levels.sizes[0], len(unit)))
     for number, count in enumerate(levels.sizes):
         if number:
-            slope = products(matrices[number], slope, faces.network)
+            slope = _through(matrices[number], slope, network)
         if number < len(levels.sizes) - 1:
+            first = levels.first[number]
             here = (level == number).nonzero()[0]
-            slope[here, faces.unit[here] - levels.first[number]] = 1.0
-            slope *= unpacked(on >> levels.first[number], count)
-    slope *= matrices[-1][faces.network, 0]
+            slope[unit.take(here) - first, here] = 1.0
+            slope *= on[first : first + count]
+    last = matrices[-1][:, 0]
+    slope *= last[0][:, None] if levels.networks == 1 else last.take(network, axis=0).T
     sure, both = (unpacked(side, levels.sizes[-1]) for side in (faces.sure, faces.both))
-    total: FloatArray = np.where(sure, slope, 0.0).sum(axis=1)
-    total += np.where(both, slope if sizes else np.minimum(slope, 0.0), 0.0).sum(axis=1)
+    total: FloatArray = np.where(sure, slope, 0.0).sum(axis=0)
+    total += np.where(both, slope if sizes else np.minimum(slope, 0.0), 0.0).sum(axis=0)
     return total
+
+
+def _through(matrices: FloatArray, columns: FloatArray, network: IndexArray) -> FloatArray:
+    """Return the products of matrices of networks with columns each, ordered by network."""
+    if len(matrices) == 1:
+        only: FloatArray = matrices[0] @ columns
+        return only
+    found = np.empty((matrices.shape[1], columns.shape[1]))
+    ends = network.searchsorted(np.arange(len(matrices) + 1)).tolist()
+    for matrix, first, last in zip(matrices, ends[:-1], ends[1:], strict=True):
+        found[:, first:last] = matrix @ columns[:, first:last]
+    return found
 
 
 def _uncertain(levels: Levels, faces: Faces) -> FloatArray:
@@ -117,6 +133,6 @@ def _rounding(levels: Levels) -> float:
 
 
 def unpacked(bits: Bits, count: int) -> BoolArray:
-    """Return bit sets as (sets, units)."""
-    found: BoolArray = (bits[:, None] >> np.arange(count)) & 1 != 0
+    """Return bit sets as (units, sets)."""
+    found: BoolArray = (bits >> np.arange(count)[:, None]) & 1 != 0
     return found

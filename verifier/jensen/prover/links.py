@@ -88,12 +88,13 @@ def _links(
     network = question.network
     with question.prepared.watch.stage("links"):
         stack = NetworkStack.from_networks([network])
+        twins = question.prepared.may_have_twins
         if bounds is None:
-            signs = links_of_stack(stack, question.domain, forward=forward)
+            signs = links_of_stack(stack, question.domain, forward=forward, twins=twins)
         else:
             sides = (bounds[block.name] for block in network.hidden)
             stable = [(low[None] >= 0, high[None] <= 0) for low, high in sides]
-            signs = linked_signs(stack.weights, stack.biases, stable)
+            signs = linked_signs(stack.weights, stack.biases, stable, twins=twins)
         if not signs.convex[0]:
             return None
     writer = None
@@ -113,6 +114,7 @@ def links_of_stack(
     thorough: bool = True,
     forward: bool = True,
     backward: bool = False,
+    twins: bool = True,
 ) -> LinkedSigns:
     """Return the signs of networks of one output; not-a-number settles nothing.
 
@@ -126,12 +128,16 @@ def links_of_stack(
         Whether to sweep forward where that is thorough.
     backward : bool
         Take linear bounds of pre-activations, too.
+    twins : bool
+        Look for twins; False where it is known that there are none.
     """
     with np.errstate(all="ignore"):
         sides = _sides(domain, stack.input_size)
         bounds, sound = stacked_bounds(stack, *sides, backward=backward)
     stable = [(low >= 0, high <= 0) for low, high in bounds]
-    signs = linked_signs(stack.weights, stack.biases, stable, thorough=thorough, forward=forward)
+    signs = linked_signs(
+        stack.weights, stack.biases, stable, thorough=thorough, forward=forward, twins=twins
+    )
     return signs.known_of(sound)
 
 

@@ -246,7 +246,7 @@ class _Walk:
         levels = self._levels
         asked = levels.asked[:, levels.first[-2] :] & (levels.weights[-1][:, 0] < 0)
         found: BoolArray = np.logical_or.reduce(
-            asked & unpacked(crossing, levels.sizes[-1]), axis=1
+            asked & unpacked(crossing, levels.sizes[-1]).T, axis=1
         )
         return found
 
