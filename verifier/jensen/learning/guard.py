@@ -24,7 +24,7 @@ from jensen.learning.watched import (
     check_count,
     check_module,
     input_shapes,
-    tensor_of,
+    rows_of,
 )
 from jensen.loaders import from_torch
 from jensen.network.relu_network import ReluNetwork
@@ -290,18 +290,7 @@ class ConvexityGuard:
             old = min(round(REMEMBERED * samples), 8 * len(self._memory))
             segments = self._sampler.between(self._sampler.points(samples - old))
         else:
-            tensor = tensor_of(points).detach().cpu().double()
-            if tensor.dim() < 2:
-                raise NetworkError(
-                    f"points of shape {tuple(tensor.shape)}: need (n, {self._watched.inputs})"
-                )
-            given = tensor.flatten(1).numpy()
-            if not np.isfinite(given).all():
-                raise OptionError("points: finite numbers are needed, some are NaN or infinite")
-            if given.shape[1] != self._watched.inputs or not len(given):
-                raise NetworkError(
-                    f"points of shape {given.shape}: need (n, {self._watched.inputs})"
-                )
+            given = rows_of(points, self._watched.inputs)
             old = min(round(REMEMBERED * len(given)), 8 * len(self._memory))
             segments = self._sampler.between(np.hstack([given, np.ones((len(given), 1))]))
         if not old:
