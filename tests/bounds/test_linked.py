@@ -190,6 +190,21 @@ def test_rows_are_twins_only_if_they_are_exactly_equal_up_to_the_sign():
     assert layer.off.tolist() == [[[-1.0, 0.0, 0.0, 0.0]]]
 
 
+def test_rows_without_twins_need_no_look_for_them():
+    rng = np.random.default_rng(3)
+    weights = [rng.normal(size=(2, b, a)) for a, b in ((3, 4), (4, 5), (5, 1))]
+    biases = [rng.normal(size=(2, w.shape[1])) for w in weights]
+    crossing = [np.ones(bias.shape, dtype=bool) for bias in biases[:-1]]
+    pairs = zip(
+        unit_layers(weights, biases, crossing),
+        unit_layers(weights, biases, crossing, twins=False),
+        strict=True,
+    )
+    for sought, known in pairs:
+        for name in ("twin", "lead", "on", "off", "kink"):
+            assert np.array_equal(getattr(sought, name), getattr(known, name))
+
+
 def test_twins_whose_weights_have_no_exact_sum_are_not_paired():
     rows, bias = np.array([[[1.0], [-1.0]]]), np.array([[0.0, 0.0]])
     for weights, twins in (([1.0, -1.0], True), ([1.0, 2.0**-60], False)):

@@ -84,6 +84,39 @@ def test_a_line_has_intervals_and_points():
         assert found.exact_vertex(worst.vertices[0]) == (Fraction(1),)
 
 
+@pytest.mark.parametrize(
+    ("rows", "sides", "ends"),
+    [
+        ([[1.0], [-1.0]], [2.0, 2.0], {-2, 0, 1, 2}),
+        ([[3.0]], [1.0], {0, Fraction(1, 3)}),
+        ([[-2.0], [-4.0], [0.0]], [-1.0, 2.0, 1.0], {Fraction(1, 2), 1}),
+        ([[0.0]], [0.0], {0, 1}),
+    ],
+)
+def test_a_line_is_cut_by_rows(rows: list, sides: list, ends: set):
+    net = ReluNetwork.from_layers([[[1.0], [1.0]], [[1.0, -3.0]]], [[0, -1], [0]])
+    domain = Polyhedron(rows, sides)
+    found = regions(net, domain)
+    assert {found.exact_vertex(i)[0] for i in range(len(found.vertices))} == ends
+    inside = {end for end in ends if end in (0, 1)}
+    assert len(found.cells) == len(inside) + 1
+    assert {found.exact_vertex(facet.vertices[0])[0] for facet in found.facets} == inside
+    assert all(domain.contains([Fraction(x)]) for (x,) in found.inner_points.tolist())
+
+
+def test_vertices_far_from_all_others_are_where_they_are():
+    # the kink at 2^53 lies beyond what the others are measured by
+    net = ReluNetwork.from_layers([[[1.0], [2.0**-53]], [[1.0, 1.0]]], [[-1.0, -1.0], [0.0]])
+    far = ReluNetwork.from_layers([[[1.0], [1.0]], [[1.0, 1.0]]], [[0.0, -(2.0**53)], [0.0]])
+    for network in (net, far):
+        for domain in (Everywhere(), Polyhedron([[-1.0]], [5.0])):
+            found = regions(network, domain)
+            assert found.vertices.max() == pytest.approx(2.0**53)
+            points = found.inner_points
+            pieces = points[:, 0] * found.pieces[:, 0] + found.pieces[:, 1]
+            np.testing.assert_allclose(pieces, network(points)[:, 0], rtol=1e-12)
+
+
 def test_neurons_that_kink_together_share_a_facet():
     net = ReluNetwork.from_layers([[[1.0, 0.0], [-2.0, 0.0]], [[1.0, 1.0]]], [[0, 0], [0]])
     found = regions(net, Everywhere())

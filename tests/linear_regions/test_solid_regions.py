@@ -142,3 +142,17 @@ def test_what_is_refused():
         regions(plane, Polyhedron([[1, 0, 0], [-1, 0, 0]], [0, 0]))
     with pytest.raises(jensen.NetworkError, match="reliably"):
         regions(ReluNetwork.from_layers([[[1e-70, 1.0, 1.0]], [[1.0]]], [[0], [0]]), Box(-1, 1))
+
+
+def test_corners_that_the_fan_hides_in_rounding_errors_are_exact():
+    # a kink 2e-19 beside the others: its corners were infinite, and their order an error
+    hidden = [[1, 0, 0], [1, -1, -1], [1, 1, 0], [0, 1, 0], [0, 4, 0]]
+    bias = [0, 0, 0, 0, 2.0**-60]
+    network = ReluNetwork.from_layers([hidden, [[1, 0, -0.0625, 1, -0.25]]], [bias, [0]])
+    rows = [[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1], [-2, 0, 0]]
+    domain = Polyhedron(rows, [2, 2, 2, 2, 2, 2, 0])
+    found = regions(network, domain)
+    assert np.abs(found.vertices).max() == 2.0
+    assert all(len(set(facet.vertices)) >= 3 for facet in found.facets)
+    worst = jensen.worst_jump(network, domain)
+    assert worst.lower == worst.upper == 1.0  # of the last neuron, a quarter of 4

@@ -196,3 +196,16 @@ def test_bias_free_networks_of_one_input_are_decided_on_rows_as_well():
             verdict = jensen.verify(network, domain, time_limit=5)
             assert verdict.status == jensen.verify(network, Box(-1, 1)).status
             assert verdict.status != "unknown"
+
+
+@pytest.mark.parametrize("domain", [Box(-1, 1), Everywhere()])
+@pytest.mark.parametrize("less", [0.4, 0.6])
+def test_one_level_with_twins_in_the_plane_is_left_to_its_groups(domain, less):
+    """Each group has one J; a walk would go through a cell for every pair of kinks."""
+    rng = np.random.default_rng(5)
+    rows, bias = rng.normal(size=(24, 2)), rng.normal(size=24)
+    weights = [np.vstack([rows, 2 * rows]), np.repeat([1.0, -less], 24)[None]]
+    network = ReluNetwork.from_layers(weights, [np.concatenate([bias, 2 * bias]), [0.0]])
+    verdict = jensen.verify(network, domain)
+    assert verdict.status == ("convex" if less < 0.5 else "nonconvex")
+    assert all(item.reason in ("sign", "never crosses") for item in verdict.evidence)

@@ -157,3 +157,20 @@ def test_wide_flat_short_and_skipping_networks_are_not_of_the_kind():
         [np.zeros(4), np.zeros(2), np.zeros(2), np.zeros(1)],
     )
     assert not is_narrow(wide, Everywhere())
+
+
+def test_links_come_before_the_walk_where_signs_leave_few_kinks_open():
+    # one negative weight in ten levels of two units, outweighed by a neuron that is always on
+    weights = [np.array([[1.0, 0.5, 0.2], [0.3, 1.0, 0.4]])]
+    weights += [np.array([[1.0, 0.5], [0.5, 1.0]]) for _ in range(9)]
+    weights[1] = np.array([[1.0, -0.5], [0.5, 1.0]])
+    weights[2] = np.array([[0.1, 1.0], [0.1, 1.0]])
+    weights.append(np.array([[1.0, 1.0]]))
+    biases = [np.array([0.2, -0.3]), np.array([-0.1, 0.3])]
+    biases += [np.full(2, 0.2) for _ in range(8)] + [np.zeros(1)]
+    network = ReluNetwork.from_layers(weights, biases)
+    verdict = jensen.verify(network, Box(-1, 1))
+    assert verdict.status == "convex"
+    assert "walk" not in verdict.times
+    with np.errstate(all="ignore"):
+        assert walk_narrow(network, Box(-1, 1)).proved

@@ -149,6 +149,23 @@ def test_infeasible_and_unbounded_models_are_named():
     assert surrogate.solve(free).value == pytest.approx(0.0, abs=1e-9)
 
 
+def test_infeasible_models_with_an_objective_without_bounds_are_infeasible():
+    bump = ReluNetwork.from_layers(
+        [[[1.0], [1.0], [1.0]], [[1.0, -2.0, 1.0]]], [[0.0, -0.5, -1.0], [0.0]]
+    )
+    model = pyo.ConcreteModel()
+    model.x = pyo.Var([0], bounds=(-1, 2))
+    model.y = pyo.Var()
+    handle = surrogate.add_network(model, bump, model.x, formulation="big_m")
+    model.goal = pyo.Objective(expr=handle.output - model.y)
+    for least, error in ((0.4, UnboundedError), (0.6, InfeasibleError)):
+        model.row = pyo.Constraint(expr=handle.output >= least)
+        with pytest.raises(error):
+            surrogate.solve(model)
+        assert str(model.goal.expr) == "network.output[0] - y"
+        model.del_component(model.row)
+
+
 def test_pieces_that_are_not_known_yet_prove_no_model_unbounded():
     # relu(x - 50) + relu(-x - 50) - x / 2 is -25 at least, and 0 - x / 2 near the first cuts
     steep = ReluNetwork.from_layers([[[1.0], [-1.0]], [[1.0, 1.0]]], [[-50, -50], [0]])

@@ -76,6 +76,7 @@ def linked_signs(
     *,
     thorough: bool = True,
     forward: bool = True,
+    twins: bool = True,
 ) -> LinkedSigns:
     """Bound J of every unit, under all patterns that respect the links.
 
@@ -90,9 +91,11 @@ def linked_signs(
         Look for pairs of neurons, and sweep forward, too; otherwise one sweep backward.
     forward : bool
         False: do not sweep forward.
+    twins : bool
+        False: there are no rows that are equal up to signs.
     """
     with np.errstate(all="ignore"):  # what overflows is not settled
-        sweeps = _Sweeps(weights, biases, stable)
+        sweeps = _Sweeps(weights, biases, stable, twins=twins)
         return sweeps.run(pairs=thorough, forward=thorough and forward)
 
 
@@ -104,10 +107,12 @@ class _Sweeps:
         weights: Sequence[FloatArray],
         biases: Sequence[FloatArray],
         stable: Sequence[tuple[BoolArray, BoolArray]],
+        *,
+        twins: bool,
     ) -> None:
         self._weights, self._biases, self._stable = weights, biases, stable
         self._crossing = [~(on | off) for on, off in stable]
-        self._layers = unit_layers(weights, biases, self._crossing)
+        self._layers = unit_layers(weights, biases, self._crossing, twins=twins)
         self._ties = any(layer.paired for layer in self._layers)
         self._count = len(weights[0])
         # of the slopes of f over z of each layer, the lower bounds

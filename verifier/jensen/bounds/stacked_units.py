@@ -53,7 +53,11 @@ class UnitLayer:
 
 
 def unit_layers(
-    weights: Sequence[FloatArray], biases: Sequence[FloatArray], crossing: Sequence[BoolArray]
+    weights: Sequence[FloatArray],
+    biases: Sequence[FloatArray],
+    crossing: Sequence[BoolArray],
+    *,
+    twins: bool = True,
 ) -> list[UnitLayer]:
     """Pair the twins of every hidden layer.
 
@@ -64,9 +68,14 @@ def unit_layers(
     biases : sequence of arrays (networks, out)
     crossing : sequence of bool arrays (networks, units)
         Neurons of the hidden layers that may change their sign; only these are paired.
+    twins : bool
+        False: none are looked for.
     """
     found = []
     for k, crosses in enumerate(crossing):
+        if not twins:
+            found.append(_alone(crosses.shape, weights[k + 1]))
+            continue
         rows = np.concatenate([weights[k], biases[k][:, :, None]], axis=2)
         found.append(_paired(rows, crosses, weights[k + 1]))
     return found
@@ -85,16 +94,22 @@ def may_have_twins(network: ReluNetwork) -> bool:
     return False
 
 
+def _alone(shape: tuple[int, ...], behind: FloatArray) -> UnitLayer:
+    """Return a layer without twins."""
+    twin, lead = np.full(shape, -1, dtype=np.intp), np.ones(shape, dtype=bool)
+    return UnitLayer(twin, lead, behind, np.zeros(1), behind)
+
+
 def _paired(rows: FloatArray, crosses: BoolArray, behind: FloatArray) -> UnitLayer:
     count, size = crosses.shape
     keys = _keys(rows)
     order = np.argsort(keys, axis=1)
     ordered = np.take_along_axis(keys, order, axis=1)
-    twin = np.full((count, size), -1, dtype=np.intp)
-    lead = np.ones((count, size), dtype=bool)
     network, place = np.nonzero(ordered[:, 1:] == ordered[:, :-1])
     if not len(network):
-        return UnitLayer(twin, lead, behind, np.zeros(1), behind)
+        return _alone((count, size), behind)
+    twin = np.full((count, size), -1, dtype=np.intp)
+    lead = np.ones((count, size), dtype=bool)
     on, off, kink = behind.copy(), np.zeros_like(behind), behind.copy()
     for n, at in zip(network.tolist(), place.tolist(), strict=True):
         one, two = sorted(order[n, at : at + 2].tolist())

@@ -79,8 +79,11 @@ def domain_rows(domain: Domain, scale: FloatArray) -> Layer | None:
     """Return the domain's rows as a level of units, which are positive inside; None without."""
     if not domain.has_rows:
         return None
-    A, b = domain.inequalities(len(scale))
-    return rows_layer(rationals(np.concatenate([-A * scale, b[:, None]], axis=1)))
+    inputs = len(scale)
+    A, b = domain.inequalities(inputs)
+    rows = np.zeros((len(A), max(inputs, 2) + 1))  # a line is a strip of the plane
+    rows[:, :inputs], rows[:, -1] = -A * scale, b
+    return rows_layer(rationals(rows))
 
 
 def starting_complex(domain: Domain, scale: FloatArray, width: int) -> Complex:

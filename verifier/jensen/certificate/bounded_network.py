@@ -37,6 +37,16 @@ class BoundedNetwork(Network):
         The entries of the certificate's rule.
     deadline : Deadline
         Of all work on the certificate.
+
+    Parameters
+    ----------
+    model : Model
+    claim : Claim
+    grouped : GroupedNetwork or None
+        The prover's groups and bounds.
+    deadline : Deadline
+    plain : bool
+        Whether intervals do, so that no entries are looked for.
     """
 
     def __init__(
@@ -45,9 +55,11 @@ class BoundedNetwork(Network):
         claim: Claim,
         grouped: GroupedNetwork | None,
         deadline: Deadline,
+        *,
+        plain: bool = False,
     ) -> None:
         self.bounds: list[list[Any]] = []
-        self.deadline = deadline
+        self.deadline, self._plain = deadline, plain
         self._leaves = LeafProver(self, LpSolver(deadline))
         self._given = model.inputs
         self._boxed = not claim.lifted and bool(claim.rows)
@@ -97,6 +109,8 @@ class BoundedNetwork(Network):
         """Prove again that a neuron is settled, where interval arithmetic does not see it."""
         check_time(self)
         sides: list[list[Any] | None] = [None, None]
+        if self._plain:
+            return sides
         on = self._settled.get((block, index))
         if on is None:
             if self._rows_matter and all(0 <= key < self.inputs for key in zeta):

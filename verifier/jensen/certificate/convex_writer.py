@@ -19,7 +19,7 @@ from jensen.groups.groups import GroupedNetwork
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.evidence import GroupEvidence, Reason
 from jensen.prover.group_proof import Closed, GroupProof
-from jensen.types import Unit
+from jensen.types import Neurons, Unit
 from jensen_encodings.deadline import Deadline
 
 FAILURES = 3  # groups that trees of joint programs cannot close, before no more are tried
@@ -56,6 +56,8 @@ class ConvexWriter:
     grouped : GroupedNetwork or None
         The prover's groups and bounds.
     deadline : Deadline
+    plain : bool
+        Whether units are bounded by intervals alone.
 
     Raises
     ------
@@ -64,7 +66,12 @@ class ConvexWriter:
     """
 
     def __init__(
-        self, claimed: Claimed, grouped: GroupedNetwork | None, deadline: Deadline
+        self,
+        claimed: Claimed,
+        grouped: GroupedNetwork | None,
+        deadline: Deadline,
+        *,
+        plain: bool = False,
     ) -> None:
         network, domain = claimed.network, claimed.domain
         # large networks take seconds to be exported, and to be read
@@ -87,7 +94,7 @@ class ConvexWriter:
                 if box is not None:
                     checker.rule_box(read, exact, box)
                     self._head[-1].append(box)
-            self._net = BoundedNetwork(model, read, grouped, deadline)
+            self._net = BoundedNetwork(model, read, grouped, deadline, plain=plain)
         except (checker.Malformed, Rejected) as error:
             raise CertificateError(f"no certificate: {error}") from None
         except OutOfTimeError:
@@ -95,6 +102,31 @@ class ConvexWriter:
         self._producer = Producer(self._net, Names(self._net, grouped))
         self._growing: dict[int, Growing] = {}
         self._failures = 0
+
+    def close_by_signs(self) -> bool:
+        """Prove all groups by the signs of J under some states; return whether that is done.
+
+        These are then the lines that the certificate will have.
+        """
+        try:
+            return self._producer.close_by_signs()
+        except (CertificateError, checker.Malformed):  # time is up, or numbers too long
+            return False
+
+    def walked_lines(self, walked: Neurons) -> list[Any]:
+        """Return all lines of the certificate of neurons that were walked.
+
+        Parameters
+        ----------
+        walked : tuple of (block name, index)
+            As in :class:`jensen.prover.outcome.Outcome`.
+
+        Raises
+        ------
+        CertificateError
+            If time is up.
+        """
+        return [*self._head, *self._producer.walked_lines(walked)]
 
     def close(self, groups: Sequence[Unit], nodes: int) -> Closed:
         """Prove groups without the engine, or go on with that.

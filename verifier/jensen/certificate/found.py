@@ -21,14 +21,20 @@ from jensen.prover.question import Question
 from jensen.prover.verdict import Verdict
 
 
-def begun(network: ReluNetwork, output: int, question: Question) -> ConvexWriter | None:
-    """Begin a certificate of convexity; None if there cannot be one, as the end will say."""
+def begun(
+    network: ReluNetwork, output: int, question: Question, *, plain: bool = False
+) -> ConvexWriter | None:
+    """Begin a certificate of convexity; None if there cannot be one, as the end will say.
+
+    Where signs may do the prover's bounds are not needed, and plain intervals are enough.
+    """
     options = question.options
     claimed = Claimed(
         network, question.domain, output, concave=options.concave, inputs=options.inputs
     )
     try:
-        return ConvexWriter(claimed, question.prepared.grouped, question.deadline)
+        grouped = None if plain else question.prepared.grouped
+        return ConvexWriter(claimed, grouped, question.deadline, plain=plain)
     except CertificateError:
         return None  # the verdict's note will say why
 

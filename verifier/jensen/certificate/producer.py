@@ -21,11 +21,13 @@ from jensen.certificate.joint_hints import HintNode, hint_tree
 from jensen.certificate.joint_roots import JointRoots, Root, closed_by_sign
 from jensen.certificate.joint_writer import JointWriter
 from jensen.certificate.leaf_proof import LeafProver
+from jensen.certificate.sign_trees import SignTrees
 from jensen.certificate.tree_writer import EXTRA_NODES, TreeWriter
 from jensen.errors import CertificateError
 from jensen.prover.group_proof import GroupProof
 from jensen.prover.joint_proof import JointProof
 from jensen.prover.nodes import Node
+from jensen.types import Neurons
 from jensen_encodings.lp import LpSolver
 
 WALKED = 200  # nodes that leaves are walked below, before other trees are tried
@@ -106,6 +108,27 @@ class Producer:
         for unit, roots in self._roots_of([unit for unit in left if unit not in found]):
             found[unit] = Growing([self._writer(root, stubborn=False) for root in roots])
         return found
+
+    def close_by_signs(self) -> bool:
+        """Close all units by trees that end in `sign`; return whether that is done."""
+        net = self._net
+        trees = SignTrees(net)
+        for unit in sorted(net.kinks - checker.rule_path_signs(net)):
+            check_time(net)
+            lines = trees.grow(unit)
+            if lines is None:
+                return False
+            self.keep(unit, [["tree", *net.lead(unit)], *lines])
+        return True
+
+    def walked_lines(self, walked: Neurons) -> list[Any]:
+        """Return all lines where groups were walked: those that no signs close are walked."""
+        net = self._net
+        left = {net.neurons[neuron][0] for neuron in walked} & net.kinks
+        lines: list[Any] = [["bounds", net.bounds], ["path_signs"]]
+        for unit in sorted(left - checker.rule_path_signs(net)):
+            lines += [["tree", *net.lead(unit)], ["walk"]]
+        return lines
 
     def keep(self, unit: int, lines: list[Any]) -> None:
         """Take the lines that close a unit."""

@@ -59,12 +59,18 @@ class Prepared:
         return may_have_twins(self.network)
 
     @cached_property
-    def stable_signs(self) -> dict[str, Interval]:
+    def swept_signs(self) -> dict[str, Interval]:
         """The same under all patterns that respect the neurons that are stable on the domain."""
         stable = stable_pattern(self.hidden_bounds)
         with self.watch.stage("signs"):
             free = not any(on.any() or off.any() for on, off in stable.values())
-            signs = self.signs if free else sign_bounds(self.network, stable)
+            return self.signs if free else sign_bounds(self.network, stable)
+
+    @cached_property
+    def stable_signs(self) -> dict[str, Interval]:
+        """The same, raised by sweeps from single neurons."""
+        signs, stable = self.swept_signs, stable_pattern(self.hidden_bounds)
+        with self.watch.stage("signs"):
             return raised_signs(self.network, signs, stable)
 
     @cached_property

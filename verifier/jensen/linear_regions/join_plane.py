@@ -43,6 +43,9 @@ def joined_plane(
         # the line is a strip of the plane: what runs across it are points
         at = cells.vertices.points[ends]
         across = (sides >= 0).all(axis=1) | (at[:, 0, 0] == at[:, 1, 0]) & is_box
+        if columns:
+            ends_there = np.asarray(division.layers.layers[0].source)[:, 0] != 0
+            across |= (cells.edge_signs[item, :columns] == 0)[:, ends_there].any(axis=1)
         ends, sides, item = ends[across, :1], sides[across], item[across]
         through = ends[:, 0]
     elif not is_box:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from jensen.arithmetic.exact import root_to_double
+from jensen.arithmetic.exact import root_to_double, to_double
 from jensen.arithmetic.intervals import row_norms
 from jensen.arithmetic.rational import fraction
 from jensen.cells.facets import exact_forms
@@ -21,6 +21,8 @@ from jensen.linear_regions.pieces import affine_pieces, largest_slopes
 from jensen.network.relu_network import ReluNetwork
 from jensen.text import counted
 from jensen.types import BoolArray, FloatArray, IndexArray, Neurons
+
+VAGUE = 1e-9  # of the last coordinate of a homogeneous point: what may hide in rounding errors
 
 
 class Regions:
@@ -68,17 +70,27 @@ class Regions:
         self._sides = parts.sides
         self.at_infinity: BoolArray = vertices.infinite[self._used]
         points = vertices.points[self._used]
-        last = np.where(self.at_infinity, 1.0, points[:, -1])
-        self.vertices: FloatArray = (points / last[:, None])[:, : len(parts.scale)] * parts.scale
+        points[self.at_infinity, -1] = 1.0
+        self.vertices: FloatArray = _dehomogenised(points, len(parts.scale)) * parts.scale
+        # what the fan of an unbounded domain makes of vertices far from it may be their rounding
+        vague = _vague(points, vertices.radius[self._used]) & ~self.at_infinity
+        for index in np.flatnonzero(vague).tolist():
+            point = self._exact_homogeneous(int(self._used[index]))
+            self.vertices[index] = _rounded(point)
 
     # ------------------------------------------------------------------ what there is
 
     @cached_property
     def inner_points(self) -> FloatArray:
         """A point inside each cell: (cells, inputs)."""
-        points, _ = self._parts.interior
-        found: FloatArray = (points / points[:, -1:])[:, : self.network.input_size]
-        return found * self._parts.scale
+        points, radius = self._parts.interior
+        scale = self._parts.scale
+        found: FloatArray = _dehomogenised(points, len(scale)) * scale
+        for cell in np.flatnonzero(_vague(points, radius)).tolist():
+            corners = self._parts.corners(int(self._parts.chosen[cell])).tolist()
+            total = zip(*map(self._exact_homogeneous, corners), strict=True)
+            found[cell] = _rounded([sum(column, Fraction(0)) for column in total])
+        return found
 
     @property
     def cells(self) -> Sequence[Cell]:
@@ -355,6 +367,21 @@ class Regions:
             f"Regions({counted(len(self.cells), 'cell')}, {counted(len(self.facets), 'facet')}, "
             f"{counted(len(self.vertices), 'vertex', 'vertices')} on {self.domain})"
         )
+
+
+def _dehomogenised(points: FloatArray, inputs: int) -> FloatArray:
+    found: FloatArray = points[:, :inputs] / np.where(points[:, -1:] == 0, 1.0, points[:, -1:])
+    return found
+
+
+def _vague(points: FloatArray, radius: FloatArray) -> BoolArray:
+    """Whether homogeneous points in cubes of these radii may be far from what they stand for."""
+    vague: BoolArray = ~(np.abs(points[:, -1]) * VAGUE > radius)
+    return vague
+
+
+def _rounded(point: Sequence[Fraction]) -> list[float]:
+    return [to_double(v / point[-1]) for v in point[:-1]]
 
 
 def _found_again(kind: type[Regions], network: ReluNetwork, domain: Domain) -> Regions:

@@ -103,8 +103,6 @@ def regions_of(scalar: ReluNetwork, domain: Domain, deadline: Deadline = NEVER) 
         )
     if is_flat(domain, inputs):
         raise DomainError("the box has a side of width 0: give that input's value with fixed={...}")
-    if inputs == 1 and domain.has_rows:
-        raise DomainError("regions of one input are those on a box or everywhere")
     with np.errstate(all="ignore"):
         parts = subdivide(scalar, domain, deadline)
     if isinstance(parts, SolidParts):

@@ -44,8 +44,20 @@ class Closed:
     paused: tuple[Unit, ...]
 
 
+class BeginWriter(Protocol):
+    """Begins a certificate; None where there cannot be one."""
+
+    def __call__(self, *, plain: bool = False) -> GroupWriter | None:
+        """Return what writes it; plain: all units are bounded by intervals alone."""
+        ...
+
+
 class GroupWriter(Protocol):
     """Proves groups in the terms of a certificate that was asked for."""
+
+    def close_by_signs(self) -> bool:
+        """Prove all groups by signs of J under some states; return whether that is done."""
+        ...
 
     def close(self, groups: Sequence[Unit], nodes: int) -> Closed:
         """Prove groups with about so many nodes each, or go on with it."""

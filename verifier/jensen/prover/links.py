@@ -77,7 +77,7 @@ def _asks(question: Question) -> bool:
     """Whether the network is of the kind, and no more is asked than a verdict."""
     options, network = question.options, question.network
     plain = options.engine is Engine.AUTO and options.inputs is None and not options.tolerance
-    if not plain or options.certificate:
+    if not plain or (options.certificate and question.writer is None):
         return False
     return _work(question) <= WORK and architecture(network) is not None
 
@@ -88,16 +88,23 @@ def _links(
     network = question.network
     with question.prepared.watch.stage("links"):
         stack = NetworkStack.from_networks([network])
+        twins = question.prepared.may_have_twins
         if bounds is None:
-            signs = links_of_stack(stack, question.domain, forward=forward)
+            signs = links_of_stack(stack, question.domain, forward=forward, twins=twins)
         else:
             sides = (bounds[block.name] for block in network.hidden)
             stable = [(low[None] >= 0, high[None] <= 0) for low, high in sides]
-            signs = linked_signs(stack.weights, stack.biases, stable)
+            signs = linked_signs(stack.weights, stack.biases, stable, twins=twins)
         if not signs.convex[0]:
             return None
-        names = [block.name for block in network.hidden]
-        return Outcome(Status.CONVEX, linked_evidence(signs, 0, names))
+    writer = None
+    if question.writer is not None:
+        with question.prepared.watch.stage("certificate"):
+            writer = question.writer(plain=bounds is None)
+            if writer is None or not writer.close_by_signs():
+                return None  # others may leave a proof that can be written
+    names = [block.name for block in network.hidden]
+    return Outcome(Status.CONVEX, linked_evidence(signs, 0, names), writer=writer)
 
 
 def links_of_stack(
@@ -107,6 +114,7 @@ def links_of_stack(
     thorough: bool = True,
     forward: bool = True,
     backward: bool = False,
+    twins: bool = True,
 ) -> LinkedSigns:
     """Return the signs of networks of one output; not-a-number settles nothing.
 
@@ -120,12 +128,16 @@ def links_of_stack(
         Whether to sweep forward where that is thorough.
     backward : bool
         Take linear bounds of pre-activations, too.
+    twins : bool
+        Look for twins; False where it is known that there are none.
     """
     with np.errstate(all="ignore"):
         sides = _sides(domain, stack.input_size)
         bounds, sound = stacked_bounds(stack, *sides, backward=backward)
     stable = [(low >= 0, high <= 0) for low, high in bounds]
-    signs = linked_signs(stack.weights, stack.biases, stable, thorough=thorough, forward=forward)
+    signs = linked_signs(
+        stack.weights, stack.biases, stable, thorough=thorough, forward=forward, twins=twins
+    )
     return signs.known_of(sound)
 
 

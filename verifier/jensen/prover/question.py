@@ -13,7 +13,7 @@ from jensen.graphs.function_graph import FunctionGraph
 from jensen.groups.prepared import Prepared
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.evidence import Counterexample
-from jensen.prover.group_proof import GroupWriter
+from jensen.prover.group_proof import BeginWriter
 from jensen.prover.options import Engine, Options
 from jensen.prover.verdict import Status, Verdict
 from jensen_encodings.deadline import NEVER, Deadline
@@ -41,7 +41,7 @@ class Question:
     options: Options
     deadline: Deadline = NEVER
     closed: Callable[[int, int], None] = lambda done, total: None
-    writer: Callable[[], GroupWriter | None] | None = None
+    writer: BeginWriter | None = None
 
     @property
     def network(self) -> ReluNetwork:

@@ -30,10 +30,12 @@ from jensen.prover.walk_solid import walk_surfaces
 from jensen.prover.walk_straight import bend_upwards, has_two_levels
 from jensen.types import BoolArray, Interval
 
+PLANE = 2
 PAIR = 2  # units of a level, up to which an exact walk costs about as much as links
 FEW = 4  # open neurons in space, up to which their kinks cost less than the whole complex
-EDGES = 48  # ReLUs up to which edges in space cost about as much as bounds, where those say little
-DEEP = 4  # levels from which on bounds say little on a box
+EDGES = 124  # ReLUs up to which edges in space cost about as much as bounds, where those say little
+THREE, DEEP = 3, 4  # levels from which on edges come before sweeps; before bounds, on a box
+SHARE = 8  # of neurons, of which one that is open makes signs of links say more than a walk
 TWINS = 64  # neurons of a block whose rows are compared, all with all
 NEAR = 1e-9  # rows of largest entry 1 that may be equal
 
@@ -61,7 +63,8 @@ def walk_few_inputs(question: Question) -> Outcome | None:
     closed, signs, never = _closed(question)
     domain = _walked_domain(question)
     cones = network.input_size == SPACE and is_cone_question(network, question.domain)
-    if network.input_size == SPACE and not cones and _open_twins(prepared, closed):
+    in_space = network.input_size == SPACE and not cones
+    if (in_space or _is_one_level_of_plane(network)) and _open_twins(prepared, closed):
         return None
     with prepared.watch.stage("walk"):
         walk = walk_kinks if network.input_size < SPACE else walk_surfaces
@@ -84,8 +87,7 @@ def _closed(
     if not bounds_come_first(question):
         signs = prepared.signs
         return {name: low >= 0 for name, (low, _) in signs.items()}, signs, {}
-    never = {name: (low >= 0) | (high <= 0) for name, (low, high) in prepared.hidden_bounds.items()}
-    return closed_neurons(prepared), prepared.stable_signs, never
+    return closed_neurons(prepared), prepared.stable_signs, _never_cross(prepared)
 
 
 def _walked_domain(question: Question) -> Domain:
@@ -94,28 +96,47 @@ def _walked_domain(question: Question) -> Domain:
 
 
 def walk_edges(question: Question) -> Outcome | None:
-    """Prove small networks of three inputs by their edges, where bounds would say little."""
+    """Prove small networks of three inputs by their edges, where bounds would say little.
+
+    On a box, bounds of few levels are taken first, without sweeps from single neurons.
+    """
     if not _edges_come_first(question):
         return None
-    signs = question.prepared.signs
+    prepared = question.prepared
+    bounded = not _bounds_say_little(question)
+    signs = prepared.swept_signs if bounded else prepared.signs
+    never = _never_cross(prepared) if bounded else {}
     closed = {name: low >= 0 for name, (low, _) in signs.items()}
-    with question.prepared.watch.stage("walk"):
+    for name, idle in never.items():
+        closed[name] |= idle
+    if all(part.all() for part in closed.values()):
+        return None  # the next screen says so
+    with prepared.watch.stage("walk"):
         if not _edges_bend_upwards(question, closed):
             return None
-    return _all_bend_upwards(question, signs, {})
+    return _all_bend_upwards(question, signs, never)
+
+
+def _never_cross(prepared: Prepared) -> dict[str, BoolArray]:
+    """Return the neurons that keep their sign by bounds."""
+    return {name: (low >= 0) | (high <= 0) for name, (low, high) in prepared.hidden_bounds.items()}
 
 
 def _edges_come_first(question: Question) -> bool:
-    """Whether edges are looked at before bounds are taken: without a box, or of many levels."""
+    """Whether edges are looked at before what bounds, or sweeps from single neurons, say."""
     network = question.network
     if network.input_size != SPACE or network.relu_count > EDGES:
         return False
-    if question.options.certificate or not bounds_come_first(question):
+    if not bounds_come_first(question):
         return False
+    deep = _bounds_say_little(question) or len(network.hidden) >= THREE
+    return deep and not question.prepared.may_have_twins and walks(question)
+
+
+def _bounds_say_little(question: Question) -> bool:
+    """Whether bounds of a small network cost more than they close: no box, or many levels."""
     endless = question.domain.box_sides(SPACE) is None
-    if question.prepared.may_have_twins or not (endless or len(network.hidden) >= DEEP):
-        return False
-    return walks(question)
+    return endless or len(question.network.hidden) >= DEEP
 
 
 def _edges_bend_upwards(question: Question, closed: Mapping[str, BoolArray]) -> bool:
@@ -154,15 +175,16 @@ def walk_open_cells(question: Question) -> Outcome | None:
         found = not tried and _edges_bend_upwards(question, closed)
         if not (found or _cells_bend_upwards(question, closed)):
             return None
-    never = {name: (low >= 0) | (high <= 0) for name, (low, high) in prepared.hidden_bounds.items()}
-    return _all_bend_upwards(question, prepared.stable_signs, never)
+    return _all_bend_upwards(question, prepared.stable_signs, _never_cross(prepared))
 
 
 def _few_are_open(question: Question) -> bool:
     """Whether a search among few kinks is asked for: in space some, in 4-D any number."""
     inputs = question.network.input_size
-    if inputs < SPACE or question.options.certificate or not bounds_come_first(question):
+    if inputs < SPACE or not bounds_come_first(question):
         return False
+    if inputs > SPACE and question.options.certificate:
+        return False  # the engine leaves more for a certificate to go by
     closed = closed_neurons(question.prepared)
     left = sum(int(np.count_nonzero(~part)) for part in closed.values())
     return inputs > SPACE or left <= FEW
@@ -207,16 +229,23 @@ def lines_were_walked(question: Question) -> bool:
 
 def walk_narrow_levels(question: Question) -> Outcome | None:
     """Decide networks of many levels of one or two units where the plane has few cells."""
-    return _walk_narrow(question) if _widest(question) <= PAIR else None
+    return _walk_narrow(question) if _is_walked_before_links(question) else None
 
 
 def walk_less_narrow_levels(question: Question) -> Outcome | None:
-    """As :func:`walk_narrow_levels` with three units, behind links, which cost less there."""
-    return _walk_narrow(question) if _widest(question) > PAIR else None
+    """As :func:`walk_narrow_levels` behind links, which cost less there.
+
+    So it is with levels of three units, and where signs alone leave few kinks open.
+    """
+    return None if _is_walked_before_links(question) else _walk_narrow(question)
 
 
-def _widest(question: Question) -> int:
-    return max((block.size for block in question.network.hidden), default=0)
+def _is_walked_before_links(question: Question) -> bool:
+    network, signs = question.network, question.prepared.signs
+    if max((block.size for block in network.hidden), default=0) > PAIR:
+        return False
+    left = sum(int(np.count_nonzero(~(low >= 0))) for low, _ in signs.values())
+    return SHARE * left > network.relu_count
 
 
 def _walk_narrow(question: Question) -> Outcome | None:
@@ -273,10 +302,16 @@ def _evidence(
                 yield GroupEvidence(neuron, Reason.WALK)
 
 
+def _is_one_level_of_plane(network: ReluNetwork) -> bool:
+    """Whether J of every group is a constant, while a walk meets every crossing of two kinks."""
+    return network.input_size == PLANE and len(network.hidden) == 1
+
+
 def _open_twins(prepared: Prepared, closed: Mapping[str, BoolArray]) -> bool:
     """Whether open neurons kink at one place together.
 
-    The walk in space leaves facets where several vanish to the searches, so that its work is lost.
+    The walk in space leaves facets where several vanish to the searches, so that its work is lost;
+    of one level these need no search.
     """
     if not any(_may_have_twins(block, ~closed[block.name]) for block in prepared.network.hidden):
         return False

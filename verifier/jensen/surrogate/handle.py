@@ -13,18 +13,20 @@ from pyomo.common.modeling import unique_component_name
 from pyomo.core.expr.numeric_expr import LinearExpression
 
 from jensen.bounds.network_data import network_data
+from jensen.bounds.pre_activation import pre_activation_bounds
 from jensen.errors import OptionError
 from jensen.network.relu_network import ReluNetwork
 from jensen.optimise.cuts import Cuts, Term
+from jensen.optimise.ground import Ground
 from jensen.surrogate.arguments import Arguments, working_box
 from jensen.surrogate.direction import Pushes
 from jensen.surrogate.hidden import HiddenUnits
-from jensen.surrogate.scaling import sides_of_output, tamed
+from jensen.surrogate.scaling import FINE, sides_of_output, tamed
 from jensen.types import FloatArray
 from jensen_encodings import add_epigraph_copy, add_network_copy
 
 GUARD = "solve_with_jensen_surrogate_solve"
-MOST_DOUBLINGS = 40  # of a row whose slopes are small
+MOST_DOUBLINGS = 40  # of an output that varies little
 IGNORED = 1e-9  # HiGHS's small_matrix_value: coefficients up to it are left out
 
 
@@ -93,6 +95,8 @@ class Output:
     spread: float = 0.0
     cuts: list[Any] = field(default_factory=list)
     _known: set[bytes] = field(default_factory=set, repr=False)
+    _raised: int = field(default=0, repr=False)  # the rows speak of 2 to it times the output
+    _target: Any = field(default=None, repr=False)  # what they bound
 
     @property
     def sign(self) -> float:
@@ -101,8 +105,7 @@ class Output:
 
     def build(self) -> None:
         """Add the rows of the formulation."""
-        values = self.network(_first_points(self.arguments))
-        self.spread = float(values.max() - values.min()) if values.size else 0.0
+        self.spread = self._spread()
         if self.formulation is Formulation.BIG_M and self.hidden is not None:
             self.block.same = pyo.Constraint(expr=self.hidden.row(self.index, self.variable))
             return
@@ -116,6 +119,17 @@ class Output:
         # a cubic row that no linear solver takes: without the check it must not be solved
         guard = pyo.Constraint(expr=self.variable**3 - self.variable**3 <= 1.0)
         self.block.add_component(GUARD, guard)
+
+    def _spread(self) -> float:
+        """Return by about how much f varies, 0 only where it is constant or nothing is known."""
+        values = self.network(_first_points(self.arguments))
+        spread = float(values.max() - values.min()) if values.size else 0.0
+        ground = self.arguments.ground
+        if spread or not ground.bounded:
+            return spread
+        bounds = pre_activation_bounds(self.network, ground.lower, ground.upper)
+        low, high = bounds[self.network.output.name]
+        return float(high[0] - low[0])
 
     def _same_as(self, encode: Callable[..., Any], box: tuple[FloatArray, FloatArray]) -> None:
         """Add a copy of the network, scaled, and the row that ties the output to it."""
@@ -176,6 +190,13 @@ class Output:
         self.block.cuts = pyo.ConstraintList()
         net = self.network.negated() if self.shape is Shape.CONCAVE else self.network
         self.term = Term(net, self.arguments.ground)
+        self._target, self._raised = self.variable, 0
+        little = -int(np.frexp(self.spread)[1]) if self.spread > 0 else 0
+        if little > FINE:
+            self._raised = min(little, MOST_DOUBLINGS)
+            self._target = self.block.raised = pyo.Var()
+            own, other = sides_of_output(-self._raised)
+            self.block.same = pyo.Constraint(expr=own * self.variable == other * self._target)
         points = _first_points(self.arguments)
         for x in points:
             self.add_cuts(self.term.at(x)[1])
@@ -195,7 +216,7 @@ class Output:
             body = LinearExpression(
                 constant=0,
                 linear_coefs=[unit, *(-self.sign * slopes).tolist()],
-                linear_vars=[self.variable, *self.inputs],
+                linear_vars=[self._target, *self.inputs],
             )
             side = self.sign * constant
             row = body >= side if self.sign > 0 else body <= side
@@ -204,16 +225,16 @@ class Output:
         return added
 
     def _scaled(self, gradient: FloatArray, offset: float) -> tuple[float, FloatArray, float]:
-        """Return ``unit t >= g x + c``, a row that HiGHS takes as it is.
+        """Return ``unit t >= g x + c``, a row that HiGHS takes as it is, of the raised output.
 
-        Its tolerance is absolute, so flat functions get larger rows. Slopes that it takes for 0
-        are left out, at the end of their side where the row is weaker.
+        Its tolerance is absolute, so functions that vary little are raised. Slopes that it takes
+        for 0 are left out, at the end of their side where the row is weaker.
         """
-        steepest = float(np.abs(gradient).max(initial=0.0))
-        exponent = -int(np.frexp(steepest)[1]) if steepest > 0 else 0
-        unit = 2.0 ** min(max(exponent, 0), MOST_DOUBLINGS)
-        slopes, constant = gradient * unit, offset * unit
         ground = self.arguments.ground
+        raised = float(2.0**self._raised)
+        varies = float(np.abs(gradient) @ _reach(ground)) * raised
+        unit = 2.0 ** -min(max(int(np.frexp(varies)[1]), 0), FINE) if self._raised else 1.0
+        slopes, constant = gradient * (raised * unit), offset * (raised * unit)
         for i in np.flatnonzero((np.abs(slopes) <= IGNORED) & (slopes != 0)).tolist():
             end = ground.lower[i] if slopes[i] > 0 else ground.upper[i]
             if np.isfinite(end):
@@ -318,11 +339,16 @@ def _some_box(arguments: Arguments) -> tuple[FloatArray, FloatArray]:
     return low, np.where(np.isfinite(ground.upper), ground.upper, np.maximum(low, 1.0))
 
 
+def _reach(ground: Ground) -> FloatArray:
+    """Return the widths of the domain, or some where it has none."""
+    width = ground.upper - ground.lower
+    return np.where(np.isfinite(width), width, 2.0)
+
+
 def _first_points(arguments: Arguments) -> FloatArray:
     """Return the middle of the domain and points towards its sides, one pair per input."""
     ground = arguments.ground
     center = np.array([float(v) for v in ground.center])
-    reach = np.where(np.isfinite(ground.upper - ground.lower), ground.upper - ground.lower, 2.0)
-    steps = 0.375 * np.diag(reach)
+    steps = 0.375 * np.diag(_reach(ground))
     points = np.concatenate([center[None], center + steps, center - steps])
     return np.array([p for p in points if ground.settle(p) is not None]) if len(points) else points

@@ -23,6 +23,7 @@ from jensen.types import FloatArray, IntArray
 
 FINE = 6  # exponents up to which sizes stay as they are
 OFFSET = 20  # an output is taken for no smaller than 2 to minus this times its values
+NOISE = 36  # sizes up to 2 to minus this times the terms may be rounding errors of 0
 LARGEST = 45  # exponents of coefficients, which HiGHS takes up to 1e15
 SMALLEST = 28  # of coefficients that are not yet taken for 0
 LITTLE = 3  # an objective that varies by less than 2 to minus this is enlarged
@@ -49,6 +50,8 @@ def tamed(
     out = network.output.name
     low, high = bounds[out]
     sizes[out] = np.maximum(high - low, sizes[out] * 2.0**-OFFSET)
+    terms = _terms(network, np.maximum(np.abs(lower), np.abs(upper)))
+    sizes = {n: np.where(size > 2.0**-NOISE * terms[n], size, 0.0) for n, size in sizes.items()}
     exponents = {
         block.name: np.maximum(_exponents(sizes[block.name]), _least(block))
         for block in network.blocks
@@ -61,6 +64,17 @@ def tamed(
     if not all(map(_same, network.blocks, back.blocks)):
         return network, [0] * network.output_size
     return scaled, [-int(e) for e in exponents[out]]
+
+
+def _terms(network: ReluNetwork, inputs: FloatArray) -> dict[str, FloatArray]:
+    """Return what the terms of neurons may add up to: rounding errors are relative to that."""
+    found = {INPUT: inputs}
+    for block in network.blocks:
+        size = np.abs(block.bias)
+        for source, weight in block.weights.items():
+            size = size + abs(weight) @ found[source]
+        found[block.name] = size
+    return found
 
 
 def sides_of_output(exponent: int) -> tuple[float, float]:
@@ -99,9 +113,8 @@ def objective_exponent(objective: Any, spreads: Mapping[int, float]) -> int:
 
 
 def _varies(variable: Any, spreads: Mapping[int, float]) -> float:
-    spread = spreads.get(id(variable), 0.0)
-    if spread > 0:
-        return spread
+    if id(variable) in spreads:
+        return spreads[id(variable)]
     low, high = variable.bounds
     return 1.0 if low is None or high is None else float(high - low)
 

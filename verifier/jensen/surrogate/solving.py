@@ -169,7 +169,11 @@ def solve(
         raise OptionError("the model holds no network: add one with add_network")
     parts = [part for handle in found for part in handle.parts]
     cut = [part for part in parts if part.formulation is Formulation.CUTS]
-    spreads = {id(part.variable): part.spread for part in parts}
+    spreads = {
+        id(part.variable): part.spread
+        for part in parts
+        if part.spread or part.arguments.ground.bounded
+    }
     loop = _Loop(model, cut, solver, tolerance, time_limit, max_rounds, began, spreads)
     with _unguarded(parts):
         if cut and loop.integers:
@@ -259,9 +263,9 @@ class _Loop:
         # what the solver's own tolerance hides cannot be cut off
         return part.add_cuts(cuts) if risen > STALLED * accepted else []
 
-    def _solve(self, watching: dict[str, bool]) -> Any:
+    def _run_solver(self, watching: dict[str, bool]) -> Any:
         left = self._deadline.seconds(0.01)
-        results = self._solver.solve(
+        return self._solver.solve(
             self._model,
             auto_updates=watching,
             load_solutions=False,
@@ -271,7 +275,25 @@ class _Loop:
             abs_gap=0.0,  # HiGHS's 1e-6 is large where f is small
             **({} if left is None else {"time_limit": left}),
         )
+
+    def _told_apart(self, watching: dict[str, bool]) -> TerminationCondition:
+        """Tell infeasible from unbounded: without an objective there is only one of them."""
+        objective, expression = self._objective, self._objective.expr
+        try:
+            objective.set_value(0.0)
+            self._solver.set_objective(objective)
+            ended = self._run_solver(watching).termination_condition
+        finally:
+            objective.set_value(expression)
+            self._solver.set_objective(objective)
+        feasible = TerminationCondition.convergenceCriteriaSatisfied
+        return TerminationCondition.unbounded if ended == feasible else ended
+
+    def _solve(self, watching: dict[str, bool]) -> Any:
+        results = self._run_solver(watching)
         ended = results.termination_condition
+        if ended == TerminationCondition.infeasibleOrUnbounded:
+            ended = self._told_apart(watching)
         if ended in (
             TerminationCondition.provenInfeasible,
             TerminationCondition.locallyInfeasible,
