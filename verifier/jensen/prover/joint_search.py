@@ -274,15 +274,16 @@ class JointSearch:
         tightening = Tightening(
             self.net, self.group, self.jump, shared.piece, self.deadline, root.path, self.floor
         )
-        found = tightening.run(ranges)
+        found = tightening.run(ranges, root.within)
         self.lps += tightening.lps
         self.bounding += tightening.lps
         if found is None:
             return None
         activations = decided(self.net, self.group, found, root.path)
-        if self.jump.is_nonnegative(self.jump.bound(activations), activations, self._least):
+        state = self.jump.bound(activations, within=tightening.within)
+        if self.jump.is_nonnegative(state, activations, self._least):
             return None
-        return replace(root, ranges=found, activations=activations)
+        return replace(root, ranges=found, activations=activations, within=state)
 
     def _limit_reached(self) -> bool:
         limit = self._limits.node_limit
