@@ -271,19 +271,18 @@ class JointSearch:
         shared, ranges = self.pieces[root.index], with_path(root.ranges, root.path)
         if root.path and not shared.bounds.narrow(ranges, self.group):
             return None
-        tightening = Tightening(
-            self.net, self.group, self.jump, shared.piece, self.deadline, root.path, self.floor
-        )
+        parts = self.net, self.group, self.jump, shared.piece, self.deadline
+        tightening = Tightening(*parts, root.path, self.floor)
         found = tightening.run(ranges, root.within)
-        self.lps += tightening.lps
-        self.bounding += tightening.lps
+        self.lps, self.bounding = self.lps + tightening.lps, self.bounding + tightening.lps
         if found is None:
             return None
         activations = decided(self.net, self.group, found, root.path)
         state = self.jump.bound(activations, within=tightening.within)
-        if self.jump.is_nonnegative(state, activations, self._least):
-            return None
-        return replace(root, ranges=found, activations=activations, within=state)
+        closed = self.jump.is_nonnegative(state, activations, self._least)
+        return (
+            None if closed else replace(root, ranges=found, activations=activations, within=state)
+        )
 
     def _limit_reached(self) -> bool:
         limit = self._limits.node_limit
