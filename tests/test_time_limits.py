@@ -68,7 +68,7 @@ def test_a_search_that_is_out_of_time_sets_nothing_up(monkeypatch):
     def setup(*_: object) -> None:
         raise AssertionError("the tree is set up after time is up")
 
-    monkeypatch.setattr("jensen.midpoint.search._tree", setup)
+    monkeypatch.setattr("jensen.midpoint.search.programs_of", setup)
     found = worst_violation(wide(), Box(-1, 1), time_limit=1e-6)
     assert found.status == "time limit"
     assert 0 <= found.lower <= found.upper

@@ -36,6 +36,7 @@ PERTURBED: dict[str, int | float | str] = {"dual_simplex_cost_perturbation_multi
 # where all those pivot in circles, as they may do with many ties and no objective left
 CAREFUL: dict[str, int | float | str] = PERTURBED | {"simplex_dual_edge_weight_strategy": -1}
 UNLIMITED = 2**31 - 1
+PRIMAL = 4  # HiGHS's number of the primal simplex
 
 
 class BoundedStatus(StrEnum):
@@ -126,6 +127,10 @@ class BoundedProgram:
         """Change the objective; the last basis stays primal feasible."""
         columns = np.arange(len(cost), dtype=np.int32)
         self._highs.changeColsCost(len(cost), columns, cost)
+
+    def keep_primal(self) -> None:
+        """Go on from primal feasible bases, for programs that differ in the objective."""
+        self._highs.setOptionValue("simplex_strategy", PRIMAL)
 
     def solve(self, target: float = np.inf, deadline: Deadline = NEVER) -> BoundedSolution:
         """Solve from the last basis; stop once the dual objective is above a target.

@@ -50,12 +50,12 @@ def cut_by_all(skeleton: Skeleton, known: int = 0) -> Skeleton:
     return skeleton
 
 
-def cells_of(skeleton: Skeleton) -> set[tuple[int, int]]:
+def cells_of(skeleton: Skeleton) -> set[tuple[int, ...]]:
     """Return (network, units on) of all cells: on both sides of every face."""
     levels = skeleton.levels
     network, unit, on, _ = skeleton.faces()
-    both = np.concatenate([on, on | levels.bit[unit]]).tolist()
-    return set(zip([*network.tolist()] * 2, both, strict=True))
+    both = np.concatenate([on, on | levels.bit[:, unit]], axis=1).T.tolist()
+    return {(n, *units) for n, units in zip([*network.tolist()] * 2, both, strict=True)}
 
 
 @pytest.mark.parametrize("sizes", SIZES)

@@ -39,7 +39,9 @@ def read(network: ReluNetwork, domain: Polyhedron, *, bounds: bool = False) -> c
 def test_a_form_on_a_simplex_is_bounded_by_its_corners(inputs: int) -> None:
     rng = np.random.default_rng(inputs)
     weights = rng.normal(size=(12, inputs))
-    network = ReluNetwork.from_layers([weights, np.ones((1, 12))], [np.zeros(12), np.zeros(1)])
+    weights[-1] = abs(weights[-1])  # never off; a negative weight behind it makes signs no proof
+    behind = [[*np.ones(11), -1.0]]
+    network = ReluNetwork.from_layers([weights, behind], [np.zeros(12), np.zeros(1)])
     net = read(network, simplex(inputs))
     bounds = RowBounds(net)
     for (_, index), (unit, factor) in list(net.neurons.items()):
@@ -95,9 +97,10 @@ def test_neurons_that_only_the_equation_settles_are_settled(tmp_path: Path) -> N
 
 def test_lines_and_rows_settle_units_further_back() -> None:
     """On the simplex max(x_0, 0) is x_0, so that it and max(x_1, 0) add up to 1 at most."""
-    weights = [np.vstack([np.eye(3), [[1.0, -1.0, 0.25]]]), np.array([[1.0, 1.0, 0.0, 0.0]])]
+    behind = [[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0], [0.0, 0.0, 0.0, -1.0]]
+    weights = [np.vstack([np.eye(3), [[1.0, -1.0, 0.25]]]), np.array(behind)]
     network = ReluNetwork.from_layers(
-        [*weights, np.ones((1, 1))], [np.zeros(4), np.array([-1.25]), np.zeros(1)]
+        [*weights, [[1.0, 1.0, -1.0]]], [np.zeros(4), [-1.25, 0.0, 0.0], np.zeros(1)]
     )
     net = read(network, simplex(3), bounds=True)
     unit, _ = net.neurons["relu_2", 0]

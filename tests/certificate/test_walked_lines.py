@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,13 @@ import pytest
 from certificate_tools import check, claim_of, to_bytes
 
 from jensen.certificate import certificate as written
+from jensen.certificate.certificate import Certificate
+from jensen.certificate.convex_writer import Claimed, ConvexWriter
 from jensen.decide import verify
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.network.relu_network import INPUT, OUTPUT, Activation, Block, ReluNetwork
 from jensen.prover.verdict import Status
+from jensen_encodings.deadline import NEVER
 
 DOMAINS: list[Domain] = [
     Box(-1, 1),
@@ -110,3 +114,43 @@ def test_narrow_networks_of_many_inputs_are_walked_in_the_plane_of_two(tmp_path:
         walked += "walk" in rules
         assert len(rules) < 300
     assert walked > 5
+
+
+def outweighed(width: int) -> ReluNetwork:
+    """Half of the second layer is always on, and outweighs the other half."""
+    rng = np.random.default_rng(width)
+    half = width // 2
+    second = np.abs(rng.normal(size=(2 * half, width)))
+    second[half:] *= rng.choice([-1.0, 1.0], (half, width))
+    output = np.ones((1, 2 * half))
+    output[:, :half] = 2 * half * second[half:].max() / second[:half].min()
+    biases = [rng.normal(size=width), np.full(2 * half, 0.5), [0.0]]
+    return ReluNetwork.from_layers([rng.normal(size=(width, 2)), second, output], biases)
+
+
+@pytest.mark.parametrize("domain", [Box(-1, 1), Everywhere(), DOMAINS[3]], ids=str)
+def test_long_walks_are_not_asked_for_where_signs_do(domain: Domain, tmp_path: Path) -> None:
+    """On polyhedra the walk stays: its cone needs no box."""
+    assert ("walk" in certified(outweighed(4), domain, tmp_path)) or domain.has_rows
+    assert ("walk" in certified(outweighed(30), domain, tmp_path)) == domain.has_rows
+
+
+def test_walks_that_bounds_save_are_left_out(tmp_path: Path) -> None:
+    """What is left of them is accepted: as many at most as without a look at bounds."""
+    walks = 0
+    for seed in range(60):
+        network, domain = two_levels(seed), DOMAINS[seed % 3]
+        verdict = verify(network, domain, certificate=True)
+        if verdict.status is not Status.CONVEX:
+            continue
+        assert verdict.certificate is not None
+        bounds, *rest = verdict.certificate.lines[1:]
+        if bounds[1] or not {line[0] for line in rest} <= {"path_signs", "tree", "walk"}:
+            continue  # in another way
+        walked = tuple((tree[1], tree[2]) for tree, leaf in pairwise(rest) if leaf[0] == "walk")
+        writer = ConvexWriter(Claimed(network, domain), None, NEVER, plain=True)
+        shorter = Certificate(tuple(writer.walked_lines(walked)))
+        assert len(shorter.lines) <= max(3, len(verdict.certificate.lines))
+        assert check(network, shorter, tmp_path) == 0
+        walks += len(shorter.lines) > 3
+    assert walks

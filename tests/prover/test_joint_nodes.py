@@ -46,10 +46,10 @@ def searches(net: ReluNetwork, *, keep: bool = False) -> list[JointSearch]:
 def program(
     search: JointSearch, *, both: bool = False
 ) -> tuple[JointProgram, tuple[np.ndarray, ...]]:
-    ranges, activations = search._roots[0]
-    state = search.jump.bound(activations)
-    parts = search.jump, state, activations, ranges, search.pieces[0].piece
-    return JointProgram(search.net, search.group, *parts, jump_may_change=both), activations
+    root = search._roots[0]
+    state = search.jump.bound(root.activations)
+    parts = search.jump, state, root.activations, root.ranges, search.pieces[0].piece
+    return JointProgram(search.net, search.group, *parts, jump_may_change=both), root.activations
 
 
 @pytest.mark.parametrize("seed", range(8))

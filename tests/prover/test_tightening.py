@@ -17,10 +17,11 @@ from test_joint_nodes import searches
 import jensen
 from jensen.decide import PROVERS
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
+from jensen.groups.jump import FREE, ON
 from jensen.groups.prepared import prepare
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover import joint_search
 from jensen.prover.joint_engine import joint_boxes
+from jensen.prover.joint_root import JointRoot, with_path
 from jensen.prover.joint_search import JointSearch, piece_bounds
 from jensen.prover.kink_bounds import ranges_of
 from jensen.prover.options import Engine, Options
@@ -74,11 +75,9 @@ def test_bounds_hold_at_points_of_the_kink_and_are_never_wider(domain: Domain):
         network = prepare(deep_network(seed), domain).lifted
         for group in net.groups()[::3]:
             search = JointSearch(net, group, network, pieces, LpSolver(), TreeLimits(lambda: 0), 0)
-            for start in search._open[:2]:
-                before, piece = search._roots[start][0], pieces[start].piece
-                after = Tightening(net, group, search.jump, piece, NEVER).run(
-                    before, search._decided
-                )
+            for root in search._roots[:2]:
+                before, piece = root.ranges, pieces[root.index].piece
+                after = Tightening(net, group, search.jump, piece, NEVER).run(before)
                 for y in points_on_kink(search, piece, rng):
                     assert after is not None
                     counts["points"] += 1
@@ -99,16 +98,9 @@ def test_bounds_hold_at_points_of_the_kink_and_are_never_wider(domain: Domain):
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every piece that is not closed at its root begin anew."""
-    monkeypatch.setattr(joint_search, "LONG", 1)
-    monkeypatch.setattr(joint_search, "LONG_KEPT", 1)
+    """Let every root begin anew that takes more than a node, and then each of its nodes."""
     monkeypatch.setattr(JointSearch, "stale", 0)
-    whole = JointSearch._long_from_now
-
-    def soon(self: JointSearch, index: int) -> float:
-        return min(whole(self, index), self.nodes + 1) if index not in self._tight else np.inf
-
-    monkeypatch.setattr(JointSearch, "_long_from_now", soon)
+    monkeypatch.setattr(JointSearch, "_long_from_now", lambda self, _: self.nodes + 1)
 
 
 @pytest.mark.usefixtures("at_once")
@@ -128,17 +120,28 @@ def test_pieces_that_begin_anew_are_decided_as_by_brute_force(make):
 
 
 @pytest.mark.usefixtures("at_once")
-def test_leaves_of_a_piece_that_begins_anew_cover_every_pattern():
-    trees = 0
+def test_leaves_of_a_piece_that_begins_anew_cover_every_pattern(monkeypatch: pytest.MonkeyPatch):
+    closed: list[tuple] = []
+    narrowed = JointSearch._narrowed
+
+    def noted(self: JointSearch, root: JointRoot) -> JointRoot | None:
+        found = narrowed(self, root)
+        if found is None:
+            closed.append(root.path)
+        return found
+
+    monkeypatch.setattr(JointSearch, "_narrowed", noted)
+    parts = 0
     for seed in range(12):
         for search in searches(interacting(seed), keep=True):
+            closed.clear()
             if search.run(10_000).state is not SearchState.CLOSED or not search.proof.leaves:
                 continue
-            paths = [leaf.path for leaf in search.proof.leaves]
+            paths = [leaf.path for leaf in search.proof.leaves] + closed
             paths += [path for _, path, _ in search.proof.trees]
             assert sum(0.5 ** len(path) for path in paths) == 1.0
-            trees += bool(search._tight)
-    assert trees > 3
+            parts += len(closed)
+    assert parts > 3
 
 
 @pytest.mark.usefixtures("at_once")
@@ -152,3 +155,50 @@ def test_certificates_of_pieces_that_began_anew_are_accepted(tmp_path: Path):
             assert check(network, verdict.certificate, tmp_path) == 0
             certified += 1
     assert certified > 1
+
+
+@pytest.mark.parametrize("domain", DOMAINS, ids=["box", "everywhere", "polyhedron"])
+def test_bounds_of_a_part_hold_at_its_points_where_the_jump_is_low_enough(domain: Domain):
+    counts: Counter[str] = Counter()
+    rng = np.random.default_rng(1)
+    for seed in range(2):
+        prepared = prepare(deep_network(seed), domain)
+        net = prepared.grouped
+        pieces = [piece_bounds(net, box, ranges_of(net)) for box in joint_boxes(net)]
+        limits = TreeLimits(lambda: 0)
+        for group in net.groups()[::2]:
+            search = JointSearch(net, group, prepared.lifted, pieces, LpSolver(), limits, 0)
+            for root in search._roots[:2]:
+                piece = pieces[root.index].piece
+                met = [(y, search.patterns_at(y)) for y in points_on_kink(search, piece, rng)]
+                known = [(y, act, search.jump.bound(act).output[0]) for y, act in met if act]
+                known.sort(key=lambda item: item[2])
+                if not known:
+                    continue
+                floor = float(np.median([jump for *_, jump in known])) + 1e-6
+                free = [
+                    (k, int(u))
+                    for k, act in enumerate(root.activations)
+                    for u in np.flatnonzero(net.levels[k].kink & (act == FREE))
+                    if (k, int(u)) != group
+                ]
+                act = known[0][1]
+                path = tuple(
+                    ((k, u), bool(act[k][u] == ON)) for k, u in free[:: 1 + len(free) // 2]
+                )
+                ranges = with_path(root.ranges, path)
+                assert pieces[root.index].bounds.narrow(ranges, group)
+                tightening = Tightening(net, group, search.jump, piece, NEVER, path, floor)
+                after = tightening.run(ranges)
+                for y, act, jump in known:
+                    if jump < floor and all((act[k][u] == ON) == on for (k, u), on in path):
+                        assert after is not None
+                        counts["points"] += 1
+                        values = net.pre_activations(y)
+                        for z, low, high in zip(values, after.lower, after.upper, strict=False):
+                            slack = SLACK * (1 + np.abs(z).max(initial=0))
+                            assert (low - slack <= z).all()
+                            assert (z <= high + slack).all()
+                counts["empty" if after is None else "narrower"] += 1
+    assert counts["points"] > 20, counts
+    assert counts["narrower"] >= 3

@@ -10,6 +10,7 @@ import oracle
 import pytest
 
 import jensen
+from jensen.cells import skeleton
 from jensen.cells.skeleton import Skeleton
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.groups.prepared import prepare
@@ -127,6 +128,47 @@ def test_kinks_asked_for_one_by_one_say_what_all_of_them_do(sizes: tuple[int, ..
         assert all(alone) == every, seed
         outcomes.append(every)
     assert 0 < sum(outcomes) < len(outcomes)
+
+
+@pytest.mark.parametrize("domain", [Box(-2, 2), Everywhere()])
+def test_sets_of_units_in_several_words_make_no_difference(
+    domain: Domain, monkeypatch: pytest.MonkeyPatch
+):
+    networks = [general(seed, (3, 4, 3, 3)) for seed in range(20)]
+    stack = NetworkStack.from_networks(networks)
+    asked = np.ones((len(networks), networks[0].relu_count), dtype=bool)
+    expected = edges_bend_upwards(stack, domain, asked).tolist()
+    assert 0 < sum(expected) < len(expected)
+    monkeypatch.setattr(skeleton, "BITS", 8)
+    assert skeleton.places([4, 3, 3]) == [(0, 0), (0, 4), (1, 0)]
+    assert edges_bend_upwards(stack, domain, asked).tolist() == expected
+    alone = [proved(network, domain, bounds=False) for network in networks]
+    assert alone == expected
+
+
+def test_parts_of_one_key_that_differ_prove_nothing(monkeypatch: pytest.MonkeyPatch):
+    networks = [general(seed, (3, 4, 3, 3)) for seed in range(20)]
+    truth = [jensen.verify(network, Box(-2, 2)).status == "convex" for network in networks]
+    monkeypatch.setattr(skeleton, "BITS", 8)
+    for bits in (1, 6, 9, 12):
+        monkeypatch.setattr(skeleton, "KEY", bits)
+        found = [proved(network, Box(-2, 2), bounds=False) for network in networks]
+        assert all(right or not shown for right, shown in zip(truth, found, strict=True))
+        assert bits > 1 or not any(found)
+
+
+@pytest.mark.parametrize("domain", [Box(-3, 3), Everywhere()])
+def test_ten_levels_of_ten_are_proved_by_edges(domain: Domain):
+    sizes = (3, *[10] * 10)
+    rng = np.random.default_rng([0, *sizes])
+    weights = [rng.normal(size=(b, a)) / np.sqrt(a) for a, b in pairwise((*sizes, 1))]
+    weights[1:] = [np.where(rng.random(w.shape) < 0.9, abs(w), w) for w in weights[1:]]
+    biases = [0.3 * rng.normal(size=len(w)) for w in weights]
+    network = ReluNetwork.from_layers(weights, biases)
+    verdict = jensen.verify(network, domain)
+    assert verdict.status == "convex"
+    assert "walk" in verdict.reasons
+    assert "bounds" not in verdict.times
 
 
 def test_needles_are_not_passed_over():

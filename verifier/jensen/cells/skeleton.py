@@ -19,10 +19,15 @@ from jensen.arithmetic.intervals import UNIT
 from jensen.cells.cones import MORE
 from jensen.types import BoolArray, FloatArray, IndexArray
 
-BITS = 62  # of a face and a unit in one number
+BITS = 62  # of a set of units in one number
+KEY = 62  # bits of a face and a unit in one number
+WIDEST = 52  # units of a level: sums of their bits are exact in doubles
 SIDES = 6  # of the domain, at most
 
 Bits = NDArray[np.int64]
+
+# odd, of 63 bits: for words of sets, and for what else tells parts apart
+MIXERS = np.array([0x1E3779B97F4A7C15, 0x51B54A32D192ED03, 0x2545F4914F6CDD1D], dtype=np.int64)
 
 
 class UncertainSignsError(ArithmeticError):
@@ -48,8 +53,12 @@ class Levels:
     ----------
     first : int array (levels + 1,)
         Number of the first unit of each level; the sides of the domain come behind the last.
-    bit : int array (units + sides,)
-        2 to the unit's number; 0 for a side.
+    place : list of (int, int)
+        For each level the word that holds its units in a set, and the bit of the first of them.
+    words : int
+        How many numbers hold a set of units of all levels.
+    bit : int array (words, units + sides)
+        The set of each unit alone; nothing for a side.
     sizes_of : list of arrays (networks, out, in)
         Absolute values of the weights.
     """
@@ -62,18 +71,61 @@ class Levels:
         self.sizes = [weight.shape[1] for weight in weights[:-1]]
         self.first = [0, *np.cumsum(self.sizes).tolist()]
         self.units: int = self.first[-1]
-        bit = np.int64(1) << np.arange(self.units)
-        self.bit: Bits = np.concatenate([bit, np.zeros(SIDES, dtype=np.int64)])
+        self.place = places(self.sizes)
+        self.words = 1 + self.place[-1][0]
+        self.bit: Bits = np.zeros((self.words, self.units + SIDES), dtype=np.int64)
+        for first, size, (word, shift) in zip(self.first, self.sizes, self.place, strict=False):
+            self.bit[word, first : first + size] = np.int64(1) << np.arange(shift, shift + size)
         self.sizes_of = [np.abs(weight) for weight in weights]
         self._asked = np.zeros((len(asked), self.units + SIDES), dtype=bool)
         self._asked[:, : self.units] = asked
-        self.bits_of_form = self.form_bits(self.units)
-        self.bits_of_unit = max(self.sizes).bit_length()
+        self._bits_of_form = (self.units + SIDES).bit_length()
+        self._bits_of_network = (self.networks - 1).bit_length()
+        self._bits_of_unit = max(self.sizes).bit_length()
+        bits = self.units + self._bits_of_form + self._bits_of_unit + self._bits_of_network
+        self._packs = self.words == 1 and bits <= KEY
 
-    @staticmethod
-    def form_bits(units: int) -> int:
-        """Return how many bits the number of a unit or a side takes."""
-        return (units + SIDES).bit_length()
+    def keys(
+        self, network: IndexArray, on: Bits, form: IndexArray, unit: IndexArray | None = None
+    ) -> Bits:
+        """Return one number for each (network, set, form, unit), ascending with the network.
+
+        Different ones may have equal numbers where not all bits fit: :meth:`are_same`.
+
+        Parameters
+        ----------
+        network : int array (parts,)
+        on : int array (words, parts)
+        form, unit : int arrays (parts,)
+            Numbers of a unit or a side, and of a unit within its level.
+        """
+        key: Bits
+        bits, last = self._bits_of_form, form
+        if unit is not None:
+            bits += self._bits_of_unit
+            last = (form << self._bits_of_unit) | unit
+        if self._packs:
+            key = (on[0] << bits) | last
+            if self.networks > 1:
+                key |= network << (self.units + bits)
+            return key
+        mixed = last * MIXERS[-1]
+        for word, mixer in zip(on, MIXERS, strict=False):
+            mixed += (word ^ (word >> 32)) * mixer
+        kept = KEY - self._bits_of_network
+        key = ((mixed >> (64 - kept)) & ((1 << kept) - 1)) | (network << kept)
+        return key
+
+    def are_same(self, one: IndexArray, other: IndexArray, *parts: Bits) -> bool:
+        """Whether of arrays (..., parts) all columns of one choice are those of another.
+
+        True unasked where equal keys say so.
+        """
+        if self._packs:
+            return True
+        return all(
+            np.array_equal(part.take(one, axis=-1), part.take(other, axis=-1)) for part in parts
+        )
 
     def asks(self, network: IndexArray, form: IndexArray) -> BoolArray:
         """Whether forms are units whose kinks are asked for in their networks."""
@@ -115,13 +167,24 @@ class Levels:
         return values
 
 
+def places(sizes: Sequence[int]) -> list[tuple[int, int]]:
+    """Return for each level a word and a bit of it; no level is split between words."""
+    found, word, used = [], 0, 0
+    for size in sizes:
+        if used + size > BITS:
+            word, used = word + 1, 0
+        found.append((word, used))
+        used += size
+    return found
+
+
 @dataclass(frozen=True, eq=False)
 class Edges:
     """Edges from vertex to vertex: two forms that vanish there, and the units that are on.
 
     Attributes
     ----------
-    table : int array (5, edges)
+    table : int array (4 + words, edges)
         Two vertices, numbers of two units or sides of the domain, and a bit set.
     """
 
@@ -139,8 +202,8 @@ class Edges:
 
     @property
     def on(self) -> Bits:
-        """Bit sets of the units that are on."""
-        on: Bits = self.table[4]
+        """Bit sets of the units that are on: (words, edges)."""
+        on: Bits = self.table[4:]
         return on
 
     def __len__(self) -> int:
@@ -221,14 +284,14 @@ class Skeleton:
         return replace(self, values=self.levels.apply(level, passed, self.network))
 
     def faces(self) -> tuple[IndexArray, IndexArray, Bits, IndexArray]:
-        """Return faces on kinks that are asked for: (network, unit, units on, edge).
+        """Return faces on kinks that are asked for: (network, unit, units on by words, edge).
 
         Each is there as often as it has edges.
         """
         unit, on, at = around(self.levels, self.edges)
         network = self.network.take(self.edges.ends[0].take(at))
         some = self.levels.asks(network, unit).nonzero()[0]
-        return network.take(some), unit.take(some), on.take(some), at.take(some)
+        return network.take(some), unit.take(some), on.take(some, axis=1), at.take(some)
 
     def goes_on(self, level: int, units: IndexArray, *, known: bool = True) -> None:
         """Check that no unit of an evaluated level changes its sign on edges beyond the domain.
@@ -282,8 +345,8 @@ class Skeleton:
         levels, (one, other) = self.levels, edges.forms
         found = np.zeros(len(edges), dtype=bool)
         for before in range(level):
-            first, behind = levels.first[before], levels.first[before + 1]
-            on = np.bitwise_count((edges.on >> first) & ((1 << levels.sizes[before]) - 1))
+            behind, (word, shift) = levels.first[before + 1], levels.place[before]
+            on = np.bitwise_count((edges.on[word] >> shift) & ((1 << levels.sizes[before]) - 1))
             found |= (one >= behind).astype(np.intp) + (other >= behind) >= on
         return found
 
@@ -310,7 +373,7 @@ def products(matrices: FloatArray, rows: FloatArray, network: IndexArray) -> Flo
 
 
 def around(levels: Levels, edges: Edges) -> tuple[IndexArray, Bits, IndexArray]:
-    """Return the faces around edges: (form that vanishes, units on, edge).
+    """Return the faces around edges: (form that vanishes, units on by words, edge).
 
     Around an edge where two units vanish are four: on each of their kinks, one where the other
     unit is on, and one where it is off. Around one in a side of the domain only the inner ones.
@@ -320,7 +383,7 @@ def around(levels: Levels, edges: Edges) -> tuple[IndexArray, Bits, IndexArray]:
     number = np.arange(len(edges))
     at = np.concatenate([number, number, inner_other, inner_one])
     form = np.concatenate([one, other, one.take(inner_other), other.take(inner_one)])
-    bits = levels.bit.take(edges.table[2:4])
-    bits |= on
-    units = np.concatenate([bits[1], bits[0], on.take(inner_other), on.take(inner_one)])
-    return form, units, at
+    bits = levels.bit.take(edges.table[2:4], axis=1)
+    bits |= on[:, None]
+    inner = on.take(inner_other, axis=1), on.take(inner_one, axis=1)
+    return form, np.concatenate([bits[:, 1], bits[:, 0], *inner], axis=1), at

@@ -56,7 +56,7 @@ class _Cut:
 
     def __init__(self, old: Skeleton, level: int, units: IndexArray) -> None:
         self._old, self._levels, self._count = old, old.levels, len(units)
-        self._first = old.levels.first[level]
+        self._first, self._word = old.levels.first[level], old.levels.place[level]
         self._values, self._place = old.values, old.place
         width = old.values.shape[2]
         self._bit = np.zeros(width, dtype=np.int64)
@@ -80,7 +80,8 @@ class _Cut:
                 parts.append(edges.table)
         table = np.concatenate(parts, axis=1)
         on = self._on.take(table[:2])
-        table[4] |= (on[0] | on[1]) << self._first
+        word, shift = self._word
+        table[4 + word] |= (on[0] | on[1]) << shift
         return replace(self._old, values=self._values, place=self._place, edges=Edges(table))
 
     # -------------------------------------------------------------------------- lines
@@ -92,11 +93,11 @@ class _Cut:
         if not cells:
             network = self._place.take(edges.ends[0].take(at)) >> 1
             some = levels.asks(network, form).nonzero()[0]
-            form, on, at = form.take(some), on.take(some), at.take(some)
+            form, on, at = form.take(some), on.take(some, axis=1), at.take(some)
         vertex, unit = found.vertex.take(at), found.unit.take(at)
-        one, two = self._pairs(vertex, on, (form, levels.bits_of_form), unit)
-        second = unit.take(one) + self._first
-        return _lines(vertex.take(one), vertex.take(two), form.take(one), second, on.take(one))
+        one, two = self._pairs(vertex, on, form, unit)
+        forms = form.take(one), unit.take(one) + self._first
+        return _lines(vertex.take(one), vertex.take(two), *forms, on.take(one, axis=1))
 
     def _lines_in_cells(self, lines: Edges, found: _Crossings) -> Edges:
         """Return where two units vanish in cells, between vertices on the faces of each."""
@@ -108,27 +109,26 @@ class _Cut:
         face = line.forms[0]
         inner = (face < levels.units).nonzero()[0]  # beyond a side there is no cell
         at = np.concatenate([np.arange(len(once)), inner])
-        on = np.concatenate([line.on | levels.bit.take(face), line.on.take(inner)])
+        off = line.on.take(inner, axis=1)
+        on = np.concatenate([line.on | levels.bit.take(face, axis=1), off], axis=1)
         unit, from_all = own.take(at), once.take(at)
         other, vertex = found.unit.take(from_all), found.vertex.take(from_all)
-        one, two = self._pairs(vertex, on, (unit, levels.bits_of_unit), other)
+        one, two = self._pairs(vertex, on, unit, other)
         forms = unit.take(one) + self._first, other.take(one) + self._first
-        return _lines(vertex.take(one), vertex.take(two), *forms, on.take(one))
+        return _lines(vertex.take(one), vertex.take(two), *forms, on.take(one, axis=1))
 
     def _pairs(
-        self, vertex: IndexArray, on: Bits, form: tuple[IndexArray, int], unit: IndexArray
+        self, vertex: IndexArray, on: Bits, form: IndexArray, unit: IndexArray
     ) -> tuple[IndexArray, IndexArray]:
         """Return which two vertices lie on the same line: convex faces and cells have just two."""
-        levels = self._levels
-        key = (((on << form[1]) | form[0]) << levels.bits_of_unit) | unit
-        if levels.networks > 1:
-            bits = levels.units + form[1] + levels.bits_of_unit
-            key |= (self._place.take(vertex) >> 1) << bits
+        network = self._place.take(vertex) >> 1
+        key = self._levels.keys(network, on, form, unit)
         order = key.argsort()
         key = key.take(order)
         one, two = key[0::2], key[1::2]
-        if len(one) != len(two) or (one != two).any() or (one[1:] == two[:-1]).any():
-            raise UncertainSignsError(np.unique(self._place[vertex] >> 1))
+        right = len(one) == len(two) and not ((one != two).any() or (one[1:] == two[:-1]).any())
+        if not (right and self._levels.are_same(order[0::2], order[1::2], on, form, unit)):
+            raise UncertainSignsError(np.unique(network))
         return order[0::2], order[1::2]
 
     # ---------------------------------------------------------------------- crossings
@@ -248,4 +248,4 @@ class _Cut:
 def _lines(
     start: IndexArray, end: IndexArray, one: IndexArray, other: IndexArray, on: Bits
 ) -> Edges:
-    return Edges(np.array([start, end, one, other, on]))
+    return Edges(np.array([start, end, one, other, *on]))

@@ -35,7 +35,7 @@ def skeleton_of_box(levels: Levels, box: Interval) -> Skeleton:
     network = np.repeat(np.arange(levels.networks), len(corners))
     points = np.tile(np.where(corners, box[1], box[0]), (levels.networks, 1))
     passed = np.stack([points, np.zeros(points.shape)])
-    edges = _for_each(levels.networks, len(corners), table)
+    edges = _for_each(levels, len(corners), table)
     return Skeleton(levels, levels.apply(0, passed, network), 2 * network, edges, endless=False)
 
 
@@ -51,9 +51,11 @@ def _box(units: int) -> tuple[IndexArray, Bits]:
     return corners, np.array(columns).T
 
 
-def _for_each(count: int, vertices: int, table: Bits) -> Edges:
-    """Return the same edges for so many networks."""
-    edges = Edges(np.tile(table, count))
+def _for_each(levels: Levels, vertices: int, table: Bits) -> Edges:
+    """Return the same edges for all networks; only units of the first level are on."""
+    count = levels.networks
+    edges = Edges(np.zeros((len(table) + levels.words - 1, count * table.shape[1]), dtype=np.int64))
+    edges.table[: len(table)] = np.tile(table, count)
     edges.table[:2] += np.repeat(np.arange(count) * vertices, table.shape[1])
     return edges
 
@@ -83,7 +85,7 @@ def skeleton_of_space(levels: Levels) -> Skeleton:
         raise UncertainSignsError(hidden)
     values = [some for some in found if some is not None]
     count, vertices = levels.networks, 1 + 2 * SPACE
-    edges = _for_each(count, vertices, _space(levels.units, levels.sizes[0]))
+    edges = _for_each(levels, vertices, _space(levels.units, levels.sizes[0]))
     far = np.arange(vertices) > 0
     place = (2 * np.arange(count)[:, None] + far).reshape(-1)
     return Skeleton(levels, np.concatenate(values, axis=1), place, edges, endless=True)

@@ -27,7 +27,7 @@ from jensen.certificate.claims import claim_record, interior_rule
 from jensen.certificate.convex_writer import Claimed, ConvexWriter, still_in_time
 from jensen.certificate.model_export import export_bytes
 from jensen.certificate.plain_signs import signs_of_weights_do
-from jensen.certificate.walked_lines import walked_lines
+from jensen.certificate.walked_lines import costs_much, signs_do, walked_lines
 from jensen.domains.domain import Domain
 from jensen.errors import CertificateError, OutOfTimeError
 from jensen.graphs.function_graph import FunctionGraph
@@ -149,6 +149,9 @@ def certify_convex(
     claimed = Claimed(network, domain, output, concave=concave, inputs=inputs)
     if walked is None and signs_of_weights_do(network, output, concave=concave):
         walked = ()
+    if walked and costs_much(network, walked) and signs_do(claimed):
+        writer = ConvexWriter(claimed, None, deadline, plain=True)
+        return Certificate(tuple(writer.walked_lines(walked)))
     if walked is not None:
         return Certificate((*_unread_head(claimed, deadline), *walked_lines(network, walked)))
     return Certificate(tuple(ConvexWriter(claimed, grouped, deadline).lines(proofs)))

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from functools import cached_property
-from math import ceil, gcd, inf, isfinite, lcm
+from math import ceil, gcd, isfinite, lcm
 from operator import mul
 from typing import Any, NamedTuple
 
@@ -32,8 +32,7 @@ MAX_TEXT = 300  # characters of the domain, and of the inputs, that are printed
 INTEGER = "(0|[1-9][0-9]*|0x[0-9a-f]+)"
 NUMBER = re.compile(f"-?{INTEGER}(/{INTEGER})?")
 DOMAINS = {"box": ("lower", "upper"), "polyhedron": ("A", "b"), "everywhere": ()}
-FEW, SLOT = 64, 32  # so many inputs are put side by side in one integer, in so many bytes each
-HALF = 1 << 8 * SLOT - 1  # what keeps the contents of a slot above 0
+FEW = 64  # so many inputs are put in column by column
 ONE = 0  # the unit that is constantly 1
 FINE = 1 << 20  # by which a form is multiplied, so that slopes of lines can be integers
 
@@ -82,15 +81,13 @@ class Unit:
 
     def __init__(self, name: str, form: Form, low: int, high: int, inputs: int = 1) -> None:
         self.name, self.form, self.low, self.high = name, form, low, high
-        # asked for again and again: a measure of its integers, what it reads of inputs and units
+        # asked for again and again: a measure of its integers, what it reads of 1 and of inputs,
+        # which is a list, too, if these are few; and of units
         self.size = size(form)
         self.outer = [(key, value) for key, value in form.items() if 0 <= key < inputs]
         self.inner = [(key, value) for key, value in form.items() if not 0 <= key < inputs]
         self.through = dict(self.inner)  # what slopes go through: see `put_through`
-        # the coefficients of 1 and a few inputs: side by side in one integer, and in a list
-        few = [form.get(key, 0) for key in range(inputs if inputs <= FEW else 0)]
-        self.packed = sum([value << 8 * SLOT * key for key, value in enumerate(few)])
-        self.alone = [] if self.inner else few  # where there is nothing else
+        self.dense = [form.get(key, 0) for key in range(inputs if inputs <= FEW else 0)]
 
     def put_through(self, units: Sequence[Unit]) -> None:
         """Put the rows of units that are only passed on, not kinked, in their places."""
@@ -252,13 +249,12 @@ class Lines:
         self.path, self.number = path, 0
 
     def __iter__(self) -> Iterator[Any]:
-        with open(self.path, "rb") as probe:
-            opened: Any = gzip.open if probe.read(2) == b"\x1f\x8b" else open
-        left = MAX_FILE
-        with opened(self.path, "rb") as file:
+        with open(self.path, "rb") as raw:
+            file: Any = gzip.GzipFile(fileobj=raw) if raw.peek(2)[:2] == b"\x1f\x8b" else raw
             while line := file.readline(MAX_LINE + 1):
-                self.number, left = self.number + 1, left - len(line)
-                need(len(line) <= MAX_LINE and left >= 0, "the line or the file is too long")
+                self.number += 1
+                short = len(line) <= MAX_LINE and file.tell() <= MAX_FILE
+                need(short, "the line or the file is too long")
                 record = parse(line)
                 need(isinstance(record, list if self.number > 1 else dict), "no claim, or no rule")
                 yield record
@@ -367,7 +363,6 @@ class Claim:
         need(version in FORMATS, f"the format is not {FORMAT}")
         hold(name == model.digest, "the certificate is about another model")
         need(self.kind in ("convex", "concave", "nonconvex", "nonconcave"), "unknown claim")
-        self.refutes = self.kind.startswith("non")
         self.sign = -1 if self.kind.endswith("concave") else 1
         self.output = natural(output, len(model.quadratic))
         self.inputs = [natural(i, n) for i in inputs]
@@ -428,7 +423,7 @@ class Network:
     """
 
     def __init__(self, model: Model, claim: Claim, bounds: dict[Any, Any]) -> None:
-        self.units, self.inputs, self.bits, self.room = list[Unit](), 1, 1, 8 * SLOT
+        self.units, self.inputs, self.bits = list[Unit](), 1, 1
         self.ranges: list[tuple[int, int]] = []  # of the units
         self._append("the quadratic function", {}, 1, 1)
         self.neurons: dict[tuple[Any, ...], tuple[int, Fraction]] = {}  # z = factor * zeta_unit
@@ -438,9 +433,6 @@ class Network:
         values = [substitute(*value, free) for value in claim.values]
         self.rows = [substitute(*row, free) for row in claim.rows]
         self.moving = {unit for i in claim.inputs if i + 1 in free for unit in free[i + 1][0]}
-        if self.inputs > FEW:
-            self.room = 0
-        self.halves = sum([HALF << 8 * SLOT * key for key in range(min(self.inputs, FEW))])
         # of the cube around the origin, by unit and side; unit 1 is t, which is not negative
         cube = range(1, self.inputs) if claim.lifted else ()
         self.faces = {*cube, *(-unit for unit in cube if unit > 1)}
@@ -471,18 +463,15 @@ class Network:
         self.units.append(unit)
         self.ranges.append((low, high))
         self.bits = max(self.bits, longest((low, high)))  # of the longest bound
-        self.room = min(self.room, 8 * SLOT - longest(value for _, value in unit.outer) - 32)
         return len(self.units) - 1
 
     def add_inputs(self, total: list[int], passed: list[Unit], slopes: list[int]) -> None:
         """Add multiples of what the forms of units contain of 1 and of the inputs, by key."""
         bits, more = longest(slopes), sum([unit.size for unit in passed])
         spend(bits + self.bits, more + (bits + 64) * self.inputs + 64 * len(self.units))
-        if len(passed) > 4 and bits < self.room:
-            whole = sum(map(mul, slopes, [unit.packed for unit in passed]), self.halves)
-            data = whole.to_bytes(self.inputs * SLOT, "little")
-            for key in range(self.inputs):
-                total[key] += int.from_bytes(data[key * SLOT : (key + 1) * SLOT], "little") - HALF
+        if self.inputs <= FEW:
+            for key, column in enumerate(zip(*[unit.dense for unit in passed], strict=True)):
+                total[key] += sum(map(mul, slopes, column))
             return
         for unit, slope in zip(passed, slopes, strict=True):
             for key, value in unit.outer:
@@ -536,9 +525,8 @@ class Network:
         Two inputs, or more where two do not do.
         """
         forms, cuts = [unit.form for unit in self.units[self.inputs : self.output]], list[Form]()
-        basis = basis_of(forms, self.inputs)
-        others = [key for key in range(2, self.inputs) if key not in basis]
-        pair = [*basis, *others[: max(0, 2 - len(basis))]]
+        pair = basis_of(forms, self.inputs)
+        pair += [key for key in range(2, self.inputs) if key not in pair][: max(0, 2 - len(pair))]
         for row, _ in self.rows if len(pair) == 2 else ():
             if {*basis_of([*forms, *cuts, row], self.inputs)} <= {*pair}:
                 cuts.append(row)
@@ -705,9 +693,9 @@ class Node:
         """Bound a unit, or minus it, by lines and a multiple of the group that vanishes here."""
         need(self.group, "there is no hyperplane here")
         net, row, normal = self.net, self.net.units[unit], self.net.units[self.group]
-        if row.alone and normal.alone:
+        if net.inputs <= FEW and not (row.inner or normal.inner):
             spend(k.bit_length() + c.bit_length() + net.bits, row.size + normal.size)
-            total = [k * v + c * w for v, w in zip(row.alone, normal.alone, strict=True)]
+            total = [k * v + c * w for v, w in zip(row.dense, normal.dense, strict=True)]
         else:
             k *= FINE
             total, _ = self.put_in({unit: k} | {self.group: FINE * c}, lines=True)
@@ -856,9 +844,7 @@ def rule_bound(node: Node, zeta: Form, sign: int, side: Any) -> int:
         top, bottom = ratio(side)
         return node.line(next(iter(zeta)), sign * bottom, top)
     form = {key: sign * value for key, value in zeta.items()}
-    if side is None:
-        return node.largest(form)
-    total, factor = node.combine(side, form)
+    total, factor = (form, 1) if side is None else node.combine(side, form)
     return ceil(factor * node.largest(total))
 
 
@@ -920,7 +906,7 @@ def rule_smooth(node: Node) -> None:
 
     They are known but for units that are not fixed: these do not bend downwards here.
     """
-    net, normal, pieces = node.net, node.expand({node.group: 1}), list[dict[int, Form]]()
+    net, normal, pieces = node.net, node.expand({node.group: 1}), list[tuple[Any, Form]]()
     hold(min(normal, default=-ONE) >= ONE and normal, "the hyperplane is still open")
     for side in (1, -1):
         there, left = Node(net, ONE, dict(node.fixed)), dict[int, Form]()
@@ -933,11 +919,11 @@ def rule_smooth(node: Node) -> None:
             elif c is not None:  # otherwise it has the same sign on both sides
                 there.fixed[unit] = c * side > 0
             hold(affine, "the pattern is still open")
-        pieces.append(left | {net.output: there.expand({net.output: 1})})
-    ahead, back = (piece.pop(net.output) for piece in pieces)
+        pieces.append((left, there.expand({net.output: 1})))
+    (left_ahead, ahead), (left_back, back) = pieces
     upwards = multiple(total_of([1, -1], [ahead, back]), normal)
-    hold(pieces[0] == pieces[1], "it is not known how much the function bends here")
-    hold(upwards is not None and upwards >= 0, "the function may bend downwards here")
+    known = left_ahead == left_back  # how much the others bend it
+    hold(known and upwards is not None and upwards >= 0, "it may bend downwards here")
 
 
 def rule_side(node: Node, *names: Any) -> None:
@@ -954,7 +940,7 @@ def rule_side(node: Node, *names: Any) -> None:
         hold(c and ((c > 0) == on) != node.fixed[unit], "a side may have the pattern")
 
 
-def line_of(node: Node) -> tuple[Line, Any, Any]:
+def line_of(node: Node) -> tuple[Line, tuple[int, int], tuple[int, int]]:
     """Return the zeros of the group where two inputs vary, or two and t, as p + s d.
 
     And from which s to which they are in the domain: fractions, or -1/0 and 1/0.
@@ -973,19 +959,17 @@ def line_of(node: Node) -> tuple[Line, Any, Any]:
     line = {k: (v * abs(x), 0) for k, v in still.items()}
     line |= {i: (-base if x > 0 else base, -y), j: (0, x)}
     sides = [{k: s, ONE: -s * end} for k in pair for s, end in zip((1, -1), ranges[k], strict=True)]
-    start: Any = -inf if x else inf  # where x is 0 the group has no zeros
-    end: Any = inf
+    start, end = (-1, 0) if x else (1, 0), (1, 0)  # where x is 0 the group has no zeros
     for form in net.cuts if lead else [*sides, *(form for form, _ in net.rows)]:
         a, b = (sum([v * line[key][z] for key, v in form.items()]) for z in (0, 1))
         spend(longest((a, b)), 2 * size(form) + longest((a, b)))
-        root: Any = Fraction(-a, b) if b else inf if a < 0 else -inf
-        if b < 0:
-            end = min(end, root)
-        else:
-            start = max(start, root)
-    infinite = {-inf: (-1, 0), inf: (1, 0)}
-    first, last = (infinite.get(s) or s.as_integer_ratio() for s in (start, end))
-    return line, first, last
+        if b > 0 and -a * start[1] > start[0] * b:
+            start = -a, b
+        if b < 0 and a * end[1] < end[0] * -b:
+            end = a, -b
+        if b == 0 > a:
+            start = 1, 0
+    return line, start, end
 
 
 def pieces(net: Network, line: Line, start: Any, end: Any) -> Iterator[States]:
@@ -1075,7 +1059,7 @@ def check(model: Model, lines: Iterator[Any]) -> Claim:
     """Check all lines and return what is proved."""
     WORK[0] = 0
     claim, n = Claim(next(lines, {}), model), model.inputs
-    if claim.refutes:
+    if claim.kind.startswith("non"):
         rule_pair(model, claim, *(rationals(point, n) for point in expect(lines, "pair")))
         need(next(lines, None) is None, "nothing may follow the pair")
         return claim
@@ -1096,8 +1080,8 @@ def check(model: Model, lines: Iterator[Any]) -> Claim:
         else:
             need(name == "tree", f"unknown rule {name!r:.40}")
             proved.add(rule_tree(net, lines, *arguments))
-    closed = {k for k, face in proved if not face or proved >= {(k, other) for other in net.faces}}
-    missing = sorted(net.units[unit].name for unit in bends - closed)
+    faced = {k for k in bends if net.faces and proved >= {(k, face) for face in net.faces}}
+    missing = sorted(net.units[k].name for k in bends - faced if (k, 0) not in proved)
     hold(not missing, f"nothing is proved about {shown(missing)}")
     return claim
 

@@ -19,7 +19,7 @@ from jensen.groups.groups import GroupedNetwork
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.evidence import GroupEvidence, Reason
 from jensen.prover.group_proof import Closed, GroupProof
-from jensen.types import Unit
+from jensen.types import Neurons, Unit
 from jensen_encodings.deadline import Deadline
 
 FAILURES = 3  # groups that trees of joint programs cannot close, before no more are tried
@@ -112,6 +112,21 @@ class ConvexWriter:
             return self._producer.close_by_signs()
         except (CertificateError, checker.Malformed):  # time is up, or numbers too long
             return False
+
+    def walked_lines(self, walked: Neurons) -> list[Any]:
+        """Return all lines of the certificate of neurons that were walked.
+
+        Parameters
+        ----------
+        walked : tuple of (block name, index)
+            As in :class:`jensen.prover.outcome.Outcome`.
+
+        Raises
+        ------
+        CertificateError
+            If time is up.
+        """
+        return [*self._head, *self._producer.walked_lines(walked)]
 
     def close(self, groups: Sequence[Unit], nodes: int) -> Closed:
         """Prove groups without the engine, or go on with that.

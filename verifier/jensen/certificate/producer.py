@@ -27,6 +27,7 @@ from jensen.errors import CertificateError
 from jensen.prover.group_proof import GroupProof
 from jensen.prover.joint_proof import JointProof
 from jensen.prover.nodes import Node
+from jensen.types import Neurons
 from jensen_encodings.lp import LpSolver
 
 WALKED = 200  # nodes that leaves are walked below, before other trees are tried
@@ -119,6 +120,15 @@ class Producer:
                 return False
             self.keep(unit, [["tree", *net.lead(unit)], *lines])
         return True
+
+    def walked_lines(self, walked: Neurons) -> list[Any]:
+        """Return all lines where groups were walked: those that no signs close are walked."""
+        net = self._net
+        left = {net.neurons[neuron][0] for neuron in walked} & net.kinks
+        lines: list[Any] = [["bounds", net.bounds], ["path_signs"]]
+        for unit in sorted(left - checker.rule_path_signs(net)):
+            lines += [["tree", *net.lead(unit)], ["walk"]]
+        return lines
 
     def keep(self, unit: int, lines: list[Any]) -> None:
         """Take the lines that close a unit."""

@@ -11,8 +11,18 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
+from jensen.certificate.convex_writer import Claimed
+from jensen.groups.prepared import prepare
 from jensen.network.relu_network import INPUT, ReluNetwork
+from jensen.prover.signs import closed_neurons
 from jensen.types import Neurons
+
+MUCH = 30_000  # neurons, squared, times walks: 20 ms of the checker's
+
+
+def costs_much(network: ReluNetwork, walked: Neurons) -> bool:
+    """Whether walks cost the checker so much that shorter proofs are worth a look."""
+    return len(walked) * network.relu_count**2 > MUCH
 
 
 def walked_lines(network: ReluNetwork, walked: Neurons) -> list[Any]:
@@ -40,3 +50,13 @@ def _without_twins(network: ReluNetwork, neurons: Neurons) -> Neurons:
         lead = next(v for v in exact if v)
         found.setdefault(tuple(v / lead for v in exact), (block, index))
     return tuple(found.values())
+
+
+def signs_do(claimed: Claimed) -> bool:
+    """Whether signs close all groups, as far as doubles tell, since some neurons never cross."""
+    if claimed.domain.has_rows:
+        return False  # a walk over its cone needs no box around it
+    prepared = prepare(
+        claimed.network, claimed.domain, output=claimed.output, concave=claimed.concave
+    )
+    return all(closed.all() for closed in closed_neurons(prepared).values())

@@ -58,12 +58,7 @@ class LeastJump(JointSearch):
         """Proved: J is at least this on the kink, under every pattern that is met there."""
         if self.jump.only_rationals:
             return -math.inf  # products that underflow look like 0
-        bounds = [self.floor, self._undecided]
-        if self._open:
-            bounds.append(self.lowest)
-        if self._current is not None:
-            bounds += [max(node.above, self.lowest) for node in self._current.open]
-        return max(self.lowest, min(bounds))
+        return max(self.lowest, min(self.floor, self._undecided, *self.open_bounds))
 
     def look(self, point: FloatArray) -> None:
         """Lower the floor to what the network's own pattern at a point has."""

@@ -7,8 +7,8 @@ First pairs come from a subgradient ascent and from the piecewise-linear structu
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
@@ -16,25 +16,14 @@ import numpy as np
 from jensen.arithmetic.exact import to_double
 from jensen.bounds.paths import sign_bounds
 from jensen.groups.prepared import Prepared
-from jensen.groups.twin_groups import Twins, twin_groups
+from jensen.groups.twin_groups import twin_groups
 from jensen.midpoint.climb import PairSearch
-from jensen.midpoint.columns import pair_columns
-from jensen.midpoint.cuts import root_cuts
 from jensen.midpoint.feasible import Feasible
-from jensen.midpoint.linked import (
-    EPS,
-    PAIR,
-    PAIR_WEIGHTS,
-    TINY,
-    LinkedNetwork,
-    Objective,
-    SafeDual,
-)
-from jensen.midpoint.raised import Neuron, convexity_row, raise_bound, raises
+from jensen.midpoint.linked import EPS, TINY
+from jensen.midpoint.raised import raise_bound, raises
 from jensen.midpoint.ranges import QUICK, THOROUGH, tightened
-from jensen.midpoint.relaxation import LinearRelaxation, Relaxation
-from jensen.midpoint.subgradient import SubgradientRelaxation
-from jensen.midpoint.tree import SignTree, TreeOptions
+from jensen.midpoint.tree import TreeOptions
+from jensen.midpoint.trees import FIRST_SHARE, Trees, free_twins, programs_of
 from jensen.network.relu_network import ReluNetwork
 from jensen.types import FloatArray
 from jensen_encodings import NetworkData
@@ -44,13 +33,9 @@ from jensen_encodings.highs import Progress
 Judge = Callable[[FloatArray, FloatArray], Fraction]
 
 FIRST_PAIRS, FIRST_STEPS, FIRST_CLIMBS = 256, 60, 6
-LP_NEURONS = 250  # free neurons beyond which a linear program per node takes too long
 SMALLEST = 1e-100  # numbers beyond it, or its inverse, are not searched with
 ROUNDING_SHARE = 1e-9  # of the range of f: below it, bounds are taken for 0
 QUICK_NEURONS = 24  # free neurons up to which the tree is small and ranges need to be quick
-TOGETHER = 16  # nodes that are branched on at a time
-SMALL_NEURONS = 64  # beyond which programs take much longer than what is around them
-FIRST_SHARE = 0.2  # of the time that is left, for ranges, and again for cuts
 RAISE_SHARE = 0.3  # of the time that is left, for the least jumps of all groups
 
 
@@ -194,7 +179,6 @@ def search_pairs(
         elif upper > 0 and deadline.over():
             status = "time limit"  # what comes next takes long to set up
         elif upper > 0:
-            twins = twin_groups(prepared)
             effort = QUICK if _free(data) <= QUICK_NEURONS else THOROUGH
             data = tightened(data, effort, deadline.share(FIRST_SHARE))
             upper = min(upper, width_bound(data), jump_bound(network, data))
@@ -206,74 +190,26 @@ def search_pairs(
             least = ROUNDING_SHARE * width_bound(data)
             options = TreeOptions(deadline, gap, least)
             status = "time limit"
-            tree = _tree(
-                data, feasible, incumbent, options, twins, upper, progress, threads, amounts
-            )
-            if tree is not None:
-                try:
-                    status = tree.run()
-                finally:
-                    nodes, upper = tree.nodes, min(upper, tree.upper)
+            programs = programs_of(data, feasible, incumbent, options, threads, amounts)
+            trees = None
+            if programs is not None:
+                twins = [free_twins(programs.dual.linked, group) for group in twin_groups(prepared)]
+                trees = Trees(programs, incumbent, twins, upper, progress)
+            try:
+                if trees is not None and amounts is not None and trees.linear:
+                    trees.centre(prepared, amounts)
+                    clock.lap("centred")
+                if trees is not None:
+                    status = trees.run()
+            finally:
+                if trees is not None:
+                    nodes, upper = trees.nodes, trees.upper
             clock.lap("tree")
     except KeyboardInterrupt:
         status = "interrupted"
     exact, value, x, y = incumbent.best
     upper = max(upper, float(np.nextafter(value, np.inf)) if exact else 0.0)
     return Found(status, exact, x, y, upper, nodes, clock.times)
-
-
-def _tree(
-    data: NetworkData,
-    feasible: Feasible,
-    incumbent: PairIncumbent,
-    options: TreeOptions,
-    twins: Sequence[Twins],
-    upper: float,
-    progress: Callable[[Progress], None] | None,
-    threads: int,
-    amounts: Mapping[Neuron, float] | None,
-) -> SignTree | None:
-    """Return the tree, with the relaxation that suits its size; None where time is up before."""
-    linked = LinkedNetwork(data.input_lower, data.input_upper, data.layers[:-1], PAIR)
-    columns = pair_columns(linked)
-    if options.deadline.over():
-        return None
-    objective = Objective.of_row(data.output, 0, PAIR_WEIGHTS)
-    relaxation: Relaxation
-    if len(linked.free) <= LP_NEURONS:
-        cuts = root_cuts(
-            linked, columns, objective, incumbent.value, options.deadline.share(FIRST_SHARE)
-        )
-        cuts = feasible.cuts(linked).with_more(cuts)
-        if amounts is not None:
-            cuts = cuts.with_more(convexity_row(linked, data, amounts))
-        dual = SafeDual(linked, columns, objective, cuts)
-        relaxation = LinearRelaxation(dual, threads)
-        small = len(linked.free) <= SMALL_NEURONS
-        options = replace(options, together=TOGETHER if small else 2 * threads)
-    else:
-        dual = SafeDual(linked, columns, objective)
-        relaxation = SubgradientRelaxation(dual)
-    return SignTree(
-        dual,
-        relaxation,
-        incumbent,
-        options,
-        symmetric=True,
-        twins=[_free_twins(linked, group) for group in twins],
-        first_bound=upper,
-        progress=progress,
-    )
-
-
-def _free_twins(linked: LinkedNetwork, group: Twins) -> list[tuple[int, int]]:
-    """Return a group's free neurons, with the sign of their factor."""
-    found = []
-    for name, index, factor in group:
-        place = int(np.searchsorted(linked.free, linked.spans[name].start + index))
-        if place < len(linked.free) and linked.free[place] == linked.spans[name].start + index:
-            found.append((place, 1 if factor > 0 else -1))
-    return found
 
 
 def width_bound(data: NetworkData) -> float:

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from jensen.midpoint.linked import SafeDual
 from jensen.midpoint.pseudo_costs import PseudoCosts
 from jensen.midpoint.relaxation import Relaxation, Relaxed, Task
+from jensen.midpoint.roots import Roots
 from jensen.types import BoolArray, FloatArray
 from jensen_encodings.deadline import NEVER, Deadline
 from jensen_encodings.highs import Progress
@@ -119,6 +120,8 @@ class SignTree:
         Neurons whose signs are the same, or opposite, at every point.
     first_bound : float
         A true upper bound that is already known.
+    roots : Roots, optional
+        Where it begins: everywhere by default.
     progress : callable, optional
     """
 
@@ -132,6 +135,7 @@ class SignTree:
         symmetric: bool = False,
         twins: Sequence[Sequence[tuple[int, int]]] = (),
         first_bound: float = np.inf,
+        roots: Roots | None = None,
         progress: Callable[[Progress], None] | None = None,
     ) -> None:
         self._dual, self._relaxation, self._incumbent = dual, relaxation, incumbent
@@ -147,6 +151,7 @@ class SignTree:
             for group in twins
             for neuron, own in group
         }
+        self._roots = roots or Roots.everywhere(dual.linked, dual.columns)
         self._gains = PseudoCosts((len(dual.linked.free), dual.linked.points))
         self._began = self._reported = time.perf_counter()
         self._heap: list[tuple[float, int, _SignNode]] = []
@@ -189,9 +194,9 @@ class SignTree:
         return ended
 
     def _search(self) -> str:
-        shape = (len(self._dual.linked.free), self._dual.linked.points)
-        signs, everything = np.zeros(shape, dtype=np.int8), np.ones(len(self._strict), dtype=bool)
-        self._relax([_Child(signs, Task(everything, np.zeros(self._dual.size)), self._proved)])
+        nothing = np.zeros(self._dual.size)
+        roots = zip(self._roots.signs, self._roots.allowed, strict=True)
+        self._relax([_Child(s, Task(allowed, nothing), self._proved) for s, allowed in roots])
         self._certify()
         while True:
             if not self._heap or -self._heap[0][0] <= self.threshold:
@@ -333,7 +338,8 @@ class SignTree:
         points = self._dual.linked.points
         undecided = sides[..., :points] & sides[..., points:]
         scores = [np.zeros(n.signs.shape) if n.score is None else n.score for n in nodes]
-        promise = np.where(undecided, self._gains.expected(np.array(scores)), -1.0)
+        expected = self._gains.expected(np.array(scores)) * self._roots.favour
+        promise = np.where(undecided, expected, -1.0)
         flat = promise.reshape(len(nodes), -1)
         best = flat.argmax(axis=1).tolist()
         most = flat.max(axis=1).tolist()

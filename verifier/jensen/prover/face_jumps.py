@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from jensen.arithmetic.intervals import UNIT
-from jensen.cells.skeleton import Bits, Levels, Skeleton
+from jensen.cells.skeleton import Bits, Levels, Skeleton, UncertainSignsError
 from jensen.types import BoolArray, FloatArray, IndexArray
 
 
@@ -18,7 +18,7 @@ class Faces:
     Attributes
     ----------
     network, unit : int arrays (faces,)
-    on : int array (faces,)
+    on : int array (words, faces)
         Sets of units that are on; the last level's do not matter.
     sure, both : int arrays (faces,)
         Sets of units of the last level that are on, and of those that may have both signs.
@@ -32,7 +32,7 @@ class Faces:
 
     def take(self, some: IndexArray) -> Faces:
         """Return some faces."""
-        return Faces(*(getattr(self, field.name).take(some) for field in fields(self)))
+        return Faces(*(getattr(self, field.name).take(some, axis=-1) for field in fields(self)))
 
 
 def faces_of(skeleton: Skeleton, sides: tuple[Bits, Bits] | None) -> Faces:
@@ -44,18 +44,27 @@ def faces_of(skeleton: Skeleton, sides: tuple[Bits, Bits] | None) -> Faces:
     sides : two int arrays (vertices,) or None
         The units of the last level that may be on at the vertices, and those that may be off.
         None if that level has cut the faces.
+
+    Raises
+    ------
+    UncertainSignsError
+        If different faces have equal keys.
     """
     levels = skeleton.levels
     network, unit, on, edge = skeleton.faces()
-    key = (((network << levels.units) | on) << levels.bits_of_form) | unit
+    key = levels.keys(network, on, unit)
     order = key.argsort()
     key = key.take(order)
     new = np.ones(len(key), dtype=bool)
     np.not_equal(key[1:], key[:-1], out=new[1:])
     first = new.nonzero()[0]
     face = order.take(first)
+    again = (~new).nonzero()[0]
+    if not levels.are_same(order.take(again), order.take(again - 1), network, on, unit):
+        raise UncertainSignsError(np.arange(levels.networks))
     if sides is None or not first.size:
-        sure = on.take(face) >> levels.first[-2]
+        word, shift = levels.place[-1]
+        sure = on[word].take(face) >> shift
         both = np.zeros_like(sure)
     else:
         start, end = skeleton.edges.ends
@@ -66,7 +75,11 @@ def faces_of(skeleton: Skeleton, sides: tuple[Bits, Bits] | None) -> Faces:
     some = (sure | both).nonzero()[0]
     face = face.take(some)
     return Faces(
-        network.take(face), unit.take(face), on.take(face), sure.take(some), both.take(some)
+        network.take(face),
+        unit.take(face),
+        on.take(face, axis=1),
+        sure.take(some),
+        both.take(some),
     )
 
 
@@ -87,7 +100,7 @@ def _jumps(levels: Levels, faces: Faces, *, sizes: bool = False) -> FloatArray:
     network, unit = faces.network, faces.unit
     level = np.searchsorted(levels.first, unit, side="right") - 1
     # of (units, faces), so that rows are long
-    on = unpacked(faces.on | levels.bit.take(unit), levels.units)
+    on = _states(levels, faces.on | levels.bit.take(unit, axis=1))
     slope = np.zeros((levels.sizes[0], len(unit)))
     for number, count in enumerate(levels.sizes):
         if number:
@@ -103,6 +116,15 @@ def _jumps(levels: Levels, faces: Faces, *, sizes: bool = False) -> FloatArray:
     total: FloatArray = np.where(sure, slope, 0.0).sum(axis=0)
     total += np.where(both, slope if sizes else np.minimum(slope, 0.0), 0.0).sum(axis=0)
     return total
+
+
+def _states(levels: Levels, on: Bits) -> BoolArray:
+    """Return sets of units of all levels as (units, sets)."""
+    used = [0] * levels.words
+    for size, (word, _) in zip(levels.sizes, levels.place, strict=True):
+        used[word] += size
+    parts = [unpacked(bits, count) for bits, count in zip(on, used, strict=True)]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _through(matrices: FloatArray, columns: FloatArray, network: IndexArray) -> FloatArray:

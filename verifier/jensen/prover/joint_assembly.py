@@ -140,6 +140,19 @@ class ProgramRows:
         factor = self.kink_factor = _up_to_scale(form[1:])
         self.add(name, factor * form[1:], factor * (-form[0] - error), factor * (-form[0] + error))
 
+    def add_sign(self, unit: Unit, on: bool) -> None:
+        """Add the row of a unit whose sign is known."""
+        taken = self._taken([unit])
+        row, side, error = taken.forms[0, 1:], -float(taken.constant[0]), float(taken.error[0])
+        ends = (side - error, np.inf) if on else (-np.inf, side + error)
+        self.add(RowName("sign", *unit), row, *ends)
+
+    def add_jump(self, form: FloatArray, rounding: float, most: float) -> None:
+        """Add the row ``J <= most``, J being a form up to a rounding."""
+        constant = float(form[0])
+        limit = most - constant + SAFETY * rounding + 4 * UNIT * (abs(most) + abs(constant))
+        self.add(RowName("jump"), form[1:], -np.inf, limit)
+
     def arrays(self) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return the matrix and the sides."""
         return np.vstack(self._rows), np.concatenate(self._lower), np.concatenate(self._upper)

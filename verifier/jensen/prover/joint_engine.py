@@ -307,10 +307,10 @@ class _Prover:
         return None
 
     def _search_some(self, groups: list[Unit], budget: int) -> tuple[Unit, Crossing] | None:
-        before = {group: self._searches[group].lps for group in groups}
+        before = {group: _programs_of(self._searches[group]) for group in groups}
         with closing(self._searched(groups, budget)) as searched:
             for group, found in searched:
-                self._solved += self._searches[group].lps - before[group]
+                self._solved += _programs_of(self._searches[group]) - before[group]
                 self._question.closed(len(self._found), len(self._net.groups()))
                 result: JointResult | GroupResult = found
                 if self._searches[group].wants_tree and result.state is SearchState.PAUSED:
@@ -366,6 +366,11 @@ class _Prover:
                 self._proofs.append(GroupProof(group, tree, joint))
             del self._searches[group]
         return None
+
+
+def _programs_of(search: JointSearch) -> int:
+    """Return how many programs a search solved, without those for bounds of units."""
+    return search.lps - search.bounding
 
 
 def joint_evidence(neurons: Neurons, result: JointResult) -> GroupEvidence:

@@ -1,4 +1,4 @@
-"""The nodes of a joint search on one piece (docs/theory.md, section 11).
+"""The nodes of a joint search on one piece, or a part of it (docs/theory.md, section 11).
 
 A node is popped and its program is solved. Three things keep the programs few:
 
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -27,7 +27,7 @@ from jensen.prover.crossing import Crossing
 from jensen.prover.joint_branching import Choice
 from jensen.prover.joint_program import JointProgram, JointSolution
 from jensen.prover.joint_proof import JointLeaf, JointProof, Path, raising_states
-from jensen.prover.kink_bounds import Ranges
+from jensen.prover.joint_root import JointRoot
 from jensen.prover.pieces import Piece
 from jensen.types import FloatArray, Unit
 from jensen_encodings.deadline import Deadline
@@ -95,44 +95,33 @@ class GroupSearch(Protocol):
 
 
 class PieceSearch:
-    """The nodes of one piece, depth first.
+    """The nodes below one root, depth first.
 
     Parameters
     ----------
     search : GroupSearch
-    index : int
-        Number of the piece.
+    root : JointRoot
     piece : Piece
-    ranges : Ranges
-        Bounds on the kink.
-    activations : sequence of int8 arrays
-        What they decide.
     """
 
-    def __init__(
-        self,
-        search: GroupSearch,
-        index: int,
-        piece: Piece,
-        ranges: Ranges,
-        activations: Activations,
-    ) -> None:
+    def __init__(self, search: GroupSearch, root: JointRoot, piece: Piece) -> None:
         self._search = search
-        self.index = index
-        self._activations = activations
-        state = search.jump.bound(activations)
-        if search.proof is not None:
-            search.proof.raising[index] = raising_states(search.jump, state, activations)
+        self.root, self.index = root, root.index
+        state = search.jump.bound(root.activations)
+        if search.proof is not None and not root.path:
+            raising = raising_states(search.jump, state, root.activations)
+            search.proof.raising[root.index] = raising
         self._program = JointProgram(
             search.net,
             search.group,
             search.jump,
             state,
-            activations,
-            ranges,
+            root.activations,
+            root.ranges,
             piece,
+            path=root.path,
         )
-        self._stack: list[JointNode] = [JointNode()]
+        self._stack: list[JointNode] = [JointNode(above=root.above)]
         self._fixed: dict[Unit, bool] = {}
         self._path: Path = ()
         self.points: deque[FloatArray] = deque(maxlen=POINTS)
@@ -259,11 +248,16 @@ class PieceSearch:
         if solution is not None:
             used = self._program.named(solution.multipliers)
         empty = solution is not None and solution.bound == float("inf")
-        proof.leaves.append(JointLeaf(self.index, path, used, empty))
+        proof.leaves.append(JointLeaf(self.index, self.root.path + path, used, empty))
+
+    def parts(self) -> list[JointRoot]:
+        """Return the open nodes as roots, the next one last."""
+        root = self.root
+        return [replace(root, path=root.path + node.path, above=node.above) for node in self._stack]
 
     def under(self, path: Path) -> Activations:
-        """Return the states of a node: those of the piece, and those branched on."""
-        activations = [act.copy() for act in self._activations]
+        """Return the states of a node: those of the root, and those branched on."""
+        activations = [act.copy() for act in self.root.activations]
         for (k, u), on in path:
             activations[k][u] = ON if on else OFF
         return tuple(activations)

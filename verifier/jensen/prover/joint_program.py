@@ -35,6 +35,7 @@ from jensen.prover.joint_arriving import ArrivingJumps
 from jensen.prover.joint_assembly import ProgramRows
 from jensen.prover.joint_branching import Branching, Choice
 from jensen.prover.joint_forms import JointForms
+from jensen.prover.joint_proof import Path
 from jensen.prover.kink_bounds import Ranges
 from jensen.prover.pieces import Piece
 from jensen.types import BoolArray, FloatArray, Unit
@@ -87,7 +88,11 @@ class JointProgram:
         Bounds on the kink.
     piece : Piece
     jump_may_change : bool
-        Whether :meth:`set_jump` is going to be used.
+        Whether :meth:`set_jump` or :meth:`set_objective` is going to be used.
+    path : tuple of ((level, unit), on)
+        States that hold: rows say so. The ranges and the activations know them.
+    below : float
+        Points where J is more than this are left out; with ``jump_may_change`` only.
 
     Attributes
     ----------
@@ -108,13 +113,16 @@ class JointProgram:
         piece: Piece,
         *,
         jump_may_change: bool = False,
+        path: Path = (),
+        below: float = np.inf,
     ) -> None:
         self._net, self._group, self._ranges, self._piece = net, group, ranges, piece
         self._jump, self._state, self._activations = jump, state, activations
+        self._given, self._below = path, below
         matter = _mattering(net, jump, state, activations)
         wanted = {k: mask.copy() for k, mask in matter.items()}
-        own = wanted.setdefault(group[0], np.zeros(net.levels[group[0]].size, dtype=bool))
-        own[group[1]] = True
+        for k, u in (group, *(unit for unit, _ in path)):
+            wanted.setdefault(k, np.zeros(net.levels[k].size, dtype=bool))[u] = True
         self.forms = JointForms(net, group, ranges, piece, wanted)
         self.dim = self.forms.dim
         self.h = self.forms.h
@@ -261,9 +269,8 @@ class JointProgram:
 
     def set_jump(self, jump: FloatArray) -> None:
         """Minimise another J, ``jump @ (1, x)``; bounds then hold up to its rounding."""
+        self.set_objective(jump)
         data = self._data
-        data.set_cost(jump[1:], float(jump[0]))
-        self._solver.set_cost(data.cost)
         read = self._net.levels[self._net.output_level].slopes
         weights = {}
         for unit, state in self.states.items():
@@ -272,6 +279,17 @@ class JointProgram:
                 reach = max(abs(data.lower[column]), abs(data.upper[column]))
                 weights[unit] = abs(float(data.cost[column])) * (1.0 if column == state else reach)
         self._branching.reweigh(weights)
+
+    def set_objective(self, form: FloatArray) -> None:
+        """Minimise ``form @ (1, first columns)``, a form that is no J."""
+        cost = np.zeros(self.width)
+        cost[: len(form) - 1] = form[1:]
+        self._data.set_cost(cost, float(form[0]))
+        self._solver.set_cost(cost)
+
+    def keep_primal(self) -> None:
+        """Expect programs that differ in the objective alone."""
+        self._solver.keep_primal()
 
     # ------------------------------------------------------------------- branching
 
@@ -315,6 +333,10 @@ class JointProgram:
         for i, row in enumerate(self._piece.rows):
             number = self._piece.numbers[i]
             builder.add(RowName("domain", 0, number), row, -np.inf, self._piece.limits[i])
+        for unit, on in self._given:
+            builder.add_sign(unit, on)
+        if len(objective) and self._below < np.inf:
+            builder.add_jump(objective[0], float(rounding[0]), self._below)
         builder.add_values(list(self.h))
         alone = [unit for unit in self.states if unit not in self.h]
         builder.add_states(alone, cost if one_sided else None)

@@ -12,7 +12,7 @@ its own rules.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from jensen.prover.crossing import Crossing, cross_facet, probe
 from jensen.prover.descent import Seed
 from jensen.prover.joint_nodes import JointNode, PieceSearch
 from jensen.prover.joint_proof import JointProof, JointResult, Path
+from jensen.prover.joint_root import JointRoot, decided, with_path
 from jensen.prover.kink_bounds import KinkBounds, Ranges, ranges_of
 from jensen.prover.nodes import Allowance
 from jensen.prover.pieces import Piece
@@ -112,6 +113,8 @@ class JointSearch:
         How many units in a row may be branched on at one solution.
     tightens : bool
         Whether pieces that take long begin anew with bounds by linear programs.
+    nodes, lps, bounding : int
+        How many nodes were looked at, and programs solved; those among them for bounds of units.
     """
 
     stale = STALE
@@ -145,17 +148,14 @@ class JointSearch:
         self.stuck = False
         self._misses = -FREE_MISSES
         self._handed_over = 0
-        self._open: list[int] = []
-        self._roots: dict[int, tuple[Ranges, Activations]] = {}
+        self._roots: list[JointRoot] = []  # those that are left
         self._current: PieceSearch | None = None
-        self._root: tuple[Ranges, Activations]  # of the piece that is searched
-        self._long = np.inf  # nodes at which the piece took long
-        self._tight: set[int] = set()  # pieces with bounds by linear programs
+        self._long = np.inf  # nodes at which what is searched took long
         self._trees: list[tuple[int, Path, Tree]] = []
         self._tried: set[bytes] = set()
         faces = [shared.piece.face for shared in pieces]
         self.proof = JointProof(faces=faces) if keep else None
-        self.nodes = self.lps = 0
+        self.nodes = self.lps = self.bounding = 0
         self.lowest = np.inf  # the least interval bound of J over the open pieces
         self._screen()
 
@@ -167,24 +167,14 @@ class JointSearch:
             ranges = shared.ranges.copy()
             if not shared.bounds.narrow(ranges, self.group):
                 continue
-            activations = self._decided(ranges)
+            activations = decided(self.net, self.group, ranges)
             state = self.jump.bound(activations)
             if self.proof is not None:
                 self.proof.ranges[index] = ranges
                 self.proof.activations[index] = activations
             if not self.jump.is_nonnegative(state, activations, self._least):
-                self._open.append(index)
-                self._roots[index] = ranges, activations
+                self._roots.append(JointRoot(index, ranges, activations))
                 self.lowest = min(self.lowest, state.output[0])
-
-    def _decided(self, ranges: Ranges) -> Activations:
-        """Return the states that are strict all over the kink: no facet of it has another."""
-        found = []
-        for level, lower, upper in zip(self.net.levels, ranges.lower, ranges.upper, strict=True):
-            act = np.where(lower > 0, ON, np.where(upper < 0, OFF, FREE))
-            found.append(np.where(level.kink, act, ON).astype(np.int8))
-        found[self.group[0]][self.group[1]] = FREE
-        return tuple(found)
 
     @property
     def wants_tree(self) -> bool:
@@ -202,15 +192,18 @@ class JointSearch:
     @property
     def bound(self) -> float:
         """Proved, but for rounding: J is at least this where the search is not done."""
-        rest = [self.lowest] if self._open else []
-        if self._current is not None:
-            rest += [max(node.above, self.lowest) for node in self._current.open]
-        return min(rest, default=self.lowest)
+        return max(self.lowest, min(self.open_bounds, default=self.lowest))
+
+    @property
+    def open_bounds(self) -> list[float]:
+        """What is proved of J below the roots and the nodes that are left."""
+        nodes = [] if self._current is None else self._current.open
+        return [root.above for root in self._roots] + [node.above for node in nodes]
 
     @property
     def closed(self) -> bool:
         """Whether nothing is left open."""
-        return not (self._open or self._current or self._trees)
+        return not (self._roots or self._current or self._trees)
 
     def run(self, budget: int) -> JointResult:
         """Search, or go on, until all is closed, a facet bends down or a limit is hit.
@@ -226,53 +219,70 @@ class JointSearch:
                 return self._result(SearchState.STOPPED)
             if self.nodes >= pause or self.wants_tree:
                 return self._result(SearchState.PAUSED)
-            if self._current is None and self._open:
-                index = self._open.pop()
-                piece = self.pieces[index].piece
-                self._root = self._roots.pop(index)
-                self._current = PieceSearch(self, index, piece, *self._root)
-                self._long = self._long_from_now(index)
             crossing = self._step()
             if crossing is not None:
                 return self._result(SearchState.BENT, crossing)
         return self._result(SearchState.CLOSED)
 
     def _step(self) -> Crossing | None:
+        if self._current is None and self._roots:
+            self._begin(self._roots.pop())
         if self._current is None:
-            return self._grow_tree()
+            return self._grow_tree() if self._trees and not self._roots else None
         if self.nodes >= self._long:
-            self._tighten(self._current.index, self._root[0])
+            self._begin_anew(self._current)
             return None
         crossing = self._current.step()
         if not self._current.open:
             self._current = None
         return crossing
 
-    def _long_from_now(self, index: int) -> float:
-        """Return the nodes at which a piece took more than bounds of all its units would."""
-        if index in self._tight or not self.tightens:
+    def _begin(self, root: JointRoot) -> None:
+        """Search below a root, with better bounds where that was begun anew."""
+        narrowed = self._narrowed(root) if root.begun else root
+        if narrowed is not None:
+            self._current = PieceSearch(self, narrowed, self.pieces[root.index].piece)
+            self._long = self._long_from_now(narrowed)
+
+    def _long_from_now(self, root: JointRoot) -> float:
+        """Return the nodes at which a root took more than bounds of all its units would."""
+        if not self.tightens:
             return np.inf
-        free = sum(int((act == FREE).sum()) for act in self._root[1])
+        free = sum(int((act == FREE).sum()) for act in root.activations)
         deep = sum(bool(level.kink.any()) for level in self.net.levels) >= DEEP
         return self.nodes + max(LONG if deep and self.proof is None else LONG_KEPT, 2 * free)
 
-    def _tighten(self, index: int, ranges: Ranges) -> None:
-        """Begin a piece anew, with bounds on its kink by linear programs."""
-        self._tight.add(index)
-        piece = self.pieces[index].piece
-        tightening = Tightening(self.net, self.group, self.jump, piece, self.deadline)
-        narrowed = tightening.run(ranges, self._decided)
-        self.lps += tightening.lps
-        self._current = None
-        self._trees = [tree for tree in self._trees if tree[0] != index]
+    def _begin_anew(self, current: PieceSearch) -> None:
+        """Let a piece begin anew, after that the nodes that are left, each as a root of its own."""
+        root, self._current = current.root, None
+        if root.begun:
+            self._roots += [replace(part, begun=root.begun + 1) for part in current.parts()]
+            return
+        self._trees = [tree for tree in self._trees if tree[0] != root.index]
         if self.proof is not None:
-            self.proof.forget(index)
-        if narrowed is not None:
-            activations = self._decided(narrowed)
-            if self.jump.is_nonnegative(self.jump.bound(activations), activations, self._least):
-                return
-            self._roots[index] = narrowed, activations
-            self._open.append(index)
+            self.proof.forget(root.index)
+        self._roots.append(replace(root, begun=1))
+
+    def _narrowed(self, root: JointRoot) -> JointRoot | None:
+        """Bound units by what is known at a root, then by linear programs; None if that closes it.
+
+        Only patterns count with J below the floor.
+        """
+        shared, ranges = self.pieces[root.index], with_path(root.ranges, root.path)
+        if root.path and not shared.bounds.narrow(ranges, self.group):
+            return None
+        tightening = Tightening(
+            self.net, self.group, self.jump, shared.piece, self.deadline, root.path, self.floor
+        )
+        found = tightening.run(ranges)
+        self.lps += tightening.lps
+        self.bounding += tightening.lps
+        if found is None:
+            return None
+        activations = decided(self.net, self.group, found, root.path)
+        if self.jump.is_nonnegative(self.jump.bound(activations), activations, self._least):
+            return None
+        return replace(root, ranges=found, activations=activations)
 
     def _limit_reached(self) -> bool:
         limit = self._limits.node_limit
@@ -311,7 +321,9 @@ class JointSearch:
             if result.crossing is not None:
                 return result.crossing
         self._handed_over += 1
-        self._trees.append((index, node.path, self._tree(activations)))
+        assert self._current is not None
+        path = self._current.root.path + node.path
+        self._trees.append((index, path, self._tree(activations)))
         return None
 
     def _tree(self, activations: Activations) -> Tree:

@@ -2,26 +2,32 @@
 
 Backward linear bounds lose much over several levels. Where a search takes long, the joint
 program itself bounds every unit in turn, level by level, so that the programs behind are
-built with the bounds in front. Two programs for each unit begin at the basis of the last one.
+built with the bounds in front. Only points count where J may still be below what closes a node.
+Two programs for each unit begin at the basis of the last one; a bound that points already seen
+come close to is left as it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import numpy as np
 
 from jensen.groups.groups import GroupedNetwork
 from jensen.groups.jump import FREE, Activations, JumpProblem
-from jensen.prover.joint_program import JointProgram
+from jensen.prover.joint_program import JointProgram, JointSolution
+from jensen.prover.joint_proof import Path
+from jensen.prover.joint_root import decided
 from jensen.prover.kink_bounds import Ranges
 from jensen.prover.pieces import Piece
-from jensen.types import Unit
+from jensen.types import FloatArray, Unit
 from jensen_encodings.deadline import Deadline
+
+CLOSE = 0.2  # of a unit's range: a bound that is so close to a point seen can hardly be better
 
 
 class Tightening:
-    """Bounds of the units on the kink of one group, on one piece.
+    """Bounds of the units on the kink of one group, on one piece or a part of it.
 
     Parameters
     ----------
@@ -31,6 +37,10 @@ class Tightening:
         The group's.
     piece : Piece
     deadline : Deadline
+    path : tuple of ((level, unit), on)
+        States that hold in the part.
+    floor : float
+        Points where J is at least this do not count.
 
     Attributes
     ----------
@@ -45,24 +55,25 @@ class Tightening:
         jump: JumpProblem,
         piece: Piece,
         deadline: Deadline,
+        path: Path = (),
+        floor: float = np.inf,
     ) -> None:
         self._net, self._group, self._jump = net, group, jump
         self._piece, self._deadline = piece, deadline
+        self._path, self._floor = path, floor
         self.lps = 0
 
-    def run(self, ranges: Ranges, decided: Callable[[Ranges], Activations]) -> Ranges | None:
-        """Return narrower ranges; None if the kink is proved not to meet the piece.
+    def run(self, ranges: Ranges) -> Ranges | None:
+        """Return narrower ranges; None if it is proved that no point counts.
 
         Parameters
         ----------
         ranges : Ranges
             Bounds on the kink.
-        decided : function
-            What ranges decide strictly.
         """
         found = ranges.copy()
         for k, level in enumerate(self._net.levels):
-            activations = decided(found)
+            activations = decided(self._net, self._group, found, self._path)
             units = np.flatnonzero(level.kink & (activations[k] == FREE)).tolist()
             units = [u for u in units if (k, u) != self._group]
             if units and not self._narrow_level(k, units, found, activations):
@@ -70,38 +81,54 @@ class Tightening:
         return found
 
     def _narrow_level(
-        self, k: int, units: list[int], ranges: Ranges, activations: Activations
+        self, k: int, units: Sequence[int], ranges: Ranges, activations: Activations
     ) -> bool:
-        """Bound the free units of a level; False if the relaxed kink has no point."""
-        state = self._jump.bound(activations)
+        """Bound the free units of a level; False if no point is left."""
         program = JointProgram(
             self._net,
             self._group,
             self._jump,
-            state,
+            self._jump.bound(activations),
             activations,
             ranges,
             self._piece,
             jump_may_change=True,
+            path=self._path,
+            below=self._floor,
         )
-        forms = program.forms
-        if k not in forms.needed:
+        units = [u for u in units if k in program.forms.needed and program.forms.needed[k][u]]
+        if not units:
             return True
-        objective = np.zeros(1 + program.width)
+        solution = self._solved(program)
+        if solution.bound == np.inf:
+            return False
+        program.keep_primal()
+        points = [] if solution.x is None else [solution.x]
         ranges.lower[k], ranges.upper[k] = ranges.lower[k].copy(), ranges.upper[k].copy()
         for u in units:
-            if not forms.needed[k][u]:
-                continue
-            form, error = forms.forms[k][u], forms.errors[k][u]
             for sign, side in ((1.0, ranges.lower[k]), (-1.0, ranges.upper[k])):
-                objective[: len(form)] = sign * form
-                program.set_jump(objective)
-                self.lps += 1
-                bound = program.solve(np.inf, self._deadline).bound
-                if bound == np.inf:
+                form, error = sign * program.forms.forms[k][u], program.forms.errors[k][u]
+                room = CLOSE * (ranges.upper[k][u] - ranges.lower[k][u])
+                if _least(form, points) - sign * side[u] <= room:
+                    continue
+                program.set_objective(form)
+                solution = self._solved(program)
+                if solution.bound == np.inf:
                     return False
-                least = np.nextafter(bound - error, -np.inf)
+                if solution.x is not None:
+                    points.append(solution.x)
+                least = np.nextafter(solution.bound - error, -np.inf)
                 side[u] = sign * max(sign * side[u], least)
             if self._deadline.over():
                 break
         return True
+
+    def _solved(self, program: JointProgram) -> JointSolution:
+        self.lps += 1
+        return program.solve(np.inf, self._deadline)
+
+
+def _least(form: FloatArray, points: Sequence[FloatArray]) -> float:
+    """Return the least value of a form at some points."""
+    width = len(form) - 1
+    return min((float(form[0] + form[1:] @ x[:width]) for x in points), default=np.inf)

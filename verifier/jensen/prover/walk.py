@@ -33,7 +33,7 @@ from jensen.types import BoolArray, Interval
 PLANE = 2
 PAIR = 2  # units of a level, up to which an exact walk costs about as much as links
 FEW = 4  # open neurons in space, up to which their kinks cost less than the whole complex
-EDGES = 48  # ReLUs up to which edges in space cost about as much as bounds, where those say little
+EDGES = 124  # ReLUs up to which edges in space cost about as much as bounds, where those say little
 THREE, DEEP = 3, 4  # levels from which on edges come before sweeps; before bounds, on a box
 SHARE = 8  # of neurons, of which one that is open makes signs of links say more than a walk
 TWINS = 64  # neurons of a block whose rows are compared, all with all
@@ -127,7 +127,7 @@ def _edges_come_first(question: Question) -> bool:
     network = question.network
     if network.input_size != SPACE or network.relu_count > EDGES:
         return False
-    if question.options.certificate or not bounds_come_first(question):
+    if not bounds_come_first(question):
         return False
     deep = _bounds_say_little(question) or len(network.hidden) >= THREE
     return deep and not question.prepared.may_have_twins and walks(question)
@@ -181,8 +181,10 @@ def walk_open_cells(question: Question) -> Outcome | None:
 def _few_are_open(question: Question) -> bool:
     """Whether a search among few kinks is asked for: in space some, in 4-D any number."""
     inputs = question.network.input_size
-    if inputs < SPACE or question.options.certificate or not bounds_come_first(question):
+    if inputs < SPACE or not bounds_come_first(question):
         return False
+    if inputs > SPACE and question.options.certificate:
+        return False  # the engine leaves more for a certificate to go by
     closed = closed_neurons(question.prepared)
     left = sum(int(np.count_nonzero(~part)) for part in closed.values())
     return inputs > SPACE or left <= FEW

@@ -12,7 +12,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from jensen.cells.skeleton import BITS, Bits, Levels, Skeleton, UncertainSignsError
+from jensen.cells.skeleton import (
+    WIDEST,
+    Bits,
+    Levels,
+    Skeleton,
+    UncertainSignsError,
+    places,
+)
 from jensen.cells.skeleton_cut import cut
 from jensen.cells.skeleton_start import SPACE, meeting, skeleton_of_box, skeleton_of_space
 from jensen.cells.start import is_flat
@@ -24,6 +31,8 @@ from jensen_encodings.deadline import NEVER, Deadline
 
 TOGETHER = 16  # networks whose tables stay in the cache
 MOST = 1 << 17  # vertices
+WORDS = 2  # of a set of units
+FEW, NARROW = 48, 16  # units up to which levels may be of any width; width of levels beyond
 RANGE = 900  # of exponents of products of weights: none under- or overflows
 
 
@@ -38,13 +47,14 @@ def can_walk_edges(stack: NetworkStack, domain: Domain) -> bool:
     sizes = [bias.shape[1] for bias in stack.biases]
     if stack.input_size != SPACE or len(sizes) < 3 or domain.has_rows or is_flat(domain, SPACE):
         return False
-    return _bits(sizes[:-1]) <= BITS and (_is_box(domain) or sizes[0] >= SPACE)
+    return _can_be_told_apart(sizes[:-1]) and (_is_box(domain) or sizes[0] >= SPACE)
 
 
-def _bits(sizes: list[int]) -> int:
-    """Return how many bits faces of one network take with a unit of a level."""
-    one = Levels.form_bits(sum(sizes)) + 2 * max(sizes).bit_length()
-    return sum(sizes) + one + (TOGETHER - 1).bit_length()
+def _can_be_told_apart(sizes: list[int]) -> bool:
+    """Whether sets of units fit into a few words, and there are not too many cells."""
+    if max(sizes) > (WIDEST if sum(sizes) <= FEW else NARROW):
+        return False
+    return places(sizes)[-1][0] < WORDS
 
 
 def _is_box(domain: Domain) -> bool:
@@ -173,7 +183,10 @@ class _Walk:
         self._keep(proved & (ever[0] != 0))
         if self._left.any():
             proved &= ~self._left
-            proved |= self._faces_bend_upwards(last)
+            try:
+                proved |= self._faces_bend_upwards(last)
+            except UncertainSignsError as error:  # faces that cannot be told apart
+                self._leave_out(error.networks)
         return proved.nonzero()[0]
 
     def _keep(self, networks: BoolArray) -> None:

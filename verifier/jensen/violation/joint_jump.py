@@ -101,8 +101,8 @@ class JumpOfGroup(JointSearch):
         if self.jump.only_rationals:
             return math.inf  # products that underflow look like 0
         most = self._lost
-        for _, activations in self._roots.values():
-            most = max(most, self._root_share(activations))
+        for root in self._roots:
+            most = max(most, self._root_share(root.activations))
         if self._current is not None:
             most = max([most, *map(self._node_share, self._current.open)])
         return max(most, self._jump)
