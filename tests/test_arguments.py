@@ -14,6 +14,7 @@ import pytest
 from onnx import TensorProto, helper
 
 import jensen
+import jensen.batch
 from jensen.errors import JensenError, ModelFileError
 from jensen.loaders import load
 
@@ -28,6 +29,12 @@ CURVED = jensen.FunctionGraph(
         jensen.GraphNode("output", {"bend": np.ones((1, 1))}, np.zeros(1)),
     ],
 )
+
+
+def convex_function() -> jensen.ConvexFunction:
+    return jensen.ConvexFunction(NET, BOX)
+
+
 CALLS = {
     "name of a file": (lambda: jensen.verify("m.onnx"), r"m\.onnx: no such file"),
     "path": (lambda: jensen.verify(Path("m.txt")), "unknown model format '.txt'"),
@@ -124,6 +131,31 @@ CALLS = {
         r"integers 0: numbers of inputs such as \(0, 2\)",
     ),
     "polyhedron": (lambda: jensen.Polyhedron(None, [1.0]), "number"),
+    "tolerance of a minimum": (lambda: convex_function().minimise(tolerance="1"), "tolerance '1'"),
+    "no tolerance": (lambda: convex_function().minimise(tolerance=None), "tolerance None"),
+    "equations": (lambda: convex_function().minimise(equality=3), r"a pair \(E, e\)"),
+    "values at text": (lambda: convex_function().value("a"), "points: not numbers"),
+    "values at rags": (lambda: convex_function().value([[1.0], [1.0, 2.0]]), "points: not numbers"),
+    "level": (lambda: convex_function().level_cut([0.5], math.nan), "the level holds a number"),
+    "step": (lambda: convex_function().prox([0.5], step="1"), "step '1': a finite number > 0"),
+    "verdict": (lambda: jensen.ConvexFunction(NET, BOX, verdict="convex"), r"jensen\.verify"),
+    "certificate": (lambda: jensen.ConvexFunction(NET, BOX, certificate=3), "or its file"),
+    "scenario of a name": (lambda: jensen.ScenarioSum(TWO, [{"a": 1}], BOX, output=0), "fix 'a'"),
+    "fix nothing": (lambda: TWO.fix_inputs(3), "a mapping such as"),
+    "fix a name": (lambda: TWO.fix_inputs({"a": 1.0}), "input 'a' to fix"),
+    "regions fixed": (lambda: jensen.regions(TWO, BOX, output=0, fixed={"a": 1.0}), "input 'a'"),
+    "gap of a violation": (lambda: jensen.worst_violation(NET, BOX, gap="1"), "gap '1'"),
+    "gap of a jump": (lambda: jensen.worst_jump(NET, BOX, gap="1"), "gap '1'"),
+    "data": (lambda: jensen.repair(NET, BOX, data=3), r"data: a pair \(X, y\)"),
+    "data in text": (lambda: jensen.repair(NET, BOX, data=("a", "b")), "data: not numbers"),
+    "seed of a repair": (lambda: jensen.repair(NET, BOX, seed="1"), "seed '1'"),
+    "batch of nothing": (lambda: jensen.batch.cases_of(3), "list of networks"),
+    "batch of names": (lambda: jensen.batch.cases_of(["m.onnx"]), "find_cases"),
+    "limits in text": (lambda: jensen.batch.Limits(time_limit="1"), "time limit '1'"),
+    "limits below 0": (lambda: jensen.batch.Limits(total_time=-1), "time limit -1"),
+    "quick": (lambda: jensen.batch.Limits(quick=math.inf), "quick inf"),
+    "network in a model": (lambda: jensen.surrogate.add_network(3, NET, [0]), "Pyomo model or"),
+    "solve nothing": (lambda: jensen.surrogate.solve(3), "a Pyomo model is needed"),
 }
 
 
@@ -255,3 +287,12 @@ def test_the_first_of_several_outputs_is_taken_with_a_warning(name):
         warnings.simplefilter("error")
         assert MEASURES[name](output=0) == found
     assert MEASURES[name](output=1) != found or name == "regions"
+
+
+def test_numbers_that_no_double_holds_are_no_inputs_of_a_model():
+    import pyomo.environ as pyo  # noqa: PLC0415  (takes long to import)
+
+    model = pyo.ConcreteModel()
+    model.x = pyo.Var(bounds=(-1, 1))
+    with pytest.raises(JensenError, match=f"input 1: .*no double holds {2**53 + 1}"):
+        jensen.surrogate.add_network(model, TWO, [model.x, 2**53 + 1])

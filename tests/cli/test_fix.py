@@ -43,6 +43,7 @@ def test_a_certificate_of_a_fixed_network_is_checked_against_it(capsys, coupled,
     ("fix", "message"),
     [
         (["--fix", "one=1"], "an input and its value such as 3=0.5"),
+        (["--fix", "0_1=1"], "an input and its value such as 3=0.5"),
         (["--fix", "1=0,1=2"], "input 1 is fixed twice"),
         (["--fix", "1=0", "--fix", "1=2"], "input 1 is fixed twice"),
         (["--fix", "7=0"], "input 7 to fix: the network has 2"),

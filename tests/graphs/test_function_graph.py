@@ -38,6 +38,8 @@ def test_values_are_those_of_the_formula():
     [
         ({"function": "gate"}, "supported are identity, relu"),
         ({"parameter": 1.5}, "exponent 1.5"),
+        ({"parameter": np.nan}, "exponent nan"),
+        ({"parameter": np.inf}, "exponent inf"),
         ({"function": "celu", "parameter": 0.0}, "alpha 0.0"),
         ({"function": "elu", "parameter": -1.0}, "alpha -1.0"),
         ({"bias": [np.nan]}, "NaN"),

@@ -14,7 +14,7 @@ pytest.importorskip("onnxscript", reason="the extra 'torch' is not installed")
 from torch import nn  # noqa: E402
 
 import jensen  # noqa: E402
-from jensen.learning import ConvexityGuard  # noqa: E402
+from jensen.learning import ConvexityGuard, make_convex  # noqa: E402
 from jensen.learning.crossings import BUFFER, Crossings, Memory  # noqa: E402
 from jensen.prover.evidence import Counterexample  # noqa: E402
 
@@ -306,6 +306,19 @@ def test_numbers_of_samples_are_whole_and_positive(samples):
     for call in (guard.penalty, guard.search, guard.settle):
         with pytest.raises(jensen.OptionError, match="a whole number >= 1"):
             call(samples=samples)
+
+
+def test_wrong_starts_tolerances_and_points_say_what_to_pass():
+    guard = ConvexityGuard(mlp(2, 4, 1), jensen.Box(-1, 1))
+    with pytest.raises(jensen.OptionError, match="starts 0: a whole number >= 1"):
+        guard.descend(starts=0)
+    for tolerance in (-1.0, float("nan"), "1"):
+        with pytest.raises(jensen.OptionError, match=r"tolerance .*: a finite number >= 0"):
+            guard.settle(tolerance)
+    with pytest.raises(jensen.OptionError, match="points: numbers are needed"):
+        guard.penalty("a")
+    with pytest.raises(jensen.OptionError, match="loss 3: a function is needed"):
+        make_convex(mlp(2, 4, 1), 3, jensen.Box(-1, 1))
 
 
 @pytest.mark.parametrize("options", [{"margin": "a"}, {"inputs": [0.5]}, {"output": "0"}])

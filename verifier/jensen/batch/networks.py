@@ -11,7 +11,7 @@ from typing import Any
 from jensen.batch.case import Case
 from jensen.batch.member import StackMember
 from jensen.domains.domain import Domain, Everywhere
-from jensen.errors import JensenError, ModelFileError
+from jensen.errors import JensenError, ModelFileError, NetworkError
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.loaders import load
 from jensen.many import settle_many
@@ -55,9 +55,17 @@ def cases_of(
     base = Case(Path(name), name, domain or Everywhere(), options or Options(), output)
     if isinstance(networks, NetworkStack):
         return _members(base, networks)
+    if not isinstance(networks, Iterable):
+        raise NetworkError(f"{type(networks).__name__} where a list of networks is needed")
+    listed = list(networks)
+    for network in listed:
+        if not isinstance(network, ReluNetwork | FunctionGraph):
+            raise NetworkError(
+                f"{type(network).__name__} where a network is needed; files are found by find_cases"
+            )
     return [
         replace(base, name=f"{name}[{number}]", network=network)
-        for number, network in enumerate(networks)
+        for number, network in enumerate(listed)
     ]
 
 

@@ -15,6 +15,7 @@ from jensen.batch.job import Job, verdict_row
 from jensen.batch.ledger import Ledger
 from jensen.batch.networks import settled
 from jensen.batch.store import Store
+from jensen.prover.options import checked_number, checked_seconds
 
 _POLL = 0.25
 # a job's own limit ends the proof; its worker is ended only when that failed by far
@@ -35,6 +36,11 @@ class Limits:
         Seconds of the first pass over all models, whose undecided ones come again with
         ``time_limit`` when every model has had its first turn. 0: no first pass.
 
+    Raises
+    ------
+    OptionError
+        For seconds that are none.
+
     Examples
     --------
     >>> Limits(time_limit=60, total_time=3600).time_limit
@@ -44,6 +50,11 @@ class Limits:
     time_limit: float | None = None
     total_time: float | None = None
     quick: float = 0.5
+
+    def __post_init__(self) -> None:
+        checked_seconds(self.time_limit)
+        checked_seconds(self.total_time)
+        checked_number(self.quick, "quick")
 
 
 class EventKind(StrEnum):

@@ -92,7 +92,11 @@ class Assignments(ParamType):
         for part in str(value).split(","):
             index, _, number = part.partition("=")
             try:
-                key, fixed = int(index), double_of_text(number)
+                # int() would take 1_0 for 10
+                key = int(index) if index.strip().isdecimal() else -1
+                fixed = double_of_text(number)
+                if key < 0:
+                    raise ValueError(index)
             except ValueError:
                 self.fail(f"{part!r}: an input and its value such as 3=0.5", param, ctx)
             if key in values:

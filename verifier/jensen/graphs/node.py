@@ -174,7 +174,7 @@ def _check_parameters(node: GraphNode) -> None:
         raise NetworkError(f"{name}: alpha {alpha}; a finite number >= 0 is needed")
     if node.function is Function.CELU and not 0 < alpha < np.inf:
         raise NetworkError(f"{name}: alpha {alpha}; a finite number > 0 is needed")
-    if node.function is Function.POWER and (alpha != int(alpha) or not 2 <= alpha <= MAX_POWER):
+    if node.function is Function.POWER and not (2 <= alpha <= MAX_POWER and alpha.is_integer()):
         raise NetworkError(f"{name}: exponent {alpha}; supported are 2 to {MAX_POWER}")
     if node.name == OUTPUT and node.function is not Function.IDENTITY:
         raise NetworkError(f"{name}: the output is affine")

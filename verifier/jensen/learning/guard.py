@@ -19,10 +19,17 @@ from jensen.errors import ModelFileError, NetworkError, OptionError, Unsupported
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.learning.crossings import Crossings, Follower, Memory
 from jensen.learning.settling import can_settle, plain_network, rarely_switching, settle_
-from jensen.learning.watched import WatchedModule, check_count, check_module, input_shapes
+from jensen.learning.watched import (
+    WatchedModule,
+    check_count,
+    check_module,
+    input_shapes,
+    rows_of,
+)
 from jensen.loaders import from_torch
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.evidence import Counterexample
+from jensen.prover.options import checked_number
 from jensen.prover.question import check_domain
 from jensen.prover.verdict import Verdict
 from jensen.repairs.descents import lowest_points
@@ -231,6 +238,7 @@ class ConvexityGuard:
             The smallest J found, in floating point; infinite where no kink was reached, and
             for modules that are to be convex in some inputs only.
         """
+        check_count("starts", starts)
         if self.inputs is not None:
             return float("inf")
         plain = self._watched.plain
@@ -266,6 +274,7 @@ class ConvexityGuard:
             How many neurons were settled.
         """
         check_count("samples", samples)
+        tolerance = checked_number(tolerance, "tolerance")
         layers, sides = self._watched.plain, self.domain.box_sides(self._watched.inputs)
         if layers is None or sides is None or not can_settle(layers):
             return 0
@@ -281,18 +290,7 @@ class ConvexityGuard:
             old = min(round(REMEMBERED * samples), 8 * len(self._memory))
             segments = self._sampler.between(self._sampler.points(samples - old))
         else:
-            tensor = torch.as_tensor(points).detach().cpu().double()
-            if tensor.dim() < 2:
-                raise NetworkError(
-                    f"points of shape {tuple(tensor.shape)}: need (n, {self._watched.inputs})"
-                )
-            given = tensor.flatten(1).numpy()
-            if not np.isfinite(given).all():
-                raise OptionError("points: finite numbers are needed, some are NaN or infinite")
-            if given.shape[1] != self._watched.inputs or not len(given):
-                raise NetworkError(
-                    f"points of shape {given.shape}: need (n, {self._watched.inputs})"
-                )
+            given = rows_of(points, self._watched.inputs)
             old = min(round(REMEMBERED * len(given)), 8 * len(self._memory))
             segments = self._sampler.between(np.hstack([given, np.ones((len(given), 1))]))
         if not old:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from jensen.errors import NetworkError
-from jensen.learning.watched import WatchedModule, check_module, input_shapes
+from jensen.learning.watched import WatchedModule, check_module, input_shapes, tensor_of
 
 
 def path_values(
@@ -57,7 +57,7 @@ def path_values(
     torch.Size([5, 2])
     """
     check_module(module)
-    given = torch.as_tensor(points)
+    given = tensor_of(points)
     if given.dim() < 2 or not len(given):
         raise NetworkError(f"points of shape {tuple(given.shape)}: need (n, inputs)")
     shape = tuple(given.shape[1:]) if input_shape is None else input_shape
@@ -65,7 +65,7 @@ def path_values(
     flat = given.detach().to(watched.device, watched.dtype).flatten(1)
     if flat.shape[1] != watched.inputs:
         raise NetworkError(f"points of {flat.shape[1]} numbers: need {watched.inputs}")
-    if not 0 <= output < watched.outputs:
+    if not isinstance(output, int) or not 0 <= output < watched.outputs:
         raise NetworkError(f"output {output} asked for, the module has {watched.outputs}")
     outputs = torch.full((len(flat),), output, dtype=torch.int64, device=watched.device)
     return watched.jumps(torch.cat([flat, torch.ones_like(flat[:, :1])], dim=1), outputs)

@@ -115,6 +115,9 @@ def make_convex(
     if unknown := sorted(set(plan) - set(names)):
         raise OptionError(f"unknown option {', '.join(unknown)}: there are {', '.join(names)}")
     chosen = Plan(**plan)
+    for name, given in (("loss", loss), ("optimizer", optimizer), ("progress", progress)):
+        if not callable(given) and (given is not None or name == "loss"):
+            raise OptionError(f"{name} {given!r:.40}: a function is needed")
     guard = ConvexityGuard(
         module if in_place else copy.deepcopy(module),
         domain,

@@ -7,12 +7,15 @@ from math import prod
 from numbers import Integral
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
-from jensen.errors import OptionError, UnsupportedOperatorError
+from jensen.errors import NetworkError, OptionError, UnsupportedOperatorError
 from jensen.learning.dense import DenseLayers
 from jensen.learning.kinks import Evaluation, KinkRecorder, Purpose
+from jensen.loaders.torch import shapes_of
+from jensen.types import FloatArray
 
 FROZEN_REACH = 8.0  # how far from its point a frozen module must still be affine
 FROZEN_ERROR = 1e-3  # relative; rounding in float32 stays below
@@ -251,6 +254,39 @@ def check_module(module: Any) -> None:
         )
 
 
+def tensor_of(points: Any) -> torch.Tensor:
+    """Return points as a tensor.
+
+    Raises
+    ------
+    OptionError
+        If they are no numbers.
+    """
+    try:
+        return torch.as_tensor(points)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise OptionError(f"points: numbers are needed ({error})") from None
+
+
+def rows_of(points: Any, inputs: int) -> FloatArray:
+    """Return samples of a module's input as rows of so many numbers.
+
+    Raises
+    ------
+    OptionError, NetworkError
+        If they are no finite numbers, or have another shape.
+    """
+    tensor = tensor_of(points).detach().cpu().double()
+    if tensor.dim() < 2:
+        raise NetworkError(f"points of shape {tuple(tensor.shape)}: need (n, {inputs})")
+    rows: FloatArray = tensor.flatten(1).numpy()
+    if not np.isfinite(rows).all():
+        raise OptionError("points: finite numbers are needed, some are NaN or infinite")
+    if rows.shape[1] != inputs or not len(rows):
+        raise NetworkError(f"points of shape {rows.shape}: need (n, {inputs})")
+    return rows
+
+
 def check_count(name: str, count: Any) -> None:
     """Raise unless a whole number ``>= 1`` was given.
 
@@ -265,10 +301,7 @@ def check_count(name: str, count: Any) -> None:
 def input_shapes(module: nn.Module, dimension: int | None, given: Any) -> list[tuple[int, ...]]:
     """Return the shape of one sample per input: as given, or guessed from domain and layers."""
     if given is not None:
-        listed = [given] if isinstance(given, int) else list(given)
-        if all(isinstance(size, int) for size in listed):
-            listed = [listed]
-        return [(shape,) if isinstance(shape, int) else tuple(shape) for shape in listed]
+        return shapes_of(given)
     if dimension is not None:
         return [(dimension,)]
     first = next((m for m in module.modules() if isinstance(m, nn.Linear)), None)

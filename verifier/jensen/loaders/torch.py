@@ -66,7 +66,7 @@ def from_torch(
     tensors = [*module.parameters(), *module.buffers()]
     dtype = next((t.dtype for t in tensors if t.is_floating_point()), torch.float32)
     device = tensors[0].device if tensors else "cpu"
-    shapes = _shapes(input_shape)
+    shapes = shapes_of(input_shape)
     sample = torch.zeros(1, dtype=dtype, device=device)
     training = {child: child.training for child in module.modules()}
     module.eval()
@@ -263,18 +263,29 @@ def _only_weights() -> Iterator[None]:
                 os.environ[_FORCE_SAFE_LOADING] = before
 
 
-def _shapes(given: Any) -> list[tuple[int, ...]]:
+def shapes_of(given: Any) -> list[tuple[int, ...]]:
+    """Return the shape of one sample per input: of a number, a shape, or several shapes.
+
+    Raises
+    ------
+    ModelFileError
+        If that is something else.
+    """
     try:
-        listed = [given] if isinstance(given, int) else list(given)
-        if all(isinstance(size, int) for size in listed):
+        listed = [given] if _is_size(given) else list(given)
+        if all(map(_is_size, listed)):
             listed = [listed]
-        shapes = [(shape,) if isinstance(shape, int) else tuple(shape) for shape in listed]
-        fine = all(isinstance(size, int) and size > 0 for shape in shapes for size in shape)
+        shapes = [(shape,) if _is_size(shape) else tuple(shape) for shape in listed]
+        fine = all(_is_size(size) and size > 0 for shape in shapes for size in shape)
     except TypeError:
         shapes, fine = [], False
     if not fine or not all(shapes) or not shapes:
         raise ModelFileError(f"input_shape {given!r}: sizes of one sample, such as (3, 32, 32)")
     return shapes
+
+
+def _is_size(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _import_torch() -> Any:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -337,8 +338,8 @@ def measure_pairs(
 
 def check_gap(gap: float) -> None:
     """Raise :class:`OptionError` for a relative gap that no search reaches."""
-    if not gap > 0:
-        raise OptionError(f"gap {gap}: a number > 0 is needed")
+    if not isinstance(gap, Real) or not gap > 0:
+        raise OptionError(f"gap {gap!r}: a number > 0 is needed")
 
 
 def concluded(found: Violation, gap: float) -> Violation:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -77,10 +78,14 @@ def blocks_on_plane(blocks: Sequence[Block], index: int, sign: float) -> list[Bl
 
 
 def _checked(input_size: int, values: Mapping[int, float]) -> tuple[list[int], FloatArray]:
+    if not isinstance(values, Mapping):
+        raise NetworkError(f"inputs to fix {values!r}: a mapping such as {{3: 0.5}} is needed")
+    for index in values:
+        whole = isinstance(index, Integral) and not isinstance(index, bool)
+        if not whole or not 0 <= index < input_size:
+            raise NetworkError(f"input {index!r} to fix: the network has {input_size}, from 0 on")
     fixed = sorted(values)
     for index in fixed:
-        if isinstance(index, bool) or int(index) != index or not 0 <= index < input_size:
-            raise NetworkError(f"input {index} to fix: the network has {input_size}, from 0 on")
         try:
             exact_doubles(values[index])
         except NotADoubleError as error:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jensen.arithmetic.intervals import round_down, round_up
-from jensen.errors import DomainError, OptionError, UnboundedError
+from jensen.errors import DomainError, UnboundedError
 from jensen.optimise.answers import Conjugate, Minimum, Proximal
 from jensen.optimise.cuts import Convex, no_cuts
 from jensen.optimise.cutting_planes import Pool
@@ -19,6 +19,7 @@ from jensen.optimise.ground import dot
 from jensen.optimise.problem import Limits, problem_of, vector, with_fixed_inputs
 from jensen.optimise.proximal import proximal
 from jensen.optimise.solving import solve
+from jensen.prover.options import checked_number
 from jensen.types import FloatArray
 
 
@@ -125,7 +126,8 @@ class Function:
 
         A cut for level sets: it removes x where ``f(x) > level`` (by more than rounding).
         """
-        return self.support(x).level_cut(level)
+        number = float(vector(level, 1, "the level")[0])
+        return self.support(x).level_cut(number)
 
     def _rounded_support(self, gradient: Sequence[Fraction], offset: Fraction) -> Support:
         rounded = np.array([float(v) for v in gradient])
@@ -248,15 +250,17 @@ class Function:
             ``.distance`` bounds how far ``.x`` is from the true proximal point.
         """
         center = vector(x, self.inputs, "the point")
-        if not (np.isfinite(step) and step > 0):
-            raise OptionError(f"step {step}: a finite number > 0 is needed")
+        step = checked_number(step, "step", positive=True)
         problem = problem_of(self._convex, None, None, None, None, ())
-        return proximal(problem, center, float(step), Limits(tolerance, time_limit), self._pool)
+        return proximal(problem, center, step, Limits(tolerance, time_limit), self._pool)
 
     # ---------------------------------------------------------------------------- details
 
     def _points(self, X: ArrayLike) -> tuple[FloatArray, bool]:
-        points = np.asarray(X, dtype=np.float64)
+        try:
+            points = np.asarray(X, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise DomainError(f"points: not numbers ({error})") from None
         single = points.ndim == 1
         points = points[None] if single else points
         if points.ndim != 2 or points.shape[1] != self.inputs:

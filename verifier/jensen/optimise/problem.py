@@ -15,7 +15,7 @@ from jensen.arithmetic.doubles import NotADoubleError, exact_doubles
 from jensen.errors import DomainError, InfeasibleError, OptionError
 from jensen.optimise.cuts import Convex
 from jensen.optimise.feasible import FeasibleSet
-from jensen.prover.options import checked_seconds
+from jensen.prover.options import checked_number, checked_seconds
 from jensen.types import FloatArray
 
 
@@ -38,8 +38,7 @@ class Limits:
     evaluations: int = 20_000
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.tolerance) and self.tolerance >= 0):
-            raise OptionError(f"tolerance {self.tolerance}: a finite number >= 0 is needed")
+        checked_number(self.tolerance, "tolerance")
         checked_seconds(self.time_limit)
         if self.evaluations < 1:
             raise OptionError(f"evaluations {self.evaluations}: at least 1 is needed")
@@ -87,7 +86,7 @@ def problem_of(
     rows = None if A is None or b is None else matrix_rows(A, b, inputs, "A", "b")
     equations = None
     if equality is not None:
-        if len(equality) != 2:
+        if not isinstance(equality, Sequence) or len(equality) != 2:
             raise OptionError("equality: a pair (E, e) for E x = e is needed")
         equations = matrix_rows(*equality, inputs, "equality matrix", "equality right side")
     if not isinstance(integers, Iterable):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Collection
 from dataclasses import replace
@@ -61,8 +62,7 @@ def proved_convex(
     OptionError
         If verdict or certificate speak of something else.
     """
-    if verdict is not None and certificate is not None:
-        raise OptionError("verdict and certificate: one is enough, give one")
+    _check_given(verdict, certificate)
     if certificate is not None:
         return _checked(network, domain, output, certificate)
     if verdict is None:
@@ -89,6 +89,15 @@ def proved_convex(
     if not covers(verdict.domain, domain, network.input_size):
         raise OptionError(f"the verdict is about {verdict.domain}, which is not all of {domain}")
     return verdict
+
+
+def _check_given(verdict: Any, certificate: Any) -> None:
+    if verdict is not None and certificate is not None:
+        raise OptionError("verdict and certificate: one is enough, give one")
+    if not isinstance(verdict, Verdict | None):
+        raise OptionError(f"verdict: what jensen.verify returns is needed, found {verdict!r:.40}")
+    if not isinstance(certificate, Certificate | str | os.PathLike | None):
+        raise OptionError(f"certificate: one, or its file, is needed, found {certificate!r:.40}")
 
 
 def covers(outer: Domain, inner: Domain, inputs: int) -> bool:

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -242,6 +243,8 @@ def _checked(scenarios: Sequence[Mapping[int, float]]) -> list[dict[int, float]]
         raise OptionError(f"scenarios {scenarios!r}: {_NEEDED}") from None
     if wrong := [context for context in contexts if not isinstance(context, Mapping)]:
         raise OptionError(f"scenario {wrong[0]!r}: {_NEEDED}")
+    if keys := [key for context in contexts for key in context if not isinstance(key, Integral)]:
+        raise OptionError(f"scenarios fix {keys[0]!r}: numbers of inputs are needed")
     if not contexts or not contexts[0]:
         raise OptionError("scenarios: at least one, which fixes at least one input")
     for number, context in enumerate(contexts):

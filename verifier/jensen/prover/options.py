@@ -55,6 +55,30 @@ def checked_seconds(limit: Any) -> float | None:
     return seconds
 
 
+def checked_number(value: Any, name: str, *, positive: bool = False) -> float:
+    """Return a finite number that may not be negative, such as a tolerance.
+
+    Parameters
+    ----------
+    value : float
+    name : str
+        What it is, for the message.
+    positive : bool
+        Whether 0 is refused.
+
+    Raises
+    ------
+    OptionError
+    """
+    number = math.nan
+    if isinstance(value, Real) and not isinstance(value, bool):
+        number = float(value)
+    if not math.isfinite(number) or number < 0 or (positive and number == 0):
+        least = "> 0" if positive else ">= 0"
+        raise OptionError(f"{name} {value!r}: a finite number {least} is needed")
+    return number
+
+
 @dataclass(frozen=True)
 class Options:
     """How to verify.

@@ -30,8 +30,11 @@ class Refit:
     """
 
     def __init__(self, features: Features, X: ArrayLike, y: ArrayLike, *, sign: float) -> None:
-        points = np.asarray(X, dtype=np.float64)
-        values = sign * np.asarray(y, dtype=np.float64).reshape(-1)
+        try:
+            points = np.asarray(X, dtype=np.float64)
+            values = sign * np.asarray(y, dtype=np.float64).reshape(-1)
+        except (TypeError, ValueError) as error:
+            raise OptionError(f"data: not numbers ({error})") from None
         inputs = features.network.input_size
         if points.ndim != 2 or points.shape[1] != inputs or len(points) != len(values):
             raise OptionError(

@@ -100,6 +100,8 @@ def add_network(
     except ValueError:
         names = ", ".join(Formulation)
         raise OptionError(f"formulation {formulation!r}: supported are {names}") from None
+    if not hasattr(block, "add_component"):
+        raise OptionError(f"block {block!r:.40}: a Pyomo model or block is needed")
     net = piecewise_linear(network, "jensen.surrogate")
     arguments = read_arguments(net, inputs, domain)
     chosen = range(net.output_size) if output is None else [output]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import pyomo.environ as pyo
 from pyomo.core.expr.numvalue import is_potentially_variable
 
+from jensen.arithmetic.doubles import NotADoubleError, exact_doubles
 from jensen.domains.domain import Box, Domain
 from jensen.errors import DomainError, OptionError
 from jensen.network.relu_network import ReluNetwork
@@ -71,12 +72,16 @@ def _as_list(inputs: Any) -> list[Any]:
         return list(inputs.values())
     if isinstance(inputs, np.ndarray):
         return list(inputs.ravel())
+    if not isinstance(inputs, Iterable):
+        raise OptionError(f"inputs {inputs!r}: a list of variables and numbers is needed")
     return list(inputs)
 
 
 def _number(value: Any, index: int) -> float:
     try:
-        return float(pyo.value(value))
+        return float(exact_doubles(pyo.value(value)))
+    except NotADoubleError as error:
+        raise OptionError(f"input {index}: a variable or a number is needed, {error}") from None
     except (TypeError, ValueError):
         raise OptionError(f"input {index} is {value!r}: a variable or a number is needed") from None
 

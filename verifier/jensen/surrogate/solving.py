@@ -34,7 +34,7 @@ from jensen.errors import (
     UnboundedError,
     UndecidedError,
 )
-from jensen.prover.options import checked_seconds
+from jensen.prover.options import checked_number, checked_seconds
 from jensen.surrogate.direction import pushes_on
 from jensen.surrogate.handle import GUARD, Formulation, NetworkHandle, Output
 from jensen.surrogate.scaling import objective_exponent
@@ -78,6 +78,8 @@ class SurrogateResult:
 
 def handles(model: Any) -> list[NetworkHandle]:
     """Return the networks in a model."""
+    if not hasattr(model, "block_data_objects"):
+        raise OptionError(f"model {model!r:.40}: a Pyomo model is needed")
     blocks = model.block_data_objects(active=True, descend_into=True)
     found = [getattr(block, "jensen_handle", None) for block in blocks]
     return [handle for handle in found if isinstance(handle, NetworkHandle)]
@@ -156,9 +158,10 @@ def solve(
     (1.0, True)
     """
     began = time.monotonic()
-    if not (math.isfinite(tolerance) and tolerance > 0):
-        raise OptionError(f"tolerance {tolerance}: a finite number > 0 is needed")
+    tolerance = checked_number(tolerance, "tolerance", positive=True)
     time_limit = checked_seconds(time_limit)
+    if not isinstance(max_rounds, int) or max_rounds < 1:
+        raise OptionError(f"max_rounds {max_rounds!r}: a whole number >= 1 is needed")
     solver = Highs() if solver is None else solver
     if not isinstance(solver, PersistentSolverBase):
         raise OptionError(

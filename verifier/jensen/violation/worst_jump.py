@@ -17,14 +17,14 @@ from jensen.arithmetic.rational import decimal
 from jensen.blas import few_threads
 from jensen.composition.piecewise_quadratic import pair_at_kink, split
 from jensen.domains.domain import Domain, Everywhere
-from jensen.errors import OptionError, OutOfTimeError, SolverError
+from jensen.errors import OutOfTimeError, SolverError
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.groups.prepared import Prepared, prepare
 from jensen.loaders import opened
 from jensen.network.checks import first_output
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.counterexample import Point, admits
-from jensen.prover.options import Options
+from jensen.prover.options import Options, checked_number
 from jensen.prover.question import check_domain, check_subject
 from jensen.text import html_table, markup, point, printable
 from jensen.violation.jump_facets import root_above, root_below
@@ -212,8 +212,7 @@ def worst_jump(
     >>> found.lower, round(found.upper, 9), found.point
     (3.0, 3.0, (Fraction(1, 1),))
     """
-    if not 0 < gap < math.inf:
-        raise OptionError(f"gap {gap}: a finite number > 0 is needed")
+    gap = checked_number(gap, "gap", positive=True)
     domain = Everywhere() if domain is None else domain
     network = opened(network)
     if isinstance(network, FunctionGraph):
