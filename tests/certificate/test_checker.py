@@ -81,6 +81,20 @@ def test_a_certificate_beyond_the_limits_is_malformed(
         list(lines)
 
 
+def test_a_gzipped_certificate_is_limited_by_what_it_unpacks_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "certificate.gz"
+    file.write_bytes(gzip.compress(b"{}\n" + b"[]\n" * 1000))
+    assert len(list(checker.Lines(str(file)))) == 1001
+    monkeypatch.setattr(checker, "MAX_FILE", 3002)
+    assert file.stat().st_size < 3002
+    lines = checker.Lines(str(file))
+    with pytest.raises(checker.Malformed, match="too long"):
+        list(lines)
+    assert lines.number == 1001
+
+
 def test_other_endings_and_missing_files_are_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

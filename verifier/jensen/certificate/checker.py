@@ -495,8 +495,6 @@ class Network:
             return {unit: 1}, factor
         low, high = self.ranges[unit]
         positive = {} if high <= 0 else {unit if low >= 0 else -unit: 1}
-        if factor > 0:
-            return positive, factor
         # max(c zeta, 0) = |c| max(zeta, 0) + min(c, 0) zeta
         return total_of([1, -(factor < 0)], [positive, {unit: 1}]), abs(factor)
 
@@ -699,9 +697,8 @@ class Node:
         else:
             k *= FINE
             total, _ = self.put_in({unit: k} | {self.group: FINE * c}, lines=True)
-        bound = total[ONE]
-        for slope, (low, high) in zip(total[1 : net.inputs], self.sides, strict=True):
-            bound += slope * (high if slope > 0 else low)
+        pairs = zip(total[1 : net.inputs], self.sides, strict=True)
+        bound = total[ONE] + sum([v * (high if v > 0 else low) for v, (low, high) in pairs])
         return -(-bound // abs(k))
 
     def strict(self, kind: Any, *where: Any) -> bool:
