@@ -7,7 +7,7 @@ from grouped import grouped
 from test_descent import two_dips
 
 from jensen.domains.domain import Box
-from jensen.prover.descent import Seed
+from jensen.prover.descent import NEAR, Seed
 from jensen.prover.dips import DIPS, Dips
 from jensen.prover.pieces import pieces_of
 
@@ -44,10 +44,22 @@ def test_no_more_descents_than_asked_for_are_begun(monkeypatch):
     list(dips.wide([KINK], 4 * DIPS))
     monkeypatch.setattr(
         "jensen.prover.descent.Descent.around",
-        lambda self, seeds, steps: begun.append(len(seeds)) or iter(()),
+        lambda self, seeds, steps, schedule=NEAR: begun.append(len(seeds)) or iter(()),
     )
     list(dips.near([KINK], [Seed(KINK, 0, np.zeros(4))] * 100, 70))
     assert begun == [70]
+
+
+def test_every_other_round_aims(monkeypatch):
+    dips, aims = dips_of_two(), []
+    list(dips.wide([KINK], 4))
+    monkeypatch.setattr(
+        "jensen.prover.descent.Descent.around",
+        lambda self, seeds, steps, schedule=NEAR: aims.append(schedule.aims) or iter(()),
+    )
+    for _ in range(3):
+        list(dips.near([KINK], [], 16))
+    assert aims == [True, False, True]
 
 
 def test_a_glance_finds_a_wide_dip_and_changes_nothing_that_follows():

@@ -19,6 +19,7 @@ from itertools import islice
 import numpy as np
 
 from jensen.groups.groups import GroupedNetwork
+from jensen.prover.descent_aim import AimedWalk
 from jensen.prover.descent_walk import Walk, WalkNetwork
 from jensen.prover.pieces import Piece
 from jensen.types import FloatArray, IndexArray, Unit
@@ -43,12 +44,16 @@ class Schedule:
         Length of a step, in units of the piece's sides, times the root of tau.
     inertia : float
         Share of the last direction that is kept.
+    aims : bool
+        Whether to make for the nearest states under which J is negative (:class:`AimedWalk`);
+        then tau says how far z is to be behind its kink, and steps have their own length.
     """
 
     blunt: float
     sharp: float
     step: float
     inertia: float
+    aims: bool = False
 
 
 # nearly all starts are led to the widest of the dips: most needles are seen from afar
@@ -57,6 +62,8 @@ WIDE = Schedule(1.0, 0.01, 0.3, 0.0)
 FINE = Schedule(0.1, 0.001, 3.0, 0.7)
 # starts are near a dip already
 NEAR = Schedule(0.3, 0.003, 0.1, 0.0)
+# starts may be further away, and needles as narrow as single precision allows
+AIMED = Schedule(0.02, 1e-4, 0.0, 0.0, aims=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,13 +160,16 @@ class Descent:
         """
         return self._ordered(starts, steps, schedule, FIRST)
 
-    def around(self, seeds: Sequence[Seed], steps: int) -> Iterator[tuple[Unit, FloatArray]]:
+    def around(
+        self, seeds: Sequence[Seed], steps: int, schedule: Schedule = NEAR
+    ) -> Iterator[tuple[Unit, FloatArray]]:
         """As :meth:`candidates`, from points near which J is low."""
         which = np.array([self._place[seed.group] for seed in seeds], dtype=np.intp)
         chosen = np.array([seed.piece for seed in seeds], dtype=np.intp)
         points = np.array([seed.point for seed in seeds])
         for part in self._parts(len(which)):
-            yield from self._descend(which[part], chosen[part], points[part], steps, NEAR, FIRST)
+            rows = which[part], chosen[part], points[part]
+            yield from self._descend(*rows, steps, schedule, FIRST)
 
     def lowest(self, starts: int, steps: int, each: int) -> Iterator[tuple[Unit, FloatArray]]:
         """Yield groups with points on their kinks, so many of each, per part the lowest J first."""
@@ -200,7 +210,7 @@ class Descent:
         order = np.lexsort((self._levels[which], ~self._varies[which]))
         which, chosen, points = which[order], chosen[order], points[order]
         with np.errstate(all="ignore"):
-            walk = self._walk(self._fast, which, chosen, points, schedule.inertia)
+            walk = self._walk(self._fast, which, chosen, points, schedule)
             for _ in range(2):
                 walk.to_kink()
             walk.look()
@@ -229,12 +239,13 @@ class Descent:
         which: IndexArray,
         chosen: IndexArray,
         points: FloatArray,
-        inertia: float = 0.0,
+        schedule: Schedule = NEAR,
     ) -> Walk:
         groups = self._levels[which], self._units[which]
         starts = [None if start is None else net.cast(start[which]) for start in self._starts]
         moving = int(self._varies[which].sum())
-        return Walk(net, self._pieces, chosen, groups, starts, moving, inertia, points)
+        parts = (net, self._pieces, chosen, groups, starts, moving, schedule.inertia, points)
+        return AimedWalk(*parts, rng=self._rng) if schedule.aims else Walk(*parts)
 
     def _lowest(
         self,
