@@ -36,7 +36,7 @@ LP_NEURONS = 250  # free neurons beyond which a linear program per node takes to
 TOGETHER = 16  # nodes that are branched on at a time
 SMALL_NEURONS = 64  # beyond which programs take much longer than what is around them
 FIRST_SHARE = 0.2  # of the time that is left, for ranges, and again for cuts
-FACETS_SHARE = 0.1  # of the time that is left, for facets that bend down
+FACETS_SHARE = 0.3  # of the time that is left, for facets that bend down
 CENTRED_SHARE = 0.6  # and for pairs around them
 CENTRED_NODES = 50_000
 
