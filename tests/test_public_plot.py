@@ -62,6 +62,14 @@ def test_a_surface_has_a_sheet_per_cell(network, tmp_path):
     assert (tmp_path / "surface.png").stat().st_size > 10_000
 
 
+def test_a_surface_is_drawn_over_any_bounded_domain(network):
+    triangle = Polyhedron([[1.0, 1.0], [-1.0, 0.0], [0.0, -1.0]], [1.0, 1.0, 0.5])
+    panel = jensen.plot.surface(network, triangle).axes[0]
+    assert panel.get_xlim() == pytest.approx((-1.0, 1.5))
+    with pytest.raises(jensen.OptionError, match="bounded domain"):
+        jensen.plot.surface(network, Everywhere())
+
+
 def test_surfaces_name_the_inputs_that_vary():
     network = ReluNetwork.from_layers([[[1.0, 1.0, 1.0]], [[1.0]]], [[0], [0]])
     panel = jensen.plot.surface(network, Box(-1, 1), fixed={0: 0.5}).axes[0]

@@ -104,6 +104,18 @@ def test_a_saved_program_is_read_as_the_function_it_computes(saved):
     np.testing.assert_allclose(network(x), expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(1, 3), (2, 3), (3,), (2, 2, 3)])
+def test_a_batch_of_fixed_size_is_one_sample_of_many_numbers(shape, tmp_path):
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)).eval()
+    path = tmp_path / "fixed.pt2"
+    torch.export.save(torch.export.export(module, (torch.zeros(shape),)), path)
+    network = load(path)
+    x = torch.randn(shape)
+    expected = module(x).detach().numpy().ravel()
+    np.testing.assert_allclose(network(x.numpy().ravel()[None])[0], expected, atol=1e-6)
+
+
 def test_what_is_taken_over_holds_no_pickle_and_no_text_to_evaluate(saved):
     with zipfile.ZipFile(safe_archive(saved)) as archive:
         assert archive.read("model/data/sample_inputs/model.pt") == b""

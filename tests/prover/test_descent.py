@@ -10,7 +10,7 @@ from grouped import grouped
 from jensen.domains.domain import Box, Domain, Polyhedron
 from jensen.groups.jump import OFF, ON, JumpProblem
 from jensen.network.relu_network import INPUT, OUTPUT, Activation, Block, ReluNetwork
-from jensen.prover.descent import FINE, WIDE, Descent, Schedule
+from jensen.prover.descent import AIMED, FINE, WIDE, Descent, Schedule
 from jensen.prover.pieces import pieces_of
 
 STEPS = 40
@@ -49,7 +49,7 @@ def descents(network: ReluNetwork, domain: Domain, starts: int, schedule: Schedu
         yield net, group, point
 
 
-@pytest.mark.parametrize("schedule", [WIDE, FINE])
+@pytest.mark.parametrize("schedule", [WIDE, FINE, AIMED])
 @pytest.mark.parametrize(
     "domain", [Box(-1, 1), Polyhedron([[1.0], [-1.0]], [0.75, 0.5])], ids=["box", "polyhedron"]
 )

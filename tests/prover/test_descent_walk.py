@@ -10,7 +10,7 @@ from test_descent import two_dips
 from jensen.domains.domain import Box, Domain, Polyhedron
 from jensen.groups.groups import GroupedNetwork
 from jensen.network.relu_network import INPUT, OUTPUT, Activation, Block, ReluNetwork
-from jensen.prover.descent import Descent
+from jensen.prover.descent import AIMED, FINE, NEAR, Descent, Schedule
 from jensen.prover.descent_walk import Walk, WalkNetwork
 from jensen.prover.pieces import Piece, pieces_of
 
@@ -43,7 +43,7 @@ def with_skips(seed: int, inputs: int = 4) -> ReluNetwork:
 
 
 def walk_of(
-    net: GroupedNetwork, rows: int, *, single: bool, inertia: float = 0.0
+    net: GroupedNetwork, rows: int, *, single: bool, schedule: Schedule = NEAR
 ) -> tuple[Walk, Descent]:
     """Rows of random points, in turn of all groups."""
     pieces = pieces_of(net.working_set)
@@ -54,7 +54,7 @@ def walk_of(
     points = pieces[0].lower + np.random.default_rng(1).random((rows, len(sides))) * sides
     network = WalkNetwork(net, pieces, single=single)
     chosen = np.zeros(rows, dtype=np.intp)
-    return descent._walk(network, which, chosen, points, inertia), descent
+    return descent._walk(network, which, chosen, points, schedule), descent
 
 
 def smooth_jumps(walk: Walk, points: np.ndarray, tau: float) -> np.ndarray:
@@ -93,9 +93,10 @@ def test_the_way_down_is_the_gradient_of_the_smoothed_jump(seed):
     [BOX, Polyhedron([*np.eye(4), *-np.eye(4), [1, 1, 1, 1], [-1, 2, 0, 1]], [1.0] * 8 + [0.5, 1])],
     ids=["box", "rows"],
 )
-def test_steps_stay_inside_and_end_on_the_kinks(single: bool, domain: Domain):
+@pytest.mark.parametrize("schedule", [FINE, AIMED])
+def test_steps_stay_inside_and_end_on_the_kinks(single: bool, domain: Domain, schedule: Schedule):
     net, _ = grouped(with_skips(5), domain)
-    walk, _ = walk_of(net, 60, single=single, inertia=0.5)
+    walk, _ = walk_of(net, 60, single=single, schedule=schedule)
     walk.look()
     walk.measure()
     for i in range(10):

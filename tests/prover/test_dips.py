@@ -7,7 +7,7 @@ from grouped import grouped
 from test_descent import two_dips
 
 from jensen.domains.domain import Box
-from jensen.prover.descent import Seed
+from jensen.prover.descent import NEAR, Seed
 from jensen.prover.dips import DIPS, Dips
 from jensen.prover.pieces import pieces_of
 
@@ -44,10 +44,34 @@ def test_no_more_descents_than_asked_for_are_begun(monkeypatch):
     list(dips.wide([KINK], 4 * DIPS))
     monkeypatch.setattr(
         "jensen.prover.descent.Descent.around",
-        lambda self, seeds, steps: begun.append(len(seeds)) or iter(()),
+        lambda self, seeds, steps, schedule=NEAR: begun.append(len(seeds)) or iter(()),
     )
     list(dips.near([KINK], [Seed(KINK, 0, np.zeros(4))] * 100, 70))
     assert begun == [70]
+
+
+def test_every_other_round_aims(monkeypatch):
+    dips, aims = dips_of_two(), []
+    list(dips.wide([KINK], 4))
+    monkeypatch.setattr(
+        "jensen.prover.descent.Descent.around",
+        lambda self, seeds, steps, schedule=NEAR: aims.append(schedule.aims) or iter(()),
+    )
+    for _ in range(3):
+        list(dips.near([KINK], [], 16))
+    assert aims == [True, False, True]
+
+
+def test_misses_of_the_last_round_are_told_once_the_nearest_first():
+    dips = dips_of_two()
+    assert not list(dips.misses(3))
+    list(dips.wide([KINK], 8))
+    near(dips, [], 64)
+    misses = list(dips.misses(100))
+    assert misses
+    assert all(miss.group == KINK for miss in misses)
+    assert [miss.missed for miss in misses] == sorted(miss.missed for miss in misses)
+    assert not list(dips.misses(100))
 
 
 def test_a_glance_finds_a_wide_dip_and_changes_nothing_that_follows():

@@ -199,6 +199,16 @@ def test_bounds_of_a_part_hold_at_its_points_where_the_jump_is_low_enough(domain
                             slack = SLACK * (1 + np.abs(z).max(initial=0))
                             assert (low - slack <= z).all()
                             assert (z <= high + slack).all()
+                        true = search.jump.bound(act)
+                        sides = zip(true.lower, true.upper, strict=True)
+                        before = search.jump.bound(root.activations)
+                        for i, (low, high) in enumerate(sides):
+                            ends = tightening.within.lower[i], tightening.within.upper[i]
+                            slack = SLACK * (1 + np.abs(high).max(initial=0))
+                            assert (ends[0] - slack <= low).all()
+                            assert (high <= ends[1] + slack).all()
+                            counts["jumps"] += int((ends[0] > before.lower[i] + 1e-3).sum())
                 counts["empty" if after is None else "narrower"] += 1
-    assert counts["points"] > 20, counts
+    assert counts["points"] > 20
+    assert counts["jumps"] > 3, counts
     assert counts["narrower"] >= 3

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jensen.domains.domain import Box, Domain
+from jensen.domains.domain import Domain
 from jensen.errors import MissingExtraError, OptionError
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.linear_regions.regions import Regions
@@ -178,7 +178,7 @@ def pair(
 
 def surface(
     network: ReluNetwork | FunctionGraph | str | Path,
-    box: Box,
+    box: Domain,
     *,
     output: int | None = None,
     fixed: Mapping[int, float] | None = None,
@@ -188,7 +188,7 @@ def surface(
     Parameters
     ----------
     network : ReluNetwork or path
-    box : Box
+    box : Box or bounded Polyhedron
     output : int, optional
         Which output is f; the first, with a warning where there are several.
     fixed : mapping from input to its value, optional
@@ -200,7 +200,7 @@ def surface(
     Raises
     ------
     OptionError
-        If other than two inputs are free.
+        If other than two inputs are free, or the domain is not bounded.
 
     Examples
     --------
@@ -213,6 +213,8 @@ def surface(
     found = linear_regions(network, box, output=output, fixed=fixed)
     if found.network.input_size != 2:
         raise OptionError("surfaces need two inputs that vary: fix the others")
+    if found.at_infinity.any():
+        raise OptionError("surfaces need a bounded domain: pass a Box")
     drawn = _figure((6.4, 5.4))
     from matplotlib import colormaps  # noqa: PLC0415  (an extra)
     from mpl_toolkits.mplot3d.art3d import (  # noqa: PLC0415  (an extra)
@@ -238,7 +240,7 @@ def surface(
         lines = Line3DCollection(down, colors=DOWN, linewidths=THICK, label=FALLS, zorder=10)
         panel.add_collection3d(lines)
         panel.legend(fontsize=8, frameon=False, labelcolor=INK)
-    low, high = box.bounds(2)
+    low, high = corners.min(axis=0), corners.max(axis=0)
     panel.set_xlim(low[0], high[0])
     panel.set_ylim(low[1], high[1])
     panel.set_zlim(float(heights.min()), float(max(heights.max(), heights.min() + 1e-12)))

@@ -171,7 +171,11 @@ class JumpProblem:
     # ------------------------------------------------------------------- bounding
 
     def bound(
-        self, activations: Activations, parent: JumpState | None = None, changed: int = -1
+        self,
+        activations: Activations,
+        parent: JumpState | None = None,
+        changed: int = -1,
+        within: JumpState | None = None,
     ) -> JumpState:
         """Return the intervals of the jump under a partial activation pattern.
 
@@ -181,6 +185,8 @@ class JumpProblem:
             ``ON``, ``OFF`` or ``FREE`` for every unit.
         parent, changed : JumpState and level, optional
             A state that differs in this level's activations only.
+        within : JumpState, optional
+            What is known besides; the intervals found lie in it.
         """
         lower: list[FloatArray] = []
         upper: list[FloatArray] = []
@@ -196,8 +202,8 @@ class JumpProblem:
                 least = _joined([lower[source] for source in parts.sources])
                 sums.add(parts, act, least, _joined([upper[source] for source in parts.sources]))
             lo, hi = sums.rounded_outward() if self._rounds else (sums.lower, sums.upper)
-            lower.append(lo)
-            upper.append(hi)
+            lower.append(lo if within is None else np.maximum(lo, within.lower[index]))
+            upper.append(hi if within is None else np.minimum(hi, within.upper[index]))
         return JumpState(tuple(lower), tuple(upper))
 
     def _read_by(self, index: int) -> Sequence[_Read]:

@@ -195,21 +195,31 @@ def _compare_program(
     names = set(program.graph_signature.user_inputs)
     nodes = [node for node in program.graph.nodes if node.op == "placeholder"]
     samples = [node.meta["val"] for node in nodes if node.name in names]
-    shapes = [tuple(sample.shape[1:]) for sample in samples]
-    sizes = [_batch(sample.shape[0]) if sample.ndim else 1 for sample in samples]
+    # of a batch of fixed size the network is a function of all samples at once
+    whole = [_is_whole(sample) for sample in samples]
+    shapes = [
+        tuple(sample.shape if all_at_once else sample.shape[1:])
+        for sample, all_at_once in zip(samples, whole, strict=True)
+    ]
+
+    def of(x: FloatArray, sample: Any, all_at_once: bool) -> Any:
+        given = torch.from_numpy(x).to(sample.dtype)
+        if all_at_once or not sample.ndim:
+            return given[0]
+        return given.expand(_batch(sample.shape[0]), *sample.shape[1:])
 
     def run(inputs: Sequence[FloatArray]) -> Any:
         with torch.no_grad(), quiet("torch"):
-            result = module(
-                *(
-                    torch.from_numpy(x).to(sample.dtype).expand(size, *shape)
-                    for x, sample, size, shape in zip(inputs, samples, sizes, shapes, strict=True)
-                )
-            )
-        return [part[:1] for part in _flat(_as_arrays(result))]
+            result = _flat(_as_arrays(module(*map(of, inputs, samples, whole))))
+        return result if any(whole) else [part[:1] for part in result]
 
     precision = max(float(torch.finfo(sample.dtype).eps) for sample in samples)
     check_agreement(network, run, shapes, precision=precision, name=str(path))
+
+
+def _is_whole(sample: Any) -> bool:
+    """Whether the first dimension of a program's input is no batch that may vary, nor of one."""
+    return bool(sample.ndim) and isinstance(sample.shape[0], int) and sample.shape[0] > 1
 
 
 def _batch(size: Any) -> int:

@@ -26,8 +26,8 @@ from jensen.types import FloatArray, Unit
 from jensen_encodings.deadline import Deadline
 from jensen_encodings.lp import LpSolver
 
-MOST_NODES = 1_000  # of a group
-MOST_PATTERNS = 128  # of a group: where facets that bend down are many, they tell little
+MOST_NODES = 4_000  # of a group
+MOST_PATTERNS = 256  # of a group: where facets that bend down are many, they tell little
 
 
 class BadFacets(JointSearch):

@@ -15,14 +15,10 @@ from jensen.groups.groups import SOURCE, GroupedNetwork
 from jensen.groups.jump import FREE, ON, Activations
 from jensen.midpoint.linked import Columns, LinkedNetwork
 from jensen.midpoint.raised import Neuron
-from jensen.midpoint.roots import Roots
-from jensen.network.relu_network import INPUT
-from jensen.types import BoolArray, Unit
+from jensen.midpoint.roots import MIDDLE, Roots, favour_of_pairs
+from jensen.types import Unit
 
 Facets = Mapping[Unit, Sequence[Activations]]
-
-FAVOUR = 30.0  # of signs at m behind the first level, which decide J, over others
-MIDDLE = 2
 
 
 def excess(facets: Facets) -> float:
@@ -106,14 +102,4 @@ def centred_roots(
             every_column.append(allowed)
     if not every_sign:
         return None
-    favour = np.ones((len(linked.free), linked.points))
-    favour[~_first(linked), MIDDLE] = FAVOUR
-    return Roots(np.array(every_sign), np.array(every_column), favour)
-
-
-def _first(linked: LinkedNetwork) -> BoolArray:
-    """Return which free neurons read inputs only."""
-    found = np.zeros(linked.neurons, dtype=bool)
-    for layer in linked.layers:
-        found[layer.span] = set(layer.weights) <= {INPUT}
-    return np.asarray(found[linked.free])
+    return Roots(np.array(every_sign), np.array(every_column), favour_of_pairs(linked))

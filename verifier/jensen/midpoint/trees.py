@@ -133,9 +133,11 @@ class Trees:
 
     def run(self) -> str:
         """Search all pairs."""
-        return self._grow(self._programs.options, None, 1.0)
+        dual = self._programs.dual
+        roots = Roots.of_pairs(dual.linked, dual.columns)
+        return self._grow(self._programs.options, roots, 1.0)
 
-    def _grow(self, options: TreeOptions, roots: Roots | None, factor: float) -> str:
+    def _grow(self, options: TreeOptions, roots: Roots, factor: float) -> str:
         nodes, known = self.nodes, self.upper
 
         def report(found: Progress) -> None:

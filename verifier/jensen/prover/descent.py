@@ -19,6 +19,8 @@ from itertools import islice
 import numpy as np
 
 from jensen.groups.groups import GroupedNetwork
+from jensen.groups.jump import FREE, OFF, ON, Activations
+from jensen.prover.descent_aim import AimedWalk
 from jensen.prover.descent_walk import Walk, WalkNetwork
 from jensen.prover.pieces import Piece
 from jensen.types import FloatArray, IndexArray, Unit
@@ -29,6 +31,7 @@ FIRST = (1, 0.0)  # one point of a group, where J < 0
 EARLY = 2  # of such points that are yielded on the way, each time
 LOOKED_AT = 16  # points at a time that are evaluated in doubles
 ENDS = 8  # of the descents of a group that are remembered
+MISSES = 16  # of descents that aim, at a time
 
 
 @dataclass(frozen=True)
@@ -43,12 +46,16 @@ class Schedule:
         Length of a step, in units of the piece's sides, times the root of tau.
     inertia : float
         Share of the last direction that is kept.
+    aims : bool
+        Whether to make for the nearest states under which J is negative (:class:`AimedWalk`);
+        then tau says how far z is to be behind its kink, and steps have their own length.
     """
 
     blunt: float
     sharp: float
     step: float
     inertia: float
+    aims: bool = False
 
 
 # nearly all starts are led to the widest of the dips: most needles are seen from afar
@@ -57,6 +64,8 @@ WIDE = Schedule(1.0, 0.01, 0.3, 0.0)
 FINE = Schedule(0.1, 0.001, 3.0, 0.7)
 # starts are near a dip already
 NEAR = Schedule(0.3, 0.003, 0.1, 0.0)
+# starts may be further away, and needles as narrow as single precision allows
+AIMED = Schedule(0.02, 1e-4, 0.0, 0.0, aims=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +86,24 @@ class Seed:
     piece: int
     point: FloatArray
     jump: float = np.inf
+
+
+@dataclass(frozen=True, eq=False)
+class Miss:
+    """A pattern under which J is negative, nearly reached: its facet may be there all the same.
+
+    Attributes
+    ----------
+    missed : float
+        How far, in all, units were from their states.
+    group : (level, unit)
+    pattern : activations
+        The group's own unit is free.
+    """
+
+    missed: float
+    group: Unit
+    pattern: Activations
 
 
 class Descent:
@@ -112,6 +139,7 @@ class Descent:
     ) -> None:
         self._net, self._looks = net, looks
         self._groups, self._ends = groups, ends
+        self.misses: list[Miss] | None = None  # where it is a list, it gets some
         self._pieces = pieces
         self._rng = np.random.default_rng(seed)
         self._deadline = deadline
@@ -153,13 +181,16 @@ class Descent:
         """
         return self._ordered(starts, steps, schedule, FIRST)
 
-    def around(self, seeds: Sequence[Seed], steps: int) -> Iterator[tuple[Unit, FloatArray]]:
+    def around(
+        self, seeds: Sequence[Seed], steps: int, schedule: Schedule = NEAR
+    ) -> Iterator[tuple[Unit, FloatArray]]:
         """As :meth:`candidates`, from points near which J is low."""
         which = np.array([self._place[seed.group] for seed in seeds], dtype=np.intp)
         chosen = np.array([seed.piece for seed in seeds], dtype=np.intp)
         points = np.array([seed.point for seed in seeds])
         for part in self._parts(len(which)):
-            yield from self._descend(which[part], chosen[part], points[part], steps, NEAR, FIRST)
+            rows = which[part], chosen[part], points[part]
+            yield from self._descend(*rows, steps, schedule, FIRST)
 
     def lowest(self, starts: int, steps: int, each: int) -> Iterator[tuple[Unit, FloatArray]]:
         """Yield groups with points on their kinks, so many of each, per part the lowest J first."""
@@ -200,7 +231,7 @@ class Descent:
         order = np.lexsort((self._levels[which], ~self._varies[which]))
         which, chosen, points = which[order], chosen[order], points[order]
         with np.errstate(all="ignore"):
-            walk = self._walk(self._fast, which, chosen, points, schedule.inertia)
+            walk = self._walk(self._fast, which, chosen, points, schedule)
             for _ in range(2):
                 walk.to_kink()
             walk.look()
@@ -219,6 +250,8 @@ class Descent:
                 walk.to_kink()
             walk.look()
             value = np.where(walk.near(), walk.jumps(), np.inf)
+        if self.misses is not None and isinstance(walk, AimedWalk):
+            self.misses += self._nearly(walk, which, schedule.sharp)
         if self._ends is not None:
             self._ends += self._lowest_ends(walk, which, value)
         yield from self._lowest(walk.points, which, chosen, value, wanted)
@@ -229,12 +262,13 @@ class Descent:
         which: IndexArray,
         chosen: IndexArray,
         points: FloatArray,
-        inertia: float = 0.0,
+        schedule: Schedule = NEAR,
     ) -> Walk:
         groups = self._levels[which], self._units[which]
         starts = [None if start is None else net.cast(start[which]) for start in self._starts]
         moving = int(self._varies[which].sum())
-        return Walk(net, self._pieces, chosen, groups, starts, moving, inertia, points)
+        parts = (net, self._pieces, chosen, groups, starts, moving, schedule.inertia, points)
+        return AimedWalk(*parts, rng=self._rng) if schedule.aims else Walk(*parts)
 
     def _lowest(
         self,
@@ -273,6 +307,18 @@ class Descent:
             if not value[row] < below:
                 return
             yield self._groups[which[row]], walk.points[row]
+
+    def _nearly(self, walk: AimedWalk, which: IndexArray, margin: float) -> Iterator[Miss]:
+        """Yield the patterns that were missed least."""
+        with np.errstate(all="ignore"):
+            nearest = list(walk.nearest(MISSES, margin))
+        for row, missed, states in nearest:
+            level, unit = self._groups[which[row]]
+            pattern = [np.full(here.size, ON, dtype=np.int8) for here in self._net.levels]
+            for act, here, on in zip(pattern, self._net.levels, states, strict=False):
+                act[here.kink & ~on] = OFF
+            pattern[level][unit] = FREE
+            yield Miss(missed, (level, unit), tuple(pattern))
 
     @cached_property
     def _exact(self) -> WalkNetwork:

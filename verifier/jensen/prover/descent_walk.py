@@ -263,6 +263,19 @@ class Walk:
                 state[:, layer.linear], bend[:, layer.linear] = 1.0, 0.0
             states.append(state)
             bends.append(bend)
+        _, slopes = self._jump_slopes(states, rows)
+        slopes = [
+            None if slope is None else slope * bend
+            for slope, bend in zip(slopes, bends, strict=True)
+        ]
+        total = np.zeros((self._moving, self.points.shape[1]), dtype=self._net.dtype)
+        self._go_back(len(slopes) - 1, slopes, total, rows)
+        return total
+
+    def _jump_slopes(
+        self, states: Sequence[FloatArray], rows: slice
+    ) -> tuple[FloatArray, list[FloatArray | None]]:
+        """Return the jumps under soft states, and their slopes by the states of each level."""
         jumps = self._carried(states, rows)
         back: list[FloatArray | None] = [None] * len(jumps)
         slopes: list[FloatArray | None] = [None] * (len(jumps) - 1)
@@ -285,12 +298,11 @@ class Walk:
                 previous = back[source]
                 back[source] = passed if previous is None else previous + passed
                 part = arriving * bend
-                part *= bends[source]
                 earlier = slopes[source]
                 slopes[source] = part if earlier is None else earlier + part
-        total = np.zeros((self._moving, self.points.shape[1]), dtype=self._net.dtype)
-        self._go_back(len(slopes) - 1, slopes, total, rows)
-        return total
+        last = jumps[-1]
+        whole = np.zeros(rows.stop, dtype=self._net.dtype) if last is None else last[:, 0]
+        return whole, slopes
 
     # --------------------------------------------------------------------------- steps
 
@@ -305,10 +317,10 @@ class Walk:
         for _ in range(rounds):
             # coordinates on their way out of the box stay where they are
             free = normals * self._loose(left[:, None] * normals)
-            share = left / np.maximum(_dot(free, free), TINY)
+            share = left / np.maximum(dot(free, free), TINY)
             before = self.points
             self.points = np.clip(before - share[:, None] * free, self._lower, self._upper)
-            left = left + _dot(self.points - before, normals)
+            left = left + dot(self.points - before, normals)
         return normals
 
     def step(self, tau: float, length: float) -> None:
@@ -318,12 +330,10 @@ class Walk:
         n = self._moving
         if not n:
             return
-        way, normal = self._descent(tau), normals[:n]
+        way = self._descent(tau)
         way /= np.maximum(np.abs(way).max(axis=1, initial=0.0), TINY)[:, None]
-        loose = self._loose(way)
-        free, way = normal * loose, way * loose
-        way -= (_dot(way, free) / np.maximum(_dot(free, free), TINY))[:, None] * free
-        size = np.sqrt(_dot(way, way))
+        way = self._along(way, normals[:n])
+        size = np.sqrt(dot(way, way))
         way = way / np.maximum(size, TINY)[:, None]
         if self._inertia:
             way *= 1.0 - self._inertia
@@ -335,6 +345,13 @@ class Walk:
             lower, upper, side = lower[:n], upper[:n], side[:n]
         self.points[:n] = np.clip(self.points[:n] - length * side * way, lower, upper)
         self._into_domain()
+
+    def _along(self, way: FloatArray, normal: FloatArray) -> FloatArray:
+        """Return the part of a way down that stays in the box and on the kink."""
+        loose = self._loose(way)
+        free, way = normal * loose, way * loose
+        way -= (dot(way, free) / np.maximum(dot(free, free), TINY))[:, None] * free
+        return way
 
     def _loose(self, way: FloatArray) -> FloatArray:
         """Return 0 for the coordinates that a way down leads out of the box, else 1."""
@@ -363,6 +380,7 @@ def _blocks(levels: IndexArray, units: IndexArray) -> list[tuple[int, slice, Ind
     return found
 
 
-def _dot(a: FloatArray, b: FloatArray) -> FloatArray:
+def dot(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Return the inner products of rows."""
     found: FloatArray = np.einsum("ij,ij->i", a, b)
     return found

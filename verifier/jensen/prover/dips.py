@@ -13,13 +13,14 @@ from functools import cached_property
 import numpy as np
 
 from jensen.groups.groups import GroupedNetwork
-from jensen.prover.descent import FINE, WIDE, Descent, Seed
+from jensen.prover.descent import AIMED, FINE, WIDE, Descent, Miss, Seed
 from jensen.prover.descent_walk import WalkNetwork
 from jensen.prover.pieces import Piece
 from jensen.types import FloatArray, Unit
 from jensen_encodings.deadline import NEVER, Deadline
 
 STEPS, SHORT_STEPS = 40, 24  # of descents from random points, and from nearby
+AIMED_STEPS = 32  # of those from nearby that aim, in every other round
 LOOKS = (5, 10, 20)  # steps after which J is looked at on the way
 DIPS = 12  # remembered of each group
 ROUND = 512  # descents at most that begin around dips before the dips they found are used
@@ -49,6 +50,9 @@ class Dips:
         self._net, self._pieces, self._deadline, self._seed = net, pieces, deadline, seed
         self._rng = np.random.default_rng(seed)
         self._ends: list[Seed] = []
+        self._misses: list[Miss] = []  # of the last of them
+        self._told: set[tuple[Unit, bytes]] = set()
+        self._aims = True  # in the next round of descents from nearby
         self._dips: dict[Unit, list[Seed]] = {}
         self._sides = [piece.upper - piece.lower for piece in pieces]
 
@@ -102,9 +106,24 @@ class Dips:
             seeds += self._strewn(groups, size - len(seeds), bounds or {})
             if not seeds:
                 return
-            yield self._descent(groups).around(seeds, SHORT_STEPS)
             count -= len(seeds)
+            descent = self._descent(groups)
+            descent.misses = self._misses = []
+            if self._aims:
+                yield descent.around(seeds, AIMED_STEPS, AIMED)
+            else:
+                yield descent.around(seeds, SHORT_STEPS)
+            self._aims = not self._aims
             seeds = []
+
+    def misses(self, count: int) -> Iterator[Miss]:
+        """Yield patterns that the last round missed least, none of them twice."""
+        for miss in sorted(self._misses, key=lambda miss: miss.missed):
+            key = miss.group, b"".join(part.tobytes() for part in miss.pattern)
+            if count and key not in self._told:
+                self._told.add(key)
+                count -= 1
+                yield miss
 
     def _descent(self, groups: Sequence[Unit]) -> Descent:
         seed = int(self._rng.integers(2**32))

@@ -107,7 +107,7 @@ class PieceSearch:
     def __init__(self, search: GroupSearch, root: JointRoot, piece: Piece) -> None:
         self._search = search
         self.root, self.index = root, root.index
-        state = search.jump.bound(root.activations)
+        state = search.jump.bound(root.activations, within=root.within)
         if search.proof is not None and not root.path:
             raising = raising_states(search.jump, state, root.activations)
             search.proof.raising[root.index] = raising

@@ -32,7 +32,7 @@ from jensen.groups.groups import GroupedNetwork
 from jensen.groups.jump import FREE, ON, Activations, JumpProblem, JumpState
 from jensen.prover.dual_bound import LinearProgram
 from jensen.prover.joint_arriving import ArrivingJumps
-from jensen.prover.joint_assembly import ProgramRows
+from jensen.prover.joint_assembly import Arriving, ProgramRows
 from jensen.prover.joint_branching import Branching, Choice
 from jensen.prover.joint_forms import JointForms
 from jensen.prover.joint_proof import Path
@@ -96,6 +96,7 @@ class JointProgram:
 
     Attributes
     ----------
+    state : JumpState
     states : dict from unit to the column of its a
     h : dict from unit to the column of its h
     lps : int
@@ -117,7 +118,7 @@ class JointProgram:
         below: float = np.inf,
     ) -> None:
         self._net, self._group, self._ranges, self._piece = net, group, ranges, piece
-        self._jump, self._state, self._activations = jump, state, activations
+        self._jump, self.state, self._activations = jump, state, activations
         self._given, self._below = path, below
         matter = _mattering(net, jump, state, activations)
         wanted = {k: mask.copy() for k, mask in matter.items()}
@@ -231,6 +232,15 @@ class JointProgram:
     def value(self, x: FloatArray) -> float:
         """Return J at a solution, in floating point."""
         return float(self._data.cost @ x + self._data.shift)
+
+    def arriving(self, level: int) -> list[tuple[int, int, Arriving]]:
+        """Return the jumps at a level's units that depend on states: support, place, jump."""
+        return [
+            (i, place, self._arriving.at((k, u)))
+            for i, (k, units) in enumerate(self._jump.supports[:-1])
+            for place, u in enumerate(units.tolist())
+            if k == level and (k, u) in self._products
+        ]
 
     # --------------------------------------------------------- other output weights
 
@@ -356,7 +366,7 @@ class JointProgram:
         self._moved: set[int] = set()
         self._moved_rows: set[int] = set()
         self._branching = Branching(
-            self._net, self._group, self._jump, self._state, forms, self.states
+            self._net, self._group, self._jump, self.state, forms, self.states
         )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jensen.groups.groups import GroupedNetwork
-from jensen.groups.jump import FREE, OFF, ON, Activations
+from jensen.groups.jump import FREE, OFF, ON, Activations, JumpState
 from jensen.prover.joint_proof import Path
 from jensen.prover.kink_bounds import Ranges
 from jensen.types import Unit
@@ -31,6 +31,8 @@ class JointRoot:
         What these decide, and the states of the path.
     path : tuple of ((level, unit), on)
         The units fixed.
+    within : JumpState or None
+        Where the jumps that arrive at units are known to be.
     above : float
         Proved: J is at least this.
     begun : int
@@ -41,6 +43,7 @@ class JointRoot:
     ranges: Ranges
     activations: Activations
     path: Path = ()
+    within: JumpState | None = None
     above: float = float("-inf")
     begun: int = 0
 

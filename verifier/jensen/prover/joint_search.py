@@ -271,18 +271,18 @@ class JointSearch:
         shared, ranges = self.pieces[root.index], with_path(root.ranges, root.path)
         if root.path and not shared.bounds.narrow(ranges, self.group):
             return None
-        tightening = Tightening(
-            self.net, self.group, self.jump, shared.piece, self.deadline, root.path, self.floor
-        )
-        found = tightening.run(ranges)
-        self.lps += tightening.lps
-        self.bounding += tightening.lps
+        parts = self.net, self.group, self.jump, shared.piece, self.deadline
+        tightening = Tightening(*parts, root.path, self.floor)
+        found = tightening.run(ranges, root.within)
+        self.lps, self.bounding = self.lps + tightening.lps, self.bounding + tightening.lps
         if found is None:
             return None
         activations = decided(self.net, self.group, found, root.path)
-        if self.jump.is_nonnegative(self.jump.bound(activations), activations, self._least):
-            return None
-        return replace(root, ranges=found, activations=activations)
+        state = self.jump.bound(activations, within=tightening.within)
+        closed = self.jump.is_nonnegative(state, activations, self._least)
+        return (
+            None if closed else replace(root, ranges=found, activations=activations, within=state)
+        )
 
     def _limit_reached(self) -> bool:
         limit = self._limits.node_limit

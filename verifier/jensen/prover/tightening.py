@@ -1,10 +1,10 @@
 """Bounds on the kink of a group by linear programs (docs/theory.md, section 11).
 
 Backward linear bounds lose much over several levels. Where a search takes long, the joint
-program itself bounds every unit in turn, level by level, so that the programs behind are
-built with the bounds in front. Only points count where J may still be below what closes a node.
-Two programs for each unit begin at the basis of the last one; a bound that points already seen
-come close to is left as it is.
+program itself bounds every unit in turn, level by level, and the jump that arrives there, so that
+the programs behind are built with the bounds in front. Only points count where J may still be
+below what closes a node. Two programs for each unit begin at the basis of the last one; a bound
+that points already seen come close to is left as it is.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from jensen.arithmetic.intervals import SAFETY
 from jensen.groups.groups import GroupedNetwork
-from jensen.groups.jump import FREE, Activations, JumpProblem
+from jensen.groups.jump import FREE, Activations, JumpProblem, JumpState
 from jensen.prover.joint_program import JointProgram, JointSolution
 from jensen.prover.joint_proof import Path
 from jensen.prover.joint_root import decided
@@ -46,6 +47,8 @@ class Tightening:
     ----------
     lps : int
         Programs solved so far.
+    within : JumpState or None
+        Where the jumps that arrive at units were found to be.
     """
 
     def __init__(
@@ -62,16 +65,20 @@ class Tightening:
         self._piece, self._deadline = piece, deadline
         self._path, self._floor = path, floor
         self.lps = 0
+        self.within: JumpState | None = None
 
-    def run(self, ranges: Ranges) -> Ranges | None:
+    def run(self, ranges: Ranges, within: JumpState | None = None) -> Ranges | None:
         """Return narrower ranges; None if it is proved that no point counts.
 
         Parameters
         ----------
         ranges : Ranges
             Bounds on the kink.
+        within : JumpState, optional
+            Where the jumps that arrive at units are known to be.
         """
         found = ranges.copy()
+        self.within = within
         for k, level in enumerate(self._net.levels):
             activations = decided(self._net, self._group, found, self._path)
             units = np.flatnonzero(level.kink & (activations[k] == FREE)).tolist()
@@ -88,7 +95,7 @@ class Tightening:
             self._net,
             self._group,
             self._jump,
-            self._jump.bound(activations),
+            self._jump.bound(activations, within=self.within),
             activations,
             ranges,
             self._piece,
@@ -121,6 +128,28 @@ class Tightening:
                 side[u] = sign * max(sign * side[u], least)
             if self._deadline.over():
                 break
+        return self._narrow_jumps(k, program, points)
+
+    def _narrow_jumps(self, k: int, program: JointProgram, points: list[FloatArray]) -> bool:
+        """Bound the jumps that arrive at a level's units, from both sides; False as above."""
+        sides = ([*program.state.lower], [*program.state.upper])
+        for i, place, jump in program.arriving(k):
+            for sign, ends in zip((1.0, -1.0), sides, strict=True):
+                form, end = sign * jump.form, sign * float(ends[i][place])
+                if _least(form, points) - end <= CLOSE * (jump.upper - jump.lower):
+                    continue
+                program.set_objective(form)
+                solution = self._solved(program)
+                if solution.bound == np.inf:
+                    return False
+                if solution.x is not None:
+                    points.append(solution.x)
+                least = np.nextafter(solution.bound - SAFETY * jump.error, -np.inf)
+                ends[i] = ends[i].copy()
+                ends[i][place] = sign * max(end, float(least))
+            if self._deadline.over():
+                break
+        self.within = JumpState(tuple(sides[0]), tuple(sides[1]))
         return True
 
     def _solved(self, program: JointProgram) -> JointSolution:

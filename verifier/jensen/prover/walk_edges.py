@@ -266,7 +266,7 @@ class _Walk:
     def _signs(self) -> tuple[Bits, Bits]:
         """Return the units that may be on at vertices, and those that may be off: if 0, both."""
         z, error = self._skeleton.z, self._skeleton.error
-        bit = np.exp2(np.arange(z.shape[1]))  # sums of these are exact
+        bit = np.ldexp(1.0, np.arange(z.shape[1]))  # exact, and so are sums of these
         # so written, what is not a number may be both
         sides = np.array([~(z < -error), ~(z > error)], dtype=np.float64) @ bit
         up, down = sides.astype(np.int64)
