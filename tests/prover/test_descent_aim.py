@@ -9,8 +9,9 @@ from test_descent import two_dips
 from test_descent_walk import BOX, walk_of, with_skips
 
 from jensen.groups.groups import GroupedNetwork
+from jensen.groups.jump import FREE, ON, JumpProblem
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.descent import AIMED, Descent, Seed
+from jensen.prover.descent import AIMED, NEAR, Descent, Seed
 from jensen.prover.descent_aim import AimedWalk
 from jensen.prover.pieces import pieces_of
 
@@ -103,3 +104,30 @@ def test_a_needle_is_found_from_anywhere_if_states_point_to_it():
     found = [float(point[1]) for _, point in descent.around(seeds, 32, AIMED)]
     assert found
     assert all(abs(x - 0.6) <= 0.002 for x in found)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_patterns_that_were_missed_have_negative_jumps_where_states_can_do_that(seed):
+    net, _ = grouped(two_levels(seed), BOX)
+    descent = Descent(net, net.groups(), pieces_of(net.working_set), seed=0)
+    descent.misses = []
+    seeds = [Seed(group, 0, np.zeros(3)) for group in net.groups() for _ in range(4)]
+    assert all(group in net.groups() for group, _ in descent.around(seeds, 8, AIMED))
+    assert descent.misses
+    for miss in descent.misses:
+        level, unit = miss.group
+        assert miss.missed >= 0
+        assert miss.pattern[level][unit] == FREE
+        assert sum((part == FREE).sum() for part in miss.pattern) == 1
+        jump = JumpProblem(net, *miss.group)
+        free = tuple(np.where(here.kink, FREE, ON).astype(np.int8) for here in net.levels)
+        least, value = jump.bound(free).output[0], jump.bound(miss.pattern).output[0]
+        assert value < 0 or value == pytest.approx(least)
+
+
+def test_smooth_descents_tell_of_no_misses():
+    net, _ = grouped(two_levels(0), BOX)
+    descent = Descent(net, net.groups(), pieces_of(net.working_set), seed=0)
+    descent.misses = []
+    list(descent.around([Seed(net.groups()[0], 0, np.zeros(3))], 8, NEAR))
+    assert not descent.misses

@@ -62,6 +62,18 @@ def test_every_other_round_aims(monkeypatch):
     assert aims == [True, False, True]
 
 
+def test_misses_of_the_last_round_are_told_once_the_nearest_first():
+    dips = dips_of_two()
+    assert not list(dips.misses(3))
+    list(dips.wide([KINK], 8))
+    near(dips, [], 64)
+    misses = list(dips.misses(100))
+    assert misses
+    assert all(miss.group == KINK for miss in misses)
+    assert [miss.missed for miss in misses] == sorted(miss.missed for miss in misses)
+    assert not list(dips.misses(100))
+
+
 def test_a_glance_finds_a_wide_dip_and_changes_nothing_that_follows():
     net, _ = grouped(two_dips(wide=0.05, narrow=0.4), Box(-1, 1))
     dips, others = (Dips(net, pieces_of(net.working_set), seed=0) for _ in range(2))

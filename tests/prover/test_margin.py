@@ -81,9 +81,12 @@ def test_the_facets_of_full_patterns_are_those_of_brute_force(make):
             pattern = full[index]
             expected = interior(net, bounded, group, pattern, sides)
             margin = program.solve(pattern)
+            likely = program.likely_point(pattern)
             if margin.empty:
                 assert expected is None, (seed, group)
                 continue
+            if margin.margin > 0:
+                assert np.array_equal(likely, margin.point)
             exact = program.solve_exactly(pattern, lambda: False)
             assert (exact.point is not None) == (expected is not None), (seed, group)
             if exact.point is None:

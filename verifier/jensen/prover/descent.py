@@ -19,6 +19,7 @@ from itertools import islice
 import numpy as np
 
 from jensen.groups.groups import GroupedNetwork
+from jensen.groups.jump import FREE, OFF, ON, Activations
 from jensen.prover.descent_aim import AimedWalk
 from jensen.prover.descent_walk import Walk, WalkNetwork
 from jensen.prover.pieces import Piece
@@ -30,6 +31,7 @@ FIRST = (1, 0.0)  # one point of a group, where J < 0
 EARLY = 2  # of such points that are yielded on the way, each time
 LOOKED_AT = 16  # points at a time that are evaluated in doubles
 ENDS = 8  # of the descents of a group that are remembered
+MISSES = 16  # of descents that aim, at a time
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,24 @@ class Seed:
     jump: float = np.inf
 
 
+@dataclass(frozen=True, eq=False)
+class Miss:
+    """A pattern under which J is negative, nearly reached: its facet may be there all the same.
+
+    Attributes
+    ----------
+    missed : float
+        How far, in all, units were from their states.
+    group : (level, unit)
+    pattern : activations
+        The group's own unit is free.
+    """
+
+    missed: float
+    group: Unit
+    pattern: Activations
+
+
 class Descent:
     """Descents for some groups of a network.
 
@@ -119,6 +139,7 @@ class Descent:
     ) -> None:
         self._net, self._looks = net, looks
         self._groups, self._ends = groups, ends
+        self.misses: list[Miss] | None = None  # where it is a list, it gets some
         self._pieces = pieces
         self._rng = np.random.default_rng(seed)
         self._deadline = deadline
@@ -229,6 +250,8 @@ class Descent:
                 walk.to_kink()
             walk.look()
             value = np.where(walk.near(), walk.jumps(), np.inf)
+        if self.misses is not None and isinstance(walk, AimedWalk):
+            self.misses += self._nearly(walk, which, schedule.sharp)
         if self._ends is not None:
             self._ends += self._lowest_ends(walk, which, value)
         yield from self._lowest(walk.points, which, chosen, value, wanted)
@@ -284,6 +307,18 @@ class Descent:
             if not value[row] < below:
                 return
             yield self._groups[which[row]], walk.points[row]
+
+    def _nearly(self, walk: AimedWalk, which: IndexArray, margin: float) -> Iterator[Miss]:
+        """Yield the patterns that were missed least."""
+        with np.errstate(all="ignore"):
+            nearest = list(walk.nearest(MISSES, margin))
+        for row, missed, states in nearest:
+            level, unit = self._groups[which[row]]
+            pattern = [np.full(here.size, ON, dtype=np.int8) for here in self._net.levels]
+            for act, here, on in zip(pattern, self._net.levels, states, strict=False):
+                act[here.kink & ~on] = OFF
+            pattern[level][unit] = FREE
+            yield Miss(missed, (level, unit), tuple(pattern))
 
     @cached_property
     def _exact(self) -> WalkNetwork:

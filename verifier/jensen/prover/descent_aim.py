@@ -9,12 +9,13 @@ their violations is known, 0. Every step makes the choice anew (docs/theory.md, 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from jensen.prover.descent_walk import TINY, Walk, dot
-from jensen.types import FloatArray
+from jensen.types import BoolArray, FloatArray
 
 RELAXED = 1.8  # of a step that reaches the inequalities where they are linear
 LONGEST = 0.3  # step, in units of the piece's longest side
@@ -90,6 +91,19 @@ class AimedWalk(Walk):
                 first += signed.shape[1]
                 signed[(part > most[:, None]) & (part < np.inf)] = 0.0
         return found
+
+    def nearest(self, count: int, margin: float) -> Iterator[tuple[int, float, list[BoolArray]]]:
+        """Yield the rows that miss least, by how much, and all states with those that they want."""
+        if not self._moving:
+            return
+        wanted = self._wanted(margin)
+        missed, _ = self._violations(wanted, margin)
+        for row in np.argsort(missed, kind="stable")[:count].tolist():
+            states = [on[row] > 0 for on in self._on]
+            for state, signed in zip(states, wanted, strict=False):
+                if signed is not None:
+                    state[signed[row] > 0], state[signed[row] < 0] = False, True
+            yield row, float(missed[row]), states
 
     def _tastes(self, units: int) -> FloatArray:
         """Return factors of what it costs to change units: 1 in half of the rows, else random.

@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from jensen.groups.groups import GroupedNetwork
-from jensen.prover.descent import AIMED, FINE, WIDE, Descent, Seed
+from jensen.prover.descent import AIMED, FINE, WIDE, Descent, Miss, Seed
 from jensen.prover.descent_walk import WalkNetwork
 from jensen.prover.pieces import Piece
 from jensen.types import FloatArray, Unit
@@ -50,6 +50,8 @@ class Dips:
         self._net, self._pieces, self._deadline, self._seed = net, pieces, deadline, seed
         self._rng = np.random.default_rng(seed)
         self._ends: list[Seed] = []
+        self._misses: list[Miss] = []  # of the last of them
+        self._told: set[tuple[Unit, bytes]] = set()
         self._aims = True  # in the next round of descents from nearby
         self._dips: dict[Unit, list[Seed]] = {}
         self._sides = [piece.upper - piece.lower for piece in pieces]
@@ -105,10 +107,23 @@ class Dips:
             if not seeds:
                 return
             count -= len(seeds)
-            around = self._descent(groups).around
-            yield around(seeds, AIMED_STEPS, AIMED) if self._aims else around(seeds, SHORT_STEPS)
+            descent = self._descent(groups)
+            descent.misses = self._misses = []
+            if self._aims:
+                yield descent.around(seeds, AIMED_STEPS, AIMED)
+            else:
+                yield descent.around(seeds, SHORT_STEPS)
             self._aims = not self._aims
             seeds = []
+
+    def misses(self, count: int) -> Iterator[Miss]:
+        """Yield patterns that the last round missed least, none of them twice."""
+        for miss in sorted(self._misses, key=lambda miss: miss.missed):
+            key = miss.group, b"".join(part.tobytes() for part in miss.pattern)
+            if count and key not in self._told:
+                self._told.add(key)
+                count -= 1
+                yield miss
 
     def _descent(self, groups: Sequence[Unit]) -> Descent:
         seed = int(self._rng.integers(2**32))

@@ -23,6 +23,7 @@ from jensen.prover.group_proof import GroupProof, GroupWriter
 from jensen.prover.joint_proof import JointResult
 from jensen.prover.joint_search import JointSearch, PieceBounds, bounded_pieces
 from jensen.prover.kink_bounds import ranges_of
+from jensen.prover.margin import MarginProgram
 from jensen.prover.outcome import Outcome, bent_at, looked_at
 from jensen.prover.pieces import Piece, pieces_of
 from jensen.prover.question import Question
@@ -48,6 +49,7 @@ SIGN_BUDGET = 64  # nodes of a tree without linear programs
 SIGN_CREDIT = 6  # groups on which such trees may fail before no more are tried
 FIRST_CREDIT = 2  # the same at first: one more for each group that they close
 TWIN_BUDGET = 16  # nodes of a tree for a group of several neurons, before descents
+POLISHED = 3  # facets that descents nearly reached and a linear program may, per round
 CANDIDATES = 12  # points that are looked at exactly, per round of descents
 
 
@@ -266,10 +268,17 @@ class _Prover:
         """Look for one near where J was low, and near solutions of programs."""
         bounds = {group: self._searches[group].bound for group in groups if group in self._searches}
         for candidates in self._dips.near(groups, seeds, count, bounds):
-            found = self._crossed(candidates)
+            found = self._crossed(candidates) or self._crossed(self._polished())
             if found is not None:
                 return found
         return None
+
+    def _polished(self) -> Iterator[tuple[Unit, FloatArray]]:
+        """Yield points inside facets that descents nearly reached, where they are there."""
+        for miss in self._dips.misses(POLISHED):
+            point = MarginProgram(self._net, miss.group, self._solver).likely_point(miss.pattern)
+            if point is not None:
+                yield miss.group, point
 
     def _seeds(self, groups: Sequence[Unit]) -> list[Seed]:
         """Return the last solutions of the groups that are still searched."""

@@ -84,6 +84,18 @@ class MarginProgram:
         self._set_norms = working.float_norms
         self.lps = 0
 
+    def likely_point(self, activations: Activations) -> FloatArray | None:
+        """Return the solver's y inside a facet of a pattern; None, unproved, if it finds none."""
+        forms = FloatForms(self._net, self._group, activations)
+        exact = ExactForms(self._net, self._group, activations, forms.variables)
+        rows, A, b, _ = self._assemble(forms, exact, activations)
+        c = np.zeros(A.shape[1])
+        c[-1] = 1.0
+        self.lps += 1
+        result = self._solver.maximise(c, A, b, np.array([row.kind == "group" for row in rows]))
+        found = result.status is LpStatus.OPTIMAL and result.objective > 0
+        return result.x[: forms.dim] if found else None
+
     def solve(self, activations: Activations) -> Margin:
         """Solve the program of a partial pattern."""
         forms = FloatForms(self._net, self._group, activations)
