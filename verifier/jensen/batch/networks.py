@@ -46,6 +46,11 @@ def cases_of(
     -------
     list of Case
 
+    Raises
+    ------
+    NetworkError
+        For what is no network, or no list of networks.
+
     Examples
     --------
     >>> nets = (ReluNetwork.from_layers([[[s]], [[1]]], [[0], [0]]) for s in (1, 2))
