@@ -340,3 +340,13 @@ def test_boxes_near_the_largest_double_are_repaired_without_a_warning(side):
     assert fixed.verdict.status is jensen.Status.CONVEX
     assert fixed.lower <= 1 <= fixed.change < 1.0001
     assert fixed.sup_change >= side
+
+
+def test_output_weights_whose_squares_overflow_are_repaired():
+    network = random_network(1, (2, 6, 6, 1))
+    weights = [block.weights[source] for block in network.blocks for source in block.weights]
+    biases = [block.bias for block in network.blocks]
+    weights[-1] = np.abs(weights[-1]) * 1e200
+    large = jensen.ReluNetwork.from_layers(weights, biases)
+    assert jensen.verify(large, BOX).status is jensen.Status.NONCONVEX
+    assert jensen.repair(large, BOX, time_limit=30).verdict.status is jensen.Status.CONVEX

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -65,7 +66,7 @@ def path_values(
     flat = given.detach().to(watched.device, watched.dtype).flatten(1)
     if flat.shape[1] != watched.inputs:
         raise NetworkError(f"points of {flat.shape[1]} numbers: need {watched.inputs}")
-    if not isinstance(output, int) or not 0 <= output < watched.outputs:
+    if not isinstance(output, Integral) or not 0 <= output < watched.outputs:
         raise NetworkError(f"output {output} asked for, the module has {watched.outputs}")
     outputs = torch.full((len(flat),), output, dtype=torch.int64, device=watched.device)
     return watched.jumps(torch.cat([flat, torch.ones_like(flat[:, :1])], dim=1), outputs)

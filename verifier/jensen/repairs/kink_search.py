@@ -10,6 +10,7 @@ is a hint, up to rounding; the proof is the prover's.
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
@@ -156,7 +157,7 @@ class KinkSearch:
             A facet that bends down, or None; how many nodes were left open.
         """
         self._jumps = {index: weights @ jump_map for index, jump_map in self._maps.items()}
-        target = -CLOSED * float(np.linalg.norm(weights))
+        target = -CLOSED * math.hypot(*weights.tolist())  # squares may overflow
         for index, jump in self._jumps.items():
             program = self._programs[index]
             assert program is not None
@@ -207,7 +208,8 @@ class KinkSearch:
         node.least = found.bound
         if found.bound < target:
             return found.x
-        node.closing = None if found.bound == np.inf else _Multipliers(*program.priced(found))
+        if math.isfinite(found.bound):
+            node.closing = _Multipliers(*program.priced(found))
         return None
 
     def _fix(self, program: JointProgram, node: _Node) -> None:

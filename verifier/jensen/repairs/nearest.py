@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -209,7 +210,7 @@ def repair(
         raise OptionError(f"norm {norm!r}: supported are {', '.join(Norm)}")
     if data is not None and (not isinstance(data, Sequence) or len(data) != 2):
         raise OptionError("data: a pair (X, y) of points and values is needed")
-    if not isinstance(seed, int) or seed < 0:
+    if not isinstance(seed, Integral) or seed < 0:
         raise OptionError(f"seed {seed!r}: a whole number >= 0 is needed")
     deadline = Deadline.after(checked_seconds(time_limit))
     domain = Everywhere() if domain is None else domain

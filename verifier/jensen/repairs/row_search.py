@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -97,7 +98,7 @@ class RowSearch:
         self._deadline = deadline
         self._sampler = RowSampler(features, domain, seed)
         self._units = len(features.weights)
-        self._size = float(np.linalg.norm(features.weights))
+        self._size = math.hypot(*features.weights.tolist())
         self._margin, self._room = MARGIN, 0.0
         self._rows = np.empty((0, self._units))
         self._pairs: list[tuple[Sequence[float | Fraction], Sequence[float | Fraction]]] = []

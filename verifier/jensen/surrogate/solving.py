@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import pyomo.environ as pyo
@@ -160,7 +161,7 @@ def solve(
     began = time.monotonic()
     tolerance = checked_number(tolerance, "tolerance", positive=True)
     time_limit = checked_seconds(time_limit)
-    if not isinstance(max_rounds, int) or max_rounds < 1:
+    if not isinstance(max_rounds, Integral) or max_rounds < 1:
         raise OptionError(f"max_rounds {max_rounds!r}: a whole number >= 1 is needed")
     solver = Highs() if solver is None else solver
     if not isinstance(solver, PersistentSolverBase):
