@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from exported_programs import with_program, written
 
 torch = pytest.importorskip("torch", reason="the extra 'torch' is not installed")
 pytest.importorskip("onnxscript", reason="the extra 'torch' is not installed")
@@ -67,19 +68,6 @@ def members(saved) -> dict[str, bytes]:
         return {name.partition("/")[2]: archive.read(name) for name in archive.namelist()}
 
 
-def written(path: Path, parts: dict[str, bytes]) -> Path:
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in parts.items():
-            archive.writestr(f"model/{name}", content)
-    return path
-
-
-def with_program(members: dict[str, bytes], change: Callable[[Any], None]) -> dict[str, bytes]:
-    program = json.loads(members[PROGRAM])
-    change(program)
-    return members | {PROGRAM: json.dumps(program).encode()}
-
-
 def places(value: Any, key: str = "") -> Iterator[tuple[Any, Any, str]]:
     """Yield (container, index, key) of every text in a program."""
     if isinstance(value, dict):
@@ -102,18 +90,6 @@ def test_a_saved_program_is_read_as_the_function_it_computes(saved):
     x = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
     expected = torch.cat([module(torch.from_numpy(x))]).detach().numpy()
     np.testing.assert_allclose(network(x), expected, rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize("shape", [(1, 3), (2, 3), (3,), (2, 2, 3)])
-def test_a_batch_of_fixed_size_is_one_sample_of_many_numbers(shape, tmp_path):
-    torch.manual_seed(0)
-    module = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)).eval()
-    path = tmp_path / "fixed.pt2"
-    torch.export.save(torch.export.export(module, (torch.zeros(shape),)), path)
-    network = load(path)
-    x = torch.randn(shape)
-    expected = module(x).detach().numpy().ravel()
-    np.testing.assert_allclose(network(x.numpy().ravel()[None])[0], expected, atol=1e-6)
 
 
 def test_what_is_taken_over_holds_no_pickle_and_no_text_to_evaluate(saved):
@@ -368,28 +344,6 @@ def test_a_program_is_compared_with_what_was_read_from_it(saved, monkeypatch):
     monkeypatch.setattr("jensen.loaders.torch.network_from_model", changed)
     with pytest.raises(ModelFileError, match="the exporter changed the function"):
         load(saved)
-
-
-class Chosen(torch.nn.Module):
-    def forward(self, x):
-        return torch.where(x > 0.1, x, torch.full_like(x, 0.1))
-
-
-def test_arguments_where_nobody_looks_for_them_end_in_one_clear_line(tmp_path):
-    plain = tmp_path / "plain.pt2"
-    torch.export.save(torch.export.export(Chosen(), (torch.zeros(1, 2, dtype=float),)), plain)
-    with zipfile.ZipFile(plain) as archive:
-        parts = {name.partition("/")[2]: archive.read(name) for name in archive.namelist()}
-    assert load(plain).relu_count == 2
-
-    def by_name(program):
-        for node in program["graph_module"]["graph"]["nodes"]:
-            for given in node["inputs"] if ".gt." in node["target"] else ():
-                given["kind"] = 2
-
-    path = written(tmp_path / "named.pt2", with_program(parts, by_name))
-    with pytest.raises(ModelFileError, match=r"named\.pt2: torch cannot"):
-        load(path)
 
 
 def test_a_word_that_unpacks_to_megabytes_is_not_unpacked(members, tmp_path, monkeypatch):
