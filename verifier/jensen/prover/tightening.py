@@ -113,19 +113,13 @@ class Tightening:
         points = [] if solution.x is None else [solution.x]
         ranges.lower[k], ranges.upper[k] = ranges.lower[k].copy(), ranges.upper[k].copy()
         for u in units:
+            form, error = program.forms.forms[k][u], program.forms.errors[k][u]
             for sign, side in ((1.0, ranges.lower[k]), (-1.0, ranges.upper[k])):
-                form, error = sign * program.forms.forms[k][u], program.forms.errors[k][u]
                 room = CLOSE * (ranges.upper[k][u] - ranges.lower[k][u])
-                if _least(form, points) - sign * side[u] <= room:
-                    continue
-                program.set_objective(form)
-                solution = self._solved(program)
-                if solution.bound == np.inf:
+                end = self._raised(program, (sign * form, error), sign * side[u], room, points)
+                if end == np.inf:
                     return False
-                if solution.x is not None:
-                    points.append(solution.x)
-                least = np.nextafter(solution.bound - error, -np.inf)
-                side[u] = sign * max(sign * side[u], least)
+                side[u] = sign * end
             if self._deadline.over():
                 break
         return self._narrow_jumps(k, program, points)
@@ -134,23 +128,40 @@ class Tightening:
         """Bound the jumps that arrive at a level's units, from both sides; False as above."""
         sides = ([*program.state.lower], [*program.state.upper])
         for i, place, jump in program.arriving(k):
+            room, error = CLOSE * (jump.upper - jump.lower), SAFETY * jump.error
             for sign, ends in zip((1.0, -1.0), sides, strict=True):
-                form, end = sign * jump.form, sign * float(ends[i][place])
-                if _least(form, points) - end <= CLOSE * (jump.upper - jump.lower):
-                    continue
-                program.set_objective(form)
-                solution = self._solved(program)
-                if solution.bound == np.inf:
+                known = sign * float(ends[i][place])
+                end = self._raised(program, (sign * jump.form, error), known, room, points)
+                if end == np.inf:
                     return False
-                if solution.x is not None:
-                    points.append(solution.x)
-                least = np.nextafter(solution.bound - SAFETY * jump.error, -np.inf)
                 ends[i] = ends[i].copy()
-                ends[i][place] = sign * max(end, float(least))
+                ends[i][place] = sign * end
             if self._deadline.over():
                 break
         self.within = JumpState(tuple(sides[0]), tuple(sides[1]))
         return True
+
+    def _raised(
+        self,
+        program: JointProgram,
+        form: tuple[FloatArray, float],
+        known: float,
+        room: float,
+        points: list[FloatArray],
+    ) -> float:
+        """Return a lower bound of a form with an error, not below the known one.
+
+        Infinite if no point is left; the known one where a point seen is within the room above it.
+        """
+        if _least(form[0], points) - known <= room:
+            return known
+        program.set_objective(form[0])
+        solution = self._solved(program)
+        if solution.x is not None:
+            points.append(solution.x)
+        if solution.bound == np.inf:
+            return np.inf
+        return max(known, float(np.nextafter(solution.bound - form[1], -np.inf)))
 
     def _solved(self, program: JointProgram) -> JointSolution:
         self.lps += 1
