@@ -95,42 +95,41 @@ class ExactPlane:
         On both cells f is linear. It bends down where it lies, at a corner of the one cell, below
         what it is on the other.
         """
-        beside: dict[Edge, list[Polygon]] = {}
+        first: dict[Edge, tuple[Polygon, Sequence[Any]]] = {}
         for polygon in self.polygons:
+            form = self._form(polygon)
             last = polygon[-1]
             for corner in polygon:
                 edge = (last, corner) if last < corner else (corner, last)
-                beside.setdefault(edge, []).append(polygon)
+                beyond = first.pop(edge, None)
+                if beyond is None:
+                    first[edge] = polygon, form
+                elif self._falls(edge, polygon, beyond[1]):
+                    yield edge, polygon
                 last = corner
-        for edge, cells in beside.items():
-            if len(cells) == 2 and self._falls(edge, *cells):
-                yield edge, cells[0]
 
-    def _falls(self, edge: Edge, one: Polygon, other: Polygon) -> bool:
-        flat = [number for corner in edge for number in self.corners[corner]]
-        high = [number for corner in edge for number in self._raised(corner)]
-        side, of_one = self._first_off(one, edge, flat, raised=False)
-        high += self._raised(of_one)
-        rise, _ = self._first_off(other, edge, high, raised=True)
-        return bool(side * rise < 0)
+    def _falls(self, edge: Edge, one: Polygon, form: Sequence[Any]) -> bool:
+        """Whether the function lies on one cell below its continuation from beyond an edge."""
+        p, q, r = form
+        for corner in one:
+            if corner not in edge:
+                x, y, t = self.corners[corner]
+                rise = self.values[corner] - (p * x + q * y + r * t)
+                if rise != ZERO:
+                    return bool(rise < ZERO)
+        return False
 
-    def _first_off(
-        self, polygon: Polygon, edge: Edge, rows: list[Any], *, raised: bool
-    ) -> tuple[Any, int]:
-        """Return the first determinant with a corner that is not 0, and that corner."""
-        size = 4 if raised else 3
-        determinant, corner = ZERO, polygon[0]
-        for corner in polygon:
-            if corner in edge:
-                continue
-            last = self._raised(corner) if raised else self.corners[corner]
-            determinant = flint.fmpq_mat(size, size, [*rows, *last]).det()
-            if determinant != 0:
+    def _form(self, polygon: Polygon) -> Sequence[Any]:
+        """Return what the function is on a cell, as coefficients of corners."""
+        first, second, *others = polygon
+        rows = [*self.corners[first], *self.corners[second]]
+        for third in others:
+            place = flint.fmpq_mat(3, 3, [*rows, *self.corners[third]])
+            if place.det() != 0:
                 break
-        return determinant, corner
-
-    def _raised(self, corner: int) -> list[Any]:
-        return [*self.corners[corner], self.values[corner]]
+        values = [self.values[corner] for corner in (first, second, third)]
+        found: Sequence[Any] = place.solve(flint.fmpq_mat(3, 1, values)).entries()
+        return found
 
     def middle(self, corners: Sequence[int]) -> tuple[Any, Any]:
         """Return a point between corners of which one at least is not at infinity."""
