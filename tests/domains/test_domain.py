@@ -45,6 +45,15 @@ def test_a_box_of_the_wrong_dimension_is_refused():
         Box([0, 0], [1, 1]).check(3)
 
 
+@pytest.mark.parametrize("box", [Box(-1, 2), Box([0.0, 0.0], 0), Box([-1.0, -2.0], [3.0, 4.0])])
+def test_who_changes_the_sides_of_a_box_changes_a_copy(box):
+    before = [side.tolist() for side in box.box_sides(2)]
+    for side in box.bounds(2):
+        side[:] = 7.0
+    assert [side.tolist() for side in box.box_sides(2)] == before
+    assert not any(side.flags.writeable for side in box.box_sides(2))
+
+
 def test_membership_is_exact():
     tenth = Box(0.1, 1)
     assert tenth.contains([Fraction(0.1)])

@@ -281,7 +281,8 @@ class Skeleton:
         """Return the same with z of a level instead of the one before it."""
         # signs are certain, so that what is off passes on no error
         passed = np.where(self.z > 0, self.values, 0.0)
-        return replace(self, values=self.levels.apply(level, passed, self.network))
+        values = self.levels.apply(level, passed, self.network)
+        return Skeleton(self.levels, values, self.place, self.edges, self.endless)
 
     def faces(self) -> tuple[IndexArray, IndexArray, Bits, IndexArray]:
         """Return faces on kinks that are asked for: (network, unit, units on by words, edge).

@@ -7,7 +7,7 @@ faces. Lines are cut as edges are.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -82,7 +82,8 @@ class _Cut:
         on = self._on.take(table[:2])
         word, shift = self._word
         table[4 + word] |= (on[0] | on[1]) << shift
-        return replace(self._old, values=self._values, place=self._place, edges=Edges(table))
+        endless = self._old.endless
+        return Skeleton(self._levels, self._values, self._place, Edges(table), endless)
 
     # -------------------------------------------------------------------------- lines
 
@@ -166,7 +167,7 @@ class _Cut:
         flips = self._bit.take(unit)
         behind = np.bitwise_xor.accumulate(flips)
         before = ons[0].take(cut_lines) ^ behind.take(first) ^ flips.take(first)
-        behind ^= before.repeat(np.diff(first, append=len(line)))
+        behind ^= before.take(new.cumsum() - 1)
         # signs at the vertices say in which order they lie, whatever the shares
         right = on == behind & ~flips
         # of the units that vanish no sign is certain, and of at most as many others

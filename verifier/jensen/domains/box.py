@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, ClassVar
 
@@ -49,6 +49,7 @@ class Box(Domain):
 
     lower: FloatArray
     upper: FloatArray
+    _sides: dict[int, tuple[FloatArray, FloatArray]] = field(init=False, repr=False)
 
     def __init__(self, lower: ArrayLike, upper: ArrayLike) -> None:
         low, high = numbers(lower, "box lower side"), numbers(upper, "box upper side")
@@ -65,6 +66,7 @@ class Box(Domain):
             raise DomainError(f"box is empty: lower > upper{at}")
         object.__setattr__(self, "lower", low)
         object.__setattr__(self, "upper", high)
+        object.__setattr__(self, "_sides", {})
 
     def bounds(self, inputs: int) -> tuple[FloatArray, FloatArray]:
         """Return both sides as arrays of shape (inputs,).
@@ -113,8 +115,13 @@ class Box(Domain):
         }
 
     def box_sides(self, inputs: int) -> tuple[FloatArray, FloatArray]:
-        """Return :meth:`bounds`."""
-        return self.bounds(inputs)
+        """Return :meth:`bounds`, the same frozen arrays for every call."""
+        found: tuple[FloatArray, FloatArray] | None = self._sides.get(inputs)
+        if found is None:
+            found = self._sides[inputs] = self.bounds(inputs)
+            for side in found:
+                side.flags.writeable = False
+        return found
 
     def contains(self, x: Sequence[Fraction]) -> bool:
         """Decide exactly whether a rational point lies in the box."""

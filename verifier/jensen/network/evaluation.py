@@ -45,7 +45,8 @@ class Evaluation(OfPoints):
         values = {INPUT: points}
         result: dict[str, FloatArray] = {}
         for block in self.blocks:
-            z = np.broadcast_to(block.bias, (points.shape[0], block.size)).copy()
+            z = np.empty((points.shape[0], block.size))
+            z[:] = block.bias
             for source, weight in block.weights.items():
                 z += values[source] @ weight.T
             result[block.name] = z

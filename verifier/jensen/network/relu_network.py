@@ -185,10 +185,23 @@ class ReluNetwork(Evaluation):
         """The affine output block."""
         return self._by_name[OUTPUT]
 
-    @property
+    @cached_property
     def hidden(self) -> tuple[Block, ...]:
         """All blocks but the output, in topological order."""
         return tuple(block for block in self.blocks if block.name != OUTPUT)
+
+    @cached_property
+    def dense_widths(self) -> tuple[int, ...] | None:
+        """Inputs and widths of a chain of dense layers with ReLUs between them, else None."""
+        before = INPUT
+        for block in self.blocks:
+            chained = tuple(block.weights) == (before,)
+            if not chained or not isinstance(block.weights[before], np.ndarray):
+                return None
+            if block.is_relu == (block.name == OUTPUT):
+                return None
+            before = block.name
+        return (self.input_size, *(block.size for block in self.blocks))
 
     @cached_property
     def relu_count(self) -> int:

@@ -14,7 +14,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from jensen.arithmetic.doubles import NotADoubleError, exact_doubles
 from jensen.errors import ModelFileError, NetworkError
-from jensen.network.block import INPUT, OUTPUT
 from jensen.network.checks import chosen_output
 from jensen.network.relu_network import ReluNetwork
 from jensen.outputs import replacing
@@ -255,15 +254,7 @@ class NetworkStack(Sequence[ReluNetwork]):
 
 def architecture(network: ReluNetwork) -> tuple[int, ...] | None:
     """Return the widths of a feed-forward network of dense layers, None for any other."""
-    before = INPUT
-    for block in network.blocks:
-        chained = tuple(block.weights) == (before,) and isinstance(
-            block.weights[before], np.ndarray
-        )
-        if not chained or block.is_relu == (block.name == OUTPUT):
-            return None
-        before = block.name
-    return (network.input_size, *(block.size for block in network.blocks))
+    return network.dense_widths
 
 
 def by_architecture(
