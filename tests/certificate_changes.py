@@ -134,13 +134,15 @@ def _with_bounds(lines: Lines) -> list[Lines]:
 
 
 def other_line(lines: Lines, rng: np.random.Generator) -> Lines:
-    """Change the multiple of the group in a bound on the kink, or drop the bound."""
-    tree = _pick(rng, [tree for tree in _with_bounds(lines) if tree[4]])
-    if tree is not None:
-        entry = _pick(rng, tree[4])
+    """Change the multiple of the group in a bound by lines, or drop the bound."""
+    every = [tree[4] for tree in _with_bounds(lines)]
+    every += [lines[i][-1] for i in _where(lines, "bounds")]
+    bounds = _pick(rng, [some for some in every if some])
+    if bounds is not None:
+        entry = _pick(rng, bounds)
         side = 2 + int(rng.integers(2))
         if rng.random() < 0.3:
-            tree[4].remove(entry)
+            bounds.remove(entry)
         elif isinstance(entry[side], str):
             value = exact(entry[side])
             entry[side] = str(_pick(rng, [-value, 2 * value, value + 1, 0]))

@@ -123,10 +123,11 @@ class BoundedNetwork(Network):
         side = 0 if on else 1
         sign = 1 if side else -1
         form = {key: sign * v for key, v in zeta.items()}
-        if Node(self, ONE, {}).largest(form) <= 0:
+        node = Node(self, ONE, {})
+        if node.largest(form) <= 0:
             return sides
-        entries = None
-        if self._boxed:
+        entries: Any = "0" if node.line(zeta, sign, 0) <= 0 else None
+        if entries is None and self._boxed:
             entries = self._row_bounds.settling(self.lead, form)
         if entries is None:
             entries = self._leaves.bound(zeta, sign)

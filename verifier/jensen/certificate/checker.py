@@ -282,11 +282,11 @@ def size(form: Form) -> int:
 
 def integers(numbers: Sequence[Number]) -> tuple[list[int], int]:
     """Return the numbers times their least common denominator, and this."""
-    scale = 1
-    for bottom in {number.denominator for number in numbers}:
+    scale, ratios = 1, [number.as_integer_ratio() for number in numbers]
+    for bottom in {bottom for _, bottom in ratios}:
         scale = lcm(scale, bottom)
         spend(scale.bit_length(), bottom.bit_length() + 64)
-    return [number.numerator * (scale // number.denominator) for number in numbers], scale
+    return [top * (scale // bottom) for top, bottom in ratios], scale
 
 
 def total_of(factors: Sequence[int], forms: Sequence[Form]) -> Form:
@@ -489,7 +489,7 @@ class Network:
             unit = self._append(f"{block}[{index}]", zeta, low, high)
             self._known |= {opposite: (unit, -1), key: (unit, 1)}
         unit, sign = self._known[key]
-        factor *= sign
+        factor = factor if sign > 0 else -factor
         self.neurons[block, index] = unit, factor
         if not relu:
             return {unit: 1}, factor
@@ -607,7 +607,7 @@ class Node:
         where the slope is 0 they pass on nothing. ``last_spans`` are intervals of all slopes.
         """
         units, found, fixed = self.net.units, self.last_spans, fixed | {self.group: True}
-        stale = found.keys() & {h for h, _ in fixed.items() ^ self.last.items()}
+        stale = {h for h in found if fixed.get(h) != self.last.get(h)}
         self.last = fixed
         for k in range(self.group + 1, self.net.output + 1) if stale else ():
             unit, low, high = units[k], 0, 0
@@ -687,16 +687,20 @@ class Node:
         total, kept = self.put_in(form, lines=False)
         return {key: total[key] for key in range(self.net.inputs) if total[key]} | kept
 
-    def line(self, unit: int, k: int, c: int) -> int:
-        """Bound a unit, or minus it, by lines and a multiple of the group that vanishes here."""
-        need(self.group, "there is no hyperplane here")
-        net, row, normal = self.net, self.net.units[unit], self.net.units[self.group]
-        if net.inputs <= FEW and not (row.inner or normal.inner):
+    def line(self, zeta: Form, k: int, c: int) -> int:
+        """Bound a form, or minus it, by lines and a multiple of the group that vanishes here.
+
+        On a hyperplane the form is a unit; on the whole domain there is no such multiple.
+        """
+        need(self.group or not c, "there is no hyperplane here")
+        net, units = self.net, self.net.units
+        row, normal = units[max(zeta, default=ONE)], units[self.group]
+        if self.group and net.inputs <= FEW and not (row.inner or normal.inner):
             spend(k.bit_length() + c.bit_length() + net.bits, row.size + normal.size)
             total = [k * v + c * w for v, w in zip(row.dense, normal.dense, strict=True)]
         else:
             k *= FINE
-            total, _ = self.put_in({unit: k} | {self.group: FINE * c}, lines=True)
+            total, _ = self.put_in(total_of([k, FINE * c], [zeta, {self.group: 1}]), lines=True)
         pairs = zip(total[1 : net.inputs], self.sides, strict=True)
         bound = total[ONE] + sum([v * (high if v > 0 else low) for v, (low, high) in pairs])
         return -(-bound // abs(k))
@@ -839,7 +843,7 @@ def rule_bound(node: Node, zeta: Form, sign: int, side: Any) -> int:
     """
     if isinstance(side, str):
         top, bottom = ratio(side)
-        return node.line(next(iter(zeta)), sign * bottom, top)
+        return node.line(zeta, sign * bottom, top)
     form = {key: sign * value for key, value in zeta.items()}
     total, factor = (form, 1) if side is None else node.combine(side, form)
     return ceil(factor * node.largest(total))
@@ -985,7 +989,7 @@ def pieces(net: Network, line: Line, start: Any, end: Any) -> Iterator[States]:
                 continue
             (c, d), (p, q), was = values.get(k, (0, 0)), more[k], states.pop(k, False)
             values[k] = a, b = c + p, d + q
-            bits = max(bits, a.bit_length(), b.bit_length())
+            bits |= abs(a) | abs(b)
             side = a * den + b * num or b or a  # where s is a bit greater
             on = side > 0 and k >= net.inputs
             if side:
@@ -1000,7 +1004,7 @@ def pieces(net: Network, line: Line, start: Any, end: Any) -> Iterator[States]:
             roots.pop(k, None)
             if b and on == (b < 0) and k >= net.inputs:
                 roots[k] = (-a << 64) // b
-        spend(bits, (4 * bits + 256) * len(more))
+        spend(bits.bit_length(), (4 * bits.bit_length() + 256) * len(more))
         yield states
         (num, den), least = (1, 0), min(roots.values(), default=0)
         near = {k: values[k] for k, rounded in roots.items() if rounded == least}

@@ -28,7 +28,6 @@ from jensen.certificate.checker import (
     rule_empty,
     text_of,
 )
-from jensen.certificate.line_bound import line_multipliers
 from jensen.certificate.proof_node import ProofNode
 from jensen.types import FloatArray
 from jensen_encodings.lp import LpSolver, LpStatus
@@ -323,10 +322,6 @@ class LeafProver:
             self._domain = ProofNode(self._net, ONE)
         node = self._domain
         form = {key: sign * value for key, value in zeta.items()}
-        entries = line_multipliers(self._net, self.lead, form)
-        total, _ = node.combine(entries, form)
-        if node.largest(total) <= 0:
-            return entries
         objective = node.expand(form)
         rows = self.rows(node, objective)
         program = self.solve(rows, objective)
