@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from jensen.batch import Case, Row, RowStatus, Store, cases_of, find_cases, run_batch
+from jensen.batch import Case, Row, RowStatus, Store, cases_of, edition, find_cases, job, run_batch
+from jensen.batch.edition import EDITION
 from jensen.batch.fingerprint import fingerprint
 from jensen.batch.job import run_job
 from jensen.batch.store import StoreError
@@ -173,6 +174,7 @@ def test_a_store_of_version_1_is_brought_up_to_date(tmp_path, make):
         run_batch(cases, store=store)
     with sqlite3.connect(tmp_path / "s.db") as db:
         db.execute("DROP TABLE content")
+        as_before_editions(db)
         db.execute("CREATE TABLE file (path TEXT PRIMARY KEY, stamp TEXT, digest TEXT)")
         db.execute("PRAGMA user_version = 1")
     db.close()
@@ -181,8 +183,60 @@ def test_a_store_of_version_1_is_brought_up_to_date(tmp_path, make):
         with Store(tmp_path / "s.db") as store:
             run_batch(cases, store=store, on_event=lambda e: kinds.append(str(e.kind)))
             run_batch(cases, store=store, force=True)
-    # version 1 knew files by size and time, which prove nothing: the first run reads them again
+    # version 1 knew files by size and time, which prove nothing, and no editions
     assert kinds == ["start", "done", "found"]
+
+
+def as_before_editions(db: sqlite3.Connection) -> None:
+    """Turn a store of version 4 into one of version 3."""
+    view = db.execute("SELECT sql FROM sqlite_master WHERE name = 'verdict'").fetchone()[0]
+    db.execute("DROP VIEW verdict")
+    db.execute("ALTER TABLE result DROP COLUMN edition")
+    db.execute(view.replace(", edition", ""))
+    db.execute("UPDATE result SET record = json_remove(record, '$.edition')")
+    db.execute("PRAGMA user_version = 3")
+
+
+def test_what_was_found_before_editions_were_counted_is_shown_and_asked_again(tmp_path, make):
+    path = tmp_path / "s.db"
+    cases = find_cases([make("a.npz", 1), make("b.npz", -1)])
+    with Store(path) as store:
+        new = run_batch(cases, store=store)
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        as_before_editions(db)
+        db.execute("UPDATE result SET record = json_set(record, '$.status', 'nonconvex')")
+    before = path.read_bytes()
+    with Store(path, read_only=True) as store:
+        assert [(r.status, r.edition) for _, r in store.rows()] == [(RowStatus.NONCONVEX, 0)] * 2
+    assert path.read_bytes() == before  # `jensen report` only reads
+    kinds: list[str] = []
+    for _ in range(2):
+        with Store(path) as store:
+            rows = run_batch(cases, store=store, on_event=lambda e: kinds.append(str(e.kind)))
+        assert [row.status for _, row in rows] == [row.status for _, row in new]
+    assert (kinds.count("done"), kinds.count("found")) == (2, 2)
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        assert set(db.execute("SELECT edition FROM verdict")) == {(EDITION,)}
+
+
+def test_editions_that_may_have_been_wrong_answer_no_question(tmp_path, make, monkeypatch):
+    cases = find_cases([make("a.npz", 1)])
+    started: list[str] = []
+
+    def run() -> list[str]:
+        started.clear()
+        with Store(tmp_path / "s.db") as store:
+            run_batch(cases, store=store, on_event=lambda e: started.append(str(e.kind)))
+        return started
+
+    assert "done" in run()
+    monkeypatch.setattr(job, "EDITION", EDITION + 1)
+    assert run() == ["found"]  # a newer edition takes what it still trusts
+    monkeypatch.setattr(edition, "TRUSTED_SINCE", EDITION + 1)
+    assert "done" in run()
+    assert run() == ["found"]
+    monkeypatch.setattr(edition, "TRUSTED_SINCE", EDITION)
+    assert run() == ["found"]  # and an older one what a newer one found
 
 
 def test_errors_are_done_again_and_unknowns_when_asked(tmp_path, make, monkeypatch):
@@ -276,6 +330,7 @@ DAMAGED = {
     "a path of bytes": "UPDATE model SET path = X'00ff'",
     "a name of bytes": "UPDATE model SET name = X'00ff'",
     "seconds in words": "UPDATE result SET record = json_set(record, '$.seconds', 'long')",
+    "an edition in words": "UPDATE result SET record = json_set(record, '$.edition', 'new')",
     "an error of numbers": "UPDATE result SET record = json_set(record, '$.error', 3)",
     "a trigger": "CREATE TRIGGER t AFTER INSERT ON model BEGIN DELETE FROM result; END",
     "a view": "ALTER TABLE model RENAME TO other; CREATE VIEW model AS SELECT * FROM other",

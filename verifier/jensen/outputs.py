@@ -10,9 +10,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from jensen.errors import MissingExtraError, OutputError
+from jensen.errors import MissingExtraError, OptionError, OutputError
 from jensen.text import printable
 
 # written to as they are: what lies there is no file that could be put in place of another
@@ -39,6 +39,28 @@ class Extra:
         missing = [name for name in self.packages if find_spec(name) is None]
         if missing:
             raise MissingExtraError(self.message.format(missing=" and ".join(missing)))
+
+
+def path_of(given: Any) -> Path:
+    """Return the name of a file or a folder as a path.
+
+    Raises
+    ------
+    OptionError
+        If it is no name.
+
+    Examples
+    --------
+    >>> path_of("results.db").suffix
+    '.db'
+    """
+    try:
+        return Path(given)
+    except TypeError:
+        found = f"{given!r:.40}"
+        raise OptionError(
+            f"{printable(found)} where the name of a file is needed: pass a str or a Path"
+        ) from None
 
 
 def check_output(
@@ -73,7 +95,7 @@ def check_output(
     MissingExtraError
         If a package is missing that writes such a file.
     """
-    file = Path(path)
+    file = path_of(path)
     if endings and file.suffix.lower() not in endings:
         found = printable(file.suffix or "(no ending)")
         supported = ", ".join(endings)
@@ -96,7 +118,7 @@ def check_output_folder(path: str | Path) -> Path:
     ------
     OutputError
     """
-    folder = Path(path)
+    folder = path_of(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -134,7 +156,7 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     ...     print(Path(folder, "a.txt").read_text())
     whole
     """
-    file = Path(path)
+    file = path_of(path)
     status = _status(file)
     try:
         if _is_stream(file, status):

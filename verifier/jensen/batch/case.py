@@ -106,7 +106,8 @@ class Row:
 
     ``digest`` is the network's (:attr:`~jensen.ReluNetwork.digest`), or one of the
     file where no network could be read. ``seconds`` is the worker's wall clock for the
-    whole job; ``outputs`` and ``evidence`` hold parts of ``Verdict.to_json()``.
+    whole job; ``outputs`` and ``evidence`` hold parts of ``Verdict.to_json()``. ``edition`` is
+    that of the code which decided (:mod:`jensen.batch.edition`), 0 where none was counted.
 
     Examples
     --------
@@ -139,6 +140,7 @@ class Row:
     times: dict[str, float] = field(default_factory=dict)
     finished: str = ""
     versions: dict[str, str] = field(default_factory=dict)
+    edition: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-ready record.

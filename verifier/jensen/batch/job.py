@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from jensen.batch.case import Case, Row, RowStatus
+from jensen.batch.edition import EDITION
 from jensen.batch.networks import network_of
 from jensen.decide import verify
 from jensen.errors import JensenError
@@ -59,7 +60,7 @@ def run_job(job: Job) -> Row:
         row = error_row(case, error)
     else:
         row = _verified(job, network)
-    return replace(row, seconds=time.perf_counter() - start, finished=now(), versions=versions())
+    return _signed(row, time.perf_counter() - start)
 
 
 def error_row(case: Case, error: BaseException | str) -> Row:
@@ -72,7 +73,12 @@ def error_row(case: Case, error: BaseException | str) -> Row:
 def verdict_row(verdict: Verdict, network: ReluNetwork | FunctionGraph) -> Row:
     """Return the row of a verdict."""
     row = _summed_up(verdict, _facts(network))
-    return replace(row, seconds=sum(verdict.times.values()), finished=now(), versions=versions())
+    return _signed(row, sum(verdict.times.values()))
+
+
+def _signed(row: Row, seconds: float) -> Row:
+    """Return a row with what tells when, how long and by what it was found."""
+    return replace(row, seconds=seconds, finished=now(), versions=versions(), edition=EDITION)
 
 
 def describe(error: BaseException | str, path: Path | None = None) -> str:

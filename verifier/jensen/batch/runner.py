@@ -8,14 +8,19 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from jensen.batch.case import Case, Row, RowStatus
+from jensen.batch.edition import is_trusted
 from jensen.batch.executor import Executor, InlineExecutor
 from jensen.batch.job import Job, verdict_row
 from jensen.batch.ledger import Ledger
 from jensen.batch.networks import settled
 from jensen.batch.store import Store
+from jensen.errors import OptionError
+from jensen.outputs import path_of
 from jensen.prover.options import checked_number, checked_seconds
+from jensen.text import printable
 
 _POLL = 0.25
 # a job's own limit ends the proof; its worker is ended only when that failed by far
@@ -97,7 +102,8 @@ def run_batch(
     executor : Executor, optional
         Where the jobs run; this process by default. It is left open.
     store : Store, optional
-        Rows found there are not computed again, and new ones are written there.
+        Rows found there are not computed again, and new ones are written there. What an edition
+        of Jensen found that is not trusted any more is computed again (docs/store-schema.md).
     limits : Limits, optional
     retry : collection of RowStatus
         Which stored rows to compute again.
@@ -117,6 +123,8 @@ def run_batch(
 
     Raises
     ------
+    OptionError
+        If ``cases``, ``store``, ``limits`` or ``retry`` are something else.
     LostStoreError
         If results could not be written to the store, not even later; they are in it.
 
@@ -128,6 +136,9 @@ def run_batch(
     >>> [str(row.status) for _, row in run_batch(cases_of(nets))]
     ['convex', 'nonconvex']
     """
+    _check_arguments(cases, store, limits, retry)
+    if certificates is not None:
+        certificates = str(path_of(certificates))
     run = _Run(
         cases,
         Ledger(cases, store),
@@ -143,6 +154,30 @@ def run_batch(
     run.go()
     run.ledger.settle()
     return run.ledger.results()
+
+
+def _check_arguments(cases: Any, store: Any, limits: Any, retry: Any) -> None:
+    """Raise unless a batch was given what it works on, and say what to pass.
+
+    Raises
+    ------
+    OptionError
+    """
+    listed = isinstance(cases, Sequence) and not isinstance(cases, str)
+    if not listed or not all(isinstance(case, Case) for case in cases):
+        raise OptionError(
+            f"cases {printable(f'{cases!r:.40}')}: a list of cases is needed, from "
+            "jensen.batch.find_cases(files) or jensen.batch.cases_of(networks)"
+        )
+    if store is not None and not isinstance(store, Store):
+        raise OptionError(f"store {printable(f'{store!r:.40}')}: pass jensen.batch.Store(file)")
+    if limits is not None and not isinstance(limits, Limits):
+        raise OptionError(f"limits {printable(f'{limits!r:.40}')}: pass jensen.batch.Limits(...)")
+    named = isinstance(retry, Collection) and not isinstance(retry, str)
+    if not named or not all(status in list(RowStatus) for status in retry):
+        raise OptionError(
+            f"retry {printable(f'{retry!r:.40}')}: a list of {', '.join(RowStatus)} is needed"
+        )
 
 
 @dataclass(frozen=True)
@@ -225,7 +260,7 @@ class _Run:
         """Take the rows that the store has, but for those to be computed again."""
         for number, case in enumerate(self.cases):
             row = self.ledger.find(number)
-            if row is not None and row.status not in retry and self._serves(row):
+            if row is not None and row.status not in retry and self._may_serve(row):
                 self.ledger.keep(number, row)
                 self.on_event(Event(EventKind.FOUND, number, case, row))
 
@@ -315,7 +350,7 @@ class _Run:
         case = self.cases[number]
         stored = None if self.force else self.ledger.find_by_digest(number, row.digest)
         decided = stored is not None and stored.status in {RowStatus.CONVEX, RowStatus.NONCONVEX}
-        if stored is not None and decided and self._serves(stored):
+        if stored is not None and decided and self._may_serve(stored):
             self._finish(number, stored)
             return
         self.first_try[number] = row
@@ -323,8 +358,12 @@ class _Run:
         if not self._twins.waits(number, case.job(row.digest)):
             heapq.heappush(self.queue, (1, float(row.relus or 0), number))
 
+    def _may_serve(self, row: Row) -> bool:
+        """Whether a stored row may answer: found by code that is still trusted, and whole."""
+        return is_trusted(row.edition) and self._serves(row)
+
     def _serves(self, row: Row) -> bool:
-        """Whether a stored row has the certificates that are asked for, if any are."""
+        """Whether a row has the certificates that are asked for, if any are."""
         if self.certificates is None or row.status not in {RowStatus.CONVEX, RowStatus.NONCONVEX}:
             return True
         files = [Path(file) for file in (row.certificate or "").split(", ")]

@@ -16,10 +16,10 @@ from jensen.batch.fingerprint import fingerprint
 from jensen.batch.job import file_digest
 from jensen.batch.stored import DamagedRowError, stored_case, stored_row
 from jensen.errors import JensenError, OutputError
-from jensen.outputs import check_output
+from jensen.outputs import check_output, path_of
 from jensen.text import own_name, printable
 
-VERSION = 3
+VERSION = 4
 # "jens" in ASCII: tells such a file from any other SQLite file
 APPLICATION_ID = 0x6A656E73
 
@@ -36,7 +36,8 @@ CREATE TABLE result (
   error    TEXT NOT NULL,
   seconds  REAL NOT NULL,
   finished TEXT NOT NULL,
-  record   TEXT NOT NULL
+  record   TEXT NOT NULL,
+  edition  INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE TABLE model (
   name     TEXT NOT NULL,
@@ -52,15 +53,22 @@ CREATE TABLE content (
   digest   TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX model_job ON model (job);
+"""
+_VIEW = """
 CREATE VIEW verdict AS
   SELECT name, status, expected, domain, output, options, lower, upper, error, seconds,
-         finished, digest
-  FROM model JOIN result USING (job);
+         finished, digest, edition
+  FROM model JOIN result USING (job)
 """
 # what makes a store of one version into one of the next
 _UPGRADES = {
-    1: "CREATE TABLE content (content TEXT PRIMARY KEY, digest TEXT NOT NULL) WITHOUT ROWID",
-    2: "DROP TABLE file",  # said by size and time whether a file is the same: no proof of it
+    1: ("CREATE TABLE content (content TEXT PRIMARY KEY, digest TEXT NOT NULL) WITHOUT ROWID",),
+    2: ("DROP TABLE file",),  # said by size and time whether a file is the same: no proof of it
+    3: (  # rows that are there get edition 0
+        "ALTER TABLE result ADD COLUMN edition INTEGER NOT NULL DEFAULT 0",
+        "DROP VIEW IF EXISTS verdict",
+        _VIEW,
+    ),
 }
 
 _FOREIGN = """
@@ -94,6 +102,8 @@ class Store:
     ------
     StoreError
         If the file is something else, or cannot be written to.
+    OptionError
+        If ``path`` is no name of a file.
 
     Examples
     --------
@@ -108,7 +118,7 @@ class Store:
     """
 
     def __init__(self, path: str | Path, *, read_only: bool = False) -> None:
-        self.path = Path(path)
+        self.path = path_of(path)
         self._copy: TemporaryDirectory[str] | None = None
         try:
             if read_only:
@@ -170,12 +180,13 @@ class Store:
         db.execute("PRAGMA foreign_keys = ON")
         db.execute("BEGIN IMMEDIATE")
         if not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            for statement in _SCHEMA.split(";\n"):
+            for statement in (*_SCHEMA.split(";\n"), _VIEW):
                 db.execute(statement)
             db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         else:
             for version in range(self._version(), VERSION):
-                db.execute(_UPGRADES[version])
+                for statement in _UPGRADES[version]:
+                    db.execute(statement)
         db.execute(f"PRAGMA user_version = {VERSION}")
         db.execute("COMMIT")
 
@@ -265,7 +276,7 @@ class Store:
         db.execute("BEGIN IMMEDIATE")
         try:
             db.execute(
-                "INSERT OR REPLACE INTO result VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
+                "INSERT OR REPLACE INTO result VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
                 (
                     job,
                     row.digest,
@@ -279,6 +290,7 @@ class Store:
                     row.seconds,
                     row.finished,
                     json.dumps(row.to_json()),
+                    row.edition,
                 ),
             )
             self._name(case, job)

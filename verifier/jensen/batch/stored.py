@@ -30,6 +30,7 @@ def stored_row(record: Any) -> Row:
         fine = all(isinstance(values[name], int | float | None) for name in _NUMBERS)
         fine = fine and all(isinstance(values[name], str) for name in _WORDS)
         row = Row.from_json(values)
+        fine = fine and isinstance(row.edition, int)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise DamagedRowError(_line(error)) from None
     if not fine:
