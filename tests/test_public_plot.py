@@ -32,6 +32,23 @@ def test_regions_show_every_facet_that_bends(network, domain, tmp_path):
     assert (tmp_path / "regions.png").stat().st_size > 10_000
 
 
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda net: jensen.plot.pair(net, "a", "b"), "point x: 2 finite numbers needed"),
+        (lambda net: jensen.plot.pair(net, [0, 0], [1]), "point y: 2 finite numbers needed"),
+        (lambda net: jensen.plot.pair(net, [0, np.nan], [1, 1]), "point x: 2 finite numbers"),
+        (lambda net: jensen.plot.pair(net, None, [1, 1]), "point x: 2 finite numbers needed"),
+        (lambda net: jensen.plot.save(net, 3), "3 where the name of a file is needed"),
+        (lambda net: jensen.plot.save(3, "a.png"), "3: a matplotlib figure is needed"),
+    ],
+)
+def test_wrong_points_figures_and_files_are_refused_in_one_line(call, message, network):
+    with pytest.raises(jensen.OptionError, match=message) as caught:
+        call(network)
+    assert "\n" not in str(caught.value)
+
+
 def test_labels_name_the_neurons_and_their_jump():
     net = ReluNetwork.from_layers([[[1.0, 0.0], [0.0, 1.0]], [[1.0, -2.0]]], [[0, 0], [0]])
     drawn = jensen.plot.regions(net, Box(-1, 1), labels=True)

@@ -250,6 +250,14 @@ class Branches(nn.Module):
         (mlp(1, 2, 1), None, {"margin": float("nan")}, jensen.OptionError, "margin"),
         (mlp(2, 2, 1), None, {"inputs": [2]}, jensen.OptionError, "inputs"),
         (mlp(2, 2, 1), None, {"inputs": []}, jensen.OptionError, "inputs"),
+        (
+            mlp(1, 2, 1).bfloat16(),
+            None,
+            {},
+            jensen.OptionError,
+            r"torch\.bfloat16, .*: float32 and float64 are supported, so pass module\.float\(\)",
+        ),
+        (mlp(1, 2, 1).half(), None, {}, jensen.OptionError, r"torch\.float16, .*module\.float"),
     ],
 )
 def test_what_cannot_be_guarded_is_refused_in_one_line(module, domain, options, error, message):

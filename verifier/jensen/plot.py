@@ -154,7 +154,7 @@ def pair(
     Raises
     ------
     OptionError
-        If a point has another size than the network's input.
+        If a point is not made of finite numbers, or has another size than the network's input.
 
     Examples
     --------
@@ -165,9 +165,9 @@ def pair(
     """
     network = opened(network)
     network = network.select_output(first_output(network.output_size, output))
+    start, end = _point(x, "x", network.input_size), _point(y, "y", network.input_size)
     drawn = _figure((5.6, 6.0))
     above, below = drawn.subplots(2, 1, height_ratios=(3, 2))
-    start, end = (np.asarray(v, dtype=np.float64) for v in (x, y))
     draw_segment(above, network, start, end)
     draw_gap(below, network, start, end, like=above)
     for panel in (above, below):
@@ -261,6 +261,17 @@ def _figure(size: tuple[float, float]) -> Figure:
     except ImportError:
         raise MissingExtraError("pictures need matplotlib: pip install 'jensen[plot]'") from None
     return ShownFigure(figsize=size, layout="constrained")
+
+
+def _point(given: Any, name: str, inputs: int) -> FloatArray:
+    """Return a point in doubles, rounded to nearest."""
+    try:
+        point = np.asarray(given, dtype=np.float64).ravel()
+    except (TypeError, ValueError):
+        point = np.empty(0)
+    if point.size != inputs or not np.isfinite(point).all():
+        raise OptionError(f"point {name}: {counted(inputs, 'finite number')} needed")
+    return point
 
 
 def _free_inputs(inputs: int, fixed: Mapping[int, float] | None) -> list[int]:

@@ -16,10 +16,11 @@ from jensen.batch.networks import expanded
 from jensen.domains.domain import Box, Domain, Everywhere, domain_from_json
 from jensen.domains.domain_file import SUPPORTED as DOMAIN_FILES
 from jensen.domains.domain_file import load_domain
-from jensen.errors import JensenError, ModelFileError
+from jensen.errors import JensenError, ModelFileError, OptionError
 from jensen.loaders import SUPPORTED
+from jensen.outputs import path_of
 from jensen.prover.options import Options
-from jensen.text import own_name
+from jensen.text import own_name, printable
 
 NAMES = ("manifest.toml", "manifest.csv")
 ENDINGS = (".toml", ".csv")
@@ -74,6 +75,8 @@ def find_cases(
     ------
     ModelFileError
         If a target does not exist, or a manifest is damaged.
+    OptionError
+        If no list of names was given.
 
     Examples
     --------
@@ -85,7 +88,7 @@ def find_cases(
     """
     base = options or Options()
     cases: list[Case] = []
-    for target in map(Path, targets):
+    for target in _paths(targets):
         if target.name in NAMES and target.is_file():
             cases += _from_manifest(target, domain, base, output)
         elif target.is_dir() and target.suffix.lower() not in SUPPORTED:
@@ -94,11 +97,18 @@ def find_cases(
             cases += _cases(target, domain or Everywhere(), base, output)
         else:
             raise ModelFileError(f"{target}: no such file or folder")
-    for manifest in map(Path, manifests):
+    for manifest in _paths(manifests):
         if manifest.suffix.lower() not in ENDINGS:
             raise ModelFileError(f"{manifest}: a manifest ends in {' or '.join(ENDINGS)}")
         cases += _from_manifest(manifest, domain, base, output)
     return cases
+
+
+def _paths(names: Any) -> list[Path]:
+    if isinstance(names, str | os.PathLike) or not isinstance(names, Iterable):
+        found = printable(f"{names!r:.40}")
+        raise OptionError(f"{found} where a list of files and folders is needed: [{found}]")
+    return [path_of(name) for name in names]
 
 
 def files_read(

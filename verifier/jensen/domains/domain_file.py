@@ -10,6 +10,7 @@ from typing import Any
 from jensen.arithmetic.doubles import double_of_text
 from jensen.domains.domain import Domain, domain_from_json
 from jensen.errors import DomainError
+from jensen.outputs import path_of
 
 SUPPORTED = (".json", ".toml")
 _LIMIT = 64 * 2**20
@@ -30,6 +31,8 @@ def load_domain(path: str | Path) -> Domain:
     ------
     DomainError
         If the file cannot be read or holds no domain; the message names the file.
+    OptionError
+        If ``path`` is no name of a file.
 
     Examples
     --------
@@ -40,7 +43,7 @@ def load_domain(path: str | Path) -> Domain:
     ...     print(load_domain(file))
     polyhedron of 1 row
     """
-    file = Path(path)
+    file = path_of(path)
     data = read_table(file)
     try:
         return domain_from_json(data)

@@ -39,6 +39,8 @@ class WatchedModule:
     ------
     UnsupportedOperatorError
         If it bends in an operation that is not known, or mixes the samples of a batch.
+    OptionError
+        If its numbers have half precision.
     """
 
     def __init__(self, module: nn.Module, shapes: Sequence[tuple[int, ...]]) -> None:
@@ -51,6 +53,7 @@ class WatchedModule:
         self._first = next(iter(tensors), None)
         floating = [t for t in tensors if t.is_floating_point()]
         self.dtype = floating[0].dtype if floating else torch.float32
+        _check_precision(module, floating)
         self._depends: list[bool] = []
         self._batch: list[int] = []
         self.outputs = 0
@@ -206,6 +209,17 @@ class WatchedModule:
                 f"{type(self.module).__name__} bends in an operation whose kinks are not known "
                 "here: write it with relu, abs, max, min, clamp or their modules"
             )
+
+
+def _check_precision(module: nn.Module, tensors: Sequence[torch.Tensor]) -> None:
+    """Refuse half precision: rounding moves values by more than many kinks bend them."""
+    coarse = [t.dtype for t in tensors if t.dtype in (torch.float16, torch.bfloat16)]
+    if coarse:
+        raise OptionError(
+            f"{type(module).__name__} has numbers of {coarse[0]}, too coarse to follow its kinks: "
+            "float32 and float64 are supported, so pass module.float(); jensen.from_torch and "
+            "jensen.verify take it as it is"
+        )
 
 
 def _batch_dimension(few: torch.Tensor, more: torch.Tensor) -> int:

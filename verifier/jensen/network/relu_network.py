@@ -31,6 +31,7 @@ from jensen.network.evaluation import Evaluation, Pattern
 from jensen.network.fixing import fixed_blocks
 from jensen.network.npz_writer import write_npz
 from jensen.network.order import layer_graph, paths_to_output
+from jensen.outputs import path_of
 from jensen.text import counted
 
 if TYPE_CHECKING:
@@ -368,7 +369,7 @@ class ReluNetwork(Evaluation):
         path : str or Path
             Ends in ``.npz``.
         """
-        write_npz(Path(path), self.blocks, self.input_shape, self.output_shape)
+        write_npz(path_of(path), self.blocks, self.input_shape, self.output_shape)
 
     def __repr__(self) -> str:
         widths = "-".join(str(self.size_of(name)) for name in (INPUT, *self._by_name))

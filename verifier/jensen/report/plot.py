@@ -333,8 +333,8 @@ def save(drawn: Figure, path: str | Path) -> None:
 
     Raises
     ------
-    OutputError
-        For another ending, or where the file cannot be written.
+    OptionError, OutputError
+        For no figure, another ending, or where the file cannot be written.
 
     Examples
     --------
@@ -344,6 +344,8 @@ def save(drawn: Figure, path: str | Path) -> None:
     ...     jensen.plot.save(jensen.plot.regions(bend, jensen.Box(-1, 1)), f"{folder}/r.svg")
     """
     file = check_output(path, endings=FORMATS)
+    if not hasattr(drawn, "savefig"):
+        raise OptionError(f"{printable(f'{drawn!r:.40}')}: a matplotlib figure is needed")
     with replacing(file) as stream:
         drawn.savefig(stream, format=file.suffix[1:].lower(), dpi=160)
 
