@@ -27,8 +27,7 @@ from jensen_encodings.affine_rows import add_affine_rows, check_inputs
 from jensen_encodings.data import INPUT, NetworkData
 
 Neuron = tuple[str, int]
-ROOM = 1e-6  # of the size of a bound: rows may be violated by as much anyway
-THIN = 1e3
+THIN = 1e-3  # of the size of a bound: HiGHS takes bounds nearer to one another for equal or empty
 Group = Sequence[tuple[str, int, Any]]
 
 
@@ -176,7 +175,7 @@ def add_network_copy(
         for i in range(layer.size)
     }
     unstable = [(layer.name, i) for layer in data.layers for i in layer.unstable()]
-    block.z = pyo.Var(list(bounds), bounds=lambda _, name, i: _widened(*bounds[name, i]))
+    block.z = pyo.Var(list(bounds), bounds=lambda _, name, i: _useful(*bounds[name, i]))
     block.h = pyo.Var(unstable, bounds=lambda _, name, i: (0.0, bounds[name, i][1]))
     switches = _add_switches(block, data, unstable, groups)
     copy = NetworkCopy(data, block, inputs, switches)
@@ -187,10 +186,14 @@ def add_network_copy(
     return copy
 
 
-def _widened(lower: float, upper: float) -> tuple[float, float]:
-    """Return bounds that no solver's tolerance takes for empty, as it may with very thin ones."""
-    room = ROOM * max(1.0, abs(lower), abs(upper))
-    return (lower - room, upper + room) if upper - lower < THIN * room else (lower, upper)
+def _useful(lower: float, upper: float) -> tuple[float | None, float | None]:
+    """Return the bounds of a variable that its row fixes, but none where they are very thin.
+
+    A solver's tolerance may take thin ones for empty. Where they were widened instead, HiGHS let
+    variables be anywhere between them, and ended with an optimum that was none.
+    """
+    thin = upper - lower < THIN * max(1.0, abs(lower), abs(upper))
+    return (None, None) if thin else (lower, upper)
 
 
 def _add_switches(

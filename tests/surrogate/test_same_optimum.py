@@ -9,7 +9,7 @@ import pyomo.environ as pyo
 import pytest
 from surrogate_networks import freely_convex, icnn
 
-from jensen import Box, ConvexFunction, ReluNetwork, surrogate
+from jensen import Block, Box, ConvexFunction, ReluNetwork, surrogate
 from jensen.surrogate.scaling import sides_of_output, tamed
 from jensen_encodings import SolveOptions, solve_model
 
@@ -225,3 +225,46 @@ def test_sides_of_an_output_are_coefficients_that_the_solver_keeps(exponent):
     one, two = sides_of_output(exponent)
     assert all(1e-9 < side < 1e15 for side in (one, two))
     assert two / one == 2.0 ** max(exponent, -45)
+
+
+def test_a_unit_that_is_constantly_0_moves_no_optimum():
+    network = ReluNetwork(
+        1,
+        [
+            Block("first", {"input": [[2.0], [-0.5], [-2.0]]}, [-1.5, 0.5, -0.5]),
+            Block("second", {"first": [[0.0, 0.0, 0.0]]}, [0.0]),
+            Block(
+                "third",
+                {"second": [[-0.15], [-0.57], [-1.95]], "input": [[-1.0], [2.0], [1.0]]},
+                [0.5, 0.5, 2.0],
+                "identity",
+            ),
+            Block("output", {"third": [[0.25, 1.5, 0.75]]}, [-0.5], "identity"),
+        ],
+    )
+    model = pyo.ConcreteModel()
+    model.x = pyo.Var(bounds=(-2, 0))
+    f = surrogate.add_network(model, network, [model.x], formulation="big_m")
+    model.goal = pyo.Objective(expr=f.output - model.x, sense=pyo.maximize)
+    found = surrogate.solve(model)
+    assert found.value == pytest.approx(1.875, abs=1e-8)  # at 0; HiGHS ended with 1.25 at -1/4
+    assert found.error < 1e-8
+
+
+@pytest.mark.parametrize("formulation", ["big_m", "epigraph", "cuts"])
+@pytest.mark.parametrize("sides", [1e-4, 1e-5, 1e-6])
+def test_narrow_boxes_have_their_optimum(sides, formulation):
+    rng = np.random.default_rng(round(1 / sides))
+    for _ in range(6):
+        weights = [rng.normal(size=(4, 2)), np.abs(rng.normal(size=(1, 4)))]
+        middle = rng.normal(size=2)
+        network = ReluNetwork.from_layers(weights, [-weights[0] @ middle, [1.0]])
+        model = pyo.ConcreteModel()
+        lower, upper = middle - sides * rng.random(2), middle + sides * rng.random(2)
+        model.x = pyo.Var([0, 1], bounds=lambda _, i: (lower[i], upper[i]))  # noqa: B023
+        f = surrogate.add_network(model, network, model.x, formulation=formulation)
+        slope = 0.3 * rng.normal(size=2)
+        model.goal = pyo.Objective(expr=f.output + slope[0] * model.x[0] + slope[1] * model.x[1])
+        least = ConvexFunction(network, Box(lower, upper)).minimise(linear=slope)
+        found = surrogate.solve(model, tolerance=1e-4 * sides)  # of f, which is about 1
+        assert found.value == pytest.approx(least.value, abs=2e-3 * sides)

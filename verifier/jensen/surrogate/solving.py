@@ -41,6 +41,9 @@ from jensen.surrogate.handle import GUARD, Formulation, NetworkHandle, Output
 from jensen.surrogate.scaling import objective_exponent
 from jensen_encodings.deadline import Deadline
 
+# HiGHS's own are 1e-6 and 1e-7: with them, optima moved by as much times the weights, and boxes
+# of that width had none
+TOLERANCES = {"mip_feasibility_tolerance": 1e-9, "primal_feasibility_tolerance": 1e-9}
 STALLED = 1e-3  # share of the tolerance by which a round has to move something
 
 
@@ -214,10 +217,13 @@ class _Loop:
         self.integers = [v for v in variables if not v.is_continuous() and not v.fixed]
 
     def _scaled_objective(self, spreads: Mapping[int, float]) -> dict[str, Any]:
-        """Return the solver's options, which scale an objective that varies little."""
+        """Return the solver's options, which scale an objective that varies little.
+
+        What the caller's solver says of itself comes first.
+        """
         own = dict(self._solver.config.solver_options)
         exponent = objective_exponent(self._objective, spreads)
-        return {"user_objective_scale": exponent} | own
+        return {"user_objective_scale": exponent} | TOLERANCES | own
 
     @contextmanager
     def relaxed(self) -> Iterator[None]:
