@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from jensen.domains.domain import Box
-from jensen.groups.jump import OFF, ON
+from jensen.groups.jump import FREE, OFF, ON
 from jensen.groups.prepared import prepare
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.joint_branching import FRACTION
 from jensen.prover.joint_engine import joint_boxes
 from jensen.prover.joint_program import JointProgram
+from jensen.prover.joint_root import decided, with_path
 from jensen.prover.joint_search import JointSearch, piece_bounds
 from jensen.prover.kink_bounds import ranges_of
 from jensen.prover.tree import SearchState, TreeLimits
@@ -184,3 +185,38 @@ def test_points_away_from_the_kink_of_a_group_behind_are_not_looked_at():
                 assert search.patterns_at(point) is None
                 assert search.look(point) is None
     assert looked
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_values_are_branched_on_that_make_up_for_states_on_the_path(on):
+    """In a part the states on its path are rows alone: no column tells what they rest on."""
+    chosen = 0
+    for seed in range(12):
+        for search in searches(network(seed)):
+            root = search._roots[0]
+            free = np.flatnonzero(root.activations[1] == FREE).tolist()
+            if search.group[0] or not free:
+                continue
+            path = tuple(((1, u), on if u == free[0] else not on) for u in free)
+            ranges = with_path(root.ranges, path)
+            activations = decided(search.net, search.group, ranges, path)
+            parts = search.jump, search.jump.bound(activations), activations, ranges
+            piece = search.pieces[0].piece
+            joint = JointProgram(search.net, search.group, *parts, piece, path=path)
+            x = joint.solve(np.inf, NEVER).x
+            if x is None:
+                continue
+            true = search.net.pre_activations(x[: joint.dim])[1]
+            reach = root.ranges.reach(1)
+            missed = [(u, s) for (_, u), s in path if (-true[u] if s else true[u]) > 0.1 * reach[u]]
+            if not missed:
+                continue
+            choice = joint.choose(x, {})
+            assert choice is not None
+            assert not choice.is_state
+            assert choice.unit[0] == 0
+            # h above relu(z) moves one of the states that are missed to where it is to be
+            weights = search.net.levels[1].slopes[0].on[:, choice.unit[1]]
+            assert any((weights[u] > 0) == state for u, state in missed)
+            chosen += 1
+    assert chosen

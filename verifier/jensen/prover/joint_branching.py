@@ -4,22 +4,31 @@ States come before values. Of the states that the solution leaves undecided the 
 largest ``w sqrt(min(a, 1 - a))`` is taken, where w is how much the state can move J: what
 decides the size of the tree is w, and a state near 0 or 1 is nearly as good as one in the
 middle.
+
+Where no state is undecided, some units have a state at the solution, or z_g = 0, that the network
+itself does not have at that point: the relaxed values h above relu(z) make up for it. The one that
+makes up for most is taken. Other values may be as far off, but nothing rests on them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from jensen.groups.groups import GroupedNetwork
 from jensen.groups.jump import JumpProblem, JumpState
 from jensen.prover.joint_forms import JointForms
+from jensen.prover.joint_proof import Path
+from jensen.prover.kink_bounds import Ranges
 from jensen.types import BoolArray, FloatArray, Unit
 
 FRACTION = 1e-7  # distance from 0 and 1, times weight, below which a state counts as decided
 GAP = 1e-9  # the same for the distance of h from relu(z)
+LEAST = 1e-12  # units whose |z| stays below this share of the largest are no finer judged
+UNMET = 1e-6  # of the largest |z| on the kink: by so much the network misses a state
 
 
 @dataclass(frozen=True)
@@ -58,6 +67,10 @@ class Branching:
         Intervals of the jump under what the piece decides.
     forms : JointForms
     states : mapping from unit to the column of its a
+    ranges : Ranges
+        Bounds on the kink.
+    path : tuple of ((level, unit), on)
+        States that hold.
     """
 
     def __init__(
@@ -68,8 +81,12 @@ class Branching:
         state: JumpState,
         forms: JointForms,
         states: Mapping[Unit, int],
+        ranges: Ranges,
+        path: Path,
     ) -> None:
-        self._net, self._group, self._forms = net, group, forms
+        self._net, self._group, self._forms, self._ranges = net, group, forms, ranges
+        self._given = [unit for unit, _ in path]
+        self._given_signs = np.array([1.0 if on else -1.0 for _, on in path])
         self._states, self._values = list(states), list(forms.h)
         self._columns = np.array(list(states.values()), dtype=np.intp)
         self._value_columns = np.array(list(forms.h.values()), dtype=np.intp)
@@ -101,11 +118,13 @@ class Branching:
             gain = float(self._weights[i] * abs(real - share[i]))
             return Choice(self._states[i], bool(share[i] >= 0.5), real, gain, is_state=True)
         z = self._at(self._value_z, x)
-        gap = np.abs(x[self._value_columns] - np.maximum(z, 0.0)) * self._value_weights
+        gap = np.abs(x[self._value_columns] - np.maximum(z, 0.0))
         gap = np.where(_free(self._values, fixed), gap, 0.0)
-        if gap.max(initial=0.0) <= GAP * self._scale:
+        missed = gap * self._value_weights
+        if missed.max(initial=0.0) <= GAP * self._scale:
             return None
-        i = int(np.argmax(gap))
+        made_up = np.where(missed > GAP * self._scale, gap * self._support(x, z), 0.0)
+        i = int(np.argmax(made_up if made_up.any() else missed))
         return Choice(self._values[i], bool(z[i] > 0), bool(z[i] > 0), 0.0, is_state=False)
 
     def _at(self, forms: FloatArray, x: FloatArray) -> FloatArray:
@@ -117,6 +136,40 @@ class Branching:
         for i, (k, u) in enumerate(units):
             found[i] = self._forms.forms[k][u]
         return found
+
+    def _support(self, x: FloatArray, z: FloatArray) -> FloatArray:
+        """Return how much a value above relu(z) helps the states that the network has not.
+
+        Parameters
+        ----------
+        x : array (columns,)
+            A solution.
+        z : array (values,)
+            What the units with an h have there.
+        """
+        judged, forms, reach = self._judged
+        true = self._net.pre_activations(x[: self._forms.dim])
+        found = np.array([true[k][u] for k, u in judged])
+        states = np.where(x[self._columns] >= 0.5, 1.0, -1.0)
+        wanted = np.concatenate([states, self._given_signs, [-np.sign(found[-1])]])
+        missed = -wanted * found > UNMET * reach
+        pull: FloatArray = (missed * wanted / reach) @ forms
+        # h of deeper levels passes on what it helps by: along the line above it, or as it is below
+        for k in sorted({k for k, _ in self._values if k}, reverse=True):
+            here = np.flatnonzero([level == k for level, _ in self._values])
+            units = [self._values[i][1] for i in here]
+            low, high = self._ranges.lower[k][units], self._ranges.upper[k][units]
+            helps = pull[1 + self._value_columns[here]]
+            slope = np.where(helps > 0, high / (high - low), z[here] > 0)
+            pull = pull + (helps * slope) @ self._value_z[here]
+        return np.maximum(pull[1 + self._value_columns], 0.0)
+
+    @cached_property
+    def _judged(self) -> tuple[list[Unit], FloatArray, FloatArray]:
+        """Units whose z decides, with their forms and the largest ``|z|``, nowhere 0."""
+        units = [*self._states, *self._given, self._group]
+        reach = np.array([self._ranges.reach(k)[u] for k, u in units])
+        return units, self._stacked(units), np.maximum(reach, LEAST * (reach.max() or 1.0))
 
     def _pulls(self, jump: JumpProblem, state: JumpState) -> FloatArray:
         """Return how much each state can move J."""
@@ -135,7 +188,8 @@ class Branching:
         needs = {k: np.zeros(self._net.levels[k].size) for k in self._forms.needed}
         for (k, u), weight in zip(self._states, self._weights, strict=True):
             needs[k][u] += weight
-        needs[self._group[0]][self._group[1]] += self._scale
+        for k, u in (*self._given, self._group):
+            needs[k][u] += self._scale
         for k in sorted(needs, reverse=True):
             for source, slopes in self._net.levels[k].slopes.items():
                 if source in needs:

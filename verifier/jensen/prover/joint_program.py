@@ -365,9 +365,8 @@ class JointProgram:
         self._told = _Told(lower.copy(), upper.copy(), self._data.row_lower.copy())
         self._moved: set[int] = set()
         self._moved_rows: set[int] = set()
-        self._branching = Branching(
-            self._net, self._group, self._jump, self.state, forms, self.states
-        )
+        parts = self._net, self._group, self._jump, self.state, forms, self.states
+        self._branching = Branching(*parts, ranges, self._given)
 
 
 def _mattering(

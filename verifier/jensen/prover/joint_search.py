@@ -42,9 +42,9 @@ FEW_LEAVES = 4  # leaves that trees are grown below before the whole group gets 
 FREE_MISSES = 4  # full patterns whose facet may turn out not to be there, before any node
 STALE = 5  # units that are branched on at one solution, while their other sides are closed
 PATIENCE = 16  # nodes that allow one more of them
-DEEP = 3  # levels from which on linear programs give better bounds than sweeps
-LONG, LONG_KEPT = 64, 1024  # nodes of a piece before they are tried; the second in other networks,
-# and where a certificate is wanted, whose own bounds are weaker
+DEEP = 3  # levels from which on linear programs give much better bounds than sweeps
+LONG, LONG_KEPT = 64, 1024  # nodes of a piece before they are tried; the second where a
+# certificate is wanted, whose own bounds are weaker
 NEAR = 1e-2  # of the largest |z|: points further away from the kink say nothing about it
 PATTERN_TURN = 4  # nodes of a tree for the pattern of a solution: one, unless other units vanish
 TREE_TURN = 64  # nodes of a tree below a leaf before other nodes get their turn
@@ -246,11 +246,10 @@ class JointSearch:
 
     def _long_from_now(self, root: JointRoot) -> float:
         """Return the nodes at which a root took more than bounds of all its units would."""
-        if not self.tightens:
+        if not self.tightens or sum(bool(level.kink.any()) for level in self.net.levels) < DEEP:
             return np.inf
         free = sum(int((act == FREE).sum()) for act in root.activations)
-        deep = sum(bool(level.kink.any()) for level in self.net.levels) >= DEEP
-        return self.nodes + max(LONG if deep and self.proof is None else LONG_KEPT, 2 * free)
+        return self.nodes + max(LONG if self.proof is None else LONG_KEPT, 2 * free)
 
     def _begin_anew(self, current: PieceSearch) -> None:
         """Let a piece begin anew, after that the nodes that are left, each as a root of its own."""
