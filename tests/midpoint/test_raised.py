@@ -14,6 +14,7 @@ from strategies import boxes, networks
 from jensen.decide import verify
 from jensen.domains.domain import Box
 from jensen.groups.prepared import prepare
+from jensen.midpoint import least_jumps as least_module
 from jensen.midpoint.least_jumps import UNMET, least_jumps
 from jensen.midpoint.linked import PAIR, LinkedNetwork
 from jensen.midpoint.raised import convexity_row, raise_bound, raises
@@ -184,3 +185,20 @@ def test_the_midpoint_program_with_the_row_has_the_same_optimum(seed):
     truth = float(worst_in_one_dimension(network, -1, 2))
     assert found.lower <= truth + 1e-9
     assert truth <= found.upper + 1e-5 * max(1.0, truth)
+
+
+@pytest.mark.parametrize("nodes", [0, 1, 4])
+def test_bounds_of_searches_that_end_early_hold(nodes, monkeypatch):
+    monkeypatch.setattr(least_module, "MOST_NODES", nodes)
+    monkeypatch.setattr(least_module, "FIRST_BUDGET", nodes)
+    rng = np.random.default_rng(nodes)
+    sizes = [2, 4, 4, 1]
+    weights = [rng.normal(size=(b, a)) for a, b in itertools.pairwise(sizes)]
+    network = ReluNetwork.from_layers(weights, [rng.normal(size=len(w)) / 3 for w in weights])
+    net = prepare(network, Box(-1, 1)).grouped
+    groups = list(net.groups())
+    early = least_jumps(net, network, groups, dict.fromkeys(groups, 1.0), NEVER)
+    monkeypatch.undo()
+    late = least_jumps(net, network, groups, dict.fromkeys(groups, 1.0), NEVER)
+    assert all(early[group] <= max(0.0, late[group]) + 1e-9 for group in groups)
+    assert any(early[group] < late[group] for group in groups) or nodes

@@ -11,18 +11,18 @@ docs/theory.md, sections 6, 9 and 11.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from fractions import Fraction
 
 from jensen.errors import OutOfTimeError
 from jensen.groups.groups import GroupedNetwork
 from jensen.groups.jump import Activations
+from jensen.midpoint.whole_kinks import WholeKink
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.joint_engine import joint_boxes
-from jensen.prover.joint_nodes import JointNode, PieceSearch
-from jensen.prover.joint_search import JointSearch, bounded_pieces
+from jensen.prover.joint_search import bounded_pieces
 from jensen.prover.tree import TreeLimits
-from jensen.types import FloatArray, Unit
+from jensen.types import Unit
 from jensen_encodings.deadline import Deadline
 from jensen_encodings.lp import LpSolver
 
@@ -30,40 +30,15 @@ MOST_NODES = 4_000  # of a group
 MOST_PATTERNS = 256  # of a group: where facets that bend down are many, they tell little
 
 
-class BadFacets(JointSearch):
+class BadFacets(WholeKink):
     """The search for all patterns of one group under which J may be negative."""
-
-    stale = 0  # every node needs a program of its own
-
-    _leaves: tuple[tuple[int, Activations], ...] = ()
 
     def patterns(self, nodes: int) -> list[Activations] | None:
         """Search; return the patterns that are left, free states as they are; None if too many."""
         if self.jump.only_rationals:
             return None  # products that underflow look like 0
         self.run(nodes)
-        found = [activations for _, activations in self._leaves]
-        return found if self.closed and len(found) <= MOST_PATTERNS else None
-
-    def look(self, point: FloatArray) -> None:
-        """Cross nothing: one facet is not all."""
-
-    def next_of(self, stack: Sequence[JointNode]) -> int:
-        """Return the place of the node with the least bound."""
-        bounds = [node.above for node in stack]
-        return bounds.index(min(bounds))
-
-    def hand_over(
-        self, index: int, node: JointNode, activations: Activations, pattern: Activations | None
-    ) -> None:
-        """List a node that programs cannot decide."""
-        self._leaves = (*self._leaves, (index, activations))
-
-    def _begin_anew(self, current: PieceSearch) -> None:
-        if not current.root.begun:
-            # what was found on the piece will be found again
-            self._leaves = tuple(leaf for leaf in self._leaves if leaf[0] != current.index)
-        super()._begin_anew(current)
+        return list(self.leaves) if self.closed and len(self.leaves) <= MOST_PATTERNS else None
 
 
 def bad_facets(

@@ -1,7 +1,7 @@
 """The least jump of a group on its kink, whatever its sign, proved from below.
 
-The joint search proves that J is nowhere negative. Here its floor follows the least J that was
-met, so that what is left in the end is a bound of J itself.
+First it is searched where J is negative, and most groups are soon proved to bend up. Of those the
+floor of a second search follows the least J that was met, so that what is left is a bound of J.
 
 References
 ----------
@@ -10,18 +10,17 @@ docs/theory.md, sections 6 and 11.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 
 from jensen.errors import OutOfTimeError
 from jensen.groups.groups import GroupedNetwork
-from jensen.groups.jump import Activations
+from jensen.midpoint.bad_facets import BadFacets
+from jensen.midpoint.whole_kinks import WholeKink
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.joint_engine import joint_boxes
-from jensen.prover.joint_nodes import JointNode
-from jensen.prover.joint_search import CUTOFF_MARGIN, JointSearch, bounded_pieces
-from jensen.prover.tree import SearchState, TreeLimits
+from jensen.prover.joint_search import CUTOFF_MARGIN, PieceBounds, bounded_pieces
+from jensen.prover.tree import TreeLimits
 from jensen.types import FloatArray, Unit
 from jensen_encodings.deadline import Deadline
 from jensen_encodings.lp import LpSolver
@@ -29,58 +28,30 @@ from jensen_encodings.lp import LpSolver
 UNMET = 1e250  # a bound as large says that the kink is not met
 CEILING = -Fraction(2.0 * UNMET)
 GAP = 0.01  # of the least J that was met: bounds need be no closer
-FIRST_TURN, TURN = 8, 32  # nodes of a group at a time
+FIRST_TURN = 8  # nodes for J of a group that bends up
+FIRST_BUDGET = 8  # nodes of a group, doubled in every round, for a proof that it does
+NEGATIVE_SHARE = 0.8  # of the time, for these proofs
 SETTLED = 0.01  # of what all groups bend down: groups that might add less are left
 MOST_NODES = 20_000
 
 
-class LeastJump(JointSearch):
-    """The search for the least J of one group on its kink.
+class LeastJump(WholeKink):
+    """The search for the least J of one group on its kink, whatever its sign.
 
     Parameters
     ----------
     net, group, network, pieces, solver, limits, least_jump, deadline
         As of :class:`jensen.prover.joint_search.JointSearch`; with :data:`CEILING` the floor
         begins above all J.
-
-    Attributes
-    ----------
-    met : float
-        The least J of a pattern that was looked at; infinite if there was none.
     """
-
-    stale = 0  # every node needs a bound of its own
-    met = math.inf
-    _undecided = math.inf  # the least bound of nodes that programs cannot decide
-
-    @property
-    def lower(self) -> float:
-        """Proved: J is at least this on the kink, under every pattern that is met there."""
-        if self.jump.only_rationals:
-            return -math.inf  # products that underflow look like 0
-        return max(self.lowest, min(self.floor, self._undecided, *self.open_bounds))
 
     def look(self, point: FloatArray) -> None:
         """Lower the floor to what the network's own pattern at a point has."""
-        patterns = self.patterns_at(point)
-        if patterns is None:
-            return
-        jump = self.jump.bound(patterns).output[0]
-        if jump < self.met:
-            self.met = jump
-            self.floor = jump - GAP * abs(jump)
+        before = self.met
+        super().look(point)
+        if self.met < before:
+            self.floor = self.met - GAP * abs(self.met)
             self.target = self.floor + CUTOFF_MARGIN * max(self.jump.magnitude, 1e-300)
-
-    def next_of(self, stack: Sequence[JointNode]) -> int:
-        """Return the place of the node with the least bound."""
-        bounds = [node.above for node in stack]
-        return bounds.index(min(bounds))
-
-    def hand_over(
-        self, index: int, node: JointNode, activations: Activations, pattern: Activations | None
-    ) -> None:
-        """Leave a node that programs cannot decide with the bound that it has."""
-        self._undecided = min(self._undecided, max(node.above, self.lowest))
 
 
 def least_jumps(
@@ -90,7 +61,7 @@ def least_jumps(
     reach: Mapping[Unit, float],
     deadline: Deadline,
 ) -> dict[Unit, float] | None:
-    """Bound J of groups on their kinks; those that may bend down most get most nodes.
+    """Bound J of groups on their kinks; those that bend down come first.
 
     Parameters
     ----------
@@ -115,27 +86,46 @@ def least_jumps(
         pieces = bounded_pieces(net, boxes, deadline.over)
     except OutOfTimeError:
         return None
+    solver = LpSolver(deadline)
+    kinks = _where_negative(net, network, groups, reach, deadline.share(NEGATIVE_SHARE), pieces)
+    # a group that bounds close has a bound of its own below
+    found = {group: min(0.0, kink.lower) for group, kink in kinks.items()}
+    limits = TreeLimits(deadline.over)
+    for group, kink in kinks.items():
+        if kink.closed and not kink.leaves:
+            search = LeastJump(net, group, network, pieces, solver, limits, CEILING, deadline)
+            search.run(FIRST_TURN)
+            found[group] = max(found[group], search.lower)
+    return found
+
+
+def _where_negative(
+    net: GroupedNetwork,
+    network: ReluNetwork,
+    groups: Iterable[Unit],
+    reach: Mapping[Unit, float],
+    deadline: Deadline,
+    pieces: Sequence[PieceBounds],
+) -> dict[Unit, BadFacets]:
+    """Search where J is negative: most groups are soon proved to bend up."""
     limits, solver = TreeLimits(deadline.over), LpSolver(deadline)
-    searches = {
-        group: LeastJump(net, group, network, pieces, solver, limits, CEILING, deadline)
+    kinks = {
+        group: BadFacets(net, group, network, pieces, solver, limits, Fraction(0), deadline)
         for group in groups
     }
-    open_ = {group for group, search in searches.items() if not search.closed}
-    for group in sorted(open_):
-        if searches[group].run(FIRST_TURN).state is not SearchState.PAUSED:
-            open_.discard(group)
-    while open_ and not deadline.over():
-        group = max(open_, key=lambda one: _doubt(searches[one]) * reach[one])
-        all_bend = sum(max(0.0, -search.met) * reach[one] for one, search in searches.items())
-        if _doubt(searches[group]) * reach[group] <= SETTLED * all_bend:
+    budget, spent = FIRST_BUDGET, 0
+    while spent < MOST_NODES and not deadline.over():
+        doubts = {group: _doubt(kink) * reach[group] for group, kink in kinks.items()}
+        bend = sum(max(0.0, -kink.met) * reach[group] for group, kink in kinks.items())
+        left = [group for group in kinks if doubts[group] > SETTLED * bend]
+        if all(kinks[group].closed for group in left):
             break
-        if sum(search.nodes for search in searches.values()) > MOST_NODES:
-            break
-        if searches[group].run(TURN).state is not SearchState.PAUSED:
-            open_.discard(group)
-    return {group: search.lower for group, search in searches.items()}
+        for group in sorted(left, key=lambda one: -doubts[one]):
+            kinks[group].run(budget - kinks[group].nodes)
+        budget, spent = 2 * budget, sum(kink.nodes for kink in kinks.values())
+    return kinks
 
 
-def _doubt(search: LeastJump) -> float:
+def _doubt(kink: BadFacets) -> float:
     """Return by how much the bound may still rise, as far as it is negative."""
-    return max(0.0, -search.lower) - max(0.0, -search.met)
+    return max(0.0, -kink.lower) - max(0.0, -kink.met)
