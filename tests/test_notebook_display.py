@@ -9,7 +9,7 @@ import pytest
 from hostile import PIECES
 
 import jensen
-from jensen import Activation, Block, Box, ReluNetwork
+from jensen import Activation, Block, Box, Everywhere, ReluNetwork, Status, Verdict
 
 
 class Reader(HTMLParser):
@@ -72,6 +72,16 @@ def test_a_verdict_shows_its_reasons_and_its_pair(tent):
     convex = ReluNetwork.from_layers([[[1.0], [-1.0]], [[1.0, 1.0]]], [[0, 0], [0]])
     shown = Reader(jensen.verify(convex)._repr_html_())
     assert {"convex", "sign", "reason"} <= set(shown.cells)
+
+
+def test_a_long_reason_is_shown_in_full_on_lines_of_their_own():
+    note = "the rules of composition end at node softplus_1[0]: " + "its argument bends, " * 8
+    shown = str(Verdict(Status.UNKNOWN, Everywhere(), note=note.strip()))
+    assert " ".join(shown.split()) == f"unknown undecided on all of R^n: {note.strip()}"
+    assert all(len(line) <= 112 for line in shown.split("\n"))
+    endless = str(Verdict(Status.UNKNOWN, Everywhere(), note="for no reason, " * 100))
+    assert len(endless.split("\n")) == 4
+    assert endless.endswith(" ...")
 
 
 def test_a_verdict_of_several_outputs_shows_each(tent):

@@ -111,6 +111,7 @@ def test_a_domain_survives_json(domain):
     [
         (None, "a table"),
         ({}, "supported are"),
+        ({"A": [[1]], "b": [0]}, r"without a 'type', with keys \['A', 'b'\]: supported are box"),
         ({"type": "ball"}, "'ball'"),
         ({"type": "box", "lower": 0}, "needed are"),
         ({"type": "everywhere", "radius": 1}, "radius"),

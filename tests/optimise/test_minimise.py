@@ -300,6 +300,10 @@ def test_unbounded_problems_are_named_with_the_ray():
     ("arguments", "message"),
     [
         ({"linear": [1.0]}, r"linear has shape \(1,\)"),
+        (
+            {"linear": [[1.0], [0.5]]},
+            r"linear has shape \(2, 1\): needed are 2 numbers, flat, as x.ravel",
+        ),
         ({"linear": [np.nan, 1]}, "not finite"),
         ({"A": [[1, 1]]}, "one without the other"),
         ({"A": [[1, 1, 1]], "b": [1]}, r"A has shape \(1, 3\)"),

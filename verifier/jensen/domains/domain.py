@@ -28,7 +28,8 @@ def domain_from_json(data: Any) -> Domain:
         raise DomainError("domain: a table with a 'type' is needed")
     kind = data.get("type")
     if not isinstance(kind, str) or kind not in KINDS:
-        raise DomainError(f"domain type {kind!r}: supported are {', '.join(KINDS)}")
+        found = f"type {kind!r}" if "type" in data else f"without a 'type', with keys {[*data]}"
+        raise DomainError(f"domain {found}: supported are {', '.join(KINDS)}")
     given, needed = set(data) - {"type"}, set(KINDS[kind].fields)
     if given != needed:
         raise DomainError(f"domain {kind}: found keys {sorted(given)}, needed are {sorted(needed)}")

@@ -254,7 +254,9 @@ def _exported(model: Any, samples: Any, path: Path) -> ReluNetwork | FunctionGra
     except ImportError as error:
         raise MissingExtraError(f"{_EXTRA} ({error.name} is missing)") from None
     except Exception as error:  # any operator of the module may raise anything
-        raise ModelFileError(f"{path}: torch cannot export it ({_line(error)})") from None
+        shapes = " and ".join(str(tuple(part.shape)) for part in samples)
+        given = f"for a batch of one, {shapes}"
+        raise ModelFileError(f"{path}: torch cannot export it {given} ({_line(error)})") from None
     return network_from_model(program.model_proto, path)
 
 

@@ -135,7 +135,8 @@ def vector(value: ArrayLike, inputs: int, what: str, *, exact: bool = False) -> 
     if numbers.ndim == 0:
         return np.full(inputs, float(numbers))
     if numbers.shape != (inputs,):
-        raise DomainError(f"{what} has shape {numbers.shape}: needed are {inputs} numbers")
+        flat = ", flat, as x.ravel() makes them" if numbers.size == inputs else ""
+        raise DomainError(f"{what} has shape {numbers.shape}: needed are {inputs} numbers{flat}")
     return numbers
 
 

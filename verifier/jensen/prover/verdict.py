@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import chain
+from textwrap import wrap
 from typing import Any, NoReturn, Protocol
 
 from jensen.arithmetic.exact import to_double
@@ -13,7 +15,8 @@ from jensen.domains.domain import Domain
 from jensen.prover.evidence import Counterexample, GroupEvidence
 from jensen.text import counted, html_badge, html_table, markup, printable
 
-SCREEN_OUTPUTS, SCREEN_WIDTH = 4, 110  # of ``print(verdict)``: a terminal shows 24 lines
+# of ``print(verdict)``, the last for each part of it: a terminal shows 24 lines
+SCREEN_OUTPUTS, SCREEN_WIDTH, SCREEN_LINES = 4, 110, 3
 
 
 class Subject(Protocol):
@@ -198,8 +201,8 @@ class Verdict:
         if len(parts) > SCREEN_OUTPUTS:
             lines.append(f"and {len(parts) - SCREEN_OUTPUTS} more outputs")
         lines += [self.effort] if self.effort else []
-        short = (x if len(x) <= SCREEN_WIDTH else f"{x[: SCREEN_WIDTH - 3]}..." for x in lines)
-        return "\n  ".join([str(self.status), *short])
+        short = (wrap(x, SCREEN_WIDTH, max_lines=SCREEN_LINES, placeholder=" ...") for x in lines)
+        return "\n  ".join([str(self.status), *chain.from_iterable(short)])
 
     def __repr__(self) -> str:
         """Return one line, however much evidence there is."""
