@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -17,6 +18,7 @@ import networkx as nx
 import pytest
 
 import jensen
+from jensen.decide import SCREENS
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = {"jensen": ROOT / "verifier" / "jensen"}
@@ -292,3 +294,11 @@ def test_public_names_are_the_same_for_type_checkers_and_at_run_time(package):
     assert set(module.__all__) <= set(dir(module))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = module.nothing
+
+
+def test_the_page_lists_the_screens_in_their_order():
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    table = page.partition("### The screens")[2].partition("\n\nStacks")[0]
+    rows = re.findall(r"^\| `(\w+)` \| `(\w+)\.py`", table, re.MULTILINE)
+    named = [(screen.__name__, screen.__module__.rpartition(".")[2]) for screen in SCREENS]
+    assert rows == named

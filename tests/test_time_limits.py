@@ -117,6 +117,15 @@ def test_outputs_that_are_left_when_time_is_up_are_not_prepared(monkeypatch):
     assert "time was up" in verdict.outputs[3].summary
 
 
+def test_outputs_that_are_left_when_time_is_up_are_not_even_asked_for_signs(monkeypatch):
+    asked = []
+    monkeypatch.setattr("jensen.decide.SCREENS", (asked.append,))
+    network = ReluNetwork.from_layers([np.eye(3), np.ones((4, 3))], [np.zeros(3), np.zeros(4)])
+    verdict = jensen.verify(network, Box(-1, 1), time_limit=1e-9)
+    assert not asked
+    assert [part.status for part in verdict.outputs] == ["unknown"] * 4
+
+
 def test_a_box_of_many_inputs_is_one_piece_without_rows():
     working = prepare(wide(), Box(-1, 1)).working
     (piece,) = pieces_of(working)

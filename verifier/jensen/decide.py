@@ -29,7 +29,6 @@ from jensen.prover.joint_engine import prove_jointly
 from jensen.prover.links import (
     signs_of_costly_links,
     signs_of_links,
-    signs_of_links_within_bounds,
     signs_of_twins,
 )
 from jensen.prover.options import Engine, Options
@@ -80,7 +79,6 @@ SCREENS: tuple[Screen, ...] = (
     walk_edges,
     signs_where_stable,
     walk_open_cells,
-    signs_of_links_within_bounds,
     walk_few_inputs_upwards,
     lines_before_walks,
     walk_few_inputs,
@@ -327,12 +325,15 @@ def _decide(question: Question) -> Outcome:
     if question.domain.may_be_empty:
         # an empty domain is an error, whatever the cheap screens would say
         _check_certifiable(question)
+    late = Outcome(note="time was up before the groups were looked at")
+    if question.deadline.over():  # of many outputs, others took it: even signs cost too much then
+        return late
     for screen in SCREENS:
         outcome = screen(question)
         if outcome is not None:
             return outcome
         if question.deadline.over():
-            return Outcome(note="time was up before the groups were looked at")
+            return late
     return PROVERS[question.options.engine](question)
 
 

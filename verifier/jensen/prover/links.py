@@ -18,10 +18,10 @@ from jensen.prover.evidence import GroupEvidence, Reason
 from jensen.prover.options import Engine
 from jensen.prover.outcome import Outcome
 from jensen.prover.question import Question
-from jensen.prover.signs import SPACE, bounds_come_first, closed_neurons, is_small
+from jensen.prover.signs import SPACE, bounds_come_first, is_small
 from jensen.prover.verdict import Status
 from jensen.prover.walk import lines_were_walked
-from jensen.types import Bounds, FloatArray
+from jensen.types import FloatArray
 
 WORK = 5e7  # weights times neurons: beyond, sweeps from single neurons cost more than provers
 
@@ -37,19 +37,6 @@ def signs_of_links(question: Question) -> Outcome | None:
     if not asks or not _cost_little(question) or lines_were_walked(question):
         return None
     return _links(question, forward=not _tighter_bounds_come(question))
-
-
-def signs_of_links_within_bounds(question: Question) -> Outcome | None:
-    """As :func:`signs_of_links`, with sweeps forward, under the bounds that a walk asks for.
-
-    Where most neurons are open they stay so, and a walk is next.
-    """
-    asks = _asks(question) and not question.prepared.may_have_twins
-    if not asks or not _cost_little(question) or not _tighter_bounds_come(question):
-        return None
-    closed = closed_neurons(question.prepared).values()
-    few = 2 * sum(map(np.count_nonzero, closed)) >= question.network.relu_count
-    return _links(question, bounds=question.prepared.hidden_bounds) if few else None
 
 
 def _tighter_bounds_come(question: Question) -> bool:
@@ -82,25 +69,18 @@ def _asks(question: Question) -> bool:
     return _work(question) <= WORK and architecture(network) is not None
 
 
-def _links(
-    question: Question, *, forward: bool = True, bounds: Bounds | None = None
-) -> Outcome | None:
+def _links(question: Question, *, forward: bool = True) -> Outcome | None:
     network = question.network
     with question.prepared.watch.stage("links"):
         stack = NetworkStack.from_networks([network])
         twins = question.prepared.may_have_twins
-        if bounds is None:
-            signs = links_of_stack(stack, question.domain, forward=forward, twins=twins)
-        else:
-            sides = (bounds[block.name] for block in network.hidden)
-            stable = [(low[None] >= 0, high[None] <= 0) for low, high in sides]
-            signs = linked_signs(stack.weights, stack.biases, stable, twins=twins)
+        signs = links_of_stack(stack, question.domain, forward=forward, twins=twins)
         if not signs.convex[0]:
             return None
     writer = None
     if question.writer is not None:
         with question.prepared.watch.stage("certificate"):
-            writer = question.writer(plain=bounds is None)
+            writer = question.writer(plain=True)
             if writer is None or not writer.close_by_signs():
                 return None  # others may leave a proof that can be written
     names = [block.name for block in network.hidden]

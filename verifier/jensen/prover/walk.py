@@ -32,7 +32,6 @@ from jensen.types import BoolArray, Interval
 
 PLANE = 2
 PAIR = 2  # units of a level, up to which an exact walk costs about as much as links
-FEW = 4  # open neurons in space, up to which their kinks cost less than the whole complex
 EDGES = 124  # ReLUs up to which edges in space cost about as much as bounds, where those say little
 THREE, DEEP = 3, 4  # levels from which on edges come before sweeps; before bounds, on a box
 SHARE = 8  # of neurons, of which one that is open makes signs of links say more than a walk
@@ -49,7 +48,7 @@ def walk_few_inputs_upwards(question: Question) -> Outcome | None:
         straight = bounds_come_first(question) and bend_upwards(
             question.network, _walked_domain(question), closed
         )
-        tried = _few_are_open(question) or _edges_come_first(question)  # by another screen
+        tried = _edges_come_first(question)  # by another screen
         if straight or (not tried and _edges_bend_upwards(question, closed)):
             return _all_bend_upwards(question, signs, never)
     return None
@@ -165,42 +164,17 @@ def _around(domain: Domain) -> Domain:
 
 
 def walk_open_cells(question: Question) -> Outcome | None:
-    """Prove networks of three or four inputs of which bounds leave few kinks open."""
-    if not _few_are_open(question):
-        return None
-    prepared = question.prepared
+    """Prove networks of four inputs by cells, cut where bounds leave kinks open."""
+    prepared, network, domain = question.prepared, question.network, question.domain
+    if network.input_size <= SPACE or not bounds_come_first(question):
+        return None  # edges say more in space
+    if question.options.certificate or not can_walk_cells(network, domain):
+        return None  # the engine leaves more for a certificate to go by
     closed = closed_neurons(prepared)
-    tried = _edges_come_first(question)
     with prepared.watch.stage("walk"):
-        found = not tried and _edges_bend_upwards(question, closed)
-        if not (found or _cells_bend_upwards(question, closed)):
+        if not walk_cells(network, domain, closed, question.deadline):
             return None
     return _all_bend_upwards(question, prepared.stable_signs, _never_cross(prepared))
-
-
-def _few_are_open(question: Question) -> bool:
-    """Whether a search among few kinks is asked for: in space some, in 4-D any number."""
-    inputs = question.network.input_size
-    if inputs < SPACE or not bounds_come_first(question):
-        return False
-    if inputs > SPACE and question.options.certificate:
-        return False  # the engine leaves more for a certificate to go by
-    closed = closed_neurons(question.prepared)
-    left = sum(int(np.count_nonzero(~part)) for part in closed.values())
-    return inputs > SPACE or left <= FEW
-
-
-def _cells_bend_upwards(question: Question, closed: Mapping[str, BoolArray]) -> bool:
-    """Whether cells, cut where bounds leave kinks open, prove a network."""
-    network, domain = question.network, question.domain
-    if not can_walk_cells(network, domain):
-        return False
-    # without a box, kinks of deeper levels are looked for in cells that bounds say little of
-    endless = domain.box_sides(network.input_size) is None
-    deeper = any(not closed[block.name].all() for block in network.hidden[1:])
-    if network.input_size == SPACE and endless and deeper:
-        return False
-    return walk_cells(network, domain, closed, question.deadline)
 
 
 def walk_straight_lines(question: Question) -> Outcome | None:
