@@ -397,3 +397,26 @@ def test_a_shape_of_other_or_impossible_sizes_is_refused(shape):
             [Block(OUTPUT, {INPUT: np.ones((1, 2))}, np.zeros(1), Activation.IDENTITY)],
             input_shape=shape,
         )
+
+
+@pytest.mark.parametrize("width", [1, 3, 400])
+def test_many_points_have_the_values_of_each(width):
+    rng = np.random.default_rng(width)
+    blocks = [
+        Block("first", {"input": rng.normal(size=(width, 2))}, rng.normal(size=width)),
+        Block("second", {"first": sp.csr_array(rng.normal(size=(3, width)))}, np.zeros(3)),
+        Block(
+            "output",
+            {"second": rng.normal(size=(2, 3)), "input": np.eye(2), "first": np.ones((2, width))},
+            rng.normal(size=2),
+            Activation.IDENTITY,
+        ),
+    ]
+    network = ReluNetwork(2, blocks)
+    points = rng.normal(size=(20_000 // width + 70, 2))
+    values = network(points)
+    assert values.shape == (len(points), 2)
+    few = rng.choice(len(points), 5)
+    np.testing.assert_allclose(values[few], [network(points[i]) for i in few], rtol=1e-12)
+    np.testing.assert_allclose(values, network.pre_activations(points)["output"], rtol=1e-12)
+    assert network(points[:0]).shape == (0, 2)

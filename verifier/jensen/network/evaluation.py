@@ -17,6 +17,10 @@ from jensen.types import BoolArray, FloatArray
 
 Pattern = Mapping[str, BoolArray]
 
+# numbers of a layer at a time: they stay in the cache, and below what the C library takes from the
+# system and gives back each time
+AT_ONCE = 3 << 12
+LEAST = 64  # points at a time, whatever the width
 TOGETHER = 64  # units of a layer up to which exact values of several points cost less at once
 
 
@@ -42,16 +46,29 @@ class Evaluation(OfPoints):
             If the points have another size.
         """
         points = self._as_points(X)
-        values = {INPUT: points}
+        # points as columns: layers are narrower than points are many, and long rows cost less
+        values = {INPUT: points.T}
         result: dict[str, FloatArray] = {}
         for block in self.blocks:
-            z = np.empty((points.shape[0], block.size))
-            z[:] = block.bias
-            for source, weight in block.weights.items():
-                z += values[source] @ weight.T
-            result[block.name] = z
+            parts = [weight @ values[source] for source, weight in block.weights.items()]
+            z = parts[0] if parts else np.zeros((block.size, len(points)))
+            for part in parts[1:]:
+                z += part
+            z += block.bias[:, None]
+            result[block.name] = z.T
             values[block.name] = np.maximum(z, 0.0) if block.is_relu else z
         return result
+
+    def _values(self, points: FloatArray) -> FloatArray:
+        """Return the outputs at points, some of them at a time."""
+        widest = max(self.input_size, *(block.size for block in self.blocks))
+        step = max(LEAST, AT_ONCE // max(1, widest))
+        if len(points) <= step:
+            return super()._values(points)
+        parts = range(0, len(points), step)
+        return np.concatenate(
+            [super(Evaluation, self)._values(points[i : i + step]) for i in parts]
+        )
 
     def exact_pre_activations(self, x: Iterable[Fraction | int | float]) -> dict[str, ExactVector]:
         """Return z of every block at one point, in rational arithmetic.

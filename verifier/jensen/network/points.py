@@ -65,6 +65,10 @@ class OfPoints(ABC):
         if not several and points.shape in shapes:
             value: FloatArray = self.pre_activations(points.reshape(1, -1))[OUTPUT][0]
             return value
+        return self._values(points)
+
+    def _values(self, points: FloatArray) -> FloatArray:
+        """Return the outputs at points, shape (n, outputs)."""
         return self.pre_activations(points)[OUTPUT]
 
     def _as_points(self, X: ArrayLike) -> FloatArray:
