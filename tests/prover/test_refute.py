@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 
 import numpy as np
@@ -16,7 +17,14 @@ from jensen.groups.prepared import prepare
 from jensen.network.relu_network import INPUT, OUTPUT, Activation, Block, ReluNetwork
 from jensen.prover.options import Options
 from jensen.prover.question import Question
-from jensen.prover.refute import first_lines, lines_before_walks, middle_distance, search_lines
+from jensen.prover.refute import (
+    first_lines,
+    lines_before_bounds,
+    lines_before_walks,
+    middle_distance,
+    random_lines,
+    search_lines,
+)
 from jensen.prover.verdict import Status
 from jensen_encodings.deadline import Deadline
 
@@ -175,3 +183,32 @@ def test_before_costly_walks_more_lines_are_drawn(inputs, levels):
 )
 def test_where_no_walk_is_next_or_it_costs_as_little_no_more_are_drawn(network, options):
     assert lines_before_walks(Question(prepare(network, Box(-1, 1)), options)) is None
+
+
+def test_small_networks_of_many_inputs_draw_random_lines_before_bounds_and_not_twice():
+    missed = found = 0
+    for seed in range(40):
+        question = Question(prepare(cut_corner(4, 2), Box(-1, 1)), Options(seed=seed))
+        if first_lines(question) is None:
+            missed += 1
+            outcome = lines_before_bounds(question)
+            found += outcome is not None and outcome.status is Status.NONCONVEX
+            assert random_lines(question) is None
+            assert "bounds" not in question.prepared.watch.times
+    assert found > missed / 2 > 0
+
+
+@pytest.mark.parametrize(
+    ("inputs", "options"),
+    [(4, Options(engine="milp")), (4, Options(inputs=(0, 1))), (3, Options())],
+)
+def test_other_questions_draw_them_later(inputs, options):
+    missed = found = 0
+    for seed in range(40):
+        options = dataclasses.replace(options, seed=seed)
+        question = Question(prepare(cut_corner(inputs, 2), Box(-1, 1)), options)
+        if first_lines(question) is None:
+            missed += 1
+            assert lines_before_bounds(question) is None
+            found += random_lines(question) is not None
+    assert found > missed / 3 > 0

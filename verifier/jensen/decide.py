@@ -41,7 +41,12 @@ from jensen.prover.question import (
     claimed,
     merged_options,
 )
-from jensen.prover.refute import first_lines, lines_before_walks, random_lines
+from jensen.prover.refute import (
+    first_lines,
+    lines_before_bounds,
+    lines_before_walks,
+    random_lines,
+)
 from jensen.prover.signs import signs_of_all_paths, signs_where_stable
 from jensen.prover.tree_engine import prove_by_trees
 from jensen.prover.verdict import Status, Verdict, worst
@@ -77,6 +82,7 @@ SCREENS: tuple[Screen, ...] = (
     signs_of_links,
     walk_less_narrow_levels,
     walk_edges,
+    lines_before_bounds,
     signs_where_stable,
     walk_open_cells,
     walk_few_inputs_upwards,
