@@ -61,6 +61,7 @@ class Evaluation(OfPoints):
 
     def _values(self, points: FloatArray) -> FloatArray:
         """Return the outputs at points, some of them at a time."""
+        points = self._as_points(points)
         widest = max(self.input_size, *(block.size for block in self.blocks))
         step = max(LEAST, AT_ONCE // max(1, widest))
         if len(points) <= step:
