@@ -9,8 +9,10 @@ from midpoint_oracle import tiny_network, worst_in_one_dimension, worst_over_reg
 from jensen.domains.domain import Box
 from jensen.groups.prepared import prepare
 from jensen.midpoint import bad_facets as facets_module
+from jensen.midpoint import least_jumps as least_module
 from jensen.midpoint.bad_facets import bad_facets
 from jensen.midpoint.centred import excess, groups_that_bend
+from jensen.midpoint.least_jumps import least_jumps
 from jensen.midpoint.raised import raises
 from jensen.midpoint.trees import Trees
 from jensen.midpoint.worst_pair import worst_pair
@@ -38,9 +40,10 @@ def bending_in_front(seed, inputs=1):
 
 def facets_of(network, box, deadline=NEVER):
     prepared = prepare(network, box)
-    groups = groups_that_bend(prepared.grouped, raises(prepared, NEVER))
+    raised = raises(prepared, NEVER)
+    groups = groups_that_bend(prepared.grouped, raised.amounts)
     assert groups is not None
-    return bad_facets(prepared.grouped, network, groups, deadline)
+    return bad_facets(raised.kinks, groups, deadline)
 
 
 @pytest.mark.parametrize("seed", range(16))
@@ -91,12 +94,16 @@ def test_only_patterns_with_a_negative_jump_are_listed():
         [[0.0, 1.0], [0.5, -4.0], [0.0]],
     )
     prepared = prepare(network, Box(-1, 1))
-    found = bad_facets(prepared.grouped, network, [(0, 0)], NEVER)
+    _, kinks = least_jumps(prepared.grouped, network, [(0, 0)], {(0, 0): 1.0}, NEVER)
+    found = bad_facets(kinks, [(0, 0)], NEVER)
     assert found[0, 0]
     assert all(states[1] == 1 for _, states, *_ in found[0, 0])
 
 
-def test_what_is_not_known_in_time_is_not_listed():
+def test_what_is_not_known_in_time_is_not_listed(monkeypatch):
+    known = facets_of(CAP, Box(-1, 1))
+    monkeypatch.setattr(least_module, "SETTLED", np.inf)  # nothing was searched yet
+    assert facets_of(CAP, Box(-1, 1)).keys() == known.keys()
     assert facets_of(CAP, Box(-1, 1), Deadline.after(0.0)) is None
 
 
@@ -105,9 +112,18 @@ def test_more_patterns_than_can_be_listed_are_none(monkeypatch):
     assert facets_of(CAP, Box(-1, 1)) is None
 
 
+def test_searches_that_were_far_from_their_end_are_not_gone_on_with(monkeypatch):
+    monkeypatch.setattr(least_module, "MOST_NODES", 0)
+    network = bending_in_front(0, 2)
+    raised = raises(prepare(network, Box(-1, 1)), NEVER)
+    assert raised.kinks is None
+    found = worst_pair(network, Box(-1, 1))
+    assert found.status == "optimal"
+
+
 def test_units_behind_that_bend_down_are_left_to_the_other_tree():
     network = ReluNetwork.from_layers(
         [[[1.0], [1.0]], [[2.0, -3.0]], [[-1.0]]], [[0.0, -0.5], [-0.25], [0.0]]
     )
     prepared = prepare(network, Box(-1, 1))
-    assert groups_that_bend(prepared.grouped, raises(prepared, NEVER)) is None
+    assert groups_that_bend(prepared.grouped, raises(prepared, NEVER).amounts) is None

@@ -11,20 +11,13 @@ docs/theory.md, sections 6, 9 and 11.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from fractions import Fraction
+from collections.abc import Iterable, Mapping
 
-from jensen.errors import OutOfTimeError
-from jensen.groups.groups import GroupedNetwork
 from jensen.groups.jump import Activations
 from jensen.midpoint.whole_kinks import WholeKink
-from jensen.network.relu_network import ReluNetwork
-from jensen.prover.joint_engine import joint_boxes
-from jensen.prover.joint_search import bounded_pieces
 from jensen.prover.tree import TreeLimits
 from jensen.types import Unit
 from jensen_encodings.deadline import Deadline
-from jensen_encodings.lp import LpSolver
 
 MOST_NODES = 4_000  # of a group
 MOST_PATTERNS = 256  # of a group: where facets that bend down are many, they tell little
@@ -33,25 +26,32 @@ MOST_PATTERNS = 256  # of a group: where facets that bend down are many, they te
 class BadFacets(WholeKink):
     """The search for all patterns of one group under which J may be negative."""
 
-    def patterns(self, nodes: int) -> list[Activations] | None:
-        """Search; return the patterns that are left, free states as they are; None if too many."""
+    def patterns(self, nodes: int, deadline: Deadline) -> list[Activations] | None:
+        """Go on; return the patterns that are left, free states as they are; None if too many.
+
+        Parameters
+        ----------
+        nodes : int
+            From the beginning.
+        deadline : Deadline
+            In place of the one before.
+        """
         if self.jump.only_rationals:
             return None  # products that underflow look like 0
-        self.run(nodes)
+        self.deadline, self._limits = deadline, TreeLimits(deadline.over)
+        self.run(nodes - self.nodes)
         return list(self.leaves) if self.closed and len(self.leaves) <= MOST_PATTERNS else None
 
 
 def bad_facets(
-    net: GroupedNetwork, network: ReluNetwork, groups: Iterable[Unit], deadline: Deadline
+    kinks: Mapping[Unit, BadFacets], groups: Iterable[Unit], deadline: Deadline
 ) -> dict[Unit, list[Activations]] | None:
     """Return patterns of groups with a point on every facet that one of them leads.
 
     Parameters
     ----------
-    net : GroupedNetwork
-        On a box.
-    network : ReluNetwork
-        The same, scalar.
+    kinks : mapping from group to BadFacets
+        Searches to go on with.
     groups : iterable of (level, unit)
     deadline : Deadline
 
@@ -60,18 +60,9 @@ def bad_facets(
     dict from group to list of activations, or None
         Of the groups with at least one. None if they are too many, or not known in time.
     """
-    boxes = joint_boxes(net)
-    if not boxes:
-        return None
-    try:
-        pieces = bounded_pieces(net, boxes, deadline.over)
-    except OutOfTimeError:
-        return None
-    limits, solver = TreeLimits(deadline.over), LpSolver(deadline)
     found: dict[Unit, list[Activations]] = {}
     for group in groups:
-        search = BadFacets(net, group, network, pieces, solver, limits, Fraction(0), deadline)
-        patterns = search.patterns(MOST_NODES)
+        patterns = kinks[group].patterns(MOST_NODES, deadline)
         if patterns is None:
             return None
         if patterns:

@@ -60,7 +60,7 @@ def least_jumps(
     groups: Iterable[Unit],
     reach: Mapping[Unit, float],
     deadline: Deadline,
-) -> dict[Unit, float] | None:
+) -> tuple[dict[Unit, float], dict[Unit, BadFacets] | None] | None:
     """Bound J of groups on their kinks; those that bend down come first.
 
     Parameters
@@ -75,9 +75,13 @@ def least_jumps(
 
     Returns
     -------
-    dict from group to float, or None
-        At least :data:`UNMET` where the kink is not met. None if that cannot be told, or not in
-        time.
+    bounds : dict from group to float
+        At least :data:`UNMET` where the kink is not met.
+    kinks : dict from group to BadFacets, or None
+        The searches where J is negative, which can be gone on with. None where much was left
+        open when their time was up: as much again closes no more.
+
+    None if that cannot be told, or not in time.
     """
     boxes = joint_boxes(net)
     if not boxes:
@@ -96,7 +100,8 @@ def least_jumps(
             search = LeastJump(net, group, network, pieces, solver, limits, CEILING, deadline)
             search.run(FIRST_TURN)
             found[group] = max(found[group], search.lower)
-    return found
+    left = _left(kinks, reach)
+    return found, kinks if all(kinks[group].closed for group in left) else None
 
 
 def _where_negative(
@@ -115,15 +120,21 @@ def _where_negative(
     }
     budget, spent = FIRST_BUDGET, 0
     while spent < MOST_NODES and not deadline.over():
-        doubts = {group: _doubt(kink) * reach[group] for group, kink in kinks.items()}
-        bend = sum(max(0.0, -kink.met) * reach[group] for group, kink in kinks.items())
-        left = [group for group in kinks if doubts[group] > SETTLED * bend]
+        left = _left(kinks, reach)
         if all(kinks[group].closed for group in left):
             break
-        for group in sorted(left, key=lambda one: -doubts[one]):
+        for group in left:
             kinks[group].run(budget - kinks[group].nodes)
         budget, spent = 2 * budget, sum(kink.nodes for kink in kinks.values())
     return kinks
+
+
+def _left(kinks: Mapping[Unit, BadFacets], reach: Mapping[Unit, float]) -> list[Unit]:
+    """Return the groups that may add much to what all bend down, the most doubtful one first."""
+    doubts = {group: _doubt(kink) * reach[group] for group, kink in kinks.items()}
+    bend = sum(max(0.0, -kink.met) * reach[group] for group, kink in kinks.items())
+    left = [group for group in kinks if doubts[group] > SETTLED * bend]
+    return sorted(left, key=lambda group: -doubts[group])
 
 
 def _doubt(kink: BadFacets) -> float:

@@ -13,7 +13,7 @@ only, e_u >= 0, and d may be negative: what bends up there makes a pair that cro
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -22,6 +22,7 @@ from jensen.arithmetic.intervals import round_up, rounding_factor
 from jensen.errors import NetworkError
 from jensen.groups.groups import SOURCE, GroupedNetwork
 from jensen.groups.prepared import Prepared, prepare
+from jensen.midpoint.bad_facets import BadFacets
 from jensen.midpoint.least_jumps import UNMET, least_jumps
 from jensen.midpoint.linked import (
     EPS,
@@ -41,7 +42,25 @@ GAP_WEIGHTS = np.array([0.5, 0.5, -1.0])  # of h at x, y, m in e
 DEEP_SHARE = 0.5  # of the time, for units that read others
 
 
-def raises(prepared: Prepared, deadline: Deadline) -> dict[Neuron, float] | None:
+@dataclass(frozen=True, eq=False)
+class Raised:
+    """What makes a network convex, and what was found on the way.
+
+    Attributes
+    ----------
+    amounts : dict from (block, index) to float
+        Each number holds up to a rounding of itself and of the neuron's output weight, which
+        :func:`convexity_row` takes into account.
+    kinks : dict from group to BadFacets, or None
+        Searches where J is negative, of the groups that read inputs only. None if too much is
+        open there, or if units that read others are raised: then they are of another network.
+    """
+
+    amounts: dict[Neuron, float]
+    kinks: dict[Unit, BadFacets] | None
+
+
+def raises(prepared: Prepared, deadline: Deadline) -> Raised | None:
     """Return d for neurons so that ``f + sum d relu(z)`` is convex on the domain.
 
     The units behind come first: what is added to them changes the jumps in front.
@@ -54,9 +73,8 @@ def raises(prepared: Prepared, deadline: Deadline) -> dict[Neuron, float] | None
 
     Returns
     -------
-    dict from (block, index) to float, or None
-        Each number holds up to a rounding of itself and of the neuron's output weight, which
-        :func:`convexity_row` takes into account. None where no finite ones were found.
+    Raised or None
+        None where no finite ones were found.
     """
     try:
         net = prepared.grouped
@@ -72,23 +90,25 @@ def raises(prepared: Prepared, deadline: Deadline) -> dict[Neuron, float] | None
             for member in unit
             if kink
         }
-        least = _least(prepared, stage, deadline.share(DEEP_SHARE))
-        if least is None:
+        found = _least(prepared, stage, deadline.share(DEEP_SHARE))
+        if found is None:
             return None
-        bent = {neuron: -jump for neuron, jump in least.items() if jump < 0}
+        bent = {neuron: -jump for neuron, jump in found[0].items() if jump < 0}
         if bent:
             network, added = _with_output(prepared.network, bent)
             deep |= added
             prepared = prepare(network, prepared.domain)
-    least = _least(prepared, None, deadline)
-    if least is None:
+    found = _least(prepared, None, deadline)
+    if found is None:
         return None
-    return deep | {neuron: -jump for neuron, jump in least.items()}
+    least, kinks = found
+    amounts = deep | {neuron: -jump for neuron, jump in least.items()}
+    return Raised(amounts, None if deep else kinks)
 
 
 def _least(
     prepared: Prepared, stage: set[Neuron] | None, deadline: Deadline
-) -> dict[Neuron, float] | None:
+) -> tuple[dict[Neuron, float], dict[Unit, BadFacets] | None] | None:
     """Bound J of the groups with a neuron of the stage, or of those that read inputs only."""
     net = prepared.grouped
     groups = [
@@ -103,9 +123,10 @@ def _least(
     found = least_jumps(
         net, prepared.network, groups, {group: _reach(net, group) for group in groups}, deadline
     )
-    if found is None or -np.inf in found.values():
+    if found is None or -np.inf in found[0].values():
         return None
-    return {net.neurons(group)[0]: jump for group, jump in found.items() if jump < UNMET}
+    least, kinks = found
+    return {net.neurons(group)[0]: jump for group, jump in least.items() if jump < UNMET}, kinks
 
 
 def _reach(net: GroupedNetwork, group: Unit) -> float:
@@ -159,7 +180,7 @@ def convexity_row(
         Three copies of the network's hidden layers.
     data : NetworkData
     amounts : mapping from (block, index) to float
-        Of :func:`raises`.
+        Of :class:`Raised`.
     """
     layers = {layer.name: layer for layer in data.layers}
     prices = dict(Objective.of_row(data.output, 0, PAIR_WEIGHTS).prices)

@@ -183,7 +183,8 @@ def search_pairs(
             data = tightened(data, effort, deadline.share(FIRST_SHARE))
             upper = min(upper, width_bound(data), jump_bound(network, data))
             clock.lap("bounds")
-            amounts = raises(prepared, deadline.share(RAISE_SHARE))
+            raised = raises(prepared, deadline.share(RAISE_SHARE))
+            amounts = None if raised is None else raised.amounts
             if amounts is not None:
                 upper = min(upper, raise_bound(data, amounts))
             clock.lap("jumps")
@@ -196,8 +197,8 @@ def search_pairs(
                 twins = [free_twins(programs.dual.linked, group) for group in twin_groups(prepared)]
                 trees = Trees(programs, incumbent, twins, upper, progress)
             try:
-                if trees is not None and amounts is not None and trees.linear:
-                    trees.centre(prepared, amounts)
+                if trees is not None and raised is not None and trees.linear:
+                    trees.centre(prepared.grouped, raised)
                     clock.lap("centred")
                 if trees is not None:
                     status = trees.run()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from jensen.groups.prepared import Prepared
+from jensen.groups.groups import GroupedNetwork
 from jensen.groups.twin_groups import Twins
 from jensen.midpoint.bad_facets import bad_facets
 from jensen.midpoint.centred import centred_roots, excess, groups_that_bend
@@ -24,7 +24,7 @@ from jensen.midpoint.linked import (
     Objective,
     SafeDual,
 )
-from jensen.midpoint.raised import Neuron, convexity_row
+from jensen.midpoint.raised import Neuron, Raised, convexity_row
 from jensen.midpoint.relaxation import LinearRelaxation, Relaxation
 from jensen.midpoint.roots import Roots
 from jensen.midpoint.subgradient import SubgradientRelaxation
@@ -109,13 +109,13 @@ class Trees:
         """Whether nodes have linear programs."""
         return isinstance(self._programs.relaxation, LinearRelaxation)
 
-    def centre(self, prepared: Prepared, amounts: Mapping[Neuron, float]) -> None:
+    def centre(self, net: GroupedNetwork, raised: Raised) -> None:
         """Bound all pairs by those whose midpoint lies on a facet that bends down."""
-        net, deadline = prepared.grouped, self._programs.options.deadline
-        groups = groups_that_bend(net, amounts)
-        if groups is None:
+        deadline = self._programs.options.deadline
+        groups = groups_that_bend(net, raised.amounts)
+        if groups is None or raised.kinks is None:
             return
-        facets = bad_facets(net, prepared.network, groups, deadline.share(FACETS_SHARE))
+        facets = bad_facets(raised.kinks, groups, deadline.share(FACETS_SHARE))
         if facets is None:
             return
         dual = self._programs.dual

@@ -292,6 +292,7 @@ def measure_pairs(
         from jensen.midpoint import milp  # noqa: PLC0415  (loads Pyomo)
 
         tolerance = milp.MILP_TOLERANCE
+        raised = raises(prepared, deadline.share(RAISE_SHARE))
         found = milp.solve_midpoint_program(
             data,
             judge,
@@ -301,7 +302,7 @@ def measure_pairs(
             threads=threads or 1,
             seed=seed,
             progress=progress,
-            amounts=raises(prepared, deadline.share(RAISE_SHARE)),
+            amounts=None if raised is None else raised.amounts,
         )
     else:
         with np.errstate(over="ignore", invalid="ignore"):  # sides may reach the largest double
