@@ -32,6 +32,7 @@ from jensen.prover.verdict import Status, Verdict
 from jensen.types import FloatArray
 from jensen.violation.curved import curved_violation
 from jensen.violation.flat import within_hull
+from jensen.violation.interval import interval_violation
 from jensen.violation.recession import everywhere_violation
 from jensen_encodings.deadline import Deadline
 from jensen_encodings.highs import Progress
@@ -40,6 +41,7 @@ PROVED = "proved convex"
 PROVER_SECONDS = 10.0  # before the search begins
 PROVER_SHARE = 0.25  # of the time that is left, at most
 LEAST_SECONDS = 1e-3
+INTERVAL_SHARE = 0.5  # of the time that is left, for all pairs of kinks of one input
 
 
 def worst_violation(
@@ -74,7 +76,8 @@ def worst_violation(
     gap : float
         Stop when ``upper - lower <= gap * lower``, or both are 0 within rounding.
     engine : str
-        ``"tree"``: a branch and bound whose ``upper`` holds in real arithmetic.
+        ``"tree"``: a branch and bound whose ``upper`` holds in real arithmetic; of one input
+        on a box the exact worst pair.
         ``"milp"``: the midpoint program by HiGHS, up to its tolerance; on a box.
     threads : int, optional
         Of engine tree; all processors by default, up to 4. Or of HiGHS, for engine milp; 1.
@@ -141,19 +144,20 @@ def worst_violation(
     if engine == "tree":
         verdict = _verdict(network, domain, output, deadline, seed)
         if verdict is None:
-            time_limit = 0.0  # what is known at once
+            deadline = Deadline.after(0.0)  # what is known at once
         elif verdict.status is Status.CONVEX:
             point = _some_point(domain, network.input_size, feasible)
             return _no_violation(point, time.monotonic() - began)
         elif verdict.counterexample is not None:
             start = verdict.counterexample.x, verdict.counterexample.y
     spent = time.monotonic() - began
-    common["time_limit"] = None if time_limit is None else max(0.0, time_limit - spent)
+    common["time_limit"] = deadline.seconds()
     if box is None:
-        found = _measured(partial(everywhere_violation, network, **common), start)
+        measure = partial(everywhere_violation, network, **common)
     else:
         common |= {"engine": engine, "start": start, "feasible": feasible}
-        found = _measured(partial(midpoint.worst_pair, network, box, **common), start)
+        measure = partial(_on_box, network, box, deadline, **common)
+    found = _measured(measure, start)
     if start is None:
         return found
     if found.status != UNBOUNDED:
@@ -171,6 +175,20 @@ def _verdict(
         return verify(network, domain, output=output, time_limit=limit, seed=seed)
     except KeyboardInterrupt:
         return None
+
+
+def _on_box(network: ReluNetwork, box: Domain, deadline: Deadline, **options: Any) -> Violation:
+    """Measure all pairs of a box: of one input exactly, if there is time."""
+    if network.input_size == 1 and options["engine"] == "tree" and options["feasible"] is None:
+        single = network.select_output(options["output"])
+        try:
+            found = interval_violation(single, box, deadline.share(INTERVAL_SHARE))
+        except KeyboardInterrupt:
+            found, deadline = None, Deadline.after(0.0)
+        if found is not None:
+            return found
+        options["time_limit"] = deadline.seconds()
+    return midpoint.worst_pair(network, box, **options)
 
 
 def _measured(measure: Callable[[], Violation], start: tuple[Point, Point] | None) -> Violation:
