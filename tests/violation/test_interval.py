@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from midpoint_oracle import tiny_network, worst_in_one_dimension
 
-import jensen.violation.worst_violation as module
-from jensen.domains.domain import Box
+import jensen.violation.interval as module
+from jensen.domains.domain import Box, Everywhere
 from jensen.midpoint.worst_pair import worst_pair
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.counterexample import exact_violation
@@ -47,6 +47,19 @@ def test_the_exact_pair_is_what_is_returned():
     assert "kinks" in found.times
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_on_all_of_r_nothing_is_worse_than_on_long_intervals(seed):
+    rng = np.random.default_rng(seed)
+    weights = rng.integers(-4, 5, size=6).astype(float)
+    weights[0] = 1 - weights[1:].sum()  # slopes 0 and 1 far out
+    kinks = rng.integers(-9, 10, size=6).astype(float)
+    network = ReluNetwork.from_layers([np.ones((6, 1)), weights[None]], [-kinks, [0.0]])
+    found = worst_violation(network, Everywhere())
+    assert found.status in {"optimal", "proved convex"}
+    assert found.exact_lower == worst_in_one_dimension(network, -200, 200)
+    assert Fraction(found.upper) >= found.exact_lower
+
+
 def test_a_point_has_no_violation():
     found = interval_violation(TABLE, Box([0.5], [0.5]), NEVER)
     assert found.exact_lower == 0
@@ -70,4 +83,5 @@ def test_after_an_interrupt_what_is_known_at_once_is_returned(monkeypatch):
 
     monkeypatch.setattr(module, "interval_violation", interrupted)
     found = worst_violation(TABLE, Box(-1, 1))
+    assert found.status == "interrupted"
     assert found.exact_lower <= 2 <= found.upper

@@ -17,6 +17,7 @@ from jensen.errors import DomainError
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.counterexample import exact_violation
 from jensen.prover.verdict import Status
+from jensen.violation.interval import kinks
 from jensen.violation.recession import (
     ON_BOXES,
     UNBOUNDED,
@@ -25,7 +26,6 @@ from jensen.violation.recession import (
     bias_bound,
     decisive_interval,
     growth_rate,
-    kinks,
     recession,
     recession_network,
 )

@@ -195,8 +195,7 @@ def worst_pair(
     check_gap(gap)
     if engine not in ENGINES:
         raise OptionError(f"engine {engine!r}: supported are {', '.join(ENGINES)}")
-    if threads is not None and threads < 1:
-        raise OptionError(f"threads {threads}: at least 1 is needed")
+    check_threads(threads)
     deadline = Deadline.after(time_limit)
     prepared = prepare(network, domain, output=output)
 
@@ -341,6 +340,12 @@ def check_gap(gap: float) -> None:
     """Raise :class:`OptionError` for a relative gap that no search reaches."""
     if not isinstance(gap, Real) or not gap > 0:
         raise OptionError(f"gap {gap!r}: a number > 0 is needed")
+
+
+def check_threads(threads: int | None) -> None:
+    """Raise :class:`OptionError` for a number of threads that does nothing."""
+    if threads is not None and threads < 1:
+        raise OptionError(f"threads {threads}: at least 1 is needed")
 
 
 def concluded(found: Violation, gap: float) -> Violation:

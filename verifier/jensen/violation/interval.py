@@ -14,14 +14,52 @@ import itertools
 import time
 from bisect import bisect_left
 from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 from jensen.arithmetic.intervals import round_down, round_up
 from jensen.arithmetic.rational import ZERO, fraction, rational
 from jensen.domains.domain import Domain
-from jensen.midpoint.worst_pair import OPTIMAL, Violation
+from jensen.midpoint.feasible import Feasible
+from jensen.midpoint.worst_pair import OPTIMAL, Violation, worst_pair
 from jensen.network.relu_network import ReluNetwork
-from jensen_encodings.deadline import Deadline
+from jensen_encodings.deadline import NEVER, Deadline
+
+INTERVAL_SHARE = 0.5  # of the time that is left, for all pairs of kinks
+
+
+def box_violation(
+    network: ReluNetwork,
+    box: Domain,
+    deadline: Deadline,
+    *,
+    output: int = 0,
+    engine: str = "tree",
+    feasible: Feasible | None = None,
+    **options: Any,
+) -> Violation:
+    """Measure all pairs of a box: of one input exactly, if there is time.
+
+    Parameters
+    ----------
+    network : ReluNetwork
+    box : Domain
+    deadline : Deadline
+    output, engine, feasible, options
+        As for :func:`jensen.midpoint.worst_pair.worst_pair`.
+    """
+    options |= {"output": output, "engine": engine, "feasible": feasible}
+    if network.input_size == 1 and engine == "tree" and feasible is None:
+        part = deadline.share(INTERVAL_SHARE)
+        try:
+            found = interval_violation(network.select_output(output), box, part)
+        except KeyboardInterrupt:
+            known = worst_pair(network, box, time_limit=0.0, **options)
+            return replace(known, status="interrupted")
+        if found is not None:
+            return found
+    return worst_pair(network, box, time_limit=deadline.seconds(), **options)
 
 
 def interval_violation(network: ReluNetwork, box: Domain, deadline: Deadline) -> Violation | None:
@@ -38,10 +76,13 @@ def interval_violation(network: ReluNetwork, box: Domain, deadline: Deadline) ->
     began = time.perf_counter()
     sides = box.box_sides(1)
     assert sides is not None
-    points = _kinks(network, [rational(float(side[0])) for side in sides], deadline)
-    if points is None:
+    lower, upper = (Fraction(float(side[0])) for side in sides)
+    inner = kinks(network, deadline)
+    if inner is None:
         return None
-    f = _Pieces(points, [rational(v) for (v,) in network.exact_at([[fraction(p)] for p in points])])
+    every = sorted({lower, upper, *(p for p in inner if lower < p < upper)})
+    points = [rational(p) for p in every]
+    f = _Pieces(points, [rational(v) for (v,) in network.exact_at([[p] for p in every])])
     best = (ZERO, points[0], points[0])
     for k, x in enumerate(f.up):
         if deadline.over():
@@ -82,25 +123,28 @@ class _Pieces:
         return self._values[piece] + self._slopes[piece] * (x - self._points[piece])
 
 
-def _kinks(network: ReluNetwork, ends: Sequence[Any], deadline: Deadline) -> list[Any] | None:
-    """Return points in order between which every unit is affine."""
-    points = sorted(set(ends))
+def kinks(network: ReluNetwork, deadline: Deadline = NEVER) -> list[Fraction] | None:
+    """Return every point at which a neuron of a network with one input changes sign, exactly.
+
+    None where time is up before.
+    """
+    points: set[Fraction] = set()
     for block in network.hidden:
         if not block.is_relu:
             continue
+        inner = sorted(points) or [Fraction(0)]
+        grid = [inner[0] - 1, *inner, inner[-1] + 1]
         values = []
-        for point in points:
+        for p in grid:
             if deadline.over():
                 return None
-            z = network.exact_pre_activations([fraction(point)])[block.name].to_fractions()
-            values.append([rational(v) for v in z])
-        more = {
-            p + (q - p) * a / (a - b)
-            for (p, q), pair in zip(
-                itertools.pairwise(points), itertools.pairwise(values), strict=True
-            )
-            for a, b in zip(*pair, strict=True)
-            if a * b < 0
-        }
-        points = sorted({*points, *more})
-    return points
+            values.append(network.exact_pre_activations([p])[block.name].to_fractions())
+        for k, (p, q) in enumerate(itertools.pairwise(grid)):
+            for a, b in zip(values[k], values[k + 1], strict=True):
+                if a == b:
+                    continue
+                root = p + (q - p) * a / (a - b)
+                outward = (k == 0 and root < p) or (k == len(grid) - 2 and root > q)
+                if p <= root <= q or outward:
+                    points.add(root)
+    return sorted(points)

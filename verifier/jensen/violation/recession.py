@@ -20,13 +20,14 @@ from jensen.arithmetic.intervals import interval_affine, round_down
 from jensen.bounds.pre_activation import pre_activation_bounds
 from jensen.decide import verify
 from jensen.domains.domain import Box
-from jensen.midpoint.worst_pair import UNBOUNDED, Violation, concluded, worst_pair
+from jensen.midpoint.worst_pair import UNBOUNDED, Violation, concluded
 from jensen.network.fixing import blocks_on_plane
 from jensen.network.relu_network import INPUT, OUTPUT, Block, ReluNetwork
 from jensen.prover.counterexample import Point, exact_violation
 from jensen.prover.refute import kink_distance
 from jensen.prover.verdict import Status
 from jensen.types import Interval
+from jensen.violation.interval import box_violation, kinks
 from jensen_encodings.deadline import NEVER, Deadline
 from jensen_encodings.highs import Progress
 
@@ -270,10 +271,10 @@ class _Everywhere:
 
     def _on(self, box: Box, cap: float, share: float = 1.0) -> Violation:
         """Measure on a box, with a share of the time that is left."""
-        result = worst_pair(
+        result = box_violation(
             self._network,
             box,
-            time_limit=self._deadline.share(share).seconds(1e-3),
+            self._deadline.share(share),
             gap=self._gap,
             threads=self._threads,
             progress=self._progress,
@@ -334,30 +335,3 @@ def decisive_interval(network: ReluNetwork, deadline: Deadline = NEVER) -> Box |
         low, high = low - 1, high + 1
     sides = round_down(low), -round_down(-high)
     return Box(*sides) if all(map(math.isfinite, sides)) else None
-
-
-def kinks(network: ReluNetwork, deadline: Deadline = NEVER) -> list[Fraction] | None:
-    """Return every point at which a neuron of a network with one input changes sign, exactly.
-
-    None where time is up before.
-    """
-    points: set[Fraction] = set()
-    for block in network.hidden:
-        if not block.is_relu:
-            continue
-        inner = sorted(points) or [Fraction(0)]
-        grid = [inner[0] - 1, *inner, inner[-1] + 1]
-        values = []
-        for p in grid:
-            if deadline.over():
-                return None
-            values.append(network.exact_pre_activations([p])[block.name].to_fractions())
-        for k, (p, q) in enumerate(itertools.pairwise(grid)):
-            for a, b in zip(values[k], values[k + 1], strict=True):
-                if a == b:
-                    continue
-                root = p + (q - p) * a / (a - b)
-                outward = (k == 0 and root < p) or (k == len(grid) - 2 and root > q)
-                if p <= root <= q or outward:
-                    points.add(root)
-    return sorted(points)

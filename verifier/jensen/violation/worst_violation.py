@@ -32,7 +32,7 @@ from jensen.prover.verdict import Status, Verdict
 from jensen.types import FloatArray
 from jensen.violation.curved import curved_violation
 from jensen.violation.flat import within_hull
-from jensen.violation.interval import interval_violation
+from jensen.violation.interval import box_violation
 from jensen.violation.recession import everywhere_violation
 from jensen_encodings.deadline import Deadline
 from jensen_encodings.highs import Progress
@@ -41,7 +41,6 @@ PROVED = "proved convex"
 PROVER_SECONDS = 10.0  # before the search begins
 PROVER_SHARE = 0.25  # of the time that is left, at most
 LEAST_SECONDS = 1e-3
-INTERVAL_SHARE = 0.5  # of the time that is left, for all pairs of kinks of one input
 
 
 def worst_violation(
@@ -77,7 +76,7 @@ def worst_violation(
         Stop when ``upper - lower <= gap * lower``, or both are 0 within rounding.
     engine : str
         ``"tree"``: a branch and bound whose ``upper`` holds in real arithmetic; of one input
-        on a box the exact worst pair.
+        the exact worst pair.
         ``"milp"``: the midpoint program by HiGHS, up to its tolerance; on a box.
     threads : int, optional
         Of engine tree; all processors by default, up to 4. Or of HiGHS, for engine milp; 1.
@@ -120,6 +119,7 @@ def worst_violation(
     check_subject(network, domain)
     output = first_output(network.output_size, output)
     midpoint.check_gap(gap)
+    midpoint.check_threads(threads)
     sides = domain.box_sides(network.input_size)
     if engine != "tree" and sides is None:
         raise OptionError(f"engine {engine} needs a box: the program's big-M are its bounds")
@@ -151,12 +151,12 @@ def worst_violation(
         elif verdict.counterexample is not None:
             start = verdict.counterexample.x, verdict.counterexample.y
     spent = time.monotonic() - began
-    common["time_limit"] = deadline.seconds()
     if box is None:
+        common["time_limit"] = deadline.seconds()
         measure = partial(everywhere_violation, network, **common)
     else:
         common |= {"engine": engine, "start": start, "feasible": feasible}
-        measure = partial(_on_box, network, box, deadline, **common)
+        measure = partial(box_violation, network, box, deadline, **common)
     found = _measured(measure, start)
     if start is None:
         return found
@@ -175,20 +175,6 @@ def _verdict(
         return verify(network, domain, output=output, time_limit=limit, seed=seed)
     except KeyboardInterrupt:
         return None
-
-
-def _on_box(network: ReluNetwork, box: Domain, deadline: Deadline, **options: Any) -> Violation:
-    """Measure all pairs of a box: of one input exactly, if there is time."""
-    if network.input_size == 1 and options["engine"] == "tree" and options["feasible"] is None:
-        single = network.select_output(options["output"])
-        try:
-            found = interval_violation(single, box, deadline.share(INTERVAL_SHARE))
-        except KeyboardInterrupt:
-            found, deadline = None, Deadline.after(0.0)
-        if found is not None:
-            return found
-        options["time_limit"] = deadline.seconds()
-    return midpoint.worst_pair(network, box, **options)
 
 
 def _measured(measure: Callable[[], Violation], start: tuple[Point, Point] | None) -> Violation:
