@@ -16,7 +16,7 @@ from jensen.cli.once import OnceCommand
 from jensen.domains.domain import Everywhere
 from jensen.domains.domain_file import read_table
 from jensen.errors import DomainError, NotConvexError, UndecidedError
-from jensen.loaders import load_piecewise_linear
+from jensen.loaders import load
 from jensen.optimise.answers import Minimum
 from jensen.optimise.convex_function import ConvexFunction
 from jensen.text import counted, point, printable
@@ -82,7 +82,7 @@ def command(
     """  # noqa: D301  (\b keeps click from folding the examples)
     domain = common.chosen_domain(settings) or Everywhere()
     common.checked_time_limit(time_limit)
-    network = common.with_fixed_inputs(load_piecewise_linear(model, "jensen minimise"), fix)
+    network = common.with_fixed_inputs(load(model), fix)
     output = common.chosen_output(network.output_size, output)
     beside = {} if rows is None else _rows(Path(rows))
     console, log = common.stdout_console(), common.stderr_console()

@@ -10,17 +10,23 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jensen.certificate.certificate import Certificate
+from jensen.composition.piecewise_quadratic import MOST_INPUTS, split
+from jensen.composition.quadratic import is_quadratic
 from jensen.domains.domain import Domain, Everywhere
+from jensen.errors import NetworkError
 from jensen.graphs.function_graph import FunctionGraph
-from jensen.loaders import piecewise_linear
+from jensen.graphs.functions import Function as NodeFunction
+from jensen.loaders import opened
 from jensen.network.checks import chosen_output
 from jensen.network.relu_network import ReluNetwork
 from jensen.optimise.cells import gradients_around
+from jensen.optimise.curved import CurvedTerm
 from jensen.optimise.cuts import Term
 from jensen.optimise.function import Function
 from jensen.optimise.ground import ground_of
 from jensen.optimise.problem import vector
 from jensen.optimise.proof import proved_convex
+from jensen.optimise.quadratic_form import QuadraticForm
 from jensen.prover.options import Options
 from jensen.prover.question import merged_options
 from jensen.prover.verdict import Verdict
@@ -31,13 +37,17 @@ from jensen_encodings.deadline import Deadline
 class ConvexFunction(Function):
     """One output of a network, proved convex on a domain.
 
+    The network may have a quadratic part ``x H x / 2 + l x + c``, as potentials have, with H
+    positive semidefinite.
+
     Every answer carries a gap that is proved: what is called ``lower`` holds in real arithmetic,
     by the convexity that was proved and multipliers that were rounded outwards; what is called
     ``value`` is attained.
 
     Parameters
     ----------
-    network : ReluNetwork or path
+    network : ReluNetwork, FunctionGraph or path
+        A ReLU network, or one plus quadratic functions of at most 256 inputs.
     domain : Domain, optional
         All of R^n by default.
     output : int, optional
@@ -56,6 +66,8 @@ class ConvexFunction(Function):
         With the pair that breaks convexity.
     UndecidedError
         If convexity was not decided, or only up to a tolerance.
+    NetworkError
+        For other functions than ReLUs and quadratic ones.
 
     References
     ----------
@@ -86,18 +98,29 @@ class ConvexFunction(Function):
         options: Options | None = None,
         **keywords: Any,
     ) -> None:
-        net = piecewise_linear(network, "ConvexFunction")
+        net = opened(network)
         domain = Everywhere() if domain is None else domain
         index = chosen_output(net.output_size, output)
         chosen = merged_options(options, keywords)
+        self.network = net.select_output(index)
+        p, q = _parts(self.network)
         ground = ground_of(domain, net.input_size, Deadline.after(chosen.time_limit))
         self.verdict = proved_convex(
             net, domain, index, verdict=verdict, certificate=certificate, options=chosen
         )
         self.domain = domain
-        self.network = net.select_output(index)
-        self._term = Term(self.network, ground)
-        super().__init__(self._term)
+        # where f is convex p is: the gradient of q does not jump
+        self._term = Term(p, ground)
+        self._curved: CurvedTerm | None = None
+        if q is not None:
+            # known already where the domain has an interior
+            if ground.dimension < self.network.input_size and not q.convex:
+                raise NetworkError(
+                    "f is convex, but its quadratic part only along the domain: write f in fewer "
+                    "inputs, such that the domain has an interior"
+                )
+            self._curved = CurvedTerm(self._term, q, self.network)
+        super().__init__(self._curved or self._term)
 
     def subgradients(self, x: ArrayLike) -> FloatArray:
         """Return the gradients of all regions that touch a point of the domain, as rows.
@@ -124,7 +147,41 @@ class ConvexFunction(Function):
         self._check_inside(point)
         exact = [Fraction(v) for v in point.tolist()]
         found = gradients_around(self._term.pieces, self._term.ground, exact)
+        if self._curved is not None:
+            slope = self._curved.form.gradient(exact)
+            found = [tuple(a + b for a, b in zip(g, slope, strict=True)) for g in found]
         return np.array([[float(v) for v in gradient] for gradient in found])
 
     def __repr__(self) -> str:
         return f"ConvexFunction({self.network!r}, {self.domain})"
+
+
+def _parts(
+    network: ReluNetwork | FunctionGraph,
+) -> tuple[ReluNetwork, QuadraticForm | None]:
+    """Return a network with one output, or its piecewise-linear and its quadratic part.
+
+    Raises
+    ------
+    NetworkError
+        If a node is neither, or a ReLU reads a quadratic value.
+    """
+    if not isinstance(network, FunctionGraph):
+        return network, None
+    found = split(network)
+    if found is not None:
+        terms = found.polynomial(0)
+        return found.piecewise, QuadraticForm.of_polynomial(terms, network.input_size)
+    plain = (NodeFunction.IDENTITY, NodeFunction.RELU)
+    others = (n for n in network.nodes if n.function not in plain and not is_quadratic(n))
+    node = next(others, None)
+    if node is not None:
+        raise NetworkError(
+            "minimising takes ReLU networks plus quadratic functions of the inputs, and node "
+            f"{node.name!r} is {node.function}; jensen.verify takes this one"
+        )
+    raise NetworkError(
+        "minimising takes quadratic functions beside a dense ReLU network of at most "
+        f"{MOST_INPUTS} inputs, not inside it. Of the network alone, f + |x|^2 / (2 step) is what "
+        "prox(center, step) minimises: leave the quadratic part out and ask for that"
+    )

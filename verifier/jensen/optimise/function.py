@@ -17,8 +17,7 @@ from jensen.optimise.cuts import Convex, no_cuts
 from jensen.optimise.cutting_planes import Pool
 from jensen.optimise.ground import dot
 from jensen.optimise.problem import Limits, problem_of, vector, with_fixed_inputs
-from jensen.optimise.proximal import proximal
-from jensen.optimise.solving import solve
+from jensen.optimise.solving import proximal_point, solve
 from jensen.prover.options import checked_number
 from jensen.types import FloatArray
 
@@ -252,7 +251,7 @@ class Function:
         center = vector(x, self.inputs, "the point")
         step = checked_number(step, "step", positive=True)
         problem = problem_of(self._convex, None, None, None, None, ())
-        return proximal(problem, center, step, Limits(tolerance, time_limit), self._pool)
+        return proximal_point(problem, center, step, Limits(tolerance, time_limit), self._pool)
 
     # ---------------------------------------------------------------------------- details
 

@@ -18,6 +18,7 @@ from jensen.certificate.model_export import export_json
 from jensen.decide import verify
 from jensen.domains.domain import Domain, domain_from_json
 from jensen.errors import CertificateError, NotConvexError, OptionError, UndecidedError
+from jensen.graphs.function_graph import FunctionGraph
 from jensen.network.relu_network import ReluNetwork
 from jensen.optimise.ground import dot
 from jensen.prover.options import Options
@@ -26,7 +27,7 @@ from jensen.types import FloatArray
 
 
 def proved_convex(
-    network: ReluNetwork,
+    network: ReluNetwork | FunctionGraph,
     domain: Domain,
     output: int,
     *,
@@ -39,7 +40,7 @@ def proved_convex(
 
     Parameters
     ----------
-    network : ReluNetwork
+    network : ReluNetwork or FunctionGraph
     domain : Domain
     output : int
     verdict : Verdict, optional
@@ -128,7 +129,10 @@ def _rows(A: FloatArray, b: FloatArray) -> set[tuple[float, ...]]:
 
 
 def _checked(
-    network: ReluNetwork, domain: Domain, output: int, certificate: Certificate | str | Path
+    network: ReluNetwork | FunctionGraph,
+    domain: Domain,
+    output: int,
+    certificate: Certificate | str | Path,
 ) -> Verdict:
     """Replay a certificate with the independent checker."""
     with tempfile.TemporaryDirectory() as folder:

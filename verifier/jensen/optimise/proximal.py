@@ -19,6 +19,7 @@ C. Lemaréchal, J.-B. Hiriart-Urruty. Convex Analysis and Minimization Algorithm
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -45,7 +46,7 @@ CALM = 25  # rounds after which a cut without multiplier is dropped
 
 
 @dataclass(frozen=True, eq=False)
-class _Dual:
+class Dual:
     """Multipliers of cuts, rows and equations, the point that they give, and d there."""
 
     y: FloatArray
@@ -69,10 +70,12 @@ def proximal(
     pool : Pool
         Cuts to start from.
     """
-    return _Search(problem, center, step, limits, pool).run()
+    return Search(problem, center, step, limits, pool).run()
 
 
-class _Search:
+class Search:
+    """One search; :mod:`jensen.optimise.curved` puts other quadratic functions beside f."""
+
     def __init__(
         self, problem: Problem, center: FloatArray, step: float, limits: Limits, pool: Pool
     ) -> None:
@@ -84,6 +87,11 @@ class _Search:
         self._deadline = Deadline.after(limits.time_limit)
 
     def run(self) -> Proximal:
+        """Search, prove, and keep the cuts."""
+        return self._answer(*self.search())
+
+    def search(self) -> tuple[FloatArray, Cuts, Dual, int]:
+        """Return the best point, the cuts, their multipliers, and how often f was evaluated."""
         weights = self._convex.weights
         _, first = self._convex.at(self._center)
         cuts = self._pool.cuts.joined(first)
@@ -109,16 +117,16 @@ class _Search:
             cuts = cuts.only(kept).joined(new)
             calm = np.append(calm[kept], np.zeros(len(new), dtype=np.intp))
             try:
-                dual = self._maximise(cuts, _Dual(own, dual.u, dual.value))
+                dual = self._maximise(cuts, Dual(own, dual.u, dual.value))
             except SolverError:  # what is known so far has its proved gap
-                dual = _Dual(np.append(own, np.zeros(len(self._sides))), dual.u, dual.value)
+                dual = Dual(np.append(own, np.zeros(len(self._sides))), dual.u, dual.value)
                 break
         self._pool.keep(cuts, dual.y[: len(cuts)])
-        return self._answer(best_u, cuts, dual.y, evaluations)
+        return best_u, cuts, dual, evaluations
 
     # ------------------------------------------------------------------------ the dual
 
-    def _maximise(self, cuts: Cuts, dual: _Dual | None) -> _Dual:
+    def _maximise(self, cuts: Cuts, dual: Dual | None) -> Dual:
         """Return the best multipliers for some cuts."""
         matrix = np.concatenate([cuts.gradient, self._rows])
         constants = np.concatenate([cuts.offset, -self._sides])
@@ -136,11 +144,11 @@ class _Search:
             len(self._feasible.e),
             sides,
         )
-        return _Dual(y, u, float(y @ (constants + matrix @ u)) + self._square(u))
+        return Dual(y, u, float(y @ (constants + matrix @ u)) + self._square(u))
 
     def _newton(
-        self, matrix: FloatArray, constants: FloatArray, term: IndexArray, last: _Dual | None
-    ) -> _Dual:
+        self, matrix: FloatArray, constants: FloatArray, term: IndexArray, last: Dual | None
+    ) -> Dual:
         """Maximise d by quadratic programs that keep the bounds active which are so now."""
         weights = self._convex.weights
         start = np.zeros(len(term))
@@ -166,15 +174,15 @@ class _Search:
             best = found
         return best
 
-    def _dual(self, y: FloatArray, matrix: FloatArray, constants: FloatArray) -> _Dual:
+    def _dual(self, y: FloatArray, matrix: FloatArray, constants: FloatArray) -> Dual:
         u = np.clip(
             self._center - self._step * (y @ matrix), self._feasible.lower, self._feasible.upper
         )
-        return _Dual(y, u, float(y @ (constants + matrix @ u)) + self._square(u))
+        return Dual(y, u, float(y @ (constants + matrix @ u)) + self._square(u))
 
     def _between(
-        self, best: _Dual, y: FloatArray, matrix: FloatArray, constants: FloatArray
-    ) -> _Dual:
+        self, best: Dual, y: FloatArray, matrix: FloatArray, constants: FloatArray
+    ) -> Dual:
         """Return the best of some points on the way to y; d is concave."""
         shares = 0.5 ** np.arange(1, HALVINGS + 1)
         ways = [self._dual(best.y + t * (y - best.y), matrix, constants) for t in shares]
@@ -183,39 +191,56 @@ class _Search:
     def _square(self, u: FloatArray) -> float:
         return float(((u - self._center) ** 2).sum()) / (2.0 * self._step)
 
+    def _exact_square(self, u: Sequence[Fraction]) -> Fraction:
+        way = [a - Fraction(b) for a, b in zip(u, self._center.tolist(), strict=True)]
+        return sum((w * w for w in way), Fraction(0)) / (2 * Fraction(self._step))
+
     # ---------------------------------------------------------------------- the answer
 
-    def _answer(self, u: FloatArray, cuts: Cuts, y: FloatArray, evaluations: int) -> Proximal:
+    def _answer(self, u: FloatArray, cuts: Cuts, dual: Dual, evaluations: int) -> Proximal:
         restored = self._feasible.restore(u)
-        step = Fraction(self._step)
-        way = [a - Fraction(b) for a, b in zip(restored.point, self._center.tolist(), strict=True)]
-        square = sum((w * w for w in way), Fraction(0)) / (2 * step)
-        value = self._convex.exact(restored.point) + square
-        lower = self._lower(cuts, y)
-        room = 2 * step * max(value - Fraction(lower), Fraction(0)) if lower > -math.inf else None
-        distance = math.inf if room is None else root_to_double(room) * (1.0 + 2.0**-50)
+        value = self._convex.exact(restored.point) + self._exact_square(restored.point)
+        lower = self.lower(cuts, dual)
+        distance = math.inf
+        if lower > -math.inf:
+            room = 2 * Fraction(self._step) * max(value - Fraction(lower), Fraction(0))
+            distance = root_to_double(room) * (1.0 + 2.0**-50)
         return Proximal(restored.x, round_up(value), lower, distance, restored.point, evaluations)
 
-    def _lower(self, cuts: Cuts, y: FloatArray) -> float:
+    def lower(self, cuts: Cuts, dual: Dual) -> float:
         """Return d at multipliers, in real arithmetic, rounded down."""
         convex, count = self._convex, len(cuts)
-        shares = convex_shares(np.maximum(y[:count], 0.0), cuts.term, len(convex.weights))
+        shares = convex_shares(np.maximum(dual.y[:count], 0.0), cuts.term, len(convex.weights))
         if shares is None:
             return -math.inf
-        rows = y[count:].copy()
+        rows = dual.y[count:].copy()
         inequalities = len(self._feasible.b)
         rows[:inequalities] = np.maximum(rows[:inequalities], 0.0)
+        return self._bound(cuts, shares, rows, dual.u)
+
+    def _bound(self, cuts: Cuts, shares: FloatArray, rows: FloatArray, u: FloatArray) -> float:
         if not cuts.patterns:
             return self._rounded_bound(cuts, shares, rows)
-        return self._exact_bound(cuts, shares, rows)
+        # the cuts' exact gradients; no bounds on u
+        slope, constant = self._combined(cuts, shares, rows)
+        linear = dot(slope, self._center.tolist())
+        squares = sum((s * s for s in slope), Fraction(0)) * Fraction(self._step) / 2
+        return round_down(constant + linear - squares)
 
-    def _exact_bound(self, cuts: Cuts, shares: FloatArray, rows: FloatArray) -> float:
-        """Evaluate d in rational arithmetic, with the cuts' exact gradients; no bounds on u."""
+    def _combined(
+        self, cuts: Cuts, shares: FloatArray, rows: FloatArray
+    ) -> tuple[list[Fraction], Fraction]:
+        """Return the affine function below f on the feasible points that multipliers give."""
         slope = [Fraction(0)] * len(self._center)
         constant = Fraction(0)
         weighted = [Fraction(w) for w in self._convex.weights.tolist()]
         for i in np.flatnonzero(shares):
-            gradient, offset = self._convex.exact_cut(cuts, int(i))
+            gradient: Sequence[Fraction] = ()
+            if cuts.patterns:
+                gradient, offset = self._convex.exact_cut(cuts, int(i))
+            else:
+                gradient = [Fraction(g) for g in cuts.gradient[i].tolist()]
+                offset = Fraction(float(cuts.offset[i]))
             factor = weighted[int(cuts.term[i])] * Fraction(float(shares[i]))
             slope = [s + factor * g for s, g in zip(slope, gradient, strict=True)]
             constant += factor * offset
@@ -224,9 +249,7 @@ class _Search:
             row = self._rows[k].tolist()
             slope = [s + factor * Fraction(a) for s, a in zip(slope, row, strict=True)]
             constant -= factor * Fraction(float(self._sides[k]))
-        linear = dot(slope, self._center.tolist())
-        squares = sum((s * s for s in slope), Fraction(0)) * Fraction(self._step) / 2
-        return round_down(constant + linear - squares)
+        return slope, constant
 
     def _rounded_bound(self, cuts: Cuts, shares: FloatArray, rows: FloatArray) -> float:
         """Evaluate d with outward rounding.

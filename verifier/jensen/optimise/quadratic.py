@@ -23,6 +23,7 @@ OPTIONS: dict[str, int | float | str] = {
     "threads": 1,
     "primal_feasibility_tolerance": TOLERANCE,
     "dual_feasibility_tolerance": TOLERANCE,
+    "qp_iteration_limit": 5_000,  # now and then it cycles; programs that end need some hundreds
 }
 GRADIENT_STEPS = 1000
 # added to the diagonal: HiGHS's 1e-7 moves the optimum, and without any it fails now and then

@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from jensen.errors import UndecidedError
-from jensen.optimise.answers import Minimum, answer
+from jensen.optimise.answers import Minimum, Proximal, answer
+from jensen.optimise.curved import CurvedSearch, CurvedTerm, minimise_curved
+from jensen.optimise.cuts import no_cuts
 from jensen.optimise.cutting_planes import CuttingPlanes, EmptyCubeError, Pool
 from jensen.optimise.integers import IntegerSearch
 from jensen.optimise.problem import Limits, Problem
+from jensen.optimise.proximal import proximal
+from jensen.types import FloatArray
 
 
 def solve(problem: Problem, limits: Limits, pool: Pool) -> Minimum:
@@ -23,6 +27,11 @@ def solve(problem: Problem, limits: Limits, pool: Pool) -> Minimum:
     UndecidedError
         If neither a point nor either of these was found within the limits.
     """
+    if isinstance(problem.convex, CurvedTerm):
+        if not problem.integers:
+            return minimise_curved(problem, limits, pool)
+        problem.convex.refuse_unbounded()
+        pool = Pool(no_cuts(len(problem.linear)))  # the other one keeps cuts of the network alone
     if problem.integers:
         return IntegerSearch(problem, limits, pool).run()
     search = CuttingPlanes(problem, limits, pool)
@@ -36,3 +45,17 @@ def solve(problem: Problem, limits: Limits, pool: Pool) -> Minimum:
             "the set is thinner than its tolerance"
         ) from None
     return replace(answer(problem, found.x, found.lower), evaluations=found.evaluations)
+
+
+def proximal_point(
+    problem: Problem, center: FloatArray, step: float, limits: Limits, pool: Pool
+) -> Proximal:
+    """Return the proximal point of a problem's objective, which has no linear part."""
+    if isinstance(problem.convex, CurvedTerm):
+        form = problem.convex.form.plus_square(center.tolist(), step)
+        if form.steep:
+            start = problem.feasible.restore(center).x
+            return CurvedSearch(problem, form, limits, pool, start, step).run()
+        problem.convex.refuse_unbounded()
+        pool = Pool(no_cuts(len(center)))
+    return proximal(problem, center, step, limits, pool)
