@@ -1,7 +1,9 @@
 """Loops that may be long ask the clock; what was proved by then is returned, and true."""
 
 import math
+import time
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +11,17 @@ import pytest
 from time_limit_sweep import COMMANDS, WITHOUT_LIMIT, readable, run
 
 import jensen
+from jensen.bounds.pre_activation import pre_activation_bounds
 from jensen.domains.domain import Box, Everywhere
 from jensen.errors import OutOfTimeError
 from jensen.groups.prepared import prepare
+from jensen.groups.twin_groups import twin_groups
 from jensen.midpoint.milp import solve_midpoint_program
+from jensen.midpoint.raised import raises
 from jensen.midpoint.search import width_bound
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover import joint_engine
+from jensen.prover.crossing import cross_facet
 from jensen.prover.descent import Descent
 from jensen.prover.joint_engine import joint_boxes
 from jensen.prover.joint_search import bounded_pieces
@@ -25,6 +31,7 @@ from jensen.prover.question import Question
 from jensen.repairs.features import Features
 from jensen.repairs.kink_searches import KinkSearches, Sweep
 from jensen.repairs.nearest import repair
+from jensen.repairs.program import Norm, Objective
 from jensen.repairs.sampled_rows import RowSampler
 from jensen.violation.magnitude import value_range
 from jensen.violation.worst_jump import worst_jump
@@ -124,6 +131,99 @@ def test_outputs_that_are_left_when_time_is_up_are_not_even_asked_for_signs(monk
     verdict = jensen.verify(network, Box(-1, 1), time_limit=1e-9)
     assert not asked
     assert [part.status for part in verdict.outputs] == ["unknown"] * 4
+
+
+def test_of_a_single_output_the_signs_are_looked_at_in_any_case():
+    convex = ReluNetwork.from_layers([np.eye(3), np.ones((1, 3))], [np.zeros(3), np.zeros(1)])
+    assert jensen.verify(convex, Box(-1, 1), time_limit=1e-9).status == "convex"
+
+
+def test_an_output_without_time_tells_its_conditions_all_the_same():
+    network = ReluNetwork.from_layers([np.eye(3), -np.ones((4, 3))], [np.zeros(3), np.zeros(4)])
+    late = jensen.verify(network, Box(-1, 1), time_limit=1e-9).outputs[2]
+    assert late.output == 2
+    assert "time was up" in late.summary
+    assert [condition.value for condition in late.conditions] == [-1, -1, -1]
+
+
+def test_bounds_for_which_there_is_no_time_are_those_of_intervals():
+    network = wide(5)
+    late = pre_activation_bounds(network, -1.0, 1.0, deadline=Deadline(0.0))
+    plain = pre_activation_bounds(network, -1.0, 1.0, crown=False)
+    for name, (low, high) in plain.items():
+        assert (late[name][0] == low).all()
+        assert (late[name][1] == high).all()
+
+
+def test_bounds_that_look_at_the_clock_hold_as_well():
+    network = wide(5)
+    timed = pre_activation_bounds(network, -1.0, 1.0, deadline=Deadline.after(60.0))
+    for name, (low, high) in pre_activation_bounds(network, -1.0, 1.0).items():
+        assert timed[name][0] == pytest.approx(low, abs=1e-9)
+        assert timed[name][1] == pytest.approx(high, abs=1e-9)
+
+
+@pytest.fixture
+def large() -> ReluNetwork:
+    """A network that takes seconds to group, and longer to look at."""
+    rng = np.random.default_rng(3)
+    sizes = [40, 1200, 1200, 1200, 1]
+    weights = [rng.normal(size=(m, n)) / n**0.5 for n, m in pairwise(sizes)]
+    return ReluNetwork.from_layers(weights, [rng.normal(size=m) / 4 for m in sizes[1:]])
+
+
+def test_a_large_network_is_not_grouped_after_time_is_up_and_a_small_one_is(large):
+    late = Deadline(0.0)
+    assert prepare(wide(5), Box(-1, 1), deadline=late).grouped.groups()
+    with pytest.raises(OutOfTimeError, match="groups"):
+        _ = prepare(large, Box(-1, 1), deadline=late).grouped
+    assert twin_groups(prepare(large, Box(-1, 1), deadline=late)) == ()
+    assert raises(prepare(large, Box(-1, 1), deadline=late), late) is None
+
+
+MEASURES = {
+    "verify": lambda network, limit: jensen.verify(network, Box(-1, 1), time_limit=limit),
+    "violation": lambda network, limit: worst_violation(network, Box(-1, 1), time_limit=limit),
+    "jump": lambda network, limit: worst_jump(network, Box(-1, 1), time_limit=limit),
+    "repair l2": lambda network, limit: repair(network, Box(-1, 1), time_limit=limit),
+    "repair l1": lambda network, limit: repair(network, Box(-1, 1), norm="l1", time_limit=limit),
+}
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_functions_keep_their_time_limit_on_a_large_network(large, measure):
+    limit, began = 1.0, time.process_time()
+    found = MEASURES[measure](large, limit)
+    # as processor time, for the sake of busy machines: wall-clock time is not less where one waits
+    assert time.process_time() - began < 2 * limit + 1.0
+    if measure in {"violation", "jump"}:
+        assert 0 <= found.lower <= found.upper
+
+
+def test_a_facet_whose_forms_take_too_long_is_not_crossed(monkeypatch):
+    def form(*_: object) -> None:
+        raise AssertionError("exact forms after time is up")
+
+    net = prepare(wide(5), Box(-1, 1)).grouped
+    pattern = tuple(np.ones(level.size, dtype=np.int8) for level in net.levels)
+    monkeypatch.setattr("jensen.prover.crossing.ExactForms.is_coincident", form)
+    group = net.groups()[0]
+    assert (
+        cross_facet(
+            net, group, pattern, np.zeros(5), wide(5), inputs=None, out_of_time=lambda: True
+        )
+        is None
+    )
+
+
+def test_a_least_change_for_which_there_is_no_time_is_not_called_impossible():
+    objective = Objective(np.array([1.0, -1.0]), None, Norm.L1)
+    rows = np.array([[0.0, 1.0]])
+    weights, multipliers = objective.nearest(rows, 0.0)
+    assert weights == pytest.approx([1.0, 0.0])
+    assert multipliers == pytest.approx([1.0])
+    with pytest.raises(OutOfTimeError, match="least change"):
+        objective.nearest(rows, 0.0, Deadline(0.0))
 
 
 def test_a_box_of_many_inputs_is_one_piece_without_rows():

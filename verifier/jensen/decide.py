@@ -104,6 +104,8 @@ PROVERS: Mapping[Engine, Prover] = {
 }
 
 
+LATE = "time was up before the groups were looked at"
+
 # the others speak of the network's own blocks, or come with encodings that do
 FOLDING = (Engine.AUTO, Engine.JOINT, Engine.TREE)
 
@@ -180,6 +182,10 @@ def verify(
     deadline = Deadline.after(options.time_limit)
     verdicts = []
     for k in range(network.output_size):
+        if deadline.over() and isinstance(network, ReluNetwork):
+            # others took the time: where there are many, to select one costs too much then
+            verdicts.append(_late(network, domain, k, options))
+            continue
         left = options
         if options.time_limit is not None:
             left = replace(options, time_limit=max(deadline.left(), 1e-9))
@@ -252,6 +258,25 @@ def is_convex(
     if verdict.status is Status.UNKNOWN:
         raise UndecidedError(verdict.summary)
     return verdict.status is Status.CONVEX
+
+
+def _late(network: ReluNetwork, domain: Domain, output: int, options: Options) -> Verdict:
+    """Return what is known about an output that there was no time for."""
+
+    def conditions(reasons: Mapping[tuple[str, int], str]) -> tuple[Any, ...]:
+        prepared = prepare(network, domain, output=output, concave=options.concave)
+        return path_conditions(prepared.network, domain, reasons)
+
+    return Verdict(
+        Status.UNKNOWN,
+        domain,
+        output,
+        str(options.engine),
+        note=LATE,
+        claim=claimed(options),
+        subject=network,
+        condition_source=conditions,
+    )
 
 
 def _answer(
@@ -331,15 +356,12 @@ def _decide(question: Question) -> Outcome:
     if question.domain.may_be_empty:
         # an empty domain is an error, whatever the cheap screens would say
         _check_certifiable(question)
-    late = Outcome(note="time was up before the groups were looked at")
-    if question.deadline.over():  # of many outputs, others took it: even signs cost too much then
-        return late
     for screen in SCREENS:
         outcome = screen(question)
         if outcome is not None:
             return outcome
         if question.deadline.over():
-            return late
+            return Outcome(note=LATE)
     return PROVERS[question.options.engine](question)
 
 

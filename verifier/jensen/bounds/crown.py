@@ -26,8 +26,10 @@ from jensen.arithmetic.exact import Matrix
 from jensen.arithmetic.intervals import SAFETY, SUBNORMAL, UNIT, absolute, rounding_factor
 from jensen.network.relu_network import INPUT, Block, ReluNetwork
 from jensen.types import FloatArray, Interval
+from jensen_encodings.deadline import NEVER, Deadline
 
 _MEMORY = 1 << 23  # doubles in one coefficient matrix: 64 MiB
+_STRIDE = 4e8  # multiply-adds between two looks at the clock: some hundredths of a second
 
 
 @dataclass(frozen=True)
@@ -77,19 +79,23 @@ class BackwardBounds:
                     edges += sum(_work(weight) for weight in block.weights.values())
         return 2.0 * rows * edges
 
-    def bound(self, name: str, rows: NDArray[np.intp]) -> Interval:
+    def bound(self, name: str, rows: NDArray[np.intp], deadline: Deadline = NEVER) -> Interval:
         """Bound some pre-activations of a block.
 
         Returns
         -------
         lower, upper : arrays of shape (len(rows),)
-            Not-a-number where float64 overflows on the way.
+            Not-a-number where float64 overflows on the way, and where time was up.
         """
         widest = max(self._network.size_of(n) for n in (INPUT, *self._order))
         step = max(1, _MEMORY // (2 * widest))
-        low, high = np.empty(len(rows)), np.empty(len(rows))
+        if deadline.at < np.inf:
+            step = max(1, min(step, int(_STRIDE / max(1.0, self.cost(name, 1)))))
+        low, high = np.full((2, len(rows)), np.nan)
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
             for start in range(0, len(rows), step):
+                if deadline.over():
+                    break
                 part = rows[start : start + step]
                 sides = self._lower(self._network[name], part)
                 low[start : start + step] = sides[: len(part)]

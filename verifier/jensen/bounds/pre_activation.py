@@ -16,6 +16,7 @@ from jensen.bounds.crown import BackwardBounds
 from jensen.domains.domain import Box
 from jensen.network.relu_network import INPUT, Block, ReluNetwork
 from jensen.types import BoolArray, Bounds, FloatArray, Interval
+from jensen_encodings.deadline import NEVER, Deadline
 
 # multiply-adds above which a block keeps its interval bounds: about a second on one core
 BACKWARD_WORK = 8e9
@@ -28,6 +29,7 @@ def pre_activation_bounds(
     *,
     crown: bool = True,
     hidden: Bounds | None = None,
+    deadline: Deadline = NEVER,
 ) -> dict[str, Interval]:
     """Bound ``z`` of every block, the output included, on ``lower <= x <= upper``.
 
@@ -41,6 +43,8 @@ def pre_activation_bounds(
         than ``BACKWARD_WORK`` multiply-adds keeps its interval bounds.
     hidden : mapping from block name to (lower, upper), optional
         What :func:`hidden_bounds` returned.
+    deadline : Deadline
+        What is not bounded backwards by then keeps its interval bounds.
 
     Returns
     -------
@@ -65,13 +69,15 @@ def pre_activation_bounds(
     """
     box = Box(lower, upper).bounds(network.input_size)
     known = dict(hidden or {})
-    return _extended(network, box, network.blocks, known, crown=crown)
+    return _extended(network, box, network.blocks, known, deadline, crown=crown)
 
 
-def hidden_bounds(network: ReluNetwork, lower: ArrayLike, upper: ArrayLike) -> dict[str, Interval]:
+def hidden_bounds(
+    network: ReluNetwork, lower: ArrayLike, upper: ArrayLike, deadline: Deadline = NEVER
+) -> dict[str, Interval]:
     """Bound ``z`` as :func:`pre_activation_bounds` does, but for that of the output."""
     box = Box(lower, upper).bounds(network.input_size)
-    return _extended(network, box, network.hidden, {}, crown=True)
+    return _extended(network, box, network.hidden, {}, deadline, crown=True)
 
 
 def _extended(
@@ -79,6 +85,7 @@ def _extended(
     box: Interval,
     blocks: Sequence[Block],
     bounds: dict[str, Interval],
+    deadline: Deadline,
     *,
     crown: bool,
 ) -> dict[str, Interval]:
@@ -94,7 +101,7 @@ def _extended(
         if crown and set(block.weights) != {INPUT}:
             rows = _open_rows(block, low, high)
             if rows.size and backward.cost(block.name, rows.size) <= BACKWARD_WORK:
-                tight = backward.bound(block.name, rows)
+                tight = backward.bound(block.name, rows, deadline)
                 low[rows] = np.fmax(low[rows], tight[0])
                 high[rows] = np.fmin(high[rows], tight[1])
         bounds[block.name] = (low, high)

@@ -19,6 +19,7 @@ from jensen.domains.base import Domain
 from jensen.domains.hull import inner_ball
 from jensen.domains.working_set import WorkingSet
 from jensen.types import FloatArray, IndexArray
+from jensen_encodings.deadline import NEVER, Deadline
 
 NEAREST = 1e-4  # smallest t: beyond it, biases are lost in single precision
 CHAIN = 512  # points that walk through a polyhedron
@@ -66,6 +67,8 @@ class ConeSampler:
     inputs : sequence of int, optional
         ConeSegments vary these inputs only.
     seed : int
+    deadline : Deadline
+        Of the first steps of a walk in a polyhedron: fewer leave its points nearer to the centre.
 
     Raises
     ------
@@ -79,6 +82,7 @@ class ConeSampler:
         dimension: int,
         inputs: Sequence[int] | None = None,
         seed: int = 0,
+        deadline: Deadline = NEVER,
     ) -> None:
         domain.check(dimension)
         self._dimension = dimension
@@ -93,7 +97,7 @@ class ConeSampler:
         if self._box is not None:
             self._size = np.append(self._box[1] - self._box[0], 0.0)
         elif domain.has_rows:
-            self._walk = _Walk(domain.working_set(dimension), self._rng)
+            self._walk = _Walk(domain.working_set(dimension), self._rng, deadline)
             self._size = self._walk.spread()
 
     @property
@@ -180,7 +184,7 @@ def _sides(domain: Domain, dimension: int) -> FloatArray:
 class _Walk:
     """Hit and run: chains that walk through a polyhedron, a random chord at a time."""
 
-    def __init__(self, working: WorkingSet, rng: np.random.Generator) -> None:
+    def __init__(self, working: WorkingSet, rng: np.random.Generator, deadline: Deadline) -> None:
         self._rng = rng
         self._matrix, self._offset = floats(working.matrix), floats(working.offset)
         self._rows, self._limits = working.float_rows, working.float_limits
@@ -188,9 +192,11 @@ class _Walk:
         if working.lifted:  # t is at least NEAREST
             self._rows = np.vstack([self._rows, -self._matrix[-1:]])
             self._limits = np.append(self._limits, self._offset[-1] - NEAREST)
-        centre, _ = inner_ball(self._rows, self._limits)
+        centre, _ = inner_ball(self._rows, self._limits, deadline=deadline)
         self._at = np.repeat(centre[None], CHAIN, axis=0)
         for _ in range(WARM_UP):
+            if deadline.over():
+                break
             self._step()
 
     def points(self, count: int) -> FloatArray:

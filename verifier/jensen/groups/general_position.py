@@ -64,6 +64,8 @@ def never_parallel(
             return np.zeros(len(pairs), dtype=bool)
         forms = _forms(net, activations, free, states, top)
         for i in np.flatnonzero(proved):
+            if out_of_time():
+                return np.zeros(len(pairs), dtype=bool)
             level, unit, other_level, other = ends[i].tolist()
             (one, one_error), (two, two_error) = forms[level], forms[other_level]
             proved[i] = _independent(

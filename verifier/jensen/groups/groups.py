@@ -23,14 +23,17 @@ from numpy.typing import NDArray
 
 from jensen.arithmetic.rational import ONE, ZERO, floats, rationals
 from jensen.domains.working_set import WorkingSet, lifted_network
-from jensen.errors import NetworkError
+from jensen.errors import NetworkError, OutOfTimeError
 from jensen.groups.slopes import Slopes
 from jensen.groups.twins import Member, find_twins
 from jensen.network.relu_network import INPUT, OUTPUT, Block, ReluNetwork
 from jensen.types import Bounds, FloatArray, Neurons, ObjectArray, Unit
+from jensen_encodings.deadline import NEVER, Deadline
 
 SOURCE = -1  # the level of the working variables
 DENSE_LIMIT = 2 * 10**8  # numbers kept at most (1.6 GB): a clear refusal before memory runs out
+QUICK = 10**6  # numbers that are grouped in some hundredths of a second
+SECONDS = 2e-8  # for one of them
 
 
 @dataclass(eq=False)
@@ -152,7 +155,9 @@ class GroupedNetwork:
         return tuple((member.block, member.index) for member in self.levels[level].units[unit])
 
 
-def group_network(network: ReluNetwork, bounds: Bounds, working: WorkingSet) -> GroupedNetwork:
+def group_network(
+    network: ReluNetwork, bounds: Bounds, working: WorkingSet, deadline: Deadline = NEVER
+) -> GroupedNetwork:
     """Group a scalar network's neurons into two-slope units.
 
     Parameters
@@ -162,11 +167,15 @@ def group_network(network: ReluNetwork, bounds: Bounds, working: WorkingSet) -> 
     bounds : mapping from block to (lower, upper)
         Proved pre-activation bounds, over the lifted network where the set is lifted.
     working : WorkingSet
+    deadline : Deadline
+        Small networks, whose groups take milliseconds, are grouped after it, too.
 
     Raises
     ------
     NetworkError
         If it has several outputs, or is too large to be held densely.
+    OutOfTimeError
+        If time was up before a large one was grouped.
     """
     if network.output_size != 1:
         raise NetworkError(f"the network has {network.output_size} outputs: select one")
@@ -175,16 +184,20 @@ def group_network(network: ReluNetwork, bounds: Bounds, working: WorkingSet) -> 
     stored = sum(b.size * network.size_of(s) for b in network.blocks for s in b.weights)
     if stored > DENSE_LIMIT:
         raise NetworkError(f"{stored} weights are too many for the prover (limit {DENSE_LIMIT})")
-    return _Builder(network, bounds, working).build()
+    deadline = NEVER if stored <= QUICK else deadline
+    return _Builder(network, bounds, working, deadline).build()
 
 
 class _Builder:
     """Walks the blocks in topological order and forms levels of units."""
 
-    def __init__(self, network: ReluNetwork, bounds: Bounds, working: WorkingSet) -> None:
+    def __init__(
+        self, network: ReluNetwork, bounds: Bounds, working: WorkingSet, deadline: Deadline
+    ) -> None:
         self._network = network
         self._bounds = bounds
         self._working = working
+        self._deadline = deadline
         self._levels: list[Level] = []
         # for every level and block in it: (neuron, unit, c) of the neurons that are kept
         self._kept: list[dict[str, list[tuple[int, int, Any]]]] = []
@@ -210,7 +223,14 @@ class _Builder:
         # a block may have joined an earlier layer than its number of predecessors suggests
         return layers
 
+    def _check_time(self, numbers: int = 0) -> None:
+        """Raise OutOfTimeError where a level of so many numbers cannot be formed in time."""
+        if self._deadline.left() <= SECONDS * numbers:
+            raise OutOfTimeError("time was up before the groups were looked at")
+
     def _add_level(self, blocks: list[Block]) -> None:
+        sizes = (b.size * self._network.size_of(s) for b in blocks for s in b.weights)
+        self._check_time(sum(sizes))
         neurons = [(block, i) for block in blocks for i in self._alive(block)]
         slopes, bias = self._rows(blocks, neurons)
         lower = np.array([self._bounds[b.name][0][i] for b, i in neurons])
@@ -222,6 +242,7 @@ class _Builder:
             ],
             dtype=bool,
         )
+        self._check_time()
         groups = find_twins(slopes, bias, np.flatnonzero(kink))
         leads = np.array([group[0][0] for group in groups], dtype=np.intp)
         order = np.concatenate([leads, np.flatnonzero(~kink)])
@@ -262,6 +283,7 @@ class _Builder:
             rows = alive[block.name]
             for source, weight in block.weights.items():
                 if _nonzero(weight):
+                    self._check_time()
                     dense = weight.toarray() if hasattr(weight, "toarray") else weight
                     level = self._level_of[source]
                     parts.setdefault(level, []).append((source, start, dense[rows]))
@@ -297,6 +319,7 @@ class _Builder:
         exact: dict[tuple[bool, int], ObjectArray] = {}
         for source, offset, piece in pieces:
             span = slice(offset, offset + len(piece))
+            self._check_time()
             for neuron, unit, c in self._kept[level][source]:
                 column, positive = piece[:, neuron], c > 0
                 target = on if positive else off

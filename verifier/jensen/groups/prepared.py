@@ -35,7 +35,8 @@ class Prepared:
     watch : Stopwatch
         Takes the time of each part.
     deadline : Deadline
-        The working set of a polyhedron is not looked for any longer.
+        The working set of a polyhedron is not looked for any longer, groups of large networks
+        are not formed, and bounds are those of intervals.
     folds : bool
         Whether ``grouped`` is without linear units, as far as that is exact. Whoever counts
         activation patterns speaks of all units.
@@ -104,14 +105,14 @@ class Prepared:
         """Proved bounds of every hidden pre-activation of :attr:`lifted` on the working box."""
         box, lifted = self.box, self.lifted
         with self.watch.stage("bounds"):
-            return hidden_bounds(lifted, *box)
+            return hidden_bounds(lifted, *box, self.deadline)
 
     @cached_property
     def bounds(self) -> dict[str, Interval]:
         """The same, and bounds of the output."""
         box, lifted, hidden = self.box, self.lifted, self.hidden_bounds
         with self.watch.stage("bounds"):
-            return pre_activation_bounds(lifted, *box, hidden=hidden)
+            return pre_activation_bounds(lifted, *box, hidden=hidden, deadline=self.deadline)
 
     @cached_property
     def data(self) -> NetworkData:
@@ -133,10 +134,12 @@ class Prepared:
         ------
         NetworkError
             If it is too large to be held densely.
+        OutOfTimeError
+            If time was up before those of a large network were formed.
         """
         bounds = self.bounds
         with self.watch.stage("groups"):
-            net = group_network(self.network, bounds, self.working)
+            net = group_network(self.network, bounds, self.working, self.deadline)
             return fold_linear_units(net) if self.folds else net
 
 
@@ -159,7 +162,7 @@ def prepare(
     concave : bool
         Prepare ``-f``, whose convexity is the concavity of f.
     deadline : Deadline
-        Of looking at a polyhedron.
+        Of looking at a polyhedron, and of bounds and groups.
     folds : bool
         Leave linear units out of the grouped network.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jensen.arithmetic.exact import to_double
 from jensen.arithmetic.rational import fraction
-from jensen.errors import NetworkError
+from jensen.errors import NetworkError, OutOfTimeError
 from jensen.groups.prepared import Prepared
 
 Twins = tuple[tuple[str, int, float], ...]
@@ -14,7 +14,8 @@ def twin_groups(prepared: Prepared) -> tuple[Twins, ...]:
     """Return the groups of several neurons that vanish on the same set.
 
     Their activations follow from one another (docs/theory.md, section 2): one binary, or one
-    branch, does for all. In networks too large for the exact comparison none are returned.
+    branch, does for all. In networks too large for the exact comparison, or where time is up,
+    none are returned.
 
     Parameters
     ----------
@@ -28,7 +29,7 @@ def twin_groups(prepared: Prepared) -> tuple[Twins, ...]:
     """
     try:
         grouped = prepared.grouped
-    except NetworkError:
+    except (NetworkError, OutOfTimeError):
         return ()
     return tuple(
         tuple((m.block, m.index, to_double(fraction(m.c))) for m in unit)  # of the same sign

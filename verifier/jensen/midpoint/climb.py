@@ -9,6 +9,7 @@ evaluates pairs exactly.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,9 @@ from jensen_encodings.lp import LpResult, LpSolver, LpStatus
 
 Pair = tuple[FloatArray, FloatArray]
 MAX_CELLS = 60
+# large networks are searched from fewer pairs, so that these come to some steps in time
+SPEED = 5e8  # multiply-adds in a second
+LEAST_STEPS, STEP_PASSES = 8, 9  # steps; passes through the network for a pair in each
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,12 +66,24 @@ class PairSearch:
     ) -> None:
         self._data = data
         self._feasible = feasible or Feasible.box(data.input_lower, data.input_upper)
-        self._linked = LinkedNetwork(data.input_lower, data.input_upper, data.layers[:-1], PAIR)
         self._objective = Objective.of_row(data.output, 0, PAIR_WEIGHTS)
         self._is_relu = {layer.name: layer.is_relu for layer in data.layers}
         self._solver = LpSolver(deadline)
         self._lower = np.tile(data.input_lower, 2)
         self._upper = np.tile(data.input_upper, 2)
+
+    @cached_property
+    def _linked(self) -> LinkedNetwork:
+        data = self._data
+        return LinkedNetwork(data.input_lower, data.input_upper, data.layers[:-1], PAIR)
+
+    def _affordable(self, pairs: int, deadline: Deadline) -> int:
+        """Return how many pairs can take some steps in time."""
+        if deadline.at == np.inf:
+            return pairs
+        entries = sum(w.nnz for layer in self._data.layers for w in layer.csr.values())
+        most = SPEED * deadline.left() / (LEAST_STEPS * STEP_PASSES * max(1, entries))
+        return int(min(pairs, max(2, most)))
 
     def violation(self, X: FloatArray, Y: FloatArray) -> FloatArray:
         """Evaluate in floating point: (pairs, inputs) twice -> (pairs,)."""
@@ -78,6 +94,7 @@ class PairSearch:
         self, pairs: int, steps: int, rng: np.random.Generator, deadline: Deadline = NEVER
     ) -> Pair:
         """Return pairs after a projected subgradient ascent from random ones, best first."""
+        pairs = self._affordable(pairs, deadline)
         low, high = self._data.input_lower, self._data.input_upper
         shares = rng.random((pairs, len(self._lower)))
         P = self._lower + (self._upper - self._lower) * shares

@@ -88,14 +88,16 @@ def least_jumps(
         return None
     try:
         pieces = bounded_pieces(net, boxes, deadline.over)
+        kinks = _where_negative(net, network, groups, reach, deadline.share(NEGATIVE_SHARE), pieces)
     except OutOfTimeError:
         return None
     solver = LpSolver(deadline)
-    kinks = _where_negative(net, network, groups, reach, deadline.share(NEGATIVE_SHARE), pieces)
     # a group that bounds close has a bound of its own below
     found = {group: min(0.0, kink.lower) for group, kink in kinks.items()}
     limits = TreeLimits(deadline.over)
     for group, kink in kinks.items():
+        if deadline.over():
+            break
         if kink.closed and not kink.leaves:
             search = LeastJump(net, group, network, pieces, solver, limits, CEILING, deadline)
             search.run(FIRST_TURN)
@@ -114,16 +116,20 @@ def _where_negative(
 ) -> dict[Unit, BadFacets]:
     """Search where J is negative: most groups are soon proved to bend up."""
     limits, solver = TreeLimits(deadline.over), LpSolver(deadline)
-    kinks = {
-        group: BadFacets(net, group, network, pieces, solver, limits, Fraction(0), deadline)
-        for group in groups
-    }
+    kinks: dict[Unit, BadFacets] = {}
+    for group in groups:
+        if deadline.over():
+            raise OutOfTimeError("time was up before all kinks were bounded")
+        kink = BadFacets(net, group, network, pieces, solver, limits, Fraction(0), deadline)
+        kinks[group] = kink
     budget, spent = FIRST_BUDGET, 0
     while spent < MOST_NODES and not deadline.over():
         left = _left(kinks, reach)
         if all(kinks[group].closed for group in left):
             break
         for group in left:
+            if deadline.over():
+                break
             kinks[group].run(budget - kinks[group].nodes)
         budget, spent = 2 * budget, sum(kink.nodes for kink in kinks.values())
     return kinks

@@ -19,7 +19,7 @@ from fractions import Fraction
 import numpy as np
 
 from jensen.arithmetic.intervals import round_up, rounding_factor
-from jensen.errors import NetworkError
+from jensen.errors import NetworkError, OutOfTimeError
 from jensen.groups.groups import SOURCE, GroupedNetwork
 from jensen.groups.prepared import Prepared, prepare
 from jensen.midpoint.bad_facets import BadFacets
@@ -78,7 +78,7 @@ def raises(prepared: Prepared, deadline: Deadline) -> Raised | None:
     """
     try:
         net = prepared.grouped
-    except NetworkError:
+    except (NetworkError, OutOfTimeError):
         return None
     deep: dict[Neuron, float] = {}
     for level in reversed(range(net.output_level)):
@@ -97,7 +97,7 @@ def raises(prepared: Prepared, deadline: Deadline) -> Raised | None:
         if bent:
             network, added = _with_output(prepared.network, bent)
             deep |= added
-            prepared = prepare(network, prepared.domain)
+            prepared = prepare(network, prepared.domain, deadline=deadline)
     found = _least(prepared, None, deadline)
     if found is None:
         return None
@@ -110,7 +110,10 @@ def _least(
     prepared: Prepared, stage: set[Neuron] | None, deadline: Deadline
 ) -> tuple[dict[Neuron, float], dict[Unit, BadFacets] | None] | None:
     """Bound J of the groups with a neuron of the stage, or of those that read inputs only."""
-    net = prepared.grouped
+    try:
+        net = prepared.grouped
+    except OutOfTimeError:
+        return None
     groups = [
         group
         for group in net.groups()

@@ -91,6 +91,8 @@ class PairIncumbent:
 
     def start(self, seed: int, deadline: Deadline = NEVER) -> None:
         """Ascend from random pairs, and climb from the best ones."""
+        if deadline.over():
+            return
         rng = np.random.default_rng(seed)
         X, Y = self._search.random_ascent(FIRST_PAIRS, FIRST_STEPS, rng, deadline)
         seen: set[bytes] = set()  # most ascents end in few cells
@@ -115,6 +117,8 @@ class PairIncumbent:
 
     def take(self, x: Sequence[Fraction], y: Sequence[Fraction]) -> None:
         """Start from a given pair."""
+        if self._deadline.over():
+            return
         pair = np.array([[to_double(v) for v in x], [to_double(v) for v in y]])
         x0, y0 = (self._feasible.exactly(point) for point in pair)
         exact = self._judge(x0, y0)

@@ -36,6 +36,7 @@ from jensen_encodings.highs import Progress
 ENGINES = ("tree", "milp")
 OPTIMAL, PRECISION_LIMIT = "optimal", "precision limit"
 UNBOUNDED = "unbounded"  # on all of R^n, by multiples of the pair
+Pair = tuple[Point, Point]
 Report = Callable[[Progress], None] | None
 MOST_THREADS = 4  # beyond which the interpreter is the bottleneck
 
@@ -197,7 +198,7 @@ def worst_pair(
         raise OptionError(f"engine {engine!r}: supported are {', '.join(ENGINES)}")
     check_threads(threads)
     deadline = Deadline.after(time_limit)
-    prepared = prepare(network, domain, output=output)
+    prepared = prepare(network, domain, output=output, deadline=deadline)
 
     def measured(
         subject: Prepared, inside: Feasible | None, pair: tuple[Point, Point] | None, report: Report
@@ -219,7 +220,7 @@ def worst_pair(
     if other is None:
         return measured(prepared, feasible, start, progress)
     pair = None if start is None else other.points(start)
-    inner = prepare(other.network, other.box)
+    inner = prepare(other.network, other.box, deadline=deadline)
     scaled = measured(inner, other.feasible, pair, _translated(progress, other))
     found = concluded(_in_units(scaled, other), gap)
     if found.status != PRECISION_LIMIT or deadline.over():
@@ -368,26 +369,28 @@ def concluded(found: Violation, gap: float) -> Violation:
 
 
 def with_pair(
-    found: Violation, network: ReluNetwork, domain: Domain, pair: tuple[Point, Point]
+    best: Violation, network: ReluNetwork, domain: Domain, pair: Pair, known: Fraction | None = None
 ) -> Violation:
     """Return a result with the worse one of its own pair and another one, judged exactly.
 
     Parameters
     ----------
-    found : Violation
+    best : Violation
     network : ReluNetwork
         With one output.
     domain : Domain
     pair : (x, y)
+    known : Fraction, optional
+        Its violation: to compute it takes long in large networks.
     """
     x, y = pair
     if not admits(domain, x, y):
-        return found
-    exact = exact_violation(network, x, y)
-    if exact <= found.exact_lower:
-        return found
-    upper = max(found.upper, round_up(exact))
-    return replace(found, lower=round_down(exact), upper=upper, x=x, y=y, exact_lower=exact)
+        return best
+    exact = exact_violation(network, x, y) if known is None else known
+    if exact <= best.exact_lower:
+        return best
+    upper = max(best.upper, round_up(exact))
+    return replace(best, lower=round_down(exact), upper=upper, x=x, y=y, exact_lower=exact)
 
 
 def _fractions(values: FloatArray) -> Point:

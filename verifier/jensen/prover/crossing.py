@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -17,6 +17,7 @@ from jensen.groups.twins import Member
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.counterexample import Point, exact_violation, slope_change
 from jensen.types import FloatArray, ObjectArray, Unit
+from jensen_encodings.deadline import NEVER
 
 PROBES = (0.5, 2.0**-6, 2.0**-12)  # shares of the estimated reach
 
@@ -154,8 +155,9 @@ def cross_facet(
     network: ReluNetwork,
     *,
     inputs: Sequence[int] | None,
+    out_of_time: Callable[[], bool] = NEVER.over,
 ) -> Crossing | None:
-    """Cross the facet of a full activation pattern near a point; None if it is not there.
+    """Cross the facet of a full activation pattern near a point; None if not there, or late.
 
     Parameters
     ----------
@@ -167,6 +169,8 @@ def cross_facet(
         The scalar network, for exact evaluation.
     inputs : sequence of int or None
         Directions to cross in (partial convexity); None for all.
+    out_of_time : callable
+        Asked before every unit: exact forms of deep ones take long.
     """
     forms = ExactForms(net, group, activations, {})
     form = forms.form(*group)
@@ -178,7 +182,9 @@ def cross_facet(
         return None  # a solver's, out of numbers beyond the doubles
     y = point if point.dtype == object else _rational_vector(point)
     y = y - (form[0] + normal @ y) / squared * normal
-    rows = _strict_rows(net, group, activations, forms)
+    rows = _strict_rows(net, group, activations, forms, out_of_time)
+    if rows is None:
+        return None
     values = [row[0] + row[1:] @ y for row in rows] + net.working_set.room(y).tolist()
     if any(value <= 0 for value in values):
         return None
@@ -247,12 +253,18 @@ def _share_kept(
 
 
 def _strict_rows(
-    net: GroupedNetwork, group: Unit, activations: Activations, forms: ExactForms
-) -> list[ObjectArray]:
-    """Return the forms (value, gradient) that are positive inside the facet."""
+    net: GroupedNetwork,
+    group: Unit,
+    activations: Activations,
+    forms: ExactForms,
+    out_of_time: Callable[[], bool],
+) -> list[ObjectArray] | None:
+    """Return the forms (value, gradient) that are positive inside the facet; None if late."""
     rows = []
     for k, level in enumerate(net.levels):
         for u in np.flatnonzero(level.kink):
+            if out_of_time():
+                return None
             unit = (k, int(u))
             if unit == group or activations[k][u] == FREE or forms.is_coincident(*unit):
                 continue

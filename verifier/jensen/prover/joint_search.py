@@ -354,14 +354,13 @@ class JointSearch:
         if key in self._tried:
             return None
         self._tried.add(key)
-        inputs, tolerance = self._limits.inputs, self._limits.tolerance
+        limits, tolerance = self._limits, self._limits.tolerance
+        where = self.net, self.group, patterns, point, self.network
         if tolerance:
             # the probe may meet several facets, whose jumps must not be added up
-            crossing = cross_facet(
-                self.net, self.group, patterns, point, self.network, inputs=inputs
-            )
+            crossing = cross_facet(*where, inputs=limits.inputs, out_of_time=limits.out_of_time)
         else:
-            crossing = probe(self.net, self.group, patterns, point, self.network, inputs=inputs)
+            crossing = probe(*where, inputs=limits.inputs)
         if crossing is None or not crossing.bends_down(tolerance):
             crossing = self._inside(patterns)
         return crossing

@@ -139,6 +139,8 @@ class MarginProgram:
         rows = [RowName("group")]
         margins = [ZERO]
         for k, u in forms.needed_units():
+            if out_of_time():
+                return None
             if (k, u) == self._group or exact.is_coincident(k, u):
                 continue
             rows.append(RowName("fixed", k, u))

@@ -345,7 +345,13 @@ class Tree:
     def cross(self, activations: Activations, point: NDArray[Any]) -> Crossing | None:
         """Cross the group's facet of a full pattern near a working point, if it is there."""
         return cross_facet(
-            self.net, self.group, activations, point, self.network, inputs=self.limits.inputs
+            self.net,
+            self.group,
+            activations,
+            point,
+            self.network,
+            inputs=self.limits.inputs,
+            out_of_time=self.limits.out_of_time,
         )
 
     def next_free(self, node: Node) -> Unit | None:

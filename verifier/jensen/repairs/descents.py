@@ -10,6 +10,7 @@ import numpy as np
 from jensen.arithmetic.rational import floats
 from jensen.domains.base import Domain
 from jensen.domains.cone_segments import NEAREST
+from jensen.errors import OutOfTimeError
 from jensen.groups.prepared import Prepared, prepare
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.descent import Descent
@@ -36,8 +37,11 @@ def descended(
     seed : int
     deadline : Deadline
     """
-    prepared = prepare(network, domain)
-    descent = _descent(prepared, seed, deadline)
+    prepared = prepare(network, domain, deadline=deadline)
+    try:
+        descent = _descent(prepared, seed, deadline)
+    except OutOfTimeError:
+        descent = None
     if descent is None:
         return np.empty((0, network.input_size))
     cone = _in_cone(prepared, islice(descent.candidates(starts, STEPS), MOST))

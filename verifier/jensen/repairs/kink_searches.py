@@ -52,10 +52,10 @@ class KinkSearches:
         self._features = features
         # no weight is 0, so that no unit is left out
         everything = features.with_weights(np.ones(len(features.weights)))
-        grouped = prepare(everything, domain).grouped
-        slopes = OutputSlopes(features, grouped)
         self._searches: list[KinkSearch] = []
         try:
+            grouped = prepare(everything, domain, deadline=deadline).grouped
+            slopes = OutputSlopes(features, grouped)
             pieces = bounded_pieces(grouped, joint_boxes(grouped), deadline.over)
         except OutOfTimeError:
             return

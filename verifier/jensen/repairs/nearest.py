@@ -27,7 +27,7 @@ from jensen.repairs.program import Norm, Objective
 from jensen.repairs.refit import Refit
 from jensen.repairs.row_search import RepairProgress, RowSearch
 from jensen.types import FloatArray
-from jensen.violation.magnitude import value_range
+from jensen.violation.magnitude import proved_range
 from jensen_encodings.deadline import Deadline
 
 EPSILON = 2.0**-50
@@ -296,9 +296,9 @@ def _sup_change(
         return math.inf
     box = Box(*sides)
     network = features.combination(moved)
-    below, above = value_range(network, box, deadline=deadline).proved
+    below, above = proved_range(network, box, deadline)
     # the change of a weight is rounded to a double: relatively by 2**-53 at most
-    reached = pre_activation_bounds(network, *box.bounds(network.input_size))
+    reached = pre_activation_bounds(network, *box.bounds(network.input_size), deadline=deadline)
     sizes = np.concatenate([np.abs(reached[b.name]).max(axis=0) for b in features.sources])
     rounding = EPSILON * float(np.abs(moved) @ sizes)
     moves = (max(abs(below), abs(above)) + abs(bias) + rounding) * (1 + EPSILON)

@@ -11,8 +11,9 @@ from fractions import Fraction
 import numpy as np
 
 from jensen.arithmetic.exact import root_to_double
-from jensen.errors import SolverError
+from jensen.errors import OutOfTimeError, SolverError
 from jensen.types import BoolArray, FloatArray
+from jensen_encodings.deadline import NEVER, Deadline
 from jensen_encodings.lp import LpSolver, LpStatus
 
 THIN = 1e4  # distance from 0 at which every row has a slack of 1, if it is to count as room
@@ -48,7 +49,9 @@ class Objective:
     factor: FloatArray | None = None
     norm: Norm = Norm.L2
 
-    def nearest(self, rows: FloatArray, margin: float) -> tuple[FloatArray, FloatArray] | None:
+    def nearest(
+        self, rows: FloatArray, margin: float, deadline: Deadline = NEVER
+    ) -> tuple[FloatArray, FloatArray] | None:
         """Return the best w with ``rows @ w >= margin``, and the rows' multipliers.
 
         In the norm l2 a margin > 0 is met by a w that is the best one up to a few margins.
@@ -57,21 +60,29 @@ class Objective:
         -------
         (w, multipliers) or None
             None if there is no such w, or none nearby. Both are hints, in floating point.
+
+        Raises
+        ------
+        OutOfTimeError
+            If time was up before that was known.
         """
         if not (rows @ self.centre < margin).any():
             return self.centre.copy(), np.zeros(len(rows))
         if self.norm is Norm.L1:
-            found = _least_sum(rows, margin - rows @ self.centre)
+            found = _least_sum(rows, margin - rows @ self.centre, deadline)
             return None if found is None else (self.centre + found[0], found[1])
-        factor = np.eye(len(self.centre)) if self.factor is None else self.factor
-        turned = np.asarray(np.linalg.solve(factor.T, rows.T).T, dtype=np.float64)
+        factor, turned = self.factor, rows
+        if factor is not None:
+            turned = np.asarray(np.linalg.solve(factor.T, rows.T).T, dtype=np.float64)
         inside = _inner_point(turned) if margin else np.zeros(len(self.centre))
         if inside is None:
             return None
-        start = factor @ self.centre - margin * inside
-        point, multipliers = _projection(turned, start)
-        best = np.linalg.solve(factor, point + margin * inside)
-        return np.asarray(best, dtype=np.float64), multipliers
+        centre = self.centre if factor is None else factor @ self.centre
+        point, multipliers = _projection(turned, centre - margin * inside)
+        best = point + margin * inside
+        if factor is not None:
+            best = np.asarray(np.linalg.solve(factor, best), dtype=np.float64)
+        return best, multipliers
 
     def change(self, weights: FloatArray) -> float:
         """Return ``|factor (w - centre)|``."""
@@ -90,7 +101,11 @@ class Objective:
 
 
 def nearest_with_margin(
-    objective: Objective, rows: FloatArray, margin: float, share: float = 0.0
+    objective: Objective,
+    rows: FloatArray,
+    margin: float,
+    share: float = 0.0,
+    deadline: Deadline = NEVER,
 ) -> FloatArray:
     """Return the best w with ``rows @ w >= margin`` for rows that can be positive, else 0.
 
@@ -105,19 +120,25 @@ def nearest_with_margin(
     share : float
         By how much the change may exceed the least one, relative to it: it is spent on a
         wider margin. All weights are 0 if that costs no more.
+    deadline : Deadline
+
+    Raises
+    ------
+    OutOfTimeError
+        If time was up before a program was solved.
     """
     free = np.ones(rows.shape[1], dtype=bool)
     while free.any():
         bent = objective.restricted(free)
         left = rows[(np.abs(rows[:, free]) > ZERO).any(axis=1)][:, free]
-        found = bent.nearest(left, margin)
+        found = bent.nearest(left, margin, deadline)
         if found is not None:
             weights = np.zeros(len(free))
             weights[free] = found[0]
             if share:
-                _widen(weights, free, objective, left, margin, share)
+                _widen(weights, free, objective, left, margin, share, deadline)
             return weights
-        free[np.flatnonzero(free)[_tied(bent, left)]] = False
+        free[np.flatnonzero(free)[_tied(bent, left, deadline)]] = False
     return np.zeros(len(free))
 
 
@@ -128,10 +149,11 @@ def _widen(
     rows: FloatArray,
     margin: float,
     share: float,
+    deadline: Deadline,
 ) -> None:
     """Replace the free weights by some of a wider margin, as wide as the share allows."""
     bent, tried = objective.restricted(free), weights.copy()
-    best = bent.nearest(rows, 0.0)
+    best = bent.nearest(rows, 0.0, deadline)
     if best is None:
         return
     tried[free] = best[0]
@@ -142,7 +164,7 @@ def _widen(
     low, high = margin, float(np.linalg.norm(objective.centre))
     for _ in range(HALVINGS):
         middle = math.sqrt(low * high)
-        found = bent.nearest(rows, middle)
+        found = bent.nearest(rows, middle, deadline)
         if found is not None:
             tried[free] = found[0]
         if found is None or objective.change(tried) > allowed:
@@ -152,10 +174,10 @@ def _widen(
             weights[:] = tried
 
 
-def _tied(objective: Objective, rows: FloatArray) -> BoolArray:
+def _tied(objective: Objective, rows: FloatArray, deadline: Deadline) -> BoolArray:
     """Return which weights to set to 0 where the rows have no common interior."""
     everything = np.ones(rows.shape[1], dtype=bool)
-    best = objective.nearest(rows, 0.0)
+    best = objective.nearest(rows, 0.0, deadline)
     if best is None:
         return everything
     size = max(float(np.abs(best[0]).max()), 1e-300)
@@ -237,20 +259,25 @@ def _nonnegative(system: FloatArray, target: FloatArray) -> FloatArray:
     return np.asarray(found, dtype=np.float64)
 
 
-def _least_sum(rows: FloatArray, needed: FloatArray) -> tuple[FloatArray, FloatArray] | None:
-    """Return the d of least ``sum |d|``: the variables are d and their absolute values."""
+def _least_sum(
+    rows: FloatArray, needed: FloatArray, deadline: Deadline
+) -> tuple[FloatArray, FloatArray] | None:
+    """Return the d of least ``sum |d|``: the variables are its positive and negative parts."""
     units = rows.shape[1]
     size = float(np.abs(needed).max(initial=0.0)) or 1.0  # d is as large, tolerances are not
-    eye = np.eye(units)
-    A = np.vstack(
-        [np.hstack([-rows, np.zeros_like(rows)]), np.hstack([eye, -eye]), np.hstack([-eye, -eye])]
+    parts = np.zeros(2 * units), np.full(2 * units, np.inf)
+    result = LpSolver(deadline).maximise(
+        -np.ones(2 * units),
+        np.hstack([-rows, rows]),
+        -needed / size,
+        np.zeros(len(rows), dtype=bool),
+        parts,
     )
-    b = np.concatenate([-needed / size, np.zeros(2 * units)])
-    c = np.concatenate([np.zeros(units), -np.ones(units)])
-    result = LpSolver().maximise(c, A, b, np.zeros(len(b), dtype=bool))
     if result.status is not LpStatus.OPTIMAL:
+        if deadline.over():  # not that there are none
+            raise OutOfTimeError("time was up before the least change was found")
         return None
-    return result.x[:units] * size, np.maximum(result.multipliers[: len(rows)], 0.0)
+    return (result.x[:units] - result.x[units:]) * size, np.maximum(result.multipliers, 0.0)
 
 
 def proved_distance(

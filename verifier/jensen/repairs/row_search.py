@@ -17,6 +17,7 @@ from jensen.arithmetic.rational import floats, rationals
 from jensen.decide import verify
 from jensen.domains.base import Domain
 from jensen.domains.working_set import WorkingSet
+from jensen.errors import OutOfTimeError
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.counterexample import Point
 from jensen.prover.verdict import Verdict
@@ -26,7 +27,7 @@ from jensen.repairs.kink_searches import KinkSearches
 from jensen.repairs.program import Objective, nearest_with_margin, proved_distance
 from jensen.repairs.sampled_rows import Pairs, RowSampler
 from jensen.types import FloatArray
-from jensen_encodings.deadline import Deadline
+from jensen_encodings.deadline import NEVER, Deadline
 
 Result = TypeVar("Result")
 
@@ -35,6 +36,9 @@ WIDER = 8.0  # factor of the margin where it turned out too small
 NOISE = 1e-8  # violations of sampled rows below it are not seen, relative to the weights
 SAMPLES = 4096  # kinks per look at the whole domain
 MANY_INPUTS, LEAST_SAMPLES = 256, 64  # above so many inputs fewer kinks are looked at
+# with a time limit, as many as take a part of what is left
+LOOK_SHARE, FEWEST_SAMPLES, EVALUATIONS = 0.1, 4, 7
+SPARSE_SECONDS, DENSE_SECONDS, UNIT_SECONDS = 1e-9, 5e-11, 1e-8
 NEAR = 2048  # kinks looked at around a refuting pair
 STARTS, TURNS = 8, 2  # descents of each kink, and how often they are tried
 LOOKS = 2  # looks without a violated row before the prover is asked
@@ -96,7 +100,7 @@ class RowSearch:
         self._progress = progress
         self._began = time.monotonic()
         self._deadline = deadline
-        self._sampler = RowSampler(features, domain, seed)
+        self._sampler = RowSampler(features, domain, seed, deadline)
         self._units = len(features.weights)
         self._size = math.hypot(*features.weights.tolist())
         self._margin, self._room = MARGIN, 0.0
@@ -124,7 +128,7 @@ class RowSearch:
                 self._margin *= WIDER
             x, y = (np.array([[float(v) for v in p]]) for p in (found.x, found.y))
             near = self._sampler.along(x, y).joined(self._near((x + y) / 2))
-            weights = self._solved_over(near, self._best())
+            weights = self._solved_over(near, self._best(weights))
 
     def network(self, weights: FloatArray) -> ReluNetwork:
         """Return the network under some output weights."""
@@ -133,13 +137,13 @@ class RowSearch:
 
     def unrounded(self) -> FloatArray:
         """Return the best weights under the rows so far, without margin or rounding."""
-        return self._without_margin()[0]
+        return self._without_margin(NEVER)[0]
 
     def proved_change(self, deadline: Deadline) -> float:
         """Return a bound below every change that makes the network convex."""
         if deadline.over():
             return 0.0
-        multipliers = self._without_margin()[1]
+        multipliers = self._without_margin(deadline)[1]
         rows, scaled = [], []
         for i in np.argsort(-multipliers)[: int((multipliers > 0).sum())]:
             if deadline.over():  # fewer rows are a weaker bound
@@ -169,8 +173,11 @@ class RowSearch:
 
     # ----------------------------------------------------------------------- the program
 
-    def _without_margin(self) -> tuple[FloatArray, FloatArray]:
-        found = self._objective.nearest(self._padded(), 0.0)
+    def _without_margin(self, deadline: Deadline) -> tuple[FloatArray, FloatArray]:
+        try:
+            found = self._objective.nearest(self._padded(), 0.0, deadline)
+        except OutOfTimeError:
+            found = None
         if found is None:  # weights 0 satisfy every row: only rounding can say otherwise
             return self._objective.centre, np.zeros(len(self._rows))
         return found
@@ -180,12 +187,18 @@ class RowSearch:
         more = len(self._objective.centre) - self._units
         return np.hstack([self._rows, np.zeros((len(self._rows), more))])
 
-    def _best(self) -> FloatArray:
-        return self._lap("program", self._solve)
+    def _best(self, weights: FloatArray) -> FloatArray:
+        """Return the best weights under the rows so far; the given ones if time is up."""
+        try:
+            return self._lap("program", self._solve)
+        except OutOfTimeError:
+            return weights
 
     def _solve(self) -> FloatArray:
         margin = self._margin * self._size
-        weights = nearest_with_margin(self._objective, self._padded(), margin, self._room)
+        weights = nearest_with_margin(
+            self._objective, self._padded(), margin, self._room, self._deadline
+        )
         if self._single:
             rounded = weights.astype(np.float32).astype(np.float64)
             weights = np.where(np.isfinite(rounded), rounded, weights)
@@ -207,8 +220,24 @@ class RowSearch:
 
     def _thinned(self, count: int) -> int:
         """Return how many kinks to look at: what one costs grows with the inputs squared."""
-        share = (MANY_INPUTS / self._features.network.input_size) ** 2
-        return max(LEAST_SAMPLES, int(count * min(1.0, share)))
+        network = self._features.network
+        share = (MANY_INPUTS / network.input_size) ** 2
+        count = max(LEAST_SAMPLES, int(count * min(1.0, share)))
+        if self._deadline.seconds() is None:
+            return count
+        most = LOOK_SHARE * self._deadline.left() / self._kink_seconds
+        return max(FEWEST_SAMPLES, int(min(count, most)))
+
+    @cached_property
+    def _kink_seconds(self) -> float:
+        """Estimate how long one kink takes to look at."""
+        network = self._features.network
+        work = UNIT_SECONDS * network.relu_count
+        for block in network.blocks:
+            for weight in block.weights.values():
+                sparse = hasattr(weight, "nnz")
+                work += weight.nnz * SPARSE_SECONDS if sparse else weight.size * DENSE_SECONDS
+        return EVALUATIONS * float(work)
 
     def _descended(self, weights: FloatArray) -> FloatArray:
         """Add rows of kinks that descents find to bend down, until they find none."""
@@ -236,12 +265,12 @@ class RowSearch:
                 for crossing in found.crossings:
                     self._add_exact(crossing.before, crossing.after, weights)
                 middles = [[float(v) for v in crossing.middle] for crossing in found.crossings]
-                weights = self._solved_over(self._near(np.array(middles)), self._best())
+                weights = self._solved_over(self._near(np.array(middles)), self._best(weights))
             elif not found.open or budget > MOST_BUDGET:
                 break
             elif not self._room:  # the best weights are hard to prove: facets of J = 0
                 self._room = ROOM
-                weights = self._best()
+                weights = self._best(weights)
             else:
                 budget *= 2
         return weights
@@ -259,7 +288,7 @@ class RowSearch:
             if not len(worst) or self._deadline.over():
                 break
             self._add(pairs.take(worst))
-            weights = self._best()
+            weights = self._best(weights)
         return weights
 
     def _add(self, pairs: Pairs) -> None:

@@ -12,6 +12,7 @@ from jensen.domains.base import Domain
 from jensen.domains.cone_segments import ConeSampler, ConeSegments
 from jensen.repairs.features import Features
 from jensen.types import FloatArray
+from jensen_encodings.deadline import NEVER, Deadline
 
 SECANT_STEPS = 3  # evaluations that follow a segment to a kink
 SHORT = 2.0**-10  # length of a pair, in lengths of its segment
@@ -55,11 +56,15 @@ class RowSampler:
     features : Features
     domain : Domain
     seed : int
+    deadline : Deadline
+        Of walking about in a polyhedron, before the first points are asked for.
     """
 
-    def __init__(self, features: Features, domain: Domain, seed: int) -> None:
+    def __init__(
+        self, features: Features, domain: Domain, seed: int, deadline: Deadline = NEVER
+    ) -> None:
         self._features, self._domain = features, domain
-        self._sampler = ConeSampler(domain, features.network.input_size, None, seed)
+        self._sampler = ConeSampler(domain, features.network.input_size, None, seed, deadline)
         self._rng = np.random.default_rng(seed)
 
     def everywhere(self, count: int) -> Pairs:

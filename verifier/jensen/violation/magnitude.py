@@ -169,7 +169,7 @@ def value_range(
     deadline : Deadline
         Half of what is left until then is for each side, at most half a second.
     """
-    prepared = prepare(network, domain)
+    prepared = prepare(network, domain, deadline=deadline)
     extremes = _extremes(network, *prepared.box, seed, deadline.share(0.5).within(RANGE_SECONDS))
     ends = [network.exact(point.tolist())[0] for point in extremes]
     values = [*ends, *extra]
@@ -180,6 +180,23 @@ def value_range(
         (below, above),
         (round_down(most - least), math.nextafter(above - below, math.inf)),
     )
+
+
+def proved_range(
+    network: ReluNetwork, domain: Domain, deadline: Deadline = NEVER
+) -> tuple[float, float]:
+    """Enclose the range of a scalar network on a box from outside.
+
+    Parameters
+    ----------
+    network : ReluNetwork
+        With one output.
+    domain : Domain
+        A box.
+    deadline : Deadline
+    """
+    prepared = prepare(network, domain, deadline=deadline)
+    return _bounds(prepared, deadline.within(RANGE_SECONDS))
 
 
 def _bounds(prepared: Prepared, deadline: Deadline) -> tuple[float, float]:

@@ -275,7 +275,12 @@ class _Measurement:
         facet = worst_facet(self._prepared.network, self._prepared.domain, self._deadline)
         if facet is not None:
             return self._measured(facet)
-        search = JumpSearch(self._prepared, gap=self._gap, deadline=self._deadline, seed=self._seed)
+        try:
+            search = JumpSearch(
+                self._prepared, gap=self._gap, deadline=self._deadline, seed=self._seed
+            )
+        except OutOfTimeError:
+            return self._nothing("time limit", math.inf)
         built = time.monotonic()
         reporter = None if progress is None else _Reporter(search, progress, self._began)
         interrupted = False

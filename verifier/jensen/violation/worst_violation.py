@@ -140,7 +140,7 @@ def worst_violation(
     feasible = _feasible(domain, network.input_size, deadline) if domain.has_rows else None
     box = None if sides is None else domain
     box = box if feasible is None else Box(feasible.lower, feasible.upper)
-    start = None
+    start = known = None
     if engine == "tree":
         verdict = _verdict(network, domain, output, deadline, seed)
         if verdict is None:
@@ -150,6 +150,7 @@ def worst_violation(
             return _no_violation(point, time.monotonic() - began)
         elif verdict.counterexample is not None:
             start = verdict.counterexample.x, verdict.counterexample.y
+            known = verdict.counterexample.violation
     spent = time.monotonic() - began
     if box is None:
         common["time_limit"] = deadline.seconds()
@@ -161,7 +162,7 @@ def worst_violation(
     if start is None:
         return found
     if found.status != UNBOUNDED:
-        kept = with_pair(found, network.select_output(output), domain, start)
+        kept = with_pair(found, network.select_output(output), domain, start, known)
         found = midpoint.concluded(kept, gap)
     return replace(found, times={"prover": spent, **found.times})
 
