@@ -15,7 +15,7 @@ import pytest
 import jensen
 from jensen.arithmetic.intervals import round_down
 from jensen.domains.domain import Box, Everywhere, Polyhedron
-from jensen.midpoint.worst_pair import Violation, concluded, with_pair
+from jensen.midpoint.worst_pair import Violation, concluded, with_pair, worst_pair
 from jensen.network.relu_network import ReluNetwork
 from jensen.violation import worst_violation as measure
 
@@ -66,16 +66,36 @@ def test_a_violation_below_the_rounding_is_no_optimum(domain):
     assert found.status in {"optimal", "precision limit"} or domain == Everywhere()
 
 
-def test_the_fault_file_is_at_the_precision_limit():
+def test_the_tree_ends_at_the_precision_limit_of_the_fault_file():
     if not FAULT.exists():
         pytest.skip("the shared cases are not here")
-    found = jensen.worst_violation(jensen.load(FAULT), Box(-1, 1))
+    network, box = jensen.load(FAULT), Box(-1, 1)
+    known = jensen.verify(network, box).counterexample
+    assert known is not None
+    found = worst_pair(network, box, start=(known.x, known.y))
     assert found.status == "precision limit"
     # what the search reaches depends on how the last digits of its sums round
     assert 3.2e-08 <= found.lower <= found.upper
-    known = jensen.verify(jensen.load(FAULT), Box(-1, 1)).counterexample
-    assert known is not None
     assert found.exact_lower >= known.violation
+    exact = jensen.worst_violation(network, box)  # of one input
+    assert exact.status == "optimal"
+    assert found.exact_lower <= exact.exact_lower <= Fraction(found.upper)
+
+
+@pytest.mark.parametrize("domain", [Box(-1, 1), Everywhere()])
+@pytest.mark.parametrize("size", [1.0, 5e-324])
+def test_of_one_input_optimal_stands_only_where_the_gap_holds(domain, size):
+    # slopes 1, -1, 1, so that violations are bounded: the worst one is size / 4
+    network = ReluNetwork.from_layers(
+        [[[1.0], [-1.0], [1.0], [1.0]], [[1.0, -1.0, -2.0, 2.0]]], [[0, 0, 0.25, -0.25], [0.0]]
+    )
+    weights = {name: w * size for name, w in network.output.weights.items()}
+    network = network.with_output(replace(network.output, weights=weights))
+    found = jensen.worst_violation(network, domain)
+    assert found.exact_lower > 0
+    holds = Fraction(found.upper) - found.exact_lower <= found.exact_lower * Fraction(1e-4)
+    assert found.status == ("optimal" if holds else "precision limit")
+    assert holds == (size == 1.0)
 
 
 def test_the_worse_pair_is_kept_exactly():
@@ -97,7 +117,7 @@ def test_the_pair_of_the_prover_survives_a_search_that_finds_nothing(monkeypatch
     def nothing(*_: object, **__: object) -> Violation:
         return claimed(Fraction(0), 0.25)
 
-    monkeypatch.setattr(measure.midpoint, "worst_pair", nothing)
+    monkeypatch.setattr(measure, "box_violation", nothing)
     found = jensen.worst_violation(network, Box(-1, 1))
     assert found.exact_lower == known.violation
     assert (found.x, found.y) == (known.x, known.y)

@@ -22,7 +22,7 @@ from jensen.arithmetic.intervals import round_down, round_up
 from jensen.arithmetic.rational import ZERO, fraction, rational
 from jensen.domains.domain import Domain
 from jensen.midpoint.feasible import Feasible
-from jensen.midpoint.worst_pair import OPTIMAL, Violation, worst_pair
+from jensen.midpoint.worst_pair import OPTIMAL, Violation, concluded, worst_pair
 from jensen.network.relu_network import ReluNetwork
 from jensen_encodings.deadline import NEVER, Deadline
 
@@ -35,6 +35,7 @@ def box_violation(
     deadline: Deadline,
     *,
     output: int = 0,
+    gap: float = 1e-4,
     engine: str = "tree",
     feasible: Feasible | None = None,
     **options: Any,
@@ -46,10 +47,10 @@ def box_violation(
     network : ReluNetwork
     box : Domain
     deadline : Deadline
-    output, engine, feasible, options
+    output, gap, engine, feasible, options
         As for :func:`jensen.midpoint.worst_pair.worst_pair`.
     """
-    options |= {"output": output, "engine": engine, "feasible": feasible}
+    options |= {"output": output, "gap": gap, "engine": engine, "feasible": feasible}
     if network.input_size == 1 and engine == "tree" and feasible is None:
         part = deadline.share(INTERVAL_SHARE)
         try:
@@ -58,7 +59,7 @@ def box_violation(
             known = worst_pair(network, box, time_limit=0.0, **options)
             return replace(known, status="interrupted")
         if found is not None:
-            return found
+            return concluded(found, gap)
     return worst_pair(network, box, time_limit=deadline.seconds(), **options)
 
 
