@@ -51,6 +51,10 @@ BEND = 1e-4  # of proximal steps, as a share of what q bends, or falls on the wa
 STEPS = 12
 LONGER, SHORTER = 8.0, 2.0**-6  # than the step before; where that led nowhere
 MOST_STEP = 2.0**900
+NEEDS_BOUNDS = (
+    "a quadratic part with directions in which it does not bend, or with integers, "
+    "needs a bounded domain: give a box around the points that matter"
+)
 
 
 class CurvedTerm:
@@ -106,11 +110,11 @@ class CurvedTerm:
 
     def exact_cut(self, cuts: Cuts, index: int) -> tuple[Sequence[Fraction], Fraction]:
         """Refuse: tangents are kept on bounded domains only, as doubles."""
-        raise NotImplementedError
+        raise DomainError(NEEDS_BOUNDS)
 
     def recession(self) -> CurvedTerm:
         """Refuse: unbounded domains are no matter of tangents."""
-        raise NotImplementedError
+        raise DomainError(NEEDS_BOUNDS)
 
     def refuse_unbounded(self) -> None:
         """Say that what is done by tangents needs bounds.
@@ -120,10 +124,7 @@ class CurvedTerm:
         DomainError
         """
         if not self.ground.bounded:
-            raise DomainError(
-                "a quadratic part with directions in which it does not bend, or with integers, "
-                "needs a bounded domain: give a box around the points that matter"
-            )
+            raise DomainError(NEEDS_BOUNDS)
 
 
 class CurvedSearch(Search):
