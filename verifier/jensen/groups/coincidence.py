@@ -64,7 +64,8 @@ class Dependence:
                     reads |= (slopes.off != 0) & (act != ON)
                 if group is not None and source == group[0]:
                     reads[:, group[1]] = False
-                depends |= reads @ passed[source]
+                # as sums of ones: NumPy multiplies matrices of truth values one by one
+                depends |= reads.astype(np.float32) @ passed[source].astype(np.float32) > 0
                 inner = self._nested[source] | ((act == FREE) & self._depends[source].any(axis=1))
                 nested |= reads @ inner
             self._depends.append(depends)
