@@ -192,10 +192,11 @@ MEASURES = {
 
 @pytest.mark.parametrize("measure", MEASURES)
 def test_functions_keep_their_time_limit_on_a_large_network(large, measure):
-    limit, began = 1.0, time.process_time()
+    limit, began, cpu = 1.0, time.monotonic(), time.process_time()
     found = MEASURES[measure](large, limit)
-    # as processor time, for the sake of busy machines: wall-clock time is not less where one waits
-    assert time.process_time() - began < 2 * limit + 1.0
+    # processor time counts each thread of the BLAS, and a clock what other processes take
+    spent = min(time.monotonic() - began, time.process_time() - cpu)
+    assert spent < 2 * limit + 1.0
     if measure in {"violation", "jump"}:
         assert 0 <= found.lower <= found.upper
 
