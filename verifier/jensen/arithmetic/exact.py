@@ -72,10 +72,7 @@ class ExactVector:
     @classmethod
     def from_fractions(cls, values: Iterable[Fraction | int | float]) -> ExactVector:
         """Build from numbers; floats are taken at their exact value."""
-        # item(): a NumPy integer would survive inside the Fraction and overflow in silence
-        plain = (v.item() if isinstance(v, np.generic) else v for v in values)
-        # what is a Fraction already stays: building it anew is most of the time
-        fractions = [v if type(v) is Fraction else Fraction(v) for v in plain]
+        fractions = plain_fractions(values)
         denominator = math.lcm(*(f.denominator for f in fractions)) if fractions else 1
         integers = [f.numerator * (denominator // f.denominator) for f in fractions]
         out = np.empty(len(integers), dtype=object)
@@ -123,6 +120,14 @@ class ExactVector:
         """Return a single vector as a column that goes with those of another one."""
         shape = (-1,) + (1,) * (other.integers.ndim - 1)
         return ExactVector(self.integers.reshape(shape), self.denominator)
+
+
+def plain_fractions(values: Iterable[Fraction | int | float]) -> list[Fraction]:
+    """Return numbers as fractions; floats are taken at their exact value."""
+    # item(): a NumPy integer would survive inside the Fraction and overflow in silence
+    plain = (v.item() if isinstance(v, np.generic) else v for v in values)
+    # what is a Fraction already stays: building it anew is most of the time
+    return [v if type(v) is Fraction else Fraction(v) for v in plain]
 
 
 def _apply_power(integers: ObjectArray, exponent: int) -> tuple[ObjectArray, int]:

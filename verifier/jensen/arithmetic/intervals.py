@@ -33,6 +33,8 @@ _CHUNK = 1 << 17
 _SETTLED_TERMS = 100_000
 SWAPPED = [1, 0, 3, 2]
 SIDES = np.array([-1.0, 1.0])  # which way the lower and the upper end are rounded
+ENDS = SIDES * np.inf
+_LEAST, _MOST = 2.0**-900, 2.0**1000
 
 
 def rounding_factor(terms: int) -> float:
@@ -56,39 +58,73 @@ def interval_affine(terms: Sequence[tuple[Matrix, Interval]], bias: FloatArray) 
         Where rounding alone would hide the sign of a side, that side is recomputed
         in rational arithmetic.
     """
-    value = np.repeat(bias[:, None], 2, axis=1)
-    magnitude = np.abs(value)
+    # both ends, and their sizes
+    total = np.empty((len(bias), 4))
+    total[:, :2] = bias[:, None]
+    np.abs(total[:, :2], out=total[:, 2:])
     count = 2
-    underflow: FloatArray | float = 0.0
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        for matrix, (lower, upper) in terms:
-            # both ends, and their sizes
-            sides = np.empty((len(lower), 4))
-            sides[:, 0], sides[:, 1] = lower, upper
-            np.abs(sides[:, :2], out=sides[:, 2:])
-            positive, negative = _signed_products(matrix, sides, sides[:, SWAPPED])
-            value += positive[:, :2] + negative[:, :2]
-            magnitude += positive[:, 2:] - negative[:, 2:]
+        for matrix, interval in terms:
+            sides = _with_sizes(*interval)
+            swapped = sides[:, SWAPPED]
+            np.negative(swapped[:, 2:], out=swapped[:, 2:])
+            positive, negative = _signed_products(matrix, sides, swapped)
+            total += positive
+            total += negative
             count += _longest_row(matrix) + 2
-            if _may_underflow(matrix, sides[:, 2:]):
-                underflow = underflow + SUBNORMAL * _active_terms(matrix, sides[:, :2])
+        value, magnitude = total[:, :2], total[:, 2:]
         error = rounding_factor(count) * magnitude
-        # the line above may itself underflow although the terms do not vanish
-        tiny = magnitude < 2.0**-900
-        if tiny.any():
-            error = np.where((magnitude > 0) & tiny, error + SUBNORMAL, error)
-        error += 2.0 * underflow
-        bound = np.where(error > 0, np.nextafter(value + SIDES * error, SIDES * np.inf), value)
-        finite = np.isfinite(bound)
-        if not finite.all():
-            bound = np.where(finite, bound, SIDES * np.inf)
-        low, high = bound[:, 0].copy(), bound[:, 1].copy()
+        if _is_plain(magnitude):
+            # the margin of the error is far more than all that underflows
+            bound = np.nextafter(value + SIDES * error, ENDS)
+            low, high = bound[:, 0].copy(), bound[:, 1].copy()
+            if not np.count_nonzero(np.abs(value) <= error):
+                return low, high
+            finite = np.isfinite(bound)
+        else:
+            error = _with_underflow(terms, magnitude, error)
+            bound = np.where(error > 0, np.nextafter(value + SIDES * error, ENDS), value)
+            finite = np.isfinite(bound)
+            bound = np.where(finite, bound, ENDS)
+            low, high = bound[:, 0].copy(), bound[:, 1].copy()
         # sides whose sign is lost in rounding
         unsure = finite & (SIDES * bound > 0) & (SIDES * value <= error)
         if unsure.any():
             _settle(terms, bias, low, np.flatnonzero(unsure[:, 0]), side=0)
             _settle(terms, bias, high, np.flatnonzero(unsure[:, 1]), side=1)
     return low, high
+
+
+def _with_sizes(lower: FloatArray, upper: FloatArray) -> FloatArray:
+    sides = np.empty((len(lower), 4))
+    sides[:, 0], sides[:, 1] = lower, upper
+    np.abs(sides[:, :2], out=sides[:, 2:])
+    return sides
+
+
+def _is_plain(magnitude: FloatArray) -> bool:
+    """Whether sums are so large that underflow does not matter, and so small that none overflows.
+
+    Of an error of at least ``4 UNIT magnitude`` SAFETY leaves 1 %, and a product that underflows
+    costs half a subnormal.
+    """
+    least = np.minimum.reduce(magnitude, axis=None, initial=1.0)
+    most = np.maximum.reduce(magnitude, axis=None, initial=1.0)
+    return bool(least >= _LEAST and most <= _MOST)  # not so if one is not a number
+
+
+def _with_underflow(
+    terms: Sequence[tuple[Matrix, Interval]], magnitude: FloatArray, error: FloatArray
+) -> FloatArray:
+    """Return errors that cover what underflows."""
+    # the error may itself underflow although the terms do not vanish
+    tiny = (magnitude > 0) & (magnitude < _LEAST)
+    error = np.where(tiny, error + SUBNORMAL, error)
+    for matrix, interval in terms:
+        sides = _with_sizes(*interval)
+        if _may_underflow(matrix, sides[:, 2:]):
+            error += 2.0 * SUBNORMAL * _active_terms(matrix, sides[:, :2])
+    return error
 
 
 def round_down(value: Fraction) -> float:

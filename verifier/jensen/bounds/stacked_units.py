@@ -84,6 +84,8 @@ def unit_layers(
 def may_have_twins(network: ReluNetwork) -> bool:
     """Whether two rows of a hidden block are equal up to signs of their entries: a quick hint."""
     for block in network.hidden:
+        if len(set(np.abs(block.bias).tolist())) == block.size:
+            continue  # their biases tell all rows apart
         parts = [*block.weights.values(), block.bias[:, None]]
         if any(not isinstance(part, np.ndarray) for part in parts):
             return False

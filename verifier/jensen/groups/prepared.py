@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import scipy.sparse as sp
+
 from jensen.bounds.ahead import raised_signs
 from jensen.bounds.network_data import network_data
 from jensen.bounds.paths import sign_bounds
@@ -14,7 +16,7 @@ from jensen.domains.domain import Domain
 from jensen.domains.working_set import WorkingSet, lifted_network
 from jensen.groups.folded import fold_linear_units
 from jensen.groups.groups import GroupedNetwork, group_network
-from jensen.network.relu_network import ReluNetwork
+from jensen.network.relu_network import INPUT, OUTPUT, ReluNetwork
 from jensen.stopwatch import Stopwatch
 from jensen.types import FloatArray, Interval
 from jensen_encodings import NetworkData
@@ -53,6 +55,17 @@ class Prepared:
         """Bounds of J of every hidden neuron under all patterns (theory, section 3)."""
         with self.watch.stage("signs"):
             return sign_bounds(self.network)
+
+    @cached_property
+    def bends_down(self) -> bool:
+        """Whether a ReLU that only the output reads has a negative weight there, which is its J."""
+        network = self.network
+        for name, weight in network.output.weights.items():
+            last = name != INPUT and network.successors[name] == (OUTPUT,)
+            values = weight.data if sp.issparse(weight) else weight
+            if last and network[name].is_relu and values.min(initial=0.0) < 0:
+                return True
+        return False
 
     @cached_property
     def may_have_twins(self) -> bool:

@@ -9,9 +9,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jensen.arithmetic.exact import ExactMatrix, ExactVector, Matrix
+from jensen.arithmetic.exact import ExactMatrix, ExactVector, Matrix, plain_fractions
 from jensen.errors import NetworkError
 from jensen.network.block import INPUT, OUTPUT, Block
+from jensen.network.integer_chain import IntegerChain, is_small_chain
 from jensen.network.points import OfPoints
 from jensen.types import BoolArray, FloatArray
 
@@ -87,10 +88,13 @@ class Evaluation(OfPoints):
         NetworkError
             If the point has another size.
         """
-        point = ExactVector.from_fractions(x)
-        if len(point.integers) != self.input_size:
-            raise NetworkError(f"a point of {len(point.integers)} numbers: need {self.input_size}")
-        return self._exact_z(point)
+        return self._exact_z(ExactVector.from_fractions(self._exact_point(x)))
+
+    def _exact_point(self, x: Iterable[Fraction | int | float]) -> list[Fraction]:
+        point = plain_fractions(x)
+        if len(point) != self.input_size:
+            raise NetworkError(f"a point of {len(point)} numbers: need {self.input_size}")
+        return point
 
     def _exact_z(self, points: ExactVector) -> dict[str, ExactVector]:
         """Return z of every block at a point, or at points that are columns."""
@@ -116,18 +120,25 @@ class Evaluation(OfPoints):
         -------
         tuple of (outputs) Fraction
         """
-        return tuple(self.exact_pre_activations(x)[OUTPUT].to_fractions())
+        return self.exact_at([x])[0]
 
-    def exact_at(self, points: Sequence[Sequence[Fraction]]) -> list[tuple[Fraction, ...]]:
+    def exact_at(
+        self, points: Sequence[Iterable[Fraction | int | float]]
+    ) -> list[tuple[Fraction, ...]]:
         """Evaluate at some points in rational arithmetic, all at once where the network is small.
 
         Parameters
         ----------
-        points : sequence of sequences of (inputs) Fraction
+        points : sequence of iterables of (inputs) rational numbers
 
         Returns
         -------
         list of tuples of (outputs) Fraction, one per point
+
+        Raises
+        ------
+        NetworkError
+            If a point has another size.
 
         Examples
         --------
@@ -137,9 +148,12 @@ class Evaluation(OfPoints):
         >>> net.exact_at([(Fraction(1, 3),), (Fraction(-1),)])
         [(Fraction(2, 1),), (Fraction(0, 1),)]
         """
+        exact = [self._exact_point(point) for point in points]
+        if self._chain is not None:
+            return self._chain.values(exact)
         if max(self.input_size, *(block.size for block in self.blocks)) > TOGETHER:
-            return [self.exact(point) for point in points]
-        z = self._exact_z(ExactVector.from_columns(points))[OUTPUT]
+            return [tuple(self.exact_pre_activations(x)[OUTPUT].to_fractions()) for x in exact]
+        z = self._exact_z(ExactVector.from_columns(exact))[OUTPUT]
         return [tuple(ExactVector(column, z.denominator).to_fractions()) for column in z.integers.T]
 
     def activation_pattern(self, x: Iterable[Fraction | int | float]) -> dict[str, BoolArray]:
@@ -203,6 +217,10 @@ class Evaluation(OfPoints):
         if block.name not in pattern:
             raise NetworkError(f"the activation pattern has no entry for block {block.name!r}")
         return np.asarray(pattern[block.name], dtype=np.float64)
+
+    @cached_property
+    def _chain(self) -> IntegerChain | None:
+        return IntegerChain(self.blocks) if is_small_chain(self.blocks) else None
 
     @cached_property
     def _exact_bias(self) -> dict[str, ExactVector]:

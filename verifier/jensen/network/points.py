@@ -99,6 +99,8 @@ class OfPoints(ABC):
 
 def _numbers(X: ArrayLike) -> FloatArray:
     """Return points in doubles, rounded to nearest; numbers in text are none."""
+    if type(X) is np.ndarray and X.dtype == np.float64:
+        return X
     try:
         given = np.asarray(X)
         if given.dtype.kind in "SUc":

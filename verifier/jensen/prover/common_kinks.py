@@ -22,7 +22,7 @@ from jensen.prover.evidence import Counterexample
 from jensen.prover.options import Engine
 from jensen.prover.outcome import Outcome, refuted_by
 from jensen.prover.question import Question
-from jensen.prover.refute import STEPS, LineSampler, kink_distance
+from jensen.prover.refute import STEPS, LineSampler, line_scale
 from jensen.prover.signs import closed_neurons, is_small
 from jensen.types import BoolArray, FloatArray, IndexArray, Interval
 
@@ -57,7 +57,8 @@ def _single_kinks(question: Question) -> Outcome | None:
         closed = closed_neurons(question.prepared)
         open_units = ~np.concatenate([closed[block.name] for block in network.hidden])
         rng = np.random.default_rng(options.seed)
-        sampler = LineSampler(question.domain, network.input_size, kink_distance(network), rng)
+        scale = line_scale(network, question.domain)
+        sampler = LineSampler(question.domain, network.input_size, scale, rng)
         stack = NetworkStack.from_networks([network])
         found = refuted_by_kinks(
             stack, question.domain, sampler, open_units[None], lines=_LINES[:1]

@@ -23,6 +23,7 @@ from jensen.types import FloatArray
 from jensen_encodings.deadline import NEVER, Deadline
 
 STEPS = 33  # points on a line
+NUMBERS = np.arange(STEPS)[None, :, None]  # of these points
 FIRST_LINES = 8  # in a first, cheap round: enough for most random networks
 LINES = 96  # lines in a round
 EARLY_LINES = 24  # in front of a walk that costs a few times as much
@@ -123,7 +124,7 @@ def search_lines(
     deadline : Deadline
     """
     rng = np.random.default_rng(seed)
-    sampler = LineSampler(domain, network.input_size, kink_distance(network), rng, inputs)
+    sampler = LineSampler(domain, network.input_size, line_scale(network, domain), rng, inputs)
     cost = max(1, network.parameter_count)
     lines = int(np.clip(WORK / (cost * STEPS), 4, lines))
     for number, count in enumerate((min(lines, FIRST_LINES), *[lines] * rounds)):
@@ -146,24 +147,20 @@ def _look(
     inputs: tuple[int, ...] | None,
 ) -> Counterexample | None:
     count, dim = starts.shape
-    points = starts[:, None, :] + np.arange(STEPS)[None, :, None] * steps[:, None, :]
+    points = starts[:, None, :] + NUMBERS * steps[:, None, :]
     values = network(points.reshape(-1, dim)).reshape(count, STEPS)
-    with np.errstate(over="ignore"):
-        usable = (np.abs(values).sum(axis=1) < np.inf) & np.isfinite(points).all(axis=(1, 2))
-    if not usable.all():
-        points, values = points[usable], values[usable]
+    with np.errstate(over="ignore", invalid="ignore"):
+        if not np.isfinite(np.add.reduce(values, axis=None) + np.add.reduce(points, axis=None)):
+            usable = (np.abs(values).sum(axis=1) < np.inf) & np.isfinite(points).all(axis=(1, 2))
+            points, values = points[usable], values[usable]
     drop = values[:, 1:-1] - (values[:, :-2] + values[:, 2:]) / 2
-    scale = np.abs(values).max(axis=1, keepdims=True)
-    relative = drop - NOISE * scale
-    if not (relative > 0).any():
-        return None
-    flat = np.argsort(relative, axis=None)[::-1][:CANDIDATES]
-    for index in flat:
-        line, step = np.unravel_index(index, drop.shape)
-        if relative[line, step] <= 0:
+    relative = drop - NOISE * np.maximum.reduce(np.abs(values), axis=1, keepdims=True)
+    for _ in range(min(CANDIDATES, relative.size)):
+        line, step = divmod(int(relative.argmax()), STEPS - 2)
+        if not relative[line, step] > 0:
             break
-        x = [Fraction(float(v)) for v in points[line, step]]
-        y = [Fraction(float(v)) for v in points[line, step + 2]]
+        relative[line, step] = -np.inf
+        x, y = (tuple(map(Fraction, points[line, at].tolist())) for at in (step, step + 2))
         found = counterexample(network, domain, x, y, inputs=inputs)
         if found is not None:
             return found
@@ -203,6 +200,12 @@ class LineSampler:
     def lines(self, count: int) -> tuple[FloatArray, FloatArray]:
         """Return start points and steps, each of shape (count, dim)."""
         return self._lines.draw(count, STEPS - 1, self._moves, self._rng)
+
+
+def line_scale(network: ReluNetwork, domain: Domain) -> float:
+    """Return :func:`kink_distance` where lines of the domain depend on it; 1 for boxes."""
+    box = domain.box_sides(network.input_size)
+    return kink_distance(network) if box is None else 1.0
 
 
 def kink_distance(network: ReluNetwork) -> float:

@@ -179,9 +179,22 @@ def walk_open_cells(question: Question) -> Outcome | None:
 
 def walk_straight_lines(question: Question) -> Outcome | None:
     """Prove networks of two small levels in the plane, which costs less than to draw lines."""
-    network, signs = question.network, question.prepared.signs
-    if not walks(question) or bounds_come_first(question):
+    return None if question.prepared.bends_down else _walk_straight_lines(question)
+
+
+def walk_doubtful_straight_lines(question: Question) -> Outcome | None:
+    """As :func:`walk_straight_lines` where a neuron bends down unless it keeps its sign.
+
+    Behind first lines, which refute most of these.
+    """
+    return _walk_straight_lines(question) if question.prepared.bends_down else None
+
+
+def _walk_straight_lines(question: Question) -> Outcome | None:
+    network = question.network
+    if not walks(question) or bounds_come_first(question) or not has_two_levels(network):
         return None
+    signs = question.prepared.signs
     closed = {name: low >= 0 for name, (low, _) in signs.items()}
     with question.prepared.watch.stage("walk"):
         if not bend_upwards(network, question.domain, closed):
@@ -195,7 +208,7 @@ def walk_straight_lines(question: Question) -> Outcome | None:
 
 
 def lines_were_walked(question: Question) -> bool:
-    """Whether :func:`walk_straight_lines` tried: what it leaves open, linked states do, too."""
+    """Whether straight lines were walked: what it leaves open, linked states do, too."""
     if not walks(question) or bounds_come_first(question) or question.domain.has_rows:
         return False
     return has_two_levels(question.network)
@@ -215,10 +228,11 @@ def walk_less_narrow_levels(question: Question) -> Outcome | None:
 
 
 def _is_walked_before_links(question: Question) -> bool:
-    network, signs = question.network, question.prepared.signs
+    network = question.network
     if max((block.size for block in network.hidden), default=0) > PAIR:
         return False
-    left = sum(int(np.count_nonzero(~(low >= 0))) for low, _ in signs.values())
+    signs = question.prepared.signs.values()
+    left = sum(int(np.count_nonzero(~(low >= 0))) for low, _ in signs)
     return SHARE * left > network.relu_count
 
 
