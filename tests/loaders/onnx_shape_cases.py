@@ -40,6 +40,7 @@ SHAPES = [
             (IMG, {"kernel_shape": [2, 2], "strides": [3, 4], "ceil_mode": 1}, 10),
             (IMG, {"kernel_shape": [3, 2], "strides": [2, 3], "ceil_mode": 1}, 10),
             (IMG, {"kernel_shape": [2, 2], "dilations": [2, 3]}, 10),
+            ((1, 2, 3), {"kernel_shape": [5], "strides": [3], "ceil_mode": 1}, 10),
             ((1, 2, 7), {"kernel_shape": [3], "strides": [2]}, 7),
             ((2, 1, 3, 4, 3), {"kernel_shape": [2, 2, 2]}, 7),
         )
@@ -55,6 +56,7 @@ SHAPES = [
             (IMG, {"kernel_shape": [2, 2], "strides": [2, 2], "auto_pad": "SAME_UPPER"}, 7),
             (IMG, {"kernel_shape": [2, 2], "strides": [3, 3], "ceil_mode": 1}, 10),
             (IMG, {"kernel_shape": [2, 2], "dilations": [2, 3]}, 19),
+            ((1, 2, 4), {"kernel_shape": [5], "strides": [2], "ceil_mode": 1}, 10),
         )
     ),
     Case(

@@ -91,6 +91,7 @@ ARITHMETIC = [
     Case("Clip", constants=(np.array(2.0), np.array(-1.0)), since=13),
     Case("HardSigmoid", rounds=True),
     Case("Shrink", attributes={"lambd": 0.75, "bias": 0.75}),
+    Case("ThresholdedRelu", attributes={"alpha": 0.0}, since=10),
     Case("HardSigmoid", attributes={"alpha": 0.25, "beta": 0.5}),
 ]
 

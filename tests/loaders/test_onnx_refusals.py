@@ -69,6 +69,12 @@ def test_a_shrink_that_jumps_is_refused(lambd, bias, tmp_path):
         network_of(single("Shrink", lambd=lambd, bias=bias), tmp_path)
 
 
+@pytest.mark.parametrize("attributes", [{}, {"alpha": -1.0}])
+def test_a_thresholded_relu_that_jumps_is_refused(attributes, tmp_path):
+    with pytest.raises(ModelFileError, match="the values jump unless alpha is 0"):
+        network_of(single("ThresholdedRelu", **attributes), tmp_path)
+
+
 def after_a_gemm(op, **attributes):
     nodes = [
         helper.make_node("Gemm", ["x", "w"], ["logits"]),
@@ -162,6 +168,10 @@ MALFORMED = {
         "Conv", {"w": np.ones((1, 1, 2), np.float32)}, shape=(1, 1, 4), pads=[2**40, 0]
     ),
     "MaxPool window": single("MaxPool", shape=(1, 1, 4), kernel_shape=[9]),
+    "MaxPool window of a floor": single("MaxPool", shape=(1, 1, 4), kernel_shape=[5], strides=[2]),
+    "MaxPool window of ceil": single(
+        "MaxPool", shape=(1, 1, 4), kernel_shape=[6], strides=[2], ceil_mode=1
+    ),
     "Split": single("Split", axis=1, num_outputs=3, opset=18),
     "MaxPool same dilated": single(
         "MaxPool", shape=(1, 1, 4), kernel_shape=[2], dilations=[2], auto_pad="SAME_UPPER"

@@ -19,6 +19,15 @@ def relu(node: OnnxNode) -> SymbolicTensor:
     return node.lowering.relu(node.tensor(0))
 
 
+@operator("ThresholdedRelu")
+def thresholded(node: OnnxNode) -> SymbolicTensor:
+    """Return x where it is above ``alpha``, else 0: the ReLU if ``alpha`` is 0."""
+    alpha = node.number("alpha", 1.0)
+    if alpha:
+        raise LoweringError(f"alpha {alpha:g}: the values jump unless alpha is 0")
+    return node.lowering.relu(node.tensor(0))
+
+
 @operator("LeakyRelu")
 def leaky(node: OnnxNode) -> SymbolicTensor:
     """Return x or ``alpha x``."""

@@ -23,7 +23,7 @@ _JUMPING = frozenset(
     {
         "And", "ArgMax", "ArgMin", "Ceil", "Equal", "Floor", "Greater", "GreaterOrEqual",
         "Hardmax", "IsInf", "IsNaN", "Less", "LessOrEqual",
-        "Mod", "NonZero", "Not", "OneHot", "Or", "Round", "Sign", "ThresholdedRelu",
+        "Mod", "NonZero", "Not", "OneHot", "Or", "Round", "Sign",
         "TreeEnsemble", "TreeEnsembleClassifier", "TreeEnsembleRegressor", "Xor",
     }
 )
