@@ -36,12 +36,12 @@ from jensen.errors import DomainError, SolverError
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.network.block import OUTPUT
 from jensen.network.relu_network import ReluNetwork
-from jensen.optimise.answers import Minimum, answer
+from jensen.optimise.answers import Minimum, Proximal, answer
 from jensen.optimise.cuts import Cuts, Term
 from jensen.optimise.cutting_planes import Pool
 from jensen.optimise.ground import dot
 from jensen.optimise.problem import Limits, Problem
-from jensen.optimise.proximal import VARIES, Dual, Search
+from jensen.optimise.proximal import VARIES, Dual, Search, distance_within
 from jensen.optimise.quadratic import nearest_point
 from jensen.optimise.quadratic_form import QuadraticForm
 from jensen.types import FloatArray
@@ -73,7 +73,7 @@ class CurvedTerm:
     def __init__(
         self, term: Term, form: QuadraticForm, network: ReluNetwork | FunctionGraph
     ) -> None:
-        self.term, self.form, self._network = term, form, network
+        self.term, self.form, self.network = term, form, network
         self.ground, self.weights = term.ground, term.weights
 
     def at(self, x: FloatArray) -> tuple[float, Cuts]:
@@ -93,7 +93,7 @@ class CurvedTerm:
 
     def values(self, X: FloatArray) -> FloatArray:
         """Return f in floating point."""
-        return np.array(self._network.pre_activations(X)[OUTPUT][:, 0], dtype=np.float64)
+        return np.array(self.network.pre_activations(X)[OUTPUT][:, 0], dtype=np.float64)
 
     def gradients(self, X: FloatArray) -> FloatArray:
         """Return subgradients, rounded, at points of the domain."""
@@ -141,10 +141,8 @@ class CurvedSearch(Search):
         Of cuts of p.
     start : array (inputs,)
         Near a feasible point.
-    step : float
-        Of a proximal point: the objective is strongly convex with 1/step.
-    program : QuadraticForm, optional
-        Steep; takes the place of the form in the programs.
+    program : QuadraticForm
+        Steep: the form, or what takes its place in the programs.
     """
 
     def __init__(
@@ -154,14 +152,12 @@ class CurvedSearch(Search):
         limits: Limits,
         pool: Pool,
         start: FloatArray,
-        step: float = math.inf,
-        program: QuadraticForm | None = None,
+        program: QuadraticForm,
     ) -> None:
         assert isinstance(problem.convex, CurvedTerm)
         network_alone = replace(problem, convex=problem.convex.term)
-        super().__init__(network_alone, start, step, limits, pool)
-        self._form = form
-        self._program = form if program is None else program
+        super().__init__(network_alone, start, math.inf, limits, pool)
+        self._form, self._program = form, program
         self._constant = to_double(self._program.constant)
         self._width = float((self._feasible.upper - self._feasible.lower).max())
 
@@ -224,9 +220,6 @@ class CurvedSearch(Search):
         H, linear = self._program.in_doubles
         return float((0.5 * (H @ u) + linear) @ u) + self._constant
 
-    def _exact_square(self, u: Sequence[Fraction]) -> Fraction:
-        return self._form.value(u)
-
     def _bound(self, cuts: Cuts, shares: FloatArray, rows: FloatArray, u: FloatArray) -> float:
         """Evaluate the bound at w = u in rational arithmetic."""
         if not np.isfinite(u).all():
@@ -249,6 +242,25 @@ class CurvedSearch(Search):
         return round_down(total)
 
 
+def proximal_curved(
+    problem: Problem, center: FloatArray, step: float, limits: Limits, pool: Pool
+) -> Proximal:
+    """Return the proximal point of ``p + q``: the square beside is part of another q."""
+    convex = problem.convex
+    assert isinstance(convex, CurvedTerm)
+    form = convex.form.plus_square(center.tolist(), step)
+    whole = CurvedTerm(convex.term, form, convex.network)
+    found = minimise_curved(replace(problem, convex=whole), limits, pool)
+    return Proximal(
+        found.x,
+        found.value,
+        found.lower,
+        distance_within(Fraction(found.value), found.lower, step),
+        found.point,
+        found.evaluations,
+    )
+
+
 def minimise_curved(problem: Problem, limits: Limits, pool: Pool) -> Minimum:
     """Minimise ``p + q`` and a linear function, without integers.
 
@@ -264,17 +276,28 @@ def minimise_curved(problem: Problem, limits: Limits, pool: Pool) -> Minimum:
     form = convex.form.plus_linear(problem.linear.tolist())
     if not form.steep:
         convex.refuse_unbounded()
-    x = problem.feasible.restore(np.array([to_double(v) for v in convex.ground.center])).x
     H, linear = form.in_doubles
-    width = float((problem.feasible.upper - problem.feasible.lower).max()) or 1.0
-    size = float(np.abs(H).sum(axis=1).max()) + float(np.abs(linear).max()) / width
+    lowest, highest = problem.feasible.lower, problem.feasible.upper
+    x = np.array([to_double(v) for v in convex.ground.center])
+    if form.steep:  # from where q is least
+        least = np.linalg.solve(H, -linear)
+        x = np.where(np.isfinite(least), np.clip(least, lowest, highest), x)
+    x = problem.feasible.restore(x).x
+    _, cut = convex.term.at(x)
+    search = CurvedSearch(problem, form, limits, pool, x, form)
+    best, evaluations, varies = answer(problem, x), 1, math.nan
+    lower = search.lower(cut, Dual(convex.weights[cut.term], x, math.nan))
+    if best.value - lower <= limits.tolerance * abs(best.value):
+        return replace(best, lower=lower, evaluations=evaluations)
+    width = float((highest - lowest).max()) or 1.0
+    fall = float(np.abs(linear).max()) + float(np.abs(cut.gradient).max())
+    size = float(np.abs(H).sum(axis=1).max()) + fall / width
     step = float(np.clip(1.0 / (BEND * (size or 1.0)), 1.0 / MOST_STEP, MOST_STEP))
-    best, lower, evaluations, varies = answer(problem, x), -math.inf, 0, math.nan
     program = form if form.steep else None
     for _ in range(STEPS):
         around = program or form.plus_square(best.x.tolist(), step)
         left = replace(limits, time_limit=None if deadline is NEVER else deadline.seconds(1e-2))
-        search = CurvedSearch(problem, form, left, pool, best.x, program=around)
+        search = CurvedSearch(problem, form, left, pool, best.x, around)
         program = None
         try:
             u, cuts, dual, count = search.search()

@@ -201,10 +201,7 @@ class Search:
         restored = self._feasible.restore(u)
         value = self._convex.exact(restored.point) + self._exact_square(restored.point)
         lower = self.lower(cuts, dual)
-        distance = math.inf
-        if lower > -math.inf:
-            room = 2 * Fraction(self._step) * max(value - Fraction(lower), Fraction(0))
-            distance = root_to_double(room) * (1.0 + 2.0**-50)
+        distance = distance_within(value, lower, self._step)
         return Proximal(restored.x, round_up(value), lower, distance, restored.point, evaluations)
 
     def lower(self, cuts: Cuts, dual: Dual) -> float:
@@ -291,6 +288,14 @@ class Search:
         if not np.isfinite(total).all():
             return -math.inf
         return math.nextafter(math.fsum(total.tolist()), -math.inf)
+
+
+def distance_within(value: Fraction, lower: float, step: float) -> float:
+    """Bound how far a point with this value is from the proximal point, ``1/step`` convex."""
+    if lower == -math.inf:
+        return math.inf
+    room = 2 * Fraction(step) * max(value - Fraction(lower), Fraction(0))
+    return root_to_double(room) * (1.0 + 2.0**-50)
 
 
 def _model(cuts: Cuts, u: FloatArray, terms: int) -> FloatArray:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from jensen.errors import UndecidedError
 from jensen.optimise.answers import Minimum, Proximal, answer
-from jensen.optimise.curved import CurvedSearch, CurvedTerm, minimise_curved
+from jensen.optimise.curved import CurvedTerm, minimise_curved, proximal_curved
 from jensen.optimise.cuts import no_cuts
 from jensen.optimise.cutting_planes import CuttingPlanes, EmptyCubeError, Pool
 from jensen.optimise.integers import IntegerSearch
@@ -52,10 +52,5 @@ def proximal_point(
 ) -> Proximal:
     """Return the proximal point of a problem's objective, which has no linear part."""
     if isinstance(problem.convex, CurvedTerm):
-        form = problem.convex.form.plus_square(center.tolist(), step)
-        if form.steep:
-            start = problem.feasible.restore(center).x
-            return CurvedSearch(problem, form, limits, pool, start, step).run()
-        problem.convex.refuse_unbounded()
-        pool = Pool(no_cuts(len(center)))
+        return proximal_curved(problem, center, step, limits, pool)
     return proximal(problem, center, step, limits, pool)
