@@ -105,6 +105,38 @@ def test_proximal_points_of_the_square_are_those_of_the_network():
     assert np.abs(found.x - other.x).max() <= found.distance + other.distance
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+@pytest.mark.parametrize("bend", [0.0, 1e-20, 1.0, 1e20])
+@pytest.mark.parametrize("step", [1e-6, 1e6, 1e20])
+def test_proximal_points_at_extreme_scales_keep_a_small_gap(scale, bend, step):
+    network = max_affine(SLOPES * scale, HEIGHTS * scale)
+    graph = plain(network, bend) if bend else network
+    f = ConvexFunction(graph, Box(-1e-3, 1.0))
+    for center in ([0.25, -0.0625], [4.0, 0.5]):
+        found = f.prox(center, step)
+        assert found.gap <= 1e-6 * abs(found.value) or not bend
+        assert found.gap <= 2e-4 * (abs(found.value) + scale)
+        for x in itertools.product((-1e-3, 0.25, 1.0), repeat=2):
+            away = sum((Fraction(a) - Fraction(b)) ** 2 for a, b in zip(x, center, strict=True))
+            assert Fraction(found.lower) <= graph.exact(x)[0] + away / (2 * Fraction(step))
+
+
+def test_many_inputs_with_squares_of_single_inputs():
+    inputs = 300
+    network = icnn(inputs, (8, 6), 0)
+    f = ConvexFunction(plain(network, 2.0), Box(-2, 2))
+    center, step = np.linspace(-3, 3, inputs), 0.5
+    found = f.prox(center, step)
+    other = ConvexFunction(network, Box(-2, 2)).prox(center / 2, step / 2)
+    assert found.x == pytest.approx(other.x, abs=1e-3)
+    assert found.gap < 1e-6
+    assert np.abs(found.x - other.x).max() <= found.distance + other.distance
+    assert f.minimise(np.ones(inputs)).gap < 1e-6
+    rows = np.eye(inputs) + np.eye(inputs, k=1)
+    with pytest.raises(NetworkError, match="more than 256 inputs"):
+        ConvexFunction(potential(network, rows, np.zeros(inputs)), Box(-2, 2))
+
+
 # ------------------------------------------------------------------------ brute force bounds
 
 

@@ -7,10 +7,14 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from oracle_convex import icnn
+from test_potentials import potential, random_form
 
 import jensen
 from jensen import Box, ConvexFunction, Everywhere, Polyhedron, ReluNetwork, ScenarioSum
 from jensen.errors import DomainError, NotConvexError, OptionError
+from jensen.graphs.function_graph import FunctionGraph
+from jensen.graphs.functions import Function
+from jensen.graphs.node import GraphNode
 
 # |x - p| - relu(p) is convex in x only
 NEWSVENDOR = ReluNetwork.from_layers(
@@ -138,3 +142,60 @@ def test_weights_whose_products_leave_the_normal_doubles_prove_no_proximal_bound
     assert heavy.lower > -np.inf
     light = ScenarioSum(NEWSVENDOR, pair, Box(0, 10), weights=[1e-300, 2e-300]).prox([0.5], 1e300)
     assert light.lower == -np.inf
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_potentials_are_summed_with_their_quadratic_part(seed):
+    rng = np.random.default_rng(seed)
+    inputs, free = 4, 2
+    graph = potential(icnn(inputs, (6, 4), seed, grid=8), *random_form(inputs, inputs, seed))
+    scenarios = [
+        dict(zip((2, 3), (rng.integers(-8, 9, 2) / 8.0).tolist(), strict=True)) for _ in range(3)
+    ]
+    weights = rng.integers(1, 9, 3) / 8.0
+    F = ScenarioSum(graph, scenarios, Box(-2, 2), weights=weights)
+
+    def exact(x):
+        point = [*map(Fraction, x)]
+        return sum(
+            Fraction(float(w)) * graph.exact([*point, *map(Fraction, c.values())])[0]
+            for w, c in zip(weights, scenarios, strict=True)
+        )
+
+    points = rng.uniform(-2, 2, (20, free))
+    support, gradient = F.support([0.5, -0.25]), F.subgradient([0.5, -0.25])
+    for y in points.tolist():
+        height = Fraction(support.offset) + sum(
+            Fraction(g) * Fraction(v) for g, v in zip(support.gradient.tolist(), y, strict=True)
+        )
+        assert height <= exact(y)
+        slope = gradient @ (np.array(y) - [0.5, -0.25])
+        assert float(exact(y)) >= float(exact([0.5, -0.25])) + slope - 1e-9
+        assert F.value(y) == pytest.approx(float(exact(y)), rel=1e-12)
+    for found in (F.minimise(), F.minimise(integers=(0,))):
+        assert found.gap <= 1e-6 * (1 + abs(found.value))
+        assert Fraction(found.lower) <= exact(found.point) <= Fraction(found.value)
+        near = np.clip(found.x + rng.normal(size=(20, free)) * 0.01, -2, 2)
+        near[:, 0] = found.x[0] if found.nodes else near[:, 0]
+        assert all(Fraction(found.lower) <= exact(y) for y in near.tolist())
+    assert F.prox([3.0, 0.0], 0.5).gap < 1e-6
+
+
+def test_a_potential_that_is_convex_only_in_the_decision():
+    # |x - p| + x^2 - 3 x p - p^2: the minimum of |x - p| + x^2 - 3 x p at p = 1 is at x = 1
+    nodes = [
+        GraphNode("bend", {"input": [[1.0, -1.0], [-1.0, 1.0]]}, [0, 0], Function.RELU),
+        GraphNode("squares", {"input": np.eye(2)}, [0, 0], Function.POWER, 2.0),
+        GraphNode("product", {"input": np.eye(2)}, [0, 0], Function.PRODUCT, 1.0, 2),
+        GraphNode("output", {"bend": [[1, 1]], "squares": [[1, -1]], "product": [[-3]]}, [0]),
+    ]
+    F = ScenarioSum(FunctionGraph(2, nodes), [{1: 1.0}, {1: 1.0}], Box(-4, 4))
+    found = F.minimise()
+    assert found.x[0] == pytest.approx(1.0, abs=1e-6)
+    assert found.value == pytest.approx(-3.0)
+    assert found.gap < 1e-9
+    assert len(F.verdicts) in {1, 2}
+    weights = dict(nodes[-1].weights) | {"squares": [[-1, 1]]}
+    falling = GraphNode("output", weights, [0])
+    with pytest.raises(NotConvexError):
+        ScenarioSum(FunctionGraph(2, [*nodes[:-1], falling]), [{1: 1.0}], Box(-4, 4))

@@ -19,7 +19,7 @@ import scipy.sparse as sp
 from jensen.arithmetic.rational import ZERO, fraction, null_space, rational
 from jensen.arithmetic.semidefinite import negative_direction
 from jensen.composition.pairs import counterexample
-from jensen.composition.quadratic import QuadraticForms, Row, entries_of, is_quadratic
+from jensen.composition.quadratic import BIAS, QuadraticForms, Row, entries_of, is_quadratic
 from jensen.domains.domain import Domain
 from jensen.domains.hull import relative_interior
 from jensen.domains.working_set import cone_of
@@ -98,8 +98,14 @@ class PiecewiseQuadratic:
         return terms
 
 
-def split(graph: FunctionGraph) -> PiecewiseQuadratic | None:
+def split(graph: FunctionGraph, *, sums_of_squares: bool = False) -> PiecewiseQuadratic | None:
     """Write a graph as the sum of a ReLU network and quadratic functions.
+
+    Parameters
+    ----------
+    graph : FunctionGraph
+    sums_of_squares : bool
+        Take more than ``MOST_INPUTS`` inputs where every product is of one of them alone.
 
     Returns
     -------
@@ -108,7 +114,10 @@ def split(graph: FunctionGraph) -> PiecewiseQuadratic | None:
         inputs, or where a ReLU reads a quadratic value.
     """
     forms = QuadraticForms(graph, np.ones(graph.input_size, dtype=bool))
-    if graph.input_size > MOST_INPUTS or graph.has_convolutions or not _fits(graph, forms):
+    if graph.has_convolutions:
+        return None
+    few = graph.input_size <= MOST_INPUTS or (sums_of_squares and _is_diagonal(graph, forms))
+    if not few or not _fits(graph, forms):
         return None
     return PiecewiseQuadratic(graph, _without_products(graph), forms)
 
@@ -143,6 +152,16 @@ def _fits(graph: FunctionGraph, forms: QuadraticForms) -> bool:
                 curved.add(node.name)
         elif node.function is not Function.RELU or reads:
             return False
+    return True
+
+
+def _is_diagonal(graph: FunctionGraph, forms: QuadraticForms) -> bool:
+    """Whether every product is of affine functions of one input, so that no form mixes two."""
+    for node in graph.nodes:
+        for i in range(node.size if is_quadratic(node) else 0):
+            factors = forms.factors(node.name, i)
+            if factors is None or len({*factors[0], *factors[1]} - {BIAS}) > 1:
+                return False
     return True
 
 

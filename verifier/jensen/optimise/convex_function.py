@@ -10,13 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jensen.certificate.certificate import Certificate
-from jensen.composition.piecewise_quadratic import MOST_INPUTS, split
-from jensen.composition.quadratic import is_quadratic
 from jensen.domains.domain import Domain, Everywhere
-from jensen.errors import NetworkError
 from jensen.graphs.function_graph import FunctionGraph
-from jensen.graphs.functions import Function as NodeFunction
 from jensen.loaders import opened
+from jensen.network.block import OUTPUT
 from jensen.network.checks import chosen_output
 from jensen.network.relu_network import ReluNetwork
 from jensen.optimise.cells import gradients_around
@@ -24,9 +21,9 @@ from jensen.optimise.curved import CurvedTerm
 from jensen.optimise.cuts import Term
 from jensen.optimise.function import Function
 from jensen.optimise.ground import ground_of
+from jensen.optimise.parts import check_form, parts_of
 from jensen.optimise.problem import vector
 from jensen.optimise.proof import proved_convex
-from jensen.optimise.quadratic_form import QuadraticForm
 from jensen.prover.options import Options
 from jensen.prover.question import merged_options
 from jensen.prover.verdict import Verdict
@@ -47,7 +44,8 @@ class ConvexFunction(Function):
     Parameters
     ----------
     network : ReluNetwork, FunctionGraph or path
-        A ReLU network, or one plus quadratic functions of at most 256 inputs.
+        A ReLU network, or one plus quadratic functions of at most 256 inputs; of more, squares
+        of single inputs.
     domain : Domain, optional
         All of R^n by default.
     output : int, optional
@@ -103,7 +101,7 @@ class ConvexFunction(Function):
         index = chosen_output(net.output_size, output)
         chosen = merged_options(options, keywords)
         self.network = net.select_output(index)
-        p, q = _parts(self.network)
+        p, q = parts_of(self.network)
         ground = ground_of(domain, net.input_size, Deadline.after(chosen.time_limit))
         self.verdict = proved_convex(
             net, domain, index, verdict=verdict, certificate=certificate, options=chosen
@@ -113,13 +111,8 @@ class ConvexFunction(Function):
         self._term = Term(p, ground)
         self._curved: CurvedTerm | None = None
         if q is not None:
-            # known already where the domain has an interior
-            if ground.dimension < self.network.input_size and not q.convex:
-                raise NetworkError(
-                    "f is convex, but its quadratic part only along the domain: write f in fewer "
-                    "inputs, such that the domain has an interior"
-                )
-            self._curved = CurvedTerm(self._term, q, self.network)
+            check_form(q, ground)
+            self._curved = CurvedTerm(self._term, q, self._in_doubles)
         super().__init__(self._curved or self._term)
 
     def subgradients(self, x: ArrayLike) -> FloatArray:
@@ -152,36 +145,8 @@ class ConvexFunction(Function):
             found = [tuple(a + b for a, b in zip(g, slope, strict=True)) for g in found]
         return np.array([[float(v) for v in gradient] for gradient in found])
 
+    def _in_doubles(self, X: FloatArray) -> FloatArray:
+        return np.array(self.network.pre_activations(X)[OUTPUT][:, 0], dtype=np.float64)
+
     def __repr__(self) -> str:
         return f"ConvexFunction({self.network!r}, {self.domain})"
-
-
-def _parts(
-    network: ReluNetwork | FunctionGraph,
-) -> tuple[ReluNetwork, QuadraticForm | None]:
-    """Return a network with one output, or its piecewise-linear and its quadratic part.
-
-    Raises
-    ------
-    NetworkError
-        If a node is neither, or a ReLU reads a quadratic value.
-    """
-    if not isinstance(network, FunctionGraph):
-        return network, None
-    found = split(network)
-    if found is not None:
-        terms = found.polynomial(0)
-        return found.piecewise, QuadraticForm.of_polynomial(terms, network.input_size)
-    plain = (NodeFunction.IDENTITY, NodeFunction.RELU)
-    others = (n for n in network.nodes if n.function not in plain and not is_quadratic(n))
-    node = next(others, None)
-    if node is not None:
-        raise NetworkError(
-            "minimising takes ReLU networks plus quadratic functions of the inputs, and node "
-            f"{node.name!r} is {node.function}; jensen.verify takes this one"
-        )
-    raise NetworkError(
-        "minimising takes quadratic functions beside a dense ReLU network of at most "
-        f"{MOST_INPUTS} inputs, not inside it. Of the network alone, f + |x|^2 / (2 step) is what "
-        "prox(center, step) minimises: leave the quadratic part out and ask for that"
-    )

@@ -23,7 +23,7 @@ Optimization 14, 1976.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
@@ -33,15 +33,13 @@ from jensen.arithmetic.exact import to_double
 from jensen.arithmetic.intervals import round_down
 from jensen.arithmetic.powers import exponents_near
 from jensen.errors import DomainError, SolverError
-from jensen.graphs.function_graph import FunctionGraph
-from jensen.network.block import OUTPUT
-from jensen.network.relu_network import ReluNetwork
 from jensen.optimise.answers import Minimum, Proximal, answer
-from jensen.optimise.cuts import Cuts, Term
+from jensen.optimise.cuts import Convex, Cuts
 from jensen.optimise.cutting_planes import Pool
 from jensen.optimise.ground import dot
+from jensen.optimise.multipliers import Distances, Dual
 from jensen.optimise.problem import Limits, Problem
-from jensen.optimise.proximal import VARIES, Dual, Search, distance_within
+from jensen.optimise.proximal import PRIMAL_INPUTS, VARIES, Search, distance_within
 from jensen.optimise.quadratic import nearest_point
 from jensen.optimise.quadratic_form import QuadraticForm
 from jensen.types import FloatArray
@@ -62,38 +60,38 @@ class CurvedTerm:
 
     Parameters
     ----------
-    term : Term
+    term : Term, or another function made of such terms
         p.
     form : QuadraticForm
         q, convex on R^n.
-    network : network of any kind
-        ``p + q``, to be evaluated in doubles.
+    values : function of an array (points, inputs)
+        ``p + q`` in doubles.
     """
 
     def __init__(
-        self, term: Term, form: QuadraticForm, network: ReluNetwork | FunctionGraph
+        self, term: Convex, form: QuadraticForm, values: Callable[[FloatArray], FloatArray]
     ) -> None:
-        self.term, self.form, self.network = term, form, network
+        self.term, self.form, self.values = term, form, values
         self.ground, self.weights = term.ground, term.weights
 
     def at(self, x: FloatArray) -> tuple[float, Cuts]:
-        """Return about f at a point near the domain, and the cut of p there plus q's tangent."""
+        """Return about f at a point near the domain, and p's cuts there, one with q's tangent."""
         self.refuse_unbounded()
         x = np.clip(x, self.ground.lower, self.ground.upper)
         value, cut = self.term.at(x)
         point = [Fraction(v) for v in x.tolist()]
         height, slope = self.form.value(point), self.form.gradient(point)
-        exact = [Fraction(g) + s for g, s in zip(cut.gradient[0].tolist(), slope, strict=True)]
+        share = 1 / Fraction(float(self.weights[cut.term[0]]))  # of the sum, one term carries q
+        first = cut.gradient[0].tolist()
+        exact = [Fraction(g) + share * s for g, s in zip(first, slope, strict=True)]
         rounded = np.array([to_double(g) for g in exact])
         reach = np.maximum(np.abs(self.ground.lower), np.abs(self.ground.upper)).tolist()
         misses = [abs(g - Fraction(r)) for g, r in zip(exact, rounded.tolist(), strict=True)]
-        offset = Fraction(float(cut.offset[0])) + height - dot(slope, point) - dot(misses, reach)
-        low = np.array([round_down(offset)])
-        return value + to_double(height), Cuts(rounded[None], low, cut.term)
-
-    def values(self, X: FloatArray) -> FloatArray:
-        """Return f in floating point."""
-        return np.array(self.network.pre_activations(X)[OUTPUT][:, 0], dtype=np.float64)
+        tangent = share * (height - dot(slope, point))
+        offset = Fraction(float(cut.offset[0])) + tangent - dot(misses, reach)
+        gradients, offsets = cut.gradient.copy(), cut.offset.copy()
+        gradients[0], offsets[0] = rounded, round_down(offset)
+        return value + to_double(height), Cuts(gradients, offsets, cut.term)
 
     def gradients(self, X: FloatArray) -> FloatArray:
         """Return subgradients, rounded, at points of the domain."""
@@ -175,17 +173,17 @@ class CurvedSearch(Search):
         term = np.concatenate([cuts.term, np.full(len(self._sides), -1)])
         lower, upper = self._feasible.lower, self._feasible.upper
         if self._program.diagonal:
-            root = np.sqrt(np.diag(H))
-            z, y = nearest_point(
-                -linear / root,
-                1.0 / size,
-                matrix / root,
-                constants,
-                term,
-                self._convex.weights,
-                equations,
-                (lower * root, upper * root),
-            )
+            root, weights = np.sqrt(np.diag(H)), self._convex.weights
+            center, step, scaled = -linear / root, 1.0 / size, matrix / root
+            sides = lower * root, upper * root
+            if len(linear) > PRIMAL_INPUTS and not len(self._sides):
+                program = Distances(center, step, *sides, scaled, constants, term, weights)
+                found = program.solve(np.zeros(0) if dual is None else dual.y)
+                z, y = found.u, found.y
+            else:
+                z, y = nearest_point(
+                    center, step, scaled, constants, term, weights, equations, sides
+                )
             u = np.clip(z / root, lower, upper)
             return Dual(y, u, float(y @ (constants + matrix @ u)) + self._square(u))
         # bounds become rows in front of the equations
@@ -249,7 +247,7 @@ def proximal_curved(
     convex = problem.convex
     assert isinstance(convex, CurvedTerm)
     form = convex.form.plus_square(center.tolist(), step)
-    whole = CurvedTerm(convex.term, form, convex.network)
+    whole = CurvedTerm(convex.term, form, convex.values)
     found = minimise_curved(replace(problem, convex=whole), limits, pool)
     return Proximal(
         found.x,

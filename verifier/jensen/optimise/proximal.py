@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
@@ -33,25 +32,15 @@ from jensen.optimise.cuts import Cuts
 from jensen.optimise.cutting_planes import Pool
 from jensen.optimise.dual_bound import LIGHTEST, convex_shares
 from jensen.optimise.ground import dot
+from jensen.optimise.multipliers import Distances, Dual
 from jensen.optimise.problem import Limits, Problem
-from jensen.optimise.quadratic import maximise_quadratic, nearest_point
-from jensen.types import FloatArray, IndexArray
+from jensen.optimise.quadratic import nearest_point
+from jensen.types import FloatArray
 from jensen_encodings.deadline import Deadline
 
 PRIMAL_INPUTS = 128  # beyond these, and without rows, programs in the multipliers are smaller
-PASSES = 20  # of these per set of cuts
-HALVINGS = 20
 VARIES = 1e-3  # the share of the first gap that counts as a size where the value is near 0
 CALM = 25  # rounds after which a cut without multiplier is dropped
-
-
-@dataclass(frozen=True, eq=False)
-class Dual:
-    """Multipliers of cuts, rows and equations, the point that they give, and d there."""
-
-    y: FloatArray
-    u: FloatArray
-    value: float
 
 
 def proximal(
@@ -131,9 +120,12 @@ class Search:
         matrix = np.concatenate([cuts.gradient, self._rows])
         constants = np.concatenate([cuts.offset, -self._sides])
         term = np.concatenate([cuts.term, np.full(len(self._sides), -1)])
-        if len(self._center) > PRIMAL_INPUTS and not len(self._sides):
-            return self._newton(matrix, constants, term, dual)
         sides = self._feasible.lower, self._feasible.upper
+        if len(self._center) > PRIMAL_INPUTS and not len(self._sides):
+            program = Distances(
+                self._center, self._step, *sides, matrix, constants, term, self._convex.weights
+            )
+            return program.solve(np.zeros(0) if dual is None else dual.y)
         u, y = nearest_point(
             self._center,
             self._step,
@@ -145,48 +137,6 @@ class Search:
             sides,
         )
         return Dual(y, u, float(y @ (constants + matrix @ u)) + self._square(u))
-
-    def _newton(
-        self, matrix: FloatArray, constants: FloatArray, term: IndexArray, last: Dual | None
-    ) -> Dual:
-        """Maximise d by quadratic programs that keep the bounds active which are so now."""
-        weights = self._convex.weights
-        start = np.zeros(len(term))
-        start[: 0 if last is None else len(last.y)] = 0.0 if last is None else last.y
-        sums = np.zeros(len(weights))
-        np.add.at(sums, term, start)
-        if last is None or not (sums > 0).all():
-            start = weights[term] / np.bincount(term)[term]
-        best = self._dual(start, matrix, constants)
-        for _ in range(PASSES):
-            free = (self._feasible.lower < best.u) & (best.u < self._feasible.upper)
-            moving = matrix[:, free]
-            slope = constants + matrix @ np.where(free, self._center, best.u)
-            y = maximise_quadratic(slope, self._step * (moving @ moving.T), term, weights, best.y)
-            found = self._dual(y, matrix, constants)
-            now = (self._feasible.lower < found.u) & (found.u < self._feasible.upper)
-            if found.value > best.value and (now == free).all():
-                return found
-            if not found.value > best.value:
-                found = self._between(best, y, matrix, constants)
-                if not found.value > best.value:
-                    return best
-            best = found
-        return best
-
-    def _dual(self, y: FloatArray, matrix: FloatArray, constants: FloatArray) -> Dual:
-        u = np.clip(
-            self._center - self._step * (y @ matrix), self._feasible.lower, self._feasible.upper
-        )
-        return Dual(y, u, float(y @ (constants + matrix @ u)) + self._square(u))
-
-    def _between(
-        self, best: Dual, y: FloatArray, matrix: FloatArray, constants: FloatArray
-    ) -> Dual:
-        """Return the best of some points on the way to y; d is concave."""
-        shares = 0.5 ** np.arange(1, HALVINGS + 1)
-        ways = [self._dual(best.y + t * (y - best.y), matrix, constants) for t in shares]
-        return max(ways, key=lambda dual: dual.value)
 
     def _square(self, u: FloatArray) -> float:
         return float(((u - self._center) ** 2).sum()) / (2.0 * self._step)

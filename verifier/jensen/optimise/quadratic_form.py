@@ -92,6 +92,35 @@ class QuadraticForm:
         floor = tuple(m + pace for m in self.floor)
         return QuadraticForm(tuple(rows), slopes, self.constant + pace * dot(at, at) / 2, floor)
 
+    def mixed(
+        self, free: Sequence[int], points: Sequence[Sequence[float]], weights: Sequence[float]
+    ) -> QuadraticForm:
+        """Return ``sum_s w_s q(u, c_s)`` in the free inputs u.
+
+        Parameters
+        ----------
+        free : sequence of int
+        points : sequence of sequences (inputs,)
+            The values c_s of the other inputs; zeros at the free ones.
+        weights : sequence of float
+
+        Examples
+        --------
+        >>> product = QuadraticForm.of_polynomial({(0, 1): rational(1), (0, 0): rational(1)}, 2)
+        >>> half = product.mixed([0], [(0.0, 1.0), (0.0, 3.0)], [0.5, 0.5])
+        >>> half.linear, half.value((Fraction(2),))
+        ((Fraction(2, 1),), Fraction(8, 1))
+        """
+        place = {i: k for k, i in enumerate(free)}
+        shares, exact = [*map(Fraction, weights)], [[*map(Fraction, c)] for c in points]
+        whole = sum(shares)
+        rows = tuple(
+            {place[j]: whole * h for j, h in self.hessian[i].items() if j in place} for i in free
+        )
+        slopes = [self.gradient(c) for c in exact]
+        linear = tuple(dot(shares, [slope[i] for slope in slopes]) for i in free)
+        return QuadraticForm(rows, linear, dot(shares, [self.value(c) for c in exact]))
+
     @cached_property
     def convex(self) -> bool:
         """Whether H is positive semidefinite on all of R^n, decided exactly."""

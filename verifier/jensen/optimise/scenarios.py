@@ -28,12 +28,14 @@ from jensen.decide import verify
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.errors import OptionError
 from jensen.graphs.function_graph import FunctionGraph
-from jensen.loaders import piecewise_linear
+from jensen.loaders import opened
 from jensen.network.relu_network import ReluNetwork
+from jensen.optimise.curved import CurvedTerm
 from jensen.optimise.cuts import Cuts, Term, lowered
 from jensen.optimise.function import Function
 from jensen.optimise.ground import Ground, ground_of
 from jensen.optimise.linearise import Linearisation, Lineariser
+from jensen.optimise.parts import check_form, parts_of
 from jensen.optimise.problem import vector
 from jensen.optimise.proof import proved_convex
 from jensen.prover.options import Options
@@ -69,7 +71,7 @@ class Scenarios:
         self.network, self.ground, self.weights = network, ground, weights
         self._contexts = contexts
         self._fixed = sorted(contexts[0])
-        self._free = np.setdiff1d(np.arange(network.input_size), self._fixed)
+        self.free = np.setdiff1d(np.arange(network.input_size), self._fixed)
         self._values = np.array([[float(c[i]) for i in self._fixed] for c in contexts])
         self._lineariser = Lineariser(network)
 
@@ -86,7 +88,7 @@ class Scenarios:
         if settled is None or not self.ground.bounded:
             found = [term.at(x) for term in self.terms]
             return self._joined(found)
-        lines = self._lineariser.at(self._full(settled[None])[0])
+        lines = self._lineariser.at(self.full(settled[None])[0])
         cuts = self._cuts(lines)
         unsure = np.flatnonzero(~lines.certain)
         if len(unsure):
@@ -114,20 +116,20 @@ class Scenarios:
         offset = lines.offset + (slopes * self._values).sum(axis=1)
         rounding = (len(self._fixed) + 4) * 2.0**-52 * size + 2.0**-1000
         error = lines.offset_error + (errors * np.abs(self._values)).sum(axis=1) * 1.01 + rounding
-        gradient = lines.gradient[:, self._free]
-        low = lowered(gradient, offset, lines.gradient_error[:, self._free], error, self.ground)
+        gradient = lines.gradient[:, self.free]
+        low = lowered(gradient, offset, lines.gradient_error[:, self.free], error, self.ground)
         return Cuts(gradient, low, np.arange(len(self.weights)))
 
-    def _full(self, X: FloatArray) -> FloatArray:
+    def full(self, X: FloatArray) -> FloatArray:
         """Return (points, scenarios, inputs)."""
         full = np.empty((len(X), len(self.weights), self.network.input_size))
-        full[:, :, self._free] = X[:, None, :]
+        full[:, :, self.free] = X[:, None, :]
         full[:, :, self._fixed] = self._values[None]
         return full
 
     def values(self, X: FloatArray) -> FloatArray:
         """Return the sum in floating point."""
-        full = self._full(X)
+        full = self.full(X)
         values, _ = self._lineariser.values(full.reshape(-1, full.shape[2]))
         return np.asarray(values.reshape(full.shape[:2]) @ self.weights)
 
@@ -141,7 +143,7 @@ class Scenarios:
         total = Fraction(0)
         for weight, context in zip(self.weights.tolist(), self._values.tolist(), strict=True):
             full: list[Fraction | float] = [Fraction(0)] * self.network.input_size
-            for i, value in zip(self._free.tolist(), point, strict=True):
+            for i, value in zip(self.free.tolist(), point, strict=True):
                 full[i] = value
             for i, known in zip(self._fixed, context, strict=True):
                 full[i] = known
@@ -166,7 +168,8 @@ class ScenarioSum(Function):
 
     Parameters
     ----------
-    network : ReluNetwork or path
+    network : ReluNetwork, FunctionGraph or path
+        A ReLU network, or one plus quadratic functions of the inputs.
     scenarios : sequence of mappings from input to value
         The contexts, all of the same inputs; the other inputs are decided.
     domain : Domain, optional
@@ -212,8 +215,7 @@ class ScenarioSum(Function):
         options: Options | None = None,
         **keywords: Any,
     ) -> None:
-        net = piecewise_linear(network, "ScenarioSum")
-        net = net.select_output(output)
+        net = opened(network).select_output(output)
         domain = Everywhere() if domain is None else domain
         contexts = _checked(scenarios)
         count = len(contexts)
@@ -225,14 +227,27 @@ class ScenarioSum(Function):
         free = net.fix_inputs(contexts[0]).input_size  # refuses inputs that do not exist
         ground = ground_of(domain, free)
         chosen = merged_options(options, keywords)
+        p, q = parts_of(net)
         self.domain, self.network = domain, net
         self.verdicts = _proved(net, domain, contexts, verdict, chosen)
-        self._count = count
-        super().__init__(Scenarios(net, ground, contexts, sizes))
+        self._sum = Scenarios(p, ground, contexts, sizes)
+        if q is None:
+            super().__init__(self._sum)
+            return
+        (points,) = self._sum.full(np.zeros((1, free)))
+        form = q.mixed(self._sum.free.tolist(), points.tolist(), sizes.tolist())
+        check_form(form, ground)
+        super().__init__(CurvedTerm(self._sum, form, self._in_doubles))
+
+    def _in_doubles(self, X: FloatArray) -> FloatArray:
+        full = self._sum.full(X)
+        values = self.network(full.reshape(-1, full.shape[2]))
+        return np.asarray(values.reshape(full.shape[:2]) @ self._sum.weights)
 
     def __repr__(self) -> str:
         """Return one line."""
-        return f"ScenarioSum({self.network!r}, {counted(self._count, 'scenario')}, {self.domain})"
+        scenarios = counted(len(self._sum.weights), "scenario")
+        return f"ScenarioSum({self.network!r}, {scenarios}, {self.domain})"
 
 
 def _checked(scenarios: Sequence[Mapping[int, float]]) -> list[dict[int, float]]:
@@ -263,7 +278,7 @@ def _checked(scenarios: Sequence[Mapping[int, float]]) -> list[dict[int, float]]
 
 
 def _proved(
-    net: ReluNetwork,
+    net: ReluNetwork | FunctionGraph,
     domain: Domain,
     contexts: Sequence[Mapping[int, float]],
     verdict: Verdict | None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from jensen.errors import UndecidedError
+from jensen.errors import SolverError, UndecidedError
 from jensen.optimise.answers import Minimum, Proximal, answer
 from jensen.optimise.curved import CurvedTerm, minimise_curved, proximal_curved
 from jensen.optimise.cuts import no_cuts
@@ -12,6 +12,7 @@ from jensen.optimise.cutting_planes import CuttingPlanes, EmptyCubeError, Pool
 from jensen.optimise.integers import IntegerSearch
 from jensen.optimise.problem import Limits, Problem
 from jensen.optimise.proximal import proximal
+from jensen.optimise.quadratic_form import QuadraticForm
 from jensen.types import FloatArray
 
 
@@ -51,6 +52,11 @@ def proximal_point(
     problem: Problem, center: FloatArray, step: float, limits: Limits, pool: Pool
 ) -> Proximal:
     """Return the proximal point of a problem's objective, which has no linear part."""
-    if isinstance(problem.convex, CurvedTerm):
-        return proximal_curved(problem, center, step, limits, pool)
-    return proximal(problem, center, step, limits, pool)
+    convex = problem.convex
+    if not isinstance(convex, CurvedTerm):
+        try:
+            return proximal(problem, center, step, limits, pool)
+        except SolverError:  # at extreme scales: steps in between have other ones
+            nothing = QuadraticForm.of_polynomial({}, len(center))
+            convex = CurvedTerm(convex, nothing, convex.values)
+    return proximal_curved(replace(problem, convex=convex), center, step, limits, pool)
