@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from jensen.arithmetic.rational import rational
+from jensen.composition.boxes import subdivide
 from jensen.composition.compound import compound
 from jensen.composition.curvature import Composition, compose
 from jensen.composition.explain import NodeEvidence, evidence_of, where_it_ends
+from jensen.composition.hessian import HessianBound
 from jensen.composition.inner import InnerRows
 from jensen.composition.large import search_large
-from jensen.composition.pairs import BALL_WORK
+from jensen.composition.pairs import BALL_WORK, counterexample
 from jensen.composition.piecewise_quadratic import (
     PiecewiseQuadratic,
     falling_direction,
@@ -178,7 +181,8 @@ def _answered(question: GraphQuestion, verdict: Verdict, prover: Prover) -> Verd
     proved_inside = _by_inner_rows(question, verdict, bounds, forms, prover)
     if proved_inside is not None:
         return proved_inside
-    return replace(verdict, note=_why(question.graph, bounds, found), times=dict(watch.times))
+    verdict = replace(verdict, note=_why(question.graph, bounds, found))
+    return _by_curvature(question, verdict, sides, found)
 
 
 def _searched(
@@ -220,6 +224,41 @@ def _by_inner_rows(
     evidence = evidence_of(question.graph, found, frozenset(forms.used), frozenset(rows.used))
     note = NO_CERTIFICATE if options.certificate else ""
     times = dict(question.watch.times)
+    return replace(verdict, status=Status.CONVEX, evidence=evidence, note=note, times=times)
+
+
+def _by_curvature(
+    question: GraphQuestion,
+    verdict: Verdict,
+    sides: tuple[FloatArray, FloatArray],
+    found: Composition,
+) -> Verdict:
+    """Bound the Hessian on boxes that cover a bounded domain."""
+    graph, domain, options = question.graph, question.domain, question.options
+    bounded = np.isfinite(sides).all()
+    if not bounded or found.undefined or not HessianBound.fits(graph):
+        return replace(verdict, times=dict(question.watch.times))
+    constant = {name: known.constant for name, known in found.pre_activations.items()}
+    bound = HessianBound(graph, question.moving, constant)
+
+    def attempt(x: FloatArray, y: FloatArray) -> Counterexample | None:
+        ends = ([Fraction(float(v)) for v in point] for point in (x, y))
+        return counterexample(
+            graph, domain, *ends, inputs=options.inputs, deadline=question.deadline
+        )
+
+    with question.watch.stage("curvature"):
+        result = subdivide(graph, bound, domain, sides, question.moving, attempt, question.deadline)
+    if result.pair is not None:
+        return _refuted(question, verdict, result.pair)
+    boxes = "1 box" if result.boxes == 1 else f"{result.boxes} boxes"
+    times = dict(question.watch.times)
+    if not result.proved:
+        part = f"bounds of the Hessian on {boxes} prove {result.share:.1%} of the domain"
+        return replace(verdict, note=f"{verdict.note}; {part}", times=times)
+    rule = f"the Hessian is positive semidefinite, by bounds on {boxes}"
+    evidence = (NodeEvidence(((OUTPUT, 0),), Reason.COMPOSITION, rule=rule),)
+    note = NO_CERTIFICATE if options.certificate else ""
     return replace(verdict, status=Status.CONVEX, evidence=evidence, note=note, times=times)
 
 
