@@ -56,7 +56,7 @@ def sparse_copy(network: ReluNetwork) -> ReluNetwork:
 def test_bounds_of_the_output_can_be_taken_later(data):
     network = data.draw(networks(affine=True))
     sides = data.draw(boxes(network.input_size)).bounds(network.input_size)
-    hidden = hidden_bounds(network, *sides)
+    hidden = hidden_bounds(network, sides)
     bounds = pre_activation_bounds(network, *sides)
     assert set(hidden) == {block.name for block in network.hidden}
     for found in (hidden, pre_activation_bounds(network, *sides, hidden=hidden)):

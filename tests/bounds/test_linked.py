@@ -92,7 +92,7 @@ def test_what_is_settled_within_tighter_bounds_is_convex_by_exact_arithmetic(par
         network = sampled(seed)
         stack = NetworkStack.from_networks([network])
         box = Box(-1, 2)
-        sides = hidden_bounds(network, *box.bounds(network.input_size)).values()
+        sides = hidden_bounds(network, box.bounds(network.input_size)).values()
         stable = [(low[None] >= 0, high[None] <= 0) for low, high in sides]
         found = bool(linked_signs(stack.weights, stack.biases, stable).convex[0])
         little = links_of_stack(stack, box, forward=False).convex[0]

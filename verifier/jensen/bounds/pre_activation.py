@@ -72,12 +72,28 @@ def pre_activation_bounds(
     return _extended(network, box, network.blocks, known, deadline, crown=crown)
 
 
+def interval_bounds(network: ReluNetwork, box: Interval) -> dict[str, Interval]:
+    """Bound ``z`` of every hidden block by intervals alone, on a box of arrays (inputs,)."""
+    return _extended(network, box, network.hidden, {}, NEVER, crown=False)
+
+
 def hidden_bounds(
-    network: ReluNetwork, lower: ArrayLike, upper: ArrayLike, deadline: Deadline = NEVER
+    network: ReluNetwork,
+    box: Interval,
+    deadline: Deadline = NEVER,
+    intervals: Bounds | None = None,
 ) -> dict[str, Interval]:
-    """Bound ``z`` as :func:`pre_activation_bounds` does, but for that of the output."""
-    box = Box(lower, upper).bounds(network.input_size)
-    return _extended(network, box, network.hidden, {}, deadline, crown=True)
+    """Bound ``z`` as :func:`pre_activation_bounds` does, but for that of the output.
+
+    Parameters
+    ----------
+    network : ReluNetwork
+    box : (lower, upper), arrays of shape (inputs,)
+    deadline : Deadline
+    intervals : mapping from block name to (lower, upper), optional
+        What :func:`interval_bounds` returned.
+    """
+    return _extended(network, box, network.hidden, {}, deadline, crown=True, intervals=intervals)
 
 
 def _extended(
@@ -88,20 +104,28 @@ def _extended(
     deadline: Deadline,
     *,
     crown: bool,
+    intervals: Bounds | None = None,
 ) -> dict[str, Interval]:
     """Add bounds of blocks to those that are known, in topological order."""
     backward = BackwardBounds(network, box, bounds)
+    # blocks in front of which nothing is tighter than intervals
+    plain = set() if intervals is None else {INPUT}
     outputs: dict[str, Interval] = {INPUT: box}
     for block in blocks:
         if block.name in bounds:
             outputs[block.name] = _activated(block, *bounds[block.name])
             continue
-        terms = [(weight, outputs[source]) for source, weight in block.weights.items()]
-        low, high = interval_affine(terms, block.bias)
+        if intervals is not None and plain.issuperset(block.weights):
+            low, high = (side.copy() for side in intervals[block.name])
+            plain.add(block.name)
+        else:
+            terms = [(weight, outputs[source]) for source, weight in block.weights.items()]
+            low, high = interval_affine(terms, block.bias)
         if crown and set(block.weights) != {INPUT}:
             rows = _open_rows(block, low, high)
             if rows.size and backward.cost(block.name, rows.size) <= BACKWARD_WORK:
                 tight = backward.bound(block.name, rows, deadline)
+                plain.discard(block.name)
                 low[rows] = np.fmax(low[rows], tight[0])
                 high[rows] = np.fmin(high[rows], tight[1])
         bounds[block.name] = (low, high)

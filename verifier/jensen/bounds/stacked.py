@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jensen.arithmetic.intervals import SIDES, SWAPPED, rounding_factor
+from jensen.arithmetic.intervals import ENDS, SIDES, SWAPPED, rounding_factor
 from jensen.bounds.stacked_crown import StackedBackward
 from jensen.network.stack import NetworkStack
 from jensen.types import BoolArray, FloatArray, Interval
@@ -61,43 +61,41 @@ def _affine(
 ) -> tuple[FloatArray, FloatArray, BoolArray]:
     """Enclose ``W h + b`` for every network, and say where no product can have underflowed."""
     up, down = np.maximum(weights, 0.0), np.minimum(weights, 0.0)
-    endless_low, endless_high = np.isinf(lower), np.isinf(upper)
-    endless = bool(endless_low.any() or endless_high.any())
-    if endless:
-        lower, upper = np.where(endless_low, 0.0, lower), np.where(endless_high, 0.0, upper)
+    endless = np.stack([np.isinf(lower), np.isinf(upper)], axis=2)
+    ends = np.count_nonzero(endless)
     sides = np.empty((*lower.shape, 4))
     sides[:, :, 0], sides[:, :, 1] = lower, upper
+    if ends:
+        sides[:, :, :2][endless] = 0.0
     np.abs(sides[:, :, :2], out=sides[:, :, 2:])
-    value = up @ sides
-    other = down @ sides[:, :, SWAPPED]
-    value[:, :, :2] += other[:, :, :2]
-    value[:, :, 2:] -= other[:, :, 2:]
+    swapped = sides[:, :, SWAPPED]
+    np.negative(swapped[:, :, 2:], out=swapped[:, :, 2:])
+    total = up @ sides
+    total += down @ swapped
+    value, magnitude = total[:, :, :2], total[:, :, 2:]
     if bias is not None:
-        value[:, :, :2] += bias[:, :, None]
-        value[:, :, 2:] += np.abs(bias)[:, :, None]
-    error = rounding_factor(2 * weights.shape[2] + 2) * value[:, :, 2:]
-    bounds = value[:, :, :2] + SIDES * error
-    # the last subtraction is rounded as well; a sum of nothing stays exactly 0
-    bounds = np.where(error > 0, np.nextafter(bounds, SIDES * np.inf), bounds)
-    low, high = bounds[:, :, 0], bounds[:, :, 1]
-    if endless:
-        for side, bound, towards in ((0, low, -np.inf), (1, high, np.inf)):
-            reach = (endless_low, endless_high) if side == 0 else (endless_high, endless_low)
-            lost = _reaches(up, reach[0]) | _reaches(down, reach[1])
-            bound[lost] = towards
+        value += bias[:, :, None]
+        magnitude += np.abs(bias)[:, :, None]
+    error = rounding_factor(2 * weights.shape[2] + 2) * magnitude
+    bounds = np.nextafter(value + SIDES * error, ENDS)
     # of every end by itself: the other one may be large where this one underflows
-    sound = _least(weights) * _least(sides) >= _SMALLEST
-    # beyond any double that a network holds: not a number, or infinite, by overflow
-    sound &= (value[:, :, 2:] < _LARGEST).all(axis=(1, 2))
-    if bias is not None:
-        sound &= _least(bias) >= _SMALLEST
-    return low, high, sound
-
-
-def _reaches(weights: FloatArray, endless: BoolArray) -> BoolArray:
-    """Return where a side without end meets a weight that is not 0."""
-    reached: BoolArray = ((weights != 0) & endless[:, None, :]).any(axis=2)
-    return reached
+    least = np.minimum.reduce(magnitude, axis=None, initial=1.0)
+    most = np.maximum.reduce(magnitude, axis=None, initial=0.0)
+    if least >= _SMALLEST and most < _LARGEST:
+        sound = np.ones(len(weights), dtype=bool)  # what underflows is far less than the errors
+    else:
+        # the last subtraction is rounded as well; a sum of nothing stays exactly 0
+        bounds = np.where(error > 0, bounds, value)
+        sound = _least(weights) * _least(sides) >= _SMALLEST
+        # beyond any double that a network holds: not a number, or infinite, by overflow
+        sound &= (magnitude < _LARGEST).all(axis=(1, 2))
+        if bias is not None:
+            sound &= _least(bias) >= _SMALLEST
+    if ends:
+        # a side without end that meets a weight which is not 0; sums of what is not negative
+        reach = endless.astype(np.float64)
+        bounds = np.where(up @ reach - down @ reach[:, :, ::-1] > 0, ENDS, bounds)
+    return bounds[:, :, 0], bounds[:, :, 1], sound
 
 
 def _least(values: FloatArray) -> FloatArray:

@@ -38,12 +38,12 @@ class BoxLines(Lines):
     def draw(self, count: int, parts: int, moves: FloatArray, rng: np.random.Generator) -> Segments:
         """Return starts and steps; no differences of sides, which may overflow."""
         lower, upper = self._lower, self._upper
-        start, end = rng.random((2, count, len(moves)))
+        ends = rng.random((2, count, len(moves)))
         # half of the segments shorter, so that fine structure is seen too
         short = 10.0 ** rng.uniform(-3, 0, (count, 1))
         share = np.where(rng.random((count, 1)) < 0.5, 1.0, short)
-        end = start + share * (end - start) * moves
-        start, end = (np.clip(lower * (1 - u) + upper * u, lower, upper) for u in (start, end))
+        ends[1] = ends[0] + share * (ends[1] - ends[0]) * moves
+        start, end = np.minimum(np.maximum(lower * (1 - ends) + upper * ends, lower), upper)
         return start, end / parts - start / parts
 
 

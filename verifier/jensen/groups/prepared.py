@@ -10,7 +10,12 @@ import scipy.sparse as sp
 from jensen.bounds.ahead import raised_signs
 from jensen.bounds.network_data import network_data
 from jensen.bounds.paths import sign_bounds
-from jensen.bounds.pre_activation import hidden_bounds, pre_activation_bounds, stable_pattern
+from jensen.bounds.pre_activation import (
+    hidden_bounds,
+    interval_bounds,
+    pre_activation_bounds,
+    stable_pattern,
+)
 from jensen.bounds.stacked_units import may_have_twins
 from jensen.domains.domain import Domain
 from jensen.domains.working_set import WorkingSet, lifted_network
@@ -114,11 +119,20 @@ class Prepared:
         return self.network if is_box or not self.working.lifted else lifted_network(self.network)
 
     @cached_property
+    def intervals(self) -> dict[str, Interval]:
+        """The same as :attr:`hidden_bounds` by intervals alone, whose parts that uses again."""
+        box, lifted = self.box, self.lifted
+        with self.watch.stage("bounds"):
+            return interval_bounds(lifted, box)
+
+    @cached_property
     def hidden_bounds(self) -> dict[str, Interval]:
         """Proved bounds of every hidden pre-activation of :attr:`lifted` on the working box."""
         box, lifted = self.box, self.lifted
         with self.watch.stage("bounds"):
-            return hidden_bounds(lifted, *box, self.deadline)
+            # where they are there already
+            intervals = self.__dict__.get("intervals")
+            return hidden_bounds(lifted, box, self.deadline, intervals)
 
     @cached_property
     def bounds(self) -> dict[str, Interval]:

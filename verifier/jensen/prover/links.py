@@ -21,7 +21,7 @@ from jensen.prover.question import Question
 from jensen.prover.signs import SPACE, bounds_come_first, is_small
 from jensen.prover.verdict import Status
 from jensen.prover.walk import lines_were_walked
-from jensen.types import FloatArray
+from jensen.types import FloatArray, Interval
 
 WORK = 5e7  # weights times neurons: beyond, sweeps from single neurons cost more than provers
 
@@ -70,11 +70,14 @@ def _asks(question: Question) -> bool:
 
 
 def _links(question: Question, *, forward: bool = True) -> Outcome | None:
-    network = question.network
-    with question.prepared.watch.stage("links"):
-        stack = NetworkStack.from_networks([network])
-        twins = question.prepared.may_have_twins
-        signs = links_of_stack(stack, question.domain, forward=forward, twins=twins)
+    network, prepared = question.network, question.prepared
+    with prepared.watch.stage("links"):
+        stack, twins = NetworkStack.from_networks([network]), prepared.may_have_twins
+        if question.domain.box_sides(network.input_size) is None:
+            signs = links_of_stack(stack, question.domain, forward=forward, twins=twins)
+        else:
+            bounds = [(low[None], high[None]) for low, high in prepared.intervals.values()]
+            signs = _links_under(stack, bounds, forward=forward, twins=twins)
         if not signs.convex[0]:
             return None
     writer = None
@@ -114,11 +117,23 @@ def links_of_stack(
     with np.errstate(all="ignore"):
         sides = _sides(domain, stack.input_size)
         bounds, sound = stacked_bounds(stack, *sides, backward=backward)
+    signs = _links_under(stack, bounds, thorough=thorough, forward=forward, twins=twins)
+    return signs.known_of(sound)
+
+
+def _links_under(
+    stack: NetworkStack,
+    bounds: Sequence[Interval],
+    *,
+    thorough: bool = True,
+    forward: bool,
+    twins: bool,
+) -> LinkedSigns:
+    """Return the signs under bounds of pre-activations, per hidden layer."""
     stable = [(low >= 0, high <= 0) for low, high in bounds]
-    signs = linked_signs(
+    return linked_signs(
         stack.weights, stack.biases, stable, thorough=thorough, forward=forward, twins=twins
     )
-    return signs.known_of(sound)
 
 
 def linked_evidence(

@@ -126,7 +126,7 @@ def search_lines(
     rng = np.random.default_rng(seed)
     sampler = LineSampler(domain, network.input_size, line_scale(network, domain), rng, inputs)
     cost = max(1, network.parameter_count)
-    lines = int(np.clip(WORK / (cost * STEPS), 4, lines))
+    lines = min(max(int(WORK / (cost * STEPS)), 4), lines)
     for number, count in enumerate((min(lines, FIRST_LINES), *[lines] * rounds)):
         if deadline.over():
             return None
