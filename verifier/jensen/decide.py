@@ -45,6 +45,7 @@ from jensen.prover.refute import (
     first_lines,
     lines_before_bounds,
     lines_before_walks,
+    lines_for_sinking,
     random_lines,
 )
 from jensen.prover.signs import signs_of_all_paths, signs_where_stable
@@ -80,6 +81,7 @@ SCREENS: tuple[Screen, ...] = (
     walk_straight_lines,
     first_lines,
     walk_doubtful_straight_lines,
+    lines_for_sinking,
     walk_narrow_levels,
     signs_of_links,
     walk_less_narrow_levels,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import numpy as np
 import scipy.sparse as sp
 
 from jensen.bounds.ahead import raised_signs
@@ -21,11 +22,13 @@ from jensen.domains.domain import Domain
 from jensen.domains.working_set import WorkingSet, lifted_network
 from jensen.groups.folded import fold_linear_units
 from jensen.groups.groups import GroupedNetwork, group_network
-from jensen.network.relu_network import INPUT, OUTPUT, ReluNetwork
+from jensen.network.relu_network import INPUT, OUTPUT, Block, ReluNetwork
 from jensen.stopwatch import Stopwatch
-from jensen.types import FloatArray, Interval
+from jensen.types import Bounds, FloatArray, IndexArray, Interval
 from jensen_encodings import NetworkData
 from jensen_encodings.deadline import NEVER, Deadline
+
+SPACE = 3  # inputs, of which bounds come before walks
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,15 +65,37 @@ class Prepared:
             return sign_bounds(self.network)
 
     @cached_property
-    def bends_down(self) -> bool:
-        """Whether a ReLU that only the output reads has a negative weight there, which is its J."""
-        network = self.network
+    def sinking(self) -> dict[str, IndexArray]:
+        """ReLUs that only the output reads, with a negative weight, which is their J."""
+        network, found = self.network, {}
         for name, weight in network.output.weights.items():
-            last = name != INPUT and network.successors[name] == (OUTPUT,)
-            values = weight.data if sp.issparse(weight) else weight
-            if last and network[name].is_relu and values.min(initial=0.0) < 0:
-                return True
-        return False
+            if name == INPUT or network.successors[name] != (OUTPUT,):
+                continue
+            values = (weight.toarray() if sp.issparse(weight) else weight)[0]
+            if network[name].is_relu and values.min() < 0:
+                found[name] = np.flatnonzero(values < 0)
+        return found
+
+    @cached_property
+    def may_sink(self) -> bool:
+        """Whether one of :attr:`sinking` seems to change its sign: f is not convex, then.
+
+        On a box bounds say that it does not, in space those that come before walks; elsewhere its
+        own weights.
+        """
+        if not self.sinking:
+            return False
+        if self.domain.box_sides(self.network.input_size) is None:
+            return any(_has_both_signs(self.network[name], at) for name, at in self.sinking.items())
+        if not self._crosses(self.intervals):
+            return False
+        return self.network.input_size != SPACE or self._crosses(self.hidden_bounds)
+
+    def _crosses(self, bounds: Bounds) -> bool:
+        return any(
+            bool(np.count_nonzero((bounds[name][0][at] < 0) & (bounds[name][1][at] > 0)))
+            for name, at in self.sinking.items()
+        )
 
     @cached_property
     def may_have_twins(self) -> bool:
@@ -168,6 +193,18 @@ class Prepared:
         with self.watch.stage("groups"):
             net = group_network(self.network, bounds, self.working, self.deadline)
             return fold_linear_units(net) if self.folds else net
+
+
+def _has_both_signs(block: Block, units: IndexArray) -> bool:
+    """Whether z of some units may have both signs, as far as their own weights say."""
+    rows = [block.bias[units, None]]
+    for name, weight in block.weights.items():
+        part = weight[units]
+        part = part.toarray() if sp.issparse(part) else part
+        # blocks of ReLUs pass on nothing negative; others, and inputs, may have both signs
+        rows += [part] if name != INPUT else [part, -part]
+    every = np.concatenate(rows, axis=1)
+    return bool(np.count_nonzero((every.min(axis=1) < 0) & (every.max(axis=1) > 0)))
 
 
 def prepare(

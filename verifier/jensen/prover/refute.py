@@ -15,6 +15,7 @@ from jensen.domains.domain import Domain
 from jensen.network.relu_network import INPUT, ReluNetwork
 from jensen.prover.counterexample import counterexample
 from jensen.prover.evidence import Counterexample
+from jensen.prover.options import Engine
 from jensen.prover.outcome import Outcome, refuted_by
 from jensen.prover.question import Question
 from jensen.prover.signs import SPACE, bounds_come_first, is_small
@@ -39,8 +40,26 @@ def first_lines(question: Question) -> Outcome | None:
     return _lines(question, rounds=0)
 
 
+def lines_for_sinking(question: Question) -> Outcome | None:
+    """As the next two screens, before bounds, walks and links, where a kink seems to bend down."""
+    if not _may_sink(question):
+        return None
+    return _lines_before_walks(question) or _lines_before_bounds(question)
+
+
+def _may_sink(question: Question) -> bool:
+    """Whether f is not convex unless bounds that come later show that some kinks lie elsewhere."""
+    options, prepared = question.options, question.prepared
+    plain = options.engine is Engine.AUTO and options.inputs is None and not options.tolerance
+    return plain and prepared.may_sink
+
+
 def lines_before_walks(question: Question) -> Outcome | None:
     """Look along so many more lines as cost a small part of the walk that is next."""
+    return None if _may_sink(question) else _lines_before_walks(question)
+
+
+def _lines_before_walks(question: Question) -> Outcome | None:
     lines = _early_lines(question)
     return _lines(question, rounds=1, skip=1, lines=lines) if lines else None
 
@@ -59,6 +78,10 @@ def lines_before_bounds(question: Question) -> Outcome | None:
 
     Bounds, cells and single kinks, which are next, cost a few times as much.
     """
+    return None if _may_sink(question) else _lines_before_bounds(question)
+
+
+def _lines_before_bounds(question: Question) -> Outcome | None:
     return _random_lines(question) if _come_before_bounds(question) else None
 
 

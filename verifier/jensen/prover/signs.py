@@ -20,7 +20,7 @@ def signs_of_all_paths(question: Question) -> Outcome | None:
     """Close everything at once if no path product is negative, on whatever domain."""
     if question.options.engine is Engine.MIDPOINT:
         return None  # asked for a measure of the violation
-    if question.prepared.bends_down:
+    if question.prepared.sinking:
         return None
     signs = question.prepared.signs
     neurons = [block for block in question.network.hidden if block.is_relu]

@@ -20,6 +20,7 @@ from jensen.prover.options import Engine
 from jensen.prover.outcome import Outcome, refuted_by
 from jensen.prover.question import Question
 from jensen.prover.signs import SPACE, bounds_come_first, closed_neurons
+from jensen.prover.straight_lines import FAR
 from jensen.prover.verdict import Status
 from jensen.prover.walk_cells import can_walk_cells, walk_cells
 from jensen.prover.walk_cones import is_cone_question, walk_cones
@@ -179,21 +180,28 @@ def walk_open_cells(question: Question) -> Outcome | None:
 
 def walk_straight_lines(question: Question) -> Outcome | None:
     """Prove networks of two small levels in the plane, which costs less than to draw lines."""
-    return None if question.prepared.bends_down else _walk_straight_lines(question)
+    if not _has_straight_lines(question) or question.prepared.may_sink:
+        return None
+    return _walk_straight_lines(question)
 
 
 def walk_doubtful_straight_lines(question: Question) -> Outcome | None:
-    """As :func:`walk_straight_lines` where a neuron bends down unless it keeps its sign.
+    """As :func:`walk_straight_lines` where a kink bends down unless it lies off the domain.
 
     Behind first lines, which refute most of these.
     """
-    return _walk_straight_lines(question) if question.prepared.bends_down else None
+    if not _has_straight_lines(question) or not question.prepared.may_sink:
+        return None
+    return None if _sinks_at_corners(question) else _walk_straight_lines(question)
+
+
+def _has_straight_lines(question: Question) -> bool:
+    plane = has_two_levels(question.network) and not bounds_come_first(question)
+    return plane and walks(question)
 
 
 def _walk_straight_lines(question: Question) -> Outcome | None:
     network = question.network
-    if not walks(question) or bounds_come_first(question) or not has_two_levels(network):
-        return None
     signs = question.prepared.signs
     closed = {name: low >= 0 for name, (low, _) in signs.items()}
     with question.prepared.watch.stage("walk"):
@@ -207,11 +215,19 @@ def _walk_straight_lines(question: Question) -> Outcome | None:
     return Outcome(Status.CONVEX, evidence, walked=walked)
 
 
+def _sinks_at_corners(question: Question) -> bool:
+    """Whether a kink that bends down lies between corners of a box, or points far away: a hint."""
+    network, sinking = question.network, question.prepared.sinking
+    box = question.domain.box_sides(PLANE) or (np.full(PLANE, -FAR), np.full(PLANE, FAR))
+    sides = np.array(box).T
+    values = network.pre_activations([(x, y) for x in sides[0] for y in sides[1]])
+    found = [np.sign(values[name][:, units]) for name, units in sinking.items()]
+    return any(bool((signs.min(axis=0) * signs.max(axis=0)).min() < 0) for signs in found)
+
+
 def lines_were_walked(question: Question) -> bool:
-    """Whether straight lines were walked: what it leaves open, linked states do, too."""
-    if not walks(question) or bounds_come_first(question) or question.domain.has_rows:
-        return False
-    return has_two_levels(question.network)
+    """Whether straight lines were walked: what that leaves open, linked states do, too."""
+    return _has_straight_lines(question) and not question.domain.has_rows
 
 
 def walk_narrow_levels(question: Question) -> Outcome | None:
