@@ -21,6 +21,7 @@ from jensen.prover.refute import (
     first_lines,
     lines_before_bounds,
     lines_before_walks,
+    lines_for_sinking,
     middle_distance,
     random_lines,
     search_lines,
@@ -148,14 +149,20 @@ def test_sparse_first_layers_stay_sparse(monkeypatch):
     assert search_lines(network, Everywhere()) is not None
 
 
-def cut_corner(inputs, levels, scale=1.0):
-    """All levels but the first pass two numbers on; f bends down across one corner of the box."""
+def cut_corner(inputs, levels, scale=1.0, *, sinks=False):
+    """All levels but the first pass two numbers on; f bends down across one corner of the box.
+
+    The output weight of what bends down is negative, or one more neuron that is always on hides it.
+    """
     weights = [np.stack([np.ones(inputs), -np.ones(inputs)])]
     biases = [np.array([-0.6 * inputs, 1.0])]
     for _ in range(levels - 1):
         weights.append(np.eye(2))
         biases.append(np.zeros(2))
-    return ReluNetwork.from_layers([*weights, [[-scale, scale]]], [*biases, [0.0]])
+    weights, biases = [*weights, [[-scale, scale]]], [*biases, [0.0 if sinks else 2.0 * inputs]]
+    if not sinks:
+        weights, biases = [*weights, [[1.0]]], [*biases, [0.0]]
+    return ReluNetwork.from_layers(weights, biases)
 
 
 @pytest.mark.parametrize(("inputs", "levels"), [(3, 1), (3, 2), (2, 1), (2, 3)])
@@ -183,6 +190,26 @@ def test_before_costly_walks_more_lines_are_drawn(inputs, levels):
 )
 def test_where_no_walk_is_next_or_it_costs_as_little_no_more_are_drawn(network, options):
     assert lines_before_walks(Question(prepare(network, Box(-1, 1)), options)) is None
+
+
+@pytest.mark.parametrize("inputs", [2, 3, 4])
+def test_where_an_output_weight_is_negative_the_same_lines_are_drawn_at_once(inputs):
+    missed = found = 0
+    network = cut_corner(inputs, 1, sinks=True)
+    for seed in range(40):
+        question = Question(prepare(network, Box(-1, 1)), Options(seed=seed))
+        if first_lines(question) is None:
+            missed += 1
+            outcome = lines_for_sinking(question)
+            found += outcome is not None and outcome.status is Status.NONCONVEX
+            assert lines_before_walks(question) is lines_before_bounds(question) is None
+    assert found > missed / 2 > 0
+
+
+@pytest.mark.parametrize("options", [{"engine": "milp"}, {"inputs": (0,)}, {"tolerance": 1e-3}])
+def test_so_they_are_by_default_alone(options):
+    network = cut_corner(3, 1, sinks=True)
+    assert lines_for_sinking(Question(prepare(network, Box(-1, 1)), Options(**options))) is None
 
 
 def test_small_networks_of_many_inputs_draw_random_lines_before_bounds_and_not_twice():

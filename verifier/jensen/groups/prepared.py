@@ -28,7 +28,7 @@ from jensen.types import Bounds, FloatArray, IndexArray, Interval
 from jensen_encodings import NetworkData
 from jensen_encodings.deadline import NEVER, Deadline
 
-SPACE = 3  # inputs, of which bounds come before walks
+SPACE, DEEP = 3, 4  # inputs of which bounds come before walks, and levels from which on edges do
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,8 +80,8 @@ class Prepared:
     def may_sink(self) -> bool:
         """Whether one of :attr:`sinking` seems to change its sign: f is not convex, then.
 
-        On a box bounds say that it does not, in space those that come before walks; elsewhere its
-        own weights.
+        On a box intervals say that it does not, in space also the bounds of few levels, which are
+        next; elsewhere its own weights.
         """
         if not self.sinking:
             return False
@@ -89,7 +89,8 @@ class Prepared:
             return any(_has_both_signs(self.network[name], at) for name, at in self.sinking.items())
         if not self._crosses(self.intervals):
             return False
-        return self.network.input_size != SPACE or self._crosses(self.hidden_bounds)
+        bounds_are_next = self.network.input_size == SPACE and len(self.network.hidden) < DEEP
+        return not bounds_are_next or self._crosses(self.hidden_bounds)
 
     def _crosses(self, bounds: Bounds) -> bool:
         return any(
@@ -147,7 +148,7 @@ class Prepared:
     def intervals(self) -> dict[str, Interval]:
         """The same as :attr:`hidden_bounds` by intervals alone, whose parts that uses again."""
         box, lifted = self.box, self.lifted
-        with self.watch.stage("bounds"):
+        with self.watch.stage("intervals"):
             return interval_bounds(lifted, box)
 
     @cached_property
