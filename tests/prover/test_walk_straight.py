@@ -17,9 +17,12 @@ from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.groups.prepared import prepare
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover import walk_straight
+from jensen.prover.options import Options
+from jensen.prover.question import Question
 from jensen.prover.straight_levels import TwoLevels
 from jensen.prover.straight_lines import Lines
 from jensen.prover.straight_pieces import Pieces, not_upwards
+from jensen.prover.walk import walk_straight_lines
 from jensen.prover.walk_plane import walk_kinks
 from jensen.prover.walk_straight import bend_upwards
 
@@ -232,3 +235,18 @@ def test_a_piece_that_is_not_a_number_is_not_shown_to_bend_upwards(place):
         bad = not_upwards(Pieces(**changed), **lines)
         # a neuron that loses counts wherever it is not known to be off, and J is >= 0 all the same
         assert bad.tolist() == ([] if index == 0 and place not in ("direct", "gains") else [0])
+
+
+@pytest.mark.parametrize("domain", [Box(-1, 1), Everywhere()])
+@pytest.mark.parametrize(("offset", "walked"), [(0.5, True), (-0.5, False)])
+def test_no_line_is_walked_where_a_kink_is_seen_to_bend_down(domain, offset, walked):
+    first = [[1.0, 0.0], [-1.0, 0.5], [0.5, 1.0]]
+    network = ReluNetwork.from_layers(
+        [first, [[1.0, 1.0, 1.0], [4.0, 4.0, 4.0]], [[-1.0, 1.0]]],
+        [[0, 0, 0], [offset, 1], [0]],
+    )
+    question = Question(prepare(network, domain), Options())
+    with np.errstate(all="ignore"):  # as `verify` does
+        outcome = walk_straight_lines(question)
+    assert (outcome is not None) is walked is ("walk" in question.prepared.watch.times)
+    assert jensen.verify(network, domain).status == ("convex" if walked else "nonconvex")

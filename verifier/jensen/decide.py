@@ -52,7 +52,6 @@ from jensen.prover.signs import signs_of_all_paths, signs_where_stable
 from jensen.prover.tree_engine import prove_by_trees
 from jensen.prover.verdict import Status, Verdict, worst
 from jensen.prover.walk import (
-    walk_doubtful_straight_lines,
     walk_edges,
     walk_few_inputs,
     walk_few_inputs_upwards,
@@ -80,7 +79,6 @@ SCREENS: tuple[Screen, ...] = (
     signs_of_twins,
     walk_straight_lines,
     first_lines,
-    walk_doubtful_straight_lines,
     lines_for_sinking,
     walk_narrow_levels,
     signs_of_links,

@@ -37,6 +37,8 @@ EDGES = 124  # ReLUs up to which edges in space cost about as much as bounds, wh
 THREE, DEEP = 3, 4  # levels from which on edges come before sweeps; before bounds, on a box
 SHARE = 8  # of neurons, of which one that is open makes signs of links say more than a walk
 TWINS = 64  # neurons of a block whose rows are compared, all with all
+SHARES = np.linspace(0.0, 1.0, 5)
+GRID = np.array([(x, y) for x in SHARES for y in SHARES])  # of the sides of a box
 NEAR = 1e-9  # rows of largest entry 1 that may be equal
 
 
@@ -180,29 +182,9 @@ def walk_open_cells(question: Question) -> Outcome | None:
 
 def walk_straight_lines(question: Question) -> Outcome | None:
     """Prove networks of two small levels in the plane, which costs less than to draw lines."""
-    if not _has_straight_lines(question) or question.prepared.may_sink:
+    if not _has_straight_lines(question) or _seems_to_sink(question):
         return None
-    return _walk_straight_lines(question)
-
-
-def walk_doubtful_straight_lines(question: Question) -> Outcome | None:
-    """As :func:`walk_straight_lines` where a kink bends down unless it lies off the domain.
-
-    Behind first lines, which refute most of these.
-    """
-    if not _has_straight_lines(question) or not question.prepared.may_sink:
-        return None
-    return None if _sinks_at_corners(question) else _walk_straight_lines(question)
-
-
-def _has_straight_lines(question: Question) -> bool:
-    plane = has_two_levels(question.network) and not bounds_come_first(question)
-    return plane and walks(question)
-
-
-def _walk_straight_lines(question: Question) -> Outcome | None:
-    network = question.network
-    signs = question.prepared.signs
+    network, signs = question.network, question.prepared.signs
     closed = {name: low >= 0 for name, (low, _) in signs.items()}
     with question.prepared.watch.stage("walk"):
         if not bend_upwards(network, question.domain, closed):
@@ -215,14 +197,23 @@ def _walk_straight_lines(question: Question) -> Outcome | None:
     return Outcome(Status.CONVEX, evidence, walked=walked)
 
 
-def _sinks_at_corners(question: Question) -> bool:
-    """Whether a kink that bends down lies between corners of a box, or points far away: a hint."""
+def _has_straight_lines(question: Question) -> bool:
+    plane = has_two_levels(question.network) and not bounds_come_first(question)
+    return plane and walks(question)
+
+
+def _seems_to_sink(question: Question) -> bool:
+    """Whether a kink that bends down lies between points of a box, or far away: f is not convex.
+
+    Floating point says so, and only chooses what is tried first.
+    """
     network, sinking = question.network, question.prepared.sinking
+    if not sinking:
+        return False
     box = question.domain.box_sides(PLANE) or (np.full(PLANE, -FAR), np.full(PLANE, FAR))
-    sides = np.array(box).T
-    values = network.pre_activations([(x, y) for x in sides[0] for y in sides[1]])
-    found = [np.sign(values[name][:, units]) for name, units in sinking.items()]
-    return any(bool((signs.min(axis=0) * signs.max(axis=0)).min() < 0) for signs in found)
+    values = network.pre_activations(box[0] * (1 - GRID) + box[1] * GRID)
+    signs = [np.sign(values[name][:, units]) for name, units in sinking.items()]
+    return any(bool((part.min(axis=0) * part.max(axis=0)).min() < 0) for part in signs)
 
 
 def lines_were_walked(question: Question) -> bool:
