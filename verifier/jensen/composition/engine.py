@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
@@ -13,7 +13,7 @@ import numpy as np
 from jensen.arithmetic.rational import rational
 from jensen.composition.boxes import subdivide
 from jensen.composition.compound import compound
-from jensen.composition.curvature import Composition, compose
+from jensen.composition.curvature import Composition, Curvature, compose
 from jensen.composition.explain import NodeEvidence, evidence_of, where_it_ends
 from jensen.composition.hessian import HessianBound
 from jensen.composition.inner import InnerRows
@@ -27,11 +27,13 @@ from jensen.composition.piecewise_quadratic import (
     split,
 )
 from jensen.composition.quadratic import QuadraticForms
+from jensen.composition.ridges import RidgeFunctions
 from jensen.composition.search import search_pair
 from jensen.domains.domain import Domain
 from jensen.errors import OptionError, OutOfTimeError
 from jensen.graphs.enclosures import Enclosures, enclose
 from jensen.graphs.function_graph import FunctionGraph
+from jensen.graphs.node import GraphNode
 from jensen.network.block import OUTPUT
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.evidence import Counterexample, Reason
@@ -113,6 +115,24 @@ class GraphQuestion:
         return flags
 
 
+class ExactRows:
+    """What decides rows in rational arithmetic: quadratic forms, functions of one number.
+
+    Attributes
+    ----------
+    forms : QuadraticForms
+    ridges : RidgeFunctions
+    """
+
+    def __init__(self, graph: FunctionGraph, moving: BoolArray) -> None:
+        self.forms = QuadraticForms(graph, moving)
+        self.ridges = RidgeFunctions(graph)
+
+    def improve(self, node: GraphNode, z: Curvature, values: Mapping[str, Curvature]) -> Curvature:
+        """Return the curvature of a node's rows, with what is decided here."""
+        return self.forms.improve(node, self.ridges.improve(node, z, values), values)
+
+
 Prover = Callable[[ReluNetwork, Domain, int, Options], Verdict]
 
 
@@ -164,11 +184,11 @@ def _answered(question: GraphQuestion, verdict: Verdict, prover: Prover) -> Verd
         sides = sides_of(question.domain, question.graph.input_size, question.deadline)
         bounds = enclose(question.graph, *sides)
     with watch.stage("composition"):
-        forms = QuadraticForms(question.graph, question.moving)
-        found = compose(question.graph, bounds, question.moving, forms.improve, compound)
+        rows = ExactRows(question.graph, question.moving)
+        found = compose(question.graph, bounds, question.moving, rows.improve, compound)
     proved = not found.undefined and bool(found.pre_activations[OUTPUT].convex.all())
     if proved and (not question.options.certificate or question.parts is None):
-        evidence = evidence_of(question.graph, found, frozenset(forms.used))
+        evidence = evidence_of(question.graph, found, rows.forms.used, ridges=rows.ridges.used)
         note = NO_CERTIFICATE if question.options.certificate else ""
         times = dict(watch.times)
         return replace(verdict, status=Status.CONVEX, evidence=evidence, note=note, times=times)
@@ -178,7 +198,7 @@ def _answered(question: GraphQuestion, verdict: Verdict, prover: Prover) -> Verd
         pair = _searched(question, bounds, found)
     if pair is not None:
         return _refuted(question, verdict, pair)
-    proved_inside = _by_inner_rows(question, verdict, bounds, forms, prover)
+    proved_inside = _by_inner_rows(question, verdict, bounds, rows, prover)
     if proved_inside is not None:
         return proved_inside
     verdict = replace(verdict, note=_why(question.graph, bounds, found))
@@ -199,7 +219,7 @@ def _by_inner_rows(
     question: GraphQuestion,
     verdict: Verdict,
     bounds: Enclosures,
-    forms: QuadraticForms,
+    first: ExactRows,
     prover: Prover,
 ) -> Verdict | None:
     """Apply the rules once more, with the exact provers for rows that are piecewise linear."""
@@ -214,14 +234,16 @@ def _by_inner_rows(
         inner = decide_graph(graph, question.domain, 0, asked, prover)
         return inner.status is Status.CONVEX and all(item.exact for item in inner.evidence)
 
-    rows = InnerRows(question.graph, forms.improve, decide)
+    rows = InnerRows(question.graph, first.improve, decide)
     if not rows.may_help:
         return None
     with question.watch.stage("piecewise-linear parts"):
         found = compose(question.graph, bounds, question.moving, rows.improve, compound)
     if found.undefined or not found.pre_activations[OUTPUT].convex.all():
         return None
-    evidence = evidence_of(question.graph, found, frozenset(forms.used), frozenset(rows.used))
+    evidence = evidence_of(
+        question.graph, found, first.forms.used, decided=rows.used, ridges=first.ridges.used
+    )
     note = NO_CERTIFICATE if options.certificate else ""
     times = dict(question.watch.times)
     return replace(verdict, status=Status.CONVEX, evidence=evidence, note=note, times=times)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,8 +42,10 @@ class NodeEvidence(GroupEvidence):
 def evidence_of(
     graph: FunctionGraph,
     found: Composition,
-    quadratic: frozenset[str],
-    decided: frozenset[str] = frozenset(),
+    quadratic: Collection[str],
+    *,
+    decided: Collection[str] = (),
+    ridges: Collection[str] = (),
 ) -> tuple[NodeEvidence, ...]:
     """Return one record per node that applies a function, and per joint quadratic form.
 
@@ -50,10 +53,12 @@ def evidence_of(
     ----------
     graph : FunctionGraph
     found : Composition
-    quadratic : frozenset of str
+    quadratic : collection of str
         Nodes with a row that is a semidefinite form.
-    decided : frozenset of str
+    decided : collection of str
         Nodes with a row that the exact provers of ReLU networks decided.
+    ridges : collection of str
+        Nodes with a row that is a sum of functions of one affine number each.
     """
     records = []
     for node in graph.nodes:
@@ -61,7 +66,9 @@ def evidence_of(
         by_form = name in quadratic
         known = found.values[name]
         part_of_form = not (known.convex | known.concave).any()
-        affine = node.function is Function.IDENTITY and not by_form and name not in decided
+        affine = (
+            node.function is Function.IDENTITY and not by_form and name not in {*decided, *ridges}
+        )
         if affine or part_of_form:
             continue
         rule = f"{node.size} x {node.function}: {_words(known)}"
@@ -69,6 +76,8 @@ def evidence_of(
             rule += ", by a quadratic form that is semidefinite in rational arithmetic"
         if name in decided:
             rule += ", of rows decided by the exact prover of ReLU networks"
+        if name in ridges:
+            rule += ", by functions of one affine number each, in rational arithmetic"
         reason = Reason.QUADRATIC if by_form else Reason.COMPOSITION
         records.append(NodeEvidence(((name, 0),), reason, rule=rule))
     return tuple(records)

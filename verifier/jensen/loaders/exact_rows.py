@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
+import numpy as np
 import scipy.sparse as sp
 
+from jensen.arithmetic.lossless import exact_row_scaling
 from jensen.graphs.node import GraphNode
 from jensen.loaders.symbolic import SymbolicTensor, stored_count
 from jensen.network.relu_network import Block
@@ -56,6 +58,35 @@ def common_factors(x: Sequence[ExactRow], y: Sequence[ExactRow]) -> list[Fractio
             return None
         factors.append(factor)
     return factors
+
+
+def multiples(x: SymbolicTensor, y: SymbolicTensor) -> FloatArray | None:
+    """Return c with ``x = c * y`` exactly, row by row; None if there is none."""
+    if not set(x.terms) <= set(y.terms):
+        return None
+    base, given = (_side_by_side(tensor, y) for tensor in (y, x))
+    filled = np.flatnonzero(np.diff(base.indptr))
+    factors = np.zeros(x.size)
+    columns = base.indices[base.indptr[filled]]
+    with np.errstate(over="ignore"):
+        factors[filled] = (
+            np.asarray(sp.csr_matrix(given)[filled, columns]).ravel()
+            / base.data[base.indptr[filled]]
+        )
+    scaled = exact_row_scaling(base, factors) if np.isfinite(factors).all() else None
+    if scaled is None or abs(sp.csr_array(scaled) - given).max() > 0:
+        return None
+    return factors
+
+
+def _side_by_side(x: SymbolicTensor, like: SymbolicTensor) -> sp.csr_array:
+    """Return bias and matrices side by side, in the order of another tensor's sources."""
+    parts = [sp.csr_array(x.bias[:, None])]
+    for source, matrix in like.terms.items():
+        parts.append(sp.csr_array(x.terms.get(source, sp.csr_array(matrix.shape))))
+    joined = sp.csr_array(sp.hstack(parts, format="csr"))
+    joined.eliminate_zeros()
+    return joined
 
 
 class _TooManyError(Exception):

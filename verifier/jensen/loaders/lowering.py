@@ -20,7 +20,7 @@ from jensen.graphs.convolution import Convolution
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.graphs.functions import GROUPED, Function
 from jensen.graphs.node import GraphNode
-from jensen.loaders.exact_rows import ExactRow, exact_rows
+from jensen.loaders.exact_rows import ExactRow, exact_rows, multiples
 from jensen.loaders.steps import Steps, same_map
 from jensen.loaders.symbolic import (
     MAX_BLOCKS,
@@ -202,10 +202,13 @@ class Lowering:
         return self._output_of(name).reshape(shape)
 
     def product(self, x: SymbolicTensor, y: SymbolicTensor) -> SymbolicTensor:
-        """Return ``x * y`` with broadcasting; of a tensor with itself the square."""
+        """Return ``x * y`` with broadcasting; of multiples of each other the square."""
         x, y = broadcast_together(x, y)
         if x is y or same_map(x, y):
             return self.apply(x, Function.POWER, 2.0)
+        factors = multiples(x, y)
+        if factors is not None:  # as in 0.5 * z * z
+            return self.scale(self.apply(y, Function.POWER, 2.0), factors)
         for value, gate in ((x, y), (y, x)):
             found = self.argument_of(gate, Function.SIGMOID)
             if found is not None and same_map(found[0], value):
@@ -239,6 +242,14 @@ class Lowering:
         if name not in self._arguments or not name.startswith(f"{function}_") or not single:
             return None
         return self._arguments[name].take(rows.indices.reshape(x.shape)), rows.data
+
+    def squared(self, name: str) -> SymbolicTensor | None:
+        """Return what a block squares, number by number; None if it does something else."""
+        for block in self._blocks:
+            if block.name == name and isinstance(block, GraphNode):
+                square = block.function is Function.POWER and block.parameter == 2
+                return self._arguments.get(name) if square else None
+        return None
 
     def convolve(
         self, convolution: Convolution, x: SymbolicTensor, shape: Sequence[int]
@@ -301,9 +312,9 @@ class Lowering:
                 "are not supported"
             )
 
-    def exact_rows(self, x: SymbolicTensor) -> list[ExactRow] | None:
-        """Return x over the rationals, past identity blocks; None where that is too much."""
-        return exact_rows(x, {block.name: block for block in self._blocks})
+    def exact_rows(self, x: SymbolicTensor, *, expand: bool = True) -> list[ExactRow] | None:
+        """Return x over the rationals, past identity blocks or not; None where that is too much."""
+        return exact_rows(x, {b.name: b for b in self._blocks} if expand else {})
 
     def _output_of(self, name: str) -> SymbolicTensor:
         size = self._sizes[name]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import scipy.sparse as sp
 
 from jensen.arithmetic.doubles import NotADoubleError, exact_doubles
-from jensen.arithmetic.lossless import exact_row_scaling
 from jensen.graphs.functions import Function
-from jensen.loaders.exact_rows import common_factors
+from jensen.loaders.exact_rows import common_factors, multiples
 from jensen.loaders.lowering import Lowering
 from jensen.loaders.onnx.node import Condition, OnnxNode, operator
+from jensen.loaders.steps import same_map
 from jensen.loaders.symbolic import NotPiecewiseLinearError, SymbolicTensor, constant, stack
 from jensen.types import FloatArray
 
@@ -91,7 +93,8 @@ def _nearly(x: SymbolicTensor, y: SymbolicTensor, factors: FloatArray, tolerance
 def _continuous_choice(node: OnnxNode) -> SymbolicTensor:
     """Return ``Where(d > 0, a, b)`` where ``a - b = c d``: that is ``b + c relu(d)``.
 
-    Where d is ``|z| - l`` there are two sides, on which the sign of z is known.
+    Where ``a - b = c d^2``, as in Huber's function, it is ``b + c relu(d)^2``. Where d is
+    ``|z| - l`` there are two sides, on which the sign of z is known.
 
     Raises
     ------
@@ -103,11 +106,67 @@ def _continuous_choice(node: OnnxNode) -> SymbolicTensor:
     excess = low.subtract(condition.left, condition.right)
     shape = np.broadcast_shapes(excess.shape, first.shape, second.shape)
     excess, first, second = (tensor.broadcast(shape) for tensor in (excess, first, second))
+    for expand in (False, True):  # as they are read, then without identity blocks between
+        squares = _square_multiples(low, low.subtract(first, second), excess, expand=expand)
+        if squares is not None:
+            bend = low.apply(low.relu(excess), Function.POWER, 2.0)
+            return low.add(second, low.scale(bend, squares))
     for outer, inner, difference in ((first, second, excess), (second, first, low.negate(excess))):
         magnitude = low.steps.magnitude(difference)
         if magnitude is not None and (magnitude[1] >= 0).all():
             return _beyond(low, *magnitude, outer, inner)
     return low.add(second, _bend(low, low.subtract(first, second), excess))
+
+
+def _square_multiples(
+    low: Lowering, x: SymbolicTensor, y: SymbolicTensor, *, expand: bool
+) -> FloatArray | None:
+    """Return c with ``x = c y^2``, over the rationals; None where that is not known.
+
+    The one square in a row of x is ``(s y + d)^2``, and what is left of the row cancels
+    all of its expansion but ``s^2 y^2``.
+    """
+    squares = {name for name in x.terms if low.squared(name) is not None}
+    rows = low.exact_rows(x, expand=expand) if len(squares) == 1 else None
+    others = None if rows is None else low.exact_rows(y, expand=expand)
+    if rows is None or others is None:
+        return None
+    keys = [[key for key in row if key is not None and key[0] in squares] for row in rows]
+    squared = low.squared(next(iter(squares)))
+    if squared is None or any(len(found) != 1 for found in keys):
+        return None
+    places = np.array([found[0][1] for found in keys])
+    maps = _as_multiples(low, squared.reshape((squared.size,)).take(places), y, expand=expand)
+    factors = []
+    for row, (key,), other, (scale, shift) in zip(rows, keys, others, maps or [], strict=False):
+        weight, rest = row[key], {k: v for k, v in row.items() if k != key and v}
+        wanted = {k: -2 * weight * scale * shift * v for k, v in other.items()}
+        wanted[None] = wanted.get(None, Fraction(0)) - weight * shift * shift
+        if rest == {k: v for k, v in wanted.items() if v}:
+            factors.append(weight * scale * scale)
+    try:
+        return exact_doubles(factors) if len(factors) == len(rows) else None
+    except NotADoubleError:
+        return None
+
+
+def _as_multiples(
+    low: Lowering, x: SymbolicTensor, y: SymbolicTensor, *, expand: bool
+) -> list[tuple[Fraction, Fraction]] | None:
+    """Return s and d with ``|x| = |s y + d|``, number by number; None where they are not known."""
+    for sign, signed in ((1, y), (-1, low.negate(y))):
+        magnitude = low.steps.magnitude(signed)
+        if magnitude is not None and same_map(magnitude[0].reshape(x.shape), x):
+            return [(Fraction(sign), Fraction(limit)) for limit in magnitude[1].ravel().tolist()]
+    rows, others = low.exact_rows(x, expand=expand), low.exact_rows(y, expand=expand)
+    scales = None if rows is None or others is None else common_factors(rows, others)
+    if rows is None or others is None or scales is None:
+        return None
+    zero = Fraction(0)
+    return [
+        (scale, row.get(None, zero) - scale * other.get(None, zero))
+        for row, other, scale in zip(rows, others, scales, strict=True)
+    ]
 
 
 def _beyond(
@@ -137,7 +196,7 @@ def _bend(low: Lowering, difference: SymbolicTensor, excess: SymbolicTensor) -> 
     NotPiecewiseLinearError
         If it is not known to be so; the jump is named where there is one.
     """
-    factors = _multiples(difference, excess)
+    factors = multiples(difference, excess)
     if factors is None:
         factors = _exact_multiples(low, difference, excess)
     return low.scale(low.relu(excess), factors)
@@ -168,32 +227,3 @@ def _exact_multiples(low: Lowering, x: SymbolicTensor, y: SymbolicTensor) -> Flo
         return exact_doubles(factors)
     except NotADoubleError as error:
         raise NotPiecewiseLinearError(f"the bend where the comparison changes: {error}") from None
-
-
-def _multiples(x: SymbolicTensor, y: SymbolicTensor) -> FloatArray | None:
-    """Return c with ``x = c * y`` exactly, row by row; None if there is none."""
-    if not set(x.terms) <= set(y.terms):
-        return None
-    base, given = (_rows(tensor, y) for tensor in (y, x))
-    filled = np.flatnonzero(np.diff(base.indptr))
-    factors = np.zeros(x.size)
-    columns = base.indices[base.indptr[filled]]
-    with np.errstate(over="ignore"):
-        factors[filled] = (
-            np.asarray(sp.csr_matrix(given)[filled, columns]).ravel()
-            / base.data[base.indptr[filled]]
-        )
-    scaled = exact_row_scaling(base, factors) if np.isfinite(factors).all() else None
-    if scaled is None or abs(sp.csr_array(scaled) - given).max() > 0:
-        return None
-    return factors
-
-
-def _rows(x: SymbolicTensor, like: SymbolicTensor) -> sp.csr_array:
-    """Return bias and matrices side by side, in the order of another tensor's sources."""
-    parts = [sp.csr_array(x.bias[:, None])]
-    for source, matrix in like.terms.items():
-        parts.append(sp.csr_array(x.terms.get(source, sp.csr_array(matrix.shape))))
-    joined = sp.csr_array(sp.hstack(parts, format="csr"))
-    joined.eliminate_zeros()
-    return joined

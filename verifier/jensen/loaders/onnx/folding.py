@@ -31,7 +31,7 @@ _NOT_GROWING = frozenset(
         "Concat", "Shape", "Size", "ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin",
         "ReduceProd", "ReduceL1", "ReduceL2", "ReduceSumSquare", "ArgMax", "ArgMin", "Softmax",
         "LogSoftmax", "CumSum", "BatchNormalization", "Dropout", "DepthToSpace",
-        "SpaceToDepth", "Trilu", "ScatterElements", "ScatterND", "DequantizeLinear",
+        "SpaceToDepth", "EyeLike", "Trilu", "ScatterElements", "ScatterND", "DequantizeLinear",
     }
 )
 # fmt: on

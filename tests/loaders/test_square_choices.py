@@ -1,0 +1,78 @@
+"""Where, between branches whose difference is a square: Huber's function as torch exports it."""
+
+import numpy as np
+import pytest
+
+import jensen
+from jensen import Status
+
+torch = pytest.importorskip("torch")
+F = torch.nn.functional
+
+
+class Sum(torch.nn.Module):
+    def __init__(self, function, inputs=3, rows=4):
+        super().__init__()
+        torch.manual_seed(0)
+        self.linear = torch.nn.Linear(inputs, rows)
+        self.function = function
+
+    def forward(self, x):
+        return self.function(self.linear(x)).sum(-1, keepdim=True)
+
+
+def zeros(z):
+    return torch.zeros_like(z)
+
+
+CASES = {
+    "huber": lambda z: F.huber_loss(z, zeros(z), reduction="none"),
+    "huber of another width": lambda z: F.huber_loss(z, zeros(z), reduction="none", delta=0.05),
+    "smooth l1": lambda z: F.smooth_l1_loss(z, zeros(z), reduction="none"),
+    "smooth l1 of another width": lambda z: F.smooth_l1_loss(
+        z, zeros(z), reduction="none", beta=0.25
+    ),
+    "one side": lambda z: torch.where(z > 1, 2 * z - 1, z * z),
+    "a square above 0": lambda z: torch.where(z > 0, z * z, 0.0 * z),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_torch_exports_is_read_and_proved(name):
+    module = Sum(CASES[name])
+    network = jensen.from_torch(module, (3,))
+    assert jensen.verify(network).status is Status.CONVEX
+    x = 2 * np.random.default_rng(0).normal(size=(500, 3))
+    with torch.no_grad():
+        expected = module(torch.tensor(x, dtype=torch.float32)).numpy()
+    assert np.abs(network(x) - expected).max() < 1e-5
+
+
+def test_a_jump_beside_a_square_is_still_refused():
+    module = Sum(lambda z: torch.where(z > 1, 2 * z - 1.5, z * z))
+    with pytest.raises(jensen.errors.UnsupportedOperatorError, match="may jump"):
+        jensen.from_torch(module, (3,))
+
+
+def test_half_a_number_times_itself_is_a_square():
+    network = jensen.from_torch(Sum(lambda z: 0.5 * z * z), (3,))
+    assert "power" in {str(node.function) for node in network.nodes}
+    assert jensen.verify(network).status is Status.CONVEX
+
+
+def test_an_advantage_with_a_diagonal_of_exponentials_is_read():
+    class Advantage(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.lower, self.mean = torch.nn.Linear(2, 4), torch.nn.Linear(2, 2)
+
+        def forward(self, xu):
+            x, u = xu[:, :2], xu[:, 2:]
+            lower = self.lower(x).view(-1, 2, 2)
+            diagonal = torch.diag_embed(torch.exp(torch.diagonal(lower, dim1=1, dim2=2)))
+            step = (u - self.mean(x)).unsqueeze(1) @ (torch.tril(lower, -1) + diagonal)
+            return -step.square().sum(dim=2)
+
+    network = jensen.from_torch(Advantage(), (4,))
+    assert jensen.verify(network, inputs=(2, 3), concave=True).status is Status.CONVEX
