@@ -45,7 +45,7 @@ ROOMS = (
     {"loaders"},
     {"domains", "graphs"},
     {"network"},
-    {"arithmetic", "outputs"},
+    {"arithmetic", "outputs", "arguments"},
     {"errors", "text", "processors", "blas", "stopwatch", "types"},
 )
 

@@ -6,6 +6,8 @@ import math
 import time
 from dataclasses import dataclass
 
+LONGEST = 1e12  # seconds; whole numbers beyond all doubles are limits, too
+
 
 @dataclass(frozen=True)
 class Deadline:
@@ -39,7 +41,7 @@ class Deadline:
         -------
         Deadline
         """
-        return cls() if seconds is None else cls(time.monotonic() + seconds)
+        return cls() if seconds is None else cls(time.monotonic() + min(seconds, LONGEST))
 
     def over(self) -> bool:
         """Whether time is up.

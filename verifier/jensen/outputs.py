@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from jensen.errors import MissingExtraError, OptionError, OutputError
-from jensen.text import printable
+from jensen.text import printable, shown
 
 # written to as they are: what lies there is no file that could be put in place of another
 _STREAMS = ("/dev/", "/proc/")
@@ -57,9 +57,8 @@ def path_of(given: Any) -> Path:
     try:
         return Path(given)
     except TypeError:
-        found = f"{given!r:.40}"
         raise OptionError(
-            f"{printable(found)} where the name of a file is needed: pass a str or a Path"
+            f"{shown(given)} where the name of a file is needed: pass a str or a Path"
         ) from None
 
 

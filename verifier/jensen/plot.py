@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jensen.arguments import checked_flag
 from jensen.domains.domain import Domain
 from jensen.errors import MissingExtraError, OptionError
 from jensen.graphs.function_graph import FunctionGraph
@@ -33,7 +34,7 @@ from jensen.report.colours import DOWN, INK, UP
 from jensen.report.plot import draw_segment, save
 from jensen.report.plot_gap import draw_gap
 from jensen.report.plot_space import draw_in_space
-from jensen.text import counted
+from jensen.text import counted, shown
 from jensen.types import FloatArray
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ def regions(
     True
     """
     network = opened(network)
+    checked_flag(labels, "labels")
     found = linear_regions(network, domain, output=output, fixed=fixed)
     if found.network.input_size not in (2, 3):
         raise OptionError("pictures of regions need two inputs that vary, or three: fix the others")
@@ -267,7 +269,7 @@ def _point(given: Any, name: str, inputs: int) -> FloatArray:
     """Return a point in doubles, rounded to nearest."""
     try:
         point = np.asarray(given, dtype=np.float64).ravel()
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         point = np.empty(0)
     if point.size != inputs or not np.isfinite(point).all():
         raise OptionError(f"point {name}: {counted(inputs, 'finite number')} needed")
@@ -280,6 +282,8 @@ def _free_inputs(inputs: int, fixed: Mapping[int, float] | None) -> list[int]:
 
 def _panel(axes: Axes | None) -> tuple[Figure, Axes]:
     if axes is not None:
+        if not callable(getattr(axes, "add_patch", None)):
+            raise OptionError(f"axes {shown(axes)}: the axes of a figure of matplotlib are needed")
         whole: Any = axes.figure
         return whole, axes
     drawn = _figure((6.2, 5.2))

@@ -10,10 +10,12 @@ import hashlib
 import html
 import math
 from collections.abc import Iterable, Mapping
+from numbers import Number
 from pathlib import Path
 from typing import Any
 
 _BYTES = range(0xDC80, 0xDD00)  # how Python writes bytes of file names that are no text
+MOST_SHOWN = 60  # characters of what was passed
 _FORMULA = ("=", "+", "-", "@")
 
 
@@ -68,6 +70,26 @@ def own_name(text: str | Path) -> str:
     if shown == raw:
         return raw
     return f"{shown} #{hashlib.sha256(raw.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
+
+
+def shown(value: Any) -> str:
+    """Return what a caller passed, briefly and in one line, for the message of an error.
+
+    Examples
+    --------
+    >>> shown("m.onnx"), shown(0.5), shown(float), shown(object())
+    ("'m.onnx'", '0.5', 'the class float', 'an object of type object')
+    """
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    simple = isinstance(value, str | bytes | Number | tuple | list | dict | set | None.__class__)
+    try:
+        text = printable(repr(value)) if simple else ""
+    except ValueError:  # Python writes no whole numbers of thousands of digits
+        text = ""
+    if not text:
+        return f"an object of type {type(value).__name__}"
+    return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN - 3]}..."
 
 
 def csv_text(text: str) -> str:

@@ -20,6 +20,7 @@ from jensen.errors import JensenError, ModelFileError, OptionError
 from jensen.loaders import SUPPORTED
 from jensen.outputs import path_of
 from jensen.prover.options import Options
+from jensen.prover.question import check_domain, merged_options
 from jensen.text import own_name, printable
 
 NAMES = ("manifest.toml", "manifest.csv")
@@ -86,7 +87,9 @@ def find_cases(
     ...     [Path(case.name).name for case in find_cases([folder])]
     ['a.npz']
     """
-    base = options or Options()
+    base = merged_options(options, {})
+    if domain is not None:
+        check_domain(domain)
     cases: list[Case] = []
     for target in _paths(targets):
         if target.name in NAMES and target.is_file():

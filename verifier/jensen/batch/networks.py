@@ -11,14 +11,16 @@ from typing import Any
 from jensen.batch.case import Case
 from jensen.batch.member import StackMember
 from jensen.domains.domain import Domain, Everywhere
-from jensen.errors import JensenError, ModelFileError, NetworkError
+from jensen.errors import JensenError, ModelFileError, NetworkError, OptionError
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.loaders import load
 from jensen.many import settle_many
 from jensen.network.relu_network import ReluNetwork
 from jensen.network.stack import NetworkStack
 from jensen.prover.options import Options
+from jensen.prover.question import check_domain, merged_options
 from jensen.prover.verdict import Verdict
+from jensen.text import shown
 
 
 def cases_of(
@@ -57,7 +59,12 @@ def cases_of(
     >>> [case.name for case in cases_of(nets)]
     ['network[0]', 'network[1]']
     """
-    base = Case(Path(name), name, domain or Everywhere(), options or Options(), output)
+    if not isinstance(name, str):
+        raise OptionError(f"name {shown(name)}: text is needed")
+    if domain is not None:
+        check_domain(domain)
+    options = merged_options(options, {})
+    base = Case(Path(name), name, domain or Everywhere(), options, output)
     if isinstance(networks, NetworkStack):
         return _members(base, networks)
     if not isinstance(networks, Iterable):

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable
 from enum import StrEnum
+from typing import Any
 
 from jensen.batch.case import Case, Row, RowStatus
-from jensen.text import counted
+from jensen.errors import OptionError
+from jensen.network.checks import listed
+from jensen.text import counted, shown
 
 
 class Kind(StrEnum):
@@ -44,6 +47,11 @@ def outcome(case: Case, row: Row) -> frozenset[Kind]:
     -------
     frozenset of Kind
 
+    Raises
+    ------
+    OptionError
+        If something else was given.
+
     Examples
     --------
     >>> from jensen.batch import cases_of
@@ -52,6 +60,7 @@ def outcome(case: Case, row: Row) -> frozenset[Kind]:
     >>> outcome(case, Row(RowStatus.CONVEX, "")), outcome(case, Row(RowStatus.UNKNOWN, ""))
     (frozenset(), frozenset({<Kind.UNKNOWN: 'unknown'>}))
     """
+    _pairs([(case, row)])
     kinds: set[Kind] = set()
     if row.status is not RowStatus.CONVEX:
         kinds.add(Kind(str(row.status)))
@@ -64,6 +73,16 @@ def outcome(case: Case, row: Row) -> frozenset[Kind]:
 def failures(case: Case, row: Row) -> frozenset[Kind]:
     """Return what a row counts as where nothing was chosen: an expected verdict is no failure."""
     return frozenset() if row.status is case.expected else outcome(case, row)
+
+
+def _pairs(results: Any) -> list[tuple[Case, Row]]:
+    """Return results as :func:`jensen.batch.run_batch` does, and refuse anything else."""
+    if not isinstance(results, str | bytes) and isinstance(results, Iterable):
+        found = list(results)
+        kinds = [tuple(map(type, pair)) for pair in found if isinstance(pair, tuple)]
+        if len(kinds) == len(found) and set(kinds) <= {(Case, Row)}:
+            return found
+    raise OptionError(f"results {shown(results)}: what run_batch returns is needed")
 
 
 def exit_code(results: Iterable[tuple[Case, Row]], fail_on: Collection[Kind] | None = None) -> int:
@@ -81,6 +100,11 @@ def exit_code(results: Iterable[tuple[Case, Row]], fail_on: Collection[Kind] | N
     int
         0 for none; 2 error, 1 mismatch or nonconvex, 3 unknown, in this order.
 
+    Raises
+    ------
+    OptionError
+        For other results than those of a batch, or other kinds.
+
     Examples
     --------
     >>> from jensen.batch import cases_of
@@ -89,12 +113,15 @@ def exit_code(results: Iterable[tuple[Case, Row]], fail_on: Collection[Kind] | N
     >>> exit_code([(case, Row(RowStatus.CONVEX, "")), (case, Row(RowStatus.UNKNOWN, ""))])
     3
     """
+    chosen = () if fail_on is None else listed(fail_on, "fail_on")
+    if not all(isinstance(kind, str) and kind in list(Kind) for kind in chosen):
+        raise OptionError(f"fail_on {shown(fail_on)}: a list of {', '.join(Kind)} is needed")
     found: set[Kind] = set()
-    for case, row in results:
-        kinds = failures(case, row) if fail_on is None else outcome(case, row) & set(fail_on)
-        if fail_on is None and Kind.MISMATCH in kinds:
-            kinds = frozenset({Kind.MISMATCH})
-        found |= kinds
+    for case, row in _pairs(results):
+        met = failures(case, row) if fail_on is None else outcome(case, row) & set(chosen)
+        if fail_on is None and Kind.MISMATCH in met:
+            met = frozenset({Kind.MISMATCH})
+        found |= met
     return next((code for kind, code in CODES.items() if kind in found), 0)
 
 

@@ -10,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from jensen.arguments import checked_callback, checked_flag
 from jensen.batch.case import Case, Row, RowStatus
 from jensen.batch.edition import is_trusted
 from jensen.batch.executor import Executor, InlineExecutor
@@ -20,11 +21,13 @@ from jensen.batch.store import Store
 from jensen.errors import OptionError
 from jensen.outputs import path_of
 from jensen.prover.options import checked_number, checked_seconds
-from jensen.text import printable
+from jensen.text import shown
 
 _POLL = 0.25
 # a job's own limit ends the proof; its worker is ended only when that failed by far
 _GRACE_FACTOR, _GRACE_SECONDS = 2.0, 60.0
+
+EXECUTES = ("slots", "submit", "wait", "close")  # what an Executor has
 
 
 @dataclass(frozen=True)
@@ -137,6 +140,14 @@ def run_batch(
     ['convex', 'nonconvex']
     """
     _check_arguments(cases, store, limits, retry)
+    if executor is not None and not all(hasattr(executor, name) for name in EXECUTES):
+        raise OptionError(
+            f"executor {shown(executor)}: pass an object with {', '.join(EXECUTES)}, such as those "
+            "of jensen.batch.processes and jensen.batch.dask"
+        )
+    checked_flag(force, "force")
+    checked_callback(on_event, "on_event")
+    checked_callback(stop, "stop")
     if certificates is not None:
         certificates = str(path_of(certificates))
     run = _Run(
@@ -166,18 +177,16 @@ def _check_arguments(cases: Any, store: Any, limits: Any, retry: Any) -> None:
     listed = isinstance(cases, Sequence) and not isinstance(cases, str)
     if not listed or not all(isinstance(case, Case) for case in cases):
         raise OptionError(
-            f"cases {printable(f'{cases!r:.40}')}: a list of cases is needed, from "
+            f"cases {shown(cases)}: a list of cases is needed, from "
             "jensen.batch.find_cases(files) or jensen.batch.cases_of(networks)"
         )
     if store is not None and not isinstance(store, Store):
-        raise OptionError(f"store {printable(f'{store!r:.40}')}: pass jensen.batch.Store(file)")
+        raise OptionError(f"store {shown(store)}: pass jensen.batch.Store(file)")
     if limits is not None and not isinstance(limits, Limits):
-        raise OptionError(f"limits {printable(f'{limits!r:.40}')}: pass jensen.batch.Limits(...)")
+        raise OptionError(f"limits {shown(limits)}: pass jensen.batch.Limits(...)")
     named = isinstance(retry, Collection) and not isinstance(retry, str)
-    if not named or not all(status in list(RowStatus) for status in retry):
-        raise OptionError(
-            f"retry {printable(f'{retry!r:.40}')}: a list of {', '.join(RowStatus)} is needed"
-        )
+    if not named or not all(isinstance(s, str) and s in list(RowStatus) for s in retry):
+        raise OptionError(f"retry {shown(retry)}: a list of {', '.join(RowStatus)} is needed")
 
 
 @dataclass(frozen=True)

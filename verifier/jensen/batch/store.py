@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, Self
 
+from jensen.arguments import checked_flag
 from jensen.batch.case import Case, Row, asked_options, canonical
 from jensen.batch.fingerprint import fingerprint
 from jensen.batch.job import file_digest
@@ -121,7 +122,7 @@ class Store:
         self.path = path_of(path)
         self._copy: TemporaryDirectory[str] | None = None
         try:
-            if read_only:
+            if checked_flag(read_only, "read_only"):
                 self._db = self._reader()
             else:
                 self._db = sqlite3.connect(self.path, timeout=60, isolation_level=None)

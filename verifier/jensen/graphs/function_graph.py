@@ -24,10 +24,10 @@ from jensen.graphs.node import GraphNode, checked
 from jensen.graphs.npz_writer import write_graph
 from jensen.graphs.order import check_order, with_copied_input
 from jensen.network.block import INPUT, Block
-from jensen.network.checks import as_count, checked_shape, chosen_output
+from jensen.network.checks import as_count, checked_shape, chosen_output, listed
 from jensen.network.digest import entries
 from jensen.network.fixing import fixed_blocks
-from jensen.network.points import OfPoints
+from jensen.network.points import OfPoints, exact_point
 from jensen.types import FloatArray
 
 _OF_RELU_NETWORKS = frozenset(
@@ -110,12 +110,12 @@ class FunctionGraph(OfPoints):
         roundings: Sequence[str] = (),
     ) -> None:
         size = as_count(input_size, "input_size")
-        frozen = tuple(checked(node) for node in nodes)
+        frozen = tuple(checked(node) for node in listed(nodes, "nodes"))
         check_order(size, frozen)
         object.__setattr__(self, "input_size", size)
         object.__setattr__(self, "nodes", frozen)
         object.__setattr__(self, "_by_name", {node.name: node for node in frozen})
-        object.__setattr__(self, "roundings", tuple(roundings))
+        object.__setattr__(self, "roundings", listed(roundings, "roundings"))
         for name, shape, count in (
             ("input_shape", input_shape, size),
             ("output_shape", output_shape, frozen[-1].size),
@@ -335,7 +335,7 @@ class FunctionGraph(OfPoints):
         NetworkError
             If a node's function has irrational values, or none at this point.
         """
-        return exact_values(self.input_size, self.nodes, [Fraction(v) for v in x])
+        return exact_values(self.input_size, self.nodes, exact_point(x, self.input_size))
 
     # ----------------------------------------------------------------- identity
 

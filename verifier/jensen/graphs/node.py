@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 import scipy.sparse as sp
 
+from jensen.arguments import real
 from jensen.arithmetic.exact import Matrix
 from jensen.errors import NetworkError
 from jensen.graphs.convolution import Convolution
 from jensen.graphs.functions import GROUPED, MAX_POWER, RULES, Function
 from jensen.network.block import OUTPUT, Activation
 from jensen.network.checks import as_matrix, as_vector, fixed
+from jensen.text import shown
 from jensen.types import FloatArray, Interval
 
 
@@ -127,17 +130,25 @@ def checked(node: GraphNode) -> GraphNode:
     """
     if not isinstance(node, GraphNode):
         raise NetworkError(f"{type(node).__name__} where a GraphNode is needed")
-    name = f"node {node.name!r}"
+    name = f"node {shown(node.name)}"
+    if not isinstance(node.name, str) or not isinstance(node.weights, Mapping):
+        raise NetworkError(f"{name}: a name and weights such as {{'input': matrix}} are needed")
     try:
         function = Function(node.function)
     except ValueError:
         raise NetworkError(
-            f"{name}: function {node.function!r}; supported are {', '.join(Function)}"
+            f"{name}: function {shown(node.function)}; supported are {', '.join(Function)}"
         ) from None
     weights = {s: _frozen(w, f"{name}, weight from {s!r}") for s, w in node.weights.items()}
     bias = as_vector(node.bias, name)
     fixed(bias)
-    result = GraphNode(node.name, weights, bias, function, float(node.parameter), int(node.group))
+    parameter, group = real(node.parameter), node.group
+    if parameter is None or not isinstance(group, Integral):
+        raise NetworkError(
+            f"{name}: parameter {shown(node.parameter)}, group {shown(group)}: a number, and a "
+            "whole number, are needed"
+        )
+    result = GraphNode(node.name, weights, bias, function, parameter, int(group))
     _check_parameters(result)
     if not np.isfinite(bias).all():
         raise NetworkError(f"{name}: the bias holds NaN or infinity")
@@ -165,11 +176,11 @@ def _frozen(weight: Matrix | Convolution, where: str) -> Matrix | Convolution:
 def _check_parameters(node: GraphNode) -> None:
     name, alpha = f"node {node.name!r} ({node.function})", node.parameter
     if node.group != 1 and not node.reduces:
-        raise NetworkError(f"{name}: groups of {node.group}; it takes one argument")
+        raise NetworkError(f"{name}: groups of {shown(node.group)}; it takes one argument")
     if node.function is Function.PRODUCT and node.group != 2:
-        raise NetworkError(f"{name}: groups of {node.group}; a product takes two arguments")
+        raise NetworkError(f"{name}: groups of {shown(node.group)}; a product takes two arguments")
     if not node.rows or node.group < 1 or node.rows % node.group:
-        raise NetworkError(f"{name}: {node.rows} rows in groups of {node.group}")
+        raise NetworkError(f"{name}: {node.rows} rows in groups of {shown(node.group)}")
     if node.function is Function.ELU and not 0 <= alpha < np.inf:
         raise NetworkError(f"{name}: alpha {alpha}; a finite number >= 0 is needed")
     if node.function is Function.CELU and not 0 < alpha < np.inf:

@@ -12,6 +12,7 @@ from jensen.errors import NetworkError
 from jensen.graphs.convolution import Convolution
 from jensen.graphs.node import GraphNode
 from jensen.network.block import INPUT, OUTPUT
+from jensen.text import shown
 
 
 def check_order(input_size: int, nodes: Sequence[GraphNode]) -> None:
@@ -35,7 +36,7 @@ def check_order(input_size: int, nodes: Sequence[GraphNode]) -> None:
             if tuple(weight.shape) != (node.rows, sizes[source]):
                 raise NetworkError(
                     f"node {node.name!r}: weight from {source!r} has shape {tuple(weight.shape)}, "
-                    f"needed is ({node.rows}, {sizes[source]})"
+                    f"needed is ({node.rows}, {shown(sizes[source])})"
                 )
         sizes[node.name] = node.size
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Integral
 from operator import index
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from jensen.arguments import checked_count, checked_flag
 from jensen.decide import verify
 from jensen.domains.cone_segments import ConeSampler, ConeSegments
 from jensen.domains.domain import Domain
@@ -21,7 +22,6 @@ from jensen.learning.crossings import Crossings, Follower, Memory
 from jensen.learning.settling import can_settle, plain_network, rarely_switching, settle_
 from jensen.learning.watched import (
     WatchedModule,
-    check_count,
     check_module,
     input_shapes,
     rows_of,
@@ -33,6 +33,7 @@ from jensen.prover.options import checked_number
 from jensen.prover.question import check_domain
 from jensen.prover.verdict import Verdict
 from jensen.repairs.descents import lowest_points
+from jensen.text import shown
 from jensen.types import FloatArray
 
 PERIOD = 32  # penalties that share the points of one search for kinks
@@ -107,8 +108,9 @@ class ConvexityGuard:
         input_shape: Any = None,
         seed: int = 0,
     ) -> None:
-        if not _is(Real, margin) or not 0 <= margin < float("inf"):
-            raise OptionError(f"margin {margin!r}: a finite number >= 0 is needed")
+        margin = checked_number(margin, "margin")
+        checked_flag(concave, "concave")
+        checked_count(seed, "seed", 0)
         check_module(module)
         check_domain(domain)
         self.module, self.domain, self.margin = module, domain, float(margin)
@@ -125,7 +127,7 @@ class ConvexityGuard:
             ) from None
         domain.check(network.input_size)
         if output is not None and not _is(Integral, output):
-            raise OptionError(f"output {output!r}: a whole number is needed")
+            raise OptionError(f"output {shown(output)}: a whole number is needed")
         if output is not None and not 0 <= output < network.output_size:
             raise NetworkError(f"output {output} asked for, the module has {network.output_size}")
         self.output, self.concave = output, concave
@@ -178,7 +180,7 @@ class ConvexityGuard:
         scalar tensor
             To be added to a loss, times a weight.
         """
-        check_count("samples", samples)
+        checked_count(samples, "samples", 1)
         if points is not None:
             found = self._follower.crossings(*self._segments(points, samples))
         else:
@@ -211,7 +213,7 @@ class ConvexityGuard:
         float
             The smallest J found, in floating point; infinite where no kink was met.
         """
-        check_count("samples", samples)
+        checked_count(samples, "samples", 1)
         found = self._follower.crossings(*self._segments(None, samples))
         if not len(found):
             return float("inf")
@@ -238,7 +240,8 @@ class ConvexityGuard:
             The smallest J found, in floating point; infinite where no kink was reached, and
             for modules that are to be convex in some inputs only.
         """
-        check_count("starts", starts)
+        checked_count(starts, "starts", 1)
+        checked_count(seed, "seed", 0)
         if self.inputs is not None:
             return float("inf")
         plain = self._watched.plain
@@ -273,7 +276,7 @@ class ConvexityGuard:
         int
             How many neurons were settled.
         """
-        check_count("samples", samples)
+        checked_count(samples, "samples", 1)
         tolerance = checked_number(tolerance, "tolerance")
         layers, sides = self._watched.plain, self.domain.box_sides(self._watched.inputs)
         if layers is None or sides is None or not can_settle(layers):
@@ -390,7 +393,7 @@ def _checked_inputs(inputs: Sequence[int] | None, size: int) -> tuple[int, ...] 
     try:
         chosen = tuple(sorted({index(i) for i in inputs}))
     except TypeError:
-        raise OptionError(f"inputs {inputs!r}: numbers such as (0, 2) are needed") from None
+        raise OptionError(f"inputs {shown(inputs)}: numbers such as (0, 2) are needed") from None
     if not chosen or not 0 <= chosen[0] <= chosen[-1] < size:
         raise OptionError(f"inputs {chosen}: some of 0 to {size - 1} are needed")
     return chosen

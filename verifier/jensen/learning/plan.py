@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 
 from jensen.errors import OptionError
+from jensen.text import shown
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Plan:
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if not isinstance(value, Real) and not (name == "time_limit" and value is None):
-                raise OptionError(f"{name} {value!r}: a number is needed")
+                raise OptionError(f"{name} {shown(value)}: a number is needed")
         for name in ("samples", "steps", "round_steps", "rounds", "further_rounds"):
             if not isinstance(getattr(self, name), Integral):
                 raise OptionError(f"{name} {getattr(self, name)}: a whole number is needed")

@@ -22,6 +22,7 @@ from jensen.network.relu_network import ReluNetwork
 from jensen.prover.evidence import Reason
 from jensen.prover.verdict import Status, Verdict
 from jensen.repairs.nearest import Repair
+from jensen.text import shown
 from jensen.violation.worst_jump import JumpViolation, worst_jump
 
 Loss = Callable[[nn.Module], torch.Tensor]
@@ -117,7 +118,7 @@ def make_convex(
     chosen = Plan(**plan)
     for name, given in (("loss", loss), ("optimizer", optimizer), ("progress", progress)):
         if not callable(given) and (given is not None or name == "loss"):
-            raise OptionError(f"{name} {given!r:.40}: a function is needed")
+            raise OptionError(f"{name} {shown(given)}: a function is needed")
     guard = ConvexityGuard(
         module if in_place else copy.deepcopy(module),
         domain,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -299,17 +298,6 @@ def rows_of(points: Any, inputs: int) -> FloatArray:
     if rows.shape[1] != inputs or not len(rows):
         raise NetworkError(f"points of shape {rows.shape}: need (n, {inputs})")
     return rows
-
-
-def check_count(name: str, count: Any) -> None:
-    """Raise unless a whole number ``>= 1`` was given.
-
-    Raises
-    ------
-    OptionError
-    """
-    if not isinstance(count, Integral) or isinstance(count, bool) or count < 1:
-        raise OptionError(f"{name} {count!r}: a whole number >= 1 is needed")
 
 
 def input_shapes(module: nn.Module, dimension: int | None, given: Any) -> list[tuple[int, ...]]:

@@ -79,7 +79,7 @@ def regions(
     domain = Everywhere() if domain is None else domain
     checked = check_subject(opened(network), domain)
     scalar = checked.select_output(first_output(checked.output_size, output))
-    if fixed:
+    if fixed is not None and not (isinstance(fixed, Mapping) and not fixed):
         scalar = scalar.fix_inputs(fixed)
     return regions_of(scalar, domain)
 

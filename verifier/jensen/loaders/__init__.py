@@ -6,11 +6,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-from jensen.errors import ModelFileError
+from jensen.errors import ModelFileError, NetworkError
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.network.relu_network import ReluNetwork
 from jensen.network.simplify.simplify import simplify as simplified
 from jensen.outputs import check_output
+from jensen.text import shown
 
 __all__ = [
     "SUPPORTED",
@@ -152,8 +153,17 @@ def opened(given: Any) -> ReluNetwork | FunctionGraph:
     """
     if isinstance(given, str | os.PathLike):
         return load(Path(given))
-    found: ReluNetwork | FunctionGraph = given
-    return found
+    if isinstance(given, ReluNetwork | FunctionGraph):
+        return given
+    raise not_a_network(given)
+
+
+def not_a_network(given: Any) -> NetworkError:
+    """Return the error for something that is no network: it says what to pass."""
+    hint = "jensen.load(file)"
+    if not isinstance(given, str | os.PathLike):
+        hint += ", jensen.from_torch(module, shape) or ReluNetwork.from_layers(weights, biases)"
+    return NetworkError(f"{shown(given)} where a network is needed: pass {hint}")
 
 
 def piecewise_linear(given: Any, what: str) -> ReluNetwork:

@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from numbers import Real
 from typing import Any
 
 import numpy as np
 
+from jensen.arguments import checked_threads, real
 from jensen.arithmetic.exact import to_double
 from jensen.arithmetic.intervals import round_down, round_up
 from jensen.arithmetic.rational import decimal
@@ -27,7 +27,7 @@ from jensen.midpoint.units import Rescaled, rescaled
 from jensen.network.relu_network import ReluNetwork
 from jensen.processors import available_processors
 from jensen.prover.counterexample import Point, admits, exact_violation
-from jensen.text import html_table, markup, point
+from jensen.text import html_table, markup, point, shown
 from jensen.types import FloatArray
 from jensen_encodings import UnboundedNeuronError
 from jensen_encodings.deadline import Deadline
@@ -193,7 +193,7 @@ def worst_pair(
     ----------
     docs/theory.md, section 6.
     """
-    check_gap(gap)
+    gap = checked_gap(gap)
     if engine not in ENGINES:
         raise OptionError(f"engine {engine!r}: supported are {', '.join(ENGINES)}")
     check_threads(threads)
@@ -337,16 +337,18 @@ def measure_pairs(
     return concluded(result, gap)
 
 
-def check_gap(gap: float) -> None:
-    """Raise :class:`OptionError` for a relative gap that no search reaches."""
-    if not isinstance(gap, Real) or not gap > 0:
-        raise OptionError(f"gap {gap!r}: a number > 0 is needed")
+def checked_gap(gap: float) -> float:
+    """Return a relative gap, and raise :class:`OptionError` for one that no search reaches."""
+    number = real(gap)
+    if number is None or not number > 0:
+        raise OptionError(f"gap {shown(gap)}: a number > 0 is needed")
+    return number
 
 
 def check_threads(threads: int | None) -> None:
     """Raise :class:`OptionError` for a number of threads that does nothing."""
-    if threads is not None and threads < 1:
-        raise OptionError(f"threads {threads}: at least 1 is needed")
+    if threads is not None:
+        checked_threads(threads)
 
 
 def concluded(found: Violation, gap: float) -> Violation:

@@ -19,6 +19,7 @@ from jensen.arithmetic.exact import Matrix
 from jensen.errors import NetworkError, OptionError
 from jensen.network.block import INPUT, OUTPUT, Activation, Block
 from jensen.network.order import in_order
+from jensen.text import shown
 from jensen.types import FloatArray
 
 
@@ -125,7 +126,7 @@ def frozen(block: Block) -> Block:
         activation = Activation(block.activation)
     except ValueError:
         raise NetworkError(
-            f"block {block.name!r}: activation {block.activation!r}; "
+            f"block {block.name!r}: activation {shown(block.activation)}; "
             f"supported are {', '.join(Activation)}"
         ) from None
     return Block(block.name, weights, bias, activation)
@@ -169,7 +170,7 @@ def as_count(value: Any, what: str) -> int:
     try:
         return operator.index(value)
     except TypeError:
-        raise NetworkError(f"{what} {value!r}: a whole number is needed") from None
+        raise NetworkError(f"{what} {shown(value)}: a whole number is needed") from None
 
 
 def chosen_output(outputs: int, chosen: int | None) -> int:
@@ -187,16 +188,33 @@ def chosen_output(outputs: int, chosen: int | None) -> int:
     index = 0 if chosen is None else as_count(chosen, "output")
     if not 0 <= index < outputs:
         known = "one output, number 0" if outputs == 1 else f"outputs 0 to {outputs - 1}"
-        raise NetworkError(f"there is no output {index}: the network has {known}")
+        raise NetworkError(f"there is no output {shown(index)}: the network has {known}")
     return index
 
 
 def checked_shape(name: str, shape: Sequence[int] | None, size: int) -> tuple[int, ...]:
     """Return a tensor shape that holds ``size`` numbers; a vector's by default."""
-    dims = (size,) if shape is None else tuple(as_count(s, name) for s in shape)
+    given = (size,) if shape is None else listed(shape, name)
+    dims = tuple(as_count(s, name) for s in given)
     if min(dims, default=1) < 1 or prod(dims) != size:
         raise NetworkError(f"{name} {dims} does not hold {size} numbers")
     return dims
+
+
+def listed(values: Any, name: str) -> tuple[Any, ...]:
+    """Return what was given as a tuple.
+
+    Raises
+    ------
+    NetworkError
+        If it is no list of anything.
+    """
+    if not isinstance(values, str | bytes | Mapping):
+        try:
+            return tuple(values)
+        except TypeError:
+            pass
+    raise NetworkError(f"{name} {shown(values)}: a list is needed")
 
 
 def first_output(outputs: int, chosen: int | None) -> int:
@@ -273,7 +291,7 @@ def _check_block(block: Block, sizes: Mapping[str, int]) -> None:
         if tuple(weight.shape) != (block.size, sizes[source]):
             raise NetworkError(
                 f"block {block.name!r}: weight from {source!r} has shape {tuple(weight.shape)}, "
-                f"needed is ({block.size}, {sizes[source]})"
+                f"needed is ({block.size}, {shown(sizes[source])})"
             )
         if not np.isfinite(weight.data if sp.issparse(weight) else weight).all():
             raise NetworkError(

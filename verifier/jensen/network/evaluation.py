@@ -9,11 +9,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jensen.arithmetic.exact import ExactMatrix, ExactVector, Matrix, plain_fractions
+from jensen.arithmetic.exact import ExactMatrix, ExactVector, Matrix
 from jensen.errors import NetworkError
 from jensen.network.block import INPUT, OUTPUT, Block
 from jensen.network.integer_chain import IntegerChain, is_small_chain
-from jensen.network.points import OfPoints
+from jensen.network.points import OfPoints, exact_point
 from jensen.types import BoolArray, FloatArray
 
 Pattern = Mapping[str, BoolArray]
@@ -91,10 +91,7 @@ class Evaluation(OfPoints):
         return self._exact_z(ExactVector.from_fractions(self._exact_point(x)))
 
     def _exact_point(self, x: Iterable[Fraction | int | float]) -> list[Fraction]:
-        point = plain_fractions(x)
-        if len(point) != self.input_size:
-            raise NetworkError(f"a point of {len(point)} numbers: need {self.input_size}")
-        return point
+        return exact_point(x, self.input_size)
 
     def _exact_z(self, points: ExactVector) -> dict[str, ExactVector]:
         """Return z of every block at a point, or at points that are columns."""
@@ -214,9 +211,18 @@ class Evaluation(OfPoints):
         """
         if not block.is_relu:
             return np.ones(block.size)
-        if block.name not in pattern:
+        if not isinstance(pattern, Mapping) or block.name not in pattern:
             raise NetworkError(f"the activation pattern has no entry for block {block.name!r}")
-        return np.asarray(pattern[block.name], dtype=np.float64)
+        try:
+            mask = np.asarray(pattern[block.name], dtype=np.float64)
+        except (TypeError, ValueError):
+            mask = np.empty(0)
+        if mask.shape != (block.size,):
+            raise NetworkError(
+                f"the activation pattern of block {block.name!r}: {block.size} truth values "
+                "are needed"
+            )
+        return mask
 
     @cached_property
     def _chain(self) -> IntegerChain | None:

@@ -16,6 +16,7 @@ from jensen.arithmetic.exact import Matrix
 from jensen.arithmetic.lossless import exact_product, exact_sum
 from jensen.errors import NetworkError
 from jensen.network.block import INPUT, Activation, Block
+from jensen.text import shown
 from jensen.types import FloatArray
 
 
@@ -79,15 +80,18 @@ def blocks_on_plane(blocks: Sequence[Block], index: int, sign: float) -> list[Bl
 
 def _checked(input_size: int, values: Mapping[int, float]) -> tuple[list[int], FloatArray]:
     if not isinstance(values, Mapping):
-        raise NetworkError(f"inputs to fix {values!r}: a mapping such as {{3: 0.5}} is needed")
+        raise NetworkError(f"inputs to fix {shown(values)}: a mapping such as {{3: 0.5}} is needed")
     for index in values:
         whole = isinstance(index, Integral) and not isinstance(index, bool)
         if not whole or not 0 <= index < input_size:
-            raise NetworkError(f"input {index!r} to fix: the network has {input_size}, from 0 on")
+            raise NetworkError(
+                f"input {shown(index)} to fix: the network has {input_size}, from 0 on"
+            )
     fixed = sorted(values)
     for index in fixed:
         try:
-            exact_doubles(values[index])
+            if exact_doubles(values[index]).ndim:
+                raise NetworkError(f"input {index} to fix: one number is needed")
         except NotADoubleError as error:
             raise NetworkError(f"input {index} to fix: {error}") from None
         if not math.isfinite(values[index]):

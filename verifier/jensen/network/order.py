@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from jensen.errors import NetworkError
 from jensen.network.block import INPUT, OUTPUT, Block
+from jensen.text import shown
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -131,4 +132,4 @@ def path_count(graph: nx.DiGraph, block: str) -> int:
 def check_known(graph: nx.DiGraph, block: str) -> None:
     """Raise :class:`NetworkError` if there is no such block."""
     if block not in graph:
-        raise NetworkError(f"no block {block!r}; there are {', '.join(graph)}")
+        raise NetworkError(f"no block {shown(block)}; there are {', '.join(graph)}")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jensen.arithmetic.exact import plain_fractions
 from jensen.errors import NetworkError
 from jensen.network.block import OUTPUT
 from jensen.types import FloatArray
@@ -106,5 +109,22 @@ def _numbers(X: ArrayLike) -> FloatArray:
         if given.dtype.kind in "SUc":
             raise TypeError
         return np.asarray(given, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise NetworkError("points: real numbers are needed, (n, inputs)") from None
+
+
+def exact_point(x: Iterable[Fraction | int | float], inputs: int) -> list[Fraction]:
+    """Return a point in rational numbers, doubles at their exact value.
+
+    Raises
+    ------
+    NetworkError
+        Unless these are so many finite numbers.
+    """
+    try:
+        point = plain_fractions(x)
+    except (TypeError, ValueError, OverflowError, ArithmeticError):
+        raise NetworkError(f"a point: {inputs} finite numbers are needed") from None
+    if len(point) != inputs:
+        raise NetworkError(f"a point of {len(point)} numbers: need {inputs}")
+    return point

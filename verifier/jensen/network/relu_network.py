@@ -23,6 +23,7 @@ from jensen.network.checks import (
     checked_shape,
     chosen_output,
     frozen,
+    listed,
     ordered,
 )
 from jensen.network.digest import network_digest
@@ -115,7 +116,7 @@ class ReluNetwork(Evaluation):
         object.__setattr__(self, "input_size", size)
         object.__setattr__(self, "blocks", checked)
         object.__setattr__(self, "_by_name", {block.name: block for block in checked})
-        object.__setattr__(self, "roundings", tuple(roundings))
+        object.__setattr__(self, "roundings", listed(roundings, "roundings"))
         for name, shape, size in (
             ("input_shape", input_shape, self.input_size),
             ("output_shape", output_shape, self.output_size),
@@ -172,6 +173,8 @@ class ReluNetwork(Evaluation):
         return cls(int(matrices[0].shape[1]), blocks)
 
     # ---------------------------------------------------------------- structure
+
+    __iter__ = None  # or Python would ask for blocks 0, 1, ...
 
     def __getitem__(self, name: str) -> Block:
         return self._by_name[name]

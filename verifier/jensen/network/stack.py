@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,11 +13,13 @@ from typing import overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from jensen.arguments import checked_flag
 from jensen.arithmetic.doubles import NotADoubleError, exact_doubles
 from jensen.errors import ModelFileError, NetworkError
-from jensen.network.checks import chosen_output
+from jensen.network.checks import as_count, chosen_output, listed
 from jensen.network.relu_network import ReluNetwork
-from jensen.outputs import replacing
+from jensen.outputs import path_of, replacing
+from jensen.text import shown
 from jensen.types import FloatArray
 
 _LARGEST = 2**31  # bytes of a file of stacked arrays
@@ -91,6 +94,9 @@ class NetworkStack(Sequence[ReluNetwork]):
         NetworkError
             If there are none, or one does not fit.
         """
+        networks = listed(networks, "networks")
+        if not all(isinstance(network, ReluNetwork) for network in networks):
+            raise NetworkError("networks to stack: a list of ReluNetwork is needed")
         kinds = {architecture(network) for network in networks}
         if len(kinds) != 1 or None in kinds:
             raise NetworkError(
@@ -129,6 +135,7 @@ class NetworkStack(Sequence[ReluNetwork]):
         NetworkError
             If the arrays do not fit together.
         """
+        path = path_of(path)
         weights: list[FloatArray] = []
         biases: list[FloatArray] = []
         try:
@@ -162,7 +169,7 @@ class NetworkStack(Sequence[ReluNetwork]):
         """
         arrays = {f"W{k}": weight for k, weight in enumerate(self.weights)}
         arrays |= {f"b{k}": bias for k, bias in enumerate(self.biases)}
-        file = Path(path)
+        file = path_of(path)
         with replacing(file if file.suffix == ".npz" else Path(f"{file}.npz")) as stream:
             np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
 
@@ -176,6 +183,7 @@ class NetworkStack(Sequence[ReluNetwork]):
     def __getitem__(self, index: int | slice) -> ReluNetwork | NetworkStack:
         if isinstance(index, slice):
             return self.take(np.arange(len(self))[index])
+        index = operator.index(index)
         if not -len(self) <= index < len(self):
             raise IndexError(f"network {index} of {len(self)}")
         return ReluNetwork.from_layers(
@@ -195,10 +203,20 @@ class NetworkStack(Sequence[ReluNetwork]):
         Returns
         -------
         NetworkStack
+
+        Raises
+        ------
+        NetworkError
+            If there is no such network.
         """
+        chosen = listed(numbers, "numbers of networks")
+        for number in chosen:
+            if not 0 <= as_count(number, "network") < len(self):
+                raise NetworkError(f"network {shown(number)}: the stack has 0 to {len(self) - 1}")
+        indices = np.array(chosen, dtype=np.intp)
         part = object.__new__(NetworkStack)
-        object.__setattr__(part, "weights", tuple(w[numbers] for w in self.weights))
-        object.__setattr__(part, "biases", tuple(b[numbers] for b in self.biases))
+        object.__setattr__(part, "weights", tuple(w[indices] for w in self.weights))
+        object.__setattr__(part, "biases", tuple(b[indices] for b in self.biases))
         return part
 
     def scalar(self, output: int, *, negated: bool = False) -> NetworkStack:
@@ -219,7 +237,7 @@ class NetworkStack(Sequence[ReluNetwork]):
             If there is no such output.
         """
         output = chosen_output(self.output_size, output)
-        sign = -1.0 if negated else 1.0
+        sign = -1.0 if checked_flag(negated, "negated") else 1.0
         rows = slice(output, output + 1)
         part = object.__new__(NetworkStack)
         last = sign * self.weights[-1][:, rows], sign * self.biases[-1][:, rows]

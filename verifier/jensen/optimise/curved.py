@@ -95,7 +95,7 @@ class CurvedTerm:
 
     def gradients(self, X: FloatArray) -> FloatArray:
         """Return subgradients, rounded, at points of the domain."""
-        slopes = np.array([self.slope(x) for x in X])
+        slopes = np.array([self.slope(x) for x in X]).reshape(X.shape)
         return np.asarray(self.term.gradients(X) + slopes)
 
     def slope(self, x: FloatArray) -> FloatArray:

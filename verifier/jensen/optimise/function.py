@@ -183,7 +183,7 @@ class Function:
             If no feasible point was found within the limits.
         """
         problem = problem_of(self._convex, linear, A, b, equality, integers)
-        if fixed:
+        if fixed is not None:
             problem = with_fixed_inputs(problem, fixed)
         return solve(problem, Limits(tolerance, time_limit), self._pool)
 
@@ -258,7 +258,7 @@ class Function:
     def _points(self, X: ArrayLike) -> tuple[FloatArray, bool]:
         try:
             points = np.asarray(X, dtype=np.float64)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise DomainError(f"points: not numbers ({error})") from None
         single = points.ndim == 1
         points = points[None] if single else points

@@ -14,6 +14,7 @@ from jensen.domains.domain import Box, Domain, Polyhedron
 from jensen.domains.hull import inner_ball, relative_interior
 from jensen.domains.working_set import cone_of
 from jensen.errors import DomainError
+from jensen.prover.question import check_domain
 from jensen.types import BoolArray, FloatArray
 from jensen_encodings.deadline import NEVER, Deadline
 
@@ -112,6 +113,7 @@ def ground_of(domain: Domain, inputs: int, deadline: Deadline = NEVER) -> Ground
     >>> ground_of(Box(-1.0, [1.0, 3.0]), 2).center
     (Fraction(0, 1), Fraction(1, 1))
     """
+    check_domain(domain)
     domain.check(inputs)
     none = np.zeros((0, inputs)), np.zeros(0)
     sides = domain.box_sides(inputs)

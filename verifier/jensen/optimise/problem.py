@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jensen.arguments import real
 from jensen.arithmetic.doubles import NotADoubleError, exact_doubles
 from jensen.errors import DomainError, InfeasibleError, OptionError
 from jensen.optimise.cuts import Convex
 from jensen.optimise.feasible import FeasibleSet
 from jensen.prover.options import checked_number, checked_seconds
+from jensen.text import shown
 from jensen.types import FloatArray
 
 
@@ -90,7 +90,9 @@ def problem_of(
             raise OptionError("equality: a pair (E, e) for E x = e is needed")
         equations = matrix_rows(*equality, inputs, "equality matrix", "equality right side")
     if not isinstance(integers, Iterable):
-        raise OptionError(f"integers {integers}: numbers of inputs such as (0, 2) are needed")
+        raise OptionError(
+            f"integers {shown(integers)}: numbers of inputs such as (0, 2) are needed"
+        )
     whole = tuple(sorted({_index(i, inputs) for i in integers}))
     return Problem(convex, cost, FeasibleSet(convex.ground, rows, equations), whole)
 
@@ -110,7 +112,9 @@ def with_fixed_inputs(problem: Problem, fixed: Mapping[int, float]) -> Problem:
     feasible, inputs = problem.feasible, len(problem.linear)
     lower, upper = feasible.lower.copy(), feasible.upper.copy()
     if not isinstance(fixed, Mapping):
-        raise OptionError(f"fixed {fixed!r}: a mapping from inputs to values is needed, {{2: 0.5}}")
+        raise OptionError(
+            f"fixed {shown(fixed)}: a mapping from inputs to values is needed, {{2: 0.5}}"
+        )
     chosen = [_index(given, inputs, "fixed") for given in fixed]
     for index, given in zip(chosen, fixed.values(), strict=True):
         value = float(vector(given, 1, f"fixed input {index}", exact=True)[0])
@@ -158,7 +162,7 @@ def _finite(value: Any, what: str, *, exact: bool = True) -> FloatArray:
         numbers = exact_doubles(value) if exact else np.array(value, dtype=np.float64)
     except NotADoubleError as error:
         raise DomainError(f"{what}: {error}") from None
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise DomainError(f"{what}: not numbers ({error})") from None
     if not np.isfinite(numbers).all():
         raise DomainError(f"{what} holds a number that is not finite")
@@ -166,7 +170,7 @@ def _finite(value: Any, what: str, *, exact: bool = True) -> FloatArray:
 
 
 def _index(index: Any, inputs: int, what: str = "integer") -> int:
-    number = float(index) if isinstance(index, Real) else math.nan
-    if not (number.is_integer() and 0 <= number < inputs):
-        raise OptionError(f"{what} input {index}: the network has {inputs}, from 0 on")
+    number = real(index)
+    if number is None or not (number.is_integer() and 0 <= number < inputs):
+        raise OptionError(f"{what} input {shown(index)}: the network has {inputs}, from 0 on")
     return int(number)

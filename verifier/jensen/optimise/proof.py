@@ -23,6 +23,7 @@ from jensen.network.relu_network import ReluNetwork
 from jensen.optimise.ground import dot
 from jensen.prover.options import Options
 from jensen.prover.verdict import Status, Verdict
+from jensen.text import shown
 from jensen.types import FloatArray
 
 
@@ -96,9 +97,9 @@ def _check_given(verdict: Any, certificate: Any) -> None:
     if verdict is not None and certificate is not None:
         raise OptionError("verdict and certificate: one is enough, give one")
     if not isinstance(verdict, Verdict | None):
-        raise OptionError(f"verdict: what jensen.verify returns is needed, found {verdict!r:.40}")
+        raise OptionError(f"verdict: what jensen.verify returns is needed, found {shown(verdict)}")
     if not isinstance(certificate, Certificate | str | os.PathLike | None):
-        raise OptionError(f"certificate: one, or its file, is needed, found {certificate!r:.40}")
+        raise OptionError(f"certificate: one, or its file, is needed, found {shown(certificate)}")
 
 
 def covers(outer: Domain, inner: Domain, inputs: int) -> bool:

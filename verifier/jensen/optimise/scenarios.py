@@ -41,7 +41,7 @@ from jensen.optimise.proof import proved_convex
 from jensen.prover.options import Options
 from jensen.prover.question import merged_options
 from jensen.prover.verdict import Status, Verdict
-from jensen.text import counted
+from jensen.text import counted, shown
 from jensen.types import FloatArray
 
 _NEEDED = "a list of mappings from inputs to values, such as [{1: 2.0}, {1: 5.0}], is needed"
@@ -255,11 +255,11 @@ def _checked(scenarios: Sequence[Mapping[int, float]]) -> list[dict[int, float]]
     try:
         contexts = list(scenarios)
     except TypeError:
-        raise OptionError(f"scenarios {scenarios!r}: {_NEEDED}") from None
+        raise OptionError(f"scenarios {shown(scenarios)}: {_NEEDED}") from None
     if wrong := [context for context in contexts if not isinstance(context, Mapping)]:
-        raise OptionError(f"scenario {wrong[0]!r}: {_NEEDED}")
+        raise OptionError(f"scenario {shown(wrong[0])}: {_NEEDED}")
     if keys := [key for context in contexts for key in context if not isinstance(key, Integral)]:
-        raise OptionError(f"scenarios fix {keys[0]!r}: numbers of inputs are needed")
+        raise OptionError(f"scenarios fix {shown(keys[0])}: numbers of inputs are needed")
     if not contexts or not contexts[0]:
         raise OptionError("scenarios: at least one, which fixes at least one input")
     for number, context in enumerate(contexts):

@@ -6,10 +6,11 @@ import math
 import operator
 from dataclasses import dataclass
 from enum import StrEnum
-from numbers import Integral, Real
 from typing import Any
 
+from jensen.arguments import checked_count, checked_flag, checked_threads, real
 from jensen.errors import OptionError
+from jensen.text import shown
 
 
 class Engine(StrEnum):
@@ -47,11 +48,11 @@ def checked_seconds(limit: Any) -> float | None:
     """
     if limit is None:
         return None
-    if isinstance(limit, bool) or not isinstance(limit, Real):
-        raise OptionError(f"time limit {limit!r}: seconds are needed")
-    seconds = float(limit)
+    seconds = real(limit)
+    if seconds is None:
+        raise OptionError(f"time limit {shown(limit)}: seconds are needed")
     if not seconds > 0:
-        raise OptionError(f"time limit {limit}: seconds > 0 are needed")
+        raise OptionError(f"time limit {shown(limit)}: seconds > 0 are needed")
     return seconds
 
 
@@ -70,12 +71,10 @@ def checked_number(value: Any, name: str, *, positive: bool = False) -> float:
     ------
     OptionError
     """
-    number = math.nan
-    if isinstance(value, Real) and not isinstance(value, bool):
-        number = float(value)
-    if not math.isfinite(number) or number < 0 or (positive and number == 0):
+    number = real(value)
+    if number is None or not math.isfinite(number) or number < 0 or (positive and number == 0):
         least = "> 0" if positive else ">= 0"
-        raise OptionError(f"{name} {value!r}: a finite number {least} is needed")
+        raise OptionError(f"{name} {shown(value)}: a finite number {least} is needed")
     return number
 
 
@@ -130,17 +129,15 @@ class Options:
             object.__setattr__(self, "engine", Engine(self.engine))
         except ValueError:
             names = ", ".join(Engine)
-            raise OptionError(f"engine {self.engine!r}: supported are {names}") from None
-        self._check_types()
+            raise OptionError(f"engine {shown(self.engine)}: supported are {names}") from None
         checked_seconds(self.time_limit)
-        if not (math.isfinite(self.tolerance) and self.tolerance >= 0):
-            raise OptionError(f"tolerance {self.tolerance}: a finite number >= 0 is needed")
-        if self.node_limit is not None and self.node_limit < 1:
-            raise OptionError(f"node limit {self.node_limit}: at least 1 is needed")
-        if self.threads < 1:
-            raise OptionError(f"threads {self.threads}: at least 1 is needed")
-        if self.seed < 0:
-            raise OptionError(f"seed {self.seed}: a number >= 0 is needed")
+        checked_number(self.tolerance, "tolerance")
+        checked_flag(self.concave, "concave")
+        checked_flag(self.certificate, "certificate")
+        if self.node_limit is not None:
+            checked_count(self.node_limit, "node limit", 1)
+        checked_threads(self.threads)
+        checked_count(self.seed, "seed", 0)
         if self.certificate and self.engine in {Engine.MILP, Engine.MIDPOINT}:
             raise OptionError(
                 f"engine {self.engine} proves up to a tolerance: certificates need the tree"
@@ -152,21 +149,8 @@ class Options:
                 inputs = tuple(sorted(set(map(operator.index, self.inputs))))
             except TypeError:
                 raise OptionError(
-                    f"inputs {self.inputs!r}: numbers of inputs such as (0, 2) are needed"
+                    f"inputs {shown(self.inputs)}: numbers of inputs such as (0, 2) are needed"
                 ) from None
             object.__setattr__(self, "inputs", inputs)
             if not self.inputs:
                 raise OptionError("partial convexity needs at least one input")
-
-    def _check_types(self) -> None:
-        for name, kind, needed in (
-            ("tolerance", Real, "a number is"),
-            ("node_limit", Integral, "a whole number is"),
-            ("threads", Integral, "a whole number is"),
-            ("seed", Integral, "a whole number is"),
-        ):
-            value = getattr(self, name)
-            optional = name == "node_limit" and value is None
-            if not optional and (isinstance(value, bool) or not isinstance(value, kind)):
-                words = name.replace("_", " ")
-                raise OptionError(f"{words} {value!r}: {needed} needed")

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from jensen.domains.domain import Domain
-from jensen.errors import DomainError, NetworkError, OptionError
+from jensen.errors import DomainError, OptionError
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.groups.prepared import Prepared
+from jensen.loaders import not_a_network
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.evidence import Counterexample
 from jensen.prover.group_proof import BeginWriter
 from jensen.prover.options import Engine, Options
 from jensen.prover.verdict import Status, Verdict
+from jensen.text import shown
 from jensen_encodings.deadline import NEVER, Deadline
 
 DEFAULT = Options()
@@ -64,7 +65,7 @@ def merged_options(options: Options | None, keywords: dict[str, Any]) -> Options
     """
     base = DEFAULT if options is None else options
     if not isinstance(base, Options):
-        raise OptionError(f"options {_shown(base)}: jensen.Options(...) is needed")
+        raise OptionError(f"options {shown(base)}: jensen.Options(...) is needed")
     if not keywords:
         return base
     unknown = set(keywords) - set(Options.__dataclass_fields__)
@@ -96,7 +97,7 @@ def check_domain(domain: Any) -> None:
     """
     if not isinstance(domain, Domain):
         raise DomainError(
-            f"{_shown(domain)} where a domain is needed: jensen.Box(lower, upper), "
+            f"{shown(domain)} where a domain is needed: jensen.Box(lower, upper), "
             "jensen.Polyhedron(A, b), jensen.Everywhere() or jensen.load_domain(file)"
         )
 
@@ -110,20 +111,9 @@ def check_network(network: Any) -> ReluNetwork:
     """
     if isinstance(network, FunctionGraph):
         network.refuse("this")
-    if not isinstance(network, ReluNetwork):
-        hint = "jensen.load(file)"
-        if not isinstance(network, str | os.PathLike):
-            hint += ", jensen.from_torch(module, shape) or ReluNetwork.from_layers(weights, biases)"
-        raise NetworkError(f"{_shown(network)} where a network is needed: pass {hint}")
-    return network
-
-
-def _shown(value: Any) -> str:
-    """Return what was given, briefly."""
-    if isinstance(value, type):
-        return f"the class {value.__name__}"
-    simple = isinstance(value, str | int | float | tuple | None.__class__)
-    return repr(value)[:60] if simple else f"an object of type {type(value).__name__}"
+    if isinstance(network, ReluNetwork):
+        return network
+    raise not_a_network(network)
 
 
 def check_question(inputs: int, domain: Domain, options: Options) -> None:

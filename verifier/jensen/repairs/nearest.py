@@ -6,13 +6,13 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jensen.arguments import checked_callback, checked_count, checked_flag
 from jensen.bounds.pre_activation import pre_activation_bounds
 from jensen.domains.domain import Box, Domain, Everywhere
 from jensen.errors import OptionError
@@ -26,6 +26,7 @@ from jensen.repairs.features import Features
 from jensen.repairs.program import Norm, Objective
 from jensen.repairs.refit import Refit
 from jensen.repairs.row_search import RepairProgress, RowSearch
+from jensen.text import shown
 from jensen.types import FloatArray
 from jensen.violation.magnitude import proved_range
 from jensen_encodings.deadline import Deadline
@@ -206,12 +207,14 @@ def repair(
     >>> fixed.verdict.status, round(fixed.change, 3)
     (<Status.CONVEX: 'convex'>, 1.0)
     """
-    if norm not in list(Norm):
-        raise OptionError(f"norm {norm!r}: supported are {', '.join(Norm)}")
+    if not isinstance(norm, str) or norm not in list(Norm):
+        raise OptionError(f"norm {shown(norm)}: supported are {', '.join(Norm)}")
     if data is not None and (not isinstance(data, Sequence) or len(data) != 2):
         raise OptionError("data: a pair (X, y) of points and values is needed")
-    if not isinstance(seed, Integral) or seed < 0:
-        raise OptionError(f"seed {seed!r}: a whole number >= 0 is needed")
+    checked_count(seed, "seed", 0)
+    checked_flag(concave, "concave")
+    checked_flag(certificate, "certificate")
+    checked_callback(progress, "progress")
     deadline = Deadline.after(checked_seconds(time_limit))
     domain = Everywhere() if domain is None else domain
     network = check_subject(opened(network), domain)

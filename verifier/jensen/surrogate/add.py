@@ -23,6 +23,7 @@ from jensen.prover.verdict import Verdict
 from jensen.surrogate.arguments import Arguments, keep_inside, read_arguments
 from jensen.surrogate.handle import Formulation, NetworkHandle, Output, Shape
 from jensen.surrogate.hidden import HiddenUnits
+from jensen.text import shown
 
 LARGE = 512  # ReLUs from which on cuts are preferred to the epigraph's rows
 PATIENCE = 10.0  # seconds that auto gives a proof of convexity, unless told otherwise
@@ -99,9 +100,9 @@ def add_network(
         wanted = Formulation(formulation)
     except ValueError:
         names = ", ".join(Formulation)
-        raise OptionError(f"formulation {formulation!r}: supported are {names}") from None
+        raise OptionError(f"formulation {shown(formulation)}: supported are {names}") from None
     if not hasattr(block, "add_component"):
-        raise OptionError(f"block {block!r:.40}: a Pyomo model or block is needed")
+        raise OptionError(f"block {shown(block)}: a Pyomo model or block is needed")
     net = piecewise_linear(network, "jensen.surrogate")
     arguments = read_arguments(net, inputs, domain)
     chosen = range(net.output_size) if output is None else [output]

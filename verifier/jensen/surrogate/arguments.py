@@ -15,6 +15,7 @@ from jensen.domains.domain import Box, Domain
 from jensen.errors import DomainError, OptionError
 from jensen.network.relu_network import ReluNetwork
 from jensen.optimise.ground import Ground, ground_of
+from jensen.text import shown
 from jensen.types import FloatArray
 
 
@@ -73,7 +74,7 @@ def _as_list(inputs: Any) -> list[Any]:
     if isinstance(inputs, np.ndarray):
         return list(inputs.ravel())
     if not isinstance(inputs, Iterable):
-        raise OptionError(f"inputs {inputs!r}: a list of variables and numbers is needed")
+        raise OptionError(f"inputs {shown(inputs)}: a list of variables and numbers is needed")
     return list(inputs)
 
 
@@ -83,7 +84,9 @@ def _number(value: Any, index: int) -> float:
     except NotADoubleError as error:
         raise OptionError(f"input {index}: a variable or a number is needed, {error}") from None
     except (TypeError, ValueError):
-        raise OptionError(f"input {index} is {value!r}: a variable or a number is needed") from None
+        raise OptionError(
+            f"input {index} is {shown(value)}: a variable or a number is needed"
+        ) from None
 
 
 def _bounds_of(variables: Sequence[Any]) -> Box:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from jensen.errors import OptionError
-from jensen.outputs import check_output
+from jensen.outputs import check_output, path_of
 from jensen.surrogate.handle import GUARD, Formulation
 from jensen.surrogate.solving import check
 
@@ -41,7 +41,7 @@ def write_program(model: Any, path: str | Path) -> None:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write_program(model, pathlib.Path(folder, "model.lp"))
     """
-    file = Path(path)
+    file = path_of(path)
     if file.suffix not in SUFFIXES:
         raise OptionError(f"{file}: the name of a program ends in {' or '.join(SUFFIXES)}")
     check_output(file)

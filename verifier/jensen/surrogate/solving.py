@@ -39,6 +39,7 @@ from jensen.prover.options import checked_number, checked_seconds
 from jensen.surrogate.direction import pushes_on
 from jensen.surrogate.handle import GUARD, Formulation, NetworkHandle, Output
 from jensen.surrogate.scaling import objective_exponent
+from jensen.text import shown
 from jensen_encodings.deadline import Deadline
 
 # HiGHS's own are 1e-6 and 1e-7: with them, optima moved by as much times the weights, and boxes
@@ -83,7 +84,7 @@ class SurrogateResult:
 def handles(model: Any) -> list[NetworkHandle]:
     """Return the networks in a model."""
     if not hasattr(model, "block_data_objects"):
-        raise OptionError(f"model {model!r:.40}: a Pyomo model is needed")
+        raise OptionError(f"model {shown(model)}: a Pyomo model is needed")
     blocks = model.block_data_objects(active=True, descend_into=True)
     found = [getattr(block, "jensen_handle", None) for block in blocks]
     return [handle for handle in found if isinstance(handle, NetworkHandle)]
@@ -165,11 +166,11 @@ def solve(
     tolerance = checked_number(tolerance, "tolerance", positive=True)
     time_limit = checked_seconds(time_limit)
     if not isinstance(max_rounds, Integral) or max_rounds < 1:
-        raise OptionError(f"max_rounds {max_rounds!r}: a whole number >= 1 is needed")
+        raise OptionError(f"max_rounds {shown(max_rounds)}: a whole number >= 1 is needed")
     solver = Highs() if solver is None else solver
     if not isinstance(solver, PersistentSolverBase):
         raise OptionError(
-            f"solver {solver!r}"[:60] + ": pyomo.contrib.solver.solvers.highs.Highs() is needed"
+            f"solver {shown(solver)}: pyomo.contrib.solver.solvers.highs.Highs() is needed"
         )
     found = check(model)
     if not found:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from jensen.arguments import checked_callback
 from jensen.decide import verify
 from jensen.domains.box import Box
 from jensen.domains.domain import Domain, Everywhere
@@ -29,6 +30,7 @@ from jensen.prover.counterexample import Point
 from jensen.prover.options import checked_seconds
 from jensen.prover.question import check_domain, check_subject
 from jensen.prover.verdict import Status, Verdict
+from jensen.text import shown
 from jensen.types import FloatArray
 from jensen.violation.curved import curved_violation
 from jensen.violation.flat import within_hull
@@ -111,6 +113,9 @@ def worst_violation(
     """
     domain = Everywhere() if domain is None else domain
     time_limit = checked_seconds(time_limit)
+    if not isinstance(engine, str):
+        raise OptionError(f"engine {shown(engine)}: supported are tree, milp")
+    checked_callback(progress, "progress")
     network = opened(network)
     if isinstance(network, FunctionGraph):
         check_domain(domain)
@@ -118,7 +123,7 @@ def worst_violation(
         return _of_a_graph(network, domain, output, time_limit, gap, engine, seed)
     check_subject(network, domain)
     output = first_output(network.output_size, output)
-    midpoint.check_gap(gap)
+    gap = midpoint.checked_gap(gap)
     midpoint.check_threads(threads)
     sides = domain.box_sides(network.input_size)
     if engine != "tree" and sides is None:
@@ -197,7 +202,7 @@ def _of_a_graph(
     engine: str,
     seed: int,
 ) -> Violation:
-    midpoint.check_gap(gap)
+    gap = midpoint.checked_gap(gap)
     if engine != "tree":
         raise OptionError(f"engine {engine} is for piecewise-linear networks: leave it out")
 
