@@ -105,3 +105,9 @@ def test_a_manifest_by_name_is_an_input_and_must_be_one(capsys, nightly, tmp_pat
     assert "ends in .toml or .csv" in error_of(capsys, "batch", "--manifest", tmp_path / "m.txt")
     assert "No such file" in error_of(capsys, "batch", "--manifest", tmp_path / "none.csv")
     assert "--manifest FILE" in error_of(capsys, "batch")
+
+
+def test_a_table_of_less_than_no_lines_is_refused(capsys, convex_file):
+    says = error_of(capsys, "conditions", convex_file, "--most", -1)
+    assert "--most" in says
+    assert main(["conditions", str(convex_file), "--most", "0"]) == 0

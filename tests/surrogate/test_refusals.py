@@ -17,6 +17,7 @@ from jensen.errors import (
     NotConvexError,
     OptionError,
     OutputError,
+    SolverError,
     UnboundedError,
     UndecidedError,
 )
@@ -272,3 +273,21 @@ def test_a_program_that_cannot_be_written_is_refused_before_it_is_built(tmp_path
     for place in (tmp_path / "missing" / "model.lp", tmp_path / "folder.lp"):
         with pytest.raises(OutputError):
             surrogate.write_program(model, place)
+
+
+def test_a_box_as_narrow_as_the_tolerances_is_named_where_the_solver_fails():
+    # a kink in the middle of a box of 2e-9 around 1: HiGHS calls the rows infeasible
+    rng = np.random.default_rng(0)
+    W, width = rng.normal(size=(6, 2)), 1e-9
+    kinks = -W.sum(axis=1) + rng.normal(size=6) * width / 2
+    net = ReluNetwork.from_layers([W, rng.normal(size=(1, 6))], [kinks, [0]])
+    model = pyo.ConcreteModel()
+    model.x = pyo.Var(range(2), bounds=(1 - width, 1 + width))
+    f = surrogate.add_network(model, net, model.x, formulation="big_m")
+    model.cost = pyo.Objective(expr=f.output)
+    try:
+        found = surrogate.solve(model)
+    except SolverError as error:  # and no InfeasibleError, whichever way HiGHS fails
+        assert "input 0 of a network varies by 2e-09 around 1" in str(error)
+    else:
+        assert found.value == pytest.approx(net(np.ones((1, 2)))[0, 0], abs=1e-7)

@@ -41,7 +41,11 @@ MOST_BLOCKS = 12
 )
 @click.option("--violated", is_flag=True, help="List only the conditions that fail.")
 @click.option(
-    "--most", type=int, default=40, show_default=True, help="Number of lines in the table."
+    "--most",
+    type=click.IntRange(0),
+    default=40,
+    show_default=True,
+    help="Number of lines in the table.",
 )
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
 
+import numpy as np
 import pyomo.environ as pyo
 from pyomo.contrib.solver.common.base import PersistentSolverBase
 from pyomo.contrib.solver.common.results import SolutionStatus, TerminationCondition
@@ -45,6 +46,7 @@ from jensen_encodings.deadline import Deadline
 # HiGHS's own are 1e-6 and 1e-7: with them, optima moved by as much times the weights, and boxes
 # of that width had none
 TOLERANCES = {"mip_feasibility_tolerance": 1e-9, "primal_feasibility_tolerance": 1e-9}
+NARROW = 1e-6  # boxes of inputs, beside 1 or their bounds, on which rows can fail
 STALLED = 1e-3  # share of the tolerance by which a round has to move something
 
 
@@ -144,6 +146,8 @@ def solve(
     ------
     InfeasibleError, UnboundedError
         If HiGHS says so.
+    SolverError
+        If HiGHS fails, or finds no point where an input varies by as little as its tolerances.
     UndecidedError
         If a limit ended the search without a feasible point, or cuts of unbounded inputs do not
         bound the objective.
@@ -183,12 +187,31 @@ def solve(
         if part.spread or part.arguments.ground.bounded
     }
     loop = _Loop(model, cut, solver, tolerance, time_limit, max_rounds, began, spreads)
-    with _unguarded(parts):
-        if cut and loop.integers:
-            with loop.relaxed():
-                loop.run()
-        done = loop.run()
+    try:
+        with _unguarded(parts):
+            if cut and loop.integers:
+                with loop.relaxed():
+                    loop.run()
+            done = loop.run()
+    except (InfeasibleError, SolverError) as error:
+        if narrow := _narrow_input(parts):
+            raise SolverError(f"{error}; but {narrow}") from None
+        raise
     return loop.result(parts, done)
+
+
+def _narrow_input(parts: list[Output]) -> str:
+    """Say which input varies by less than rows of HiGHS may miss; "" if none does."""
+    for part in parts:
+        ground = part.arguments.ground
+        size = np.maximum(1.0, np.maximum(np.abs(ground.lower), np.abs(ground.upper)))
+        width = ground.upper - ground.lower
+        for i in np.flatnonzero((width > 0) & (width < NARROW * size)).tolist():
+            return (
+                f"input {i} of a network varies by {width[i]:.3g} around {ground.lower[i]:.6g}, as "
+                "little as the tolerances of HiGHS: fix it, or write it as c + w t with t in [0, 1]"
+            )
+    return ""
 
 
 class _Loop:
