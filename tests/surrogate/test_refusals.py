@@ -285,9 +285,5 @@ def test_a_box_as_narrow_as_the_tolerances_is_named_where_the_solver_fails():
     model.x = pyo.Var(range(2), bounds=(1 - width, 1 + width))
     f = surrogate.add_network(model, net, model.x, formulation="big_m")
     model.cost = pyo.Objective(expr=f.output)
-    try:
-        found = surrogate.solve(model)
-    except SolverError as error:  # and no InfeasibleError, whichever way HiGHS fails
-        assert "input 0 of a network varies by 2e-09 around 1" in str(error)
-    else:
-        assert found.value == pytest.approx(net(np.ones((1, 2)))[0, 0], abs=1e-7)
+    with pytest.raises(SolverError, match="input 0 of a network varies by 2e-09 around 1"):
+        surrogate.solve(model)
