@@ -100,8 +100,18 @@ def in_a_model(**arguments: Any) -> Any:
 
     model = pyo.ConcreteModel()
     model.x = pyo.Var(range(2), bounds=(-1, 1))
-    given = {"block": model, "inputs": [model.x[0], model.x[1]]} | arguments
-    return jensen.surrogate.add_network(**given)
+    given = {"block": model, "network": NET, "inputs": [model.x[0], model.x[1]]}
+    return jensen.surrogate.add_network(**given | arguments)
+
+
+def of_a_model(**arguments: Any) -> Any:
+    import pyomo.environ as pyo  # noqa: PLC0415  (takes long to import)
+
+    model = pyo.ConcreteModel()
+    model.x = pyo.Var(range(2), bounds=(-1, 1))
+    model.cost = pyo.Objective(expr=jensen.surrogate.add_network(model, NET, model.x).output)
+    solve = jensen.surrogate.write_program if "path" in arguments else jensen.surrogate.solve
+    return solve(**{"model": model} | arguments)
 
 
 def of_scenario(index: Any, value: Any) -> Any:
@@ -133,7 +143,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "load_domain": (jensen.load_domain, {"path": "none.toml"}),
     "path_conditions": (
         jensen.path_conditions,
-        {"network": NET, "domain": BOX, "reasons": None, "pair": None, "time_limit": 5.0},
+        {"network": BENT, "domain": BOX, "reasons": None, "pair": None, "time_limit": 5.0},
     ),
     "regions": (jensen.regions, NETWORK | {"fixed": None}),
     "repair": (
@@ -220,9 +230,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "add_network": (
         in_a_model,
         {
-            "block": None,
             "network": NET,
-            "inputs": None,
             "domain": None,
             "formulation": "auto",
             "output": None,
@@ -231,11 +239,11 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
             "options": None,
         },
     ),
-    "solve": (
-        jensen.surrogate.solve,
-        {"model": None, "tolerance": 1e-7, "time_limit": 2.0, "max_rounds": 10},
-    ),
-    "write_program": (jensen.surrogate.write_program, {"model": None, "path": "none.lp"}),
+    "add_network to": (in_a_model, {"block": None}),
+    "add_network of": (in_a_model, {"inputs": None}),
+    "solve": (of_a_model, {"tolerance": 1e-7, "time_limit": 2.0, "max_rounds": 10}),
+    "solve what": (of_a_model, {"model": None}),
+    "write_program": (of_a_model, {"path": "some.lp"}),
 }
 for name, net in {"network": NET, "graph": SQUARE}.items():
     for method in (net, net.pre_activations):

@@ -47,9 +47,7 @@ def checked_count(value: Any, name: str, least: int) -> int:
     >>> checked_count(np.int64(3), "threads", 1)
     3
     """
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise OptionError(f"{name} {shown(value)}: a whole number is needed")
-    if value < least:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise OptionError(f"{name} {shown(value)}: a whole number >= {least} is needed")
     return int(value)
 

@@ -15,6 +15,7 @@ from jensen.errors import JensenError, ModelFileError, NetworkError, OptionError
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.loaders import load
 from jensen.many import settle_many
+from jensen.network.checks import as_count
 from jensen.network.relu_network import ReluNetwork
 from jensen.network.stack import NetworkStack
 from jensen.prover.options import Options
@@ -64,6 +65,8 @@ def cases_of(
     if domain is not None:
         check_domain(domain)
     options = merged_options(options, {})
+    if output is not None:
+        as_count(output, "output")
     base = Case(Path(name), name, domain or Everywhere(), options, output)
     if isinstance(networks, NetworkStack):
         return _members(base, networks)

@@ -20,7 +20,7 @@ from jensen.arithmetic.exact import ExactVector, to_double
 from jensen.bounds.paths import exact_path_sum, path_shares
 from jensen.cells.start import is_flat
 from jensen.domains.domain import Domain, Everywhere
-from jensen.errors import DomainError, NetworkError, OutOfTimeError, UndecidedError
+from jensen.errors import DomainError, NetworkError, OptionError, OutOfTimeError, UndecidedError
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.groups.prepared import Prepared, prepare
 from jensen.linear_regions.condition import Condition, Conditions, Pair
@@ -31,6 +31,7 @@ from jensen.loaders import opened
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.options import checked_seconds
 from jensen.prover.question import check_subject
+from jensen.text import shown
 from jensen_encodings.deadline import Deadline
 
 PLANE, SPACE = 2, 3  # inputs of which all facets are listed
@@ -85,6 +86,10 @@ def path_conditions(
     """
     deadline = Deadline.after(checked_seconds(time_limit))
     domain = Everywhere() if domain is None else domain
+    if reasons is not None and not isinstance(reasons, Mapping):
+        raise OptionError(f"reasons {shown(reasons)}: a mapping from (block, index) to words")
+    if pair is not None and not (hasattr(pair, "x") and hasattr(pair, "y")):
+        raise OptionError(f"pair {shown(pair)}: a Counterexample, with points x and y, is needed")
     network = check_subject(opened(network), domain).select_output(None)
     if _lists_all(network, domain):
         try:

@@ -15,6 +15,7 @@ from jensen.domains.domain import Box, Domain
 from jensen.errors import DomainError, OptionError
 from jensen.network.relu_network import ReluNetwork
 from jensen.optimise.ground import Ground, ground_of
+from jensen.prover.question import check_domain
 from jensen.text import shown
 from jensen.types import FloatArray
 
@@ -50,6 +51,8 @@ def read_arguments(network: ReluNetwork, inputs: Any, domain: Domain | None) -> 
     DomainError
         If the domain does not fit, or a number lies outside it.
     """
+    if domain is not None:
+        check_domain(domain)
     given = _as_list(inputs)
     if len(given) != network.input_size:
         raise OptionError(f"{len(given)} inputs given: the network has {network.input_size}")
