@@ -23,6 +23,7 @@ from jensen.violation.magnitude import RANGE_SECONDS, Magnitude, magnitude
 from jensen.violation.recession import ON_BOXES, growth_rate
 from jensen.violation.worst_jump import JumpViolation, worst_jump
 from jensen.violation.worst_violation import worst_violation
+from jensen_encodings.deadline import Deadline
 from jensen_encodings.highs import Progress
 
 RANGE_SHARE = 0.2  # of the time limit, at most, to enclose the range of f
@@ -108,7 +109,8 @@ def command(
         found = worst_violation(network, domain, engine=engine, threads=threads, **limits)
     if isinstance(network, FunctionGraph):
         return _report_graph(model, domain, found, as_json=as_json)
-    return _report_midpoint(model, network, domain, output, found, as_json=as_json)
+    deadline = Deadline.after(common.remaining(time_limit))
+    return _report_midpoint(model, network, domain, output, found, deadline, as_json=as_json)
 
 
 def _for_the_search(domain: Domain, network: ReluNetwork, time_limit: float | None) -> float | None:
@@ -145,10 +147,12 @@ def _report_midpoint(
     domain: Domain,
     output: int,
     found: Violation,
+    deadline: Deadline,
     *,
     as_json: bool,
 ) -> int:
-    scale = magnitude(network, domain, found.x, found.y, (found.lower, found.upper), output=output)
+    bounds = found.lower, found.upper
+    scale = magnitude(network, domain, found.x, found.y, bounds, output=output, deadline=deadline)
     rate = None
     if found.status == UNBOUNDED:
         rate = to_double(growth_rate(network.select_output(output), found.x, found.y))

@@ -26,6 +26,8 @@ from jensen_encodings.lp import LpResult, LpSolver, LpStatus
 
 Pair = tuple[FloatArray, FloatArray]
 MAX_CELLS = 60
+# beyond which the program of one cell, or dense weights, take too long
+CELL_NUMBERS, DENSE_NUMBERS = 1e7, 2e7
 # large networks are searched from fewer pairs, so that these come to some steps in time
 SPEED = 5e8  # multiply-adds in a second
 LEAST_STEPS, STEP_PASSES = 8, 9  # steps; passes through the network for a pair in each
@@ -85,6 +87,12 @@ class PairSearch:
         most = SPEED * deadline.left() / (LEAST_STEPS * STEP_PASSES * max(1, entries))
         return int(min(pairs, max(2, most)))
 
+    @cached_property
+    def _dense_numbers(self) -> int:
+        return sum(
+            layer.size * w.shape[1] for layer in self._data.layers for w in layer.csr.values()
+        )
+
     def violation(self, X: FloatArray, Y: FloatArray) -> FloatArray:
         """Evaluate in floating point: (pairs, inputs) twice -> (pairs,)."""
         x, y, m = self._data.evaluate(np.concatenate([X, Y, (X + Y) / 2])).reshape(3, -1)
@@ -93,8 +101,13 @@ class PairSearch:
     def random_ascent(
         self, pairs: int, steps: int, rng: np.random.Generator, deadline: Deadline = NEVER
     ) -> Pair:
-        """Return pairs after a projected subgradient ascent from random ones, best first."""
+        """Return pairs after a projected subgradient ascent from random ones, best first.
+
+        In networks whose dense weights are too many these are the random ones.
+        """
         pairs = self._affordable(pairs, deadline)
+        if self._dense_numbers > DENSE_NUMBERS:
+            steps = 0
         low, high = self._data.input_lower, self._data.input_upper
         shares = rng.random((pairs, len(self._lower)))
         P = self._lower + (self._upper - self._lower) * shares
@@ -123,12 +136,16 @@ class PairSearch:
     def climb(
         self, x: FloatArray, y: FloatArray, deadline: Deadline = NEVER
     ) -> tuple[FloatArray, FloatArray, float]:
-        """Follow linear programs from cell to cell; return the best pair and its value."""
+        """Follow linear programs from cell to cell; return the best pair and its value.
+
+        In networks so large that one program takes long that is the pair itself.
+        """
         n = self._data.input_size
         here = np.concatenate([x, y])
         best, best_value = here, float(self.violation(x[None], y[None])[0])
         ahead = here
-        for _ in range(MAX_CELLS):
+        neurons = sum(layer.size for layer in self._data.layers[:-1])
+        for _ in range(MAX_CELLS if 6 * n * neurons <= CELL_NUMBERS else 0):
             if deadline.over():
                 break
             cell = self.cell(self.pattern(ahead))

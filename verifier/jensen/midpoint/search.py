@@ -17,6 +17,7 @@ from jensen.arithmetic.exact import to_double
 from jensen.bounds.paths import sign_bounds
 from jensen.groups.prepared import Prepared
 from jensen.groups.twin_groups import twin_groups
+from jensen.midpoint.box_pairs import BoxSearch, fits_boxes
 from jensen.midpoint.climb import PairSearch
 from jensen.midpoint.feasible import Feasible
 from jensen.midpoint.linked import EPS, TINY
@@ -36,6 +37,7 @@ FIRST_PAIRS, FIRST_STEPS, FIRST_CLIMBS = 256, 60, 6
 SMALLEST = 1e-100  # numbers beyond it, or its inverse, are not searched with
 ROUNDING_SHARE = 1e-9  # of the range of f: below it, bounds are taken for 0
 QUICK_NEURONS = 24  # free neurons up to which the tree is small and ranges need to be quick
+BOXES_SHARES = {1: 0.5, 2: 0.5, 3: 0.3, 4: 0.3}  # of the time that is left, by inputs
 RAISE_SHARE = 0.3  # of the time that is left, for the least jumps of all groups
 
 
@@ -166,55 +168,86 @@ def search_pairs(
     feasible : Feasible, optional
         Where both points lie, inside of the box; the box by default.
     """
-    clock = _Clock()
-    network, data = prepared.network, prepared.data
+    data = prepared.data
     feasible = feasible or Feasible.box(data.input_lower, data.input_upper)
     incumbent = PairIncumbent(data, judge, deadline, feasible)
-    upper = min(width_bound(data), jump_bound(network, data))
-    status, nodes = "optimal", 0
+    search = _Search(prepared, feasible, incumbent, gap, deadline, progress)
+    status = "optimal"
     try:
-        if upper > 0:
+        if search.upper > 0:
             if start is not None:
                 incumbent.take(*start)
-            incumbent.start(seed, deadline.share(FIRST_SHARE))
-            clock.lap("search")
-        if upper > 0 and not in_range(data):
-            status = "precision limit"
-        elif upper > 0 and deadline.over():
-            status = "time limit"  # what comes next takes long to set up
-        elif upper > 0:
-            effort = QUICK if _free(data) <= QUICK_NEURONS else THOROUGH
-            data = tightened(data, effort, deadline.share(FIRST_SHARE))
-            upper = min(upper, width_bound(data), jump_bound(network, data))
-            clock.lap("bounds")
-            raised = raises(prepared, deadline.share(RAISE_SHARE))
-            amounts = None if raised is None else raised.amounts
-            if amounts is not None:
-                upper = min(upper, raise_bound(data, amounts))
-            clock.lap("jumps")
-            least = ROUNDING_SHARE * width_bound(data)
-            options = TreeOptions(deadline, gap, least)
-            status = "time limit"
-            programs = programs_of(data, feasible, incumbent, options, threads, amounts)
-            trees = None
-            if programs is not None:
-                twins = [free_twins(programs.dual.linked, group) for group in twin_groups(prepared)]
-                trees = Trees(programs, incumbent, twins, upper, progress)
-            try:
-                if trees is not None and raised is not None and trees.linear:
-                    trees.centre(prepared.grouped, raised)
-                    clock.lap("centred")
-                if trees is not None:
-                    status = trees.run()
-            finally:
-                if trees is not None:
-                    nodes, upper = trees.nodes, trees.upper
-            clock.lap("tree")
+            if not search.divide_boxes():
+                status = search.grow_trees(seed, threads)
     except KeyboardInterrupt:
         status = "interrupted"
     exact, value, x, y = incumbent.best
-    upper = max(upper, float(np.nextafter(value, np.inf)) if exact else 0.0)
-    return Found(status, exact, x, y, upper, nodes, clock.times)
+    upper = max(search.upper, float(np.nextafter(value, np.inf)) if exact else 0.0)
+    return Found(status, exact, x, y, upper, search.nodes, search.clock.times)
+
+
+@dataclass(eq=False)
+class _Search:
+    """What is proved so far, and by how many nodes."""
+
+    prepared: Prepared
+    feasible: Feasible
+    incumbent: PairIncumbent
+    gap: float
+    deadline: Deadline
+    progress: Callable[[Progress], None] | None
+
+    def __post_init__(self) -> None:
+        data = self.prepared.data
+        self.clock = _Clock()
+        self.nodes = 0
+        self.upper = min(width_bound(data), jump_bound(self.prepared.network, data))
+
+    def divide_boxes(self) -> bool:
+        """Bound networks of few inputs; return whether the gap is closed."""
+        data = self.prepared.data
+        if not in_range(data) or not fits_boxes(data):
+            return False
+        boxes = BoxSearch(data, self.feasible, self.incumbent, self.gap, self.upper, self.progress)
+        try:
+            return boxes.run(self.deadline.share(BOXES_SHARES[data.input_size]))
+        finally:
+            self.nodes, self.upper = boxes.nodes, boxes.upper
+            self.clock.lap("boxes")
+
+    def grow_trees(self, seed: int, threads: int) -> str:
+        """Bound all networks; return what ended the search."""
+        network, data, deadline = self.prepared.network, self.prepared.data, self.deadline
+        self.incumbent.start(seed, deadline.share(FIRST_SHARE))
+        self.clock.lap("search")
+        if not in_range(data):
+            return "precision limit"
+        if deadline.over():
+            return "time limit"  # what comes next takes long to set up
+        effort = QUICK if _free(data) <= QUICK_NEURONS else THOROUGH
+        data = tightened(data, effort, deadline.share(FIRST_SHARE))
+        self.upper = min(self.upper, width_bound(data), jump_bound(network, data))
+        self.clock.lap("bounds")
+        raised = raises(self.prepared, deadline.share(RAISE_SHARE))
+        amounts = None if raised is None else raised.amounts
+        if amounts is not None:
+            self.upper = min(self.upper, raise_bound(data, amounts))
+        self.clock.lap("jumps")
+        least = ROUNDING_SHARE * width_bound(data)
+        options = TreeOptions(deadline, self.gap, least)
+        programs = programs_of(data, self.feasible, self.incumbent, options, threads, amounts)
+        if programs is None:
+            return "time limit"
+        twins = [free_twins(programs.dual.linked, group) for group in twin_groups(self.prepared)]
+        trees = Trees(programs, self.incumbent, twins, self.upper, self.progress)
+        try:
+            if raised is not None and trees.linear:
+                trees.centre(self.prepared.grouped, raised)
+                self.clock.lap("centred")
+            return trees.run()
+        finally:
+            self.nodes, self.upper = self.nodes + trees.nodes, trees.upper
+            self.clock.lap("tree")
 
 
 def width_bound(data: NetworkData) -> float:

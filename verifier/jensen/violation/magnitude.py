@@ -31,6 +31,7 @@ SAMPLES = 4096
 WORK = 4e8  # multiply-adds: large networks are looked at in fewer points
 NUMBERS = 1_000_000  # coordinates of the points that are looked at together
 CORNERS = 10  # up to so many inputs all corners of a box are looked at
+MOVES = 2  # single inputs that are moved at a time, as multiples of the points before
 CLIMBS = 4  # rounds of moving single inputs to the ends of their sides
 RANGE_SECONDS = 0.5  # for values of f, and again for its bounds
 
@@ -105,6 +106,7 @@ def magnitude(
     *,
     output: int = 0,
     seed: int = 0,
+    deadline: Deadline = NEVER,
 ) -> Magnitude:
     """Compare a violation with the length of its pair and with the range of f.
 
@@ -121,6 +123,8 @@ def magnitude(
         Which output is f.
     seed : int
         Of the points at which f is looked at.
+    deadline : Deadline
+        For the range of f, as of :func:`value_range`.
     """
     scalar = network.select_output(output)
     middle = tuple((a + b) / 2 for a, b in zip(x, y, strict=True))
@@ -129,7 +133,8 @@ def magnitude(
     violation = at_middle - (at_x + at_y) / 2
     found, share = None, None
     if domain.box_sides(scalar.input_size) is not None:
-        found = value_range(scalar, domain, extra=(at_x, at_y, at_middle), seed=seed)
+        extra = at_x, at_y, at_middle
+        found = value_range(scalar, domain, extra=extra, seed=seed, deadline=deadline)
         narrow, wide = found.widths
         if narrow > 0 and math.isfinite(wide):
             share = (
@@ -231,7 +236,8 @@ def _extremes(
         for _ in range(CLIMBS):
             if deadline.over():
                 break
-            inputs = rng.permutation(size)[: max(1, most // 2)]  # all of them, unless they are many
+            # all of them, unless they are many or the network is large
+            inputs = rng.permutation(size)[: max(1, min(most, MOVES * count) // 2)]
             moved = np.repeat(best[None], 2 * len(inputs) + 1, axis=0)
             moved[np.arange(1, len(inputs) + 1), inputs] = lower[inputs]
             moved[np.arange(len(inputs) + 1, len(moved)), inputs] = upper[inputs]
