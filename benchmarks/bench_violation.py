@@ -72,6 +72,9 @@ def cases() -> list[Case]:
     for d, w in ((2, 32), (5, 16)):
         make = lambda d=d, w=w: families.default_init(d, [w, w], 0)  # noqa: E731
         found.append(Case("wide", f"random {d}-D [{w},{w}]", make, 120, 0.01))
+    for d, w in ((2, 8), (2, 16), (2, 32), (2, 64), (3, 16), (3, 32), (4, 16)):
+        make = lambda d=d, w=w: families.default_init(d, [w, w], 1)  # noqa: E731
+        found.append(Case("few", f"random {d}-D [{w},{w}]", make, 20, 1e-4))
     for name in ("mlp_bowl", "mlp_mpc_value", "mlp_portfolio_risk", "residual_free"):
         make = lambda n=name: jensen.load(MODELS / f"{n}.onnx")  # noqa: E731
         found.append(Case("trained", name, make, 30, 0.05, 2.0))

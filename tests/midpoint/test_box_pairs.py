@@ -14,8 +14,7 @@ from jensen.bounds.network_data import network_data
 from jensen.groups.prepared import prepare
 from jensen.midpoint import box_pairs
 from jensen.midpoint.box_forms import BoxForms
-from jensen.midpoint.box_pairs import BoxSearch, fits_boxes
-from jensen.midpoint.feasible import Feasible
+from jensen.midpoint.box_pairs import BoxSearch, affordable_nodes
 from jensen.midpoint.gap_forms import GapForms, Triple
 from jensen.midpoint.search import PairIncumbent, width_bound
 from jensen.midpoint.worst_pair import exact_violation
@@ -99,18 +98,16 @@ def test_gaps_bound_every_pair_of_two_boxes(seed, inputs):
             assert Fraction(float(bounds[k])) >= exact_violation(network, *pair)
 
 
-def searched(network, data, seconds=NEVER, gap=1e-4, feasible=None):
-    feasible = feasible or Feasible.box(data.input_lower, data.input_upper)
+def searched(network, data, deadline=NEVER, gap=1e-4):
     incumbent = PairIncumbent(
-        data, lambda x, y: exact_violation(network, fractions(x), fractions(y)), feasible=feasible
+        data, lambda x, y: exact_violation(network, fractions(x), fractions(y))
     )
-    search = BoxSearch(data, feasible, incumbent, gap, width_bound(data))
-    return search, search.run(seconds), incumbent
+    search = BoxSearch(data, incumbent, gap, width_bound(data))
+    return search, search.run(deadline, 20_000), incumbent
 
 
 @pytest.mark.parametrize("seed", range(2 * len(KINDS)))
-def test_the_worst_pair_of_one_input_is_met(seed, monkeypatch):
-    monkeypatch.setattr(box_pairs, "MOST_NODES", 20_000)
+def test_the_worst_pair_of_one_input_is_met(seed):
     network = tiny_network(seed, 1)
     data = network_data(network, -np.ones(1), 2 * np.ones(1))
     search, closed, incumbent = searched(network, data)
@@ -121,8 +118,7 @@ def test_the_worst_pair_of_one_input_is_met(seed, monkeypatch):
 
 
 @pytest.mark.parametrize("seed", range(2 * len(KINDS)))
-def test_the_worst_pair_of_two_inputs_is_met(seed, monkeypatch):
-    monkeypatch.setattr(box_pairs, "MOST_NODES", 20_000)
+def test_the_worst_pair_of_two_inputs_is_met(seed):
     network = tiny_network(seed, 2, [2, 1])
     data = network_data(network, -np.ones(2), 2 * np.ones(2))
     search, closed, incumbent = searched(network, data)
@@ -154,29 +150,17 @@ def test_time_that_is_up_leaves_a_true_bound():
     assert 0 < search.upper <= width_bound(data)
 
 
-def test_a_polyhedron_is_measured_within_its_rows():
-    # -|x|, with x + y <= 0 in the box: pairs across x = 0 of length 2
-    network = jensen.ReluNetwork.from_layers(
-        [[[1.0, 0.0], [-1.0, 0.0]], [[-1.0, -1.0]]], [[0, 0], [0]]
-    )
-    triangle = jensen.Polyhedron([[-1, 0], [0, -1], [1, 1]], [1, 1, 0])
-    found = jensen.worst_violation(network, triangle)
-    assert found.status == "optimal"
-    assert abs(found.lower - 1.0) < 1e-3
-
-
 def test_boxes_are_for_few_inputs_and_few_weights(monkeypatch):
     small, few = (network_data(tiny_network(0, n), -np.ones(n), np.ones(n)) for n in (4, 3))
-    assert not fits_boxes(small)
-    assert fits_boxes(few)
+    assert affordable_nodes(small) == 0
+    assert affordable_nodes(few) == box_pairs.SMALL_NODES
     monkeypatch.setattr(box_pairs, "SMALL_NEURONS", 0)
-    assert fits_boxes(small)
+    assert affordable_nodes(small) == affordable_nodes(few) == box_pairs.MOST_NODES
     monkeypatch.setattr(box_pairs, "MOST_WEIGHTS", 1)
-    assert not fits_boxes(few)
+    assert affordable_nodes(few) == 0
 
 
-def test_twins_that_cancel_are_no_violation(monkeypatch):
-    monkeypatch.setattr(box_pairs, "MOST_NODES", 20_000)
+def test_twins_that_cancel_are_no_violation():
     network = jensen.ReluNetwork.from_layers(
         [[[1.0, 1.0], [2.0, 2.0], [1.0, -1.0]], [[2.0, -1.0, 1.0]]], [[0, 0, 0], [0]]
     )

@@ -74,7 +74,7 @@ def test_the_search_goes_on_where_time_is_up(monkeypatch):
     monkeypatch.setattr(module, "interval_violation", lambda *_: None)
     found = worst_violation(TABLE, Box(-1, 1))
     assert found.lower == pytest.approx(2.0)
-    assert "tree" in found.times
+    assert "boxes" in found.times
 
 
 def test_after_an_interrupt_what_is_known_at_once_is_returned(monkeypatch):

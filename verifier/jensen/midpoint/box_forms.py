@@ -94,7 +94,6 @@ class BoxForms:
         self.reach: FloatArray = np.where(lower == upper, 0.0, reach)
         sizes = {INPUT: np.abs(self.middle) + self.reach}
         errors = {INPUT: 4 * UNIT * sizes[INPUT] + TINY}
-        self.input_size = sizes[INPUT]
         self.layers: list[ScaledLayer] = []
         units, inputs = 0, len(lower)
         for layer in data.layers:

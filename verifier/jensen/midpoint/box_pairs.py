@@ -21,7 +21,6 @@ import numpy as np
 
 from jensen.arithmetic.intervals import rounding_factor
 from jensen.midpoint.box_forms import BoxForms, Enclosed
-from jensen.midpoint.feasible import Feasible
 from jensen.midpoint.gap_forms import GapForms, Triple
 from jensen.types import BoolArray, FloatArray, IndexArray
 from jensen_encodings import NetworkData
@@ -29,7 +28,7 @@ from jensen_encodings.deadline import Deadline
 from jensen_encodings.highs import Progress
 
 BOX_INPUTS = 4  # beyond which boxes are too many
-SMALL_NEURONS = 24  # free neurons up to which trees are small: there at most 3 inputs
+SMALL_NEURONS, SMALL_NODES = 24, 16_000  # free neurons up to which trees are small, too
 MOST_WEIGHTS = 4_000_000
 MOST_PAIRS, MOST_NODES = 100_000, 2_000_000  # open at a time; in all
 TOGETHER, NUMBERS = 1024, 1 << 18  # pairs divided at a time; of neurons of theirs
@@ -37,16 +36,19 @@ LEAST_HALF = 2.0**-40  # boxes are not divided further: their coordinates are ex
 LARGEST = 1e150
 REPORT_SECONDS = 0.2
 EVEN = 1e-3  # so that no side stays whole for ever
+OFFER_SHARE = 0.1  # of what is allowed between the bounds
 CENTRE, HALF = 0, 1
 BOTH = np.array([[-1.0, -1.0], [-1.0, 1.0], [1.0, 1.0]])  # how x and y move in equal boxes
 
 
-def fits_boxes(data: NetworkData) -> bool:
-    """Whether a network has few inputs, and is small enough for many boxes at a time."""
+def affordable_nodes(data: NetworkData) -> int:
+    """Return how many pairs of boxes a network is worth: few inputs, and not too many weights."""
     entries = sum(layer.size * w.shape[1] for layer in data.layers for w in layer.csr.values())
-    small = sum(len(layer.unstable()) for layer in data.layers) <= SMALL_NEURONS
-    inputs = BOX_INPUTS - 1 if small else BOX_INPUTS
-    return data.input_size <= inputs and entries <= MOST_WEIGHTS
+    if data.input_size > BOX_INPUTS or entries > MOST_WEIGHTS:
+        return 0
+    if sum(len(layer.unstable()) for layer in data.layers) > SMALL_NEURONS:
+        return MOST_NODES
+    return SMALL_NODES if data.input_size < BOX_INPUTS else 0
 
 
 class Incumbent(Protocol):
@@ -116,7 +118,6 @@ class BoxSearch:
     ----------
     data : NetworkData
         With numbers far from the ends of the range of doubles.
-    feasible : Feasible
     incumbent : Incumbent
     relative_gap : float
         Pairs of boxes are closed up to this beyond the incumbent, or up to rounding errors.
@@ -128,13 +129,12 @@ class BoxSearch:
     def __init__(
         self,
         data: NetworkData,
-        feasible: Feasible,
         incumbent: Incumbent,
         relative_gap: float,
         upper: float,
         progress: Callable[[Progress], None] | None = None,
     ) -> None:
-        self._data, self._feasible, self._incumbent = data, feasible, incumbent
+        self._data, self._incumbent = data, incumbent
         self._gap = relative_gap
         self._progress = progress
         self._began = self._reported = time.perf_counter()
@@ -160,12 +160,13 @@ class BoxSearch:
         value = self._incumbent.value
         return value + max(self._gap * value, 2 * self._rounding + 2 * self._gap_forms.rounding)
 
-    def run(self, deadline: Deadline) -> bool:
+    def run(self, deadline: Deadline, node_limit: int = MOST_NODES) -> bool:
         """Divide boxes; return whether the gap was closed.
 
         Parameters
         ----------
         deadline : Deadline
+        node_limit : int
         """
         inputs = len(self._forms.reach)
         if not self._forms.output.size[0] < LARGEST:
@@ -180,7 +181,7 @@ class BoxSearch:
             self._note(pairs)
             if not len(pairs.bound):
                 return self._closed <= self.threshold
-            if deadline.over() or len(pairs.bound) > MOST_PAIRS or self.nodes > MOST_NODES:
+            if deadline.over() or len(pairs.bound) > MOST_PAIRS or self.nodes > node_limit:
                 return False
             worst = np.zeros(len(pairs.bound), dtype=bool)
             count = min(self._together, len(worst))
@@ -210,11 +211,7 @@ class BoxSearch:
 
     def _bounded(self, boxes: FloatArray, known: FloatArray) -> BoxPairs:
         """Bound pairs of boxes, and offer the best pair of centres."""
-        inside = self._meets(boxes[:, 0]) & self._meets(boxes[:, 1])
-        boxes, known = boxes[inside], known[inside]
         self.nodes += len(boxes)
-        if not len(boxes):
-            return BoxPairs(boxes, known, boxes[:, :, HALF])
         self._offer(boxes)
         x, y = self._enclosed(boxes[:, 0]), self._enclosed(boxes[:, 1])
         m = self._enclosed(boxes.mean(axis=1))
@@ -246,22 +243,13 @@ class BoxSearch:
 
     def _offer(self, boxes: FloatArray) -> None:
         centres = boxes[:, :, CENTRE]
-        flat = self._feasible.into(self._forms.points(centres.reshape(-1, centres.shape[-1])))
+        flat = self._forms.points(centres.reshape(-1, centres.shape[-1]))
+        flat = np.clip(flat, self._data.input_lower, self._data.input_upper)
         points = flat.reshape(centres.shape)
         ends = self._data.evaluate(flat).reshape(len(points), 2)
         values = self._data.evaluate(points.mean(axis=1)) - ends.mean(axis=1)
         best = int(values.argmax())
-        if values[best] > self._incumbent.value:
+        value = self._incumbent.value
+        # to climb takes long: not for rounding errors, nor for a small part of the gap
+        if values[best] > value + OFFER_SHARE * (self.threshold - value):
             self._incumbent.offer(points[best : best + 1])
-
-    def _meets(self, boxes: FloatArray) -> BoolArray:
-        """Return which boxes (boxes, 2, inputs) may have points of the feasible set."""
-        A, b = self._feasible.A, self._feasible.b
-        if not len(b):
-            return np.ones(len(boxes), dtype=bool)
-        scaled = A * self._forms.reach
-        least = A @ self._forms.middle + boxes[:, CENTRE] @ scaled.T
-        least -= boxes[:, HALF] @ np.abs(scaled).T
-        size = np.abs(A) @ self._forms.input_size + np.abs(b)
-        slack = 8 * rounding_factor(2 * A.shape[1]) * size
-        return np.asarray((least - b <= slack).all(axis=1), dtype=bool)

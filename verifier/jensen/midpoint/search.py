@@ -14,10 +14,11 @@ from fractions import Fraction
 import numpy as np
 
 from jensen.arithmetic.exact import to_double
+from jensen.blas import few_threads
 from jensen.bounds.paths import sign_bounds
 from jensen.groups.prepared import Prepared
 from jensen.groups.twin_groups import twin_groups
-from jensen.midpoint.box_pairs import BoxSearch, fits_boxes
+from jensen.midpoint.box_pairs import BoxSearch, affordable_nodes
 from jensen.midpoint.climb import PairSearch
 from jensen.midpoint.feasible import Feasible
 from jensen.midpoint.linked import EPS, TINY
@@ -37,7 +38,7 @@ FIRST_PAIRS, FIRST_STEPS, FIRST_CLIMBS = 256, 60, 6
 SMALLEST = 1e-100  # numbers beyond it, or its inverse, are not searched with
 ROUNDING_SHARE = 1e-9  # of the range of f: below it, bounds are taken for 0
 QUICK_NEURONS = 24  # free neurons up to which the tree is small and ranges need to be quick
-BOXES_SHARES = {1: 0.5, 2: 0.5, 3: 0.3, 4: 0.3}  # of the time that is left, by inputs
+BOXES_SHARES = {1: 0.5, 2: 0.7, 3: 0.3, 4: 0.3}  # of the time that is left, by inputs
 RAISE_SHARE = 0.3  # of the time that is left, for the least jumps of all groups
 
 
@@ -206,11 +207,14 @@ class _Search:
     def divide_boxes(self) -> bool:
         """Bound networks of few inputs; return whether the gap is closed."""
         data = self.prepared.data
-        if not in_range(data) or not fits_boxes(data):
+        nodes = affordable_nodes(data)
+        # boxes know nothing of rows
+        if not nodes or len(self.feasible.b) or not in_range(data):
             return False
-        boxes = BoxSearch(data, self.feasible, self.incumbent, self.gap, self.upper, self.progress)
+        boxes = BoxSearch(data, self.incumbent, self.gap, self.upper, self.progress)
         try:
-            return boxes.run(self.deadline.share(BOXES_SHARES[data.input_size]))
+            with few_threads(self.prepared.network.relu_count):
+                return boxes.run(self.deadline.share(BOXES_SHARES[data.input_size]), nodes)
         finally:
             self.nodes, self.upper = boxes.nodes, boxes.upper
             self.clock.lap("boxes")
