@@ -31,7 +31,8 @@ BOX_INPUTS = 4  # beyond which boxes are too many
 SMALL_NEURONS, SMALL_NODES = 24, 16_000  # free neurons up to which trees are small, too
 MOST_WEIGHTS = 4_000_000
 MOST_PAIRS, MOST_NODES = 100_000, 2_000_000  # open at a time; in all
-TOGETHER, NUMBERS = 1024, 1 << 18  # pairs divided at a time; of neurons of theirs
+TOGETHER, NUMBERS = 1024, 1 << 18  # pairs divided at a time; neurons of theirs
+WORK = 2e8  # multiply-adds at a time
 LEAST_HALF = 2.0**-40  # boxes are not divided further: their coordinates are exact
 LARGEST = 1e150
 REPORT_SECONDS = 0.2
@@ -43,12 +44,16 @@ BOTH = np.array([[-1.0, -1.0], [-1.0, 1.0], [1.0, 1.0]])  # how x and y move in 
 
 def affordable_nodes(data: NetworkData) -> int:
     """Return how many pairs of boxes a network is worth: few inputs, and not too many weights."""
-    entries = sum(layer.size * w.shape[1] for layer in data.layers for w in layer.csr.values())
-    if data.input_size > BOX_INPUTS or entries > MOST_WEIGHTS:
+    if data.input_size > BOX_INPUTS or _entries(data) > MOST_WEIGHTS:
         return 0
     if sum(len(layer.unstable()) for layer in data.layers) > SMALL_NEURONS:
         return MOST_NODES
     return SMALL_NODES if data.input_size < BOX_INPUTS else 0
+
+
+def _entries(data: NetworkData) -> int:
+    """Return the number of weights, zeros included."""
+    return sum(layer.size * w.shape[1] for layer in data.layers for w in layer.csr.values())
 
 
 class Incumbent(Protocol):
@@ -140,8 +145,10 @@ class BoxSearch:
         self._began = self._reported = time.perf_counter()
         self._forms = BoxForms(data)
         self._gap_forms = GapForms(self._forms)
-        self._together = int(np.clip(NUMBERS // max(1, self._forms.units), 16, TOGETHER))
         output, inputs = self._forms.output, len(self._forms.reach)
+        work = 12 * (1 + inputs) * _entries(data)
+        most = min(NUMBERS / max(1, self._forms.units), WORK / max(1, work))
+        self._together = int(np.clip(most, 16, TOGETHER))
         # of the sum of three forms and the slopes
         self._rounding = float(3 * output.error[0])
         self._rounding += 8 * rounding_factor(4 * inputs + 8) * float(output.size[0])
