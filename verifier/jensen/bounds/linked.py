@@ -130,7 +130,9 @@ class _Sweeps:
             none = np.zeros(self._count, dtype=bool)
             return LinkedSigns(none, self._layers, self._crossing, nothing)
         jumps = self._backward([None] * hidden, pairs=pairs)
-        if forward and hidden > 1 and not self._closed(jumps).all():
+        # of two levels without twins, sums over the second one are the same either way
+        deep = hidden > 2 or self._ties
+        if forward and deep and not self._closed(jumps).all():
             jumps = self._backward(self._forward(), pairs=True)
         signs = LinkedSigns(self._closed(jumps), self._layers, self._crossing, jumps)
         return signs.known_of(self._sound)

@@ -78,7 +78,7 @@ class Prepared:
 
     @cached_property
     def may_sink(self) -> bool:
-        """Whether one of :attr:`sinking` seems to change its sign: f is not convex, then.
+        """Whether one of :attr:`sinking` seems to change its sign: without twins f is not convex.
 
         On a box intervals say that it does not, in space also the bounds of few levels, which are
         next; elsewhere its own weights.
@@ -87,12 +87,13 @@ class Prepared:
             return False
         if self.domain.box_sides(self.network.input_size) is None:
             return any(_has_both_signs(self.network[name], at) for name, at in self.sinking.items())
-        if not self._crosses(self.intervals):
+        if not self.sinks_within(self.intervals):
             return False
         bounds_are_next = self.network.input_size == SPACE and len(self.network.hidden) < DEEP
-        return not bounds_are_next or self._crosses(self.hidden_bounds)
+        return not bounds_are_next or self.sinks_within(self.hidden_bounds)
 
-    def _crosses(self, bounds: Bounds) -> bool:
+    def sinks_within(self, bounds: Bounds) -> bool:
+        """Whether one of :attr:`sinking` may change its sign within bounds of pre-activations."""
         return any(
             bool(np.count_nonzero((bounds[name][0][at] < 0) & (bounds[name][1][at] > 0)))
             for name, at in self.sinking.items()

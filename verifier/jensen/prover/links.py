@@ -76,6 +76,8 @@ def _links(question: Question, *, forward: bool = True) -> Outcome | None:
         if question.domain.box_sides(network.input_size) is None:
             signs = links_of_stack(stack, question.domain, forward=forward, twins=twins)
         else:
+            if not twins and prepared.sinks_within(prepared.intervals):
+                return None
             bounds = [(low[None], high[None]) for low, high in prepared.intervals.values()]
             signs = _links_under(stack, bounds, forward=forward, twins=twins)
         if not signs.convex[0]:
