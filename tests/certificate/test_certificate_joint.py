@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
 from collections.abc import Iterator
@@ -164,54 +163,6 @@ def test_short_rows_have_the_slopes_that_rows_have() -> None:
                 found.append(slopes)
             assert found[0] == found[1]
     assert shorter > 10
-
-
-def pieces_of(node: checker.Node) -> Iterator[dict[int, bool]]:
-    """Go along the kink of a node; nothing where it is no line."""
-    with contextlib.suppress(checker.Rejected):
-        yield from checker.pieces(node.net, *checker.line_of(node))
-
-
-def test_lines_have_a_piece_for_every_point_of_a_kink() -> None:
-    """States agree with the signs of all units there, on boxes and on cones."""
-    seen = longest = 0
-    for seed in range(60):
-        network = random_network(seed, depth=1 + seed % 3)
-        if network.input_size != 2:
-            continue
-        net, rng = (
-            network_of(network, (Box(-1, 1), Everywhere())[seed % 2]),
-            np.random.default_rng(seed),
-        )
-        for group in sorted(net.kinks):
-            node = checker.Node(net, group, {group: False})
-            found = [dict(states) for states in pieces_of(node)]
-            if not found:
-                continue
-            longest = max(longest, len(found))
-            for facet in facets(net, group, rng):
-                signs = {k: z > 0 for k, z in enumerate(facet.at) if z and k >= net.inputs}
-                signs.pop(net.output, None)
-                assert any(signs.items() <= states.items() for states in found)
-                seen += 1
-    assert seen > 100
-    assert longest > 3
-
-
-def test_states_along_a_line_are_those_of_each_piece_by_itself() -> None:
-    """What is carried from piece to piece is what a walk that starts there finds at first."""
-    seen = 0
-    for seed in range(40):
-        net = network_of(random_network(seed, depth=3), (Box(-1, 1), Everywhere())[seed % 2])
-        for group in net.kinks:
-            with contextlib.suppress(checker.Rejected):
-                line, (a, b), (c, d) = checker.line_of(checker.Node(net, group, {group: False}))
-                found = [dict(states) for states in checker.pieces(net, line, (a, b), (c, d))]
-                for k in range(-97, 98, 10):
-                    if a * 97 <= k * b and k * d < c * 97:
-                        assert next(checker.pieces(net, line, (k, 97), (c, d))) in found
-                        seen += 1
-    assert seen > 300
 
 
 def sides_contradicted(node: checker.Node) -> bool:

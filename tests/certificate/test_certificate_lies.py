@@ -19,7 +19,7 @@ from certificate_tools import (
 from comparators import bracketed_twice
 from fuzz import tiny_network
 
-from jensen.certificate import checker, leaf_proof
+from jensen.certificate import checker, leaf_proof, producer
 from jensen.certificate.certificate import certify_convex
 from jensen.certificate.model_export import export_bytes
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
@@ -204,12 +204,15 @@ def test_lies_about_paths_and_bounds_are_never_accepted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "rule", ["rule_sign", "rule_empty", "rule_smooth", "rule_path_signs", "rule_bound"]
+    "rule",
+    ["rule_sign", "rule_empty", "rule_smooth", "rule_path_signs", "rule_bound", "rule_walk"],
 )
 def test_a_prover_that_takes_one_rule_for_granted_is_never_accepted(
     rule: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The producer's own copy of the rule says yes to everything; the lonely checker decides."""
+    if rule != "rule_walk":
+        monkeypatch.setattr(producer, "SPACE", 0)  # so that there are trees
     if rule == "rule_path_signs":
         monkeypatch.setattr(checker, rule, lambda net: set(net.kinks))
     elif rule == "rule_bound":

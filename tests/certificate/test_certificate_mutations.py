@@ -97,8 +97,8 @@ def joint_cases(count: int = 16) -> list[Case]:
         domain: Domain = Box(-1, 1) if seed % 2 else Everywhere()
         if len(found) == count:
             break
-        planar = network.input_size == 2  # where kinks are lines, which are walked
-        if not planar and verify(network, domain).status is Status.CONVEX:
+        walked = network.input_size <= 2
+        if not walked and verify(network, domain).status is Status.CONVEX:
             lines = json.loads(json.dumps(certify_convex(network, domain).lines))
             if any(line[0] == "tree" and line[3:] and line[4] for line in lines[1:]):
                 found.append(Case(network, lines))

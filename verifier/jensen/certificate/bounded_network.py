@@ -24,7 +24,6 @@ from jensen_encodings.deadline import Deadline
 from jensen_encodings.lp import LpSolver
 
 NARROW = Fraction(9, 10)  # of a range, or less, is worth a rule
-LINE = 2  # inputs with which a kink is a line
 OUT_OF_TIME = "the time limit was reached while the certificate was produced"
 
 
@@ -67,10 +66,13 @@ class BoundedNetwork(Network):
         super().__init__(model, claim, {})
 
     @cached_property
-    def kinks_are_lines(self) -> bool:
-        """Whether two inputs vary, or matter, so that the checker can go along kinks."""
-        varying = sum(low < high for low, high in self.ranges[1 : self.inputs])
-        return varying == LINE or len(self.plane) == LINE
+    def dimensions(self) -> int:
+        """How many inputs vary, or on a cone without rows how many units read them at most."""
+        lifted = len(self.faces) > 0
+        varying = self.inputs - 1 - lifted
+        if not lifted or self.rows:
+            return varying
+        return min(varying, sum(any(key > 1 for key, _ in unit.outer) for unit in self.units))
 
     @cached_property
     def _rows_matter(self) -> bool:

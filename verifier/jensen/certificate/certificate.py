@@ -27,7 +27,7 @@ from jensen.certificate.claims import claim_record, interior_rule
 from jensen.certificate.convex_writer import Claimed, ConvexWriter, still_in_time
 from jensen.certificate.model_export import export_bytes
 from jensen.certificate.plain_signs import signs_of_weights_do
-from jensen.certificate.walked_lines import costs_much, signs_do, walked_lines
+from jensen.certificate.walks import LINES, SPACE, costs_much, signs_do
 from jensen.domains.domain import Domain
 from jensen.errors import CertificateError, OutOfTimeError
 from jensen.graphs.function_graph import FunctionGraph
@@ -36,7 +36,6 @@ from jensen.network.relu_network import ReluNetwork
 from jensen.outputs import write_whole
 from jensen.prover.group_proof import GroupProof
 from jensen.text import counted
-from jensen.types import Neurons
 from jensen_encodings.deadline import NEVER, Deadline
 
 
@@ -117,7 +116,7 @@ def certify_convex(
     inputs: Sequence[int] | None = None,
     grouped: GroupedNetwork | None = None,
     proofs: Sequence[GroupProof] = (),
-    walked: Neurons | None = None,
+    walked: int | None = None,
     deadline: Deadline = NEVER,
 ) -> Certificate:
     """Turn a proof of convexity into a certificate.
@@ -135,9 +134,9 @@ def certify_convex(
         The prover's groups and bounds.
     proofs : sequence of GroupProof
         The prover's closed trees. Groups without one are searched from scratch.
-    walked : tuple of (block name, index), optional
-        Neurons that a walk closed, all others being closed by their signs, as in
-        :class:`jensen.prover.outcome.Outcome`: the rest is then not asked for.
+    walked : int, optional
+        How many neurons a walk closed, as in :class:`jensen.prover.outcome.Outcome`: the
+        checker's walk is then enough.
     deadline : Deadline
         Of all work.
 
@@ -148,12 +147,14 @@ def certify_convex(
     """
     claimed = Claimed(network, domain, output, concave=concave, inputs=inputs)
     if walked is None and signs_of_weights_do(network, output, concave=concave):
-        walked = ()
-    if walked and costs_much(network, walked) and signs_do(claimed):
-        writer = ConvexWriter(claimed, None, deadline, plain=True)
-        return Certificate(tuple(writer.walked_lines(walked)))
+        walked = 0
+    if walked and costs_much(network, walked):
+        plain = network.input_size < SPACE
+        if not plain or signs_do(claimed):
+            writer = ConvexWriter(claimed, None if plain else grouped, deadline, plain=plain)
+            return Certificate(tuple(writer.lines((), walked=True)))
     if walked is not None:
-        return Certificate((*_unread_head(claimed, deadline), *walked_lines(network, walked)))
+        return Certificate((*_unread_head(claimed, deadline), *LINES[: 3 if walked else 2]))
     return Certificate(tuple(ConvexWriter(claimed, grouped, deadline).lines(proofs)))
 
 

@@ -13,9 +13,9 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
-from functools import cached_property
+from functools import lru_cache, partial
 from math import ceil, gcd, isfinite, lcm
 from operator import mul
 from typing import Any, NamedTuple
@@ -26,6 +26,7 @@ FORMATS = FORMAT, "jensen-certificate/2"  # the older one is a part of the newer
 MAX_MODEL, MAX_LINE, MAX_FILE = 1 << 28, 1 << 24, 1 << 30  # bytes, a certificate's unpacked
 MAX_INPUTS, MAX_BITS = 1 << 20, 1 << 18  # bits of any number; 4 for each character of it
 MAX_WORK = 1 << 40  # of `spend`: about an hour
+MAX_WALKED = 1 << 14  # units
 MAX_PUT = 1 << 14  # numbers of rows that are put into one
 SHORT = 64  # characters of a number that is read at no cost
 MAX_TEXT = 300  # characters of the domain, and of the inputs, that are printed
@@ -43,7 +44,6 @@ Scaled = tuple[Form, Fraction]  # coprime integers, and the number that multipli
 Part = tuple[Form, Number]  # of a sum of multiples of forms
 States = dict[int, bool]  # of units that are on or off
 Spans = dict[int, tuple[int, int]]  # intervals, by unit
-Line = dict[int, tuple[int, int]]  # by key, what it is on a line: (a, b) for a + b s
 Quadratic = list[tuple[int, int, Number]]  # i, j and q: q x_i x_j, where 0 stands for 1
 
 
@@ -333,20 +333,6 @@ def multiple(form: Form, normal: Form) -> Fraction | None:
     return None if cleared(form, normal, key) else Fraction(form.get(key, 0), normal[key])
 
 
-def basis_of(forms: Sequence[Form], inputs: int) -> list[int]:
-    """Return inputs of a cone, at most 3, so that what forms have of others is made of theirs."""
-    basis: dict[int, Form] = {}  # what forms have of an input, as a form, reduced
-    for key in range(2, inputs):
-        column = {i: form[key] for i, form in enumerate(forms) if key in form}
-        for known in basis.values():
-            column = cleared(column, known, min(known))
-        if column:
-            basis[key] = column
-        if len(basis) > 2:
-            break
-    return [*basis]
-
-
 # -------------------------------------------------------------- claims (sections 1 and 3)
 
 
@@ -424,6 +410,7 @@ class Network:
 
     def __init__(self, model: Model, claim: Claim, bounds: dict[Any, Any]) -> None:
         self.units, self.inputs, self.bits = list[Unit](), 1, 1
+        self.walked = set[int]()  # groups that are left to `rule_walk`
         self.ranges: list[tuple[int, int]] = []  # of the units
         self._append("the quadratic function", {}, 1, 1)
         self.neurons: dict[tuple[Any, ...], tuple[int, Fraction]] = {}  # z = factor * zeta_unit
@@ -443,7 +430,6 @@ class Network:
         zeta, self.scale = substitute(*model.neurons[claim.output - outputs].row, values)
         self.output = self._append("output", {k: claim.sign * v for k, v in zeta.items()}, 0, 0)
         self.slopes = self._slopes()
-        self.plane, self.cuts = self._plane() if self.faces else ([], [])
         self.kinks = {-key for key, slope in self.slopes.items() if key < 0 and any(slope)}
 
     def _inputs(self, claim: Claim) -> dict[int, Scaled]:
@@ -507,28 +493,6 @@ class Network:
         if not (type(name[-1]) is int and name in self.neurons):
             raise Malformed(f"there is no neuron {name!s:.60}")
         return self.neurons[name][0]
-
-    @cached_property
-    def readers(self) -> dict[int, tuple[Form, int]]:
-        """By key, the units that read it, with what they multiply it by, and the size of these."""
-        found: dict[int, Form] = {}
-        for k in range(self.inputs, self.output):
-            for key, v in self.units[k].form.items():
-                found.setdefault(key, {})[k] = v
-        return {key: (form, size(form)) for key, form in found.items()}
-
-    def _plane(self) -> tuple[list[int], list[Form]]:
-        """Return inputs of a cone that stand for all in what units read, and rows they do for, too.
-
-        Two inputs, or more where two do not do.
-        """
-        forms, cuts = [unit.form for unit in self.units[self.inputs : self.output]], list[Form]()
-        pair = basis_of(forms, self.inputs)
-        pair += [key for key in range(2, self.inputs) if key not in pair][: max(0, 2 - len(pair))]
-        for row, _ in self.rows if len(pair) == 2 else ():
-            if {*basis_of([*forms, *cuts, row], self.inputs)} <= {*pair}:
-                cuts.append(row)
-        return pair, cuts
 
     def _slopes(self) -> Spans:
         """Return intervals of the slope of the output over every key, whatever the pattern."""
@@ -941,92 +905,170 @@ def rule_side(node: Node, *names: Any) -> None:
         hold(c and ((c > 0) == on) != node.fixed[unit], "a side may have the pattern")
 
 
-def line_of(node: Node) -> tuple[Line, tuple[int, int], tuple[int, int]]:
-    """Return the zeros of the group where two inputs vary, or two and t, as p + s d.
+# ------------------------------------------------------------- cells (section 5, `walk`)
 
-    And from which s to which they are in the domain: fractions, or -1/0 and 1/0.
+
+class Corner(NamedTuple):
+    """A vector, what inputs and units are there, and which are positive, and negative, in bits."""
+
+    vector: tuple[int, ...]
+    values: Form
+    above: int
+    below: int
+
+
+class Cone(NamedTuple):
+    """What lines, in both directions, and rays generate; none of them can be left out."""
+
+    lines: list[Corner]
+    rays: list[tuple[Corner, int]]  # and which forms that bound the cone vanish there, in bits
+    forms: int  # that bound it
+
+
+Place = Callable[[tuple[int, ...]], Corner]
+
+
+def bits_of(numbers: Iterable[int]) -> int:
+    """Return a set of numbers as bits."""
+    return sum([1 << k for k in {*numbers}])
+
+
+def ones(bits: int) -> Iterator[int]:
+    """Yield the numbers of a set of bits."""
+    while bits:
+        yield bits.bit_length() - 1
+        bits ^= 1 << bits.bit_length() - 1
+
+
+def corner(net: Network, vector: tuple[int, ...]) -> Corner:
+    """Go through the network, from a vector of 1 or t and the inputs."""
+    values, above, below = dict(enumerate(vector, net.inputs - len(vector))), 0, 0
+    bits = longest(vector)
+    for k in range(net.inputs, net.output):
+        unit = net.units[k]
+        spend(bits, unit.size)
+        values[k] = zeta = sum([v * values[key] for key, v in unit.form.items() if key in values])
+        bits = max(bits, zeta.bit_length())
+        if zeta > 0:
+            values[-k], above = zeta, above | 1 << k
+        elif zeta:
+            below |= 1 << k
+    return Corner(vector, values, above, below)
+
+
+def between(place: Place, c: int, one: Corner, d: int, other: Corner) -> Corner:
+    """Return a sum of multiples of two corners, up to a positive factor."""
+    spend(longest((c, d)), 4 * sum([64 + v.bit_length() for v in one.vector + other.vector]))
+    total = [c * x + d * y for x, y in zip(one.vector, other.vector, strict=True)]
+    content = gcd(*total)
+    return place(tuple([v // content for v in total]))
+
+
+def cut(place: Place, cone: Cone, form: Form) -> list[Cone]:
+    """Return where a form is >= 0 in a cone, where it is <= 0, and where it is 0."""
+    bit, kept, zero = 1 << cone.forms, cone.lines, list[tuple[Corner, int]]()
+    lines, rays = (
+        [(sum([v * one.values[key] for key, v in form.items()]), one, at) for one, at in some]
+        for some in ([(line, 0) for line in cone.lines], cone.rays)
+    )
+    spend(longest(form.values()), sum([c.bit_length() + 64 for c, *_ in lines + rays]) * len(form))
+    slope, lead, _ = next((some for some in lines if some[0]), (0, None, 0))
+    if lead:  # all else is moved along this line, to where the form is 0
+        ahead, back = (between(place, s, lead, 0, lead) for s in (slope, -slope))
+        up, down = [(ahead, bit - 1)], [(back, bit - 1)]
+        kept = [between(place, abs(slope), one, -c, ahead) for c, one, _ in lines if one != lead]
+        zero = [(between(place, abs(slope), one, -c, ahead), at | bit) for c, one, at in rays]
+    else:
+        up, down = ([(one, at) for c, one, at in rays if s * c > 0] for s in (1, -1))
+        spend(0, 64 * len(rays) * (1 + len(up) * len(down)))
+    for c, one, at in () if lead else rays:
+        if not c:
+            zero.append((one, at | bit))
+        for d, other, there in rays if c > 0 else ():
+            both = at & there  # neighbours have no third ray where all this vanishes, too
+            if d < 0 and sum([not both & ~some for _, _, some in rays]) == 2:
+                zero.append((between(place, c, other, -d, one), both | bit))
+    return [Cone(kept, part, cone.forms + 1) for part in (up + zero, down + zero, zero)]
+
+
+def bends_up(net: Network, key: int, above: int, zero: int) -> bool:
+    """Whether the output bends upwards, along an input, through a piece of kinks.
+
+    What units pass on ahead and behind is known by their states, and of those that are zero
+    all over the piece by their slopes.
     """
-    net, ranges, normal = node.net, node.ranges, node.expand({node.group: 1})
-    pair, lead = [k for k, (low, high) in enumerate(ranges[: net.inputs]) if low < high], ONE
-    if len(pair) > 2 and net.faces and not node.face:
-        # where t varies, too, the multiples of a line are as good: it is constant here
-        pair, lead = net.plane, 1
-    hold(len(pair) == 2 and min(normal, default=ONE) >= ONE, "the kink is no line")
-    i, j = sorted(pair, key=lambda k: k not in normal)
-    x, y = normal.get(i, 0), normal.get(j, 0)
-    still = {k: 0 if lead or k in pair else ranges[k][0] for k in range(net.inputs)} | {lead: 1}
-    base = sum(v * still[k] for k, v in normal.items())
-    hold(x or base, "the kink is no line")
-    line = {k: (v * abs(x), 0) for k, v in still.items()}
-    line |= {i: (-base if x > 0 else base, -y), j: (0, x)}
-    sides = [{k: s, ONE: -s * end} for k in pair for s, end in zip((1, -1), ranges[k], strict=True)]
-    start, end = (-1, 0) if x else (1, 0), (1, 0)  # where x is 0 the group has no zeros
-    for form in net.cuts if lead else [*sides, *(form for form, _ in net.rows)]:
-        a, b = (sum([v * line[key][z] for key, v in form.items()]) for z in (0, 1))
-        spend(longest((a, b)), 2 * size(form) + longest((a, b)))
-        if b > 0 and -a * start[1] > start[0] * b:
-            start = -a, b
-        if b < 0 and a * end[1] < end[0] * -b:
-            end = a, -b
-        if b == 0 > a:
-            start = 1, 0
-    return line, start, end
+    slopes = {key: (1, 1)}
+    for k in range(net.inputs, net.output + 1):
+        unit = net.units[k]
+        some = [(v, slopes[h]) for h, v in unit.form.items() if h in slopes]
+        p, q = (sum([v * both[i] for v, both in some]) for i in (0, 1))
+        spend(longest((p, q)), 2 * unit.size)
+        slopes[k] = p, q
+        if zero >> k & 1:
+            slopes[-k] = max(p, 0), min(q, 0)
+        elif above >> k & 1:
+            slopes[-k] = p, q
+    return p >= q
 
 
-def pieces(net: Network, line: Line, start: Any, end: Any) -> Iterator[States]:
-    """Go along a line, and yield the states of units on each piece of it.
+def domain_of(net: Network, place: Place) -> Cone:
+    """Return the cone over the work domain."""
+    columns = range(len(net.faces) > 0, net.inputs)
+    first = columns[0]  # 1, or t
+    forms = [{first: 1}, *(form for form, _ in net.rows if form)]
+    for k in columns[1:] if not net.faces else ():
+        forms += ({k: s, first: -s * end} for s, end in zip((1, -1), net.ranges[k], strict=True))
+    cone = Cone([place(tuple([int(k == key) for k in columns])) for key in columns], [], 0)
+    for form in forms:
+        cone = cut(place, cone, form)[0]
+    return cone
 
-    A unit is a + b s there. From the first piece on only what changes is looked at: at the
-    next root of these a unit changes its state, and with it what it passes on.
+
+def rule_walk(net: Network, groups: set[int]) -> None:
+    """Nowhere on their kinks do these groups bend the function downwards.
+
+    The domain is cut into cells, where units that have to be known for that are linear, and
+    the pieces of kinks between them are cut by all units, as far as is needed.
     """
-    values, states, roots = Line(), States(), dict[int, int]()  # the roots are rounded down
-    more: Line = dict.fromkeys(range(net.output), (0, 0)) | line  # what is new in units
-    readers, (num, den), (last, over) = net.readers, start, end
-    while num * over < last * den or num < den == 0:  # -1/0 < 1/0
-        bits = 0
-        for k in range(net.output):
-            if k not in more:
-                continue
-            (c, d), (p, q), was = values.get(k, (0, 0)), more[k], states.pop(k, False)
-            values[k] = a, b = c + p, d + q
-            bits |= abs(a) | abs(b)
-            side = a * den + b * num or b or a  # where s is a bit greater
-            on = side > 0 and k >= net.inputs
-            if side:
-                states[k] = on
-            for key, x, y in (k, p, q), (-k, on * a - was * c, on * b - was * d):
-                if (x or y) and key in readers:
-                    some, total = readers[key]
-                    spend(max(x.bit_length(), y.bit_length()), 2 * total)
-                    for reader, v in some.items():
-                        e, f = more.get(reader, (0, 0))
-                        more[reader] = e + v * x, f + v * y
-            roots.pop(k, None)
-            if b and on == (b < 0) and k >= net.inputs:
-                roots[k] = (-a << 64) // b
-        spend(bits.bit_length(), (4 * bits.bit_length() + 256) * len(more))
-        yield states
-        (num, den), least = (1, 0), min(roots.values(), default=0)
-        near = {k: values[k] for k, rounded in roots.items() if rounded == least}
-        for a, b in near.values():
-            p, q = (-a, b) if b > 0 else (a, -b)
-            if p * den < num * q:
-                num, den = p, q
-        more = {k: (0, 0) for k, (a, b) in near.items() if a * den + b * num == 0}
-
-
-def rule_walk(node: Node) -> None:
-    """Where the kink is a line: no piece of it bends the function downwards."""
-    others = node.fixed.items() - {(node.group, False)}
-    for states in pieces(node.net, *line_of(node)):
-        if all(states.get(k, on) == on for k, on in others):  # else no facet of this node is here
-            jump = node.least_jump(states | node.fixed)
-            hold(jump >= 0, "the gradient jump may be negative")
+    need(net.output < MAX_WALKED, "there are too many neurons to walk")
+    needed, behind, readers = set(groups), [0] * net.output, net.units[net.inputs : net.output]
+    for k, unit in reversed([*enumerate(readers, net.inputs)]):
+        needed |= {abs(key) for key in unit.form if k in needed}
+        for h in unit.reads:  # what reads h, directly or through others
+            behind[h] |= behind[k] | 1 << k
+    splitting = bits_of(-key for k in needed for key in net.units[k].form if key < 0)
+    place = lru_cache(1 << 12)(partial(corner, net))
+    node = lru_cache(1 << 8)(partial(Node, net, fixed={}))
+    kinks, left, stack = bits_of(net.kinks), bits_of(groups), [(domain_of(net, place), False)]
+    while stack:
+        cone, piece = stack.pop()
+        above = below = 0
+        for one in [*cone.lines, *(ray for ray, _ in cone.rays)]:
+            above, below = above | one.above, below | one.below
+        for line in cone.lines:
+            above, below = above | line.below, below | line.above
+        mixed, zero, unknown = above & below, ~(above | below), 0
+        split = mixed & splitting
+        spend(0, 64 * (len(cone.rays) + net.output))
+        if piece and not split:
+            for k in ones(mixed):
+                unknown |= behind[k]
+            known, here = (above ^ below) & kinks & ~unknown, [*ones(zero & kinks)]
+            if not unknown & left and (not mixed or all(behind[k] & known for k in here)):
+                states = {k: above >> k & 1 > 0 for k in ones(known)}
+                if all(node(k).least_jump(states) >= 0 for k in here):
+                    continue
+            upwards = mixed or all(bends_up(net, key, above, zero) for key in net.moving)
+            hold(upwards, "the function bends downwards")
+        first = split & -split or (mixed & -mixed if piece else 0)
+        for k in ones(first or (0 if piece else mixed & left)):
+            ahead, back, kink = cut(place, cone, {k: 1})
+            stack += [(kink, True)] * (not piece) + [(ahead, piece), (back, piece)] * (first > 0)
 
 
 LEAVES: dict[Any, Any] = {
     "sign": rule_sign, "empty": rule_empty, "smooth": rule_smooth, "side": rule_side,
-    "walk": rule_walk,
+    "walk": lambda node: node.net.walked.add(node.group),
 }  # fmt: skip
 
 
@@ -1075,12 +1117,17 @@ def check(model: Model, lines: Iterator[Any]) -> Claim:
     for name, *arguments in lines:
         if name == "path_signs":
             proved |= {(group, 0) for group in rule_path_signs(net, *arguments)}
+        elif name == "walk":
+            need(not arguments, "a walk has no arguments")
+            net.walked |= {k for k in net.kinks if (k, 0) not in proved}
         elif name == "quadratic" and (ONE, 0) not in proved and ONE in bends:
             rule_quadratic(model, claim, *arguments)
             proved.add((ONE, 0))
         else:
             need(name == "tree", f"unknown rule {name!r:.40}")
             proved.add(rule_tree(net, lines, *arguments))
+    proved |= {(k, 0) for k in net.walked}
+    rule_walk(net, net.walked & net.kinks)
     faced = {k for k in bends if net.faces and proved >= {(k, face) for face in net.faces}}
     missing = sorted(net.units[k].name for k in bends - faced if (k, 0) not in proved)
     hold(not missing, f"nothing is proved about {shown(missing)}")

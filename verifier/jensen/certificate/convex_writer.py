@@ -19,7 +19,7 @@ from jensen.groups.groups import GroupedNetwork
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.evidence import GroupEvidence, Reason
 from jensen.prover.group_proof import Closed, GroupProof
-from jensen.types import Neurons, Unit
+from jensen.types import Unit
 from jensen_encodings.deadline import Deadline
 
 FAILURES = 3  # groups that trees of joint programs cannot close, before no more are tried
@@ -113,21 +113,6 @@ class ConvexWriter:
         except (CertificateError, checker.Malformed):  # time is up, or numbers too long
             return False
 
-    def walked_lines(self, walked: Neurons) -> list[Any]:
-        """Return all lines of the certificate of neurons that were walked.
-
-        Parameters
-        ----------
-        walked : tuple of (block name, index)
-            As in :class:`jensen.prover.outcome.Outcome`.
-
-        Raises
-        ------
-        CertificateError
-            If time is up.
-        """
-        return [*self._head, *self._producer.walked_lines(walked)]
-
     def close(self, groups: Sequence[Unit], nodes: int) -> Closed:
         """Prove groups without the engine, or go on with that.
 
@@ -178,20 +163,22 @@ class ConvexWriter:
         nodes, programs = sum(t.nodes for t in trees), sum(t.programs for t in trees)
         return GroupEvidence(self._grouped.neurons(group), Reason.JOINT, nodes, programs)
 
-    def lines(self, proofs: Sequence[GroupProof]) -> list[Any]:
+    def lines(self, proofs: Sequence[GroupProof], *, walked: bool = False) -> list[Any]:
         """Return all lines of the certificate.
 
         Parameters
         ----------
         proofs : sequence of GroupProof
             The prover's closed trees. Groups without one are searched from scratch.
+        walked : bool
+            Whether a walk of few inputs has proved the claim, so that the checker's will.
 
         Raises
         ------
         CertificateError
             If a leaf could not be certified, which the message names, or time is up.
         """
-        return [*self._head, *self._producer.lines(proofs)]
+        return [*self._head, *self._producer.lines(proofs, walked=walked)]
 
 
 def still_in_time(deadline: Deadline) -> None:

@@ -12,6 +12,7 @@ from jensen.certificate.certificate import (
     certify_sum,
 )
 from jensen.certificate.convex_writer import Claimed, ConvexWriter
+from jensen.certificate.walks import costs_much
 from jensen.errors import CertificateError
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.network.relu_network import ReluNetwork
@@ -58,15 +59,18 @@ def certificate_of(
     if outcome.counterexample is not None:
         pair = outcome.counterexample.x, outcome.counterexample.y
         return certify_nonconvex(network, question.domain, pair, **asked)
+    walked, grouped = outcome.walked, outcome.grouped
+    if walked and costs_much(network, walked):
+        grouped = question.prepared.grouped
     if outcome.writer is not None:
         return Certificate(tuple(outcome.writer.lines(outcome.proofs)))
     return certify_convex(
         network,
         question.domain,
         **asked,
-        grouped=outcome.grouped,
+        grouped=grouped,
         proofs=outcome.proofs,
-        walked=outcome.walked,
+        walked=walked,
         deadline=question.deadline,
     )
 

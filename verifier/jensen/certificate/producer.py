@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from jensen.certificate import checker
@@ -22,15 +22,17 @@ from jensen.certificate.joint_roots import JointRoots, Root, closed_by_sign
 from jensen.certificate.joint_writer import JointWriter
 from jensen.certificate.leaf_proof import LeafProver
 from jensen.certificate.sign_trees import SignTrees
-from jensen.certificate.tree_writer import EXTRA_NODES, TreeWriter
+from jensen.certificate.tree_writer import TreeWriter
 from jensen.errors import CertificateError
 from jensen.prover.group_proof import GroupProof
 from jensen.prover.joint_proof import JointProof
 from jensen.prover.nodes import Node
-from jensen.types import Neurons
 from jensen_encodings.lp import LpSolver
 
-WALKED = 200  # nodes that leaves are walked below, before other trees are tried
+PLANE, SPACE = 2, 3  # inputs
+FEW = 3  # names in a message
+SHORT = 16  # nodes of trees, beyond which the checker walks
+LONGEST = 400_000  # groups times units squared that are walked: 2 s in space
 MOST_UNITS = 3000  # matrices of all units are dense
 TABLE = 1 << 20  # numbers of a table of roots and units
 
@@ -97,7 +99,7 @@ class Producer:
         net, asked = self._net, dict.fromkeys(units)
         proved = checker.rule_path_signs(net)
         found = {unit: Growing([]) for unit in asked if unit not in net.kinks - proved}
-        usable = len(net.units) <= MOST_UNITS and not net.kinks_are_lines
+        usable = len(net.units) <= MOST_UNITS and net.dimensions > PLANE
         if not usable or not self._units.usable:
             return found
         left = [unit for unit in asked if unit not in found]
@@ -121,25 +123,18 @@ class Producer:
             self.keep(unit, [["tree", *net.lead(unit)], *lines])
         return True
 
-    def walked_lines(self, walked: Neurons) -> list[Any]:
-        """Return all lines where groups were walked: those that no signs close are walked."""
-        net = self._net
-        left = {net.neurons[neuron][0] for neuron in walked} & net.kinks
-        lines: list[Any] = [["bounds", net.bounds], ["path_signs"]]
-        for unit in sorted(left - checker.rule_path_signs(net)):
-            lines += [["tree", *net.lead(unit)], ["walk"]]
-        return lines
-
     def keep(self, unit: int, lines: list[Any]) -> None:
         """Take the lines that close a unit."""
         self._written[unit] = lines
 
-    def lines(self, proofs: Sequence[GroupProof]) -> list[Any]:
+    def lines(self, proofs: Sequence[GroupProof], *, walked: bool = False) -> list[Any]:
         """Return all lines.
 
         Parameters
         ----------
         proofs : sequence of GroupProof
+        walked : bool
+            Whether a walk has proved the claim, so that what trees do not close soon is walked.
 
         Raises
         ------
@@ -163,35 +158,52 @@ class Producer:
             if unit in self._written:
                 lines += self._written[unit]
                 continue
-            if unit in self._roots or len(net.units) > MOST_UNITS:
-                lines += self._tree(unit, self._roots.get(unit))
-                continue
-            walked = self._by_walks(unit)
-            lines += walked or []
-            if walked is None:
-                left.append(unit)
-        for unit, written in self._by_joint_programs(left):
-            lines += self._tree(unit, None) if written is None else written
-        return lines
+            left.append(unit)
+        cheap = len(left) * len(net.units) ** 2 <= LONGEST
+        walks = net.dimensions <= SPACE and (walked or cheap)
+        if not walks or net.dimensions > PLANE:
+            written, left = self._by_trees(left, walks=walks, short=walked and cheap)
+            lines += written
+        if left and not walked:
+            self._walk(left)
+        return [*lines, ["walk"]] if left else lines
 
-    def _tree(self, unit: int, root: Node | None, limit: int = EXTRA_NODES) -> list[Any]:
+    def _walk(self, units: list[int]) -> None:
+        """Walk as the checker will."""
+        try:
+            checker.rule_walk(self._net, {*units})
+        except (checker.Malformed, checker.Rejected) as error:
+            names = ", ".join(self._net.units[unit].name for unit in units[:FEW])
+            raise CertificateError(f"{names} cannot be certified: {error}") from None
+
+    def _by_trees(
+        self, units: list[int], *, walks: bool, short: bool
+    ) -> tuple[list[Any], list[int]]:
+        """Return the lines of trees, and the units that are left: none where nothing walks."""
+        lines, left = list[Any](), list[int]()
+        others = [u for u in units if u in self._roots or len(self._net.units) > MOST_UNITS]
+        joint = self._by_joint_programs([u for u in units if u not in others], short=short)
+        for unit, found in chain(((unit, None) for unit in others), joint):
+            written = found
+            if written is None and (unit in self._roots or not walks):
+                try:
+                    written = self._tree(unit, self._roots.get(unit))
+                except CertificateError:
+                    check_time(self._net)
+                    if not walks:
+                        raise
+            lines += written or []
+            left += [unit] if written is None else []
+        return lines, left
+
+    def _tree(self, unit: int, root: Node | None) -> list[Any]:
         """Return the lines of one group along the prover's tree, or a new one."""
         first = ["tree", *self._net.lead(unit)]
-        writer = TreeWriter(self._net, unit, self._leaves, self._names)
-        writer.limit = limit
-        return [first, *writer.run(root)]
+        return [first, *TreeWriter(self._net, unit, self._leaves, self._names).run(root)]
 
-    def _by_walks(self, unit: int) -> list[Any] | None:
-        """Return a tree of walks, where kinks are lines."""
-        if not self._net.kinks_are_lines:
-            return None
-        try:
-            return self._tree(unit, None, WALKED)
-        except CertificateError:
-            check_time(self._net)
-            return None
-
-    def _by_joint_programs(self, units: list[int]) -> Iterator[tuple[int, list[Any] | None]]:
+    def _by_joint_programs(
+        self, units: list[int], *, short: bool
+    ) -> Iterator[tuple[int, list[Any] | None]]:
         """Yield the trees of all faces, or the one of the whole domain; None where that fails."""
         if not units:
             return
@@ -203,8 +215,12 @@ class Producer:
         yield from ((unit, [["tree", *net.lead(unit)], ["sign"]]) for unit in sorted(signed))
         for unit, roots in self._roots_of([unit for unit in units if unit not in signed]):
             try:
-                written = [self._writer(root).run(self._hints(root)) for root in roots]
-                yield unit, [line for lines in written for line in lines]
+                if short:
+                    trees = Growing([self._writer(root, stubborn=False) for root in roots])
+                    yield unit, trees.lines if trees.grow(SHORT) else None
+                else:
+                    written = [self._writer(root).run(self._hints(root)) for root in roots]
+                    yield unit, [line for lines in written for line in lines]
             except CertificateError:
                 check_time(net)
                 yield unit, None

@@ -91,8 +91,6 @@ class TreeWriter:
         """Close a leaf, or branch it further."""
         if proof is not None and proof.rule is Rule.SIDE and self._try_sides(proof.proof):
             return
-        if self._net.kinks_are_lines and self._try("walk"):
-            return
         if self._try("empty", []) or self._try("smooth"):
             return
         if proof is not None and proof.rule is Rule.EMPTY:
@@ -164,7 +162,6 @@ class TreeWriter:
             "empty": checker.rule_empty,
             "smooth": checker.rule_smooth,
             "side": checker.rule_side,
-            "walk": checker.rule_walk,
         }
         try:
             rules[name](self._node, *arguments)

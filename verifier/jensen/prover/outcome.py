@@ -32,9 +32,8 @@ class Outcome:
     proofs : tuple of GroupProof
     writer : GroupWriter or None
         What has proved the groups that no proof is there for.
-    walked : tuple of (block name, index) or None
-        For a certificate: neurons that are affine in two inputs, with J >= 0 all along their
-        kinks; all others have J >= 0 under every pattern.
+    walked : int or None
+        For a certificate: how many neurons were walked, of at most three inputs.
     tolerance : float
         The largest tolerance that entered, asked for or the solver's; 0 if all is exact.
     violation_bounds : (float, float) or None
@@ -51,7 +50,7 @@ class Outcome:
     grouped: GroupedNetwork | None = None
     proofs: tuple[GroupProof, ...] = ()
     writer: GroupWriter | None = None
-    walked: Neurons | None = None
+    walked: int | None = None
     tolerance: float = 0.0
     violation_bounds: tuple[float, float] | None = None
     note: str = ""

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 from certificate_tools import check, claim_of, to_bytes
 
-from jensen.certificate import certificate as written
-from jensen.certificate.certificate import Certificate
+from jensen.certificate import producer
+from jensen.certificate.certificate import Certificate, certify_convex
 from jensen.certificate.convex_writer import Claimed, ConvexWriter
 from jensen.decide import verify
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
+from jensen.errors import CertificateError
 from jensen.network.relu_network import INPUT, OUTPUT, Activation, Block, ReluNetwork
 from jensen.prover.verdict import Status
 from jensen_encodings.deadline import NEVER
@@ -47,27 +47,19 @@ def certified(network: ReluNetwork, domain: Domain, folder: Path) -> list[str]:
     return [line[0] for line in verdict.certificate.lines[1:]]
 
 
-def test_walks_are_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls, original = [], written.walked_lines
-
-    def counted(network: ReluNetwork, walked: object) -> list[object]:
-        calls.append(walked)
-        return original(network, walked)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(written, "walked_lines", counted)
-    for seed in range(50):
-        for domain in DOMAINS:
-            certified(two_levels(seed), domain, tmp_path)
-    assert sum(map(bool, calls)) > 10
+def test_walks_are_accepted(tmp_path: Path) -> None:
+    rules = [
+        certified(two_levels(seed), domain, tmp_path) for seed in range(50) for domain in DOMAINS
+    ]
+    assert sum("walk" in some for some in rules) > 10
 
 
-def test_neurons_with_one_kink_get_one_tree(tmp_path: Path) -> None:
+def test_kinks_are_left_to_one_walk_whatever_they_are(tmp_path: Path) -> None:
     """The second and the third neuron vanish where the first one does."""
     weights = [[[1.0, 2.0], [-2.0, -4.0], [0.1, 0.2], [0.0, 1.0]], np.ones((2, 4)), [[1.0, 1.0]]]
     weights[1][1] = [-0.5, -0.5, 3.0, 1.0]
     network = ReluNetwork.from_layers(weights, [[1.0, -2.0, 0.1, 0.0], [9.0, 9.0], [0.0]])
-    rules = certified(network, Box(-1, 1), tmp_path)
-    assert rules.count("walk") == 1
+    assert certified(network, Box(-1, 1), tmp_path) == ["bounds", "path_signs", "walk"]
 
 
 @pytest.mark.parametrize(("least", "convex"), [(0.5, True), (0.625, True), (0.375, False)])
@@ -136,21 +128,59 @@ def test_long_walks_are_not_asked_for_where_signs_do(domain: Domain, tmp_path: P
 
 
 def test_walks_that_bounds_save_are_left_out(tmp_path: Path) -> None:
-    """What is left of them is accepted: as many at most as without a look at bounds."""
-    walks = 0
+    """What is left of them is accepted."""
+    saved = 0
     for seed in range(60):
         network, domain = two_levels(seed), DOMAINS[seed % 3]
-        verdict = verify(network, domain, certificate=True)
-        if verdict.status is not Status.CONVEX:
+        if "walk" not in certified(network, domain, tmp_path):
             continue
-        assert verdict.certificate is not None
-        bounds, *rest = verdict.certificate.lines[1:]
-        if bounds[1] or not {line[0] for line in rest} <= {"path_signs", "tree", "walk"}:
-            continue  # in another way
-        walked = tuple((tree[1], tree[2]) for tree, leaf in pairwise(rest) if leaf[0] == "walk")
         writer = ConvexWriter(Claimed(network, domain), None, NEVER, plain=True)
-        shorter = Certificate(tuple(writer.walked_lines(walked)))
-        assert len(shorter.lines) <= max(3, len(verdict.certificate.lines))
+        shorter = Certificate(tuple(writer.lines((), walked=True)))
         assert check(network, shorter, tmp_path) == 0
-        walks += len(shorter.lines) > 3
-    assert walks
+        saved += ["walk"] not in shorter.lines
+    assert saved
+
+
+def test_what_no_walk_proved_is_walked_before_it_is_written() -> None:
+    """Two groups bend the function upwards, the third one downwards in a small part of a box."""
+    network = ReluNetwork.from_layers(
+        [np.eye(2), [[1.0, 1.0]], [[-1.0]]], [[0.0, 0.0], [-1.999], [0.0]]
+    )
+    assert certify_convex(network, Box(-1, 0.99)).lines[-1] != ["walk"]
+    with pytest.raises(CertificateError, match="cannot be certified: the function bends downwards"):
+        certify_convex(network, Box(-1, 1))
+
+
+@pytest.mark.parametrize("domain", [Box(-100, 100), Everywhere()], ids=str)
+def test_deep_networks_in_space_are_walked(domain: Domain, tmp_path: Path) -> None:
+    """Relaxations of many levels are loose: trees had thousands of leaves, or none were found."""
+    walked = 0
+    for seed in range(400):
+        rng = np.random.default_rng(seed)
+        shapes = [(4, 3), *[(4, 4)] * 3, (1, 4)]
+        weights = [rng.uniform(-1, 1, shape) for shape in shapes]
+        weights[2:] = [np.where(rng.random(w.shape) < 0.2, w, abs(w)) for w in weights[2:]]
+        biases = [rng.uniform(-1, 1, rows) for rows, _ in shapes]
+        walked += "walk" in certified(ReluNetwork.from_layers(weights, biases), domain, tmp_path)
+        if walked:
+            break
+    assert walked
+
+
+def test_shallow_networks_in_space_get_short_trees_and_a_walk_of_what_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where trees end soon they cost the checker less."""
+    monkeypatch.setattr(producer, "SHORT", 1)
+    both = False
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        weights = [rng.normal(size=(16, 3)), abs(rng.normal(size=(12, 16))), np.ones((1, 12))]
+        weights[1][:4] *= np.where(rng.random((4, 16)) < 0.3, -1, 1)
+        biases = [rng.normal(size=16), rng.normal(size=12), [0.0]]
+        network = ReluNetwork.from_layers(weights, biases)
+        rules = certified(network, Box(-1, 1), tmp_path)
+        both = "walk" in rules and "tree" in rules
+        if both:
+            break
+    assert both
