@@ -5,6 +5,8 @@ import pytest
 
 import jensen
 from jensen import Box, Function, FunctionGraph, GraphNode, Polyhedron, Status
+from jensen.composition.boxes import Waiting
+from jensen.composition.hessian import HessianBound
 from jensen.prover.evidence import Reason
 
 
@@ -104,3 +106,44 @@ def test_a_time_limit_ends_the_search():
     verdict = jensen.verify(nearly_input_convex(1.0, inputs=6), Box(-30, 30), time_limit=0.3)
     assert verdict.status is not Status.CONVEX
     assert sum(verdict.times.values()) < 3
+
+
+def sum_of_softplus(inner):
+    """Return ``softplus(2 t) - 0.1 softplus(t)``, convex, of one number t."""
+    return graph_of(
+        GraphNode("h", {"input": np.outer([2.0, 1.0], inner)}, [0.0, 0.0], Function.SOFTPLUS),
+        GraphNode("output", {"h": [[1.0, -0.1]]}, [0.0]),
+        inputs=len(inner),
+    )
+
+
+def test_an_input_that_is_not_read_does_not_matter():
+    assert jensen.verify(sum_of_softplus([1.0]), Box(-2, 2)).status is Status.CONVEX
+    verdict = jensen.verify(sum_of_softplus([0.0, 1.0, 0.0]), Box(-2, 2))
+    assert verdict.status is Status.CONVEX
+
+
+def test_a_search_without_progress_or_a_time_limit_ends(monkeypatch):
+    # no bound shows that a singular Hessian is semidefinite, on boxes of any size
+    counted = []
+    judge = HessianBound.judge
+    monkeypatch.setattr(HessianBound, "judge", lambda *a: counted.append(len(a[1])) or judge(*a))
+    verdict = jensen.verify(sum_of_softplus([1.0, 1.0]), Box(-1, 1))
+    assert verdict.status is Status.UNKNOWN
+    assert sum(counted) < 60_000
+
+
+@pytest.mark.parametrize("most", [1, 3, 512, 2000])
+def test_boxes_that_wait_are_neither_lost_nor_taken_twice(most):
+    sides = np.zeros(1), np.ones(1)
+    waiting = Waiting(sides)
+    numbers = np.arange(1.0, 1501.0)[:, None]
+    waiting.add(numbers, numbers + 0.5)
+    found = []
+    while waiting.count:
+        low, high = waiting.taken(most)
+        assert 1 <= len(low) <= most
+        assert np.array_equal(high - low, np.where(low == 0, 1.0, 0.5))
+        found += low[:, 0].tolist()
+    assert sorted(found) == list(range(1501))
+    assert found[0] > 1500 - most - 1

@@ -17,12 +17,15 @@ from jensen.composition.search import excess
 from jensen.domains.domain import Domain
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.prover.evidence import Counterexample
-from jensen.types import BoolArray, FloatArray
+from jensen.types import BoolArray, FloatArray, IndexArray
 from jensen_encodings.deadline import Deadline
 
 MOST_WORK = 4e9  # products of all boxes together, where there is no time limit
+OF_ANY_BOX = 20_000  # what a box of the smallest graph costs, in products
+STUCK_SHARE = 1e-3  # of what is open: less, in as many boxes as before, is no progress
 MOST_NUMBERS = 1 << 21  # of the gradients of a batch
 MOST_BATCH = 512
+MOST_WAITING = 1 << 24  # sides of boxes that wait
 LEAST_WIDTH = 2.0**-24  # of the domain's: smaller boxes will not be proved either
 PAIRS = 4  # tried per batch
 
@@ -55,7 +58,6 @@ def subdivide(
     bound: HessianBound,
     domain: Domain,
     sides: tuple[FloatArray, FloatArray],
-    moving: BoolArray,
     attempt: Attempt,
     deadline: Deadline,
 ) -> Subdivision:
@@ -69,24 +71,28 @@ def subdivide(
     domain : Domain
     sides : (lower, upper), finite arrays (inputs,)
         Of a box around the domain.
-    moving : bool array (inputs,)
     attempt : callable (x, y) -> Counterexample or None
         Proves that two points refute the graph.
     deadline : Deadline
     """
-    lower, upper = (side[None].copy() for side in sides)
     outside = _outside(domain, len(sides[0]))
-    width = upper[0] - lower[0]
-    cost = max(1, graph.work) * (len(width) + 4)
+    width = sides[1] - sides[0]
+    waiting = Waiting(sides)
+    cost = graph.work * (len(width) + 4) + OF_ANY_BOX
     most = np.inf if deadline.left() < np.inf else max(64.0, MOST_WORK / cost)
     size = len(width) * sum(node.rows for node in graph.nodes)
     batch = int(np.clip(MOST_NUMBERS // max(1, size), 1, MOST_BATCH))
     looked, volume = 0, 0.0
-    while len(lower):
-        if deadline.over() or looked > most or (looked > most / 8 and volume == 0):
+    next_look, volume_then = most / 8, 0.0
+    while waiting.count:
+        if deadline.over() or looked > most or waiting.count * len(width) > MOST_WAITING:
             return Subdivision(False, looked, volume)
-        low, high = lower[-batch:], upper[-batch:]
-        lower, upper = lower[:-batch], upper[:-batch]
+        if looked > next_look:
+            stuck = volume - volume_then < STUCK_SHARE * (1 - volume_then)
+            if stuck and most < np.inf:
+                return Subdivision(False, looked, volume)
+            next_look, volume_then = 2.0 * next_look, volume
+        low, high = waiting.taken(batch)
         looked += len(low)
         judged = bound.judge(low, high)
         done = judged.proved | outside(low, high)
@@ -99,14 +105,45 @@ def subdivide(
         order = np.argsort(-least)  # the worst ones last: they are looked at next
         left, falling = left[order], falling[order]
         low, high = low[left], high[left]
-        pair = _refuted(graph, low, high, falling, moving, attempt)
+        pair = _refuted(graph, low, high, falling, bound.moving, attempt)
         if pair is not None:
             return Subdivision(False, looked, volume, pair)
         halves = _halved(low, high, judged.influence[left], width)
         if halves is None:
             return Subdivision(False, looked, volume)
-        lower, upper = np.vstack([lower, halves[0]]), np.vstack([upper, halves[1]])
+        waiting.add(*halves)
     return Subdivision(True, looked, 1.0)
+
+
+class Waiting:
+    """Boxes that wait in parts, the last of which come first."""
+
+    def __init__(self, sides: tuple[FloatArray, FloatArray]) -> None:
+        self._parts: list[tuple[FloatArray, FloatArray]] = []
+        self.count = 0
+        self.add(sides[0][None], sides[1][None])
+
+    def add(self, low: FloatArray, high: FloatArray) -> None:
+        """Let boxes wait; the last of them come first."""
+        for start in range(0, len(low), MOST_BATCH):
+            part = slice(start, start + MOST_BATCH)
+            self._parts.append((low[part], high[part]))
+        self.count += len(low)
+
+    def taken(self, most: int) -> tuple[FloatArray, FloatArray]:
+        """Take at least one box away, and at most so many."""
+        found: list[tuple[FloatArray, FloatArray]] = []
+        left = most
+        while self._parts and left:
+            low, high = self._parts.pop()
+            if len(low) > left:
+                self._parts.append((low[:-left], high[:-left]))
+                low, high = low[-left:], high[-left:]
+            found.append((low, high))
+            left -= len(low)
+        self.count -= most - left
+        lower, upper = zip(*found, strict=True)
+        return np.concatenate(lower), np.concatenate(upper)
 
 
 def _halved(
@@ -143,7 +180,7 @@ def _refuted(
     low: FloatArray,
     high: FloatArray,
     falling: FloatArray,
-    moving: BoolArray,
+    moving: IndexArray,
     attempt: Attempt,
 ) -> Counterexample | None:
     """Try pairs in the worst boxes, along the directions in which the bounds fall the most."""

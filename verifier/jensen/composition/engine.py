@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from jensen.arithmetic.rational import rational
+from jensen.blas import few_threads
 from jensen.composition.boxes import subdivide
 from jensen.composition.compound import compound
 from jensen.composition.curvature import Composition, Curvature, compose
@@ -269,15 +270,16 @@ def _by_curvature(
             graph, domain, *ends, inputs=options.inputs, deadline=question.deadline
         )
 
-    with question.watch.stage("curvature"):
-        result = subdivide(graph, bound, domain, sides, question.moving, attempt, question.deadline)
+    with question.watch.stage("curvature"), few_threads(0):  # many small products
+        result = subdivide(graph, bound, domain, sides, attempt, question.deadline)
     if result.pair is not None:
         return _refuted(question, verdict, result.pair)
     boxes = "1 box" if result.boxes == 1 else f"{result.boxes} boxes"
     times = dict(question.watch.times)
     if not result.proved:
         part = f"bounds of the Hessian on {boxes} prove {result.share:.1%} of the domain"
-        return replace(verdict, note=f"{verdict.note}; {part}", times=times)
+        more = "" if options.time_limit else " (with a time limit it goes on until then)"
+        return replace(verdict, note=f"{verdict.note}; {part}{more}", times=times)
     rule = f"the Hessian is positive semidefinite, by bounds on {boxes}"
     evidence = (NodeEvidence(((OUTPUT, 0),), Reason.COMPOSITION, rule=rule),)
     note = NO_CERTIFICATE if options.certificate else ""

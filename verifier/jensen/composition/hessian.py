@@ -65,13 +65,20 @@ class HessianBound:
     moving : bool array (inputs,)
     constant : mapping from node name to bool array (rows,)
         Which pre-activations do not depend on the moving inputs.
+
+    Attributes
+    ----------
+    moving : int array
+        The moving inputs that the graph reads.
     """
 
     def __init__(
         self, graph: FunctionGraph, moving: BoolArray, constant: Mapping[str, BoolArray]
     ) -> None:
         self._graph, self._constant = graph, constant
-        self._moving = np.flatnonzero(moving)
+        # an input that is not read adds a row of zeros, which is semidefinite and not definite
+        read = [np.abs(n.weights[INPUT]).sum(axis=0) for n in graph.nodes if INPUT in n.weights]
+        self.moving = np.flatnonzero(moving & (np.sum(read, axis=0) > 0))
         self._weights = {
             node.name: {source: Weight(dense(w)) for source, w in node.weights.items()}
             for node in graph.nodes
@@ -94,7 +101,7 @@ class HessianBound:
     def _judge(self, lower: FloatArray, upper: FloatArray) -> BoxesJudged:
         received, slopes, gradients = self._forwards(lower, upper)
         adjoint = self._backwards(received, slopes)
-        count, n, m = len(lower), lower.shape[1], len(self._moving)
+        count, n, m = len(lower), lower.shape[1], len(self.moving)
         matrix, error = np.zeros((count, m, m)), np.zeros((count, m, m))
         convex = np.ones(count, dtype=bool)
         influence = np.zeros((count, n))
@@ -109,7 +116,7 @@ class HessianBound:
                 weight = size if size.shape == factor.shape else np.ones_like(factor)
                 influence += (np.nan_to_num(weight)[:, None, :] @ np.nan_to_num(reach))[:, 0]
                 convex &= (factor >= 0).all(axis=1)
-                centre, radius = (part[:, :, self._moving] for part in (ball.centre, ball.radius))
+                centre, radius = (part[:, :, self.moving] for part in (ball.centre, ball.radius))
                 radius = radius + rounding * np.abs(centre)
                 scaled = (factor[:, :, None] * centre).transpose(0, 2, 1)
                 matrix += scaled @ centre
@@ -273,6 +280,8 @@ def _definite(matrix: FloatArray, error: FloatArray) -> BoolArray:
     S. M. Rump, "Verification of positive definiteness", BIT 46, 2006.
     """
     count, n, _ = matrix.shape
+    if not n:
+        return np.ones(count, dtype=bool)
     y = np.ones((count, n))
     for _ in range(2):
         y = (error @ y[:, :, None])[:, :, 0]
