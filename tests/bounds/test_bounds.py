@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import boxes, networks
 
+from jensen.arithmetic import intervals
 from jensen.arithmetic.intervals import interval_affine, round_down, round_up
 from jensen.bounds import pre_activation as bounds_module
 from jensen.bounds.pre_activation import (
@@ -232,3 +233,24 @@ def test_a_box_object_and_its_sides_mean_the_same():
     sides = Box(-1, 1).bounds(network.input_size)
     one, two = pre_activation_bounds(network, *sides), pre_activation_bounds(network, -1, 1)
     assert all((one[k][0] == two[k][0]).all() for k in one)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_intervals_of_large_matrices_are_those_of_small_ones(order, monkeypatch):
+    rng = np.random.default_rng(0)
+    matrix = np.asarray(rng.normal(size=(9, 7)), order=order)
+    middle, width = rng.normal(size=7), rng.random(7)
+    sides, bias = (middle - width, middle + width), rng.normal(size=9)
+    whole = intervals.interval_affine([(matrix, sides)], bias)
+    monkeypatch.setattr(intervals, "_CHUNK", 10)
+    for chunked, once in zip(
+        intervals.interval_affine([(matrix, sides)], bias), whole, strict=True
+    ):
+        np.testing.assert_allclose(chunked, once, rtol=1e-14)
+    exact = [
+        sum(Fraction(w) * Fraction(v) for w, v in zip(row, middle.tolist(), strict=True))
+        for row in matrix.tolist()
+    ]
+    low, high = intervals.interval_affine([(matrix, sides)], bias)
+    for total, b, below, above in zip(exact, bias, low, high, strict=True):
+        assert Fraction(below) <= total + Fraction(b) <= Fraction(above)

@@ -10,6 +10,7 @@ import pytest
 from jensen import Box, ConvexFunction
 from jensen.network.relu_network import ReluNetwork
 from jensen.optimise import quadratic
+from jensen.optimise.multipliers import Distances
 from jensen.optimise.quadratic import nearest_point
 
 NEARLY_THE_SAME = (
@@ -87,3 +88,22 @@ def test_a_constant_function_has_a_proved_proximal_point() -> None:
     found = ConvexFunction(flat, Box(-1, 1)).prox([2.0, 0.0], step=1e-2)
     assert found.x == pytest.approx([1.0, 0.0], abs=1e-9)
     assert found.value - found.lower <= 1e-9 * found.value
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_multipliers_without_highs_come_near_those_with_it(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    cuts, inputs = int(rng.integers(2, 8)), 40
+    term = np.sort(rng.integers(0, 2, cuts)).astype(np.intp)
+    term[0], term[-1] = 0, 1
+    matrix, constants = rng.normal(size=(cuts, inputs)), rng.normal(size=cuts)
+    sides = np.full(inputs, -0.5), np.full(inputs, 0.5)
+    weights = np.array([1.0, 0.5])
+    program = Distances(rng.normal(size=inputs), 0.5, *sides, matrix, constants, term, weights)
+    with_highs = program.solve(np.zeros(0))
+    with mock.patch.object(quadratic, "_attempt", return_value=None):
+        without = program.solve(np.zeros(0))
+    for found in (with_highs, without):
+        assert (found.y >= -1e-9).all()
+        assert [found.y[term == s].sum() for s in (0, 1)] == pytest.approx(weights.tolist())
+    assert without.value == pytest.approx(with_highs.value, rel=1e-6, abs=1e-6)
