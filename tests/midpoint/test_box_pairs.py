@@ -169,3 +169,22 @@ def test_twins_that_cancel_are_no_violation():
     assert incumbent.best[0] == 0
     assert not closed
     assert 0 < search.upper < width_bound(prepared.data) / 4
+
+
+def test_better_pairs_are_found_around_a_poor_one():
+    # two dips of -relu(x - a) type: the deep one is far from the start
+    network = jensen.ReluNetwork.from_layers(
+        [[[1.0], [1.0], [1.0]], [[-1.0, 1.0, -4.0]]], [[0.5, 0.0, -0.5], [0]]
+    )
+    data = prepare(network, jensen.Box(-1, 1)).data
+    incumbent = PairIncumbent(
+        data, lambda x, y: exact_violation(network, fractions(x), fractions(y))
+    )
+    incumbent.take((Fraction(-51, 100),), (Fraction(-49, 100),))
+    before = incumbent.best
+    incumbent.look_around(0, Deadline.after(0.0))
+    assert incumbent.best == before
+    incumbent.look_around(0)
+    exact, value, x, y = incumbent.best
+    assert exact == worst_in_one_dimension(network, -1, 1) > before[0] > 0
+    assert value == float(exact) == float(exact_violation(network, fractions(x), fractions(y)))

@@ -35,6 +35,10 @@ from jensen_encodings.highs import Progress
 Judge = Callable[[FloatArray, FloatArray], Fraction]
 
 FIRST_PAIRS, FIRST_STEPS, FIRST_CLIMBS = 256, 60, 6
+MORE = 4  # times as many where the tree is not small
+NEAR_PAIRS, NEAR_STALE, NEAR_SHARE = 256, 300, 0.05  # around the best one; rounds; of the time
+NEAR_NEURONS = 1000  # free ones, beyond which a round takes long
+NEAR_GAIN = 1e-3  # of the violation: less is nothing
 SMALLEST = 1e-100  # numbers beyond it, or its inverse, are not searched with
 ROUNDING_SHARE = 1e-9  # of the range of f: below it, bounds are taken for 0
 QUICK_NEURONS = 24  # free neurons up to which the tree is small and ranges need to be quick
@@ -92,12 +96,12 @@ class PairIncumbent:
         """The violation, rounded."""
         return self.best[1]
 
-    def start(self, seed: int, deadline: Deadline = NEVER) -> None:
-        """Ascend from random pairs, and climb from the best ones."""
+    def start(self, seed: int, deadline: Deadline = NEVER, times: int = 1) -> None:
+        """Ascend from random pairs, and climb from the best ones, so many times as usual."""
         if deadline.over():
             return
         rng = np.random.default_rng(seed)
-        X, Y = self._search.random_ascent(FIRST_PAIRS, FIRST_STEPS, rng, deadline)
+        X, Y = self._search.random_ascent(times * FIRST_PAIRS, FIRST_STEPS, rng, deadline)
         seen: set[bytes] = set()  # most ascents end in few cells
         for x, y in zip(X, Y, strict=True):
             cells = self._search.pattern(np.concatenate([x, y]))
@@ -107,8 +111,24 @@ class PairIncumbent:
                 return
             self._keep(*self._search.climb(x, y, deadline))
             seen |= {cells.tobytes(), cells[:, [1, 0, 2]].tobytes()}
-            if len(seen) >= 2 * FIRST_CLIMBS:
+            if len(seen) >= 2 * times * FIRST_CLIMBS:
                 return
+
+    def look_around(self, seed: int, deadline: Deadline = NEVER) -> None:
+        """Climb from pairs around the best one, near and far, until that has long found nothing."""
+        rng = np.random.default_rng(seed)
+        low, high = self._feasible.lower, self._feasible.upper
+        stale = 0
+        while stale < NEAR_STALE and not deadline.over():
+            _, value, x, y = self.best
+            shape = NEAR_PAIRS, 2, len(x)
+            moves = 10.0 ** rng.uniform(-2.5, 0) * (high - low) / 2 * rng.normal(size=shape)
+            moves[rng.random(shape) > rng.uniform(0.1, 1.0)] = 0.0
+            pairs = (np.stack([x, y]) + moves).reshape(-1, len(x))
+            pairs = self._feasible.into(pairs).reshape(shape)
+            best = int(self._search.violation(pairs[:, 0], pairs[:, 1]).argmax())
+            self._keep(*self._search.climb(pairs[best, 0], pairs[best, 1], deadline))
+            stale = stale + 1 if self.value <= value * (1 + NEAR_GAIN) else 0
 
     def offer(self, bases: FloatArray) -> None:
         """Climb from primal estimates that promise something: (estimates, 2, inputs)."""
@@ -222,13 +242,18 @@ class _Search:
     def grow_trees(self, seed: int, threads: int) -> str:
         """Bound all networks; return what ended the search."""
         network, data, deadline = self.prepared.network, self.prepared.data, self.deadline
-        self.incumbent.start(seed, deadline.share(FIRST_SHARE))
+        free = _free(data)
+        small = free <= QUICK_NEURONS
+        self.incumbent.start(seed, deadline.share(FIRST_SHARE), 1 if small else MORE)
         self.clock.lap("search")
         if not in_range(data):
             return "precision limit"
         if deadline.over():
             return "time limit"  # what comes next takes long to set up
-        effort = QUICK if _free(data) <= QUICK_NEURONS else THOROUGH
+        if QUICK_NEURONS < free <= NEAR_NEURONS:
+            self.incumbent.look_around(seed, deadline.share(NEAR_SHARE))
+            self.clock.lap("pairs")
+        effort = QUICK if small else THOROUGH
         data = tightened(data, effort, deadline.share(FIRST_SHARE))
         self.upper = min(self.upper, width_bound(data), jump_bound(network, data))
         self.clock.lap("bounds")
