@@ -188,3 +188,24 @@ def test_better_pairs_are_found_around_a_poor_one():
     exact, value, x, y = incumbent.best
     assert exact == worst_in_one_dimension(network, -1, 1) > before[0] > 0
     assert value == float(exact) == float(exact_violation(network, fractions(x), fractions(y)))
+
+
+def test_a_search_goes_on_where_it_was_left_off():
+    rng = np.random.default_rng(1)
+    weights = [rng.uniform(-1, 1, (b, a)) / np.sqrt(a) for a, b in pairwise((2, 16, 16, 1))]
+    biases = [rng.uniform(-0.5, 0.5, len(weight)) for weight in weights]
+    network = jensen.ReluNetwork.from_layers(weights, biases)
+    data = prepare(network, jensen.Box(-1, 1)).data
+    whole, closed, _ = searched(network, data)
+    assert closed
+    parts, closed, _ = searched(network, data, Deadline.after(0.0))
+    assert not closed
+    uppers, nodes = [parts.upper], [parts.nodes]
+    while not closed:
+        closed = parts.run(NEVER, parts.nodes + 100)
+        uppers.append(parts.upper)
+        nodes.append(parts.nodes)
+    assert len(uppers) > 2
+    assert uppers == sorted(uppers, reverse=True)
+    assert nodes == sorted(set(nodes))
+    assert parts.upper == pytest.approx(whole.upper, rel=2e-4)

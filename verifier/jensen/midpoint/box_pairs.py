@@ -153,6 +153,7 @@ class BoxSearch:
         self._rounding = float(3 * output.error[0])
         self._rounding += 8 * rounding_factor(4 * inputs + 8) * float(output.size[0])
         self._upper = upper
+        self._pairs: BoxPairs | None = None
         self._closed = 0.0  # the largest bound of pairs that cannot be divided
         self.nodes = 0
 
@@ -168,7 +169,7 @@ class BoxSearch:
         return value + max(self._gap * value, 2 * self._rounding + 2 * self._gap_forms.rounding)
 
     def run(self, deadline: Deadline, node_limit: int = MOST_NODES) -> bool:
-        """Divide boxes; return whether the gap was closed.
+        """Divide boxes, where it was left off; return whether the gap was closed.
 
         Parameters
         ----------
@@ -178,11 +179,13 @@ class BoxSearch:
         inputs = len(self._forms.reach)
         if not self._forms.output.size[0] < LARGEST:
             return False
-        boxes = np.zeros((1, 2, 2, inputs))
-        boxes[:, :, HALF] = self._forms.reach > 0
-        pairs = self._bounded(boxes, np.array([self._upper]))
+        pairs = self._pairs
+        if pairs is None:
+            boxes = np.zeros((1, 2, 2, inputs))
+            boxes[:, :, HALF] = self._forms.reach > 0
+            pairs = self._bounded(boxes, np.array([self._upper]))
         while True:
-            pairs = pairs.only(pairs.bound > self.threshold)
+            self._pairs = pairs = pairs.only(pairs.bound > self.threshold)
             if len(pairs.bound):
                 pairs = self._without_small(pairs)
             self._note(pairs)

@@ -42,7 +42,8 @@ NEAR_GAIN = 1e-3  # of the violation: less is nothing
 SMALLEST = 1e-100  # numbers beyond it, or its inverse, are not searched with
 ROUNDING_SHARE = 1e-9  # of the range of f: below it, bounds are taken for 0
 QUICK_NEURONS = 24  # free neurons up to which the tree is small and ranges need to be quick
-BOXES_SHARES = {1: 0.5, 2: 0.7, 3: 0.3, 4: 0.3}  # of the time that is left, by inputs
+BOXES_SHARES = {1: 0.5, 2: 0.7, 3: 0.15, 4: 0.3}  # of the time that is left, by inputs
+AGAIN_SHARE = 0.5  # and of what is left then, before the tree over all pairs
 RAISE_SHARE = 0.3  # of the time that is left, for the least jumps of all groups
 
 
@@ -217,6 +218,7 @@ class _Search:
     gap: float
     deadline: Deadline
     progress: Callable[[Progress], None] | None
+    boxes: BoxSearch | None = None
 
     def __post_init__(self) -> None:
         data = self.prepared.data
@@ -226,18 +228,22 @@ class _Search:
 
     def divide_boxes(self) -> bool:
         """Bound networks of few inputs; return whether the gap is closed."""
-        data = self.prepared.data
+        data, share = self.prepared.data, AGAIN_SHARE
         nodes = affordable_nodes(data)
         # boxes know nothing of rows
         if not nodes or len(self.feasible.b) or not in_range(data):
             return False
-        boxes = BoxSearch(data, self.incumbent, self.gap, self.upper, self.progress)
+        first = self.boxes is None
+        if self.boxes is None:
+            self.boxes = BoxSearch(data, self.incumbent, self.gap, self.upper, self.progress)
+            share = BOXES_SHARES[data.input_size]
         try:
             with few_threads(self.prepared.network.relu_count):
-                return boxes.run(self.deadline.share(BOXES_SHARES[data.input_size]), nodes)
+                return self.boxes.run(self.deadline.share(share), nodes)
         finally:
-            self.nodes, self.upper = boxes.nodes, boxes.upper
-            self.clock.lap("boxes")
+            self.nodes, self.upper = self.boxes.nodes, min(self.upper, self.boxes.upper)
+            if first:
+                self.clock.lap("boxes")
 
     def grow_trees(self, seed: int, threads: int) -> str:
         """Bound all networks; return what ended the search."""
@@ -273,9 +279,11 @@ class _Search:
             if raised is not None and trees.linear:
                 trees.centre(self.prepared.grouped, raised)
                 self.clock.lap("centred")
+            if self.divide_boxes():
+                return "optimal"
             return trees.run()
         finally:
-            self.nodes, self.upper = self.nodes + trees.nodes, trees.upper
+            self.nodes, self.upper = self.nodes + trees.nodes, min(self.upper, trees.upper)
             self.clock.lap("tree")
 
 
