@@ -116,6 +116,28 @@ def test_stale_solutions_change_no_answer(stale, monkeypatch):
     assert {SearchState.CLOSED, SearchState.BENT} <= {one for one, _ in pairs}
 
 
+def test_the_side_that_the_solution_has_comes_first():
+    taken = 0
+    for seed in range(12):
+        for search in searches(network(seed)):
+            joint, _ = program(search)
+            search.run(1)
+            if search._current is None or len(search._current.open) != 2:
+                continue
+            waits, first = search._current.open
+            (unit, on), x = first.path[-1], first.x
+            if x is None:  # a value was branched on
+                continue
+            form = joint.forms.forms[unit[0]][unit[1]]
+            assert on is bool(form[0] + form[1:] @ x[: joint.forms.width] > 0)
+            assert waits.path == (*first.path[:-1], (unit, not on))
+            assert waits.x is None
+            search.run(1)
+            assert search._current is None or waits in search._current.open
+            taken += 1
+    assert taken
+
+
 @pytest.mark.parametrize("seed", range(10))
 def test_one_row_for_a_state_says_as_much_as_two(seed):
     """Bounds agree whatever is fixed, and multipliers prove the same by the names of their rows."""

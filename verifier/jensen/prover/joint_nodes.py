@@ -4,11 +4,11 @@ A node is popped and its program is solved. Three things keep the programs few:
 
 * States that follow from J alone, because J cannot be negative with any other one, are fixed
   before the program is solved.
-* Of the two sides of a state that is branched on the one that the solution's point
-  contradicts comes first: it is mostly empty, or closed at once.
-* Then the other side has the same solution but for one state, so that the next unit is chosen
-  there without solving, for a few units in a row, until the states put right should have
-  raised J enough.
+* Of the two sides of a state that is branched on the one that the unit has at the solution's point
+  comes first. The search follows the network itself, and soon meets a facet that bends down if
+  there is one; the other sides, mostly empty or closed at once, wait until it comes back.
+* That side has the same solution but for one state, so the next unit is chosen there without
+  solving, for a few units in a row, until the states put right should have raised J enough.
 """
 
 from __future__ import annotations
@@ -173,14 +173,14 @@ class PieceSearch:
         return JointNode(path, node.above, node.x, node.expected, node.age)
 
     def _put_right(self, node: JointNode, x: FloatArray) -> JointNode | None:
-        """Branch once more at an old solution: the side that it contradicts is next."""
+        """Branch once more at an old solution, and stay on the side that it has."""
         choice = None
         if node.expected < self._search.target and node.age < self._search.stale:
             choice = self._program.choose(x, self._fixed)
         if choice is None or not choice.is_state:
             return JointNode(node.path, node.above)
-        self._stack.append(self._real_side(node, choice, x))
-        return self._entered(JointNode((*node.path, (choice.unit, not choice.real)), node.above))
+        self._stack.append(JointNode((*node.path, (choice.unit, not choice.real)), node.above))
+        return self._entered(self._real_side(node, choice, x))
 
     def _fix(self, path: Path) -> None:
         """Fix the units of a path, and free the others: paths mostly begin alike."""
@@ -212,8 +212,8 @@ class PieceSearch:
         # the stack pops the last one first
         if choice.is_state and self._search.stale:
             solved = JointNode(path, above, expected=self._program.value(solution.x))
-            self._stack.append(self._real_side(solved, choice, solution.x))
             self._stack.append(JointNode((*path, (choice.unit, not choice.real)), above))
+            self._stack.append(self._real_side(solved, choice, solution.x))
             return None
         # go where the solution is
         self._stack.append(JointNode((*path, (choice.unit, not choice.on)), above))

@@ -41,6 +41,7 @@ KEPT_MARGIN = 1e-3  # the same where multipliers are kept, which a certificate w
 FEW_LEAVES = 4  # leaves that trees are grown below before the whole group gets one
 FREE_MISSES = 4  # full patterns whose facet may turn out not to be there, before any node
 STALE = 5  # units that are branched on at one solution, while their other sides are closed
+AWAY = 32  # nodes until the search goes on elsewhere
 PATIENCE = 16  # nodes that allow one more of them
 DEEP = 3  # levels from which on linear programs give much better bounds than sweeps
 LONG, LONG_KEPT = 64, 1024  # nodes of a piece before they are tried; the second where a
@@ -342,8 +343,8 @@ class JointSearch:
         return bound >= self.floor
 
     def next_of(self, stack: Sequence[JointNode]) -> int:
-        """Return the place of the node to take next: the deepest."""
-        return -1
+        """Return the place of the node to take next: the last, now and then one left earlier."""
+        return -1 if self.nodes % AWAY else len(stack) // 2
 
     def look(self, point: FloatArray) -> Crossing | None:
         """Cross the kink in the network's own pattern at a point, if J is negative there."""
