@@ -30,6 +30,7 @@ REFINEMENTS = 24
 LEADERS = 8
 HESSIAN_INPUTS = 24
 POINTS = 192
+HESSIAN_ROUNDS = 6  # points are led towards more negative eigenvalues
 
 
 def search_pair(
@@ -107,7 +108,10 @@ class _Search:
             yield self._climbed(starts, steps)
         if len(self._moving) <= HESSIAN_INPUTS and not deadline.over():
             yield self._by_hessian(
-                min(POINTS, max(8, int(WORK / cost / self._graph.input_size**2)))
+                min(
+                    POINTS,
+                    max(8, int(WORK / cost / self._graph.input_size**2 / (1 + HESSIAN_ROUNDS))),
+                )
             )
 
     def _values(self, points: FloatArray) -> FloatArray:
@@ -164,11 +168,37 @@ class _Search:
         return np.where(rise > 0, bent, np.where(np.isfinite(rise), rise, -np.inf))
 
     def _by_hessian(self, count: int) -> Pairs:
-        """Return pairs along the direction of the least second difference at random points."""
+        """Return pairs along the direction of the least second difference, at points led there."""
         starts, steps = self._sampler.lines(count)
         points = starts + steps * self._rng.uniform(4, STEPS - 5, (count, 1))
         h = np.maximum(np.abs(steps).max(axis=1, initial=0.0), 1e-300)[:, None] * 0.02
-        n, m = self._graph.input_size, len(self._moving)
+        reach = np.abs(steps).max(axis=0) * STEPS
+        least, falling = self._second_differences(points, h)
+        for k in range(HESSIAN_ROUNDS):
+            best = np.argsort(least)[: max(1, count // LEADERS)]
+            parents = np.resize(best, count)
+            spread = 0.2 * 0.6**k * reach
+            moved = points[parents] + self._rng.normal(size=points.shape) * spread
+            moved = self._kept_inside(moved, h[parents] * np.ones_like(points))
+            new, turned = self._second_differences(moved, h[parents])
+            better = np.argsort(np.concatenate([least, new]))[:count]
+            points = np.concatenate([points, moved])[better]
+            falling = np.concatenate([falling, turned])[better]
+            h = np.concatenate([h, h[parents]])[better]
+            least = np.concatenate([least, new])[better]
+        half = falling * h
+        return [
+            (points[i] - size * half[i], points[i] + size * half[i])
+            for i in np.argsort(least)[:CANDIDATES]
+            if least[i] < 0
+            for size in (1.0, 8.0)
+        ]
+
+    def _second_differences(
+        self, points: FloatArray, h: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return the least eigenvalue of the Hessian at points, roughly, and its vector."""
+        n, m, count = self._graph.input_size, len(self._moving), len(points)
         units = np.zeros((m, n))
         units[np.arange(m), self._moving] = 1.0
         hessian = np.zeros((count, m, m))
@@ -179,18 +209,12 @@ class _Search:
                 v = self._values(four)
                 with np.errstate(all="ignore"):
                     second = v[:, 0] + v[:, 1] - v[:, 2] - v[:, 3]
-                hessian[:, i, j] = hessian[:, j, i] = second
+                hessian[:, i, j] = hessian[:, j, i] = second / h[:, 0] ** 2
         hessian = np.where(np.isfinite(hessian), hessian, 0.0)
         eigenvalues, vectors = np.linalg.eigh(hessian)
-        half = np.zeros((count, n))
-        half[:, self._moving] = vectors[:, :, 0] * h
-        order = np.argsort(eigenvalues[:, 0])[:CANDIDATES]
-        return [
-            (points[i] - size * half[i], points[i] + size * half[i])
-            for i in order
-            if eigenvalues[i, 0] < 0
-            for size in (1.0, 8.0)
-        ]
+        falling = np.zeros((count, n))
+        falling[:, self._moving] = vectors[:, :, 0]
+        return eigenvalues[:, 0], falling
 
 
 def excess(a: FloatArray, m: FloatArray, b: FloatArray) -> FloatArray:
