@@ -247,7 +247,10 @@ def test_the_canonical_form_tells_functions_apart():
 
 def test_what_is_no_network_is_refused_with_what_to_pass():
     for ask in (jensen.to_icnn, jensen.is_icnn):
-        with pytest.raises(jensen.errors.NetworkError, match=r"type int .*jensen.load\(file\)"):
+        with pytest.raises(
+            jensen.errors.NetworkError,
+            match=r"^3 where a network is needed: pass jensen.load\(file\)",
+        ):
             ask(3)
 
 

@@ -310,7 +310,7 @@ def test_unbounded_problems_are_named_with_the_ray():
         ({"A": [["a", 1]], "b": [1]}, "not numbers"),
         ({"equality": ([[1, 1]], [1], 3)}, "a pair"),
         ({"integers": (2,)}, "integer input 2: the network has 2"),
-        ({"fixed": {"a": 0.5}}, "fixed input a: the network has 2"),
+        ({"fixed": {"a": 0.5}}, "fixed input 'a': the network has 2"),
         ({"fixed": {0.5: 0.5}}, "fixed input 0.5: the network has 2"),
         ({"fixed": [0.5]}, "a mapping from inputs to values"),
         ({"tolerance": -1}, "tolerance -1"),

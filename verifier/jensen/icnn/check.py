@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jensen.errors import NetworkError
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.loaders import opened
 from jensen.network.relu_network import INPUT, ReluNetwork
@@ -44,11 +43,6 @@ def is_icnn(network: ReluNetwork | FunctionGraph | str | Path) -> bool:
     network = opened(network)
     if isinstance(network, FunctionGraph):
         network.refuse("an input-convex form")
-    if not isinstance(network, ReluNetwork):
-        raise NetworkError(
-            f"an object of type {type(network).__name__} where a ReluNetwork is needed: "
-            "pass jensen.load(file)"
-        )
     affine = {INPUT}
     for block in network.blocks:
         bent = [weight for source, weight in block.weights.items() if source not in affine]

@@ -65,7 +65,7 @@ def to_icnn(network: ReluNetwork | FunctionGraph | str | Path) -> ReluNetwork:
     network = opened(network)
     if isinstance(network, FunctionGraph):
         network.refuse("an input-convex form")
-    already = is_icnn(network)  # refuses what is no network
+    already = is_icnn(network)
     if network.output_size != 1:
         raise NetworkError(f"the network has {network.output_size} outputs: select one")
     if already:
