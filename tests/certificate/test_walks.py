@@ -108,6 +108,12 @@ def test_narrow_networks_of_many_inputs_are_walked_in_the_plane_of_two(tmp_path:
     assert walked > 5
 
 
+def test_the_domain_is_not_walked_where_nothing_was_left(tmp_path: Path) -> None:
+    """A box of 40 inputs has more corners than can be counted."""
+    network = ReluNetwork.from_layers([np.eye(40), np.ones((1, 40))], [np.zeros(40), np.zeros(1)])
+    assert certified(network, Box(-1, 1), tmp_path) == ["bounds", "path_signs"]
+
+
 def outweighed(width: int) -> ReluNetwork:
     """Half of the second layer is always on, and outweighs the other half."""
     rng = np.random.default_rng(width)

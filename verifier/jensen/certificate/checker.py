@@ -1127,7 +1127,8 @@ def check(model: Model, lines: Iterator[Any]) -> Claim:
             need(name == "tree", f"unknown rule {name!r:.40}")
             proved.add(rule_tree(net, lines, *arguments))
     proved |= {(k, 0) for k in net.walked}
-    rule_walk(net, net.walked & net.kinks)
+    if net.walked & net.kinks:
+        rule_walk(net, net.walked & net.kinks)
     faced = {k for k in bends if net.faces and proved >= {(k, face) for face in net.faces}}
     missing = sorted(net.units[k].name for k in bends - faced if (k, 0) not in proved)
     hold(not missing, f"nothing is proved about {shown(missing)}")
