@@ -220,7 +220,9 @@ def falling_direction(
     basis = directions(domain, len(hessian), moving, deadline)
     if not basis.shape[1]:
         return None
-    found = negative_direction(basis.T @ hessian @ basis)
+    turned = flint.fmpq_mat(basis.T.tolist())
+    form = turned * flint.fmpq_mat(hessian.tolist()) * turned.transpose()
+    found = negative_direction(np.array(form.tolist(), dtype=object))
     return None if found is None else basis @ found
 
 
