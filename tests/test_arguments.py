@@ -59,7 +59,7 @@ CALLS = {
     "conditions of two": (lambda: jensen.path_conditions(TWO, BOX), "2 outputs: choose one"),
     "regions of smooth": (lambda: jensen.regions(CURVED, BOX), "piecewise-linear"),
     "conditions of smooth": (lambda: jensen.path_conditions(CURVED, BOX), "piecewise-linear"),
-    "repair of smooth": (lambda: jensen.repair(CURVED, BOX), "piecewise-linear"),
+    "repair of smooth": (lambda: jensen.repair(CURVED, BOX), "plus quadratic functions"),
     "form of smooth": (lambda: jensen.to_icnn(CURVED), "piecewise-linear"),
     "many: smooth": (lambda: jensen.verify_many([CURVED], BOX), "piecewise-linear"),
     "inputs": (lambda: jensen.verify(NET, inputs=3), "inputs"),

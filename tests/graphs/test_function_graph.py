@@ -99,5 +99,5 @@ def test_rational_graphs_have_exact_values():
 
 
 def test_what_takes_relu_networks_only_says_so():
-    with pytest.raises(NetworkError, match="node 'a' is power; jensen"):
+    with pytest.raises(NetworkError, match="node 'b' is softplus; jensen"):
         jensen.repair(small(), jensen.Box(-1, 1), output=0)

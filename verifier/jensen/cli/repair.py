@@ -11,7 +11,7 @@ from jensen.cli.common import checked_time_limit, chosen_domain, stderr_console,
 from jensen.cli.completion import file_names
 from jensen.cli.once import OnceCommand
 from jensen.domains.domain import Everywhere
-from jensen.loaders import WRITABLE, load_piecewise_linear, save
+from jensen.loaders import WRITABLE, check_format, load, save
 from jensen.outputs import check_output
 from jensen.prover.verdict import Status
 from jensen.repairs.nearest import Repair, repair
@@ -29,7 +29,7 @@ from jensen.text import counted, printable
     "target",
     required=True,
     metavar="FIXED",
-    help="Where to write the repaired network, .onnx or .npz.",
+    help="Where to write the repaired network, .onnx or .npz (with a quadratic part: .npz).",
 )
 @common.domain_options
 @click.option(
@@ -69,7 +69,8 @@ def command(
     domain = chosen_domain(settings) or Everywhere()
     checked_time_limit(time_limit)
     check_output(target, endings=WRITABLE, inputs=common.files_read(model, settings))
-    network = load_piecewise_linear(model, "jensen repair")
+    network = load(model)
+    check_format(network, target)
     text = f"{printable(model)} on {domain}"
     with stderr_console().status(text) as status:
 

@@ -8,7 +8,7 @@ second of LDL' over the rationals.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -23,6 +23,7 @@ from jensen.composition.quadratic import BIAS, QuadraticForms, Row, entries_of, 
 from jensen.domains.domain import Domain
 from jensen.domains.hull import relative_interior
 from jensen.domains.working_set import cone_of
+from jensen.errors import NetworkError
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.graphs.functions import Function
 from jensen.graphs.node import GraphNode
@@ -80,6 +81,47 @@ class PiecewiseQuadratic:
             Fraction(0),
         )
 
+    def with_piecewise(self, network: ReluNetwork) -> FunctionGraph:
+        """Return the graph of another p with as many outputs, and the same q, exactly.
+
+        Parameters
+        ----------
+        network : ReluNetwork
+            Its blocks keep their names.
+        """
+        mark = "quadratic_"
+        while any(block.name.startswith(mark) for block in network.blocks):
+            mark = f"_{mark}"
+        blocks = [
+            GraphNode(b.name, b.weights, b.bias, Function(str(b.activation)))
+            for b in network.blocks
+        ]
+        *nodes, last = [_renamed(node, mark) for node in self._quadratic_nodes()]
+        output = replace(blocks[-1], weights={**blocks[-1].weights, **last.weights})
+        return FunctionGraph(
+            self.graph.input_size,
+            [*blocks[:-1], *nodes, output],
+            input_shape=self.graph.input_shape,
+            output_shape=self.graph.output_shape,
+            roundings=self.graph.roundings,
+        )
+
+    def _quadratic_nodes(self) -> list[GraphNode]:
+        """Return the nodes of q: sums of products lose what else they add up."""
+        curved = _curved(self.graph)
+        kept: list[GraphNode] = []
+        needed = {OUTPUT}
+        for node in reversed(self.graph.nodes):
+            if node.name not in needed:
+                continue
+            part = node
+            if node.name == OUTPUT or (node.name in curved and not is_quadratic(node)):
+                weights = {s: w for s, w in node.weights.items() if s in curved}
+                part = replace(node, weights=weights, bias=np.zeros(node.rows))
+            needed.update(part.weights)
+            kept.append(part)
+        return kept[::-1]
+
     def _products(self, output: int) -> list[tuple[Any, Row, Row]]:
         """Return the factor and both factors, affine in the inputs, of every product."""
         graph = self.graph
@@ -120,6 +162,45 @@ def split(graph: FunctionGraph, *, sums_of_squares: bool = False) -> PiecewiseQu
     if not few or not _fits(graph, forms):
         return None
     return PiecewiseQuadratic(graph, _without_products(graph), forms)
+
+
+def not_split(graph: FunctionGraph, what: str, sizes: str) -> NetworkError:
+    """Return the error for a graph that is no such sum: it says what to pass.
+
+    Parameters
+    ----------
+    graph : FunctionGraph
+    what : str
+        Who asks: the subject of the sentence.
+    sizes : str
+        The end of the sentence: what is taken of large graphs.
+    """
+    plain = (Function.IDENTITY, Function.RELU)
+    others = (n for n in graph.nodes if n.function not in plain and not is_quadratic(n))
+    node = next(others, None)
+    if node is not None:
+        return NetworkError(
+            f"{what} takes ReLU networks plus quadratic functions of the inputs, and node "
+            f"{node.name!r} is {node.function}; jensen.verify takes this one"
+        )
+    return NetworkError(
+        f"{what} takes quadratic functions beside a dense ReLU network, not inside it, and {sizes}"
+    )
+
+
+def _renamed(node: GraphNode, mark: str) -> GraphNode:
+    name = node.name if node.name == OUTPUT else mark + node.name
+    weights = {s if s == INPUT else mark + s: w for s, w in node.weights.items()}
+    return replace(node, name=name, weights=weights)
+
+
+def _curved(graph: FunctionGraph) -> set[str]:
+    """Return the nodes of a graph that fits that are products, or add up some."""
+    curved: set[str] = set()
+    for node in graph.nodes:
+        if is_quadratic(node) or curved & set(node.weights):
+            curved.add(node.name)
+    return curved
 
 
 def _pass_back(

@@ -85,9 +85,9 @@ class FunctionGraph(OfPoints):
     [[2.0]]
     >>> graph.with_output(GraphNode("output", {"input": [[1.0]]}, [0.0])).nodes[0].name
     'output'
-    >>> graph.refuse("jensen repair")  # doctest: +ELLIPSIS
+    >>> graph.refuse("jensen plot")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    jensen.errors.NetworkError: jensen repair takes piecewise-linear networks, and node 'square' ...
+    jensen.errors.NetworkError: jensen plot takes piecewise-linear networks, and node 'square' ...
     >>> import tempfile, pathlib
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     graph.save(pathlib.Path(folder, "graph.npz"))
@@ -263,13 +263,15 @@ class FunctionGraph(OfPoints):
             roundings=self.roundings,
         )
 
-    def refuse(self, what: str) -> NoReturn:
+    def refuse(self, what: str, instead: str = "jensen.verify takes this one") -> NoReturn:
         """Say that something takes piecewise-linear networks only, naming the first other node.
 
         Parameters
         ----------
         what : str
-            The subject of the sentence, such as "jensen repair".
+            The subject of the sentence, such as "jensen plot".
+        instead : str
+            What can be done with this graph.
 
         Raises
         ------
@@ -279,7 +281,7 @@ class FunctionGraph(OfPoints):
         node = next((node for node in self.nodes if node.function not in allowed), self.output)
         raise NetworkError(
             f"{what} takes piecewise-linear networks, and node {node.name!r} is {node.function}; "
-            "jensen.verify takes this one"
+            f"{instead}"
         )
 
     def __getattr__(self, name: str) -> NoReturn:

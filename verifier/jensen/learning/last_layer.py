@@ -88,6 +88,7 @@ def _as_computed(
     except JensenError:  # single precision does not hold the new weights
         return None
     # what was proved has to be what the module computes; weights that became 0 are left out
+    assert isinstance(found.network, ReluNetwork)  # as was given
     if now.digest == found.network.digest:
         return found
     if not _agree(guard, now, found.network):

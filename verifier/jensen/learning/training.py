@@ -192,6 +192,7 @@ class _Run:
             return ConvexTraining(snapshot.network, self._module, snapshot.verdict, history)
         found = self._repaired(snapshot.network)
         if found is not None:
+            assert isinstance(found.network, ReluNetwork)  # as was given
             return ConvexTraining(found.network, self._module, found.verdict, history, None, found)
         distance = self._distance(snapshot.network)
         return ConvexTraining(snapshot.network, self._module, snapshot.verdict, history, distance)

@@ -126,7 +126,7 @@ def load_piecewise_linear(path: str | Path, what: str) -> ReluNetwork:
     ----------
     path : str or Path
     what : str
-        Who asks, such as "jensen repair": the subject of the refusal.
+        Who asks, such as "jensen conditions": the subject of the refusal.
 
     Raises
     ------
@@ -216,14 +216,25 @@ def save(network: ReluNetwork | FunctionGraph, path: str | Path) -> None:
         For a graph with other functions and an ONNX file.
     """
     file = check_output(path, endings=WRITABLE)
-    if file.suffix.lower() == ".npz":
+    check_format(network, file)
+    if isinstance(network, FunctionGraph) or file.suffix.lower() == ".npz":
         network.save(file)
         return
-    if isinstance(network, FunctionGraph):
-        network.refuse(f"{file}: writing .onnx")
     from jensen.loaders.onnx.export import save_onnx  # noqa: PLC0415
 
     save_onnx(network, file)
+
+
+def check_format(network: ReluNetwork | FunctionGraph, path: str | Path) -> None:
+    """Raise unless a file of this ending can hold a network.
+
+    Raises
+    ------
+    NetworkError
+        For a graph with other functions and an ONNX file.
+    """
+    if isinstance(network, FunctionGraph) and Path(path).suffix.lower() == ".onnx":
+        network.refuse(f"{path}: writing .onnx", "a .npz file holds this one")
 
 
 def from_torch(module: Any, input_shape: Any) -> ReluNetwork | FunctionGraph:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from jensen.composition.piecewise_quadratic import MOST_INPUTS, split
-from jensen.composition.quadratic import is_quadratic
+from jensen.composition.piecewise_quadratic import MOST_INPUTS, not_split, split
 from jensen.errors import NetworkError
 from jensen.graphs.function_graph import FunctionGraph
-from jensen.graphs.functions import Function
 from jensen.network.relu_network import ReluNetwork
 from jensen.optimise.ground import Ground
 from jensen.optimise.quadratic_form import QuadraticForm
@@ -26,19 +24,12 @@ def parts_of(network: ReluNetwork | FunctionGraph) -> tuple[ReluNetwork, Quadrat
     if found is not None:
         terms = found.polynomial(0)
         return found.piecewise, QuadraticForm.of_polynomial(terms, network.input_size)
-    plain = (Function.IDENTITY, Function.RELU)
-    others = (n for n in network.nodes if n.function not in plain and not is_quadratic(n))
-    node = next(others, None)
-    if node is not None:
-        raise NetworkError(
-            "minimising takes ReLU networks plus quadratic functions of the inputs, and node "
-            f"{node.name!r} is {node.function}; jensen.verify takes this one"
-        )
-    raise NetworkError(
-        "minimising takes quadratic functions beside a dense ReLU network, not inside it, and of "
-        f"more than {MOST_INPUTS} inputs sums of squares of single inputs only. Of the network "
+    raise not_split(
+        network,
+        "minimising",
+        f"of more than {MOST_INPUTS} inputs sums of squares of single inputs only. Of the network "
         "alone, f + |x|^2 / (2 step) is what prox(center, step) minimises: leave the quadratic "
-        "part out and ask for that"
+        "part out and ask for that",
     )
 
 

@@ -13,20 +13,29 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jensen.arguments import checked_callback, checked_count, checked_flag
+from jensen.arithmetic.rational import rational
 from jensen.bounds.pre_activation import pre_activation_bounds
+from jensen.composition.piecewise_quadratic import (
+    MOST_INPUTS,
+    PiecewiseQuadratic,
+    falling_direction,
+    not_split,
+    split,
+)
 from jensen.domains.domain import Box, Domain, Everywhere
-from jensen.errors import OptionError
+from jensen.errors import NetworkError, OptionError
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.loaders import opened
 from jensen.network.relu_network import ReluNetwork
+from jensen.network.simplify.simplify import simplify
 from jensen.prover.options import checked_seconds
-from jensen.prover.question import check_subject
+from jensen.prover.question import check_domain
 from jensen.prover.verdict import Status, Verdict
 from jensen.repairs.features import Features
 from jensen.repairs.program import Norm, Objective
 from jensen.repairs.refit import Refit
 from jensen.repairs.row_search import RepairProgress, RowSearch
-from jensen.text import shown
+from jensen.text import point, shown
 from jensen.types import FloatArray
 from jensen.violation.magnitude import proved_range
 from jensen_encodings.deadline import Deadline
@@ -42,8 +51,9 @@ class Repair:
 
     Attributes
     ----------
-    network : ReluNetwork
-        The hidden layers of the given network under new output weights.
+    network : ReluNetwork or FunctionGraph
+        The hidden layers of the given network under new output weights; a graph, with the same
+        quadratic part, if that is what was given.
     verdict : Verdict
         Of ``network``: convex unless time ran out.
     norm : str
@@ -73,7 +83,7 @@ class Repair:
     (1.0, 'l2')
     """
 
-    network: ReluNetwork
+    network: ReluNetwork | FunctionGraph
     verdict: Verdict
     norm: str
     change: float
@@ -160,7 +170,8 @@ def repair(
 
     Parameters
     ----------
-    network : ReluNetwork or path
+    network : ReluNetwork, FunctionGraph or path
+        A graph that is a ReLU network plus a quadratic form: its ReLU network is repaired.
     domain : Box, Polyhedron or Everywhere
         Default: ``Everywhere()``.
     norm : {"l2", "l1"}
@@ -187,7 +198,8 @@ def repair(
     Raises
     ------
     NetworkError
-        If there is no such output, or functions other than ReLUs.
+        If there is no such output, functions other than ReLUs inside a network or beside one that
+        are no quadratic form, or a form that is not convex on the domain.
     OptionError
         If there are several outputs and none was chosen, for options out of range, or data that
         does not fit.
@@ -217,19 +229,29 @@ def repair(
     checked_callback(progress, "progress")
     deadline = Deadline.after(checked_seconds(time_limit))
     domain = Everywhere() if domain is None else domain
-    network = check_subject(opened(network), domain)
+    network = opened(network)
+    check_domain(domain)
     domain.check(network.input_size)
     if domain.has_rows:
         domain.working_set(network.input_size, deadline)  # found once, and not without end
-    scalar = network.select_output(output)
+    given, parts = network.select_output(output), None
+    if isinstance(given, FunctionGraph):
+        parts = _checked_parts(given, domain, concave, deadline)
+        scalar = simplify(parts.piecewise)
+    else:
+        scalar = given
     with np.errstate(all="ignore"):  # sides and weights near the largest double
         features = Features(scalar.negated() if concave else scalar)
-        fit = None if data is None else Refit(features, *data, sign=-1.0 if concave else 1.0)
+        fit = None
+        if data is not None:
+            signed = given.negated() if concave else given
+            fit = Refit(features, signed, *data, sign=-1.0 if concave else 1.0)
         objective = Objective(features.weights, None, Norm(norm)) if fit is None else fit.objective
         search = RowSearch(
             features,
             domain,
             objective,
+            parts=parts,
             concave=concave,
             certificate=certificate,
             deadline=deadline.share(SEARCH_SHARE),
@@ -260,6 +282,28 @@ def repair(
             rows=search.row_count,
             times=search.times,
         )
+
+
+def _checked_parts(
+    graph: FunctionGraph, domain: Domain, concave: bool, deadline: Deadline
+) -> PiecewiseQuadratic:
+    """Return a graph as a sum of which a change of its ReLU network makes a convex function.
+
+    p + q is convex if and only if both are (docs/theory.md, section 12).
+    """
+    parts = split(graph)
+    if parts is None:
+        raise not_split(graph, "jensen repair", f"of at most {MOST_INPUTS} inputs")
+    hessian = rational(-1 if concave else 1) * parts.hessian(0)
+    found = falling_direction(hessian, domain, None, deadline)
+    if found is not None:
+        asked, bends = ("concave", "up") if concave else ("convex", "down")
+        step = [float(v / max(abs(u) for u in found)) for v in found]
+        raise NetworkError(
+            f"jensen repair needs a quadratic part that is {asked} on the domain, as it changes "
+            f"the ReLU network alone; this one bends {bends} along {point(step)}"
+        )
+    return parts
 
 
 def _percent(value: float) -> str:

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jensen.errors import OptionError
+from jensen.graphs.function_graph import FunctionGraph
+from jensen.network.relu_network import ReluNetwork
 from jensen.repairs.features import Features
 from jensen.repairs.program import Objective
 from jensen.types import FloatArray
@@ -19,9 +21,11 @@ class Refit:
     Parameters
     ----------
     features : Features
+    whole : ReluNetwork or FunctionGraph
+        What is to fit: the network of the features, or that plus a quadratic form.
     X, y : arrays (n, inputs) and (n,)
     sign : float
-        -1 where the features belong to ``-f``.
+        -1 where features and whole belong to ``-f``.
 
     Raises
     ------
@@ -29,7 +33,15 @@ class Refit:
         If the data do not fit the network, or are not finite.
     """
 
-    def __init__(self, features: Features, X: ArrayLike, y: ArrayLike, *, sign: float) -> None:
+    def __init__(
+        self,
+        features: Features,
+        whole: ReluNetwork | FunctionGraph,
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        sign: float,
+    ) -> None:
         try:
             points = np.asarray(X, dtype=np.float64)
             values = sign * np.asarray(y, dtype=np.float64).reshape(-1)
@@ -44,13 +56,15 @@ class Refit:
         if not len(points) or not (np.isfinite(points).all() and np.isfinite(values).all()):
             raise OptionError("data: at least one point, and finite numbers, are needed")
         with np.errstate(over="ignore", invalid="ignore"):
-            self._set_up(features, points, values)
+            self._set_up(features, whole(points)[:, 0], points, values)
 
-    def _set_up(self, features: Features, points: FloatArray, values: FloatArray) -> None:
+    def _set_up(
+        self, features: Features, reached: FloatArray, points: FloatArray, values: FloatArray
+    ) -> None:
         phi = features(points)
         self._design = np.hstack([phi, np.ones((len(points), 1))])
         old = np.append(features.weights, features.network.output.bias)
-        self._target = values - (features.network(points)[:, 0] - self._design @ old)
+        self._target = values - (reached - self._design @ old)
         self.spread = float(np.std(values))
         gram = self._design.T @ self._design / len(points)
         if not (np.isfinite(gram).all() and np.isfinite(self._target).all()):

@@ -14,10 +14,12 @@ import numpy as np
 
 from jensen.arithmetic.exact import root_to_double
 from jensen.arithmetic.rational import floats, rationals
+from jensen.composition.piecewise_quadratic import PiecewiseQuadratic
 from jensen.decide import verify
 from jensen.domains.base import Domain
 from jensen.domains.working_set import WorkingSet
 from jensen.errors import OutOfTimeError
+from jensen.graphs.function_graph import FunctionGraph
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.counterexample import Point
 from jensen.prover.verdict import Verdict
@@ -77,6 +79,8 @@ class RowSearch:
     domain : Domain
     objective : Objective
         Over the output weights, or over them and the output's bias.
+    parts : PiecewiseQuadratic or None
+        Where the features are those of the ReLU network of a sum, which the prover is asked about.
     deadline : Deadline
         When to stop with what is known.
     concave, certificate, progress, seed
@@ -89,6 +93,7 @@ class RowSearch:
         domain: Domain,
         objective: Objective,
         *,
+        parts: PiecewiseQuadratic | None,
         concave: bool,
         certificate: bool,
         deadline: Deadline,
@@ -96,7 +101,7 @@ class RowSearch:
         seed: int,
     ) -> None:
         self._features, self._domain, self._objective = features, domain, objective
-        self._concave, self._certificate = concave, certificate
+        self._parts, self._concave, self._certificate = parts, concave, certificate
         self._progress = progress
         self._began = time.monotonic()
         self._deadline = deadline
@@ -130,10 +135,11 @@ class RowSearch:
             near = self._sampler.along(x, y).joined(self._near((x + y) / 2))
             weights = self._solved_over(near, self._best(weights))
 
-    def network(self, weights: FloatArray) -> ReluNetwork:
+    def network(self, weights: FloatArray) -> ReluNetwork | FunctionGraph:
         """Return the network under some output weights."""
         network = self._features.with_weights(weights)
-        return network.negated() if self._concave else network
+        network = network.negated() if self._concave else network
+        return network if self._parts is None else self._parts.with_piecewise(network)
 
     def unrounded(self) -> FloatArray:
         """Return the best weights under the rows so far, without margin or rounding."""
