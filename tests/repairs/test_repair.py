@@ -322,6 +322,17 @@ def test_weights_that_cannot_all_vary_are_not_all_dropped(name, most):
     assert fixed.lower > 0.99 * fixed.change
 
 
+@pytest.mark.parametrize("concave", [False, True])
+def test_a_flat_domain_inside_a_kink_changes_nothing(concave):
+    sign = -1.0 if concave else 1.0
+    network = jensen.ReluNetwork.from_layers([[[-2.0, -2.0]], [[2.0 * sign]]], [[2.0], [0.0]])
+    rows = [[1, 1], [-1, -1], [1, 0], [-1, 0], [0, 1], [0, -1]]
+    segment = jensen.Polyhedron(rows, [1, -1, 3, 3, 3, 3])  # where x + y = 1
+    found = jensen.repair(network, segment, concave=concave)
+    assert (found.verdict.status, found.change, found.sup_change) == ("convex", 0.0, 0.0)
+    assert found.network.digest == network.digest
+
+
 def test_without_a_lower_bound_none_is_claimed():
     fixed = jensen.repair(random_network(3), BOX)
     assert fixed.lower > 0

@@ -125,7 +125,7 @@ class RowSearch:
         weights = self._objective.centre
         while True:
             weights = self._searched(self._descended(self._sampled(weights)))
-            verdict = self._asked(weights)
+            verdict = self.asked(weights)
             found = verdict.counterexample
             if found is None or self._deadline.over():
                 return weights, verdict
@@ -312,7 +312,8 @@ class RowSearch:
 
     # ------------------------------------------------------------------------ the prover
 
-    def _asked(self, weights: FloatArray) -> Verdict:
+    def asked(self, weights: FloatArray) -> Verdict:
+        """Return what the prover finds out about some output weights, in the time that is left."""
         self.rounds += 1
         verdict = self._lap(
             "prover",
