@@ -27,7 +27,8 @@ from rich.table import Table
 import jensen
 from jensen.domains.domain import Box, Domain, Everywhere
 from jensen.network.relu_network import ReluNetwork
-from jensen.violation.worst_jump import JumpViolation, worst_jump
+from jensen.violation.jump_violation import JumpViolation
+from jensen.violation.worst_jump import worst_jump
 
 MODELS = Path(__file__).parent.parent / "models"
 UNIT, EVERYWHERE = Box(-1, 1), Everywhere()

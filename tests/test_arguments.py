@@ -20,6 +20,7 @@ from jensen.loaders import load
 
 BOX = jensen.Box(-1.0, 1.0)
 NET = jensen.ReluNetwork.from_layers([[[1.0], [-1.0]], [[1.0, 1.0]]], [[0, 0], [0]])
+MASKED = np.ma.array([2.0], mask=[1])
 EYE = np.eye(2)
 TWO = jensen.ReluNetwork.from_layers([EYE, [[1, 1], [1, -1]]], [[0, 0], [0, 0]])
 CURVED = jensen.FunctionGraph(
@@ -75,6 +76,26 @@ CALLS = {
     "repair of a name": (lambda: jensen.repair("m.onnx"), "no such file"),
     "form of a name": (lambda: jensen.to_icnn("m.onnx"), "no such file"),
     "masked box": (lambda: jensen.Box(np.ma.array([0.0, -1.0], mask=[0, 1]), 1), "masked"),
+    "masked weights": (
+        lambda: jensen.ReluNetwork.from_layers([np.ma.array([[1.0, 2.0]], mask=[[0, 1]])], [[0]]),
+        "not numbers but masked values",
+    ),
+    "masked points": (lambda: NET(MASKED), "points: not numbers but masked values"),
+    "list of masked points": (lambda: NET([MASKED]), "points: not numbers but masked values"),
+    "masked point": (lambda: NET.exact(MASKED), "a point: not numbers but masked values"),
+    "masked point of a graph": (lambda: CURVED(MASKED), "not numbers but masked values"),
+    "masked data": (
+        lambda: jensen.repair(NET, BOX, data=(MASKED[None], [1.0])),
+        "not numbers but masked values",
+    ),
+    "masked point of a convex function": (
+        lambda: jensen.ConvexFunction(NET, BOX)(MASKED),
+        "points: not numbers",
+    ),
+    "masked point of a picture": (
+        lambda: jensen.plot.pair(NET, MASKED, np.zeros(MASKED.shape)),
+        "finite number",
+    ),
     "text as a point": (lambda: NET("a"), "real numbers"),
     "numbers as text": (lambda: NET([["0.5"]]), "real numbers"),
     "complex point": (lambda: NET([1j]), "real numbers"),

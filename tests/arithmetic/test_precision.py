@@ -15,7 +15,8 @@ import pytest
 import jensen
 from jensen.arithmetic.intervals import round_down
 from jensen.domains.domain import Box, Everywhere, Polyhedron
-from jensen.midpoint.worst_pair import Violation, concluded, with_pair, worst_pair
+from jensen.midpoint.pair_violation import Violation
+from jensen.midpoint.worst_pair import concluded, with_pair, worst_pair
 from jensen.network.relu_network import ReluNetwork
 from jensen.violation import worst_violation as measure
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from jensen.arithmetic.rational import rationals
 from jensen.arithmetic.semidefinite import negative_direction
+from jensen.errors import OutOfTimeError
+from jensen_encodings.deadline import Deadline
 
 
 def test_it_agrees_with_eigenvalues_and_every_direction_is_negative():
@@ -39,3 +42,27 @@ def test_an_eigenvalue_below_zero_by_one_rounding_is_seen():
 def test_zeros_and_nothing_are_semidefinite():
     assert negative_direction(rationals(np.zeros((3, 3)))) is None
     assert negative_direction(rationals(np.zeros((0, 0)))) is None
+
+
+def test_a_large_dense_matrix_knows_the_deadline():
+    rng = np.random.default_rng(0)
+    factor = rationals(rng.normal(size=(60, 61)))
+    with pytest.raises(OutOfTimeError, match="time was up"):
+        negative_direction(factor @ factor.T, Deadline.after(0.0))
+
+
+@pytest.mark.parametrize("dent", [1e-3, 1e-12])
+@pytest.mark.parametrize("size", [1.0, 2.0**-900, 2.0**400])
+def test_a_large_matrix_bends_down_along_a_vector_in_doubles(dent, size):
+    rng = np.random.default_rng(0)
+    turn = np.linalg.qr(rng.normal(size=(40, 40)))[0]
+    matrix = rationals(size * (turn @ np.diag(np.r_[np.ones(39), -dent]) @ turn.T))
+    matrix = matrix + matrix.T
+    v = negative_direction(matrix)
+    assert v is not None
+    assert v @ (matrix @ v) < 0
+
+
+def test_large_matrices_of_zeros_and_singular_ones_are_semidefinite():
+    assert negative_direction(rationals(np.zeros((30, 30)))) is None
+    assert negative_direction(rationals(np.ones((30, 30)))) is None

@@ -15,7 +15,7 @@ from jensen.batch.networks import cases_of
 from jensen.cli import batch, main, report
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.errors import SolverError
-from jensen.midpoint.worst_pair import Violation
+from jensen.midpoint.pair_violation import Violation
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.counterexample import exact_violation
 from jensen.prover.options import Options

@@ -16,7 +16,7 @@ from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.errors import CertificateError
 from jensen.network.relu_network import INPUT, OUTPUT, Activation, Block, ReluNetwork
 from jensen.prover.verdict import Status
-from jensen_encodings.deadline import NEVER
+from jensen_encodings.deadline import NEVER, Deadline
 
 DOMAINS: list[Domain] = [
     Box(-1, 1),
@@ -190,3 +190,16 @@ def test_shallow_networks_in_space_get_short_trees_and_a_walk_of_what_is_left(
         if both:
             break
     assert both
+
+
+def test_the_producers_own_walk_looks_at_the_clock(monkeypatch):
+    network = ReluNetwork.from_layers([np.eye(2), [[1.0, 1.0]]], [np.zeros(2), [0.0]])
+    claimed = Claimed(network, Box(-1, 1))
+    writer = ConvexWriter(claimed, None, NEVER)
+    net = writer._producer._net
+    net.deadline = Deadline.after(0.0)
+    with pytest.raises(CertificateError, match="the time limit was reached"):
+        writer._producer._walk(sorted(net.kinks))
+    net.deadline = NEVER
+    writer._producer._walk(sorted(net.kinks))
+    assert not net.walking

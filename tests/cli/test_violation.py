@@ -127,3 +127,21 @@ def test_other_measures_are_refused(run, clip_file):
     code, _, err = run(clip_file, "--measure", "area")
     assert code == 2
     assert "midpoint" in err
+
+
+def test_concavity_is_measured_when_asked_for(run, convex_file):
+    code, out, _ = run(convex_file, "--box", "-1", "1", "--concave", "--json")
+    record = json.loads(out)
+    assert code == 1
+    assert record["concave"] is True
+    assert record["lower"] > 0
+    assert record["violation_per_distance"] > 0
+    code, out, _ = run(convex_file, "--box", "-1", "1", "--concave")
+    assert "worst midpoint violation of concavity" in out
+    assert "(f(x)+f(y))/2 - f(m) =" in out
+    code, out, _ = run(convex_file, "--measure", "jump", "--concave")
+    assert code == 1
+    assert "worst gradient jump upwards" in out
+    assert "along the normal rises from" in out
+    code, out, _ = run(convex_file, "--everywhere", "--concave")
+    assert "violates concavity by" in out

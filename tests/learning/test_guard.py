@@ -333,3 +333,27 @@ def test_wrong_starts_tolerances_and_points_say_what_to_pass():
 def test_options_that_are_no_numbers_are_refused(options):
     with pytest.raises(jensen.OptionError, match=r"'?(a|0)'?|\[0\.5\]"):
         ConvexityGuard(mlp(2, 4, 1), jensen.Box(-1, 1), **options)
+
+
+class PlusSmooth(nn.Module):
+    """A ReLU network plus a smooth function."""
+
+    def __init__(self, smooth):
+        super().__init__()
+        self.piecewise, self.linear, self.smooth = mlp(2, 4, 1), nn.Linear(2, 1), smooth
+
+    def forward(self, x):
+        return self.piecewise(x) + self.smooth(self.linear(x))
+
+
+@pytest.mark.parametrize(
+    ("smooth", "name"), [(torch.exp, "exp"), (torch.square, "power"), (nn.Softplus(), "softplus")]
+)
+def test_smooth_parts_are_refused_in_one_line_that_says_what_to_do(smooth, name):
+    with pytest.raises(jensen.NetworkError) as refused:
+        ConvexityGuard(PlusSmooth(smooth), jensen.Box(-1, 1))
+    text = str(refused.value)
+    assert "\n" not in text
+    assert f"is {name};" in text
+    for part in ("ConvexityGuard takes piecewise-linear", "jensen.verify", "can be guarded alone"):
+        assert part in text

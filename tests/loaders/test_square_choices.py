@@ -48,6 +48,30 @@ def test_what_torch_exports_is_read_and_proved(name):
     assert np.abs(network(x) - expected).max() < 1e-5
 
 
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+@pytest.mark.parametrize("delta", [0.05, 0.3, 123.456])
+def test_hubers_function_in_doubles_keeps_a_width_that_float32_rounds(reduction, delta):
+    def function(z):
+        return F.huber_loss(z, zeros(z), reduction=reduction, delta=delta).reshape(-1, 1)
+
+    class Loss(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.linear = torch.nn.Linear(3, 4 if reduction != "none" else 1)
+
+        def forward(self, x):
+            return function(self.linear(x))
+
+    module = Loss().double()
+    network = jensen.from_torch(module, (3,))
+    assert jensen.verify(network).status is Status.CONVEX
+    with torch.no_grad():
+        for x in 3 * np.random.default_rng(0).normal(size=(50, 3)):
+            expected = module(torch.tensor(x[None])).item()
+            assert abs(network(x)[0] - expected) <= 1e-12 * max(1.0, abs(expected))
+
+
 def test_a_jump_beside_a_square_is_still_refused():
     module = Sum(lambda z: torch.where(z > 1, 2 * z - 1.5, z * z))
     with pytest.raises(jensen.errors.UnsupportedOperatorError, match="may jump"):

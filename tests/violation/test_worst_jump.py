@@ -19,7 +19,8 @@ from jensen.network.relu_network import ReluNetwork
 from jensen.violation.joint_jump import JointTurns, JumpOfGroup
 from jensen.violation.jump_facets import root_above, root_below
 from jensen.violation.jump_search import JumpSearch
-from jensen.violation.worst_jump import JumpViolation, worst_jump
+from jensen.violation.jump_violation import JumpViolation
+from jensen.violation.worst_jump import worst_jump
 
 TIGHT = 1e-9
 LIMIT = 30.0

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from jensen.loaders import from_torch as from_torch
     from jensen.loaders import load as load
     from jensen.many import verify_many as verify_many
-    from jensen.midpoint.worst_pair import Violation as Violation
+    from jensen.midpoint.pair_violation import Violation as Violation
     from jensen.network.relu_network import Activation as Activation
     from jensen.network.relu_network import Block as Block
     from jensen.network.relu_network import ReluNetwork as ReluNetwork
@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     from jensen.prover.verdict import Verdict as Verdict
     from jensen.repairs.nearest import Repair as Repair
     from jensen.repairs.nearest import repair as repair
-    from jensen.violation.worst_jump import JumpViolation as JumpViolation
+    from jensen.violation.jump_violation import JumpViolation as JumpViolation
     from jensen.violation.worst_jump import worst_jump as worst_jump
     from jensen.violation.worst_violation import worst_violation as worst_violation
 
@@ -120,7 +120,7 @@ _HOMES = {
         "load",
     ),
     "jensen.many": ("verify_many",),
-    "jensen.midpoint.worst_pair": ("Violation",),
+    "jensen.midpoint.pair_violation": ("Violation",),
     "jensen.network.relu_network": (
         "Activation",
         "Block",
@@ -146,10 +146,8 @@ _HOMES = {
         "Repair",
         "repair",
     ),
-    "jensen.violation.worst_jump": (
-        "JumpViolation",
-        "worst_jump",
-    ),
+    "jensen.violation.jump_violation": ("JumpViolation",),
+    "jensen.violation.worst_jump": ("worst_jump",),
     "jensen.violation.worst_violation": ("worst_violation",),
 }
 _ROOMS = ("learning", "plot", "surrogate")

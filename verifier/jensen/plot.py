@@ -268,7 +268,7 @@ def _figure(size: tuple[float, float]) -> Figure:
 def _point(given: Any, name: str, inputs: int) -> FloatArray:
     """Return a point in doubles, rounded to nearest."""
     try:
-        point = np.asarray(given, dtype=np.float64).ravel()
+        point = np.ma.filled(np.ma.asarray(given, dtype=np.float64), np.nan).ravel()
     except (TypeError, ValueError, OverflowError):
         point = np.empty(0)
     if point.size != inputs or not np.isfinite(point).all():

@@ -58,8 +58,7 @@ def exact_doubles(value: Any) -> FloatArray:
         return _from_sequence(value)
     if isinstance(value, float):
         return np.array(value)
-    if np.ma.is_masked(value):
-        raise NotADoubleError("not numbers but masked values")
+    refuse_masked(value)
     array = np.asarray(value)
     if array.dtype == np.float64:
         return array.copy()
@@ -71,6 +70,27 @@ def exact_doubles(value: Any) -> FloatArray:
         raise NotADoubleError(f"not numbers but {_KINDS[array.dtype.kind]}")
     flat = [_double(item) for item in array.reshape(-1).tolist()]
     return np.array(flat, dtype=np.float64).reshape(array.shape)
+
+
+def refuse_masked(value: Any) -> None:
+    """Refuse arrays, or sequences of them, of which some values are masked.
+
+    NumPy would read what is below the mask.
+
+    Raises
+    ------
+    NotADoubleError
+
+    Examples
+    --------
+    >>> refuse_masked(np.ma.array([1.0, 2.0], mask=[False, False]))
+    """
+    if isinstance(value, list | tuple):
+        for item in value:
+            if isinstance(item, list | tuple | np.ma.MaskedArray):
+                refuse_masked(item)
+    elif np.ma.is_masked(value):
+        raise NotADoubleError("not numbers but masked values")
 
 
 def double_of_text(text: str) -> float:

@@ -7,24 +7,36 @@ from typing import Any
 import flint
 import numpy as np
 
-from jensen.arithmetic.rational import ONE, ZERO
+from jensen.arithmetic.rational import ONE, ZERO, floats, rationals
+from jensen.errors import OutOfTimeError
 from jensen.types import ObjectArray
+from jensen_encodings.deadline import NEVER, Deadline
+
+LARGE = 24  # inputs, from which on elimination takes longer than eigenvalues
 
 
-def negative_direction(matrix: ObjectArray) -> ObjectArray | None:
+def negative_direction(matrix: ObjectArray, deadline: Deadline = NEVER) -> ObjectArray | None:
     """Return v with ``v' M v < 0``; None if M is positive semidefinite.
 
     Parameters
     ----------
     matrix : object array (n, n) of ``fmpq``
         Symmetric.
+    deadline : Deadline
+        Numbers grow: large dense matrices take long.
+
+    Raises
+    ------
+    OutOfTimeError
+        If neither was known in time.
 
     Notes
     -----
     Symmetric elimination with pivots > 0 only. A Schur complement with a diagonal entry < 0, or
     an entry of 0 beside one that is not, is indefinite, and the direction that shows it
     is continued to the eliminated coordinates so that they contribute nothing. Otherwise the
-    matrix is a sum of squares.
+    matrix is a sum of squares. Of large ones the vector of the least eigenvalue, in doubles, is
+    tried first.
 
     Examples
     --------
@@ -36,6 +48,12 @@ def negative_direction(matrix: ObjectArray) -> ObjectArray | None:
     True
     """
     n = len(matrix)
+    nearly = floats(matrix)
+    size = np.abs(nearly).max(initial=0.0)
+    if n > LARGE and size > 0:
+        guess = rationals(np.linalg.eigh(nearly / size)[1][:, 0])
+        if guess @ (matrix @ guess) < 0:
+            return guess
     schur = matrix.copy()
     pivots: list[int] = []
     for k in range(n):
@@ -50,6 +68,8 @@ def negative_direction(matrix: ObjectArray) -> ObjectArray | None:
             continue
         pivots.append(k)
         for i in range(k + 1, n):
+            if deadline.over():
+                raise OutOfTimeError("time was up before a quadratic form was found semidefinite")
             if schur[i, k] != 0:
                 schur[i, k + 1 :] = schur[i, k + 1 :] - schur[k, k + 1 :] * (schur[i, k] / entry)
     return None

@@ -36,6 +36,8 @@ class BoundedNetwork(Network):
         The entries of the certificate's rule.
     deadline : Deadline
         Of all work on the certificate.
+    walking : bool
+        Whether the checker's own walk is going on, so that the clock is looked at.
 
     Parameters
     ----------
@@ -59,11 +61,23 @@ class BoundedNetwork(Network):
     ) -> None:
         self.bounds: list[list[Any]] = []
         self.deadline, self._plain = deadline, plain
+        self.walking = False
         self._leaves = LeafProver(self, LpSolver(deadline))
         self._given = model.inputs
         self._boxed = not claim.lifted and bool(claim.rows)
         self._settled = {} if grouped is None else _settled(grouped.unfolded or grouped, model)
         super().__init__(model, claim, {})
+
+    @property
+    def output(self) -> int:
+        """The unit of the output, which the checker's walk asks for at every step."""
+        if self.walking:
+            in_time(self)
+        return self._output
+
+    @output.setter
+    def output(self, unit: int) -> None:
+        self._output = unit
 
     @cached_property
     def dimensions(self) -> int:
@@ -142,6 +156,11 @@ class BoundedNetwork(Network):
 def check_time(net: BoundedNetwork) -> None:
     """Give up where time is up. What is tried here is no work of the reader's."""
     checker.WORK[0] = 0
+    in_time(net)
+
+
+def in_time(net: BoundedNetwork) -> None:
+    """Give up where time is up, and count the work as it is."""
     if net.deadline.over():
         raise CertificateError(OUT_OF_TIME)
 

@@ -170,11 +170,14 @@ class Producer:
 
     def _walk(self, units: list[int]) -> None:
         """Walk as the checker will."""
+        self._net.walking = True
         try:
             checker.rule_walk(self._net, {*units})
         except (checker.Malformed, checker.Rejected) as error:
             names = ", ".join(self._net.units[unit].name for unit in units[:FEW])
             raise CertificateError(f"{names} cannot be certified: {error}") from None
+        finally:
+            self._net.walking = False
 
     def _by_trees(
         self, units: list[int], *, walks: bool, short: bool

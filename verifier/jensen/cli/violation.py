@@ -16,12 +16,14 @@ from jensen.cli.once import OnceCommand
 from jensen.domains.domain import Domain, Everywhere
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.loaders import load
-from jensen.midpoint.worst_pair import ENGINES, UNBOUNDED, Violation
+from jensen.midpoint.pair_violation import UNBOUNDED, Violation
+from jensen.midpoint.worst_pair import ENGINES
 from jensen.network.relu_network import ReluNetwork
 from jensen.text import counted, point, printable
+from jensen.violation.jump_violation import JumpViolation
 from jensen.violation.magnitude import RANGE_SECONDS, Magnitude, magnitude
 from jensen.violation.recession import ON_BOXES, growth_rate
-from jensen.violation.worst_jump import JumpViolation, worst_jump
+from jensen.violation.worst_jump import worst_jump
 from jensen.violation.worst_violation import worst_violation
 from jensen_encodings.deadline import Deadline
 from jensen_encodings.highs import Progress
@@ -49,6 +51,7 @@ NAMES = {"midpoint": "worst midpoint violation", "jump": "worst gradient jump"}
     help="For --measure midpoint: tree is exact, milp holds up to HiGHS's tolerance.",
 )
 @common.output_option
+@click.option("--concave", is_flag=True, help="Measure how far f is from concave instead.")
 @click.option(
     "--time-limit",
     type=float,
@@ -71,6 +74,7 @@ def command(
     measure: str,
     engine: str,
     output: int | None,
+    concave: bool,
     time_limit: float | None,
     gap: float,
     threads: int | None,
@@ -98,6 +102,7 @@ def command(
     with common.stderr_console().status(text) as status:
         limits: dict[str, Any] = {
             "output": output,
+            "concave": concave,
             "time_limit": common.remaining(time_limit),
             "gap": gap,
             "progress": _reporter(status, text, NAMES[measure]),
@@ -152,10 +157,13 @@ def _report_midpoint(
     as_json: bool,
 ) -> int:
     bounds = found.lower, found.upper
-    scale = magnitude(network, domain, found.x, found.y, bounds, output=output, deadline=deadline)
+    asked: dict[str, Any] = {"output": output, "concave": found.concave, "deadline": deadline}
+    scale = magnitude(network, domain, found.x, found.y, bounds, **asked)
     rate = None
     if found.status == UNBOUNDED:
-        rate = to_double(growth_rate(network.select_output(output), found.x, found.y))
+        scalar = network.select_output(output)
+        scalar = scalar.negated() if found.concave else scalar
+        rate = to_double(growth_rate(scalar, found.x, found.y))
     if as_json:
         record: dict[str, Any] = {"model": printable(model), "measure": "midpoint"}
         record["domain"] = domain.to_json()
@@ -185,8 +193,9 @@ def _report_graph(model: str, domain: Domain, found: Violation, *, as_json: bool
 def _show_midpoint(
     found: Violation, scale: Magnitude, rate: float | None, console: Console
 ) -> None:
+    name = found.name
     if rate is None:
-        bounds = f"{found.lower:.6g} <= worst midpoint violation <= {found.upper:.6g}"
+        bounds = f"{found.lower:.6g} <= worst {name} <= {found.upper:.6g}"
         console.print(bounds, style="bold")
         console.print(f"  {_trust(found)}")
         if found.status == ON_BOXES:
@@ -196,9 +205,10 @@ def _show_midpoint(
                 soft_wrap=True,
             )
     else:
-        console.print("the midpoint violation is unbounded", style="bold")
+        claim = "concavity" if found.concave else "convexity"
+        console.print(f"the {name} is unbounded", style="bold")
         console.print(
-            f"  exact: the pair (s x, s y) violates convexity by {rate:.6g} s less a constant"
+            f"  exact: the pair (s x, s y) violates {claim} by {rate:.6g} s less a constant"
         )
     if found.lower > 0:
         _show_pair(found, scale, console)
@@ -219,6 +229,7 @@ def _show_pair(found: Violation, scale: Magnitude, console: Console) -> None:
     points = (("x", found.x), ("y", found.y), ("m", middle))
     texts = {name: point(map(to_double, values)) for name, values in points}
     width = max(map(len, texts.values()))
+    difference = "(f(x)+f(y))/2 - f(m)" if found.concave else "f(m) - (f(x)+f(y))/2"
     values = {"x": scale.at_x, "y": scale.at_y, "m": scale.at_middle}
     for name, text in texts.items():
         label = "m = (x+y)/2" if name == "m" else name
@@ -226,7 +237,7 @@ def _show_pair(found: Violation, scale: Magnitude, console: Console) -> None:
             f"  {label:<11} = {text:<{width}}   f({name}) = {values[name]:.6g}", soft_wrap=True
         )
     console.print(
-        f"  f(m) - (f(x)+f(y))/2 = {to_double(found.exact_lower):.6g} at |x-y| = "
+        f"  {difference} = {to_double(found.exact_lower):.6g} at |x-y| = "
         f"{scale.distance:.6g}: {scale.per_distance or 0.0:.4g} per unit of length"
     )
 
@@ -266,7 +277,7 @@ def _report_jump(model: str, found: JumpViolation, *, as_json: bool) -> int:
 
 
 def _show_jump(found: JumpViolation, console: Console) -> None:
-    console.print(f"{found.lower:.6g} <= worst gradient jump <= {found.upper:.6g}", style="bold")
+    console.print(f"{found.lower:.6g} <= {found.name} <= {found.upper:.6g}", style="bold")
     console.print(f"  {_trust(found)}")
     if found.point is not None and found.slopes is not None:
         before, after = found.slopes
@@ -275,7 +286,10 @@ def _show_jump(found: JumpViolation, console: Console) -> None:
             f"normal {point(found.normal)}",
             soft_wrap=True,
         )
-        console.print(f"  the slope along the normal falls from {before:.6g} to {after:.6g} there")
+        moves = "rises" if found.concave else "falls"
+        console.print(
+            f"  the slope along the normal {moves} from {before:.6g} to {after:.6g} there"
+        )
         names = ", ".join(f"{printable(block)}[{index}]" for block, index in found.neurons)
         console.print(f"  kink of {names}", soft_wrap=True)
     seconds = ", ".join(f"{stage} {spent:.2f} s" for stage, spent in found.times.items())

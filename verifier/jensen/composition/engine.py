@@ -125,8 +125,8 @@ class ExactRows:
     ridges : RidgeFunctions
     """
 
-    def __init__(self, graph: FunctionGraph, moving: BoolArray) -> None:
-        self.forms = QuadraticForms(graph, moving)
+    def __init__(self, graph: FunctionGraph, moving: BoolArray, deadline: Deadline) -> None:
+        self.forms = QuadraticForms(graph, moving, deadline)
         self.ridges = RidgeFunctions(graph)
 
     def improve(self, node: GraphNode, z: Curvature, values: Mapping[str, Curvature]) -> Curvature:
@@ -185,7 +185,7 @@ def _answered(question: GraphQuestion, verdict: Verdict, prover: Prover) -> Verd
         sides = sides_of(question.domain, question.graph.input_size, question.deadline)
         bounds = enclose(question.graph, *sides)
     with watch.stage("composition"):
-        rows = ExactRows(question.graph, question.moving)
+        rows = ExactRows(question.graph, question.moving, question.deadline)
         found = compose(question.graph, bounds, question.moving, rows.improve, compound)
     proved = not found.undefined and bool(found.pre_activations[OUTPUT].convex.all())
     if proved and (not question.options.certificate or question.parts is None):

@@ -303,7 +303,7 @@ def falling_direction(
         return None
     turned = flint.fmpq_mat(basis.T.tolist())
     form = turned * flint.fmpq_mat(hessian.tolist()) * turned.transpose()
-    found = negative_direction(np.array(form.tolist(), dtype=object))
+    found = negative_direction(np.array(form.tolist(), dtype=object), deadline)
     return None if found is None else basis @ found
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+import flint
 import numpy as np
 
 from jensen.arithmetic.exact import Matrix
@@ -22,9 +23,11 @@ from jensen.graphs.functions import Function
 from jensen.graphs.node import GraphNode
 from jensen.network.block import INPUT
 from jensen.types import BoolArray, ObjectArray
+from jensen_encodings.deadline import NEVER, Deadline
 
 MOST_ROWS = 256  # per node; forms are decided one by one
 MOST_INPUTS = 256
+MANY = 20_000  # products of coefficients, from which on they are matrices
 
 BIAS = -1
 Row = Mapping[int, Any]  # input, or BIAS -> fmpq
@@ -37,6 +40,8 @@ class QuadraticForms:
     ----------
     graph : FunctionGraph
     moving : bool array (inputs,)
+    deadline : Deadline
+        Of deciding which forms are semidefinite.
 
     Attributes
     ----------
@@ -44,15 +49,21 @@ class QuadraticForms:
         Nodes of which a row is convex or concave by a form as a whole.
     """
 
-    def __init__(self, graph: FunctionGraph, moving: BoolArray) -> None:
-        self._graph = graph
+    def __init__(self, graph: FunctionGraph, moving: BoolArray, deadline: Deadline = NEVER) -> None:
+        self._graph, self._deadline = graph, deadline
         self._moving = np.flatnonzero(moving).tolist()
         self._place = {column: i for i, column in enumerate(self._moving)}
         self._value_row = cache(self._value_row_of)
         self.used: set[str] = set()
 
     def improve(self, node: GraphNode, z: Curvature, values: Mapping[str, Curvature]) -> Curvature:
-        """Return the curvature of a node's rows, those counted in that are semidefinite forms."""
+        """Return the curvature of a node's rows, those counted in that are semidefinite forms.
+
+        Raises
+        ------
+        OutOfTimeError
+            If that was not known in time.
+        """
         sources = [name for name in node.weights if self._is_quadratic(name)]
         unsure = np.flatnonzero(~z.convex & ~z.concave)
         if not sources or not 0 < len(unsure) <= MOST_ROWS or len(self._moving) > MOST_INPUTS:
@@ -62,8 +73,8 @@ class QuadraticForms:
             form, rest_convex, rest_concave = self._split(node, row, values, sources)
             if form is None:
                 continue
-            convex[row] = rest_convex and negative_direction(form) is None
-            concave[row] = rest_concave and negative_direction(-form) is None
+            convex[row] = rest_convex and negative_direction(form, self._deadline) is None
+            concave[row] = rest_concave and negative_direction(-form, self._deadline) is None
             if convex[row] or concave[row]:
                 self.used.add(node.name)
         return Curvature(z.constant, convex, concave)
@@ -93,6 +104,9 @@ class QuadraticForms:
     def hessian(self, terms: list[tuple[Any, Row, Row]]) -> ObjectArray:
         """Return the matrix of ``sum w (a x)(b x)``, twice, in the moving inputs."""
         n = len(self._moving)
+        if sum(len(left) * len(right) for _, left, right in terms) > MANY:
+            half = self._half(terms)
+            return np.array((half + half.transpose()).tolist(), dtype=object)
         total: ObjectArray = np.full((n, n), ZERO, dtype=object)
         for weight, left, right in terms:
             for i, a in left.items():
@@ -102,6 +116,12 @@ class QuadraticForms:
                         total[k, m] += weight * a * b
                         total[m, k] += weight * a * b
         return total
+
+    def _half(self, terms: list[tuple[Any, Row, Row]]) -> Any:
+        """Return the matrix of ``sum w (a x)(b x)`` as a product of two of FLINT's."""
+        lefts = [[weight * left.get(i, ZERO) for i in self._moving] for weight, left, _ in terms]
+        rights = [[right.get(i, ZERO) for i in self._moving] for _, _, right in terms]
+        return flint.fmpq_mat(lefts).transpose() * flint.fmpq_mat(rights)
 
     def factors(self, name: str, index: int) -> tuple[Row, Row] | None:
         """Return the rows of both factors of a product; None unless both are affine."""

@@ -42,6 +42,7 @@ REMEMBERED = 0.5  # share of the segments that are drawn around refuting points
 EACH = 2  # places of each neuron that descents look at
 TYPICAL = 256  # points for the mean size of a pre-activation
 ON_KINK = 1e-4  # largest |z| on a kink, in units of the neuron's mean
+INSTEAD = "jensen.verify takes this one, and the layers in front of that can be guarded alone"
 
 
 class ConvexityGuard:
@@ -70,11 +71,11 @@ class ConvexityGuard:
     DomainError
         If the domain is empty or of the wrong dimension.
     UnsupportedOperatorError
-        If the module holds an operation that is not piecewise linear.
+        If the module holds an operation that is not read.
     ModelFileError
         If torch cannot export it, for instance because its control flow depends on data.
     NetworkError, OptionError
-        If there is no such output; for options out of range.
+        If the module is not piecewise linear; if there is no such output; for options.
 
     References
     ----------
@@ -149,7 +150,7 @@ class ConvexityGuard:
         """
         network = from_torch(self.module, self._shapes)
         if isinstance(network, FunctionGraph):
-            network.refuse("ConvexityGuard")
+            network.refuse("ConvexityGuard", INSTEAD)
         return network
 
     @property

@@ -10,7 +10,7 @@ from torch import nn
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.verdict import Status, Verdict
 from jensen.repairs.nearest import Repair
-from jensen.violation.worst_jump import JumpViolation
+from jensen.violation.jump_violation import JumpViolation
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ from jensen.prover.evidence import Reason
 from jensen.prover.verdict import Status, Verdict
 from jensen.repairs.nearest import Repair
 from jensen.text import shown
-from jensen.violation.worst_jump import JumpViolation, worst_jump
+from jensen.violation.jump_violation import JumpViolation
+from jensen.violation.worst_jump import worst_jump
 
 Loss = Callable[[nn.Module], torch.Tensor]
 Optimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from jensen.arithmetic.doubles import refuse_masked
 from jensen.errors import NetworkError, OptionError, UnsupportedOperatorError
 from jensen.learning.dense import DenseLayers
 from jensen.learning.kinks import Evaluation, KinkRecorder, Purpose
@@ -276,6 +277,7 @@ def tensor_of(points: Any) -> torch.Tensor:
         If they are no numbers.
     """
     try:
+        refuse_masked(points)
         return torch.as_tensor(points)
     except (TypeError, ValueError, RuntimeError) as error:
         raise OptionError(f"points: numbers are needed ({error})") from None

@@ -263,6 +263,17 @@ def _soft_shrink(rewriter: _Rewriter, self: Any, lambd: float) -> None:
     rewriter.become(rewriter.call("sub.Tensor", self, rewriter.call("clamp.Tensor", self, *bounds)))
 
 
+def _huber(rewriter: _Rewriter, self: Any, target: Any, reduction: int, delta: float) -> None:
+    # c^2 / 2 + delta (|z| - c), where c = min(|z|, delta): delta squared may be no double
+    size = rewriter.call("abs.default", rewriter.call("sub.Tensor", self, target))
+    near = rewriter.call("clamp.Tensor", size, None, rewriter.constant(delta))
+    square = rewriter.call("mul.Tensor", rewriter.call("mul.Tensor", near, 0.5), near)
+    beyond = _scaled(rewriter, rewriter.call("sub.Tensor", size, near), delta)
+    loss = rewriter.call("add.Tensor", square, beyond)
+    reduced = (None, "mean.default", "sum.default")[reduction]
+    rewriter.become(loss if reduced is None else rewriter.call(reduced, loss))
+
+
 def _threshold(rewriter: _Rewriter, self: Any, threshold: float, value: float) -> None:
     below = rewriter.call("le.Tensor", self, rewriter.constant(threshold))
     rewriter.become(rewriter.call("where.self", below, rewriter.constant(value), self))
@@ -364,4 +375,4 @@ _RULES: Mapping[str, Rule] = {
 }
 
 # before they are decomposed: into comparisons that no longer show that nothing jumps
-_WHOLE: Mapping[str, Rule] = {"softshrink": _soft_shrink}
+_WHOLE: Mapping[str, Rule] = {"huber_loss": _huber, "softshrink": _soft_shrink}

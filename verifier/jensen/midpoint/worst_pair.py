@@ -5,29 +5,27 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 
 from jensen.arguments import checked_threads, real
-from jensen.arithmetic.exact import to_double
 from jensen.arithmetic.intervals import round_down, round_up
-from jensen.arithmetic.rational import decimal
 from jensen.domains.domain import Domain
 from jensen.errors import OptionError, SolverError
 from jensen.groups.prepared import Prepared, prepare
 from jensen.groups.twin_groups import twin_groups
 from jensen.midpoint.feasible import Feasible
+from jensen.midpoint.pair_violation import Violation
 from jensen.midpoint.raised import raises
 from jensen.midpoint.search import RAISE_SHARE, search_pairs
 from jensen.midpoint.units import Rescaled, rescaled
 from jensen.network.relu_network import ReluNetwork
 from jensen.processors import available_processors
 from jensen.prover.counterexample import Point, admits, exact_violation
-from jensen.text import html_table, markup, point, shown
+from jensen.text import shown
 from jensen.types import FloatArray
 from jensen_encodings import UnboundedNeuronError
 from jensen_encodings.deadline import Deadline
@@ -35,111 +33,9 @@ from jensen_encodings.highs import Progress
 
 ENGINES = ("tree", "milp")
 OPTIMAL, PRECISION_LIMIT = "optimal", "precision limit"
-UNBOUNDED = "unbounded"  # on all of R^n, by multiples of the pair
 Pair = tuple[Point, Point]
 Report = Callable[[Progress], None] | None
 MOST_THREADS = 4  # beyond which the interpreter is the bottleneck
-
-
-@dataclass(frozen=True, repr=False)
-class Violation:
-    """Proved bounds of the worst midpoint violation, and the pair that shows the lower one.
-
-    Attributes
-    ----------
-    lower, upper : float
-        No pair of the box violates midpoint convexity by more than ``upper``; the pair
-        below does by ``exact_lower``, of which ``lower`` is the double below.
-    x, y : tuple of Fraction, length inputs
-        Points of the domain.
-    exact_lower : Fraction
-        ``f((x + y) / 2) - (f(x) + f(y)) / 2`` in rational arithmetic.
-    status : str
-        ``"optimal"`` where ``upper - lower <= gap * lower`` for the gap asked for;
-        ``"precision limit"`` where that does not hold, and the rest cannot be told from
-        the rounding of numbers of the network's size; else what ended the search.
-    tolerance : float or None
-        None: ``upper`` holds in real arithmetic. Otherwise it is HiGHS's dual bound, and
-        holds as far as rows and integrality may be violated by this number.
-    nodes : int
-    times : mapping from stage to seconds
-
-    Examples
-    --------
-    >>> import jensen
-    >>> cap = jensen.ReluNetwork.from_layers([[[1.0]], [[-1.0]]], [[0], [0]])  # -relu(x)
-    >>> worst = jensen.worst_violation(cap, jensen.Box(-1, 1))
-    >>> round(worst.lower, 3), round(worst.upper, 3), worst.to_json()["status"]
-    (0.5, 0.5, 'optimal')
-    """
-
-    lower: float
-    upper: float
-    x: Point
-    y: Point
-    exact_lower: Fraction
-    status: str
-    tolerance: float | None = None
-    nodes: int = 0
-    times: Mapping[str, float] = field(default_factory=dict)
-
-    @property
-    def gap(self) -> float:
-        """What is left between the bounds."""
-        return self.upper - self.lower
-
-    @property
-    def summary(self) -> str:
-        """What is proved, in one sentence."""
-        if self.status == UNBOUNDED:
-            return f"the midpoint violation is unbounded, and {self.lower:.6g} at this pair"
-        exact = "" if self.tolerance is None else f", the upper one up to {self.tolerance:g}"
-        return (
-            f"{self.lower:.6g} <= worst midpoint violation <= {self.upper:.6g} "
-            f"({self.status}{exact})"
-        )
-
-    def __repr__(self) -> str:
-        """Return one line; the exact numbers are attributes."""
-        return f"Violation({self.summary!r})"
-
-    def __str__(self) -> str:
-        """Return the summary and the pair."""
-        if not self.exact_lower:
-            return self.summary
-        pair = (f"{name} = {point(map(to_double, getattr(self, name)))}" for name in "xy")
-        return "\n  ".join([self.summary, *pair])
-
-    def _repr_html_(self) -> str:
-        """Return the bounds and the pair for a notebook."""
-        title = f"<div>{markup(self.summary)}</div>"
-        if not self.exact_lower:
-            return f"<div>{title}</div>"
-        middle = [(a + b) / 2 for a, b in zip(self.x, self.y, strict=True)]
-        ends = (("x", self.x), ("(x+y)/2", middle), ("y", self.y))
-        rows = [[name, point(map(to_double, values))] for name, values in ends]
-        return f"<div>{title}{html_table(['', 'the pair'], rows)}</div>"
-
-    def to_json(self) -> dict[str, Any]:
-        """Return a JSON-ready record; exact numbers are strings.
-
-        Returns
-        -------
-        dict
-        """
-        return {
-            "lower": self.lower,
-            "upper": self.upper,
-            "x": [decimal(v) for v in self.x],
-            "y": [decimal(v) for v in self.y],
-            "x_float": [to_double(v) for v in self.x],
-            "y_float": [to_double(v) for v in self.y],
-            "exact_lower": decimal(self.exact_lower),
-            "status": self.status,
-            "tolerance": self.tolerance,
-            "nodes": self.nodes,
-            "times": dict(self.times),
-        }
 
 
 def worst_pair(

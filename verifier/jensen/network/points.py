@@ -9,6 +9,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jensen.arithmetic.doubles import NotADoubleError, refuse_masked
 from jensen.arithmetic.exact import plain_fractions
 from jensen.errors import NetworkError
 from jensen.network.block import OUTPUT
@@ -105,10 +106,13 @@ def _numbers(X: ArrayLike) -> FloatArray:
     if type(X) is np.ndarray and X.dtype == np.float64:
         return X
     try:
+        refuse_masked(X)
         given = np.asarray(X)
         if given.dtype.kind in "SUc":
             raise TypeError
         return np.asarray(given, dtype=np.float64)
+    except NotADoubleError as error:
+        raise NetworkError(f"points: {error}") from None
     except (TypeError, ValueError, OverflowError):
         raise NetworkError("points: real numbers are needed, (n, inputs)") from None
 
@@ -122,7 +126,10 @@ def exact_point(x: Iterable[Fraction | int | float], inputs: int) -> list[Fracti
         Unless these are so many finite numbers.
     """
     try:
+        refuse_masked(x)
         point = plain_fractions(x)
+    except NotADoubleError as error:
+        raise NetworkError(f"a point: {error}") from None
     except (TypeError, ValueError, OverflowError, ArithmeticError):
         raise NetworkError(f"a point: {inputs} finite numbers are needed") from None
     if len(point) != inputs:

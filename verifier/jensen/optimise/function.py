@@ -10,6 +10,7 @@ from typing import Any, Self, overload
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jensen.arithmetic.doubles import refuse_masked
 from jensen.arithmetic.intervals import round_down, round_up
 from jensen.errors import DomainError, UnboundedError
 from jensen.optimise.answers import Conjugate, Minimum, Proximal
@@ -257,6 +258,7 @@ class Function:
 
     def _points(self, X: ArrayLike) -> tuple[FloatArray, bool]:
         try:
+            refuse_masked(X)
             points = np.asarray(X, dtype=np.float64)
         except (TypeError, ValueError, OverflowError) as error:
             raise DomainError(f"points: not numbers ({error})") from None

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jensen.arguments import real
-from jensen.arithmetic.doubles import NotADoubleError, exact_doubles
+from jensen.arithmetic.doubles import NotADoubleError, exact_doubles, refuse_masked
 from jensen.errors import DomainError, InfeasibleError, OptionError
 from jensen.optimise.cuts import Convex
 from jensen.optimise.feasible import FeasibleSet
@@ -159,6 +159,7 @@ def matrix_rows(
 
 def _finite(value: Any, what: str, *, exact: bool = True) -> FloatArray:
     try:
+        refuse_masked(value)
         numbers = exact_doubles(value) if exact else np.array(value, dtype=np.float64)
     except NotADoubleError as error:
         raise DomainError(f"{what}: {error}") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jensen.arithmetic.doubles import refuse_masked
 from jensen.errors import OptionError
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.network.relu_network import ReluNetwork
@@ -43,6 +44,8 @@ class Refit:
         sign: float,
     ) -> None:
         try:
+            refuse_masked(X)
+            refuse_masked(y)
             points = np.asarray(X, dtype=np.float64)
             values = sign * np.asarray(y, dtype=np.float64).reshape(-1)
         except (TypeError, ValueError) as error:

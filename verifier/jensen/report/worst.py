@@ -18,12 +18,13 @@ from jensen.domains.domain import Domain
 from jensen.errors import JensenError
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.midpoint import worst_pair as midpoint
-from jensen.midpoint.worst_pair import UNBOUNDED, Violation
+from jensen.midpoint.pair_violation import UNBOUNDED, Violation
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.counterexample import Point
 from jensen.types import FloatArray
+from jensen.violation.jump_violation import JumpViolation
 from jensen.violation.recession import everywhere_violation, growth_rate
-from jensen.violation.worst_jump import JumpViolation, worst_jump
+from jensen.violation.worst_jump import worst_jump
 from jensen_encodings import EncodingError
 
 SECONDS = 1.0  # per model

@@ -19,9 +19,10 @@ from jensen.composition.pairs import BALL_WORK, counterexample
 from jensen.composition.piecewise_quadratic import PiecewiseQuadratic, split
 from jensen.decide import verify
 from jensen.domains.domain import Domain
+from jensen.errors import OutOfTimeError
 from jensen.graphs.enclosures import enclose
 from jensen.graphs.function_graph import FunctionGraph
-from jensen.midpoint.worst_pair import Violation
+from jensen.midpoint.pair_violation import Violation
 from jensen.network.block import OUTPUT
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.verdict import Status
@@ -78,7 +79,7 @@ def curved_violation(
         found = replace(found, x=pair.x, y=pair.y, exact_lower=pair.violation)
         if domain.box_sides(graph.input_size) is not None and graph.work <= BALL_WORK:
             found = _climbed(scalar, domain, found, sides, seed)
-    upper = _upper(scalar, sides, piecewise, share)
+    upper = _upper(scalar, sides, piecewise, share, deadline)
     found = replace(found, lower=round_down(found.exact_lower), upper=upper)
     close = upper - found.lower <= gap * found.lower
     status = OPTIMAL if close else BOUNDED if math.isfinite(upper) else OPEN
@@ -124,6 +125,7 @@ def _upper(
     sides: tuple[FloatArray, FloatArray],
     piecewise: Measure,
     time_limit: float | None,
+    deadline: Deadline,
 ) -> float:
     if not np.isfinite(sides).all():
         return math.inf
@@ -137,16 +139,21 @@ def _upper(
     if parts is not None:
         kinks = piecewise(parts.piecewise, time_limit).upper
         if math.isfinite(kinks):
-            bounds.append(round_up(Fraction(kinks) + _of_the_form(parts, sides)))
+            bounds.append(round_up(Fraction(kinks) + _of_the_form(parts, sides, deadline)))
     return min(bounds, default=math.inf)
 
 
-def _of_the_form(parts: PiecewiseQuadratic, sides: tuple[FloatArray, FloatArray]) -> Fraction:
+def _of_the_form(
+    parts: PiecewiseQuadratic, sides: tuple[FloatArray, FloatArray], deadline: Deadline
+) -> Fraction:
     """Bound ``-d'Qd / 8`` over all differences d of two points of a box, term by term."""
     widths = [Fraction(float(b)) - Fraction(float(a)) for a, b in zip(*sides, strict=True)]
     hessian = parts.hessian(0)
-    if negative_direction(hessian) is None:
-        return Fraction(0)
+    try:
+        if negative_direction(hessian, deadline) is None:
+            return Fraction(0)
+    except OutOfTimeError:
+        pass  # the sum below holds of all forms
     total = Fraction(0)
     for i, row in enumerate(hessian):
         for j, entry in enumerate(row):

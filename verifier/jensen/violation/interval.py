@@ -22,7 +22,8 @@ from jensen.arithmetic.intervals import round_down, round_up
 from jensen.arithmetic.rational import ZERO, fraction, rational
 from jensen.domains.domain import Domain
 from jensen.midpoint.feasible import Feasible
-from jensen.midpoint.worst_pair import OPTIMAL, Violation, concluded, worst_pair
+from jensen.midpoint.pair_violation import Violation
+from jensen.midpoint.worst_pair import OPTIMAL, concluded, worst_pair
 from jensen.network.relu_network import ReluNetwork
 from jensen_encodings.deadline import NEVER, Deadline
 

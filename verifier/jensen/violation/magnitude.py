@@ -105,6 +105,7 @@ def magnitude(
     bounds: tuple[float, float],
     *,
     output: int = 0,
+    concave: bool = False,
     seed: int = 0,
     deadline: Deadline = NEVER,
 ) -> Magnitude:
@@ -121,6 +122,8 @@ def magnitude(
         Proved bounds of the worst midpoint violation.
     output : int
         Which output is f.
+    concave : bool
+        The violation is that of ``-f``.
     seed : int
         Of the points at which f is looked at.
     deadline : Deadline
@@ -130,7 +133,7 @@ def magnitude(
     middle = tuple((a + b) / 2 for a, b in zip(x, y, strict=True))
     (at_x,), (at_y,), (at_middle,) = (scalar.exact(point) for point in (x, y, middle))
     squared = sum(((a - b) ** 2 for a, b in zip(x, y, strict=True)), Fraction(0))
-    violation = at_middle - (at_x + at_y) / 2
+    violation = (at_middle - (at_x + at_y) / 2) * (-1 if concave else 1)
     found, share = None, None
     if domain.box_sides(scalar.input_size) is not None:
         extra = at_x, at_y, at_middle

@@ -20,7 +20,8 @@ from jensen.arithmetic.intervals import interval_affine, round_down
 from jensen.bounds.pre_activation import pre_activation_bounds
 from jensen.decide import verify
 from jensen.domains.domain import Box
-from jensen.midpoint.worst_pair import UNBOUNDED, Violation, concluded
+from jensen.midpoint.pair_violation import UNBOUNDED, Violation
+from jensen.midpoint.worst_pair import concluded
 from jensen.network.fixing import blocks_on_plane
 from jensen.network.relu_network import INPUT, OUTPUT, Block, ReluNetwork
 from jensen.prover.counterexample import Point, exact_violation

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from jensen.arguments import checked_callback
+from jensen.arguments import checked_callback, checked_flag
 from jensen.decide import verify
 from jensen.domains.box import Box
 from jensen.domains.domain import Domain, Everywhere
@@ -23,7 +23,8 @@ from jensen.graphs.function_graph import FunctionGraph
 from jensen.loaders import opened
 from jensen.midpoint import worst_pair as midpoint
 from jensen.midpoint.feasible import Feasible
-from jensen.midpoint.worst_pair import PRECISION_LIMIT, UNBOUNDED, Violation, with_pair
+from jensen.midpoint.pair_violation import UNBOUNDED, Violation
+from jensen.midpoint.worst_pair import PRECISION_LIMIT, with_pair
 from jensen.network.checks import first_output
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.counterexample import Point
@@ -50,6 +51,7 @@ def worst_violation(
     domain: Domain | None = None,
     *,
     output: int | None = None,
+    concave: bool = False,
     time_limit: float | None = None,
     gap: float = 1e-4,
     engine: str = "tree",
@@ -72,6 +74,8 @@ def worst_violation(
         ``status`` is ``"unbounded"`` and ``upper`` infinite.
     output : int, optional
         Which output is f; the first, with a warning where there are several.
+    concave : bool
+        Measure ``-f`` instead: how far f is from concave.
     time_limit : float or None
         Seconds; the best bounds so far are returned. So they are on Ctrl-C.
     gap : float
@@ -117,6 +121,11 @@ def worst_violation(
         raise OptionError(f"engine {shown(engine)}: supported are tree, milp")
     checked_callback(progress, "progress")
     network = opened(network)
+    if checked_flag(concave, "concave"):
+        limits: dict[str, Any] = {"time_limit": time_limit, "gap": gap, "engine": engine}
+        limits |= {"threads": threads, "progress": progress, "seed": seed}
+        other = network.select_output(first_output(network.output_size, output)).negated()
+        return replace(worst_violation(other, domain, **limits), concave=True)
     if isinstance(network, FunctionGraph):
         check_domain(domain)
         output = first_output(network.output_size, output)
@@ -125,18 +134,24 @@ def worst_violation(
     output = first_output(network.output_size, output)
     gap = midpoint.checked_gap(gap)
     midpoint.check_threads(threads)
+    common: dict[str, Any] = {"output": output, "gap": gap, "threads": threads}
+    common |= {"progress": progress, "seed": seed}
+    return _of_a_network(network, domain, time_limit, engine, common)
+
+
+def _of_a_network(
+    network: ReluNetwork,
+    domain: Domain,
+    time_limit: float | None,
+    engine: str,
+    common: dict[str, Any],
+) -> Violation:
     sides = domain.box_sides(network.input_size)
     if engine != "tree" and sides is None:
         raise OptionError(f"engine {engine} needs a box: the program's big-M are its bounds")
     began = time.monotonic()
     deadline = Deadline.after(time_limit)
-    common: dict[str, Any] = {
-        "output": output,
-        "gap": gap,
-        "threads": threads,
-        "progress": progress,
-        "seed": seed,
-    }
+    output = common["output"]
     hull = within_hull(network, domain, deadline) if domain.has_rows else None
     if hull is not None:
         left = None if time_limit is None else max(deadline.left(), LEAST_SECONDS)
@@ -147,7 +162,7 @@ def worst_violation(
     box = box if feasible is None else Box(feasible.lower, feasible.upper)
     start = known = None
     if engine == "tree":
-        verdict = _verdict(network, domain, output, deadline, seed)
+        verdict = _verdict(network, domain, output, deadline, common["seed"])
         if verdict is None:
             deadline = Deadline.after(0.0)  # what is known at once
         elif verdict.status is Status.CONVEX:
@@ -168,7 +183,7 @@ def worst_violation(
         return found
     if found.status != UNBOUNDED:
         kept = with_pair(found, network.select_output(output), domain, start, known)
-        found = midpoint.concluded(kept, gap)
+        found = midpoint.concluded(kept, common["gap"])
     return replace(found, times={"prover": spent, **found.times})
 
 
