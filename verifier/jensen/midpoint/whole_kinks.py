@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 
 from jensen.groups.jump import Activations
-from jensen.prover.joint_nodes import JointNode
+from jensen.prover.joint_nodes import JointNode, Patterns
 from jensen.prover.joint_search import JointSearch
 from jensen.types import FloatArray
 
@@ -57,7 +57,7 @@ class WholeKink(JointSearch):
         return bounds.index(min(bounds))
 
     def hand_over(
-        self, index: int, node: JointNode, activations: Activations, pattern: Activations | None
+        self, index: int, node: JointNode, activations: Activations, patterns: Patterns
     ) -> None:
         """Leave a node that programs cannot decide with the bound that it has."""
         self.leaves = (*self.leaves, activations)

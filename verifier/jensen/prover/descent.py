@@ -32,6 +32,8 @@ EARLY = 2  # of such points that are yielded on the way, each time
 LOOKED_AT = 16  # points at a time that are evaluated in doubles
 ENDS = 8  # of the descents of a group that are remembered
 MISSES = 16  # of descents that aim, at a time
+MORE_STARTS = 4  # times as many where there is nothing to descend
+SHORT = 3  # ends of each group next to its kink, at a time
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,7 @@ class Descent:
         self._net, self._looks = net, looks
         self._groups, self._ends = groups, ends
         self.misses: list[Miss] | None = None  # where it is a list, it gets some
+        self.short: list[Seed] | None = None  # the same: ends next to kinks that all would refute
         self._pieces = pieces
         self._rng = np.random.default_rng(seed)
         self._deadline = deadline
@@ -199,7 +202,11 @@ class Descent:
     def _ordered(
         self, starts: int, steps: int, schedule: Schedule, wanted: tuple[int, float]
     ) -> Iterator[tuple[Unit, FloatArray]]:
-        which = np.repeat(np.arange(len(self._groups)), starts)
+        # steps to a kink alone cost little, and of many starts some end where ascents get there
+        more = 1 if self.short is None else MORE_STARTS
+        which = np.repeat(
+            np.arange(len(self._groups)), np.where(self._varies, starts, more * starts)
+        )
         for part in self._parts(len(which)):
             chosen = np.zeros(len(which[part]), dtype=np.intp)
             if len(self._pieces) > 1:
@@ -254,6 +261,8 @@ class Descent:
             self.misses += self._nearly(walk, which, schedule.sharp)
         if self._ends is not None:
             self._ends += self._lowest_ends(walk, which, value)
+        if self.short is not None:
+            self.short += self._fallen_short(walk, which)
         yield from self._lowest(walk.points, which, chosen, value, wanted)
 
     def _walk(
@@ -319,6 +328,21 @@ class Descent:
                 act[here.kink & ~on] = OFF
             pattern[level][unit] = FREE
             yield Miss(missed, (level, unit), tuple(pattern))
+
+    def _fallen_short(self, walk: Walk, which: IndexArray) -> Iterator[Seed]:
+        """Yield the ends nearest to their kinks, of groups whose jump is a constant.
+
+        Those that are on them up to rounding have been yielded already, but may miss them.
+        """
+        rows = np.flatnonzero(~self._varies[which])
+        order = rows[np.lexsort((np.abs(walk.own()[rows]), which[rows]))]
+        seen: Counter[int] = Counter()
+        for row in order.tolist():
+            group = int(which[row])
+            seen[group] += 1
+            if seen[group] <= SHORT:
+                point = walk.points[row].astype(float)
+                yield Seed(self._groups[group], int(walk.chosen[row]), point)
 
     @cached_property
     def _exact(self) -> WalkNetwork:

@@ -13,6 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from jensen.groups.groups import GroupedNetwork
+from jensen.prover.ascent import KinkAscent
 from jensen.prover.descent import AIMED, FINE, WIDE, Descent, Miss, Seed
 from jensen.prover.descent_walk import WalkNetwork
 from jensen.prover.pieces import Piece
@@ -51,6 +52,7 @@ class Dips:
         self._rng = np.random.default_rng(seed)
         self._ends: list[Seed] = []
         self._misses: list[Miss] = []  # of the last of them
+        self._short: list[Seed] = []  # of the wide ones
         self._told: set[tuple[Unit, bytes]] = set()
         self._aims = True  # in the next round of descents from nearby
         self._dips: dict[Unit, list[Seed]] = {}
@@ -71,7 +73,9 @@ class Dips:
 
     def wide(self, groups: Sequence[Unit], starts: int) -> Iterator[tuple[Unit, FloatArray]]:
         """Descend from random points with blunt states, which lead to dips from afar."""
-        return self._descent(groups).candidates(starts, STEPS, WIDE)
+        descent = self._descent(groups)
+        descent.short = self._short
+        return descent.candidates(starts, STEPS, WIDE)
 
     def fine(self, groups: Sequence[Unit], starts: int) -> Iterator[tuple[Unit, FloatArray]]:
         """Descend from random points with sharp states, which end in many dips."""
@@ -124,6 +128,19 @@ class Dips:
                 self._told.add(key)
                 count -= 1
                 yield miss
+
+    def ascended(self) -> Iterator[tuple[Unit, FloatArray]]:
+        """Yield points on kinks where J is a constant, from where wide descents ended near them."""
+        ascents: dict[tuple[Unit, int], KinkAscent] = {}
+        while self._short and not self._deadline.over():
+            end = self._short.pop(0)
+            key = end.group, end.piece
+            if key not in ascents:
+                where = self._net, end.group, self._pieces[end.piece], self._deadline
+                ascents[key] = KinkAscent(*where)
+            point = ascents[key].across(end.point)
+            if point is not None:
+                yield end.group, point
 
     def _descent(self, groups: Sequence[Unit]) -> Descent:
         seed = int(self._rng.integers(2**32))

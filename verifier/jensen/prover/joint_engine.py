@@ -250,6 +250,7 @@ class _Prover:
             return None
         self._descended = True
         found = self._crossed(self._dips.wide(groups, STARTS))
+        found = found or self._crossed(self._dips.ascended())
         return found or self._descend_near(groups, (), EARLY_STARTS * len(groups))
 
     def _descend(self, groups: Sequence[Unit], count: int) -> tuple[Unit, Crossing] | None:

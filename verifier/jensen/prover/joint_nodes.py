@@ -23,6 +23,7 @@ import numpy as np
 from jensen.groups.forms import RowName
 from jensen.groups.groups import GroupedNetwork
 from jensen.groups.jump import FREE, OFF, ON, Activations, JumpProblem
+from jensen.prover.ascent import KinkAscent
 from jensen.prover.crossing import Crossing
 from jensen.prover.joint_branching import Choice
 from jensen.prover.joint_program import JointProgram, JointSolution
@@ -32,8 +33,12 @@ from jensen.prover.pieces import Piece
 from jensen.types import FloatArray, Unit
 from jensen_encodings.deadline import Deadline
 
+Patterns = Sequence[Activations]
+
 POINTS = 16  # solutions that are remembered
 AT_ZERO = 1e-9  # of the largest |z|
+FIRST_ASCENTS = 1  # before
+EACH_ASCENT = 16  # solutions get one more
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,9 +93,9 @@ class GroupSearch(Protocol):
         ...
 
     def hand_over(
-        self, index: int, node: JointNode, activations: Activations, pattern: Activations | None
+        self, index: int, node: JointNode, activations: Activations, patterns: Patterns
     ) -> Crossing | None:
-        """Let something else decide what is below a node, where a solution has a pattern."""
+        """Let something else decide what is below a node, where a solution may have patterns."""
         ...
 
 
@@ -125,6 +130,11 @@ class PieceSearch:
         self._fixed: dict[Unit, bool] = {}
         self._path: Path = ()
         self.points: deque[FloatArray] = deque(maxlen=POINTS)
+        self._solutions = self._ascents = 0
+        self._ascent: KinkAscent | None = None
+        if not any(units.size for _, units in search.jump.supports[:-1]):
+            # J is a constant
+            self._ascent = KinkAscent(search.net, search.group, piece, search.deadline)
 
     @property
     def open(self) -> Sequence[JointNode]:
@@ -146,15 +156,24 @@ class PieceSearch:
             self._close(node.path, solution)
             return None
         if solution.x is None:
-            return search.hand_over(self.index, node, self.under(node.path), None)
+            return search.hand_over(self.index, node, self.under(node.path), ())
         self.points.append(solution.x[: self._program.dim])
-        crossing = search.look(self.points[-1])
+        crossing = search.look(self.points[-1]) or self._ascended(self.points[-1])
         if crossing is not None:
             return crossing
         if search.settles(solution.bound, node.path):
             self._close(node.path, solution)
             return None
         return self._branch(node, solution)
+
+    def _ascended(self, point: FloatArray) -> Crossing | None:
+        """Step from a solution to the kink, now and then, where any point on it refutes."""
+        self._solutions += 1
+        if self._ascent is None or self._ascents > FIRST_ASCENTS + self._solutions // EACH_ASCENT:
+            return None
+        self._ascents += 1
+        found = self._ascent.across(point)
+        return None if found is None else self._search.look(found)
 
     # -------------------------------------------------------------------- entering
 
@@ -205,9 +224,9 @@ class PieceSearch:
         choice = self._program.choose(solution.x, self._fixed)
         if choice is None:
             states = self.under(node.path)
-            pattern = self._pattern(states, solution.x)
+            patterns = self._patterns(states, solution.x)
             solved = JointNode(node.path, max(node.above, solution.bound))
-            return self._search.hand_over(self.index, solved, states, pattern)
+            return self._search.hand_over(self.index, solved, states, patterns)
         path, above = node.path, max(node.above, solution.bound)
         # the stack pops the last one first
         if choice.is_state and self._search.stale:
@@ -220,20 +239,28 @@ class PieceSearch:
         self._stack.append(JointNode((*path, (choice.unit, choice.on)), above))
         return None
 
-    def _pattern(self, states: Activations, x: FloatArray) -> Activations:
-        """Return the pattern of a solution that satisfies everything; units at 0 stay free."""
+    def _patterns(self, states: Activations, x: FloatArray) -> Patterns:
+        """Return patterns of a solution that satisfies everything, the likeliest first.
+
+        It is mostly a vertex of a region where states that make J negative hold, cut by kinks of
+        units in front that vanish there. The region has points on either side of these, so that
+        their states hardly matter: they are on in the first pattern, and free in the second.
+        """
         program, net = self._program, self._search.net
-        found = []
+        level, unit = self._search.group
         values = net.pre_activations(x[: program.dim])
         small = AT_ZERO * max(float(np.abs(z).max(initial=0.0)) for z in values)
-        for act, z in zip(states, values, strict=True):
-            sign = np.where(z > small, ON, np.where(z < -small, OFF, FREE))
-            found.append(np.where(act == FREE, sign, act).astype(np.int8))
-        for (k, u), column in program.states.items():
-            found[k][u] = ON if x[column] >= 0.5 else OFF
-        level, unit = self._search.group
-        found[level][unit] = FREE
-        return tuple(found)
+        found = []
+        for at_zero in (ON, FREE):
+            pattern = []
+            for act, z in zip(states, values, strict=True):
+                sign = np.where(z > small, ON, np.where(z < -small, OFF, at_zero))
+                pattern.append(np.where(act == FREE, sign, act).astype(np.int8))
+            for (k, u), column in program.states.items():
+                pattern[k][u] = ON if x[column] >= 0.5 else OFF
+            pattern[level][unit] = FREE
+            found.append(tuple(pattern))
+        return found
 
     def _real_side(self, node: JointNode, choice: Choice, x: FloatArray) -> JointNode:
         path = (*node.path, (choice.unit, choice.real))

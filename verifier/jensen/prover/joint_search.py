@@ -24,7 +24,7 @@ from jensen.groups.jump import FREE, OFF, ON, Activations, JumpProblem
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.crossing import Crossing, cross_facet, probe
 from jensen.prover.descent import Seed
-from jensen.prover.joint_nodes import JointNode, PieceSearch
+from jensen.prover.joint_nodes import JointNode, Patterns, PieceSearch
 from jensen.prover.joint_proof import JointProof, JointResult, Path
 from jensen.prover.joint_root import JointRoot, decided, with_path
 from jensen.prover.kink_bounds import KinkBounds, Ranges, ranges_of
@@ -307,14 +307,14 @@ class JointSearch:
         return result.crossing
 
     def hand_over(
-        self, index: int, node: JointNode, activations: Activations, pattern: Activations | None
+        self, index: int, node: JointNode, activations: Activations, patterns: Patterns
     ) -> Crossing | None:
         """Let the tree of section 4 decide what is below a node.
 
-        Where its solution satisfies everything, its pattern is looked at first: the point is mostly
-        a vertex, at which other units vanish, and the network's own pattern need not be the one.
+        Where its solution satisfies everything, its patterns are looked at first: it is mostly a
+        vertex, at which other units vanish, and the network's own pattern need not be the one.
         """
-        if pattern is not None:
+        for pattern in patterns:
             tree = self._tree(pattern)
             result = tree.run(PATTERN_TURN)
             self.lps += tree.lps

@@ -24,7 +24,7 @@ from jensen.network.relu_network import ReluNetwork
 from jensen.prover.descent import Descent
 from jensen.prover.dips import STEPS, Dips
 from jensen.prover.joint_engine import joint_boxes
-from jensen.prover.joint_nodes import JointNode
+from jensen.prover.joint_nodes import JointNode, Patterns
 from jensen.prover.joint_proof import Path
 from jensen.prover.joint_search import CUTOFF_MARGIN, JointSearch, PieceBounds, bounded_pieces
 from jensen.prover.pieces import Piece
@@ -170,18 +170,18 @@ class JumpOfGroup(JointSearch):
         return place
 
     def hand_over(
-        self, index: int, node: JointNode, activations: Activations, pattern: Activations | None
+        self, index: int, node: JointNode, activations: Activations, patterns: Patterns
     ) -> None:
         """Look at the solution's pattern; if that does not close the node, others have to.
 
         Its point is a vertex, so that the network has several patterns beside it.
         """
-        if pattern is not None and self._current is not None:
+        if patterns and self._current is not None:
             point = self._current.points[-1]
             values = self.net.pre_activations(point)
             full = tuple(
                 np.where(act == FREE, np.where(z > 0, ON, OFF), act).astype(np.int8)
-                for act, z in zip(pattern, values, strict=True)
+                for act, z in zip(patterns[-1], values, strict=True)
             )
             full[self.group[0]][self.group[1]] = FREE
             self.aim(self._met(full, point))
