@@ -181,6 +181,21 @@ def test_choices_without_a_jump_are_relus(compare, tmp_path):
     assert_same_function(model, network, integers=True)
 
 
+def test_a_magnitude_of_what_is_a_magnitude_less_a_number_is_read(tmp_path):
+    nodes = [  # ||x| - 2|
+        helper.make_node("Abs", ["x"], ["a"]),
+        helper.make_node("Sub", ["a", "two"], ["z"]),
+        helper.make_node("Neg", ["z"], ["n"]),
+        helper.make_node("Greater", ["z", "c"], ["yes"]),
+        helper.make_node("Where", ["yes", "z", "n"], ["y"], "the_node"),
+    ]
+    constants = {"c": np.array(0, F32), "two": np.array(2, F32)}
+    model = make_model(nodes, {"x": ["n", 4]}, ["y"], constants, opset=17)
+    network = network_of(model, tmp_path)
+    assert isinstance(network, ReluNetwork)
+    assert_same_function(model, network, integers=True)
+
+
 def test_a_choice_with_a_jump_is_refused_by_name(tmp_path):
     up = helper.make_node("Add", ["x", "one"], ["h"])
     with pytest.raises(UnsupportedOperatorError, match=r"the_node.*jump by 1 where"):

@@ -111,11 +111,15 @@ def _continuous_choice(node: OnnxNode) -> SymbolicTensor:
         if squares is not None:
             bend = low.apply(low.relu(excess), Function.POWER, 2.0)
             return low.add(second, low.scale(bend, squares))
-    for outer, inner, difference in ((first, second, excess), (second, first, low.negate(excess))):
-        magnitude = low.steps.magnitude(difference)
+    difference = low.subtract(first, second)
+    factors = multiples(difference, excess)
+    if factors is not None:  # also where d happens to be |z| - l
+        return low.add(second, low.scale(low.relu(excess), factors))
+    for outer, inner, beyond in ((first, second, excess), (second, first, low.negate(excess))):
+        magnitude = low.steps.magnitude(beyond)
         if magnitude is not None and (magnitude[1] >= 0).all():
             return _beyond(low, *magnitude, outer, inner)
-    return low.add(second, _bend(low, low.subtract(first, second), excess))
+    return low.add(second, _bend(low, difference, excess))
 
 
 def _square_multiples(
