@@ -213,6 +213,10 @@ def test_rationals_are_rounded_to_the_neighbouring_doubles(value):
     assert high in (low, np.nextafter(low, np.inf))
 
 
+def test_zero_has_no_sign_however_it_was_rounded():
+    assert [str(f(Fraction(0))) for f in (round_down, round_up)] == ["0.0", "0.0"]
+
+
 def test_rationals_beyond_the_doubles_round_outward():
     huge = Fraction(10) ** 400
     assert (round_down(huge), round_up(huge)) == (np.finfo(float).max, np.inf)

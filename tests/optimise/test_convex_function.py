@@ -12,7 +12,7 @@ from oracle_convex import icnn, max_affine
 from strategies import networks
 
 from jensen import Box, ConvexFunction, Everywhere, Polyhedron, Status, Verdict
-from jensen.errors import DomainError, InfeasibleError, OptionError
+from jensen.errors import DomainError, InfeasibleError, OptionError, SolverError
 from jensen.network.relu_network import ReluNetwork
 from jensen.optimise import quadratic
 from jensen.optimise.linearise import Lineariser
@@ -297,3 +297,37 @@ def test_inputs_can_be_fixed_in_a_problem():
         f.minimise(fixed={1: 3.0})
     with pytest.raises(OptionError, match="fixed input 5"):
         f.minimise(fixed={5: 0.0})
+
+
+# ---------------------------------------------------------------- numbers beyond the doubles
+
+STEEP = ReluNetwork.from_layers([[[1e300], [-1e300]], [[1e300, 1e300]]], [[0, 0], [0]])
+
+
+@pytest.mark.parametrize("domain", [Box(-1, 1), Everywhere(), Polyhedron([[1.0]], [1.0])])
+@pytest.mark.parametrize(
+    "question",
+    [
+        lambda f: f.minimise(),
+        lambda f: f.subgradient([0.5]),
+        lambda f: f.subgradients([0.5]),
+        lambda f: f.conjugate([1.0]),
+        lambda f: f.prox([1.0]),
+    ],
+)
+def test_slopes_beyond_the_doubles_are_an_error_and_no_number(question, domain):
+    with pytest.raises(SolverError, match="too large"):
+        question(ConvexFunction(STEEP, domain))
+
+
+def test_proximal_points_of_slopes_that_overflow_in_the_program_are_an_error():
+    steep = ReluNetwork.from_layers([[[1e300], [-1e300]], [[1e8, 1e8]]], [[0, 0], [0]])
+    with pytest.raises(SolverError, match="too large"):
+        ConvexFunction(steep, Box(-4, 4)).prox([4.0])
+
+
+def test_a_value_beyond_the_doubles_is_no_traceback():
+    f = ConvexFunction(ReluNetwork.from_layers([[[1e300]], [[1e300]]], [[1], [0]]), Box(-1, 1))
+    found = f.minimise()
+    assert found.lower <= 0 <= found.value
+    assert str(found.value) == "0.0"

@@ -138,7 +138,7 @@ def round_down(value: Fraction) -> float:
 
 def round_up(value: Fraction) -> float:
     """Return the smallest double not below a rational."""
-    return -round_down(-value)
+    return 0.0 - round_down(-value)  # 0 is 0.0, not -0.0
 
 
 def product_below(left: FloatArray, right: FloatArray) -> FloatArray:

@@ -18,7 +18,7 @@ from jensen.network.checks import chosen_output
 from jensen.network.relu_network import ReluNetwork
 from jensen.optimise.cells import gradients_around
 from jensen.optimise.curved import CurvedTerm
-from jensen.optimise.cuts import Term
+from jensen.optimise.cuts import Term, slopes
 from jensen.optimise.function import Function
 from jensen.optimise.ground import ground_of
 from jensen.optimise.parts import check_form, parts_of
@@ -143,7 +143,7 @@ class ConvexFunction(Function):
         if self._curved is not None:
             slope = self._curved.form.gradient(exact)
             found = [tuple(a + b for a, b in zip(g, slope, strict=True)) for g in found]
-        return np.array([[float(v) for v in gradient] for gradient in found])
+        return np.array([slopes(gradient) for gradient in found])
 
     def _in_doubles(self, X: FloatArray) -> FloatArray:
         return np.array(self.network.pre_activations(X)[OUTPUT][:, 0], dtype=np.float64)

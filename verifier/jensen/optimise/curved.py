@@ -249,6 +249,10 @@ def proximal_curved(
     form = convex.form.plus_square(center.tolist(), step)
     whole = CurvedTerm(convex.term, form, convex.values)
     found = minimise_curved(replace(problem, convex=whole), limits, pool)
+    if math.isinf(found.value):
+        raise SolverError(
+            "no point was found whose value is a double: the network's numbers are too large"
+        )
     return Proximal(
         found.x,
         found.value,

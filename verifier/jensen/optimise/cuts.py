@@ -15,7 +15,9 @@ from typing import Protocol
 
 import numpy as np
 
+from jensen.arithmetic.exact import to_double
 from jensen.arithmetic.intervals import round_down
+from jensen.errors import SolverError
 from jensen.network.relu_network import ReluNetwork
 from jensen.optimise.feasible import FeasibleSet
 from jensen.optimise.ground import Ground, Vector, recession_ground
@@ -145,7 +147,7 @@ class Term:
         gradients = found.gradient.copy()
         for i in np.flatnonzero(~found.certain):
             exact, _ = self.pieces.affine(self.region_at([Fraction(v) for v in X[i].tolist()]))
-            gradients[i] = [float(v) for v in exact]
+            gradients[i] = slopes(exact)
         return gradients
 
     def exactly_at(self, x: FloatArray) -> tuple[float, Cuts]:
@@ -153,7 +155,7 @@ class Term:
         point = self.settled(x)
         pattern = self.region_at(point)
         gradient, offset = self.pieces.affine(pattern)
-        rounded = np.array([float(v) for v in gradient])
+        rounded = slopes(gradient)
         kept: tuple[Pattern, ...] = (pattern,)
         if self.ground.bounded:
             reach = np.maximum(np.abs(self.ground.lower), np.abs(self.ground.upper))
@@ -166,7 +168,7 @@ class Term:
             )
             kept = ()
         cut = Cuts(rounded[None], np.array([round_down(offset)]), np.zeros(1, np.intp), kept)
-        return float(self.network.exact(point)[0]), cut
+        return to_double(self.network.exact(point)[0]), cut
 
     def settled(self, x: FloatArray) -> Vector:
         """Return a rational point of the domain near x."""
@@ -216,6 +218,20 @@ class Term:
             return Cuts(gradient, offset, np.zeros(1, np.intp), (pattern,))
         low = lowered(gradient, offset, found.gradient_error, found.offset_error, self.ground)
         return Cuts(gradient, low, np.zeros(1, np.intp))
+
+
+def slopes(gradient: Sequence[Fraction]) -> FloatArray:
+    """Round the slopes of an affine piece to the nearest doubles.
+
+    Raises
+    ------
+    SolverError
+        If one is larger than all doubles.
+    """
+    try:
+        return np.array([float(v) for v in gradient])
+    except OverflowError:
+        raise SolverError("a slope is no double: the network's numbers are too large") from None
 
 
 def lowered(

@@ -146,6 +146,7 @@ class EpigraphLp:
         self.cuts = self.cuts.joined(cuts)
         self._add_rows(cuts)
 
+    @np.errstate(over="ignore", invalid="ignore")  # what overflows is an error in _add
     def _add_rows(self, cuts: Cuts) -> None:
         matrix = np.zeros((len(cuts), len(self._linear) + len(self._weights)))
         matrix[:, : len(self._linear)] = -cuts.gradient * (self._unit / self._scale)

@@ -14,7 +14,7 @@ from jensen.arithmetic.doubles import refuse_masked
 from jensen.arithmetic.intervals import round_down, round_up
 from jensen.errors import DomainError, UnboundedError
 from jensen.optimise.answers import Conjugate, Minimum, Proximal
-from jensen.optimise.cuts import Convex, no_cuts
+from jensen.optimise.cuts import Convex, no_cuts, slopes
 from jensen.optimise.cutting_planes import Pool
 from jensen.optimise.ground import dot
 from jensen.optimise.problem import Limits, problem_of, vector, with_fixed_inputs
@@ -90,6 +90,8 @@ class Function:
         ------
         DomainError
             For a point outside the domain, where the slopes of f prove nothing.
+        SolverError
+            If a slope is no double.
         """
         points, single = self._points(X)
         for x in points:
@@ -130,7 +132,7 @@ class Function:
         return self.support(x).level_cut(number)
 
     def _rounded_support(self, gradient: Sequence[Fraction], offset: Fraction) -> Support:
-        rounded = np.array([float(v) for v in gradient])
+        rounded = slopes(gradient)
         ground = self._convex.ground
         reach = np.maximum(np.abs(ground.lower), np.abs(ground.upper)).tolist()
         misses = [abs(g - Fraction(r)) for g, r in zip(gradient, rounded.tolist(), strict=True)]
@@ -182,6 +184,8 @@ class Function:
             For numbers and shapes that make no sense.
         UndecidedError
             If no feasible point was found within the limits.
+        SolverError
+            If slopes or values are too large for HiGHS, or for doubles.
         """
         problem = problem_of(self._convex, linear, A, b, equality, integers)
         if fixed is not None:

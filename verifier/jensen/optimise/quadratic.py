@@ -31,6 +31,7 @@ SHIFTS = (0.0, 1e-12, 1e-9, 1e-7)
 PASSES, STILL = 200, 1e-12  # of least distances, until t moves by no more
 
 
+@np.errstate(over="ignore", invalid="ignore")  # what overflows is an error below
 def nearest_point(
     center: FloatArray,
     step: float,
@@ -82,6 +83,8 @@ def nearest_point(
     full[:, :inputs] = -matrix / own[:, None]
     full[cuts, inputs + term[cuts]] = 1.0
     full[:, -1] = above / own
+    if not (np.isfinite(full).all() and np.isfinite(own).all()):
+        raise SolverError("a cut is not finite: the network's numbers are too large")
     equal = np.arange(len(term)) >= len(term) - equations
     cost = np.append(np.zeros(inputs), weights * step * unit)
     free = np.full(terms, INFINITY)
