@@ -16,7 +16,7 @@ import pytest
 from path_oracle import neuron_path_sums
 
 import jensen
-from jensen import Box, Everywhere, ReluNetwork
+from jensen import Box, Everywhere, Polyhedron, ReluNetwork
 from jensen.bounds.paths import exact_path_sum
 from jensen.cli import main
 from jensen.cli.app import app
@@ -119,7 +119,14 @@ def test_of_many_inputs_the_least_sums_are_listed_with_what_the_proof_says():
     assert {c.reason for c in found} == {"sign"}
 
 
-@pytest.mark.parametrize("domain", [Box(-1, 1), Everywhere()])
+def slice_of_a_cube(inputs: int) -> Polyhedron:
+    """Return the points of the cube [-1, 1] whose sum is 0."""
+    total = np.ones((1, inputs))
+    rows = np.concatenate([np.eye(inputs), -np.eye(inputs), total, -total])
+    return Polyhedron(rows, [*np.ones(2 * inputs), 0.0, 0.0])
+
+
+@pytest.mark.parametrize("domain", [Box(-1, 1), Everywhere(), slice_of_a_cube(5)])
 @pytest.mark.parametrize("convex", [True, False])
 def test_of_many_inputs_the_least_that_is_met_is_exact(domain, convex):
     for seed in range(6):
@@ -144,6 +151,19 @@ def test_of_many_inputs_the_least_that_is_met_is_exact(domain, convex):
                 assert (z[name].positive() == on).all()
             path_sum = exact_path_sum(network, (block, index), condition.pattern)
             assert condition.value == path_sum
+
+
+@pytest.mark.parametrize("inputs", [2, 3])
+def test_on_flat_domains_kinks_are_met_without_a_counterexample_to_start_from(inputs):
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        weights = [rng.normal(size=shape) for shape in ((6, inputs), (6, 6), (1, 6))]
+        network = ReluNetwork.from_layers(weights, [rng.normal(size=len(w)) / 2 for w in weights])
+        domain = slice_of_a_cube(inputs)
+        met = [c for c in path_conditions(network, domain) if c.reachable]
+        assert met
+        assert any(c.is_violated for c in met) == (not jensen.is_convex(network, domain))
+        assert all(domain.contains(c.point) for c in met)
 
 
 def test_twins_of_many_inputs_share_one_condition():

@@ -14,8 +14,9 @@ from fractions import Fraction
 import numpy as np
 
 from jensen.arithmetic.exact import ExactVector
-from jensen.arithmetic.rational import rational
+from jensen.arithmetic.rational import floats, fraction, rational
 from jensen.bounds.paths import exact_path_sum
+from jensen.domains.working_set import WorkingSet
 from jensen.groups.prepared import Prepared
 from jensen.linear_regions.condition import Condition
 from jensen.linear_regions.items import Point
@@ -74,11 +75,17 @@ def condition_at(prepared: Prepared, neurons: Neurons, at: Point) -> Condition |
     normal = _normal(network, neurons[0], point, size)
     if normal is None:
         return None
+    inside = _within_the_hull(prepared.working, normal) if box is None else None
     for share in NEAR:
         ends = point + share * size * normal, point - share * size * normal
         if box is not None:
             ends = np.clip(ends[0], *box), np.clip(ends[1], *box)
         x, y = (tuple(Fraction(v) for v in end.tolist()) for end in ends)
+        if inside is not None:
+            far = Fraction(share * size)
+            x, y = (
+                tuple(v + s * far * w for v, w in zip(at, inside, strict=True)) for s in (1, -1)
+            )
         if domain.contains(x) and domain.contains(y):
             found = condition_across(network, neurons, x, y)
             if found is not None:
@@ -96,6 +103,15 @@ def _normal(
     rise: FloatArray = values[: len(point)] - values[len(point) :]
     length = float(np.linalg.norm(rise))
     return rise / length if 0 < length < np.inf else None
+
+
+def _within_the_hull(working: WorkingSet, normal: FloatArray) -> Point | None:
+    """Return about a unit normal as a direction that stays exactly in a flat domain; or None."""
+    if working.dim == len(normal) + working.lifted:
+        return None
+    moves = working.matrix[:-1]
+    step = working.exact_step(working.steepest(normal @ floats(moves)))
+    return tuple(fraction(v) for v in moves @ step)
 
 
 def condition_across(
