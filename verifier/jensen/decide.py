@@ -58,6 +58,8 @@ from jensen.prover.walk import (
     walk_less_narrow_levels,
     walk_narrow_levels,
     walk_open_cells,
+    walk_planes,
+    walk_planes_of_more,
     walk_straight_lines,
 )
 from jensen_encodings.deadline import Deadline
@@ -81,10 +83,12 @@ SCREENS: tuple[Screen, ...] = (
     first_lines,
     lines_for_sinking,
     walk_narrow_levels,
+    walk_planes,
     signs_of_links,
     walk_less_narrow_levels,
     walk_edges,
     lines_before_bounds,
+    walk_planes_of_more,
     signs_where_stable,
     walk_open_cells,
     walk_few_inputs_upwards,

@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from jensen.arithmetic.intervals import round_down, round_up
+from jensen.cells.arrangement import incidences
 from jensen.cells.start import is_flat
 from jensen.domains.domain import Box, Domain, Everywhere
 from jensen.groups.prepared import Prepared
@@ -27,12 +28,14 @@ from jensen.prover.walk_cones import is_cone_question, walk_cones
 from jensen.prover.walk_edges import can_walk_edges, edges_bend_upwards
 from jensen.prover.walk_narrow import is_narrow, walk_narrow
 from jensen.prover.walk_plane import walk_kinks
+from jensen.prover.walk_planes import can_walk_planes, planes_bend_upwards
 from jensen.prover.walk_solid import walk_surfaces
 from jensen.prover.walk_straight import bend_upwards, has_two_levels
 from jensen.types import BoolArray, Interval
 
 PLANE = 2
 PAIR = 2  # units of a level, up to which an exact walk costs about as much as links
+FEW_PIECES = 1 << 13  # incidences of planes and vertices, up to which these cost as much as links
 EDGES = 124  # ReLUs up to which edges in space cost about as much as bounds, where those say little
 THREE, DEEP = 3, 4  # levels from which on edges come before sweeps; before bounds, on a box
 SHARE = 8  # of neurons, of which one that is open makes signs of links say more than a walk
@@ -51,8 +54,11 @@ def walk_few_inputs_upwards(question: Question) -> Outcome | None:
         straight = bounds_come_first(question) and bend_upwards(
             question.network, _walked_domain(question), closed
         )
-        tried = _edges_come_first(question)  # by another screen
-        if straight or (not tried and _edges_bend_upwards(question, closed)):
+        tried = _planes_come_first(question)  # by another screen
+        if straight or (not tried and _planes_bend_upwards(question, closed)):
+            return _all_bend_upwards(question, signs, never)
+        tried = _edges_come_first(question)
+        if not tried and _edges_bend_upwards(question, closed):
             return _all_bend_upwards(question, signs, never)
     return None
 
@@ -97,6 +103,57 @@ def _walked_domain(question: Question) -> Domain:
     return _around(question.domain) if one else question.domain
 
 
+def walk_planes(question: Question) -> Outcome | None:
+    """Prove small networks of two levels in space by the pieces of their first level's kinks.
+
+    Without a box these cost as much as signs of links.
+    """
+    return _walk_planes(question) if _planes_cost_little(question) else None
+
+
+def walk_planes_of_more(question: Question) -> Outcome | None:
+    """As :func:`walk_planes` for more inputs, behind links and lines, which cost less there."""
+    if question.network.input_size == SPACE or question.options.certificate:
+        return None
+    return _walk_planes(question) if _planes_come_first(question) else None
+
+
+def _planes_cost_little(question: Question) -> bool:
+    network = question.network
+    if network.input_size != SPACE or not _planes_come_first(question):
+        return False
+    return incidences(network.hidden[0].size, SPACE, box=False) <= FEW_PIECES
+
+
+def _planes_come_first(question: Question) -> bool:
+    """Whether planes of two levels are looked at before bounds: where there is no box."""
+    network = question.network
+    if len(network.hidden) != 2 or question.domain.box_sides(network.input_size) is not None:
+        return False
+    return bounds_come_first(question) and not question.prepared.may_have_twins
+
+
+def _walk_planes(question: Question) -> Outcome | None:
+    signs = question.prepared.signs
+    closed = {name: low >= 0 for name, (low, _) in signs.items()}
+    with question.prepared.watch.stage("walk"):
+        if not _planes_bend_upwards(question, closed):
+            return None
+    return _all_bend_upwards(question, signs, {})
+
+
+def _planes_bend_upwards(question: Question, closed: Mapping[str, BoolArray]) -> bool:
+    """Whether a network of two levels is proved by J on all pieces of its first level's kinks."""
+    network, domain = question.network, question.domain
+    if architecture(network) is None:
+        return False
+    stack = NetworkStack.from_networks([network])
+    if not can_walk_planes(stack, domain):
+        return False
+    asked = ~np.concatenate([closed[block.name] for block in network.hidden])
+    return bool(planes_bend_upwards(stack, domain, asked[None])[0])
+
+
 def walk_edges(question: Question) -> Outcome | None:
     """Prove small networks of three inputs by their edges, where bounds would say little.
 
@@ -114,7 +171,8 @@ def walk_edges(question: Question) -> Outcome | None:
     if all(part.all() for part in closed.values()):
         return None  # the next screen says so
     with prepared.watch.stage("walk"):
-        if not _edges_bend_upwards(question, closed):
+        planes = not _planes_cost_little(question) and _planes_bend_upwards(question, closed)
+        if not planes and not _edges_bend_upwards(question, closed):
             return None
     return _all_bend_upwards(question, signs, never)
 
@@ -167,17 +225,26 @@ def _around(domain: Domain) -> Domain:
 
 
 def walk_open_cells(question: Question) -> Outcome | None:
-    """Prove networks of four inputs by cells, cut where bounds leave kinks open."""
+    """Prove networks of more than three inputs by what bounds leave open of their kinks.
+
+    Of two levels on a box these are planes; with four inputs, cells are cut.
+    """
     prepared, network, domain = question.prepared, question.network, question.domain
     if network.input_size <= SPACE or not bounds_come_first(question):
         return None  # edges say more in space
-    if question.options.certificate or not can_walk_cells(network, domain):
+    if question.options.certificate:
         return None  # the engine leaves more for a certificate to go by
     closed = closed_neurons(prepared)
     with prepared.watch.stage("walk"):
-        if not walk_cells(network, domain, closed, question.deadline):
-            return None
-    return _all_bend_upwards(question, prepared.stable_signs, _never_cross(prepared))
+        tried = _planes_come_first(question)  # by another screen
+        proved = not tried and _planes_bend_upwards(question, closed)
+        if not proved and can_walk_cells(network, domain):
+            proved = walk_cells(network, domain, closed, question.deadline)
+    return (
+        _all_bend_upwards(question, prepared.stable_signs, _never_cross(prepared))
+        if proved
+        else None
+    )
 
 
 def walk_straight_lines(question: Question) -> Outcome | None:

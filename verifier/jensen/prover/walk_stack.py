@@ -9,6 +9,7 @@ from jensen.cells.start import is_flat
 from jensen.domains.domain import Domain
 from jensen.network.stack import NetworkStack
 from jensen.prover.walk_edges import can_walk_edges, edges_bend_upwards
+from jensen.prover.walk_planes import can_walk_planes, planes_bend_upwards
 from jensen.prover.walk_straight import can_bend_upwards, stack_bends_upwards
 from jensen.types import BoolArray, IndexArray
 
@@ -45,7 +46,7 @@ def walked_straight(stack: NetworkStack, domain: Domain, signs: LinkedSigns) -> 
 def walked_in_space(
     stack: NetworkStack, domain: Domain, signs: LinkedSigns, left: IndexArray
 ) -> IndexArray:
-    """Return the networks of three inputs that edges of their cells prove convex.
+    """Return the networks that are proved convex by planes of two levels, or by edges in space.
 
     Parameters
     ----------
@@ -62,12 +63,17 @@ def walked_in_space(
     int array
         None of those with twins.
     """
-    if not left.size or not can_walk_edges(stack, domain):
-        return left[:0]
-    some = left[_without_twins(signs)[left]]
-    if not some.size:
-        return some
-    return some[edges_bend_upwards(stack.take(some), domain, signs.open_neurons()[some])]
+    found = left[:0]
+    left = left[_without_twins(signs)[left]]
+    asked = signs.open_neurons() if left.size else np.zeros((0, 0), dtype=bool)
+    for can_walk, bend_upwards in (
+        (can_walk_planes, planes_bend_upwards),
+        (can_walk_edges, edges_bend_upwards),
+    ):
+        if left.size and can_walk(stack, domain):
+            shown = bend_upwards(stack.take(left), domain, asked[left])
+            found, left = np.concatenate([found, left[shown]]), left[~shown]
+    return found
 
 
 def _without_twins(signs: LinkedSigns) -> BoolArray:
