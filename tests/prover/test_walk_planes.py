@@ -219,3 +219,27 @@ def test_stacks_of_four_inputs_are_proved_together(domain: Domain):
         "walk" in v.times and proved(n, domain, bounds=True)
         for n, v in zip(networks, verdicts, strict=True)
     )
+
+
+@pytest.mark.parametrize("domain", [Box(-2, 2), Everywhere()], ids=str)
+def test_units_that_are_on_wherever_others_are_count_with_them(
+    domain: Domain, monkeypatch: pytest.MonkeyPatch
+):
+    networks = [general(seed, (3, 10, 3)) for seed in range(24)]
+    linked = [proved(network, domain, bounds=True) for network in networks]
+    monkeypatch.setattr(walk_planes, "FALLING", -1)
+    alone = [proved(network, domain, bounds=True) for network in networks]
+    assert sum(alone) < sum(linked)
+    assert all(many or not few for few, many in zip(alone, linked, strict=True))
+
+
+def test_a_unit_that_vanishes_all_over_a_piece_implies_nothing():
+    """z_1 is 0 on the kink of the first neuron, and bends f down beside it."""
+    z, off = np.array([[0.0, 0.0, 0.0], [1.0, 2.0, -1.0]]), np.full((2, 3), 1e-12)
+    begin = np.array([0])
+    assert not walk_planes._implies(z, off, begin)[0].any()
+    z[0] = [0.25, 0.5, -0.5]
+    assert walk_planes._implies(z, off, begin)[:, :, 0].tolist() == [
+        [False, True],
+        [False, False],
+    ]

@@ -35,7 +35,7 @@ from jensen.types import BoolArray, Interval
 
 PLANE = 2
 PAIR = 2  # units of a level, up to which an exact walk costs about as much as links
-FEW_PIECES = 1 << 13  # incidences of planes and vertices, up to which these cost as much as links
+FEW_PIECES = 1 << 14  # incidences of planes and vertices, up to which these cost as much as links
 EDGES = 124  # ReLUs up to which edges in space cost about as much as bounds, where those say little
 THREE, DEEP = 3, 4  # levels from which on edges come before sweeps; before bounds, on a box
 SHARE = 8  # of neurons, of which one that is open makes signs of links say more than a walk
@@ -104,7 +104,7 @@ def _walked_domain(question: Question) -> Domain:
 
 
 def walk_planes(question: Question) -> Outcome | None:
-    """Prove small networks of two levels in space by the pieces of their first level's kinks.
+    """Prove small networks of two levels by the pieces of their first level's kinks.
 
     Without a box these cost as much as signs of links.
     """
@@ -112,17 +112,18 @@ def walk_planes(question: Question) -> Outcome | None:
 
 
 def walk_planes_of_more(question: Question) -> Outcome | None:
-    """As :func:`walk_planes` for more inputs, behind links and lines, which cost less there."""
-    if question.network.input_size == SPACE or question.options.certificate:
+    """As :func:`walk_planes` for larger ones, behind links and lines, which cost less there."""
+    in_space = question.network.input_size == SPACE  # where edges come before lines, and these do
+    if in_space or not _planes_come_first(question) or _planes_cost_little(question):
         return None
-    return _walk_planes(question) if _planes_come_first(question) else None
+    return _walk_planes(question)
 
 
 def _planes_cost_little(question: Question) -> bool:
-    network = question.network
-    if network.input_size != SPACE or not _planes_come_first(question):
+    if not _planes_come_first(question):
         return False
-    return incidences(network.hidden[0].size, SPACE, box=False) <= FEW_PIECES
+    inputs = question.network.input_size
+    return incidences(question.network.hidden[0].size, inputs, box=False) <= FEW_PIECES
 
 
 def _planes_come_first(question: Question) -> bool:
@@ -130,6 +131,8 @@ def _planes_come_first(question: Question) -> bool:
     network = question.network
     if len(network.hidden) != 2 or question.domain.box_sides(network.input_size) is not None:
         return False
+    if question.options.certificate and network.input_size > SPACE:
+        return False  # the engine leaves more for a certificate to go by
     return bounds_come_first(question) and not question.prepared.may_have_twins
 
 

@@ -28,6 +28,7 @@ from jensen.types import BoolArray, FloatArray, IndexArray, Interval
 FEWEST, MOST = 3, 6  # inputs: in the plane, lines are walked
 WIDEST = 46  # units of a level: their bits, and a number of one of them, are exact in a double
 WORK = 1 << 17  # incidences of pieces and vertices
+FALLING = 8  # units of both signs on a piece that lower J there
 RANGE = 100  # of exponents of scaled numbers: no product of eight of them under- or overflows
 
 
@@ -136,14 +137,14 @@ def _bends_upwards(levels: _Levels, asked: BoolArray) -> bool:
     found = arrangement(levels.rows, cutting, levels.box, None if every else asked_first)
     if found is None:
         return False
-    up, down = _second_level(levels, found)
+    second = _second_level(levels, found)
     if every:
-        both = up.any(axis=1)
-        both &= down.any(axis=1)
+        both = second.up.any(axis=1)
+        both &= second.down.any(axis=1)
         if (both & asked_second).any():
             return False
-    pieces = _pieces(found, asked_first, (up, down))
-    return pieces is None or _bend_upwards(levels, cutting, *pieces)
+    pieces = _pieces(found, asked_first, second)
+    return pieces is None or _bend_upwards(levels, cutting, second, pieces)
 
 
 def _cutting(levels: _Levels) -> IndexArray:
@@ -156,11 +157,26 @@ def _cutting(levels: _Levels) -> IndexArray:
     return cutting
 
 
-def _second_level(levels: _Levels, found: Arrangement) -> tuple[BoolArray, BoolArray]:
-    """Return which units of the second level may be on, and off: (units, vertices).
+@dataclass(frozen=True, eq=False)
+class _Second:
+    """The second level at vertices: arrays (units, vertices).
 
-    Neither at infinity where they are exactly 0: signs elsewhere hold there, too.
+    Attributes
+    ----------
+    z, off : arrays
+        Values, and how far they may be off.
+    up, down : bool arrays
+        Which units may be on, and off; neither at infinity where they are exactly 0, as signs
+        elsewhere hold there, too.
     """
+
+    z: FloatArray
+    off: FloatArray
+    up: BoolArray
+    down: BoolArray
+
+
+def _second_level(levels: _Levels, found: Arrangement) -> _Second:
     on = found.z > 0
     passed, error = np.where(on, found.z, 0.0), np.where(on, found.error, 0.0)
     rounding = (len(on) + 4) * UNIT
@@ -172,22 +188,39 @@ def _second_level(levels: _Levels, found: Arrangement) -> tuple[BoolArray, BoolA
     off *= MORE
     # so written, what is not a number may be both
     up, down = ~(z < -off), ~(z > off)
-    nothing = (z == 0) & (off == 0) & (found.last == 0)
-    up &= ~nothing
-    down &= ~nothing
-    return up, down
+    far = (found.last == 0).nonzero()[0]
+    if far.size:
+        something = (z[:, far] != 0) | (off[:, far] != 0)
+        up[:, far] &= something
+        down[:, far] &= something
+    return _Second(z, off, up, down)
 
 
-def _pieces(
-    found: Arrangement, asked: BoolArray, sides: tuple[BoolArray, BoolArray]
-) -> tuple[IndexArray, BoolArray, BoolArray] | None:
-    """Return the pieces of kinks that are asked for, and which units may be on and off there.
+@dataclass(frozen=True, eq=False)
+class _Pieces:
+    """Pieces of kinks that are asked for.
 
-    Returns
-    -------
-    (kinks, on, off) or None
-        Of (pieces,), (units, pieces) and (units, pieces); None if there are none.
+    Attributes
+    ----------
+    kink : int array (pieces,)
+        Of the hyperplanes that cut.
+    on, off : bool arrays (units, pieces)
+        Which units of the second level may be on there, and off.
+    vertex : int array (incidences,)
+        Vertices, piece by piece.
+    first : int array (pieces + 1,)
+        Where those of each piece begin.
     """
+
+    kink: IndexArray
+    on: BoolArray
+    off: BoolArray
+    vertex: IndexArray
+    first: IndexArray
+
+
+def _pieces(found: Arrangement, asked: BoolArray, second: _Second) -> _Pieces | None:
+    """Return the pieces of kinks that are asked for; None if there are none."""
     plan = found.plan
     at = asked[plan.plane].nonzero()[0]
     owner = plan.owner[at]
@@ -205,20 +238,78 @@ def _pieces(
     new = np.ones(len(key), dtype=bool)
     np.not_equal(key[1:], key[:-1], out=new[1:])
     first = new.nonzero()[0]
-    number = np.arange(len(sides[0]))
-    sets = ((np.ldexp(1.0, number) @ side).astype(np.int64)[owner] for side in sides)
-    up, down = (np.bitwise_or.reduceat(some, first) for some in sets)
+    number = np.arange(len(second.z))
+    sides = ((np.ldexp(1.0, number) @ side).astype(np.int64) for side in (second.up, second.down))
+    up, down = (np.bitwise_or.reduceat(side[owner], first) for side in sides)
     bit = number[:, None]
-    return plane[order[first]], (up >> bit) & 1 != 0, (down >> bit) & 1 != 0
+    may_be = (up >> bit) & 1 != 0, (down >> bit) & 1 != 0
+    return _Pieces(plane[order[first]], *may_be, owner, np.append(first, len(owner)))
 
 
-def _bend_upwards(
-    levels: _Levels, cutting: IndexArray, kink: IndexArray, on: BoolArray, off: BoolArray
-) -> bool:
+def _bend_upwards(levels: _Levels, cutting: IndexArray, second: _Second, pieces: _Pieces) -> bool:
     """Whether J >= 0 on pieces of kinks, whichever state units have that may be on and off."""
     passed = levels.last[:, None] * levels.weights[:, cutting]
-    jumps = passed[:, kink] * on
-    size = np.abs(jumps).sum(axis=0)
-    np.minimum(jumps, 0.0, out=jumps, where=off)
-    low = jumps.sum(axis=0)
-    return bool((low >= ((len(on) + 4) * UNIT * MORE) * size).all())
+    jumps = passed[:, pieces.kink] * pieces.on
+    error = (2 * (len(jumps) + 4) * UNIT * MORE) * np.abs(jumps).sum(axis=0)
+    low = np.minimum(jumps, 0.0, out=jumps.copy(), where=pieces.off).sum(axis=0)
+    left = (~(low >= error)).nonzero()[0]
+    if not left.size:
+        return True
+    if not np.isfinite(low).all():
+        return False
+    some = _Pieces(
+        pieces.kink[left],
+        pieces.on[:, left],
+        pieces.off[:, left],
+        pieces.vertex,
+        pieces.first[np.array([left, left + 1])],
+    )
+    return bool((_linked_jumps(second, some, jumps[:, left]) >= error[left]).all())
+
+
+def _linked_jumps(second: _Second, pieces: _Pieces, jumps: FloatArray) -> FloatArray:
+    """Bound J on pieces from below: where a unit that lowers it is on, so are some that raise it.
+
+    ``first`` of the pieces has rows of where their vertices begin, and end.
+    """
+    both = pieces.on & pieces.off
+    falls, rises = both & (jumps < 0), both & (jumps > 0)
+    most = int(np.count_nonzero(falls, axis=0).max())
+    start, end = pieces.first
+    count = end - start
+    if most > FALLING or len(jumps) ** 2 * int(count.sum()) > WORK:
+        return np.full(len(start), -np.inf)
+    behind = count.cumsum()
+    begin = behind - count
+    vertex = pieces.vertex[np.arange(behind[-1]) + np.repeat(start - begin, count)]
+    implies = _implies(second.z[:, vertex], second.off[:, vertex], begin)
+    # which units lower J on each piece, and then others, which add nothing
+    unit = (~falls).argsort(axis=0, kind="stable")[:most]
+    piece = np.arange(len(start))
+    lowered = np.where(falls, jumps, 0.0)[unit, piece]
+    raised = implies[unit, :, piece] & rises.T & falls[unit, piece][:, :, None]
+    subsets = (np.arange(1 << most)[:, None] >> np.arange(most)) & 1
+    sure = np.where(pieces.on & ~pieces.off, jumps, 0.0).sum(axis=0)
+    together = np.tensordot(subsets, raised.astype(np.float64), axes=1) > 0
+    total = sure + subsets @ lowered + (together * np.where(rises, jumps, 0.0).T).sum(axis=2)
+    low: FloatArray = total.min(axis=0)
+    return low
+
+
+def _implies(z: FloatArray, off: FloatArray, begin: IndexArray) -> BoolArray:
+    """Return where units are on on pieces wherever others are: (others, units, pieces).
+
+    So it is if ``z_j <= c z_i`` holds for some c > 0 at all vertices, which are given piece by
+    piece. The other must not vanish all over the piece, or it might be on beside it.
+    """
+    high, low = z + off, z - off
+    seen = np.logical_or.reduceat((low > 0) | (high < 0), begin, axis=1)
+    share = high[:, None] / low
+    least = np.maximum.reduceat(np.where(low > 0, share, 0.0), begin, axis=2)
+    # where z_i may be negative, z_j has to be, and more so; where it may be 0, not positive
+    zero = np.where(high[:, None] > 0, 0.0, np.inf)
+    most = np.where(low < 0, np.maximum(share, 0.0), np.where(low > 0, np.inf, zero))
+    most = np.minimum.reduceat(most, begin, axis=2)
+    found: BoolArray = np.maximum(least, 0.0) * (1 + 8 * UNIT) < most
+    found &= seen[:, None]
+    return found
