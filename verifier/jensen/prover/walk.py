@@ -120,8 +120,8 @@ def walk_planes_of_more(question: Question) -> Outcome | None:
 
 
 def _planes_cost_little(question: Question) -> bool:
-    if not _planes_come_first(question):
-        return False
+    if question.options.certificate or not _planes_come_first(question):
+        return False  # signs make shorter certificates
     inputs = question.network.input_size
     return incidences(question.network.hidden[0].size, inputs, box=False) <= FEW_PIECES
 
@@ -132,7 +132,7 @@ def _planes_come_first(question: Question) -> bool:
     if len(network.hidden) != 2 or question.domain.box_sides(network.input_size) is not None:
         return False
     if question.options.certificate and network.input_size > SPACE:
-        return False  # the engine leaves more for a certificate to go by
+        return False  # the engine leaves more for one to go by
     return bounds_come_first(question) and not question.prepared.may_have_twins
 
 
