@@ -21,6 +21,7 @@ from jensen.groups.twin_groups import twin_groups
 from jensen.midpoint.box_pairs import BoxSearch, affordable_nodes
 from jensen.midpoint.climb import PairSearch
 from jensen.midpoint.feasible import Feasible
+from jensen.midpoint.kink_pairs import kink_pairs
 from jensen.midpoint.linked import EPS, TINY
 from jensen.midpoint.raised import raise_bound, raises
 from jensen.midpoint.ranges import QUICK, THOROUGH, tightened
@@ -37,6 +38,7 @@ Judge = Callable[[FloatArray, FloatArray], Fraction]
 FIRST_PAIRS, FIRST_STEPS, FIRST_CLIMBS = 256, 60, 6
 MORE = 4  # times as many where the tree is not small
 NEAR_PAIRS, NEAR_STALE, NEAR_SHARE = 256, 300, 0.05  # around the best one; rounds; of the time
+KINK_CLIMBS, KINK_STALE, KINK_SHARE = 48, 12, 0.15  # pairs around kinks; of the time
 NEAR_NEURONS = 1000  # free ones, beyond which a round takes long
 NEAR_GAIN = 1e-3  # of the violation: less is nothing
 SMALLEST = 1e-100  # numbers beyond it, or its inverse, are not searched with
@@ -102,17 +104,37 @@ class PairIncumbent:
         if deadline.over():
             return
         rng = np.random.default_rng(seed)
-        X, Y = self._search.random_ascent(times * FIRST_PAIRS, FIRST_STEPS, rng, deadline)
+        pairs = self._search.random_ascent(times * FIRST_PAIRS, FIRST_STEPS, rng, deadline)
+        self._climb_from(np.stack(pairs, axis=1), times * FIRST_CLIMBS, deadline)
+
+    def look_at_kinks(self, prepared: Prepared, seed: int, deadline: Deadline = NEVER) -> None:
+        """Climb from pairs around the kinks that bend down most."""
+        if not deadline.over():
+            pairs = kink_pairs(prepared, self._feasible, self._search.violation, seed, deadline)
+            self._climb_from(pairs, KINK_CLIMBS, deadline, KINK_STALE)
+
+    def _climb_from(
+        self, pairs: FloatArray, most: int, deadline: Deadline, patience: int | None = None
+    ) -> None:
+        """Climb from so many pairs (n, 2, inputs) of different cells, the first ones.
+
+        With a patience, until as many in a row have found nothing.
+        """
         seen: set[bytes] = set()  # most ascents end in few cells
-        for x, y in zip(X, Y, strict=True):
+        stale = 0
+        for x, y in pairs:
             cells = self._search.pattern(np.concatenate([x, y]))
             if cells.tobytes() in seen:
                 continue
             if deadline.over():
                 return
+            value = self.value
             self._keep(*self._search.climb(x, y, deadline))
+            stale = stale + 1 if self.value <= value * (1 + NEAR_GAIN) else 0
+            if stale == patience:
+                return
             seen |= {cells.tobytes(), cells[:, [1, 0, 2]].tobytes()}
-            if len(seen) >= 2 * times * FIRST_CLIMBS:
+            if len(seen) >= 2 * most:
                 return
 
     def look_around(self, seed: int, deadline: Deadline = NEVER) -> None:
@@ -250,13 +272,16 @@ class _Search:
         network, data, deadline = self.prepared.network, self.prepared.data, self.deadline
         free = _free(data)
         small = free <= QUICK_NEURONS
+        searched = QUICK_NEURONS < free <= NEAR_NEURONS and in_range(data)
+        if searched:
+            self.incumbent.look_at_kinks(self.prepared, seed, deadline.share(KINK_SHARE))
         self.incumbent.start(seed, deadline.share(FIRST_SHARE), 1 if small else MORE)
         self.clock.lap("search")
         if not in_range(data):
             return "precision limit"
         if deadline.over():
             return "time limit"  # what comes next takes long to set up
-        if QUICK_NEURONS < free <= NEAR_NEURONS:
+        if searched:
             self.incumbent.look_around(seed, deadline.share(NEAR_SHARE))
             self.clock.lap("pairs")
         effort = QUICK if small else THOROUGH

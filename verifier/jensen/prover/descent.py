@@ -195,9 +195,19 @@ class Descent:
             rows = which[part], chosen[part], points[part]
             yield from self._descend(*rows, steps, schedule, FIRST)
 
-    def lowest(self, starts: int, steps: int, each: int) -> Iterator[tuple[Unit, FloatArray]]:
-        """Yield groups with points on their kinks, so many of each, per part the lowest J first."""
-        return self._ordered(starts, steps, WIDE, (each, np.inf))
+    def lowest(
+        self,
+        starts: int,
+        steps: int,
+        each: int,
+        schedule: Schedule = WIDE,
+        below: float = np.inf,
+    ) -> Iterator[tuple[Unit, FloatArray]]:
+        """Yield groups with points on their kinks, so many of each, per part the lowest J first.
+
+        Those where J is not below a value are left out.
+        """
+        return self._ordered(starts, steps, schedule, (each, below))
 
     def _ordered(
         self, starts: int, steps: int, schedule: Schedule, wanted: tuple[int, float]
