@@ -114,7 +114,7 @@ def test_outputs_that_are_left_when_time_is_up_are_not_prepared(monkeypatch):
         raise AssertionError("groups are formed after time is up")
 
     monkeypatch.setattr("jensen.groups.prepared.group_network", build)
-    monkeypatch.setattr("jensen.prover.refute.search_lines", lambda *_, **__: None)
+    monkeypatch.setattr("jensen.prover.line_search.LineSearch.look", lambda *_: None)
     rng = np.random.default_rng(0)
     network = ReluNetwork.from_layers(
         [rng.normal(size=(6, 3)), rng.normal(size=(4, 6))], [rng.normal(size=6), np.zeros(4)]

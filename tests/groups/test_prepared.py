@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from fractions import Fraction
 
-import numpy as np
 import pytest
-import scipy.sparse as sp
 from midpoint_oracle import tiny_network
 
 import jensen
@@ -16,7 +14,6 @@ from jensen.domains.domain import Box, Everywhere, Polyhedron
 from jensen.errors import DomainError, NetworkError
 from jensen.groups import prepared as module
 from jensen.groups.prepared import prepare
-from jensen.network.relu_network import Activation, Block, ReluNetwork
 from jensen.prover.options import Engine
 from jensen.stopwatch import Stopwatch
 
@@ -51,7 +48,7 @@ def calls(monkeypatch) -> Counter[str]:
 
 @pytest.mark.parametrize("engine", Engine)
 def test_each_part_is_built_at_most_once_in_a_verification(calls, monkeypatch, engine):
-    monkeypatch.setattr(jensen.prover.refute, "search_lines", lambda *_, **__: None)
+    monkeypatch.setattr(jensen.prover.line_search.LineSearch, "look", lambda *_: None)
     jensen.verify(tiny_network(5, 2, [3, 3]), Box(-1, 1), engine=engine)
     # the midpoint program looks at a second network, to whose output multiples of neurons are added
     networks = 2 if engine is Engine.MIDPOINT else 1
@@ -106,37 +103,3 @@ def test_the_weights_are_hashed_only_when_a_verdict_is_asked_for_its_digest():
     verdict = jensen.verify(network, jensen.Box(-1, 1))
     assert "digest" not in vars(network)
     assert verdict.digest == network.digest
-
-
-def shifted(by: float, inputs: int = 2, weight: float = -1.0) -> ReluNetwork:
-    """One neuron of the second level that reads |x_1| + x_1 + ... + by."""
-    first = np.zeros((2, inputs))
-    first[:, 0] = 1.0, -1.0
-    return ReluNetwork.from_layers([first, [[1.0, 1.0]], [[weight]]], [[0, 0], [by], [0]])
-
-
-@pytest.mark.parametrize("inputs", [2, 3, 4])
-@pytest.mark.parametrize("domain", [Box(-1, 1), Everywhere()])
-def test_negative_output_weights_sink_where_their_neuron_may_change_its_sign(domain, inputs):
-    prepared = prepare(shifted(-0.5, inputs), domain)
-    assert {name: units.tolist() for name, units in prepared.sinking.items()} == {"relu_2": [0]}
-    assert prepared.may_sink
-    assert not prepare(shifted(0.5, inputs), domain).may_sink
-    assert not prepare(shifted(-0.5, inputs, weight=1.0), domain).sinking
-    far = prepare(shifted(-3.0, inputs), domain)
-    assert far.may_sink is isinstance(domain, Everywhere)
-
-
-def test_neurons_that_others_read_too_and_inputs_do_not_sink():
-    both = {"relu_1": np.array([[1.0]]), "relu_2": np.array([[1.0]]), "input": np.array([[-1.0]])}
-    blocks = [
-        Block("relu_1", {"input": np.array([[1.0]])}, np.zeros(1)),
-        Block("relu_2", {"relu_1": np.array([[1.0]])}, np.zeros(1)),
-        Block("output", both | {"relu_1": np.array([[-1.0]])}, np.zeros(1), Activation.IDENTITY),
-    ]
-    assert not prepare(ReluNetwork(1, blocks), Box(-1, 1)).sinking
-    sparse = {"relu_2": sp.csr_array(np.array([[-2.0]]))}
-    alone = [*blocks[:2], Block("output", sparse, np.zeros(1), Activation.IDENTITY)]
-    prepared = prepare(ReluNetwork(1, alone), Everywhere())
-    assert list(prepared.sinking) == ["relu_2"]
-    assert not prepared.may_sink  # it reads what is not negative

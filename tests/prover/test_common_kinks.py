@@ -19,8 +19,8 @@ from jensen.network.stack import NetworkStack
 from jensen.prover.common_kinks import refuted_by_kinks
 from jensen.prover.counterexample import exact_violation
 from jensen.prover.evidence import Counterexample
+from jensen.prover.line_search import LineSampler
 from jensen.prover.links import links_of_stack
-from jensen.prover.refute import LineSampler
 
 
 def degenerate(seed: int, count: int, *widths: int) -> NetworkStack:

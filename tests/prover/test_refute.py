@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from fractions import Fraction
 
 import numpy as np
 import oracle
@@ -12,9 +13,12 @@ import scipy.sparse as sp
 from fuzz import tiny_network
 from question_domains import domains_of
 
-from jensen.domains.domain import Box, Everywhere, Polyhedron
+from jensen.bounds.paths import exact_path_sum
+from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.groups.prepared import prepare
 from jensen.network.relu_network import INPUT, OUTPUT, Activation, Block, ReluNetwork
+from jensen.prover.glimpse import Glimpse
+from jensen.prover.line_search import NARROW, LineSearch, middle_distance
 from jensen.prover.options import Options
 from jensen.prover.question import Question
 from jensen.prover.refute import (
@@ -22,12 +26,20 @@ from jensen.prover.refute import (
     lines_before_bounds,
     lines_before_walks,
     lines_for_sinking,
-    middle_distance,
+    may_sink,
     random_lines,
-    search_lines,
 )
 from jensen.prover.verdict import Status
 from jensen_encodings.deadline import Deadline
+
+ROUNDS = (8, 96, 96, 96)
+
+
+def search_lines(network, domain, **options):
+    """Return what all rounds find."""
+    search = LineSearch(network, domain, **options)
+    return next((pair for count in ROUNDS if (pair := search.look(count)) is not None), None)
+
 
 TENT = ReluNetwork.from_layers([[[1.0, 0.0]], [[-1.0]]], [[-0.25], [0.0]])  # -relu(x - 1/4)
 
@@ -105,6 +117,24 @@ def test_the_same_seed_finds_the_same_pair():
     assert second is not None
     assert first.x == second.x
     assert first.y == second.y
+
+
+def test_in_parts_the_same_lines_are_met():
+    found = 0
+    for seed in range(120):
+        network = cut_corner(3, 2)
+        whole, parts = (LineSearch(network, Box(-1, 1), seed=seed) for _ in range(2))
+        pair = whole.look(8)
+        assert pair == parts.look(8)
+        if pair is None:
+            pair = whole.look(96)
+            assert (pair is None) is (parts.look(24) is None and parts.look(72) is None)
+            found += pair is not None
+            assert whole.drawn == 104
+            # a round further both draw the same
+            if pair is None:
+                assert whole.look(96) == parts.look(96)
+    assert found > 10
 
 
 def test_a_deadline_in_the_past_ends_it():
@@ -202,14 +232,107 @@ def test_where_an_output_weight_is_negative_the_same_lines_are_drawn_at_once(inp
             missed += 1
             outcome = lines_for_sinking(question)
             found += outcome is not None and outcome.status is Status.NONCONVEX
-            assert lines_before_walks(question) is lines_before_bounds(question) is None
+            if outcome is None:  # and then not once more
+                assert lines_before_walks(question) is lines_before_bounds(question) is None
     assert found > missed / 2 > 0
 
 
 @pytest.mark.parametrize("options", [{"engine": "milp"}, {"inputs": (0,)}, {"tolerance": 1e-3}])
 def test_so_they_are_by_default_alone(options):
     network = cut_corner(3, 1, sinks=True)
-    assert lines_for_sinking(Question(prepare(network, Box(-1, 1)), Options(**options))) is None
+    question = Question(prepare(network, Box(-1, 1)), Options(**options))
+    question.lines.look(8)
+    assert lines_for_sinking(question) is None
+
+
+def asked(network: ReluNetwork, domain: Domain) -> Question:
+    """Return a question after a look at eight lines, whatever they find."""
+    question = Question(prepare(network, domain), Options())
+    question.lines.look(8)
+    return question
+
+
+def shifted(by: float, inputs: int = 2, weight: float = -1.0) -> ReluNetwork:
+    """Return |x_1| + weight relu(|x_1| + by), which bends down at most in its second level."""
+    first = np.zeros((2, inputs))
+    first[:, 0] = 1.0, -1.0
+    ones = np.ones((1, 2))
+    output = {"relu_1": ones, "relu_2": np.array([[weight]])}
+    blocks = [
+        Block("relu_1", {INPUT: first}, np.zeros(2)),
+        Block("relu_2", {"relu_1": ones}, np.array([by])),
+        Block(OUTPUT, output, np.zeros(1), Activation.IDENTITY),
+    ]
+    return ReluNetwork(inputs, blocks)
+
+
+@pytest.mark.parametrize("inputs", [2, 3, 4])
+@pytest.mark.parametrize("domain", [Box(-1, 1), Everywhere()])
+def test_negative_output_weights_sink_where_their_neuron_may_change_its_sign(domain, inputs):
+    question = asked(shifted(-0.5, inputs), domain)
+    assert may_sink(question)
+    sinking = question.lines.glimpse.sinking
+    assert {name: units.tolist() for name, units in sinking.items()} == {"relu_2": [True]}
+    # it reads what is not negative
+    assert not may_sink(asked(shifted(0.5, inputs), domain))
+    assert not may_sink(asked(shifted(-0.5, inputs, weight=1.0), domain))
+    assert may_sink(asked(shifted(-3.0, inputs), domain)) is isinstance(domain, Everywhere)
+
+
+@pytest.mark.parametrize("inputs", [2, 3, 4])
+def test_neurons_in_front_sink_where_a_negative_weight_is_met(inputs):
+    """The second level reads relu(x_1) with weight -1, and is on where x_1 < 1/2."""
+    first, off = np.eye(1, inputs), Box([-1.0] + [0.0] * (inputs - 1), [0.0] + [1.0] * (inputs - 1))
+    network = ReluNetwork.from_layers([first, [[-1.0]], [[1.0]]], [[0], [0.5], [0]])
+    assert may_sink(asked(network, Box(-1, 1)))
+    assert not may_sink(asked(network, off))
+    # where it is on, the other one never is
+    network = ReluNetwork.from_layers([first, [[-1.0]], [[1.0]]], [[-1.0], [0.0], [0]])
+    assert not may_sink(asked(network, Box(-3, 3)))
+
+
+def test_wide_networks_are_not_looked_at_so():
+    weights = np.ones((NARROW + 1, 2)), -np.ones((1, NARROW + 1))
+    network = ReluNetwork.from_layers(weights, [np.zeros(NARROW + 1), [0.0]])
+    question = asked(network, Box(-1, 1))
+    assert question.lines.glimpse is None
+    assert not may_sink(question)
+
+
+def test_neurons_that_others_read_too_are_summed_up():
+    """J of the first one is 1 from the output itself, -1 through the second while that is on."""
+    blocks = [
+        Block("relu_1", {"input": np.array([[1.0]])}, np.zeros(1)),
+        Block("relu_2", {"relu_1": sp.csr_array([[-1.0]])}, np.ones(1)),
+        Block("output", {"relu_1": np.array([[0.5]]), "relu_2": np.array([[1.0]])}, np.zeros(1),
+              Activation.IDENTITY),
+    ]  # fmt: skip
+    network = ReluNetwork(1, blocks)
+    seen = Glimpse(network, network.pre_activations(np.linspace(-2, 2, 9)[:, None]))
+    assert {name: units.tolist() for name, units in seen.sinking.items()} == {"relu_1": [True]}
+    assert seen.bends_down
+    assert not Glimpse(network, network.pre_activations([[2.0], [3.0]])).sinking
+    alone = Glimpse(network, network.pre_activations([[0.5]]))
+    assert alone.sinking
+    assert not alone.bends_down
+
+
+def test_what_points_show_agrees_with_exact_jumps():
+    for seed in range(60):
+        network = tiny_network(seed)[1]
+        if network.output_size > 1:
+            network = network.select_output(0)
+        points = np.random.default_rng(seed).integers(-8, 9, (12, network.input_size)) / 4
+        seen = Glimpse(network, network.pre_activations(points))
+        patterns = [network.activation_pattern(map(Fraction, x.tolist())) for x in points]
+        for block in network.hidden:
+            if not block.is_relu:
+                continue
+            down = seen.sinking.get(block.name, np.zeros(block.size, dtype=bool)).tolist()
+            for unit in range(block.size):
+                jumps = [exact_path_sum(network, (block.name, unit), at) for at in patterns]
+                if all(abs(jump) > 1e-9 for jump in jumps):
+                    assert down[unit] is (min(jumps) < 0)
 
 
 def test_small_networks_of_many_inputs_draw_random_lines_before_bounds_and_not_twice():

@@ -17,6 +17,7 @@ from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.groups.prepared import prepare
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover import walk_straight
+from jensen.prover.glimpse import Glimpse
 from jensen.prover.options import Options
 from jensen.prover.question import Question
 from jensen.prover.straight_levels import TwoLevels
@@ -24,7 +25,7 @@ from jensen.prover.straight_lines import Lines
 from jensen.prover.straight_pieces import Pieces, not_upwards
 from jensen.prover.walk import walk_straight_lines
 from jensen.prover.walk_plane import walk_kinks
-from jensen.prover.walk_straight import bend_upwards
+from jensen.prover.walk_straight import FROM_LOW, bend_upwards, seems_to_bend_down
 
 DOMAINS: list[Domain] = [
     Box(-1, 1),
@@ -250,3 +251,15 @@ def test_no_line_is_walked_where_a_kink_is_seen_to_bend_down(domain, offset, wal
         outcome = walk_straight_lines(question)
     assert (outcome is not None) is walked is ("walk" in question.prepared.watch.times)
     assert jensen.verify(network, domain).status == ("convex" if walked else "nonconvex")
+
+
+@pytest.mark.parametrize("skips", [False, True])
+def test_a_kink_is_seen_to_bend_down_where_the_same_points_show_it(skips):
+    seen = 0
+    for seed in range(90):
+        network = two_levels(seed, skips=skips).negated() if seed % 3 else two_levels(seed)
+        points = 2 * FROM_LOW.T - 1
+        expected = Glimpse(network, network.pre_activations(points)).bends_down
+        assert seems_to_bend_down(network, Box(-1, 1)) is expected, seed
+        seen += expected
+    assert 10 < seen < 80

@@ -26,6 +26,7 @@ from jensen.network.stack import NetworkStack, by_architecture
 from jensen.prover.common_kinks import refuted_by_kinks
 from jensen.prover.common_lines import CommonPoints
 from jensen.prover.evidence import Counterexample, GroupEvidence
+from jensen.prover.line_search import LineSampler, middle_distance
 from jensen.prover.links import WORK, linked_evidence, links_of_stack
 from jensen.prover.options import Engine, Options
 from jensen.prover.question import (
@@ -35,7 +36,6 @@ from jensen.prover.question import (
     merged_options,
     refuted,
 )
-from jensen.prover.refute import LineSampler, middle_distance
 from jensen.prover.verdict import Status, Verdict
 from jensen.prover.walk_stack import walked_in_space, walked_straight
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,10 +46,10 @@ class UnitLayer:
         """Number of neurons."""
         return int(self.lead.shape[1])
 
-    @property
+    @cached_property
     def paired(self) -> bool:
         """Whether there are twins in any network."""
-        return not self.lead.all()
+        return not bool(self.lead.all())
 
 
 def unit_layers(

@@ -23,7 +23,7 @@ from jensen.graphs.function_graph import FunctionGraph
 from jensen.graphs.functions import Function
 from jensen.network.block import INPUT
 from jensen.prover.evidence import Counterexample
-from jensen.prover.refute import STEPS, LineSampler
+from jensen.prover.line_search import STEPS, LineSampler
 from jensen.types import BoolArray, FloatArray
 from jensen_encodings.deadline import Deadline
 

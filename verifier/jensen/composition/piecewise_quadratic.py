@@ -30,7 +30,7 @@ from jensen.graphs.node import GraphNode
 from jensen.network.block import INPUT, OUTPUT, Activation, Block
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.evidence import Counterexample
-from jensen.prover.refute import LineSampler
+from jensen.prover.line_search import LineSampler
 from jensen.types import ObjectArray
 from jensen_encodings.deadline import NEVER, Deadline
 

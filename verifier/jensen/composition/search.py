@@ -18,7 +18,7 @@ from jensen.graphs.convolution import Convolution
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.network.block import INPUT
 from jensen.prover.evidence import Counterexample
-from jensen.prover.refute import STEPS, LineSampler, middle_distance
+from jensen.prover.line_search import STEPS, LineSampler, middle_distance
 from jensen.types import FloatArray
 from jensen_encodings.deadline import NEVER, Deadline
 

@@ -91,7 +91,7 @@ class Box(Domain):
 
     def check(self, inputs: int) -> None:
         """Raise :class:`DomainError` unless the box fits a network of so many inputs."""
-        self.bounds(inputs)
+        self.box_sides(inputs)
 
     @property
     def dimension(self) -> int | None:
@@ -101,7 +101,7 @@ class Box(Domain):
 
     def inequalities(self, inputs: int) -> tuple[FloatArray, FloatArray]:
         """Return ``x <= upper`` and ``-x <= -lower``."""
-        lower, upper = self.bounds(inputs)
+        lower, upper = self.box_sides(inputs)
         eye = np.eye(inputs)
         return np.concatenate([eye, -eye]), np.concatenate([upper, -lower])
 
@@ -125,7 +125,7 @@ class Box(Domain):
 
     def contains(self, x: Sequence[Fraction]) -> bool:
         """Decide exactly whether a rational point lies in the box."""
-        lower, upper = self.bounds(len(x))
+        lower, upper = self.box_sides(len(x))
         return all(
             _between(a, v, b) for a, v, b in zip(lower.tolist(), x, upper.tolist(), strict=True)
         )

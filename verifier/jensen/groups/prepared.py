@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
-import numpy as np
-import scipy.sparse as sp
-
 from jensen.bounds.ahead import raised_signs
 from jensen.bounds.network_data import network_data
 from jensen.bounds.paths import sign_bounds
@@ -22,13 +19,11 @@ from jensen.domains.domain import Domain
 from jensen.domains.working_set import WorkingSet, lifted_network
 from jensen.groups.folded import fold_linear_units
 from jensen.groups.groups import GroupedNetwork, group_network
-from jensen.network.relu_network import INPUT, OUTPUT, Block, ReluNetwork
+from jensen.network.relu_network import ReluNetwork
 from jensen.stopwatch import Stopwatch
-from jensen.types import Bounds, FloatArray, IndexArray, Interval
+from jensen.types import FloatArray, Interval
 from jensen_encodings import NetworkData
 from jensen_encodings.deadline import NEVER, Deadline
-
-SPACE, DEEP = 3, 4  # inputs of which bounds come before walks, and levels from which on edges do
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,41 +58,6 @@ class Prepared:
         """Bounds of J of every hidden neuron under all patterns (theory, section 3)."""
         with self.watch.stage("signs"):
             return sign_bounds(self.network)
-
-    @cached_property
-    def sinking(self) -> dict[str, IndexArray]:
-        """ReLUs that only the output reads, with a negative weight, which is their J."""
-        network, found = self.network, {}
-        for name, weight in network.output.weights.items():
-            if name == INPUT or network.successors[name] != (OUTPUT,):
-                continue
-            values = (weight.toarray() if sp.issparse(weight) else weight)[0]
-            if network[name].is_relu and values.min() < 0:
-                found[name] = np.flatnonzero(values < 0)
-        return found
-
-    @cached_property
-    def may_sink(self) -> bool:
-        """Whether one of :attr:`sinking` seems to change its sign: without twins f is not convex.
-
-        On a box intervals say that it does not, in space also the bounds of few levels, which are
-        next; elsewhere its own weights.
-        """
-        if not self.sinking:
-            return False
-        if self.domain.box_sides(self.network.input_size) is None:
-            return any(_has_both_signs(self.network[name], at) for name, at in self.sinking.items())
-        if not self.sinks_within(self.intervals):
-            return False
-        bounds_are_next = self.network.input_size == SPACE and len(self.network.hidden) < DEEP
-        return not bounds_are_next or self.sinks_within(self.hidden_bounds)
-
-    def sinks_within(self, bounds: Bounds) -> bool:
-        """Whether one of :attr:`sinking` may change its sign within bounds of pre-activations."""
-        return any(
-            bool(np.count_nonzero((bounds[name][0][at] < 0) & (bounds[name][1][at] > 0)))
-            for name, at in self.sinking.items()
-        )
 
     @cached_property
     def may_have_twins(self) -> bool:
@@ -195,18 +155,6 @@ class Prepared:
         with self.watch.stage("groups"):
             net = group_network(self.network, bounds, self.working, self.deadline)
             return fold_linear_units(net) if self.folds else net
-
-
-def _has_both_signs(block: Block, units: IndexArray) -> bool:
-    """Whether z of some units may have both signs, as far as their own weights say."""
-    rows = [block.bias[units, None]]
-    for name, weight in block.weights.items():
-        part = weight[units]
-        part = part.toarray() if sp.issparse(part) else part
-        # blocks of ReLUs pass on nothing negative; others, and inputs, may have both signs
-        rows += [part] if name != INPUT else [part, -part]
-    every = np.concatenate(rows, axis=1)
-    return bool(np.count_nonzero((every.min(axis=1) < 0) & (every.max(axis=1) > 0)))
 
 
 def prepare(

@@ -19,10 +19,10 @@ from jensen.domains.domain import Domain
 from jensen.network.stack import NetworkStack, architecture
 from jensen.prover.common_lines import confirmed_pairs, exact_ends
 from jensen.prover.evidence import Counterexample
+from jensen.prover.line_search import STEPS, LineSampler, line_scale
 from jensen.prover.options import Engine
 from jensen.prover.outcome import Outcome, refuted_by
 from jensen.prover.question import Question
-from jensen.prover.refute import STEPS, LineSampler, line_scale
 from jensen.prover.signs import closed_neurons, is_small
 from jensen.types import BoolArray, FloatArray, IndexArray, Interval
 

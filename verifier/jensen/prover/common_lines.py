@@ -12,7 +12,7 @@ from jensen.network.stack import NetworkStack
 from jensen.network.stack_exact import exact_violations
 from jensen.prover.counterexample import Point, admits, confirmed, counterexample
 from jensen.prover.evidence import Counterexample
-from jensen.prover.refute import NOISE, STEPS
+from jensen.prover.line_search import NOISE, STEPS
 from jensen.types import FloatArray, IndexArray
 
 Ends = tuple[Point, Point]

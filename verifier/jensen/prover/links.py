@@ -18,6 +18,7 @@ from jensen.prover.evidence import GroupEvidence, Reason
 from jensen.prover.options import Engine
 from jensen.prover.outcome import Outcome
 from jensen.prover.question import Question
+from jensen.prover.refute import may_sink
 from jensen.prover.signs import SPACE, bounds_come_first, is_small
 from jensen.prover.verdict import Status
 from jensen.prover.walk import lines_were_walked
@@ -33,8 +34,8 @@ def signs_of_twins(question: Question) -> Outcome | None:
 
 def signs_of_links(question: Question) -> Outcome | None:
     """Close everything at once if intervals and the signs of J do, states linked."""
-    asks = _asks(question) and not question.prepared.may_have_twins
-    if not asks or not _cost_little(question) or lines_were_walked(question):
+    asks = _cost_little(question) and not lines_were_walked(question)
+    if not asks or not _asks_without_twins(question):
         return None
     return _links(question, forward=not _tighter_bounds_come(question))
 
@@ -47,8 +48,14 @@ def _tighter_bounds_come(question: Question) -> bool:
 
 def signs_of_costly_links(question: Question) -> Outcome | None:
     """As :func:`signs_of_links`, behind random lines, which cost as much and refute many."""
+    costly = not _cost_little(question)
+    return _links(question) if costly and _asks_without_twins(question) else None
+
+
+def _asks_without_twins(question: Question) -> bool:
+    """Whether there is no twin, and no state seen under which a kink bends down."""
     asks = _asks(question) and not question.prepared.may_have_twins
-    return _links(question) if asks and not _cost_little(question) else None
+    return asks and not may_sink(question)
 
 
 def _cost_little(question: Question) -> bool:
@@ -76,8 +83,6 @@ def _links(question: Question, *, forward: bool = True) -> Outcome | None:
         if question.domain.box_sides(network.input_size) is None:
             signs = links_of_stack(stack, question.domain, forward=forward, twins=twins)
         else:
-            if not twins and prepared.sinks_within(prepared.intervals):
-                return None
             bounds = [(low[None], high[None]) for low, high in prepared.intervals.values()]
             signs = _links_under(stack, bounds, forward=forward, twins=twins)
         if not signs.convex[0]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from jensen.domains.domain import Domain
@@ -14,6 +15,7 @@ from jensen.loaders import not_a_network
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.evidence import Counterexample
 from jensen.prover.group_proof import BeginWriter
+from jensen.prover.line_search import LineSearch
 from jensen.prover.options import Engine, Options
 from jensen.prover.verdict import Status, Verdict
 from jensen.text import shown
@@ -53,6 +55,17 @@ class Question:
     def domain(self) -> Domain:
         """The domain as the user gave it."""
         return self.prepared.domain
+
+    @cached_property
+    def lines(self) -> LineSearch:
+        """The search along random lines, which goes on from screen to screen."""
+        return LineSearch(
+            self.network,
+            self.domain,
+            seed=self.options.seed,
+            inputs=self.options.inputs,
+            deadline=self.deadline,
+        )
 
 
 def merged_options(options: Options | None, keywords: dict[str, Any]) -> Options:

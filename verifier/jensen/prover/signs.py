@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+import scipy.sparse as sp
+
 from jensen.groups.prepared import Prepared
-from jensen.network.relu_network import ReluNetwork
+from jensen.network.relu_network import INPUT, OUTPUT, ReluNetwork
 from jensen.prover.evidence import GroupEvidence, Reason
 from jensen.prover.options import Engine
 from jensen.prover.outcome import Outcome
@@ -20,7 +23,7 @@ def signs_of_all_paths(question: Question) -> Outcome | None:
     """Close everything at once if no path product is negative, on whatever domain."""
     if question.options.engine is Engine.MIDPOINT:
         return None  # asked for a measure of the violation
-    if question.prepared.sinking:
+    if _sinks(question.network):
         return None
     signs = question.prepared.signs
     neurons = [block for block in question.network.hidden if block.is_relu]
@@ -33,6 +36,17 @@ def signs_of_all_paths(question: Question) -> Outcome | None:
         for i, low in enumerate(signs[block.name][0])
     )
     return Outcome(Status.CONVEX, evidence)
+
+
+def _sinks(network: ReluNetwork) -> bool:
+    """Whether a ReLU that only the output reads has a negative weight there, which is its J."""
+    for name, weight in network.output.weights.items():
+        if name == INPUT or network.successors[name] != (OUTPUT,) or not network[name].is_relu:
+            continue
+        values = weight.data if sp.issparse(weight) else weight
+        if np.minimum.reduce(values, axis=None, initial=0.0) < 0:
+            return True
+    return False
 
 
 def signs_where_stable(question: Question) -> Outcome | None:

@@ -21,7 +21,6 @@ from jensen.prover.options import Engine
 from jensen.prover.outcome import Outcome, refuted_by
 from jensen.prover.question import Question
 from jensen.prover.signs import SPACE, bounds_come_first, closed_neurons
-from jensen.prover.straight_lines import FAR
 from jensen.prover.verdict import Status
 from jensen.prover.walk_cells import can_walk_cells, walk_cells
 from jensen.prover.walk_cones import is_cone_question, walk_cones
@@ -30,7 +29,7 @@ from jensen.prover.walk_narrow import is_narrow, walk_narrow
 from jensen.prover.walk_plane import walk_kinks
 from jensen.prover.walk_planes import can_walk_planes, planes_bend_upwards
 from jensen.prover.walk_solid import walk_surfaces
-from jensen.prover.walk_straight import bend_upwards, has_two_levels
+from jensen.prover.walk_straight import bend_upwards, has_two_levels, seems_to_bend_down
 from jensen.types import BoolArray, Interval
 
 PLANE = 2
@@ -40,8 +39,6 @@ EDGES = 124  # ReLUs up to which edges in space cost about as much as bounds, wh
 THREE, DEEP = 3, 4  # levels from which on edges come before sweeps; before bounds, on a box
 SHARE = 8  # of neurons, of which one that is open makes signs of links say more than a walk
 TWINS = 64  # neurons of a block whose rows are compared, all with all
-SHARES = np.linspace(0.0, 1.0, 5)
-GRID = np.array([(x, y) for x in SHARES for y in SHARES])  # of the sides of a box
 NEAR = 1e-9  # rows of largest entry 1 that may be equal
 
 
@@ -252,11 +249,14 @@ def walk_open_cells(question: Question) -> Outcome | None:
 
 def walk_straight_lines(question: Question) -> Outcome | None:
     """Prove networks of two small levels in the plane, which costs less than to draw lines."""
-    if not _has_straight_lines(question) or _seems_to_sink(question):
+    if not _has_straight_lines(question):
         return None
-    network, signs = question.network, question.prepared.signs
+    network, prepared = question.network, question.prepared
+    if seems_to_bend_down(network, question.domain):
+        return None
+    signs = prepared.signs
     closed = {name: low >= 0 for name, (low, _) in signs.items()}
-    with question.prepared.watch.stage("walk"):
+    with prepared.watch.stage("walk"):
         if not bend_upwards(network, question.domain, closed):
             return None
     return _all_bend_upwards(question, signs, {})
@@ -265,20 +265,6 @@ def walk_straight_lines(question: Question) -> Outcome | None:
 def _has_straight_lines(question: Question) -> bool:
     plane = has_two_levels(question.network) and not bounds_come_first(question)
     return plane and walks(question)
-
-
-def _seems_to_sink(question: Question) -> bool:
-    """Whether a kink that bends down lies between points of a box, or far away: f is not convex.
-
-    Floating point says so, and only chooses what is tried first.
-    """
-    network, sinking = question.network, question.prepared.sinking
-    if not sinking:
-        return False
-    box = question.domain.box_sides(PLANE) or (np.full(PLANE, -FAR), np.full(PLANE, FAR))
-    values = network.pre_activations(box[0] * (1 - GRID) + box[1] * GRID)
-    signs = [np.sign(values[name][:, units]) for name, units in sinking.items()]
-    return any(bool((part.min(axis=0) * part.max(axis=0)).min() < 0) for part in signs)
 
 
 def lines_were_walked(question: Question) -> bool:

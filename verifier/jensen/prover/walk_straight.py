@@ -29,12 +29,16 @@ from jensen.domains.domain import Domain
 from jensen.network.relu_network import INPUT, ReluNetwork
 from jensen.network.stack import NetworkStack
 from jensen.prover.straight_levels import TwoLevels
-from jensen.prover.straight_lines import Lines
+from jensen.prover.straight_lines import FAR, Lines
 from jensen.prover.straight_pieces import CHUNK
-from jensen.types import BoolArray
+from jensen.types import BoolArray, FloatArray
 
 WIDEST = 64  # neurons of the first level: beyond, cells cost less than patterns on all lines
 PLANE = 2  # inputs
+SHARES = np.linspace(0.0, 1.0, 5)
+FROM_LOW = np.array([(x, y) for x in SHARES for y in SHARES]).T  # points between sides of a box
+FROM_HIGH = 1 - FROM_LOW
+FAR_AWAY = np.full(PLANE, -FAR), np.full(PLANE, FAR)
 
 
 def bend_upwards(network: ReluNetwork, domain: Domain, closed: Mapping[str, BoolArray]) -> bool:
@@ -87,22 +91,58 @@ def can_bend_upwards(stack: NetworkStack) -> bool:
     return plane and stack.biases[0].shape[1] <= WIDEST
 
 
+def seems_to_bend_down(network: ReluNetwork, domain: Domain) -> bool:
+    """Whether a kink bends down between some points of a box, or far away: f is not convex.
+
+    Floating point says so, and only chooses what is tried first.
+
+    Parameters
+    ----------
+    network : ReluNetwork
+        With one output, for which :func:`has_two_levels` holds.
+    domain : Domain
+    """
+    levels = _two_levels(network)
+    if levels is None:
+        return False
+    low, high = domain.box_sides(PLANE) or FAR_AWAY
+    points = low[:, None] * FROM_HIGH + high[:, None] * FROM_LOW
+    first = levels.normals[0] @ points
+    first += levels.offsets[0][:, None]
+    second = levels.weights[0] @ np.maximum(first, 0.0)
+    second += levels.bias[0][:, None]
+    if levels.skips is not None:
+        second += levels.skips[0] @ points
+    jumps = (levels.weights[0].T * levels.last[0]) @ (second > 0)
+    if levels.direct is not None:
+        jumps += levels.direct[0][:, None]
+    down = np.minimum.reduce(jumps, axis=1) < 0
+    return _has_both_signs(first[down]) or _has_both_signs(second[levels.last[0] < 0])
+
+
+def _has_both_signs(z: FloatArray) -> bool:
+    """Whether one of some neurons, z of shape (neurons, points), has both signs."""
+    low, high = np.minimum.reduce(z, axis=1), np.maximum.reduce(z, axis=1)
+    return bool(np.count_nonzero((low < 0) & (high > 0)))
+
+
 def has_two_levels(network: ReluNetwork) -> bool:
     """Whether a network is of the kind that :func:`bend_upwards` looks at."""
-    return _two_levels(network) is not None
+    if network.input_size != PLANE or len(network.blocks) != 3:
+        return False
+    first, second, output = network.blocks
+    if not (first.is_relu and second.is_relu and first.name in second.weights):
+        return False
+    if second.name not in output.weights or first.size > WIDEST:
+        return False
+    return not any(sp.issparse(w) for block in network.blocks for w in block.weights.values())
 
 
 def _two_levels(network: ReluNetwork) -> TwoLevels | None:
     """Return the two levels of a network of two inputs that has just these; None elsewhere."""
-    if network.input_size != PLANE or len(network.blocks) != 3:
+    if not has_two_levels(network):
         return None
     first, second, output = network.blocks
-    if not (first.is_relu and second.is_relu and first.name in second.weights):
-        return None
-    if second.name not in output.weights or first.size > WIDEST:
-        return None
-    if any(sp.issparse(w) for block in network.blocks for w in block.weights.values()):
-        return None
     direct = output.weights.get(first.name)
     skips = second.weights.get(INPUT)
     return TwoLevels(

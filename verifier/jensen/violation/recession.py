@@ -25,7 +25,7 @@ from jensen.midpoint.worst_pair import concluded
 from jensen.network.fixing import blocks_on_plane
 from jensen.network.relu_network import INPUT, OUTPUT, Block, ReluNetwork
 from jensen.prover.counterexample import Point, exact_violation
-from jensen.prover.refute import kink_distance
+from jensen.prover.line_search import kink_distance
 from jensen.prover.verdict import Status
 from jensen.types import Interval
 from jensen.violation.interval import box_violation, kinks
