@@ -90,7 +90,8 @@ def linked_signs(
     thorough : bool
         Look for pairs of neurons, and sweep forward, too; otherwise one sweep backward.
     forward : bool
-        False: do not sweep forward.
+        False: do not sweep forward, and no further back than to a layer that stays open in all
+        networks; nothing is said of those in front of it.
     twins : bool
         False: there are no rows that are equal up to signs.
     """
@@ -129,7 +130,7 @@ class _Sweeps:
             nothing = [np.full(crossing.shape, -np.inf) for crossing in self._crossing]
             none = np.zeros(self._count, dtype=bool)
             return LinkedSigns(none, self._layers, self._crossing, nothing)
-        jumps = self._backward([None] * hidden, pairs=pairs)
+        jumps = self._backward([None] * hidden, pairs=pairs, stop=pairs and not forward)
         # of two levels without twins, sums over the second one are the same either way
         deep = hidden > 2 or self._ties
         if forward and deep and not self._closed(jumps).all():
@@ -146,7 +147,9 @@ class _Sweeps:
     def _open(self, layer: int) -> BoolArray:
         return self._crossing[layer] & self._layers[layer].lead
 
-    def _backward(self, known: Sequence[FloatArray | None], *, pairs: bool) -> list[FloatArray]:
+    def _backward(
+        self, known: Sequence[FloatArray | None], *, pairs: bool, stop: bool = False
+    ) -> list[FloatArray]:
         """Return lower bounds of J of all units, from the output to the first layer."""
         jumps: list[FloatArray] = []
         slope = (np.ones((self._count, 1, 1)),) * 2
@@ -163,6 +166,9 @@ class _Sweeps:
             if more is not None:
                 low = np.maximum(low, more)
             jumps.append(low)
+            if stop and (self._open(k) & ~(low >= 0)).any(axis=1).all():
+                jumps += [np.full(part.shape, -np.inf) for part in self._crossing[k - 1 :: -1][:k]]
+                break
             slope = self._passed(k, low, lows, highs)
         return jumps[::-1]
 

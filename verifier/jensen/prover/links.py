@@ -21,7 +21,7 @@ from jensen.prover.question import Question
 from jensen.prover.refute import may_sink
 from jensen.prover.signs import SPACE, bounds_come_first, is_small
 from jensen.prover.verdict import Status
-from jensen.prover.walk import lines_were_walked
+from jensen.prover.walk import edges_come_first, lines_were_walked
 from jensen.types import FloatArray, Interval
 
 WORK = 5e7  # weights times neurons: beyond, sweeps from single neurons cost more than provers
@@ -37,13 +37,16 @@ def signs_of_links(question: Question) -> Outcome | None:
     asks = _cost_little(question) and not lines_were_walked(question)
     if not asks or not _asks_without_twins(question):
         return None
-    return _links(question, forward=not _tighter_bounds_come(question))
+    return _links(question, forward=not _more_is_next(question))
 
 
-def _tighter_bounds_come(question: Question) -> bool:
-    """Whether tighter bounds than intervals are next: they close more than forward sweeps."""
+def _more_is_next(question: Question) -> bool:
+    """Whether tighter bounds than intervals, or edges, are next.
+
+    They close more than forward sweeps, and do not cost much more.
+    """
     box = question.domain.box_sides(question.network.input_size)
-    return box is not None and bounds_come_first(question)
+    return (box is not None and bounds_come_first(question)) or edges_come_first(question)
 
 
 def signs_of_costly_links(question: Question) -> Outcome | None:

@@ -54,7 +54,7 @@ def walk_few_inputs_upwards(question: Question) -> Outcome | None:
         tried = _planes_come_first(question)  # by another screen
         if straight or (not tried and _planes_bend_upwards(question, closed)):
             return _all_bend_upwards(question, signs, never)
-        tried = _edges_come_first(question)
+        tried = edges_come_first(question)
         if not tried and _edges_bend_upwards(question, closed):
             return _all_bend_upwards(question, signs, never)
     return None
@@ -159,7 +159,7 @@ def walk_edges(question: Question) -> Outcome | None:
 
     On a box, bounds of few levels are taken first, without sweeps from single neurons.
     """
-    if not _edges_come_first(question):
+    if not edges_come_first(question):
         return None
     prepared = question.prepared
     bounded = not _bounds_say_little(question)
@@ -182,7 +182,7 @@ def _never_cross(prepared: Prepared) -> dict[str, BoolArray]:
     return {name: (low >= 0) | (high <= 0) for name, (low, high) in prepared.hidden_bounds.items()}
 
 
-def _edges_come_first(question: Question) -> bool:
+def edges_come_first(question: Question) -> bool:
     """Whether edges are looked at before what bounds, or sweeps from single neurons, say."""
     network = question.network
     if network.input_size != SPACE or network.relu_count > EDGES:

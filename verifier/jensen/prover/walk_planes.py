@@ -1,4 +1,4 @@
-"""Two levels in a few inputs: J on all pieces of the first level's kinks, told by their vertices.
+"""Few inputs: J on all pieces of the first level's kinks, told by their vertices.
 
 The kinks of the first level are hyperplanes, and where as many of them meet as there are inputs,
 or a line of them ends at infinity, they have a vertex (:mod:`jensen.cells.arrangement`). Between
@@ -23,13 +23,14 @@ from jensen.cells.cones import MORE
 from jensen.cells.start import is_flat
 from jensen.domains.domain import Domain
 from jensen.network.stack import NetworkStack
+from jensen.prover.piece_bounds import jumps_behind, states_behind
 from jensen.types import BoolArray, FloatArray, IndexArray, Interval
 
 FEWEST, MOST = 3, 6  # inputs: in the plane, lines are walked
 WIDEST = 46  # units of a level: their bits, and a number of one of them, are exact in a double
 WORK = 1 << 17  # incidences of pieces and vertices
 FALLING = 8  # units of both signs on a piece that lower J there
-RANGE = 100  # of exponents of scaled numbers: no product of eight of them under- or overflows
+RANGE = 900  # of exponents of products of scaled numbers: none under- or overflows
 
 
 def can_walk_planes(stack: NetworkStack, domain: Domain) -> bool:
@@ -41,10 +42,10 @@ def can_walk_planes(stack: NetworkStack, domain: Domain) -> bool:
     domain : Domain
     """
     inputs = stack.input_size
-    if len(stack.weights) != 3 or not FEWEST <= inputs <= MOST or domain.has_rows:
+    if len(stack.weights) < 3 or not FEWEST <= inputs <= MOST or domain.has_rows:
         return False
-    first, second, _ = (bias.shape[1] for bias in stack.biases)
-    if not max(first, second) <= WIDEST or is_flat(domain, inputs):
+    first, *behind, _ = (bias.shape[1] for bias in stack.biases)
+    if not max(first, *behind) <= WIDEST or is_flat(domain, inputs):
         return False
     box = domain.box_sides(inputs) is not None
     return box or (first >= inputs and incidences(first, inputs, box=False) <= WORK)
@@ -73,9 +74,12 @@ def planes_bend_upwards(stack: NetworkStack, domain: Domain, asked: BoolArray) -
     """
     box = domain.box_sides(stack.input_size)
     found = np.zeros(len(stack), dtype=bool)
+    # of more levels, pieces of the first one's kinks are all that is looked at
+    straight = stack.biases[0].shape[1] if len(stack.weights) > 3 else asked.shape[1]
+    some = np.flatnonzero(~np.logical_or.reduce(asked[:, straight:], axis=1))
     with np.errstate(all="ignore"):  # what is not a number is no sign
-        for k in range(len(stack)):
-            levels = _scaled([w[k] for w in stack.weights], [b[k] for b in stack.biases[:2]], box)
+        for k in some.tolist():
+            levels = _scaled([w[k] for w in stack.weights], [b[k] for b in stack.biases[:-1]], box)
             if levels is not None:
                 found[k] = _bends_upwards(levels, asked[k])
     return found
@@ -91,7 +95,9 @@ class _Levels:
     weights : array (second units, first units)
     bias : array (second units,)
         To be multiplied by the last coordinate.
-    last : array (second units,)
+    behind : list of (array (units, units before), array (units,))
+        The same of the levels behind the second one.
+    last : array (last units,)
         Output weights.
     box : two arrays (inputs,) or None
     """
@@ -99,6 +105,7 @@ class _Levels:
     rows: FloatArray
     weights: FloatArray
     bias: FloatArray
+    behind: list[tuple[FloatArray, FloatArray]]
     last: FloatArray
     box: Interval | None
 
@@ -114,20 +121,24 @@ def _scaled(
         exponent = np.zeros(rows.shape[1], dtype=np.intc)
         exponent[:-1] = np.frexp(np.maximum(np.abs(box[0]), np.abs(box[1])))[1]
         box = np.ldexp(box[0], -exponent[:-1]), np.ldexp(box[1], -exponent[:-1])
-    rows, bias = np.ldexp(rows, exponent), np.ldexp(biases[1], exponent[-1])
-    parts = [rows.ravel(), weights[1].ravel(), bias, weights[2][0], *(box or ())]
-    size = np.abs(np.concatenate(parts))
-    if not ((size == 0) | ((size > 2.0**-RANGE) & (size < 2.0**RANGE))).all():
+    rows = np.ldexp(rows, exponent)
+    offsets = [np.ldexp(bias, exponent[-1]) for bias in biases[1:]]
+    parts = [rows, *weights[1:], *offsets, *(box or ())]
+    size = np.abs(np.concatenate([part.ravel() for part in parts]))
+    limit = 2.0 ** (RANGE // (rows.shape[1] + len(weights)))
+    if not ((size == 0) | ((size > 1 / limit) & (size < limit))).all():
         return None
-    return _Levels(rows, weights[1], bias, weights[2][0], box)
+    behind = list(zip(weights[2:-1], offsets[1:], strict=True))
+    return _Levels(rows, weights[1], offsets[0], behind, weights[-1][0], box)
 
 
 def _bends_upwards(levels: _Levels, asked: BoolArray) -> bool:
     """Whether no unit bends down; those that are not asked for do not."""
     first = len(levels.rows)
     cutting = _cutting(levels)
-    asked_first = asked[:first][cutting]
-    asked_second = asked[first:] & (levels.last < 0)
+    asked_first, asked_second = asked[:first][cutting], asked[first:]
+    if not levels.behind:
+        asked_second = asked_second & (levels.last < 0)
     every = bool(asked_second.any())
     if not every and not asked_first.any():
         return True
@@ -144,7 +155,8 @@ def _bends_upwards(levels: _Levels, asked: BoolArray) -> bool:
         if (both & asked_second).any():
             return False
     pieces = _pieces(found, asked_first, second)
-    return pieces is None or _bend_upwards(levels, cutting, second, pieces)
+    bend_upwards = _bend_upwards_behind if levels.behind else _bend_upwards
+    return pieces is None or bend_upwards(levels, found, second, pieces)
 
 
 def _cutting(levels: _Levels) -> IndexArray:
@@ -246,9 +258,9 @@ def _pieces(found: Arrangement, asked: BoolArray, second: _Second) -> _Pieces | 
     return _Pieces(plane[order[first]], *may_be, owner, np.append(first, len(owner)))
 
 
-def _bend_upwards(levels: _Levels, cutting: IndexArray, second: _Second, pieces: _Pieces) -> bool:
+def _bend_upwards(levels: _Levels, found: Arrangement, second: _Second, pieces: _Pieces) -> bool:
     """Whether J >= 0 on pieces of kinks, whichever state units have that may be on and off."""
-    passed = levels.last[:, None] * levels.weights[:, cutting]
+    passed = levels.last[:, None] * levels.weights[:, found.cutting]
     jumps = passed[:, pieces.kink] * pieces.on
     error = (2 * (len(jumps) + 4) * UNIT * MORE) * np.abs(jumps).sum(axis=0)
     low = np.minimum(jumps, 0.0, out=jumps.copy(), where=pieces.off).sum(axis=0)
@@ -265,6 +277,20 @@ def _bend_upwards(levels: _Levels, cutting: IndexArray, second: _Second, pieces:
         pieces.first[np.array([left, left + 1])],
     )
     return bool((_linked_jumps(second, some, jumps[:, left]) >= error[left]).all())
+
+
+def _bend_upwards_behind(
+    levels: _Levels, found: Arrangement, second: _Second, pieces: _Pieces
+) -> bool:
+    """Whether J >= 0 on pieces of kinks under the states that bounds leave to more levels."""
+    at = pieces.vertex
+    z, off = second.z.take(at, axis=1), second.off.take(at, axis=1)
+    last = found.last[at], found.off[at]
+    seen = pieces.on, pieces.off
+    states = states_behind((z - off, z + off), seen, levels.behind, last, pieces.first)
+    weights = [levels.weights, *(weight for weight, _ in levels.behind), levels.last[None]]
+    kink = found.cutting[pieces.kink]
+    return bool((jumps_behind(states, weights, kink) >= 0).all())
 
 
 def _linked_jumps(second: _Second, pieces: _Pieces, jumps: FloatArray) -> FloatArray:
