@@ -95,3 +95,22 @@ def test_bounds_and_pair_agree_after_a_look_at_kinks() -> None:
     found = jensen.worst_violation(network, Box(-1, 1), time_limit=3)
     assert exact_violation(network, found.x, found.y) == found.exact_lower
     assert found.lower <= found.exact_lower <= found.upper
+
+
+def test_segments_of_many_inputs_stay_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def violation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        seen.append(x.size + y.size)
+        return np.ones(len(x))
+
+    rng = np.random.default_rng(0)
+    first = rng.normal(size=(32, 300))
+    network = ReluNetwork.from_layers([first, -np.ones((1, 32))], [np.zeros(32), [0.0]])
+    prepared = prepare(network, Box(-1, 1))
+    feasible = Feasible.box(-np.ones(300), np.ones(300))
+    for limit in (10_000, 10_000_000):
+        monkeypatch.setattr("jensen.midpoint.kink_pairs.NUMBERS", limit)
+        assert len(kink_pairs(prepared, feasible, violation, 0, NEVER))
+    assert seen[0] == 2 * 64 * 300  # one point is always looked at
+    assert seen[1] > 30 * seen[0]

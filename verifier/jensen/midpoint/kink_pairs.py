@@ -29,6 +29,7 @@ STARTS, STEPS = 64, 40  # descents of each group, for each schedule
 EACH, MOST = 4, 512  # points of a group, and of all
 LENGTHS = 64  # segments around each of them
 SHORTEST = 1e-3  # of the box
+NUMBERS = 2_000_000  # coordinates of all segments: of many inputs fewer points are looked at
 
 Violation = Callable[[FloatArray, FloatArray], FloatArray]
 
@@ -51,6 +52,7 @@ def kink_pairs(
     """
     rng = np.random.default_rng(seed)
     middles = _low_points(prepared, seed, deadline)
+    middles = middles[: max(1, NUMBERS // (2 * LENGTHS * max(1, middles.shape[1])))]
     shape = len(middles), LENGTHS, middles.shape[1]
     sizes = SHORTEST ** rng.random((*shape[:2], 1)) * (feasible.upper - feasible.lower) / 2
     room = np.minimum(middles - feasible.lower, feasible.upper - middles)[:, None]
