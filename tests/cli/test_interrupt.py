@@ -116,6 +116,18 @@ def test_ctrl_c_while_a_certificate_is_made_keeps_the_verdict(monkeypatch, capsy
     assert not out.exists()
 
 
+def test_ctrl_c_while_a_report_is_drawn_keeps_the_table(monkeypatch, capsys, tmp_path):
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("jensen.cli.report.draw", stop)
+    model, report = tmp_path / "m.npz", tmp_path / "r.html"
+    ReluNetwork.from_layers([[[1.0]], [[1.0]]], [[0], [0]]).save(model)
+    assert main(["batch", str(model), "--jobs", "0", "--report", str(report)]) == 130
+    assert "1 model: 1 convex" in capsys.readouterr().out
+    assert not report.exists()
+
+
 # ----------------------------------------------------------------- signals, in earnest
 
 

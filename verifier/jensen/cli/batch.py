@@ -158,14 +158,18 @@ def command(targets: tuple[str, ...], **settings: Any) -> int:
         except LostStoreError as error:  # what was found is shown and written all the same
             results = error.results
             errors.append(error)
-    errors += _write_files(results, settings, stopped=stopped())
+    interrupted = stopped()
+    try:
+        errors += _write_files(results, settings, stopped=interrupted)
+    except KeyboardInterrupt:  # what was found is shown, whatever was not written any more
+        interrupted = True
     if settings["as_json"]:
         click.echo(common.to_json([_record(case, row) for case, row in results]))
     else:
         show_table(results, common.stdout_console())
     if errors:
         raise click.ClickException("; ".join(map(str, errors)))
-    if stopped():
+    if interrupted:
         raise KeyboardInterrupt
     chosen = settings["fail_on"]
     return exit_code(results, None if chosen is None else {Kind(word) for word in chosen})
