@@ -396,3 +396,29 @@ def test_no_feasible_point_is_below_the_lower_bound(seed):
         if dot(A[0].tolist(), point) <= Fraction(1, 2):
             value = network.exact(point)[0] + dot(linear.tolist(), point)
             assert value >= Fraction(found.lower)
+
+
+SEGMENTS = [  # rows that leave one input free, and two determined as doubles, or not
+    (
+        [[-9, -3, 0], [-3, 3, 0], [1, -1, 0], [0, -2, 1], [-2, 1, -1], [3, 1, 0]],
+        [0, -1.5, 0.5, 2, 1, 0],
+        (Fraction(1, 8), Fraction(-3, 8), Fraction(5, 4)),
+    ),
+    (
+        [[-2, -1, 0], [1, 3, 0], [1, -2, 0], [3, 1, -1], [-2, 3, 1], [1, 0, -1], [0, 0, -1]],
+        [1, 0, -1, 3, 1, 2, 2],
+        (Fraction(-3, 5), Fraction(1, 5), Fraction(-4, 5)),
+    ),
+]
+
+
+@pytest.mark.parametrize(("rows", "sides", "best"), SEGMENTS)
+def test_inputs_that_rows_determine_have_no_scale_of_their_own(rows, sides, best):
+    # f = x + 2 y - z falls along z; the bounds of x and y differ by rounding alone
+    f = ConvexFunction(
+        ReluNetwork.from_layers([[[1.0, 2.0, -1.0]]], [[0.0]]), Polyhedron(rows, sides)
+    )
+    x, y, z = best
+    assert encloses(f.minimise(), x + 2 * y - z)
+    assert f.conjugate([1.0, 0.0, 2.0]).value == pytest.approx(float(3 * z - 2 * y))
+    assert f._term.ground.still.tolist() == [True, True, False]

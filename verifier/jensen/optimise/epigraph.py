@@ -103,6 +103,8 @@ class EpigraphLp:
         self._feasible, self._linear, self._weights = feasible, linear, weights
         inputs, terms = len(lower), len(weights)
         self._unit = _power_of_two(upper - lower)
+        still = feasible.ground.still  # where sides differ by rounding: no unit to measure in
+        self._unit[still] = np.maximum(self._unit[still], 1.0)
         self._unit[list(integers)] = 1.0
         self._origin = np.clip(np.zeros(inputs), lower, upper)
         self._integers = np.array(integers, dtype=np.int32)

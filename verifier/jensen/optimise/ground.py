@@ -75,6 +75,15 @@ class Ground:
         return len(self.hull) or len(self.axes)
 
     @property
+    def still(self) -> BoolArray:
+        """Which inputs have one value all over the domain."""
+        still = np.ones(len(self.lower), dtype=bool)
+        still[list(self.axes)] = False
+        for direction in self.hull:
+            still &= np.array([v == 0 for v in direction])
+        return still
+
+    @property
     def bounded(self) -> bool:
         """Whether the domain has proved bounds on every side."""
         return bool(np.isfinite(self.lower).all() and np.isfinite(self.upper).all())
