@@ -29,8 +29,10 @@ class Facet:
     """A point of the kink of a group, and the pattern on one side of it."""
 
     def __init__(self, net: checker.Network, x: list[Fraction], near: list[Fraction]) -> None:
-        self.at, beside = values_at(net, x), values_at(net, near)
+        far = [2 * a - b for a, b in zip(x, near, strict=True)]
+        self.at, beside, beyond = values_at(net, x), values_at(net, near), values_at(net, far)
         self.pattern = [z > 0 for z in beside]
+        self.bend = beside[net.output] + beyond[net.output] - 2 * self.at[net.output]
         self.net = net
 
     def slopes(self, group: int) -> list[Fraction]:

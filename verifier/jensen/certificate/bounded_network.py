@@ -86,7 +86,8 @@ class BoundedNetwork(Network):
         varying = self.inputs - 1 - lifted
         if not lifted or self.rows:
             return varying
-        return min(varying, sum(any(key > 1 for key, _ in unit.outer) for unit in self.units))
+        reading = [any(1 < key < self.inputs for key in unit.form) for unit in self.units]
+        return min(varying, sum(reading))
 
     @cached_property
     def _rows_matter(self) -> bool:

@@ -81,13 +81,13 @@ class Unit:
 
     def __init__(self, name: str, form: Form, low: int, high: int, inputs: int = 1) -> None:
         self.name, self.form, self.low, self.high = name, form, low, high
-        # asked for again and again: a measure of its integers, what it reads of 1 and of inputs,
-        # which is a list, too, if these are few; and of units
+        # asked for again and again: a measure of its integers; what it reads of 1 and of inputs,
+        # as a list if these are few; all else
         self.size = size(form)
-        self.outer = [(key, value) for key, value in form.items() if 0 <= key < inputs]
-        self.inner = [(key, value) for key, value in form.items() if not 0 <= key < inputs]
-        self.through = dict(self.inner)  # what slopes go through: see `put_through`
         self.dense = [form.get(key, 0) for key in range(inputs if inputs <= FEW else 0)]
+        self.inner = [item for item in form.items() if not 0 <= item[0] < len(self.dense)]
+        # what slopes go through: see `put_through`
+        self.through = {key: value for key, value in form.items() if not 0 <= key < inputs}
 
     def put_through(self, units: Sequence[Unit]) -> None:
         """Put the rows of units that are only passed on, not kinked, in their places."""
@@ -299,27 +299,20 @@ def total_of(factors: Sequence[int], forms: Sequence[Form]) -> Form:
     return {key: value for key, value in total.items() if value}
 
 
-def blend(factors: Sequence[int], scale: int, forms: Sequence[Form]) -> Scaled:
-    """Return the sum of multiples of forms, divided by a number."""
-    total = total_of(factors, forms)
+def substitute(form: Form, factor: Fraction, values: Any) -> Scaled:
+    """Put forms, which are found by key, in the place of the keys of ``factor * form``."""
+    scales, scale = integers([values[key][1] for key in form])
+    total = total_of(list(map(mul, form.values(), scales)), [values[key][0] for key in form])
     spend(longest(total.values()), size(total))
     content = gcd(*total.values())
     if content > 1:
         total = {key: value // content for key, value in total.items()}
-    return total, Fraction(content, scale)
+    return total, factor * Fraction(content, scale)
 
 
 def mix(parts: Sequence[Part]) -> Scaled:
     """Return the sum of rational multiples of forms."""
-    return blend(*integers([factor for _, factor in parts]), [form for form, _ in parts])
-
-
-def substitute(form: Form, factor: Fraction, values: Any) -> Scaled:
-    """Put forms, which are found by key, in the place of the keys of ``factor * form``."""
-    scales, scale = integers([values[key][1] for key in form])
-    factors = list(map(mul, form.values(), scales))
-    total, c = blend(factors, scale, [values[key][0] for key in form])
-    return total, c * factor
+    return substitute(dict.fromkeys(range(len(parts)), 1), Fraction(1), parts)
 
 
 def cleared(form: Form, other: Form, key: int) -> Form:
@@ -352,10 +345,8 @@ class Claim:
         self.sign = -1 if self.kind.endswith("concave") else 1
         self.output = natural(output, len(model.quadratic))
         self.inputs = [natural(i, n) for i in inputs]
-        need(
-            inputs == sorted({*inputs}) != [],
-            "the inputs of the claim must be a list, and increase",
-        )
+        increase = inputs == sorted({*inputs}) != []
+        need(increase, "the inputs of the claim must be a list, and increase")
         kind = domain["type"]
         self.domain = {"type": kind} | {key: canonical(domain[key]) for key in DOMAINS[kind]}
         only(domain, *self.domain)
@@ -451,18 +442,6 @@ class Network:
         self.bits = max(self.bits, longest((low, high)))  # of the longest bound
         return len(self.units) - 1
 
-    def add_inputs(self, total: list[int], passed: list[Unit], slopes: list[int]) -> None:
-        """Add multiples of what the forms of units contain of 1 and of the inputs, by key."""
-        bits, more = longest(slopes), sum([unit.size for unit in passed])
-        spend(bits + self.bits, more + (bits + 64) * self.inputs + 64 * len(self.units))
-        if self.inputs <= FEW:
-            for key, column in enumerate(zip(*[unit.dense for unit in passed], strict=True)):
-                total[key] += sum(map(mul, slopes, column))
-            return
-        for unit, slope in zip(passed, slopes, strict=True):
-            for key, value in unit.outer:
-                total[key] += slope * value
-
     def _neuron(self, neuron: Neuron, values: Sequence[Scaled]) -> Scaled:
         """Return z or max(z, 0); neurons with proportional z share a unit."""
         (block, index), relu, row = neuron
@@ -526,12 +505,11 @@ class Node:
 
     def bounds(self, k: int) -> tuple[int, int]:
         """Return the range of a unit, of a state (0 or 1), or of a product of state and slope."""
-        count = len(self.net.units)
-        if k < count:
-            return self.ranges[k]
-        if k < 2 * count:
-            return self.fixed.get(k - count, False), self.fixed.get(k - count, True)
-        low, high = self.spans.get(k - 2 * count, (0, 0))
+        kind, unit = divmod(k, len(self.net.units))
+        if kind < 2:
+            states = self.fixed.get(unit, False), self.fixed.get(unit, True)
+            return states if kind else self.ranges[unit]
+        low, high = self.spans.get(unit, (0, 0))
         return min(low, 0), max(high, 0)
 
     def largest(self, form: Form) -> int:
@@ -539,16 +517,14 @@ class Node:
         bound, ranges, count = form.get(ONE, 0), self.ranges, len(self.ranges)
         spend(self.net.bits, size(form))
         for k, value in form.items():
-            if k < 0:
-                low, high = ranges[-k]
-                if -k in form:
-                    ends = low, high, min(max(low, 0), high)
-                    bound += max([form[-k] * z + value * max(z, 0) for z in ends])
-                elif (end := high if value > 0 else low) > 0:
-                    bound += value * end
-            elif -k not in form:
-                low, high = ranges[k] if k < count else self.bounds(k)
+            low, high = ranges[abs(k)] if k < count else self.bounds(k)
+            if k > 0 and -k in form:  # a unit together with its positive part
+                ends = low, high, min(max(low, 0), high)
+                bound += max([value * z + form[-k] * max(z, 0) for z in ends])
+            elif k > 0:
                 bound += value * (high if value > 0 else low)
+            elif -k not in form:
+                bound += value * max(high if value > 0 else low, 0)
         return bound
 
     def narrow(self, unit: int, lower: Any, upper: Any) -> None:
@@ -643,7 +619,10 @@ class Node:
                 slopes.append(slope)
                 for key, value in unit.inner:
                     total[key] += slope * value
-        net.add_inputs(total, passed, slopes)
+        for key, column in enumerate(zip(*[unit.dense for unit in passed], strict=True)):
+            total[key] += sum(map(mul, slopes, column))
+        bits, more = longest(slopes), sum([unit.size for unit in passed])
+        spend(bits + net.bits, more + (bits + 64) * net.inputs + 64 * len(units))
         return total, kept
 
     def expand(self, form: Form) -> Form:
@@ -871,24 +850,19 @@ def rule_smooth(node: Node) -> None:
 
     They are known but for units that are not fixed: these do not bend downwards here.
     """
-    net, normal, pieces = node.net, node.expand({node.group: 1}), list[tuple[Any, Form]]()
+    net, normal, zero = node.net, node.expand({node.group: 1}), {node.group}
     hold(min(normal, default=-ONE) >= ONE and normal, "the hyperplane is still open")
-    for side in (1, -1):
-        there, left = Node(net, ONE, dict(node.fixed)), dict[int, Form]()
-        for unit in sorted(net.kinks):
-            form = there.expand({unit: 1})
-            c, affine = multiple(form, normal), min(form, default=ONE) >= ONE
-            if unit not in node.fixed:
-                left[unit] = form
-                affine = (c is None and affine) or net.slopes[-unit][0] >= 0
-            elif c is not None:  # otherwise it has the same sign on both sides
-                there.fixed[unit] = c * side > 0
-            hold(affine, "the pattern is still open")
-        pieces.append((left, there.expand({net.output: 1})))
-    (left_ahead, ahead), (left_back, back) = pieces
-    upwards = multiple(total_of([1, -1], [ahead, back]), normal)
-    known = left_ahead == left_back  # how much the others bend it
-    hold(known and upwards is not None and upwards >= 0, "it may bend downwards here")
+    for unit in net.kinks - zero:
+        form = node.expand({unit: 1})
+        affine, other = min(form, default=ONE) >= ONE, multiple(form, normal) is None
+        if unit not in node.fixed:
+            affine = (other and affine) or net.slopes[-unit][0] >= 0
+        elif not other:  # else it has the same sign on both sides
+            zero.add(unit)
+        hold(affine, "the pattern is still open")
+    on = bits_of(unit for unit in node.fixed if node.fixed[unit])
+    free = bits_of(net.kinks - node.fixed.keys())
+    hold(bends_up(net, on, bits_of(zero), free), "it may bend downwards here")
 
 
 def rule_side(node: Node, *names: Any) -> None:
@@ -909,10 +883,10 @@ def rule_side(node: Node, *names: Any) -> None:
 
 
 class Corner(NamedTuple):
-    """A vector, what inputs and units are there, and which are positive, and negative, in bits."""
+    """A vector, what all keys are there, and which units are positive, and negative, in bits."""
 
     vector: tuple[int, ...]
-    values: Form
+    values: list[int]
     above: int
     below: int
 
@@ -933,21 +907,20 @@ def bits_of(numbers: Iterable[int]) -> int:
     return sum([1 << k for k in {*numbers}])
 
 
-def ones(bits: int) -> Iterator[int]:
-    """Yield the numbers of a set of bits."""
-    while bits:
-        yield bits.bit_length() - 1
-        bits ^= 1 << bits.bit_length() - 1
+def value_of(form: Form, values: list[int]) -> int:
+    """Return a form where all keys have these values; those below 0 count from the end."""
+    return sum(map(mul, form.values(), map(values.__getitem__, form)))
 
 
 def corner(net: Network, vector: tuple[int, ...]) -> Corner:
     """Go through the network, from a vector of 1 or t and the inputs."""
-    values, above, below = dict(enumerate(vector, net.inputs - len(vector))), 0, 0
+    values, above, below = [0] * (2 * net.output + 1), 0, 0
+    values[net.inputs - len(vector) : net.inputs] = vector
     bits = longest(vector)
     for k in range(net.inputs, net.output):
         unit = net.units[k]
         spend(bits, unit.size)
-        values[k] = zeta = sum([v * values[key] for key, v in unit.form.items() if key in values])
+        values[k] = zeta = value_of(unit.form, values)
         bits = max(bits, zeta.bit_length())
         if zeta > 0:
             values[-k], above = zeta, above | 1 << k
@@ -958,7 +931,7 @@ def corner(net: Network, vector: tuple[int, ...]) -> Corner:
 
 def between(place: Place, c: int, one: Corner, d: int, other: Corner) -> Corner:
     """Return a sum of multiples of two corners, up to a positive factor."""
-    spend(longest((c, d)), 4 * sum([64 + v.bit_length() for v in one.vector + other.vector]))
+    spend(longest((c, d)), len(one.vector) * (longest(one.vector) + longest(other.vector) + 128))
     total = [c * x + d * y for x, y in zip(one.vector, other.vector, strict=True)]
     content = gcd(*total)
     return place(tuple([v // content for v in total]))
@@ -968,7 +941,7 @@ def cut(place: Place, cone: Cone, form: Form) -> list[Cone]:
     """Return where a form is >= 0 in a cone, where it is <= 0, and where it is 0."""
     bit, kept, zero = 1 << cone.forms, cone.lines, list[tuple[Corner, int]]()
     lines, rays = (
-        [(sum([v * one.values[key] for key, v in form.items()]), one, at) for one, at in some]
+        [(value_of(form, one.values), one, at) for one, at in some]
         for some in ([(line, 0) for line in cone.lines], cone.rays)
     )
     spend(longest(form.values()), sum([c.bit_length() + 64 for c, *_ in lines + rays]) * len(form))
@@ -991,24 +964,28 @@ def cut(place: Place, cone: Cone, form: Form) -> list[Cone]:
     return [Cone(kept, part, cone.forms + 1) for part in (up + zero, down + zero, zero)]
 
 
-def bends_up(net: Network, key: int, above: int, zero: int) -> bool:
-    """Whether the output bends upwards, along an input, through a piece of kinks.
+def bends_up(net: Network, on: int, zero: int, free: int = 0) -> bool:
+    """Whether the output bends upwards where some units are 0, if others are on, or else off.
 
-    What units pass on ahead and behind is known by their states, and of those that are zero
-    all over the piece by their slopes.
+    Slopes along an input are carried through the network, ahead and behind. Those of units
+    that are `free`, whose states are not known, must be the same.
     """
-    slopes = {key: (1, 1)}
-    for k in range(net.inputs, net.output + 1):
-        unit = net.units[k]
-        some = [(v, slopes[h]) for h, v in unit.form.items() if h in slopes]
-        p, q = (sum([v * both[i] for v, both in some]) for i in (0, 1))
-        spend(longest((p, q)), 2 * unit.size)
-        slopes[k] = p, q
-        if zero >> k & 1:
-            slopes[-k] = max(p, 0), min(q, 0)
-        elif above >> k & 1:
-            slopes[-k] = p, q
-    return p >= q
+    for key in net.moving:
+        ahead, behind = ([0] * (2 * net.output + 1) for _ in range(2))
+        ahead[key] = behind[key] = 1
+        for k in range(net.inputs, net.output + 1):
+            form = net.units[k].form
+            p, q = ahead[k], behind[k] = value_of(form, ahead), value_of(form, behind)
+            spend(longest((p, q)), 2 * net.units[k].size)
+            if zero >> k & 1:
+                ahead[-k], behind[-k] = max(p, 0), min(q, 0)
+            elif on >> k & 1:
+                ahead[-k], behind[-k] = p, q
+            elif p != q and free >> k & 1:
+                return False
+        if p != q:  # else it bends nowhere, or the input moves along these kinks
+            return p > q
+    return True
 
 
 def domain_of(net: Network, place: Place) -> Cone:
@@ -1031,15 +1008,22 @@ def rule_walk(net: Network, groups: set[int]) -> None:
     the pieces of kinks between them are cut by all units, as far as is needed.
     """
     need(net.output < MAX_WALKED, "there are too many neurons to walk")
-    needed, behind, readers = set(groups), [0] * net.output, net.units[net.inputs : net.output]
-    for k, unit in reversed([*enumerate(readers, net.inputs)]):
-        needed |= {abs(key) for key in unit.form if k in needed}
-        for h in unit.reads:  # what reads h, directly or through others
+    hidden, needed, behind = range(net.inputs, net.output), {*groups}, [0] * net.output
+    for k in reversed(hidden):
+        needed |= {abs(key) for key in net.units[k].form if k in needed}
+        for h in net.units[k].reads:  # what reads h, directly or through others
             behind[h] |= behind[k] | 1 << k
     splitting = bits_of(-key for k in needed for key in net.units[k].form if key < 0)
     place = lru_cache(1 << 12)(partial(corner, net))
     node = lru_cache(1 << 8)(partial(Node, net, fixed={}))
-    kinks, left, stack = bits_of(net.kinks), bits_of(groups), [(domain_of(net, place), False)]
+    kinks, left, stack = sorted(net.kinks), bits_of(groups), [(domain_of(net, place), False)]
+
+    @lru_cache(1 << 14)
+    def jumps_up(k: int, known: int, on: int) -> bool:
+        """Whether J is not negative with these states of what reads a unit."""
+        states = {h: on >> h & 1 > 0 for h in kinks if known >> h & 1}
+        return node(k).least_jump(states) >= 0
+
     while stack:
         cone, piece = stack.pop()
         above = below = 0
@@ -1047,23 +1031,25 @@ def rule_walk(net: Network, groups: set[int]) -> None:
             above, below = above | one.above, below | one.below
         for line in cone.lines:
             above, below = above | line.below, below | line.above
-        mixed, zero, unknown = above & below, ~(above | below), 0
+        mixed, unknown = above & below, 0
         split = mixed & splitting
         spend(0, 64 * (len(cone.rays) + net.output))
         if piece and not split:
-            for k in ones(mixed):
-                unknown |= behind[k]
-            known, here = (above ^ below) & kinks & ~unknown, [*ones(zero & kinks)]
+            for k in hidden if mixed else ():
+                unknown |= behind[k] if mixed >> k & 1 else 0
+            known, zero = (above ^ below) & ~unknown, ~(above | below)
+            here = [k for k in kinks if zero >> k & 1]
             if not unknown & left and (not mixed or all(behind[k] & known for k in here)):
-                states = {k: above >> k & 1 > 0 for k in ones(known)}
-                if all(node(k).least_jump(states) >= 0 for k in here):
+                there = ((k, known & behind[k]) for k in here)
+                if all(jumps_up(k, some, above & some) for k, some in there):
                     continue
-            upwards = mixed or all(bends_up(net, key, above, zero) for key in net.moving)
-            hold(upwards, "the function bends downwards")
+            hold(mixed or bends_up(net, above, zero), "the function bends downwards")
         first = split & -split or (mixed & -mixed if piece else 0)
-        for k in ones(first or (0 if piece else mixed & left)):
-            ahead, back, kink = cut(place, cone, {k: 1})
-            stack += [(kink, True)] * (not piece) + [(ahead, piece), (back, piece)] * (first > 0)
+        for k in hidden if first or not piece else ():
+            if (first or mixed & left) >> k & 1:
+                ahead, back, kink = cut(place, cone, {k: 1})
+                stack += [] if piece else [(kink, True)]
+                stack += [(ahead, piece), (back, piece)] if first else []
 
 
 LEAVES: dict[Any, Any] = {
