@@ -137,9 +137,10 @@ class Arrangement:
         The units that the hyperplanes belong to.
     place : int array (vertices of the plan,) or None
         Where those are among the vertices here, -1 for others; None if all are, in this order.
-    last, off : arrays (vertices,)
-        The homogeneous coordinate, exactly 0 at infinity, and how far it may be off; points have
-        some positive length.
+    points : array (inputs + 1, vertices)
+        Homogeneous, of some positive length, the last coordinate exactly 0 at infinity.
+    off : array (vertices,)
+        How far that may be off.
     z, error : arrays (units, vertices)
         Values of the level, exactly 0 on the hyperplanes that meet there, and how far they may be
         off, which is less than their size elsewhere.
@@ -148,10 +149,16 @@ class Arrangement:
     plan: Plan
     cutting: IndexArray
     place: IndexArray | None
-    last: FloatArray
+    points: FloatArray
     off: FloatArray
     z: FloatArray
     error: FloatArray
+
+    @property
+    def last(self) -> FloatArray:
+        """The last coordinate of the vertices."""
+        last: FloatArray = self.points[-1]
+        return last
 
 
 def arrangement(
@@ -286,7 +293,7 @@ def _in_space(
         plan,
         vertices.cutting,
         place,
-        np.concatenate([last, more]),
+        np.concatenate([vertices.points, -vertices.points[:, far]], axis=1),
         np.concatenate([np.where(is_far, 0.0, off), more]),
         np.concatenate([z, -z[:, far]], axis=1),
         np.concatenate([error, error[:, far]], axis=1),
@@ -326,4 +333,4 @@ def _in_box(
         return None
     place = np.full(len(plan.source), -1)
     place[kept if some is None else some[kept]] = np.arange(len(kept))
-    return Arrangement(plan, vertices.cutting, place, vertices.points[-1], vertices.off, *values)
+    return Arrangement(plan, vertices.cutting, place, vertices.points, vertices.off, *values)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from fractions import Fraction
 
 import numpy as np
@@ -16,18 +16,19 @@ from jensen.groups.prepared import Prepared
 from jensen.network.relu_network import Block, ReluNetwork
 from jensen.network.stack import NetworkStack, architecture
 from jensen.prover.counterexample import admits
-from jensen.prover.evidence import GroupEvidence, Reason
+from jensen.prover.evidence import Counterexample
 from jensen.prover.options import Engine
 from jensen.prover.outcome import Outcome, refuted_by
+from jensen.prover.plane_pairs import pair_about
 from jensen.prover.question import Question
 from jensen.prover.signs import SPACE, bounds_come_first, closed_neurons
-from jensen.prover.verdict import Status
 from jensen.prover.walk_cells import can_walk_cells, walk_cells
 from jensen.prover.walk_cones import is_cone_question, walk_cones
 from jensen.prover.walk_edges import can_walk_edges, edges_bend_upwards
 from jensen.prover.walk_narrow import is_narrow, walk_narrow
+from jensen.prover.walk_outcome import all_bend_upwards
 from jensen.prover.walk_plane import walk_kinks
-from jensen.prover.walk_planes import can_walk_planes, planes_bend_upwards
+from jensen.prover.walk_planes import can_walk_planes, looked_at_planes
 from jensen.prover.walk_solid import walk_surfaces
 from jensen.prover.walk_straight import bend_upwards, has_two_levels, seems_to_bend_down
 from jensen.types import BoolArray, Interval
@@ -51,12 +52,15 @@ def walk_few_inputs_upwards(question: Question) -> Outcome | None:
         straight = bounds_come_first(question) and bend_upwards(
             question.network, _walked_domain(question), closed
         )
-        tried = _planes_come_first(question)  # by another screen
-        if straight or (not tried and _planes_bend_upwards(question, closed)):
-            return _all_bend_upwards(question, signs, never)
+        # unless another screen tried
+        planes = straight or (not _planes_come_first(question) and _planes(question, closed))
+        if isinstance(planes, Counterexample):
+            return refuted_by(planes)
+        if planes:
+            return all_bend_upwards(question, signs, never)
         tried = edges_come_first(question)
         if not tried and _edges_bend_upwards(question, closed):
-            return _all_bend_upwards(question, signs, never)
+            return all_bend_upwards(question, signs, never)
     return None
 
 
@@ -81,7 +85,7 @@ def walk_few_inputs(question: Question) -> Outcome | None:
         # the ends of an interval were rounded outward
         inside = domain is question.domain or admits(question.domain, walked.pair.x, walked.pair.y)
         return refuted_by(walked.pair) if inside else None
-    return _all_bend_upwards(question, signs, never)
+    return all_bend_upwards(question, signs, never)
 
 
 def _closed(
@@ -137,13 +141,14 @@ def _walk_planes(question: Question) -> Outcome | None:
     signs = question.prepared.signs
     closed = {name: low >= 0 for name, (low, _) in signs.items()}
     with question.prepared.watch.stage("walk"):
-        if not _planes_bend_upwards(question, closed):
-            return None
-    return _all_bend_upwards(question, signs, {})
+        found = _planes(question, closed)
+    if isinstance(found, Counterexample):
+        return refuted_by(found)
+    return all_bend_upwards(question, signs, {}) if found else None
 
 
-def _planes_bend_upwards(question: Question, closed: Mapping[str, BoolArray]) -> bool:
-    """Whether a network of two levels is proved by J on all pieces of its first level's kinks."""
+def _planes(question: Question, closed: Mapping[str, BoolArray]) -> bool | Counterexample:
+    """Whether J >= 0 is proved on all pieces of the first level's kinks; a pair that refutes it."""
     network, domain = question.network, question.domain
     if architecture(network) is None:
         return False
@@ -151,7 +156,10 @@ def _planes_bend_upwards(question: Question, closed: Mapping[str, BoolArray]) ->
     if not can_walk_planes(stack, domain):
         return False
     asked = ~np.concatenate([closed[block.name] for block in network.hidden])
-    return bool(planes_bend_upwards(stack, domain, asked[None])[0])
+    found = looked_at_planes(stack, domain, asked[None])
+    if isinstance(found, bool):
+        return found
+    return pair_about(network, domain, found.point[:-1], found.across) or False
 
 
 def walk_edges(question: Question) -> Outcome | None:
@@ -171,10 +179,12 @@ def walk_edges(question: Question) -> Outcome | None:
     if all(part.all() for part in closed.values()):
         return None  # the next screen says so
     with prepared.watch.stage("walk"):
-        planes = not _planes_cost_little(question) and _planes_bend_upwards(question, closed)
+        planes = not _planes_cost_little(question) and _planes(question, closed)
+        if isinstance(planes, Counterexample):
+            return refuted_by(planes)
         if not planes and not _edges_bend_upwards(question, closed):
             return None
-    return _all_bend_upwards(question, signs, never)
+    return all_bend_upwards(question, signs, never)
 
 
 def _never_cross(prepared: Prepared) -> dict[str, BoolArray]:
@@ -236,12 +246,13 @@ def walk_open_cells(question: Question) -> Outcome | None:
         return None  # the engine leaves more for a certificate to go by
     closed = closed_neurons(prepared)
     with prepared.watch.stage("walk"):
-        tried = _planes_come_first(question)  # by another screen
-        proved = not tried and _planes_bend_upwards(question, closed)
+        proved = not _planes_come_first(question) and _planes(question, closed)
+        if isinstance(proved, Counterexample):
+            return refuted_by(proved)
         if not proved and can_walk_cells(network, domain):
             proved = walk_cells(network, domain, closed, question.deadline)
     return (
-        _all_bend_upwards(question, prepared.stable_signs, _never_cross(prepared))
+        all_bend_upwards(question, prepared.stable_signs, _never_cross(prepared))
         if proved
         else None
     )
@@ -259,7 +270,7 @@ def walk_straight_lines(question: Question) -> Outcome | None:
     with prepared.watch.stage("walk"):
         if not bend_upwards(network, question.domain, closed):
             return None
-    return _all_bend_upwards(question, signs, {})
+    return all_bend_upwards(question, signs, {})
 
 
 def _has_straight_lines(question: Question) -> bool:
@@ -304,7 +315,7 @@ def _walk_narrow(question: Question) -> Outcome | None:
         return None
     if walked.pair is not None:
         return refuted_by(walked.pair)
-    return _all_bend_upwards(question, question.prepared.signs, {})
+    return all_bend_upwards(question, question.prepared.signs, {})
 
 
 def walks(question: Question) -> bool:
@@ -319,32 +330,6 @@ def walks(question: Question) -> bool:
         return True
     working = question.prepared.working
     return working.dim == network.input_size + working.lifted
-
-
-def _all_bend_upwards(
-    question: Question, signs: Mapping[str, Interval], never: Mapping[str, BoolArray]
-) -> Outcome:
-    """Return the outcome of a walk that looked at every kink."""
-    evidence = tuple(_evidence(question.network, signs, never))
-    walked = sum(found.reason is Reason.WALK for found in evidence)
-    return Outcome(Status.CONVEX, evidence, walked=walked)
-
-
-def _evidence(
-    network: ReluNetwork, signs: Mapping[str, Interval], never: Mapping[str, BoolArray]
-) -> Iterator[GroupEvidence]:
-    """Say of every neuron what closed it: its sign, its bounds or the walk."""
-    for block in network.hidden:
-        if not block.is_relu:
-            continue
-        for i, low in enumerate(signs[block.name][0].tolist()):
-            neuron = ((block.name, i),)
-            if low >= 0:
-                yield GroupEvidence(neuron, Reason.SIGN, jump_lower_bound=low)
-            elif block.name in never and never[block.name][i]:
-                yield GroupEvidence(neuron, Reason.NEVER_CROSSES)
-            else:
-                yield GroupEvidence(neuron, Reason.WALK)
 
 
 def _is_one_level_of_plane(network: ReluNetwork) -> bool:

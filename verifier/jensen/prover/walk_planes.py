@@ -24,6 +24,7 @@ from jensen.cells.start import is_flat
 from jensen.domains.domain import Domain
 from jensen.network.stack import NetworkStack
 from jensen.prover.piece_bounds import jumps_behind, states_behind
+from jensen.prover.plane_pairs import Bend, bend_of_unit, bend_on_pieces
 from jensen.types import BoolArray, FloatArray, IndexArray, Interval
 
 FEWEST, MOST = 3, 6  # inputs: in the plane, lines are walked
@@ -81,8 +82,29 @@ def planes_bend_upwards(stack: NetworkStack, domain: Domain, asked: BoolArray) -
         for k in some.tolist():
             levels = _scaled([w[k] for w in stack.weights], [b[k] for b in stack.biases[:-1]], box)
             if levels is not None:
-                found[k] = _bends_upwards(levels, asked[k])
+                found[k] = _bends_upwards(levels, asked[k]) is True
     return found
+
+
+def looked_at_planes(stack: NetworkStack, domain: Domain, asked: BoolArray) -> bool | Bend:
+    """As :func:`planes_bend_upwards` for one network; a point where it seems to bend down.
+
+    Returns
+    -------
+    bool or Bend
+        In coordinates of the inputs.
+    """
+    box = domain.box_sides(stack.input_size)
+    with np.errstate(all="ignore"):
+        levels = _scaled([w[0] for w in stack.weights], [b[0] for b in stack.biases[:-1]], box)
+        if levels is None or (levels.behind and asked[0, len(levels.rows) :].any()):
+            return False
+        found = _bends_upwards(levels, asked[0], seek=True)
+        if not isinstance(found, Bend):
+            return found
+        exponent = levels.exponent
+        point = np.ldexp(found.point[:-1] / found.point[-1], exponent[:-1] - exponent[-1])
+        return Bend(np.append(point, 1.0), np.ldexp(found.across, -exponent[:-1]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +122,8 @@ class _Levels:
     last : array (last units,)
         Output weights.
     box : two arrays (inputs,) or None
+    exponent : int array (inputs + 1,)
+        Of the powers of two that rows were multiplied by.
     """
 
     rows: FloatArray
@@ -108,6 +132,7 @@ class _Levels:
     behind: list[tuple[FloatArray, FloatArray]]
     last: FloatArray
     box: Interval | None
+    exponent: IndexArray
 
 
 def _scaled(
@@ -129,11 +154,11 @@ def _scaled(
     if not ((size == 0) | ((size > 1 / limit) & (size < limit))).all():
         return None
     behind = list(zip(weights[2:-1], offsets[1:], strict=True))
-    return _Levels(rows, weights[1], offsets[0], behind, weights[-1][0], box)
+    return _Levels(rows, weights[1], offsets[0], behind, weights[-1][0], box, exponent)
 
 
-def _bends_upwards(levels: _Levels, asked: BoolArray) -> bool:
-    """Whether no unit bends down; those that are not asked for do not."""
+def _bends_upwards(levels: _Levels, asked: BoolArray, *, seek: bool = False) -> bool | Bend:
+    """Whether no unit bends down, or where one seems to; those that are not asked for do not."""
     first = len(levels.rows)
     cutting = _cutting(levels)
     asked_first, asked_second = asked[:first][cutting], asked[first:]
@@ -152,11 +177,19 @@ def _bends_upwards(levels: _Levels, asked: BoolArray) -> bool:
     if every:
         both = second.up.any(axis=1)
         both &= second.down.any(axis=1)
-        if (both & asked_second).any():
-            return False
+        sinking = (both & asked_second).nonzero()[0]
+        if sinking.size:
+            return seek and _sinks(levels, found, second, int(sinking[0]))
     pieces = _pieces(found, asked_first, second)
-    bend_upwards = _bend_upwards_behind if levels.behind else _bend_upwards
-    return pieces is None or bend_upwards(levels, found, second, pieces)
+    if pieces is None or levels.behind:
+        return pieces is None or _bend_upwards_behind(levels, found, second, pieces)
+    return _bend_upwards(levels, found, second, pieces, seek=seek)
+
+
+def _sinks(levels: _Levels, found: Arrangement, second: _Second, unit: int) -> bool | Bend:
+    """Return where a unit of the second level that bends down changes its sign."""
+    weight, bias = levels.weights[unit], float(levels.bias[unit])
+    return bend_of_unit(found, levels.rows, weight, bias, second.z[unit]) or False
 
 
 def _cutting(levels: _Levels) -> IndexArray:
@@ -258,7 +291,9 @@ def _pieces(found: Arrangement, asked: BoolArray, second: _Second) -> _Pieces | 
     return _Pieces(plane[order[first]], *may_be, owner, np.append(first, len(owner)))
 
 
-def _bend_upwards(levels: _Levels, found: Arrangement, second: _Second, pieces: _Pieces) -> bool:
+def _bend_upwards(
+    levels: _Levels, found: Arrangement, second: _Second, pieces: _Pieces, *, seek: bool
+) -> bool | Bend:
     """Whether J >= 0 on pieces of kinks, whichever state units have that may be on and off."""
     passed = levels.last[:, None] * levels.weights[:, found.cutting]
     jumps = passed[:, pieces.kink] * pieces.on
@@ -276,7 +311,23 @@ def _bend_upwards(levels: _Levels, found: Arrangement, second: _Second, pieces: 
         pieces.vertex,
         pieces.first[np.array([left, left + 1])],
     )
-    return bool((_linked_jumps(second, some, jumps[:, left]) >= error[left]).all())
+    low = _linked_jumps(second, some, jumps[:, left])
+    still = (~(low >= error[left])).nonzero()[0]
+    if not still.size or not seek:
+        return not still.size
+    vertex, begin = _vertices(some, still)
+    rows = levels.rows[found.cutting[some.kink[still]]]
+    points, z = found.points[:, vertex], second.z[:, vertex]
+    return bend_on_pieces(points, z, jumps[:, left[still]], begin, rows) or False
+
+
+def _vertices(pieces: _Pieces, some: IndexArray) -> tuple[IndexArray, IndexArray]:
+    """Return the vertices of some pieces, and where those of each begin."""
+    start, end = pieces.first[:, some]
+    count = end - start
+    behind = count.cumsum()
+    begin = behind - count
+    return pieces.vertex[np.arange(behind[-1]) + np.repeat(start - begin, count)], begin
 
 
 def _bend_upwards_behind(
@@ -305,9 +356,7 @@ def _linked_jumps(second: _Second, pieces: _Pieces, jumps: FloatArray) -> FloatA
     count = end - start
     if most > FALLING or len(jumps) ** 2 * int(count.sum()) > WORK:
         return np.full(len(start), -np.inf)
-    behind = count.cumsum()
-    begin = behind - count
-    vertex = pieces.vertex[np.arange(behind[-1]) + np.repeat(start - begin, count)]
+    vertex, begin = _vertices(pieces, np.arange(len(count)))
     implies = _implies(second.z[:, vertex], second.off[:, vertex], begin)
     # which units lower J on each piece, and then others, which add nothing
     unit = (~falls).argsort(axis=0, kind="stable")[:most]
