@@ -112,8 +112,8 @@ class BoundedProgram:
             self._highs, cost, (lower, upper), rows, (row_lower, row_upper)
         )
         # more pivots than that go in circles, nearly always
-        self._careful = False
-        self._highs.setOptionValue("simplex_iteration_limit", sum(A.shape))
+        self._careful, self._pivots = False, sum(A.shape)
+        self._highs.setOptionValue("simplex_iteration_limit", self._pivots)
 
     def set_columns(self, columns: NDArray[np.intp], lower: FloatArray, upper: FloatArray) -> None:
         """Change the bounds of some variables."""
@@ -122,6 +122,25 @@ class BoundedProgram:
     def set_row(self, row: int, lower: float, upper: float) -> None:
         """Change the sides of a row."""
         self._highs.changeRowBounds(row, lower, upper)
+
+    def add_rows(self, rows: FloatArray, limits: FloatArray) -> bool:
+        """Add rows ``rows x <= limits``; the last basis stays dual feasible.
+
+        Returns
+        -------
+        bool
+            False if the solver takes no such numbers; then nothing is added.
+        """
+        entries = Compressed.of_dense(rows)
+        absent = np.full(len(limits), -INFINITY)
+        count, parts = len(limits), (entries.start[:-1], entries.index, entries.value)
+        status = self._highs.addRows(count, absent, limits, len(entries.value), *parts)
+        if status == highspy.HighsStatus.kError:
+            return False
+        self._pivots += count
+        if not self._careful:
+            self._highs.setOptionValue("simplex_iteration_limit", self._pivots)
+        return True
 
     def set_cost(self, cost: FloatArray) -> None:
         """Change the objective; the last basis stays primal feasible."""

@@ -63,13 +63,23 @@ class LinearProgram:
     _tiny: float = field(init=False)  # what underflow may have cost
 
     def __post_init__(self) -> None:
-        rows, columns = self.A.shape
         self._reach = np.maximum(np.abs(self.lower), np.abs(self.upper))
+        self._measure()
+        self.set_cost(self.cost, self.shift)
+
+    def _measure(self) -> None:
+        rows, columns = self.A.shape
         self._row_reach = np.abs(self.A) @ self._reach * (1 + 4 * UNIT * (columns + 4))
         self._relative = rounding_factor(rows + columns + 8)
         total = 1.0 + float(self._reach.sum())
         self._tiny = SUBNORMAL * 8 * (rows + 1) * (columns + 1) * total
-        self.set_cost(self.cost, self.shift)
+
+    def add_rows(self, rows: FloatArray, limits: FloatArray) -> None:
+        """Add rows ``rows x <= limits``."""
+        self.A = np.vstack([self.A, rows])
+        self.row_lower = np.append(self.row_lower, np.full(len(limits), -np.inf))
+        self.row_upper = np.append(self.row_upper, limits)
+        self._measure()
 
     def set_cost(self, cost: FloatArray, shift: float) -> None:
         """Replace the objective."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -26,9 +27,11 @@ from jensen.groups.jump import FREE, OFF, ON, Activations, JumpProblem
 from jensen.prover.ascent import KinkAscent
 from jensen.prover.crossing import Crossing
 from jensen.prover.joint_branching import Choice
+from jensen.prover.joint_cuts import ValueCuts
 from jensen.prover.joint_program import JointProgram, JointSolution
 from jensen.prover.joint_proof import JointLeaf, JointProof, Path, raising_states
 from jensen.prover.joint_root import JointRoot
+from jensen.prover.kink_bounds import Kink
 from jensen.prover.pieces import Piece
 from jensen.types import FloatArray, Unit
 from jensen_encodings.deadline import Deadline
@@ -39,6 +42,9 @@ POINTS = 16  # solutions that are remembered
 AT_ZERO = 1e-9  # of the largest |z|
 FIRST_ASCENTS = 1  # before
 EACH_ASCENT = 16  # solutions get one more
+UNCUT = 1  # solutions without cuts: many searches take no more
+LEANING = 0.85  # of the bounds that closed nodes have to need cuts, but for
+SPARE = 3  # so many
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,9 +113,13 @@ class PieceSearch:
     search : GroupSearch
     root : JointRoot
     piece : Piece
+    kink : Kink, optional
+        The group's, where it is affine and its doubles are exact.
     """
 
-    def __init__(self, search: GroupSearch, root: JointRoot, piece: Piece) -> None:
+    def __init__(
+        self, search: GroupSearch, root: JointRoot, piece: Piece, kink: Kink | None = None
+    ) -> None:
         self._search = search
         self.root, self.index = root, root.index
         state = search.jump.bound(root.activations, within=root.within)
@@ -126,11 +136,12 @@ class PieceSearch:
             piece,
             path=root.path,
         )
+        self._piece, self._kink = piece, kink
         self._stack: list[JointNode] = [JointNode(above=root.above)]
         self._fixed: dict[Unit, bool] = {}
         self._path: Path = ()
         self.points: deque[FloatArray] = deque(maxlen=POINTS)
-        self._solutions = self._ascents = 0
+        self._solutions = self._ascents = self._closed = self._leaning = 0
         self._ascent: KinkAscent | None = None
         if not any(units.size for _, units in search.jump.supports[:-1]):
             # J is a constant
@@ -153,10 +164,13 @@ class PieceSearch:
         search.lps += 1
         solution = self._program.solve(search.target, search.deadline)
         if solution.bound >= search.floor:
+            self._closed += 1
+            self._leaning += self._program.leans_on_added(solution)
             self._close(node.path, solution)
             return None
         if solution.x is None:
             return search.hand_over(self.index, node, self.under(node.path), ())
+        self._solutions += 1
         self.points.append(solution.x[: self._program.dim])
         crossing = search.look(self.points[-1]) or self._ascended(self.points[-1])
         if crossing is not None:
@@ -164,11 +178,27 @@ class PieceSearch:
         if search.settles(solution.bound, node.path):
             self._close(node.path, solution)
             return None
+        self._cut(solution.x)
         return self._branch(node, solution)
+
+    def _cut(self, x: FloatArray) -> None:
+        """Add cuts that a solution does not satisfy, as long as nearly all bounds need them.
+
+        Where other bounds close nodes, too, cuts save few nodes and cost more. Certificates know
+        none.
+        """
+        if self._search.proof is not None or self._solutions <= UNCUT:
+            return
+        if self._leaning + SPARE >= LEANING * self._closed:
+            self._program.add_rows(*self._cuts.separate(x))
+
+    @cached_property
+    def _cuts(self) -> ValueCuts:
+        program, ranges = self._program, self.root.ranges
+        return ValueCuts(program.forms, ranges, self._piece, self._kink, program.width)
 
     def _ascended(self, point: FloatArray) -> Crossing | None:
         """Step from a solution to the kink, now and then, where any point on it refutes."""
-        self._solutions += 1
         if self._ascent is None or self._ascents > FIRST_ASCENTS + self._solutions // EACH_ASCENT:
             return None
         self._ascents += 1

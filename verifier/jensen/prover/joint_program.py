@@ -132,7 +132,9 @@ class JointProgram:
         self._columns = np.arange(self.forms.width, self.forms.width + len(units))
         self._arriving = ArrivingJumps(net, jump, state, activations, self.states, self.forms.width)
         self._products, self.width = self._arriving.products, self._arriving.width
+        self._told: _Told
         self._assemble(one_sided=not (jump_may_change or self._products))
+        self._own_rows = len(self._data.row_lower)
         self.lps = 0
 
     @cached_property
@@ -214,6 +216,17 @@ class JointProgram:
         if found.multipliers.size:
             return JointSolution(data.least(found.multipliers), x, found.multipliers)
         return JointSolution(-np.inf, x, np.empty(0))
+
+    def add_rows(self, rows: FloatArray, limits: FloatArray) -> None:
+        """Add rows ``rows x <= limits`` that hold wherever the others do."""
+        if len(limits) and self._solver.add_rows(rows, limits):
+            self._data.add_rows(rows, limits)
+            told, absent = self._told, np.full(len(limits), -np.inf)
+            self._told = _Told(told.lower, told.upper, np.append(told.row_lower, absent))
+
+    def leans_on_added(self, solution: JointSolution) -> bool:
+        """Whether a bound needs rows that were added."""
+        return bool(solution.multipliers[self._own_rows :].any())
 
     def priced(self, solution: JointSolution) -> tuple[float, FloatArray, FloatArray, FloatArray]:
         """Return what a solution's multipliers say without the objective, and the columns' bounds.

@@ -242,7 +242,9 @@ class JointSearch:
         """Search below a root, with better bounds where that was begun anew."""
         narrowed = self._narrowed(root) if root.begun else root
         if narrowed is not None:
-            self._current = PieceSearch(self, narrowed, self.pieces[root.index].piece)
+            shared = self.pieces[root.index]
+            kink = shared.bounds.exact_kink(self.group)
+            self._current = PieceSearch(self, narrowed, shared.piece, kink)
             self._long = self._long_from_now(narrowed)
 
     def _long_from_now(self, root: JointRoot) -> float:
@@ -369,8 +371,7 @@ class JointSearch:
     def patterns_at(self, point: FloatArray) -> Activations | None:
         """Return the network's own pattern at a point, the group itself free.
 
-        None if the point is not near the kink: where a program's h are not the values of the
-        units, its z of a group that reads them is 0, and the true one is not.
+        None if the point is not near the kink, as where a program's h are not the units' values.
         """
         values = self.net.pre_activations(point)
         level, unit = self.group

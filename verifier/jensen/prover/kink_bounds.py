@@ -86,7 +86,7 @@ def least_values(
     magnitude = np.abs(A) @ piece.reach + np.abs(constants)
     rest, shift = A, constants
     if kink is not None:
-        slope = _multipliers(A, piece, kink)
+        slope = best_multipliers(A, piece, kink)
         rest = A - slope[:, None] * kink.normal
         shift = constants - slope * kink.offset
         magnitude += np.abs(slope) * (np.abs(kink.normal) @ piece.reach + abs(kink.offset))
@@ -117,7 +117,7 @@ def least_values_by_rows(A: FloatArray, constants: FloatArray, piece: Piece) -> 
         before = y.copy()
         for i, side in enumerate(sides):
             without = rest - y[:, i, None] * rows[i]
-            y[:, i] = _multipliers(without, piece, side)
+            y[:, i] = best_multipliers(without, piece, side)
             rest = without + y[:, i, None] * rows[i]
         if (y == before).all():
             break
@@ -142,7 +142,7 @@ def _least(
     return np.where(np.isnan(bound), -np.inf, bound)
 
 
-def _multipliers(A: FloatArray, piece: Piece, kink: Kink) -> FloatArray:
+def best_multipliers(A: FloatArray, piece: Piece, kink: Kink) -> FloatArray:
     """Return, per row, the weighted median that maximises the dual bound: a hint."""
     weights = piece.radius * np.abs(kink.normal)
     used = np.flatnonzero(weights > 0)
@@ -238,11 +238,19 @@ class KinkBounds:
             )
         return self._affine[level]
 
+    def exact_kink(self, group: Unit) -> Kink | None:
+        """Return the kink of a group, if it is affine in y with doubles that are exact."""
+        level, unit = group
+        if not self._is_affine(level):
+            return None
+        here = self._net.levels[level]
+        return Kink(here.slopes[SOURCE].on[unit], float(here.bias[unit]))
+
     def _kinks(self, group: Unit, ranges: Ranges) -> Sequence[Kink]:
         level, unit = group
-        if self._is_affine(level):
-            here = self._net.levels[level]
-            return [Kink(here.slopes[SOURCE].on[unit], float(here.bias[unit]))]
+        kink = self.exact_kink(group)
+        if kink is not None:
+            return [kink]
         # z >= a y + c and -z >= a' y + c', so that both -a y - c and -a' y - c' are >= 0 at z = 0
         A, constants = self._lines(level, np.array([unit]), ranges, None)
         return [Kink(-a, -float(c), above=True) for a, c in zip(A, constants, strict=True)]
