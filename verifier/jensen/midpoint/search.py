@@ -46,7 +46,7 @@ ROUNDING_SHARE = 1e-9  # of the range of f: below it, bounds are taken for 0
 QUICK_NEURONS = 24  # free neurons up to which the tree is small and ranges need to be quick
 BOXES_SHARES = {1: 0.5, 2: 0.7, 3: 0.15, 4: 0.3}  # of the time that is left, by inputs
 AGAIN_SHARE = 0.5  # and of what is left then, before the tree over all pairs
-RAISE_SHARE = 0.3  # of the time that is left, for the least jumps of all groups
+RAISE_SHARE = 0.5  # of the time that is left, for the least jumps of all groups
 
 
 @dataclass(frozen=True, eq=False)
