@@ -58,8 +58,8 @@ class Plan:
         Vertices that are these.
     owner, plane : int arrays (incidences,)
         A vertex, and a hyperplane that cuts, a piece of which has this vertex.
-    others : array (incidences,)
-        The sum of bits of the hyperplanes through the vertex that are on in the piece.
+    key : array (incidences,)
+        A number of the hyperplane behind bits of those through the vertex that are on in the piece.
     """
 
     stages: tuple[Stage, ...]
@@ -68,7 +68,7 @@ class Plan:
     opposite: slice
     owner: IndexArray
     plane: IndexArray
-    others: FloatArray
+    key: FloatArray
 
 
 def incidences(cutting: int, inputs: int, *, box: bool) -> int:
@@ -122,7 +122,7 @@ def _pieces(chosen: IndexArray, cutting: int) -> tuple[IndexArray, IndexArray, F
             at = there.nonzero()[0]
             owners.append(at)
             planes.append(chosen[k, at])
-            sums.append(bit[used][:, at].sum(axis=0))
+            sums.append(np.ldexp(1.0, cutting) * chosen[k, at] + bit[used][:, at].sum(axis=0))
     return np.concatenate(owners), np.concatenate(planes), np.concatenate(sums)
 
 

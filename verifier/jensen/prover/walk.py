@@ -28,13 +28,14 @@ from jensen.prover.walk_edges import can_walk_edges, edges_bend_upwards
 from jensen.prover.walk_narrow import is_narrow, walk_narrow
 from jensen.prover.walk_outcome import all_bend_upwards
 from jensen.prover.walk_plane import walk_kinks
-from jensen.prover.walk_planes import can_walk_planes, looked_at_planes
+from jensen.prover.walk_planes import MOST, can_walk_planes, looked_at_planes
 from jensen.prover.walk_solid import walk_surfaces
 from jensen.prover.walk_straight import bend_upwards, has_two_levels, seems_to_bend_down
 from jensen.types import BoolArray, Interval
 
 PLANE = 2
 PAIR = 2  # units of a level, up to which an exact walk costs about as much as links
+FOUR = 4  # inputs up to which planes cost as much as links
 FEW_PIECES = 1 << 14  # incidences of planes and vertices, up to which these cost as much as links
 EDGES = 124  # ReLUs up to which edges in space cost about as much as bounds, where those say little
 THREE, DEEP = 3, 4  # levels from which on edges come before sweeps; before bounds, on a box
@@ -121,19 +122,34 @@ def walk_planes_of_more(question: Question) -> Outcome | None:
 
 
 def _planes_cost_little(question: Question) -> bool:
+    """Whether planes come before links, which say more where units keep their sign by weights."""
+    network = question.network
     if question.options.certificate or not _planes_come_first(question):
         return False  # signs make shorter certificates
-    inputs = question.network.input_size
-    return incidences(question.network.hidden[0].size, inputs, box=False) <= FEW_PIECES
+    if network.input_size > FOUR or _are_mostly_steady(network.hidden[1]):
+        return False
+    count = incidences(network.hidden[0].size, network.input_size, box=False)
+    return count <= FEW_PIECES
+
+
+def _are_mostly_steady(block: Block) -> bool:
+    """Whether weights and bias are all of one sign for half of the units, which read others."""
+    parts = [*block.weights.values(), block.bias[:, None]]
+    if any(sp.issparse(part) for part in parts):
+        return False
+    rows = np.concatenate(parts, axis=1)
+    steady = (rows >= 0).all(axis=1) | (rows <= 0).all(axis=1)
+    return 2 * int(np.count_nonzero(steady)) >= block.size
 
 
 def _planes_come_first(question: Question) -> bool:
     """Whether planes of two levels are looked at before bounds: where there is no box."""
-    network = question.network
-    if len(network.hidden) != 2 or question.domain.box_sides(network.input_size) is not None:
+    network, domain = question.network, question.domain
+    inputs = network.input_size
+    if len(network.hidden) != 2 or not SPACE <= inputs <= MOST:
         return False
-    if question.options.certificate and network.input_size > SPACE:
-        return False  # the engine leaves more for one to go by
+    if domain.box_sides(inputs) is not None or (question.options.certificate and inputs > SPACE):
+        return False  # the engine leaves more for a certificate to go by
     return bounds_come_first(question) and not question.prepared.may_have_twins
 
 

@@ -30,6 +30,8 @@ from jensen.types import BoolArray, FloatArray, IndexArray, Interval
 FEWEST, MOST = 3, 6  # inputs: in the plane, lines are walked
 WIDEST = 46  # units of a level: their bits, and a number of one of them, are exact in a double
 WORK = 1 << 17  # incidences of pieces and vertices
+SHORT = 16  # bits of keys that are sorted digit by digit
+SOUGHT = 64  # pieces on which it is looked for points where J is negative
 FALLING = 8  # units of both signs on a piece that lower J there
 RANGE = 900  # of exponents of products of scaled numbers: none under- or overflows
 
@@ -267,18 +269,22 @@ class _Pieces:
 def _pieces(found: Arrangement, asked: BoolArray, second: _Second) -> _Pieces | None:
     """Return the pieces of kinks that are asked for; None if there are none."""
     plan = found.plan
-    at = asked[plan.plane].nonzero()[0]
-    owner = plan.owner[at]
-    if found.place is not None:
-        owner = found.place[owner]
-        kept = (owner >= 0).nonzero()[0]
-        at, owner = at[kept], owner[kept]
-    if not at.size:
+    owner, key, plane = plan.owner, plan.key, plan.plane
+    if found.place is not None or not asked.all():
+        at = asked[plane].nonzero()[0]
+        if found.place is not None:
+            owner = found.place
+            at = at[owner[plan.owner[at]] >= 0]
+            owner = owner[plan.owner[at]]
+        else:
+            owner = owner[at]
+        key, plane = key[at], plane[at]
+    if not owner.size:
         return None
-    plane = plan.plane[at]
     on = np.ldexp(1.0, np.arange(len(asked))) @ (found.z[found.cutting] > 0)
-    key = on[owner] + plan.others[at] + np.ldexp(1.0, len(asked)) * plane
-    order = key.argsort()
+    key = key + on[owner]
+    few = np.ldexp(1.0, len(asked)) * len(asked) <= 1 << SHORT
+    order = key.astype(np.uint16).argsort(kind="stable") if few else key.argsort()
     key, owner = key[order], owner[order]
     new = np.ones(len(key), dtype=bool)
     np.not_equal(key[1:], key[:-1], out=new[1:])
@@ -311,10 +317,12 @@ def _bend_upwards(
         pieces.vertex,
         pieces.first[np.array([left, left + 1])],
     )
-    low = _linked_jumps(second, some, jumps[:, left])
+    alone, low = low, _linked_jumps(second, some, jumps[:, left])
     still = (~(low >= error[left])).nonzero()[0]
     if not still.size or not seek:
         return not still.size
+    # those of the least J under any states are the likeliest
+    still = still[alone[left[still]].argsort()[:SOUGHT]]
     vertex, begin = _vertices(some, still)
     rows = levels.rows[found.cutting[some.kink[still]]]
     points, z = found.points[:, vertex], second.z[:, vertex]
