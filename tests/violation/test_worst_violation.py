@@ -118,3 +118,16 @@ def test_points_are_moved_to_where_all_rows_hold_exactly() -> None:
             assert total <= Fraction(float(limit))
         if feasible.contains(point):
             assert inside.tolist() == point.tolist()
+
+
+def test_ctrl_c_while_the_prover_looks_leaves_bounds_and_is_told(monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    rng = np.random.default_rng(0)
+    weights = [rng.normal(size=shape) for shape in ((20, 3), (20, 20), (1, 20))]
+    network = ReluNetwork.from_layers(weights, [rng.normal(size=len(w)) for w in weights])
+    monkeypatch.setattr("jensen.violation.worst_violation.verify", stop)
+    found = jensen.worst_violation(network, Box(-1, 1))
+    assert found.status == "interrupted"
+    assert 0 <= found.lower < found.upper < np.inf

@@ -161,10 +161,11 @@ def _of_a_network(
     box = None if sides is None else domain
     box = box if feasible is None else Box(feasible.lower, feasible.upper)
     start = known = None
+    interrupted = False
     if engine == "tree":
         verdict = _verdict(network, domain, output, deadline, common["seed"])
         if verdict is None:
-            deadline = Deadline.after(0.0)  # what is known at once
+            interrupted, deadline = True, Deadline.after(0.0)  # what is known at once
         elif verdict.status is Status.CONVEX:
             point = _some_point(domain, network.input_size, feasible)
             return _no_violation(point, time.monotonic() - began)
@@ -180,7 +181,8 @@ def _of_a_network(
         measure = partial(box_violation, network, box, deadline, **common)
     found = _measured(measure, start)
     if start is None:
-        return found
+        stopped = interrupted and found.status == "time limit"
+        return replace(found, status="interrupted") if stopped else found
     if found.status != UNBOUNDED:
         kept = with_pair(found, network.select_output(output), domain, start, known)
         found = midpoint.concluded(kept, common["gap"])
