@@ -36,6 +36,7 @@ from jensen_encodings.lp import LpSolver
 FIRST_BUDGET = 4  # nodes of a group before the others get their turn
 EARLY_BUDGET = 4  # the same before any descent, which costs as much as the programs of
 EARLY_GROUPS = 6  # so many groups
+EARLY_NODES = 48  # all of these together in small networks, whose programs cost less than descents
 BUDGET_GROWTH = 4
 WRITTEN_BUDGETS = (64, 256)  # nodes of each tree of a certificate that is written at once
 GLANCED = 512  # groups at most that get a descent each before bounds on their kinks
@@ -120,7 +121,7 @@ class _Prover:
             self._screen()
             bent = self._try_twins()
         if bent is None and len(self._searches) <= EARLY_GROUPS:
-            bent = self._turn(EARLY_BUDGET)
+            bent = self._turn(self._early_budget())
         if bent is None:
             bent = self._descend_wide(list(self._searches))
         budget = FIRST_BUDGET
@@ -299,6 +300,12 @@ class _Prover:
             if crossing is not None:
                 return group, crossing
         return None
+
+    def _early_budget(self) -> int:
+        """Return the nodes of a group before any descent."""
+        if not is_small(self._question.network):
+            return EARLY_BUDGET
+        return max(EARLY_BUDGET, EARLY_NODES // max(1, len(self._searches)))
 
     def _turn(self, budget: int) -> tuple[Unit, Crossing] | None:
         """Give every group that is left so many nodes, with descents in between."""
