@@ -12,6 +12,7 @@ trained on the cone are convex everywhere. A wrong verdict ends the run with exi
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import statistics
 import sys
@@ -67,8 +68,10 @@ def cases(folder: Path, names: Sequence[str]) -> Iterator[Case]:
 
 
 def run(case: Case, engine: str, limit: float) -> Run:
-    # what a network keeps once it was asked for would be a present to the engine that is next
+    # what a network keeps once it was asked for would be a present to the engine that is next,
+    # and the garbage of a long search a burden
     network = ReluNetwork(case.network.input_size, [replace(b) for b in case.network.blocks])
+    gc.collect()
     start = time.process_time()
     verdict = jensen.verify(network, case.domain, engine=engine, time_limit=limit)
     return Run(str(verdict.status), time.process_time() - start, verdict.nodes)
