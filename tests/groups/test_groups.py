@@ -13,9 +13,9 @@ import jensen.groups.groups
 from jensen.arithmetic.rational import fraction, rational
 from jensen.bounds.pre_activation import pre_activation_bounds
 from jensen.domains.domain import Box, Everywhere, Polyhedron
-from jensen.domains.working_set import lifted_network
 from jensen.errors import NetworkError
 from jensen.groups.groups import SOURCE, GroupedNetwork, group_network
+from jensen.groups.lifted import lifted_network
 from jensen.network.relu_network import INPUT, OUTPUT, Activation, Block, ReluNetwork
 
 

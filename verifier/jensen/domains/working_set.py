@@ -38,7 +38,6 @@ from jensen.arithmetic.rational import (
 )
 from jensen.domains.hull import bounding_box, handy_columns, linear_hull
 from jensen.errors import DomainError, OutOfTimeError
-from jensen.network.relu_network import INPUT, Block, ReluNetwork
 from jensen.types import FloatArray, ObjectArray
 from jensen_encodings.deadline import NEVER, Deadline
 
@@ -114,19 +113,32 @@ class WorkingSet:
         """
         near = floats(y)
         with np.errstate(all="ignore"):
-            room = self.float_limits - self.float_rows @ near
-            size = np.abs(self.float_limits) + np.abs(self.float_rows) @ np.abs(near)
+            room = self.float_limits - self.float_speed(near)
+            size = np.abs(self.float_limits)
+            size += self._magnitudes(np.abs(near))
             close = np.flatnonzero(~((room > CLOSE * size + CLOSEST) & np.isfinite(size)))
         return all(self.rows[i] @ y <= self.limits[i] for i in close)
 
     def room(self, y: ObjectArray) -> ObjectArray:
         """Return by how much a working point of ``fmpq`` satisfies each row."""
-        room: ObjectArray = self.limits - self._rows @ y
+        room: ObjectArray = self.limits - self.speed(y)
         return room
 
     def speed(self, step: ObjectArray) -> ObjectArray:
         """Return by how much the room of each row shrinks along a step of ``fmpq``."""
-        return self._rows @ step
+        return np.concatenate([step, -step]) if self.sides else self._rows @ step
+
+    def float_speed(self, step: FloatArray) -> FloatArray:
+        """Return the same of a step in doubles, with the rounded rows."""
+        speed: FloatArray = np.concatenate([step, -step]) if self.sides else self.float_rows @ step
+        return speed
+
+    def _magnitudes(self, size: FloatArray) -> FloatArray:
+        """Return the rounded rows without signs, times the magnitudes of a point."""
+        found: FloatArray = (
+            np.concatenate([size, size]) if self.sides else np.abs(self.float_rows) @ size
+        )
+        return found
 
     @cached_property
     def _rows(self) -> SparseRows:
@@ -138,6 +150,8 @@ class WorkingSet:
 
     def to_input(self, y: Sequence[Any]) -> tuple[Fraction, ...] | None:
         """Map a working point to the inputs; None at infinity (``t = 0``)."""
+        if self.sides:
+            return tuple(map(fraction, y))
         point = self._matrix @ np.array(y, dtype=object) + self.offset
         if point[-1] <= 0:
             return None
@@ -202,6 +216,10 @@ class WorkingSet:
         Where every row of the matrix has one entry it is diagonal, and its diagonal is
         returned.
         """
+        if self.sides:
+            moving = np.full(self.dim, ONE if inputs is None else ZERO, dtype=object)
+            moving[list(inputs or ())] = ONE
+            return moving
         keep = self._still_rows(inputs)
         filled = np.array([[v != 0 for v in row] for row in self.matrix], dtype=bool)
         filled = filled.reshape(self.matrix.shape)
@@ -380,19 +398,3 @@ def _identity(size: int) -> ObjectArray:
 
 def _zeros(rows: int, columns: int) -> ObjectArray:
     return np.full((rows, columns), ZERO, dtype=object)
-
-
-def lifted_network(network: ReluNetwork) -> ReluNetwork:
-    """Return ``F(x, t) = t f(x / t)``: every bias becomes the weight on an extra input t."""
-    inputs = network.input_size
-    blocks = []
-    for block in network.blocks:
-        weights = dict(block.weights)
-        first = np.zeros((block.size, inputs + 1))
-        if INPUT in weights:
-            weight = weights[INPUT]
-            first[:, :inputs] = weight.toarray() if hasattr(weight, "toarray") else weight
-        first[:, inputs] = block.bias
-        weights[INPUT] = first
-        blocks.append(Block(block.name, weights, np.zeros(block.size), block.activation))
-    return ReluNetwork(inputs + 1, blocks)

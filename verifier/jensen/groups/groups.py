@@ -22,8 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jensen.arithmetic.rational import ONE, ZERO, floats, rationals
-from jensen.domains.working_set import WorkingSet, lifted_network
+from jensen.domains.working_set import WorkingSet
 from jensen.errors import NetworkError, OutOfTimeError
+from jensen.groups.lifted import lifted_network
 from jensen.groups.slopes import Slopes
 from jensen.groups.twins import Member, find_twins
 from jensen.network.relu_network import INPUT, OUTPUT, Block, ReluNetwork

@@ -16,9 +16,10 @@ from jensen.bounds.pre_activation import (
 )
 from jensen.bounds.stacked_units import may_have_twins
 from jensen.domains.domain import Domain
-from jensen.domains.working_set import WorkingSet, lifted_network
+from jensen.domains.working_set import WorkingSet
 from jensen.groups.folded import fold_linear_units
 from jensen.groups.groups import GroupedNetwork, group_network
+from jensen.groups.lifted import lifted_network
 from jensen.network.relu_network import ReluNetwork
 from jensen.stopwatch import Stopwatch
 from jensen.types import FloatArray, Interval

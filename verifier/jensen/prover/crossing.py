@@ -137,8 +137,8 @@ def _float_reach(
         if others.any():
             with np.errstate(divide="ignore"):
                 reach = min(reach, float((np.abs(z[others, 0]) / np.abs(z[others, 1])).min()))
-    room = net.working_set.float_limits - net.working_set.float_rows @ y
-    speed = np.abs(net.working_set.float_rows @ step)
+    room = net.working_set.float_limits - net.working_set.float_speed(y)
+    speed = np.abs(net.working_set.float_speed(step))
     with np.errstate(divide="ignore", invalid="ignore"):
         return min(reach, float(np.where(speed > 0, room / speed, np.inf).min(initial=np.inf)))
 

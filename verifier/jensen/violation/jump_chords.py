@@ -29,12 +29,13 @@ def kinks_on_chords(
     rng : numpy Generator
     """
     suspects = []
-    rows, limits = net.working_set.float_rows, net.working_set.float_limits
+    working = net.working_set
     with np.errstate(all="ignore"):
         for _ in range(CHORDS):
             direction = rng.normal(size=len(start))
             direction /= np.linalg.norm(direction)
-            room, speed = limits - rows @ start, rows @ direction
+            speed = working.float_speed(direction)
+            room = working.float_limits - working.float_speed(start)
             forth = np.min(room[speed > 0] / speed[speed > 0], initial=1e6)
             back = np.max(room[speed < 0] / speed[speed < 0], initial=-1e6)
             if not (np.isfinite([back, forth]).all() and back < forth):

@@ -388,6 +388,9 @@ class JumpSearch:
 
     def _start(self) -> FloatArray | None:
         """Return a point in the interior of the working set."""
+        working = self._net.working_set
+        if working.sides:
+            return np.asarray(working.box[0] / 2 + working.box[1] / 2)
         for _, _, entry in self._heap[:8]:
             if self._deadline.over():
                 return None
