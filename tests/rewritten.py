@@ -10,6 +10,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from jensen.arithmetic.rational import rationals
 from jensen.domains.domain import Domain, Everywhere, Polyhedron
 from jensen.errors import NetworkError
 from jensen.network.relu_network import INPUT, OUTPUT, Activation, Block, ReluNetwork
@@ -189,7 +190,11 @@ def embedded(seed: int, network: ReluNetwork, domain: Domain) -> tuple[ReluNetwo
             if isinstance(domain, Everywhere)
             else Polyhedron(rows @ projection, limits)
         )
-        where = [np.concatenate([x - slopes.T @ t, t]) for x in points for t in [np.ones(more)]]
+        # different shares of the further inputs, whose rounding errors may cancel in one of them
+        shares = [np.arange(more) * k + 1.0 for k in range(len(points))]
+        where = [np.concatenate([x - slopes.T @ t, t]) for x, t in zip(points, shares, strict=True)]
+        if not (rationals(rows) @ rationals(projection) == rationals(rows @ projection)).all():
+            return None
     else:
         constant = rng.integers(-1, 2, more).astype(float)
         factor = rng.choice([1.0, 0.5, 3.0])
