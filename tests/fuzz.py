@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,3 +131,26 @@ def varied_network(seed: int) -> tuple[str, ReluNetwork]:
     return f"{family}, {'-'.join(map(str, kinds.values()))}", ReluNetwork(
         network.input_size, blocks
     )
+
+
+def nearly_convex(
+    seed: int, sizes: list[int], family: str, negative: float = 0.15
+) -> tuple[list[Array], list[Array]]:
+    """Return weights and biases of layers in a row, few of those behind the first negative."""
+    rng = np.random.default_rng([seed, *sizes])
+    weights, biases = [], []
+    for level, (before, width) in enumerate(pairwise(sizes)):
+        weight, bias = SAMPLERS[family](rng, width, before)
+        if level:
+            weight = np.where(rng.random(weight.shape) < negative, weight, np.abs(weight))
+        weights.append(np.asarray(weight, dtype=float))
+        biases.append(np.asarray(bias, dtype=float))
+    return weights, biases
+
+
+def general(seed: int, sizes: tuple[int, ...]) -> ReluNetwork:
+    """Return a network of weights without ties, nearly convex."""
+    rng = np.random.default_rng([seed, *sizes])
+    weights = [rng.normal(size=(b, a)) for a, b in pairwise((*sizes, 1))]
+    weights[1:] = [np.where(rng.random(w.shape) < 0.9, abs(w), w) for w in weights[1:]]
+    return ReluNetwork.from_layers(weights, [rng.normal(size=len(w)) for w in weights])

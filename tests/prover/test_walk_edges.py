@@ -8,6 +8,7 @@ import fuzz
 import numpy as np
 import oracle
 import pytest
+from fuzz import general
 
 import jensen
 from jensen.cells import skeleton
@@ -22,27 +23,13 @@ from jensen_encodings.deadline import Deadline
 
 SAMPLERS = tuple(fuzz.SAMPLERS)
 DOMAINS = (Box(-1, 1), Everywhere(), Box([-100, 2, -3], [100, 3, -2]))
-Drawn = tuple[list[np.ndarray], list[np.ndarray]]
-
-
-def nearly_convex(seed: int, sizes: list[int], family: str, negative: float = 0.15) -> Drawn:
-    """Return weights and biases of layers in a row, few of those behind the first negative."""
-    rng = np.random.default_rng([seed, *sizes])
-    weights, biases = [], []
-    for level, (before, width) in enumerate(pairwise(sizes)):
-        weight, bias = fuzz.SAMPLERS[family](rng, width, before)
-        if level:
-            weight = np.where(rng.random(weight.shape) < negative, weight, np.abs(weight))
-        weights.append(np.asarray(weight, dtype=float))
-        biases.append(np.asarray(bias, dtype=float))
-    return weights, biases
 
 
 def tiny(seed: int) -> tuple[str, ReluNetwork]:
     rng = np.random.default_rng(seed)
     family = SAMPLERS[seed % len(SAMPLERS)]
     sizes = [3, *rng.integers(1, 5, rng.integers(2, 4)).tolist(), 1]
-    return family, ReluNetwork.from_layers(*nearly_convex(seed, sizes, family))
+    return family, ReluNetwork.from_layers(*fuzz.nearly_convex(seed, sizes, family))
 
 
 def asked_of(network: ReluNetwork, domain: Domain) -> np.ndarray:
@@ -82,14 +69,6 @@ def test_what_is_proved_of_four_thousand_tiny_networks_is_convex_by_brute_force(
     compare_with_brute_force(range(360, 4360))
 
 
-def general(seed: int, sizes: tuple[int, ...]) -> ReluNetwork:
-    """Return a network of weights without ties, nearly convex."""
-    rng = np.random.default_rng([seed, *sizes])
-    weights = [rng.normal(size=(b, a)) for a, b in pairwise((*sizes, 1))]
-    weights[1:] = [np.where(rng.random(w.shape) < 0.9, abs(w), w) for w in weights[1:]]
-    return ReluNetwork.from_layers(weights, [rng.normal(size=len(w)) for w in weights])
-
-
 @pytest.mark.parametrize("domain", [Box(-2, 2), Everywhere()])
 @pytest.mark.parametrize("sizes", [(3, 4, 4), (3, 5, 3, 3), (3, 3, 2, 2, 2, 2), (3, 4, 1, 3)])
 def test_all_that_is_convex_is_proved_in_general_position(sizes: tuple[int, ...], domain: Domain):
@@ -105,7 +84,7 @@ def test_all_that_is_convex_is_proved_in_general_position(sizes: tuple[int, ...]
 def test_a_stack_is_walked_as_its_networks_are(domain: Domain, bounds: bool):
     networks = [general(seed, (3, 4, 3, 2)) for seed in range(20)]
     for seed, family in enumerate(SAMPLERS):
-        networks.append(ReluNetwork.from_layers(*nearly_convex(seed, [3, 4, 3, 2, 1], family)))
+        networks.append(ReluNetwork.from_layers(*fuzz.nearly_convex(seed, [3, 4, 3, 2, 1], family)))
     asked = np.ones((len(networks), networks[0].relu_count), dtype=bool)
     if bounds:
         with np.errstate(all="ignore"):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import fuzz
 import numpy as np
 import oracle
 import pytest
+from fuzz import general
 
 import jensen
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
@@ -22,16 +21,7 @@ SAMPLERS = tuple(fuzz.SAMPLERS)
 
 
 def drawn(seed: int, sizes: list[int], family: str, negative: float) -> ReluNetwork:
-    """Return layers in a row, few weights of those behind the first negative."""
-    rng = np.random.default_rng([seed, *sizes])
-    weights, biases = [], []
-    for level, (before, width) in enumerate(pairwise(sizes)):
-        weight, bias = fuzz.SAMPLERS[family](rng, width, before)
-        if level:
-            weight = np.where(rng.random(weight.shape) < negative, weight, np.abs(weight))
-        weights.append(np.asarray(weight, dtype=float))
-        biases.append(np.asarray(bias, dtype=float))
-    return ReluNetwork.from_layers(weights, biases)
+    return ReluNetwork.from_layers(*fuzz.nearly_convex(seed, sizes, family, negative))
 
 
 def tiny(seed: int) -> tuple[ReluNetwork, Domain]:
@@ -75,14 +65,6 @@ def test_what_is_proved_of_tiny_networks_is_convex_by_brute_force():
 @pytest.mark.slow
 def test_what_is_proved_of_ten_thousand_tiny_networks_is_convex_by_brute_force():
     compare_with_brute_force(range(600, 10600))
-
-
-def general(seed: int, sizes: tuple[int, ...]) -> ReluNetwork:
-    """Return a network of weights without ties, nearly convex."""
-    rng = np.random.default_rng([seed, *sizes])
-    weights = [rng.normal(size=(b, a)) for a, b in pairwise((*sizes, 1))]
-    weights[1:] = [np.where(rng.random(w.shape) < 0.9, abs(w), w) for w in weights[1:]]
-    return ReluNetwork.from_layers(weights, [rng.normal(size=len(w)) for w in weights])
 
 
 @pytest.mark.parametrize("domain", [Box(-2, 2), Everywhere()], ids=str)
