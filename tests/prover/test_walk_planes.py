@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import fuzz
 import numpy as np
 import oracle
@@ -13,7 +15,8 @@ from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.groups.prepared import prepare
 from jensen.network.relu_network import ReluNetwork
 from jensen.network.stack import NetworkStack
-from jensen.prover import walk_planes
+from jensen.prover import piece_parts, walk_planes
+from jensen.prover.piece_parts import Parts
 from jensen.prover.signs import closed_neurons
 from jensen.prover.walk_planes import can_walk_planes, planes_bend_upwards
 
@@ -203,24 +206,45 @@ def test_stacks_of_four_inputs_are_proved_together(domain: Domain):
 
 
 @pytest.mark.parametrize("domain", [Box(-2, 2), Everywhere()], ids=str)
-def test_units_that_are_on_wherever_others_are_count_with_them(
+def test_pieces_are_cut_where_units_change_their_sign(
     domain: Domain, monkeypatch: pytest.MonkeyPatch
 ):
     networks = [general(seed, (3, 10, 3)) for seed in range(24)]
-    linked = [proved(network, domain, bounds=True) for network in networks]
-    monkeypatch.setattr(walk_planes, "FALLING", -1)
+    cut = [proved(network, domain, bounds=True) for network in networks]
+    monkeypatch.setattr(piece_parts, "MOST", -1)
     alone = [proved(network, domain, bounds=True) for network in networks]
-    assert sum(alone) < sum(linked)
-    assert all(many or not few for few, many in zip(alone, linked, strict=True))
+    assert sum(alone) < sum(cut)
+    assert all(many or not few for few, many in zip(alone, cut, strict=True))
 
 
-def test_a_unit_that_vanishes_all_over_a_piece_implies_nothing():
+def test_what_cuts_of_a_piece_leave_is_told_from_what_bends_down():
+    """A square on a kink; J is -1 where the first unit is on, 3 more where the second one is."""
+    points = np.array([[0, 1, 1, 0], [0, 0, 1, 1], [0, 0, 0, 0], [1, 1, 1, 1]], dtype=float)
+    planes = np.array([1 + 2 + 4, 1 + 4 + 8, 1 + 8 + 16, 1 + 16 + 2])
+    jumps = np.array([[-1.0], [3.0]])
+
+    def sinking(z: Any) -> Any:
+        z = np.array(z, dtype=float)
+        off = np.full_like(z, 1e-12)
+        kinks = np.array([0]), jumps, np.array([7])
+        return piece_parts.sinking_part(Parts(points, z, off, planes, 0 * planes, *kinks))
+
+    # on at x > 1/2, the second one at x > 1/4; x > 3/4; y > 1/2
+    assert sinking([[-1, 1, 1, -1], [-1, 3, 3, -1]]) is False
+    point, kink = sinking([[-1, 1, 1, -1], [-3, 1, 1, -3]])
+    assert 0.5 < point[0] / point[-1] < 0.75
+    assert kink == 7
+    point, kink = sinking([[-1, 1, 1, -1], [-1, -1, 1, 1]])
+    assert min(point[0] / point[-1] - 0.5, 0.5 - point[1] / point[-1]) > 0
+    # both at the same places, as far as rounding lets see it
+    assert sinking([[-1, 1, 1, -1], [-1, 1, 1, -1]]) is True
+
+
+def test_a_unit_that_vanishes_all_over_a_piece_may_be_on_beside_it():
     """z_1 is 0 on the kink of the first neuron, and bends f down beside it."""
-    z, off = np.array([[0.0, 0.0, 0.0], [1.0, 2.0, -1.0]]), np.full((2, 3), 1e-12)
-    begin = np.array([0])
-    assert not walk_planes._implies(z, off, begin)[0].any()
-    z[0] = [0.25, 0.5, -0.5]
-    assert walk_planes._implies(z, off, begin)[:, :, 0].tolist() == [
-        [False, True],
-        [False, False],
-    ]
+    points, planes = np.eye(4)[:, 1:], np.array([1 + 2 + 4, 1 + 4 + 8, 1 + 2 + 8])
+    z, off = np.array([[0.0, 0.0, 0.0], [1.0, 2.0, 1.0]]), np.zeros((2, 3))
+    kinks = np.array([0]), np.array([[-1.0], [0.5]]), np.array([0])
+    assert piece_parts.sinking_part(Parts(points, z, off, planes, 0 * planes, *kinks)) is True
+    z[0] = -1.0
+    assert piece_parts.sinking_part(Parts(points, z, off, planes, 0 * planes, *kinks)) is False

@@ -160,6 +160,13 @@ class Arrangement:
         last: FloatArray = self.points[-1]
         return last
 
+    def through(self, vertices: IndexArray) -> IndexArray:
+        """Return the hyperplanes through vertices: (inputs, vertices)."""
+        if self.place is not None:  # which is ascending, but for those that are not there
+            vertices = (self.place >= 0).nonzero()[0][vertices]
+        found: IndexArray = self.plan.chosen[:, self.plan.source[vertices]]
+        return found
+
 
 def arrangement(
     rows: FloatArray, cutting: IndexArray, box: Interval | None, wanted: BoolArray | None = None

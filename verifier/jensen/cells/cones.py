@@ -148,7 +148,7 @@ class Cones:
         there = (np.bincount(part.cell[rays], minlength=len(cells)) for rays in (above, below))
         if not all(number.all() for number in there):
             raise UncertainSignError("a unit that does not cut its cell")
-        up, down = _pairs(part.cell, above, below, len(cells))
+        up, down = pairs_within(part.cell, above, below, len(cells))
         common = part.vanish[up] & part.vanish[down]
         near = np.bitwise_count(common) >= shared
         up, down, common = up[near], down[near], common[near]
@@ -221,7 +221,7 @@ class Cones:
         return points, radius * MORE
 
 
-def _pairs(
+def pairs_within(
     cell: IndexArray, one: IndexArray, other: IndexArray, cells: int
 ) -> tuple[IndexArray, IndexArray]:
     """Return all pairs of one's and another's rays of the same cell; both are ascending."""

@@ -15,7 +15,7 @@ from jensen.domains.domain import Domain
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.counterexample import counterexample
 from jensen.prover.evidence import Counterexample
-from jensen.types import FloatArray, IndexArray
+from jensen.types import FloatArray
 
 DISTANCES = np.ldexp(1.0, np.arange(6, -44, -2))  # of the ends of a pair, relative to the point
 ASIDE = 2.0**-8
@@ -38,38 +38,6 @@ class Bend:
 
     point: FloatArray
     across: FloatArray
-
-
-def bend_on_pieces(
-    points: FloatArray, z: FloatArray, jumps: FloatArray, begin: IndexArray, rows: FloatArray
-) -> Bend | None:
-    """Return where J is least, of one point near each vertex of pieces; None if it is >= 0.
-
-    Parameters
-    ----------
-    points, z : arrays (coordinates, incidences), (units, incidences)
-        Vertices piece by piece, of whatever positive length, and the second level there.
-    jumps : array (units, pieces)
-        What units add to J where they are on.
-    begin : int array (pieces,)
-    rows : array (pieces, coordinates)
-        Of the kinks.
-    """
-    size = np.maximum(points[-1], np.abs(points).max(axis=0) * (points[-1] == 0))
-    points, z = points / size, z / size
-    piece = np.zeros(points.shape[1], dtype=np.intp)
-    piece[begin[1:]] = 1
-    piece = piece.cumsum()
-    count = np.bincount(piece)[piece]
-    inner = [np.add.reduceat(part, begin, axis=1)[:, piece] for part in (points, z)]
-    on = inner[1] + count * z > 0
-    total = (jumps[:, piece] * on).sum(axis=0)
-    total[~(inner[0][-1] + count * points[-1] > 0)] = 0.0
-    worst = int(total.argmin())
-    if not total[worst] < 0:
-        return None
-    point = inner[0][:, worst] + count[worst] * points[:, worst]
-    return Bend(point, rows[piece[worst], :-1])
 
 
 def bend_of_unit(

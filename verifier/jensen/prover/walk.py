@@ -114,11 +114,14 @@ def walk_planes(question: Question) -> Outcome | None:
 
 
 def walk_planes_of_more(question: Question) -> Outcome | None:
-    """As :func:`walk_planes` for larger ones, behind links and lines, which cost less there."""
-    in_space = question.network.input_size == SPACE  # where edges come before lines, and these do
-    if in_space or not _planes_come_first(question) or _planes_cost_little(question):
+    """As :func:`walk_planes` for larger ones, behind links and lines, which cost less there.
+
+    So it is on a box in space, too, where they cost as much as bounds.
+    """
+    if not _planes_come_first(question) or _planes_cost_little(question):
         return None
-    return _walk_planes(question)
+    # without a box, edges in space come before lines, and planes with them
+    return None if edges_come_first(question) else _walk_planes(question)
 
 
 def _planes_cost_little(question: Question) -> bool:
@@ -126,6 +129,8 @@ def _planes_cost_little(question: Question) -> bool:
     network = question.network
     if question.options.certificate or not _planes_come_first(question):
         return False  # signs make shorter certificates
+    if question.domain.box_sides(network.input_size) is not None:
+        return False
     if network.input_size > FOUR or _are_mostly_steady(network.hidden[1]):
         return False
     count = incidences(network.hidden[0].size, network.input_size, box=False)
@@ -143,12 +148,15 @@ def _are_mostly_steady(block: Block) -> bool:
 
 
 def _planes_come_first(question: Question) -> bool:
-    """Whether planes of two levels are looked at before bounds: where there is no box."""
+    """Whether planes of two levels are looked at before bounds: in space, or without a box."""
     network, domain = question.network, question.domain
     inputs = network.input_size
     if len(network.hidden) != 2 or not SPACE <= inputs <= MOST:
         return False
-    if domain.box_sides(inputs) is not None or (question.options.certificate and inputs > SPACE):
+    boxed = domain.box_sides(inputs) is not None
+    if boxed and (inputs > SPACE or question.options.certificate):
+        return False
+    if question.options.certificate and inputs > SPACE:
         return False  # the engine leaves more for a certificate to go by
     return bounds_come_first(question) and not question.prepared.may_have_twins
 

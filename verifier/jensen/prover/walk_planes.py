@@ -3,8 +3,9 @@
 The kinks of the first level are hyperplanes, and where as many of them meet as there are inputs,
 or a line of them ends at infinity, they have a vertex (:mod:`jensen.cells.arrangement`). Between
 them z of the second level is linear, so that its signs at the vertices of a piece say which of
-its units are on there; one that has both signs counts with the state that lowers J. What is not
-proved is left to other walks and searches.
+its units are on there; one that has both signs counts with the state that lowers J, and where
+that is too little it cuts the piece (:mod:`jensen.prover.piece_parts`). What is not proved is left
+to other walks and searches.
 
 References
 ----------
@@ -13,7 +14,7 @@ docs/theory.md, section 4.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,15 +25,15 @@ from jensen.cells.start import is_flat
 from jensen.domains.domain import Domain
 from jensen.network.stack import NetworkStack
 from jensen.prover.piece_bounds import jumps_behind, states_behind
-from jensen.prover.plane_pairs import Bend, bend_of_unit, bend_on_pieces
+from jensen.prover.piece_parts import Parts, sinking_part
+from jensen.prover.plane_pairs import Bend, bend_of_unit
 from jensen.types import BoolArray, FloatArray, IndexArray, Interval
 
 FEWEST, MOST = 3, 6  # inputs: in the plane, lines are walked
 WIDEST = 46  # units of a level: their bits, and a number of one of them, are exact in a double
 WORK = 1 << 17  # incidences of pieces and vertices
 SHORT = 16  # bits of keys that are sorted digit by digit
-SOUGHT = 64  # pieces on which it is looked for points where J is negative
-FALLING = 8  # units of both signs on a piece that lower J there
+SOUGHT = 256  # pieces that are cut before others, as J is the likeliest to be negative there
 RANGE = 900  # of exponents of products of scaled numbers: none under- or overflows
 
 
@@ -169,9 +170,12 @@ def _bends_upwards(levels: _Levels, asked: BoolArray, *, seek: bool = False) -> 
     every = bool(asked_second.any())
     if not every and not asked_first.any():
         return True
-    inputs, box = levels.rows.shape[1] - 1, levels.box is not None
-    if incidences(len(cutting), inputs, box=box) > WORK:
-        return False
+    inputs = levels.rows.shape[1] - 1
+    if incidences(len(cutting), inputs, box=levels.box is not None) > WORK:
+        if levels.box is None or first < inputs:
+            return False
+        # the sides of a box have more vertices with the kinks than these, which may do without
+        return _bends_upwards(replace(levels, box=None), asked, seek=seek)
     found = arrangement(levels.rows, cutting, levels.box, None if every else asked_first)
     if found is None:
         return False
@@ -306,32 +310,42 @@ def _bend_upwards(
     error = (2 * (len(jumps) + 4) * UNIT * MORE) * np.abs(jumps).sum(axis=0)
     low = np.minimum(jumps, 0.0, out=jumps.copy(), where=pieces.off).sum(axis=0)
     left = (~(low >= error)).nonzero()[0]
-    if not left.size:
-        return True
     if not np.isfinite(low).all():
         return False
-    some = _Pieces(
-        pieces.kink[left],
-        pieces.on[:, left],
-        pieces.off[:, left],
-        pieces.vertex,
-        pieces.first[np.array([left, left + 1])],
+    # those of the least J under any states are the likeliest to bend down
+    left = left[low[left].argsort()]
+    for some in (left[:SOUGHT], left[SOUGHT:]):
+        if some.size:
+            bend = sinking_part(_parts(found, second, pieces, some, passed[:, pieces.kink[some]]))
+            if bend is True:
+                return False
+            if bend is not False:
+                point, kink = bend
+                return seek and Bend(point, levels.rows[found.cutting[kink], :-1])
+    return True
+
+
+def _parts(
+    found: Arrangement, second: _Second, pieces: _Pieces, some: IndexArray, jumps: FloatArray
+) -> Parts:
+    """Return some pieces with the values of the second level at their vertices."""
+    vertex, begin = _vertices(pieces, some)
+    planes = np.bitwise_or.reduce(np.int64(1) << found.through(vertex).astype(np.int64), axis=0)
+    return Parts(
+        found.points.take(vertex, axis=1),
+        second.z.take(vertex, axis=1),
+        second.off.take(vertex, axis=1),
+        planes,
+        np.zeros_like(planes),
+        begin,
+        jumps,
+        pieces.kink[some],
     )
-    alone, low = low, _linked_jumps(second, some, jumps[:, left])
-    still = (~(low >= error[left])).nonzero()[0]
-    if not still.size or not seek:
-        return not still.size
-    # those of the least J under any states are the likeliest
-    still = still[alone[left[still]].argsort()[:SOUGHT]]
-    vertex, begin = _vertices(some, still)
-    rows = levels.rows[found.cutting[some.kink[still]]]
-    points, z = found.points[:, vertex], second.z[:, vertex]
-    return bend_on_pieces(points, z, jumps[:, left[still]], begin, rows) or False
 
 
 def _vertices(pieces: _Pieces, some: IndexArray) -> tuple[IndexArray, IndexArray]:
     """Return the vertices of some pieces, and where those of each begin."""
-    start, end = pieces.first[:, some]
+    start, end = pieces.first[some], pieces.first[some + 1]
     count = end - start
     behind = count.cumsum()
     begin = behind - count
@@ -350,49 +364,3 @@ def _bend_upwards_behind(
     weights = [levels.weights, *(weight for weight, _ in levels.behind), levels.last[None]]
     kink = found.cutting[pieces.kink]
     return bool((jumps_behind(states, weights, kink) >= 0).all())
-
-
-def _linked_jumps(second: _Second, pieces: _Pieces, jumps: FloatArray) -> FloatArray:
-    """Bound J on pieces from below: where a unit that lowers it is on, so are some that raise it.
-
-    ``first`` of the pieces has rows of where their vertices begin, and end.
-    """
-    both = pieces.on & pieces.off
-    falls, rises = both & (jumps < 0), both & (jumps > 0)
-    most = int(np.count_nonzero(falls, axis=0).max())
-    start, end = pieces.first
-    count = end - start
-    if most > FALLING or len(jumps) ** 2 * int(count.sum()) > WORK:
-        return np.full(len(start), -np.inf)
-    vertex, begin = _vertices(pieces, np.arange(len(count)))
-    implies = _implies(second.z[:, vertex], second.off[:, vertex], begin)
-    # which units lower J on each piece, and then others, which add nothing
-    unit = (~falls).argsort(axis=0, kind="stable")[:most]
-    piece = np.arange(len(start))
-    lowered = np.where(falls, jumps, 0.0)[unit, piece]
-    raised = implies[unit, :, piece] & rises.T & falls[unit, piece][:, :, None]
-    subsets = (np.arange(1 << most)[:, None] >> np.arange(most)) & 1
-    sure = np.where(pieces.on & ~pieces.off, jumps, 0.0).sum(axis=0)
-    together = np.tensordot(subsets, raised.astype(np.float64), axes=1) > 0
-    total = sure + subsets @ lowered + (together * np.where(rises, jumps, 0.0).T).sum(axis=2)
-    low: FloatArray = total.min(axis=0)
-    return low
-
-
-def _implies(z: FloatArray, off: FloatArray, begin: IndexArray) -> BoolArray:
-    """Return where units are on on pieces wherever others are: (others, units, pieces).
-
-    So it is if ``z_j <= c z_i`` holds for some c > 0 at all vertices, which are given piece by
-    piece. The other must not vanish all over the piece, or it might be on beside it.
-    """
-    high, low = z + off, z - off
-    seen = np.logical_or.reduceat((low > 0) | (high < 0), begin, axis=1)
-    share = high[:, None] / low
-    least = np.maximum.reduceat(np.where(low > 0, share, 0.0), begin, axis=2)
-    # where z_i may be negative, z_j has to be, and more so; where it may be 0, not positive
-    zero = np.where(high[:, None] > 0, 0.0, np.inf)
-    most = np.where(low < 0, np.maximum(share, 0.0), np.where(low > 0, np.inf, zero))
-    most = np.minimum.reduceat(most, begin, axis=2)
-    found: BoolArray = np.maximum(least, 0.0) * (1 + 8 * UNIT) < most
-    found &= seen[:, None]
-    return found
