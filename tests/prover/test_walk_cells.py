@@ -68,10 +68,10 @@ def test_what_is_proved_of_two_thousand_tiny_networks_is_convex_by_brute_force(i
     compare_with_brute_force(range(360, 2360), inputs)
 
 
-def general(seed: int, inputs: int) -> ReluNetwork:
+def general(seed: int, inputs: int, levels: int = 2) -> ReluNetwork:
     """Return a network of weights without ties, nearly convex."""
     rng = np.random.default_rng([seed, inputs])
-    sizes = [inputs, *rng.integers(inputs, 6, 2), 1]
+    sizes = [inputs, *rng.integers(inputs, 6, levels), 1]
     weights = [rng.normal(size=(b, a)) for a, b in pairwise(sizes)]
     weights[1:] = [np.where(rng.random(w.shape) < 0.9, abs(w), w) for w in weights[1:]]
     return ReluNetwork.from_layers(weights, [rng.normal(size=len(w)) for w in weights])
@@ -137,7 +137,7 @@ def test_verify_cuts_cells_in_four_inputs(monkeypatch: pytest.MonkeyPatch):
 
     monkeypatch.setattr("jensen.prover.walk.walk_cells", noted)
     for seed in range(50, 80):
-        network = general(seed, 4)
+        network = general(seed, 4, levels=3)  # of two, pieces of planes say as much
         status = jensen.verify(network, Box(-2, 2)).status
         assert status == jensen.verify(network, Box(-2, 2), engine="joint").status
     assert len(proofs) > 1

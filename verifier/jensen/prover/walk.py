@@ -127,10 +127,9 @@ def walk_planes_of_more(question: Question) -> Outcome | None:
 def _planes_cost_little(question: Question) -> bool:
     """Whether planes come before links, which say more where units keep their sign by weights."""
     network = question.network
-    if question.options.certificate or not _planes_come_first(question):
+    boxed = question.domain.box_sides(network.input_size) is not None
+    if boxed or question.options.certificate or not _planes_come_first(question):
         return False  # signs make shorter certificates
-    if question.domain.box_sides(network.input_size) is not None:
-        return False
     if network.input_size > FOUR or _are_mostly_steady(network.hidden[1]):
         return False
     count = incidences(network.hidden[0].size, network.input_size, box=False)
@@ -154,21 +153,24 @@ def _planes_come_first(question: Question) -> bool:
     if len(network.hidden) != 2 or not SPACE <= inputs <= MOST:
         return False
     boxed = domain.box_sides(inputs) is not None
-    if boxed and (inputs > SPACE or question.options.certificate):
+    # bounds and the engine leave more for a certificate to go by
+    if (inputs > SPACE) + boxed + question.options.certificate > 1:
         return False
-    if question.options.certificate and inputs > SPACE:
-        return False  # the engine leaves more for a certificate to go by
     return bounds_come_first(question) and not question.prepared.may_have_twins
 
 
 def _walk_planes(question: Question) -> Outcome | None:
-    signs = question.prepared.signs
+    prepared = question.prepared
+    signs, never = prepared.signs, {}
     closed = {name: low >= 0 for name, (low, _) in signs.items()}
-    with question.prepared.watch.stage("walk"):
+    if question.domain.box_sides(question.network.input_size) is not None:
+        never = _one_signed(prepared.intervals)
+        closed = {name: part | never[name] for name, part in closed.items()}
+    with prepared.watch.stage("walk"):
         found = _planes(question, closed)
     if isinstance(found, Counterexample):
         return refuted_by(found)
-    return all_bend_upwards(question, signs, {}) if found else None
+    return all_bend_upwards(question, signs, never) if found else None
 
 
 def _planes(question: Question, closed: Mapping[str, BoolArray]) -> bool | Counterexample:
@@ -213,7 +215,11 @@ def walk_edges(question: Question) -> Outcome | None:
 
 def _never_cross(prepared: Prepared) -> dict[str, BoolArray]:
     """Return the neurons that keep their sign by bounds."""
-    return {name: (low >= 0) | (high <= 0) for name, (low, high) in prepared.hidden_bounds.items()}
+    return _one_signed(prepared.hidden_bounds)
+
+
+def _one_signed(bounds: Mapping[str, Interval]) -> dict[str, BoolArray]:
+    return {name: (low >= 0) | (high <= 0) for name, (low, high) in bounds.items()}
 
 
 def edges_come_first(question: Question) -> bool:

@@ -162,47 +162,57 @@ def _scaled(
 
 def _bends_upwards(levels: _Levels, asked: BoolArray, *, seek: bool = False) -> bool | Bend:
     """Whether no unit bends down, or where one seems to; those that are not asked for do not."""
+    reached = _within_reach(levels)
+    if reached is None:
+        return False
+    levels, cutting = reached
     first = len(levels.rows)
-    cutting = _cutting(levels)
     asked_first, asked_second = asked[:first][cutting], asked[first:]
     if not levels.behind:
         asked_second = asked_second & (levels.last < 0)
     every = bool(asked_second.any())
     if not every and not asked_first.any():
         return True
-    inputs = levels.rows.shape[1] - 1
-    if incidences(len(cutting), inputs, box=levels.box is not None) > WORK:
-        if levels.box is None or first < inputs:
-            return False
-        # the sides of a box have more vertices with the kinks than these, which may do without
-        return _bends_upwards(replace(levels, box=None), asked, seek=seek)
     found = arrangement(levels.rows, cutting, levels.box, None if every else asked_first)
     if found is None:
         return False
     second = _second_level(levels, found)
-    if every:
-        both = second.up.any(axis=1)
-        both &= second.down.any(axis=1)
-        sinking = (both & asked_second).nonzero()[0]
-        if sinking.size:
-            return seek and _sinks(levels, found, second, int(sinking[0]))
+    unit = _sinking(second, asked_second) if every else None
+    if unit is not None:
+        weight, bias = levels.weights[unit], float(levels.bias[unit])
+        return seek and (bend_of_unit(found, levels.rows, weight, bias, second.z[unit]) or False)
     pieces = _pieces(found, asked_first, second)
     if pieces is None or levels.behind:
         return pieces is None or _bend_upwards_behind(levels, found, second, pieces)
     return _bend_upwards(levels, found, second, pieces, seek=seek)
 
 
-def _sinks(levels: _Levels, found: Arrangement, second: _Second, unit: int) -> bool | Bend:
-    """Return where a unit of the second level that bends down changes its sign."""
-    weight, bias = levels.weights[unit], float(levels.bias[unit])
-    return bend_of_unit(found, levels.rows, weight, bias, second.z[unit]) or False
+def _sinking(second: _Second, asked: BoolArray) -> int | None:
+    """Return a unit of the second level that is asked for and may have both signs."""
+    both = second.up.any(axis=1)
+    both &= second.down.any(axis=1)
+    found = (both & asked).nonzero()[0]
+    return int(found[0]) if found.size else None
 
 
-def _cutting(levels: _Levels) -> IndexArray:
-    """Return the units of the first level that may vanish in the domain."""
-    rows, box = levels.rows, levels.box
-    if box is None:
-        return np.arange(len(rows))
+def _within_reach(levels: _Levels) -> tuple[_Levels, IndexArray] | None:
+    """Return the levels and the units that cut; None if these have too many vertices.
+
+    The sides of a box of many inputs have more of them than all of space, and are left out then:
+    what bends down nowhere does not in a box.
+    """
+    first, inputs = len(levels.rows), levels.rows.shape[1] - 1
+    if levels.box is not None:
+        cutting = _cutting(levels.rows, levels.box)
+        if incidences(len(cutting), inputs, box=True) <= WORK:
+            return levels, cutting
+    if first < inputs or incidences(first, inputs, box=False) > WORK:
+        return None
+    return replace(levels, box=None), np.arange(first)
+
+
+def _cutting(rows: FloatArray, box: Interval) -> IndexArray:
+    """Return the units of the first level that may vanish in the box."""
     low, high = interval_affine([(rows[:, :-1], box)], rows[:, -1])
     cutting: IndexArray = (~((low > 0) | (high < 0))).nonzero()[0]
     return cutting
