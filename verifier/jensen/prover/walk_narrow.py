@@ -1,4 +1,4 @@
-"""Many narrow levels: walk a plane of few cells in rational arithmetic.
+"""Many narrow levels: walk a plane of few cells in exact arithmetic.
 
 A network of three inputs whose first level has two units is a function of these two, so that the
 plane of their pre-activations is walked instead of space (docs/theory.md, section 4).
@@ -26,6 +26,7 @@ from jensen.network.stack import architecture
 from jensen.prover.counterexample import Point, counterexample
 from jensen.prover.evidence import Counterexample
 from jensen.prover.walked import Walked
+from jensen.types import FloatArray
 from jensen_encodings.deadline import NEVER, Deadline
 
 PLANE, SPACE = 2, 3  # inputs
@@ -72,16 +73,18 @@ def walk_narrow(network: ReluNetwork, domain: Domain, deadline: Deadline = NEVER
     domain : Box or Everywhere
     deadline : Deadline
     """
-    weights = [
-        matrix(rationals(np.column_stack([next(iter(block.weights.values())), block.bias])))
+    levels = [
+        np.column_stack([next(iter(block.weights.values())), block.bias])
         for block in network.blocks
     ]
-    plane = _plane(domain) if network.input_size == PLANE else _behind_two_units(domain, weights)
+    plane = _plane(domain) if network.input_size == PLANE else _behind_two_units(domain, levels)
     if plane is None:
         return None
     cells = ExactPlane(plane.corners, plane.polygons)
-    if not cells.cut(weights, CELLS, deadline):
+    if not cells.cut(levels, CELLS, deadline):
         return None
+    if cells.bends_upwards():
+        return Walked(proved=True)
     edge = next(cells.falling_edges(), None)
     if edge is None:
         return Walked(proved=True)
@@ -104,17 +107,16 @@ def _fan() -> tuple[list[Corner], list[Polygon]]:
     return points, [[0, 1, 2], [0, 2, 3], [0, 3, 1]]
 
 
-def _behind_two_units(domain: Domain, weights: list[Any]) -> _Plane | None:
+def _behind_two_units(domain: Domain, levels: list[FloatArray]) -> _Plane | None:
     """Return where two units' sums over three inputs lie, which take the place of the inputs.
 
-    None if one is a multiple of the other. The first of the ``weights`` then read the sums.
+    None if one is a multiple of the other. The first of the ``levels`` then reads the sums.
     """
-    (a, b, c, one), (d, e, f, two) = weights[0].tolist()
-    rows = flint.fmpq_mat(2, 3, [a, b, c, d, e, f])
+    rows = matrix(rationals(levels[0][:, :-1]))
     squares = rows * rows.transpose()
     if squares.det() == 0:
         return None
-    weights[0] = flint.fmpq_mat(2, 3, [ONE, ZERO, one, ZERO, ONE, two])
+    levels[0] = np.column_stack([np.eye(2), levels[0][:, -1]])
     box = domain.box_sides(SPACE)
     if box is None:
         back = rows.transpose() * squares.inv()
