@@ -269,3 +269,75 @@ def test_exact_numbers_of_any_length_are_written_down():
     assert pair is not None
     found = dataclasses.replace(worst, exact_lower=pair.violation).to_json()
     assert len(found["exact_lower"]) > 4300  # Python's own limit
+
+
+def grown(rng: np.random.Generator, network: ReluNetwork) -> ReluNetwork | None:
+    """A positive multiple of the function, in which scales go up or down from block to block."""
+    sizes = {"input": np.zeros(network.input_size, dtype=int)}
+    blocks = []
+    for block in network.blocks:
+        before = max((sizes[s].max() for s in block.weights), key=abs)
+        own = before + rng.integers(-700, 701) + rng.integers(-100, 101, block.size)
+        weights = {}
+        for source, weight in block.weights.items():
+            dense = weight.toarray() if hasattr(weight, "toarray") else weight
+            steps = np.where(dense != 0, own[:, None] - sizes[source], 0)
+            if np.abs(steps).max(initial=0) > 1000:
+                return None
+            weights[source] = np.ldexp(dense, steps)
+        steps = np.where(block.bias != 0, own, 0)
+        if np.abs(steps).max(initial=0) > 1000:
+            return None
+        sizes[block.name] = own
+        blocks.append(Block(block.name, weights, np.ldexp(block.bias, steps), block.activation))
+    return ReluNetwork(network.input_size, blocks)
+
+
+def test_products_beyond_the_doubles_are_decided_if_rows_can_be_levelled():
+    found = 0
+    for seed in range(400):
+        _, network = tiny_network(seed, budget=8)
+        extreme = grown(np.random.default_rng(seed), network)
+        if extreme is None:
+            continue
+        for domain in DOMAINS:
+            convex = oracle.is_convex(network, domain)
+            verdict = jensen.verify(extreme, domain, time_limit=20.0)
+            assert verdict.status is (Status.CONVEX if convex else Status.NONCONVEX), (seed, domain)
+            check_evidence(extreme, domain, verdict)
+            found += 1
+    assert found > 200
+
+
+# convex; plain doubles left a group of each of them open
+OPEN = [
+    (
+        Box(0.5, 2),
+        [[[-1], [2], [2]], [[1, -1, 1], [2, -2, -3], [-1, 2, 3]], [[-3, -1, -2]]],
+        [[-739, 739, 739], [-22, 0, 0], [-664]],
+    ),
+    (
+        Everywhere(),
+        [
+            [[2, 2, -3, -3], [-2, 2, -2, 3], [3, 2, -2, -1]],
+            [[3, 2, -3], [0, -3, -3]],
+            [[-3, -1], [-3, 0]],
+            [[2, -3]],
+        ],
+        [[654, 654, 654], [1282, 1282], [1549, 1549], [968]],
+    ),
+]
+
+
+@pytest.mark.parametrize(("domain", "weights", "sizes"), OPEN)
+def test_levelled_networks_have_evidence_and_certificates(domain, weights, sizes):
+    scaled, before = [], np.zeros(len(weights[0][0]), dtype=int)
+    for weight, own in zip(weights, map(np.array, sizes), strict=True):
+        scaled.append(np.ldexp(np.array(weight, dtype=float), own[:, None] - before))
+        before = own
+    network = ReluNetwork.from_layers(scaled, [np.zeros(len(w)) for w in weights])
+    verdict = jensen.verify(network, domain, certificate=True)
+    assert verdict.status is Status.CONVEX
+    assert verdict.certificate is not None
+    check_evidence(network, domain, verdict)
+    assert jensen.verify(network, domain, engine="joint").status is Status.CONVEX

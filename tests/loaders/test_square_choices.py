@@ -72,6 +72,40 @@ def test_hubers_function_in_doubles_keeps_a_width_that_float32_rounds(reduction,
             assert abs(network(x)[0] - expected) <= 1e-12 * max(1.0, abs(expected))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+@pytest.mark.parametrize("beta", [0.0, 0.05, 0.25, 0.3, 123.456])
+def test_smooth_l1_of_any_width_is_a_multiple_of_hubers_function(beta, reduction, dtype):
+    class Loss(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.linear = torch.nn.Linear(3, 4 if reduction != "none" else 1)
+
+        def forward(self, x):
+            z = self.linear(x)
+            loss = F.smooth_l1_loss(z, zeros(z), reduction=reduction, beta=beta)
+            return loss.reshape(-1, 1)
+
+    module = Loss().to(dtype)
+    network = jensen.from_torch(module, (3,))
+    assert jensen.verify(network).status is Status.CONVEX
+    rounds = {0.05, 0.3, 123.456}
+    assert any("reciprocals" in line for line in network.roundings) == (beta in rounds)
+    close = 1e-5 if dtype is torch.float32 else 1e-12
+    with torch.no_grad():
+        for x in 3 * np.random.default_rng(0).normal(size=(50, 3)):
+            given = torch.tensor(x[None], dtype=dtype)
+            expected = module(given).item()
+            assert abs(network(given.numpy()[0])[0] - expected) <= close * max(1.0, abs(expected))
+
+
+def test_what_no_rule_mends_is_refused_with_the_first_error():
+    module = Sum(lambda z: torch.where(z > 1, 2 * z - 1.5, z * z) + F.smooth_l1_loss(z, 0.1 * z))
+    with pytest.raises(jensen.errors.UnsupportedOperatorError, match="may jump"):
+        jensen.from_torch(module, (3,))
+
+
 def test_a_jump_beside_a_square_is_still_refused():
     module = Sum(lambda z: torch.where(z > 1, 2 * z - 1.5, z * z))
     with pytest.raises(jensen.errors.UnsupportedOperatorError, match="may jump"):

@@ -14,12 +14,21 @@ from oracle_convex import icnn, max_affine
 import jensen
 from jensen import Box, ConvexFunction, Everywhere, Polyhedron
 from jensen.cli import main
-from jensen.errors import DomainError, InfeasibleError, NetworkError, NotConvexError, OptionError
+from jensen.errors import (
+    DomainError,
+    InfeasibleError,
+    NetworkError,
+    NotConvexError,
+    OptionError,
+    OutOfTimeError,
+    UndecidedError,
+)
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.graphs.functions import Function
 from jensen.graphs.node import GraphNode
 from jensen.network.relu_network import Activation, ReluNetwork
 from jensen.optimise.quadratic_form import QuadraticForm
+from jensen_encodings.deadline import Deadline
 
 SLOPES = np.array([[1.0, 0.5], [-1.0, 0.25], [0.0, -1.0]])
 HEIGHTS = np.array([0.0, 0.125, -0.25])
@@ -272,13 +281,13 @@ def test_a_floor_is_below_the_form(seed):
     H = rows.T @ rows
     exact = [{j: Fraction(float(v)) for j, v in enumerate(row) if v} for row in H]
     form = QuadraticForm(tuple(exact), (Fraction(0),) * 4, Fraction(0))
-    assert form.convex
+    assert form.is_convex()
     floor = form.floor
     assert min(floor) >= 0
     less = [dict(row) for row in exact]
     for i, m in enumerate(floor):
         less[i][i] = less[i].get(i, Fraction(0)) - m
-    assert QuadraticForm(tuple(less), form.linear, form.constant).convex
+    assert QuadraticForm(tuple(less), form.linear, form.constant).is_convex()
     if np.linalg.eigvalsh(H)[0] > 1e-6:
         assert form.steep
 
@@ -294,6 +303,20 @@ def test_a_form_that_bends_down_has_no_convex_function():
     line = Polyhedron([[1, -1], [-1, 1], [1, 0], [-1, 0]], [0, 0, 1, 1])
     with pytest.raises(NetworkError, match="only along the domain"):
         ConvexFunction(saddle.with_output(output), line)
+
+
+def test_on_a_flat_domain_the_time_limit_holds_for_the_quadratic_part():
+    rng = np.random.default_rng(2)
+    rows = rng.normal(size=(30, 30))  # whose exact elimination takes some time
+    graph = potential(icnn(30, (4,), 2), rows, np.zeros(30))
+    equal = Polyhedron(np.eye(30)[[0, 1]] - np.eye(30)[[1, 0]], np.zeros(2))
+    f = ConvexFunction(graph, equal)
+    form = f._curved.form
+    assert form.is_convex()
+    with pytest.raises(OutOfTimeError):
+        form.is_convex(Deadline.after(1e-9))
+    with pytest.raises(UndecidedError):
+        ConvexFunction(graph, equal, verdict=f.verdict, time_limit=1e-9)
 
 
 def test_what_is_refused_says_what_to_do():

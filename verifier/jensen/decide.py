@@ -26,6 +26,7 @@ from jensen.prover.common_kinks import single_kinks, single_kinks_of_large
 from jensen.prover.facet_engine import prove_by_facet_programs
 from jensen.prover.interrupted import Interrupted
 from jensen.prover.joint_engine import prove_jointly
+from jensen.prover.levelling import decide_levelled
 from jensen.prover.links import (
     signs_of_costly_links,
     signs_of_links,
@@ -75,6 +76,11 @@ def single_point(question: Question) -> Outcome | None:
     return Outcome(Status.CONVEX, note="the domain is a single point")
 
 
+def network_of_scale_one(question: Question) -> Outcome | None:
+    """Ask anew about a multiple of f where weights are so extreme that products overflow."""
+    return decide_levelled(question, _decide)
+
+
 # the cheapest first; the first that decides ends the search
 SCREENS: tuple[Screen, ...] = (
     signs_of_all_paths,
@@ -87,6 +93,7 @@ SCREENS: tuple[Screen, ...] = (
     signs_of_links,
     walk_less_narrow_levels,
     walk_edges,
+    network_of_scale_one,
     lines_before_bounds,
     walk_planes_of_more,
     signs_where_stable,

@@ -12,7 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jensen.errors import JensenError, MissingExtraError, ModelFileError
+from jensen.errors import (
+    JensenError,
+    MissingExtraError,
+    ModelFileError,
+    UnsupportedOperatorError,
+)
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.loaders.agreement import check_agreement
 from jensen.loaders.onnx.reader import network_from_model
@@ -74,7 +79,7 @@ def from_torch(
         samples = tuple(sample.new_zeros((1, *shape)) for shape in shapes)
         wide, kind, roundings = _widened(module, tensors, samples)
         samples = tuple(part.to(kind) for part in samples)
-        network = _exported(_program(wide, samples), samples, Path(type(module).__name__))
+        network = _read(wide, samples, Path(type(module).__name__))
         _compare(module, network, shapes, sample)
         return _with_roundings(network, roundings)
     finally:
@@ -231,14 +236,26 @@ def _flat(parts: Any) -> list[FloatArray]:
     return [a for part in parts for a in _flat(part)] if isinstance(parts, list) else [parts]
 
 
+def _read(module: Any, samples: Any, path: Path) -> ReluNetwork | FunctionGraph:
+    """Export a module and read it; one that is not float64 as it is, if that can be read."""
+    torch = _import_torch()
+    if samples[0].dtype == torch.float64:
+        return _exported(_program(module, samples), samples, path)
+    try:
+        return _exported(module, samples, path)
+    except UnsupportedOperatorError:
+        program = _program(module, samples)
+        if program is module:
+            raise
+        return _exported(program, samples, path)
+
+
 def _program(module: Any, samples: Any) -> Any:
-    """Return a float64 module as a program that keeps its numbers; others as they are.
+    """Return a module as a program that keeps its numbers.
 
     Modules that cannot be exported so are left to the ONNX exporter, which has other ways.
     """
     torch = _import_torch()
-    if samples[0].dtype != torch.float64:
-        return module
     try:
         with quiet("torch"):
             return with_exact_scalars(torch.export.export(module, samples, strict=False))

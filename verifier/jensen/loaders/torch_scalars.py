@@ -114,6 +114,8 @@ def _arguments(node: Any) -> dict[str, Any]:
 def _is_affected(node: Any) -> bool:
     """Whether a node computes float64 with a number that float32 does not hold."""
     kinds = _dtypes(node)
+    if kinds & {"float32", "float64"} and _name(node) == "smooth_l1_loss":
+        return bool(_arguments(node)["beta"] > 0)  # divided by, which rounding turns into a jump
     if kinds == {"bool"} and hasattr(node.args[0], "meta"):
         kinds = _dtypes_of(node.args[0])  # a comparison
     if "float64" not in kinds:
@@ -154,10 +156,10 @@ class _Rewriter:
         return made
 
     def constant(self, value: Any) -> Any:
-        """Return a float64 tensor that holds a number exactly; tensors and None as they are."""
+        """Return a tensor that holds a number as its type can; tensors and None as they are."""
         if isinstance(value, bool) or not isinstance(value, int | float):
             return value
-        if not _is_narrowed(value):
+        if not _is_narrowed(value) or self._dtype != self._torch.float64:
             return self._full(float(value))
         mantissa, exponent = math.frexp(value)
         made, left = self._full(int(math.ldexp(mantissa, _DIGITS))), exponent - _DIGITS
@@ -180,11 +182,12 @@ class _Rewriter:
         )
 
     def _full(self, value: float) -> Any:
-        return self.call("full.default", [], value, dtype=self._torch.float64, device=self._device)
+        return self.call("full.default", [], value, dtype=self._dtype, device=self._value.device)
 
     @property
-    def _device(self) -> Any:
-        return self._value.device
+    def _dtype(self) -> Any:
+        single = self._value.dtype == self._torch.float32
+        return self._torch.float32 if single else self._torch.float64  # as for comparisons
 
     def _mode(self) -> Any:
         return self._value.fake_mode
@@ -264,12 +267,26 @@ def _soft_shrink(rewriter: _Rewriter, self: Any, lambd: float) -> None:
 
 
 def _huber(rewriter: _Rewriter, self: Any, target: Any, reduction: int, delta: float) -> None:
+    _reduced(rewriter, _of_width(rewriter, self, target, delta), reduction)
+
+
+def _smooth_l1(rewriter: _Rewriter, self: Any, target: Any, reduction: int, beta: float) -> None:
+    # a multiple of Huber's function: 1 / beta may be no double, and each branch would be rounded
+    loss = _of_width(rewriter, self, target, beta)
+    made = rewriter.call("div.Tensor", loss, rewriter.constant(beta))
+    _reduced(rewriter, made, reduction)
+
+
+def _of_width(rewriter: _Rewriter, self: Any, target: Any, delta: float) -> Any:
     # c^2 / 2 + delta (|z| - c), where c = min(|z|, delta): delta squared may be no double
     size = rewriter.call("abs.default", rewriter.call("sub.Tensor", self, target))
     near = rewriter.call("clamp.Tensor", size, None, rewriter.constant(delta))
     square = rewriter.call("mul.Tensor", rewriter.call("mul.Tensor", near, 0.5), near)
     beyond = _scaled(rewriter, rewriter.call("sub.Tensor", size, near), delta)
-    loss = rewriter.call("add.Tensor", square, beyond)
+    return rewriter.call("add.Tensor", square, beyond)
+
+
+def _reduced(rewriter: _Rewriter, loss: Any, reduction: int) -> None:
     reduced = (None, "mean.default", "sum.default")[reduction]
     rewriter.become(loss if reduced is None else rewriter.call(reduced, loss))
 
@@ -375,4 +392,8 @@ _RULES: Mapping[str, Rule] = {
 }
 
 # before they are decomposed: into comparisons that no longer show that nothing jumps
-_WHOLE: Mapping[str, Rule] = {"huber_loss": _huber, "softshrink": _soft_shrink}
+_WHOLE: Mapping[str, Rule] = {
+    "huber_loss": _huber,
+    "smooth_l1_loss": _smooth_l1,
+    "softshrink": _soft_shrink,
+}

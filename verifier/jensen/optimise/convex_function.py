@@ -102,7 +102,8 @@ class ConvexFunction(Function):
         chosen = merged_options(options, keywords)
         self.network = net.select_output(index)
         p, q = parts_of(self.network)
-        ground = ground_of(domain, net.input_size, Deadline.after(chosen.time_limit))
+        deadline = Deadline.after(chosen.time_limit)
+        ground = ground_of(domain, net.input_size, deadline)
         self.verdict = proved_convex(
             net, domain, index, verdict=verdict, certificate=certificate, options=chosen
         )
@@ -111,7 +112,7 @@ class ConvexFunction(Function):
         self._term = Term(p, ground)
         self._curved: CurvedTerm | None = None
         if q is not None:
-            check_form(q, ground)
+            check_form(q, ground, deadline)
             self._curved = CurvedTerm(self._term, q, self._in_doubles)
         super().__init__(self._curved or self._term)
 

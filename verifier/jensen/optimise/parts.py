@@ -8,6 +8,7 @@ from jensen.graphs.function_graph import FunctionGraph
 from jensen.network.relu_network import ReluNetwork
 from jensen.optimise.ground import Ground
 from jensen.optimise.quadratic_form import QuadraticForm
+from jensen_encodings.deadline import Deadline
 
 
 def parts_of(network: ReluNetwork | FunctionGraph) -> tuple[ReluNetwork, QuadraticForm | None]:
@@ -33,15 +34,17 @@ def parts_of(network: ReluNetwork | FunctionGraph) -> tuple[ReluNetwork, Quadrat
     )
 
 
-def check_form(form: QuadraticForm, ground: Ground) -> None:
+def check_form(form: QuadraticForm, ground: Ground, deadline: Deadline) -> None:
     """Raise unless the quadratic part of a function that is convex on a domain is so on R^n.
 
     Raises
     ------
     NetworkError
+    OutOfTimeError
+        If that was not known in time.
     """
     # known already where the domain has an interior
-    if ground.dimension < len(form.linear) and not form.convex:
+    if ground.dimension < len(form.linear) and not form.is_convex(deadline):
         raise NetworkError(
             "f is convex, but its quadratic part only along the domain: write f in fewer "
             "inputs, such that the domain has an interior"

@@ -17,6 +17,7 @@ from jensen.arithmetic.semidefinite import negative_direction
 from jensen.composition.quadratic import BIAS
 from jensen.optimise.ground import Vector, dot
 from jensen.types import FloatArray, ObjectArray
+from jensen_encodings.deadline import NEVER, Deadline
 
 CURVED = 1e-10  # the smallest eigenvalue, as a share of the largest, that programs can use
 NOTHING = Fraction(0)
@@ -121,10 +122,15 @@ class QuadraticForm:
         linear = tuple(dot(shares, [slope[i] for slope in slopes]) for i in free)
         return QuadraticForm(rows, linear, dot(shares, [self.value(c) for c in exact]))
 
-    @cached_property
-    def convex(self) -> bool:
-        """Whether H is positive semidefinite on all of R^n, decided exactly."""
-        return negative_direction(self._matrix()) is None
+    def is_convex(self, deadline: Deadline = NEVER) -> bool:
+        """Return whether H is positive semidefinite on all of R^n, decided exactly.
+
+        Raises
+        ------
+        OutOfTimeError
+            If that was not known in time.
+        """
+        return negative_direction(self._matrix(), deadline) is None
 
     @property
     def diagonal(self) -> bool:

@@ -43,6 +43,7 @@ from jensen.prover.question import merged_options
 from jensen.prover.verdict import Status, Verdict
 from jensen.text import counted, shown
 from jensen.types import FloatArray
+from jensen_encodings.deadline import Deadline
 
 _NEEDED = "a list of mappings from inputs to values, such as [{1: 2.0}, {1: 5.0}], is needed"
 
@@ -225,8 +226,8 @@ class ScenarioSum(Function):
         if not (sizes > 0).all():
             raise OptionError("weights of scenarios have to be positive: leave the others out")
         free = net.fix_inputs(contexts[0]).input_size  # refuses inputs that do not exist
-        ground = ground_of(domain, free)
         chosen = merged_options(options, keywords)
+        ground = ground_of(domain, free, Deadline.after(chosen.time_limit))
         p, q = parts_of(net)
         self.domain, self.network = domain, net
         self.verdicts = _proved(net, domain, contexts, verdict, chosen)
@@ -236,7 +237,7 @@ class ScenarioSum(Function):
             return
         (points,) = self._sum.full(np.zeros((1, free)))
         form = q.mixed(self._sum.free.tolist(), points.tolist(), sizes.tolist())
-        check_form(form, ground)
+        check_form(form, ground, Deadline.after(chosen.time_limit))
         super().__init__(CurvedTerm(self._sum, form, self._in_doubles))
 
     def _in_doubles(self, X: FloatArray) -> FloatArray:
