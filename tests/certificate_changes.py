@@ -151,6 +151,32 @@ def other_line(lines: Lines, rng: np.random.Generator) -> Lines:
     return lines
 
 
+def other_cut(lines: Lines, rng: np.random.Generator) -> Lines:
+    """Change a number, a side, the unit or the place of a cut, or which one a row names."""
+    tree = _pick(rng, [tree for tree in _with_bounds(lines) if tree[5:] and tree[5]])
+    if tree is None:
+        return lines
+    cut, change = _pick(rng, tree[5]), int(rng.integers(6))
+    if change == 0:
+        at = int(rng.integers(len(cut[4])))
+        value = exact(cut[4][at])
+        cut[4][at] = str(
+            _pick(rng, [-value, 2 * value, value + 1, value - 1, Fraction(value) / 2, 0])
+        )
+    elif change == 1:
+        cut[2 + int(rng.integers(2))] = _pick(rng, [None, "1", "-1/2", [["facet", "1"]], []])
+    elif change == 2:
+        cut[:2] = _pick(rng, [tree[1:3], *(other[:2] for other in tree[5])])
+    elif change == 3:
+        tree[5].remove(cut)
+    elif change == 4:
+        tree[5].reverse()
+    else:
+        rows = [entry for entries in _multipliers(lines) for entry in entries if entry[0] == "cut"]
+        _pick(rng, rows)[1] = int(rng.integers(len(tree[5]) + 1))
+    return lines
+
+
 def other_face(lines: Lines, rng: np.random.Generator) -> Lines:
     tree = _pick(rng, _with_bounds(lines))
     if tree is not None:
@@ -305,8 +331,8 @@ def other_digest(lines: Lines, rng: np.random.Generator) -> Lines:
 MUTATIONS: tuple[Mutation, ...] = (
     drop_line, double_line, drop_leaf, drop_child, swap_children, truncate, swap_lines,
     swap_trees, other_neuron, other_leaf, other_side, flip_sign, huge_number, change_multiplier,
-    drop_multiplier, other_line, other_face, other_row, other_equation, other_box, move_point,
-    other_domain, other_claim, other_inputs, other_digest,
+    drop_multiplier, other_line, other_cut, other_face, other_row, other_equation, other_box,
+    move_point, other_domain, other_claim, other_inputs, other_digest,
 )  # fmt: skip
 BYTES = "bytes"  # the change of a bit, or an end in the middle of a line
 

@@ -14,7 +14,7 @@ import oracle
 import pytest
 from certificate_tools import check
 from comparators import random_order
-from exact_facets import facets, network_of, random_network, values_at
+from exact_facets import Facet, facets, network_of, random_network, values_at
 from fuzz import tiny_network, varied_network
 
 from jensen.certificate import checker
@@ -34,6 +34,7 @@ TRAINED = Path(__file__).resolve().parents[3] / "shared" / "cases" / "trained"
 
 def rows_of(node: checker.Node) -> Iterator[tuple[Any, ...]]:
     yield ("jump",)
+    yield from (("cut", index) for index in range(len(node.cuts)))
     for name, (unit, _) in node.net.neurons.items():
         yield ("above", *name)
         low, high = node.bounds(unit)
@@ -43,6 +44,14 @@ def rows_of(node: checker.Node) -> Iterator[tuple[Any, ...]]:
             yield ("on", *name)
             yield ("off", *name)
             yield from (("product", *name, which) for which in range(4))
+
+
+def add_cut(node: checker.Node, unit: int, rng: np.random.Generator) -> None:
+    """Add a cut with numbers at random: whatever they are, it holds."""
+    sides = [(None, str(Fraction(int(rng.integers(-6, 7)), 3)), [["facet", "-2"]])[rng.integers(3)]
+             for _ in range(2)]  # fmt: skip
+    numbers = [str(Fraction(int(v), 2)) for v in rng.integers(-4, 5, node.net.inputs)]
+    node.cut(unit, *sides, numbers)
 
 
 def count_rows_that_hold(seed: int) -> int:
@@ -55,6 +64,8 @@ def count_rows_that_hold(seed: int) -> int:
             if k != group and k not in node.fixed and rng.random() < 0.7:
                 shifts = [str(Fraction(int(v), 3)) for v in rng.integers(-6, 7, 2)]
                 node.narrow(k, *shifts)
+        for k in range(net.inputs, net.output):
+            add_cut(node, k, rng)
         node.open_states()
         for facet in facets(net, group, rng):
             slopes = facet.slopes(group)
@@ -75,6 +86,27 @@ def count_rows_that_hold(seed: int) -> int:
 
 def test_rows_and_bounds_hold_at_facets() -> None:
     assert sum(map(count_rows_that_hold, range(60))) > 2000
+
+
+def test_cuts_hold_on_faces() -> None:
+    """Points of kinks on a cone are scaled to the cube, where one coordinate is 1 or -1."""
+    seen = 0
+    for seed in range(60):
+        net = network_of(random_network(seed, depth=1 + seed % 3), Everywhere())
+        rng = np.random.default_rng(seed)
+        for group in sorted(net.kinks):
+            for facet in facets(net, group, rng):
+                inputs = range(1, net.inputs)
+                largest = max(inputs, key=lambda k: abs(facet.at[k]))
+                x = [facet.at[k] / abs(facet.at[largest]) for k in inputs]
+                point = Facet(net, x, x)
+                node = checker.Node(net, group, {group: False}, largest * int(x[largest - 1]))
+                for unit in range(net.inputs, net.output):
+                    add_cut(node, unit, rng)
+                for ((form, _),) in (node.row("cut", i) for i in range(len(node.cuts))):
+                    assert point.value(form, []) >= 0
+                    seen += 1
+    assert seen > 2000
 
 
 def test_expanded_forms_have_the_values_of_their_units() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -13,9 +14,10 @@ from typing import Any
 import numpy as np
 import oracle
 import pytest
-from certificate_changes import BYTES, MUTATIONS, mutant
+from certificate_changes import BYTES, MUTATIONS, change_multiplier, mutant, other_cut
 from certificate_tools import Lines, check, digest_of, domain_of, to_bytes
 from comparators import random_order
+from envelopes import envelope
 from fuzz import tiny_network
 
 from jensen.certificate.certificate import certify_convex
@@ -48,7 +50,8 @@ def cases(count: int = 40) -> tuple[Case, ...]:
             if wanted or (len(lines) > 3 and seed % 8 == 0):
                 found.append(Case(network, lines))
             if len(found) == count:
-                return (*found, *flat_cases(), *boxed_cases(), *joint_cases(), *sorting_cases())
+                return (*found, *flat_cases(), *boxed_cases(), *joint_cases(), *sorting_cases(),
+                        *cut_cases())  # fmt: skip
     raise AssertionError("too few certificates with interesting leaves")
 
 
@@ -119,6 +122,11 @@ def sorting_cases(count: int = 8) -> list[Case]:
         if any(line[0] == "side" for line in lines[1:]):
             found.append(Case(network, lines))
     return found
+
+
+def cut_cases(count: int = 6) -> list[Case]:
+    """Return certificates that need cuts."""
+    return [Case(*envelope(seed, units=1 + seed % 3)) for seed in range(count)]
 
 
 def is_true(network: ReluNetwork, claim: dict[str, Any]) -> bool:
@@ -195,9 +203,9 @@ def every_mutation(tally: dict[str, Counter[str]]) -> set[str]:
 
 
 def test_mutants_are_rejected_or_harmless(tmp_path: Path) -> None:
-    tally = mutate_and_check(iter(range(400)), tmp_path)
+    tally = mutate_and_check(iter(range(1000)), tmp_path)
     assert every_mutation(tally) == MUTATION_NAMES
-    assert tally["accepted"].total() < 200
+    assert tally["accepted"].total() < 500
 
 
 @pytest.mark.slow
@@ -245,6 +253,24 @@ def test_a_certificate_moved_to_a_spoiled_network_is_never_accepted(tmp_path: Pa
                 assert is_true(other, json.loads(data.split(b"\n")[0]))
             tried += 1
     assert tried >= 100
+
+
+def test_mutants_of_cuts_are_never_accepted_for_nonconvex_networks(tmp_path: Path) -> None:
+    """The numbers of cuts cannot say what is not true: the checker finds the constants."""
+    tried, rng = 0, np.random.default_rng(11)
+    for seed in range(30):
+        network, lines = envelope(seed, units=1 + seed % 3, spare=-1)
+        if oracle.is_convex(network, domain_of(lines[0])):
+            continue
+        for _ in range(40):
+            changed = copy.deepcopy(lines)
+            for _ in range(int(rng.integers(1, 4))):
+                changed = other_cut(changed, rng)
+            if rng.random() < 0.3:
+                changed = change_multiplier(changed, rng)
+            assert check(network, to_bytes(changed), tmp_path) != 0
+            tried += 1
+    assert tried > 600
 
 
 # ------------------------------------------------------------------- a lying prover

@@ -502,6 +502,7 @@ class Node:
         self.spans: Spans = {}
         self.jumps: dict[int, Form] = {}
         self.last, self.last_spans = States(), {group: (1, 1)}
+        self.cuts: list[Part] = []  # rows that hold on the hyperplane
 
     def bounds(self, k: int) -> tuple[int, int]:
         """Return the range of a unit, of a state (0 or 1), or of a product of state and slope."""
@@ -539,6 +540,14 @@ class Node:
         if low > 0 or high < 0:
             self.fixed[unit] = self.root[unit] = low > 0
             self.jumps = {}
+
+    def cut(self, unit: int, at_off: Any, at_on: Any, numbers: Any) -> None:
+        """Bound a multiple of max(zeta, 0) by the inputs, on the hyperplane: of 0 and of zeta."""
+        (factor, *slopes), _ = integers(rationals(numbers, self.net.inputs))
+        rest, sides = {key: -v for key, v in enumerate(slopes, 1)}, (at_off, at_on)
+        both = ({ONE: 0, unit: v, **rest} for v in (0, factor))
+        most = max(rule_bound(self, form, 1, side) for form, side in zip(both, sides, strict=True))
+        self.cuts.append(({ONE: most, -unit: -factor} | {k: -v for k, v in rest.items()}, 1))
 
     def least_jump(self, fixed: States) -> int:
         """Bound the slope of the output over max(zeta, 0) of the group from below.
@@ -638,7 +647,7 @@ class Node:
         need(self.group or not c, "there is no hyperplane here")
         net, units = self.net, self.net.units
         row, normal = units[max(zeta, default=ONE)], units[self.group]
-        if self.group and net.inputs <= FEW and not (row.inner or normal.inner):
+        if len(zeta) == 1 and self.group and net.inputs <= FEW and not (row.inner or normal.inner):
             spend(k.bit_length() + c.bit_length() + net.bits, row.size + normal.size)
             total = [k * v + c * w for v, w in zip(row.dense, normal.dense, strict=True)]
         else:
@@ -679,6 +688,8 @@ class Node:
                 return [({self.group: 1}, 1)]
             case ("jump",):
                 return [(self.open_states().get(net.output, {}), -1), ({ONE: 1}, -1)]
+            case "cut", index:
+                return [self.cuts[natural(index, len(self.cuts))]]
             case "domain", index:
                 return [net.rows[natural(index, len(net.rows))]]
             case _:
@@ -1059,14 +1070,17 @@ LEAVES: dict[Any, Any] = {
 
 
 def rule_tree(
-    net: Network, lines: Iterator[Any], block: Any, index: Any, face: Any = 0, bounds: Any = ()
-) -> tuple[int, int]:
+    net: Network, lines: Iterator[Any], block: Any, index: Any,
+    face: Any = 0, bounds: Any = (), cuts: Any = (),
+) -> tuple[int, int]:  # fmt: skip
     """Read the tree of one group, or of one face, in preorder, on-child first; return both."""
     group = net.unit(block, index)
     need(type(face) is int and face in {0, *net.faces}, f"there is no face {face!s:.20}")
     node, path = Node(net, group, {group: False}, face), list[int]()  # of units branched on
     for *neuron, lower, upper in bounds:
         node.narrow(net.unit(*neuron), lower, upper)
+    for *neuron, at_off, at_on, numbers in cuts:
+        node.cut(net.unit(*neuron), at_off, at_on, numbers)
     for name, *arguments in lines:
         if name == "branch":
             path.append(net.unit(*arguments))
