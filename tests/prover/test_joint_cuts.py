@@ -90,7 +90,7 @@ def test_cuts_hold_at_all_corners_exactly(seed):
         offset = Fraction(0 if kink is None else kink.offset)
         columns = {column: at for at, column in piece._program.h.items()}
         for x in solutions(piece, seed):
-            for row, limit in zip(*piece._cuts.separate(x), strict=True):
+            for row, limit in zip(*piece._cuts.separate(x)[:2], strict=True):
                 found += 1
                 assert row @ x > limit
                 (column,) = np.flatnonzero(row[piece._program.dim :]) + piece._program.dim
@@ -118,7 +118,7 @@ def test_a_cut_is_the_least_upper_bound_on_the_box():
             values = np.maximum(points @ level.slopes[SOURCE].on.T + level.bias, 0.0)
             columns = {column: u for (k, u), column in piece._program.h.items() if k == 0}
             for x in solutions(piece, seed, 4):
-                for row, limit in zip(*piece._cuts.separate(x), strict=True):
+                for row, limit in zip(*piece._cuts.separate(x)[:2], strict=True):
                     (column,) = np.flatnonzero(row[dim:]) + dim
                     mixed = linprog(
                         -values[:, columns[column]],
@@ -137,9 +137,10 @@ def test_points_of_the_network_are_never_cut_off():
             values = search.net.pre_activations(x[: piece._program.dim])
             for (k, u), column in piece._program.h.items():
                 x[column] = max(values[k][u], 0.0)
-            rows, limits = piece._cuts.separate(x)
+            rows, limits, units = piece._cuts.separate(x)
             assert rows.shape == (0, piece._program.width)
             assert not limits.size
+            assert not units
 
 
 def test_cuts_are_few():
@@ -213,5 +214,5 @@ def test_overflow_gives_no_cuts():
     cuts._forms = cuts._forms * 1e308
     with np.errstate(all="ignore"):
         for x in solutions(piece, 5):
-            _, limits = cuts.separate(x)
+            limits = cuts.separate(x)[1]
             assert np.isfinite(limits).all()

@@ -7,6 +7,7 @@ from functools import cached_property
 from math import ceil
 from typing import Any
 
+from jensen.arithmetic.rational import floats
 from jensen.certificate import checker
 from jensen.certificate.checker import (
     ONE,
@@ -15,11 +16,13 @@ from jensen.certificate.checker import (
     Model,
     Network,
     Node,
+    Scaled,
 )
 from jensen.certificate.leaf_proof import LeafProver
 from jensen.certificate.row_bounds import RowBounds
 from jensen.errors import CertificateError
 from jensen.groups.groups import GroupedNetwork
+from jensen.types import FloatArray
 from jensen_encodings.deadline import Deadline
 from jensen_encodings.lp import LpSolver
 
@@ -38,6 +41,8 @@ class BoundedNetwork(Network):
         Of all work on the certificate.
     walking : bool
         Whether the checker's own walk is going on, so that the clock is looked at.
+    free : dict from key to scaled form
+        What is left of 1 or t (key 0) and of inputs (from 1 on), in units.
 
     Parameters
     ----------
@@ -67,6 +72,10 @@ class BoundedNetwork(Network):
         self._boxed = not claim.lifted and bool(claim.rows)
         self._settled = {} if grouped is None else _settled(grouped.unfolded or grouped, model)
         super().__init__(model, claim, {})
+
+    def _inputs(self, claim: Claim) -> dict[int, Scaled]:
+        self.free = super()._inputs(claim)
+        return self.free
 
     @property
     def output(self) -> int:
@@ -194,3 +203,8 @@ class Names:
             return ONE, Fraction(0)
         lead = self._grouped.levels[level].units[index][0]
         return self._net.neurons[lead.block, lead.index]
+
+    def working_matrix(self, inputs: list[int]) -> FloatArray:
+        """Return how inputs depend on the working variables, rounded: (inputs, variables)."""
+        assert self._grouped is not None
+        return floats(self._grouped.working_set.matrix[inputs])

@@ -139,6 +139,9 @@ class HintedMultipliers:
     def _place(self, name: RowName) -> tuple[int | None, float]:
         """Return the row of a row's name, and what its multiplier is multiplied by."""
         rows, kind = self._rows, KINDS.get(name.kind, name.kind)
+        if kind == "cut":
+            place, size = rows.cuts.places.get(name.unit, (None, 0.0))
+            return self._index.get((kind, place)), size
         if kind == "domain":
             there = [i for i, (form, _) in enumerate(self._net.rows) if form]
             index = self._index.get((kind, there[name.unit]))

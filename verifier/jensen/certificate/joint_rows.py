@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from jensen.certificate.checker import Network
+from jensen.certificate.cut_rows import CutHint, cuts_of
 from jensen.certificate.float_units import HUGE, FloatLevel, FloatUnits, quotient
 from jensen.certificate.joint_roots import Root
 from jensen.certificate.slope_intervals import JumpBound
@@ -35,6 +36,8 @@ class JointRows:
         With its bounds.
     lead : callable
         The words that name a unit.
+    hints : mapping from number to CutHint
+        Cuts that the engine's multipliers speak of.
 
     Attributes
     ----------
@@ -58,6 +61,8 @@ class JointRows:
         The power of two by which the checker's jump is larger.
     weights : dict from unit to float
         How much a state can move the jump.
+    cuts : Cuts
+        Those that the checker's node knows.
     """
 
     def __init__(
@@ -66,7 +71,9 @@ class JointRows:
         units: FloatUnits,
         root: Root,
         lead: Callable[[int], list[Any]],
+        hints: Mapping[int, CutHint] | None = None,
     ) -> None:
+        self._hints = hints or {}
         self._net, self._units, self._root, self.lead = net, units, root, lead
         self._group = root.node.group
         count = len(net.units)
@@ -231,6 +238,9 @@ class JointRows:
             reach[column] = max(-lower[column], upper[column])
         for i, (form, _) in enumerate(net.rows):
             self._domain_row(i, form)
+        self.cuts = cuts_of(units, self._root, self.forms, self.values, self._hints, self.lead)
+        words: list[Words] = [("cut", i) for i in range(len(self.cuts.lines))]
+        self._add(words, [0] * len(words), self.cuts.bits, self.cuts.rows, self.cuts.sizes)
         self._top_bits = self._exponent(output)
         self.top = self._span_bits(output)
         cost = np.ldexp(self._slopes[output], -self._top_bits)

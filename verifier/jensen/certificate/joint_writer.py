@@ -8,7 +8,7 @@ cube around the origin, where alone the bounds can decide anything.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 
 from jensen.certificate.bounded_network import BoundedNetwork, Names, check_time
 from jensen.certificate.branching import Branching, Choice
+from jensen.certificate.cut_rows import CutHint
 from jensen.certificate.float_units import FloatUnits
 from jensen.certificate.joint_hints import HintedMultipliers, HintNode, below
 from jensen.certificate.joint_leaf import TARGET, JointAnswer, JointProver
@@ -73,6 +74,8 @@ class JointWriter(TreeWriter):
     leaves : LeafProver
     names : Names
     units : FloatUnits
+    cuts : mapping from number to CutHint, optional
+        Those that the prover's multipliers speak of.
     stubborn : bool
         Whether leaves that their programs do not close are tried in other ways.
 
@@ -90,10 +93,11 @@ class JointWriter(TreeWriter):
         names: Names,
         units: FloatUnits,
         *,
+        cuts: Mapping[int, CutHint] | None = None,
         stubborn: bool = True,
     ) -> None:
         super().__init__(net, root.node.group, leaves, names)
-        self._root, self._units, self._node = root, units, root.node
+        self._root, self._units, self._node, self._cuts = root, units, root.node, cuts
         self._top = _Part()
         self._open = [_Open(None, {}, self._top)]  # last first
         self._here = _Open(None, {}, _Part())
@@ -132,13 +136,24 @@ class JointWriter(TreeWriter):
 
     def lines(self) -> list[Any]:
         """Return all lines of the tree, the first one with its bounds."""
-        lemmas, closed = self._root.lemmas, [self._root.leaf]
+        lemmas, closed, cuts = self._root.lemmas, [self._root.leaf], list[Any]()
         if self._root.leaf is None:
             assert not self._open
             assert not self._failed
             closed = list(_in_preorder(self._top))
             lemmas = self._needed(lemmas, closed)
-        return [["tree", *self._leaves.lead(self._group), self._node.face, lemmas], *closed]
+            cuts = self._used_cuts(closed)
+        first = ["tree", *self._leaves.lead(self._group), self._node.face, lemmas]
+        return [[*first, cuts] if cuts else first, *closed]
+
+    def _used_cuts(self, lines: list[Any]) -> list[Any]:
+        """Return the cuts that rows were made of, and number these rows anew."""
+        rows = [entry for line in lines if line[0] == "empty" for entry in line[1]]
+        rows = [entry for entry in rows if entry[0] == "cut"]
+        used = sorted({entry[1] for entry in rows})
+        for entry in rows:
+            entry[1] = used.index(entry[1])
+        return [self._rows.cuts.lines[index] for index in used]
 
     def _needed(self, lemmas: list[Any], lines: list[Any]) -> list[Any]:
         """Leave out bounds of units that only the output reads, where no row was made of them."""
@@ -184,7 +199,7 @@ class JointWriter(TreeWriter):
 
     @cached_property
     def _rows(self) -> JointRows:
-        return JointRows(self._net, self._units, self._root, self._leaves.lead)
+        return JointRows(self._net, self._units, self._root, self._leaves.lead, self._cuts)
 
     @cached_property
     def _joint(self) -> JointProver:

@@ -16,8 +16,9 @@ from typing import Any
 
 from jensen.certificate import checker
 from jensen.certificate.bounded_network import BoundedNetwork, Names, check_time
+from jensen.certificate.cut_rows import hinted_cuts
 from jensen.certificate.float_units import FloatUnits
-from jensen.certificate.joint_hints import HintNode, hint_tree
+from jensen.certificate.joint_hints import hint_tree
 from jensen.certificate.joint_roots import JointRoots, Root, closed_by_sign
 from jensen.certificate.joint_writer import JointWriter
 from jensen.certificate.leaf_proof import LeafProver
@@ -222,7 +223,7 @@ class Producer:
                     trees = Growing([self._writer(root, stubborn=False) for root in roots])
                     yield unit, trees.lines if trees.grow(SHORT) else None
                 else:
-                    written = [self._writer(root).run(self._hints(root)) for root in roots]
+                    written = [self._hinted(root) for root in roots]
                     yield unit, [line for lines in written for line in lines]
             except CertificateError:
                 check_time(net)
@@ -237,17 +238,19 @@ class Producer:
             roots = JointRoots(net, self._units, [(u, f) for u in some for f in faces]).run()
             yield from zip(some, _split(roots, len(faces)), strict=True)
 
-    def _writer(self, root: Root, *, stubborn: bool = True) -> JointWriter:
+    def _writer(self, root: Root, **options: Any) -> JointWriter:
         check_time(self._net)
         parts = self._leaves, self._names, self._units
-        return JointWriter(self._net, root, *parts, stubborn=stubborn)
+        return JointWriter(self._net, root, *parts, **options)
 
-    def _hints(self, root: Root) -> HintNode | None:
-        """Return what the prover found about one group on one face."""
-        proof, hints = self._joint.get(root.node.group), None
-        if proof is not None and root.leaf is None:
-            hints = hint_tree(proof, self._piece(proof, root.node.face), self._names)
-        return hints
+    def _hinted(self, root: Root) -> list[Any]:
+        """Return the tree of one group on one face, along what the prover found."""
+        proof = self._joint.get(root.node.group)
+        if proof is None or root.leaf is not None:
+            return self._writer(root).run(None)
+        hints = hint_tree(proof, self._piece(proof, root.node.face), self._names)
+        cuts = hinted_cuts(self._net, self._units, self._names, proof)
+        return self._writer(root, cuts=cuts).run(hints)
 
     def _piece(self, proof: JointProof, face: int) -> int:
         """Return the prover's number of a face; it has t last, the checker has it first."""

@@ -23,7 +23,7 @@ from jensen.arithmetic.intervals import SAFETY, SUBNORMAL, UNIT
 from jensen.prover.joint_forms import JointForms
 from jensen.prover.kink_bounds import Kink, Ranges, best_multipliers, least_values
 from jensen.prover.pieces import Piece
-from jensen.types import FloatArray, IndexArray
+from jensen.types import FloatArray, IndexArray, Unit
 
 DEEP = 0.02  # of a unit's largest z: how far cuts lie below a solution's value at least
 AT_ONCE = 4  # cuts at a solution, the deepest ones
@@ -55,6 +55,7 @@ class ValueCuts:
     ) -> None:
         dim = forms.dim
         units = [(k, u) for k, u in forms.h if not forms.forms[k][u, 1 + dim :].any()]
+        self._units = units
         self._columns = np.array([forms.h[unit] for unit in units], dtype=np.intp)
         rows = [forms.forms[k][u, : 1 + dim] for k, u in units]
         self._forms = np.array(rows).reshape(-1, 1 + dim)
@@ -86,15 +87,15 @@ class ValueCuts:
             found.append(-sign * best_multipliers(sign * slopes, self._piece, self._kink))
         return np.array(found)
 
-    def separate(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return rows and their limits, which hold on the piece and the kink but not at x.
+    def separate(self, x: FloatArray) -> tuple[FloatArray, FloatArray, list[Unit]]:
+        """Return rows and limits that hold on the piece and the kink but not at x, and their units.
 
         Parameters
         ----------
         x : array (columns,)
             A solution.
         """
-        none = np.empty((0, self._width)), np.empty(0)
+        none = np.empty((0, self._width)), np.empty(0), list[Unit]()
         if not self._left:
             return none
         y = x[: len(self._side)]
@@ -113,7 +114,7 @@ class ValueCuts:
         rows = np.zeros((len(chosen), self._width))
         rows[:, : len(y)] = -slopes
         rows[np.arange(len(chosen)), self._columns[chosen]] = 1.0
-        return rows, limits
+        return rows, limits, [self._units[i] for i in chosen.tolist()]
 
     def _least_above(self, chosen: IndexArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return slopes and values at y of the least upper bounds, by the best multiples."""

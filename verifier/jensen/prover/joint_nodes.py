@@ -184,13 +184,20 @@ class PieceSearch:
     def _cut(self, x: FloatArray) -> None:
         """Add cuts that a solution does not satisfy, as long as nearly all bounds need them.
 
-        Where other bounds close nodes, too, cuts save few nodes and cost more. Certificates know
-        none.
+        Where other bounds close nodes, too, cuts save few nodes and cost more. In a certificate
+        they speak of the whole piece.
         """
-        if self._search.proof is not None or self._solutions <= UNCUT:
+        proof, program = self._search.proof, self._program
+        if self._solutions <= UNCUT or (proof is not None and self.root.path):
             return
-        if self._leaning + SPARE >= LEANING * self._closed:
-            self._program.add_rows(*self._cuts.separate(x))
+        if self._leaning + SPARE < LEANING * self._closed:
+            return
+        rows, limits, units = self._cuts.separate(x)
+        names = []
+        if proof is not None:
+            names = [RowName("cut", unit=len(proof.cuts) + i) for i in range(len(units))]
+            proof.cuts.extend(zip(units, -rows[:, : program.dim], strict=True))
+        program.add_rows(rows, limits, names)
 
     @cached_property
     def _cuts(self) -> ValueCuts:

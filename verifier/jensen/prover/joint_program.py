@@ -21,7 +21,7 @@ the one that stands against the objective's pull is there (:class:`OneSided`).
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -135,6 +135,7 @@ class JointProgram:
         self._told: _Told
         self._assemble(one_sided=not (jump_may_change or self._products))
         self._own_rows = len(self._data.row_lower)
+        self._added: list[RowName] = []
         self.lps = 0
 
     @cached_property
@@ -149,7 +150,8 @@ class JointProgram:
         other = {side.row: side for side in self._builder.one_sided.values()}
         found = {}
         for i in np.flatnonzero(multipliers).tolist():
-            name, y = self._names[i], float(multipliers[i])
+            added = i - self._own_rows
+            name, y = self._added[added] if added >= 0 else self._names[i], float(multipliers[i])
             if name.kind == "group":
                 y *= self._builder.kink_factor
             if y > 0 and i in other:
@@ -217,12 +219,13 @@ class JointProgram:
             return JointSolution(data.least(found.multipliers), x, found.multipliers)
         return JointSolution(-np.inf, x, np.empty(0))
 
-    def add_rows(self, rows: FloatArray, limits: FloatArray) -> None:
-        """Add rows ``rows x <= limits`` that hold wherever the others do."""
+    def add_rows(self, rows: FloatArray, limits: FloatArray, names: Iterable[RowName]) -> None:
+        """Add rows ``rows x <= limits`` that hold wherever the others do, named if need be."""
         if len(limits) and self._solver.add_rows(rows, limits):
             self._data.add_rows(rows, limits)
             told, absent = self._told, np.full(len(limits), -np.inf)
             self._told = _Told(told.lower, told.upper, np.append(told.row_lower, absent))
+            self._added += names
 
     def leans_on_added(self, solution: JointSolution) -> bool:
         """Whether a bound needs rows that were added."""

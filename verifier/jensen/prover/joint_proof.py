@@ -13,7 +13,7 @@ from jensen.groups.jump import OFF, ON, Activations, JumpProblem, JumpState
 from jensen.prover.crossing import Crossing
 from jensen.prover.kink_bounds import Ranges
 from jensen.prover.tree import SearchState
-from jensen.types import Unit
+from jensen.types import FloatArray, Unit
 
 Path = tuple[tuple[Unit, bool], ...]
 
@@ -61,6 +61,9 @@ class JointProof:
         Closed trees below leaves.
     faces : list of (coordinate, value) or None
         Of every piece, the coordinate that it fixes.
+    cuts : list of (unit, slopes)
+        Rows that say that the unit's value is at most a form of the working variables; rows
+        ``cut`` are named by their number here.
     """
 
     ranges: dict[int, Ranges] = field(default_factory=dict)
@@ -69,6 +72,7 @@ class JointProof:
     leaves: list[JointLeaf] = field(default_factory=list)
     trees: list[tuple[int, Path, Any]] = field(default_factory=list)
     faces: list[tuple[int, int] | None] = field(default_factory=list)
+    cuts: list[tuple[Unit, FloatArray]] = field(default_factory=list)
 
     def forget(self, piece: int) -> None:
         """Drop what was found on a piece that is begun anew; its first bounds stay."""
