@@ -34,6 +34,7 @@ from jensen.prover.links import (
 )
 from jensen.prover.options import Engine, Options
 from jensen.prover.outcome import Outcome
+from jensen.prover.plane_screens import walk_planes, walk_planes_of_more
 from jensen.prover.question import (
     Question,
     check_domain,
@@ -59,8 +60,6 @@ from jensen.prover.walk import (
     walk_less_narrow_levels,
     walk_narrow_levels,
     walk_open_cells,
-    walk_planes,
-    walk_planes_of_more,
     walk_straight_lines,
 )
 from jensen_encodings.deadline import Deadline

@@ -9,7 +9,6 @@ import numpy as np
 import scipy.sparse as sp
 
 from jensen.arithmetic.intervals import round_down, round_up
-from jensen.cells.arrangement import incidences
 from jensen.cells.start import is_flat
 from jensen.domains.domain import Box, Domain, Everywhere
 from jensen.groups.prepared import Prepared
@@ -19,7 +18,12 @@ from jensen.prover.counterexample import admits
 from jensen.prover.evidence import Counterexample
 from jensen.prover.options import Engine
 from jensen.prover.outcome import Outcome, refuted_by
-from jensen.prover.plane_pairs import pair_about
+from jensen.prover.plane_screens import (
+    one_signed,
+    planes_bend,
+    planes_come_first,
+    planes_cost_little,
+)
 from jensen.prover.question import Question
 from jensen.prover.signs import SPACE, bounds_come_first, closed_neurons
 from jensen.prover.walk_cells import can_walk_cells, walk_cells
@@ -28,15 +32,12 @@ from jensen.prover.walk_edges import can_walk_edges, edges_bend_upwards
 from jensen.prover.walk_narrow import is_narrow, walk_narrow
 from jensen.prover.walk_outcome import all_bend_upwards
 from jensen.prover.walk_plane import walk_kinks
-from jensen.prover.walk_planes import MOST, can_walk_planes, looked_at_planes
 from jensen.prover.walk_solid import walk_surfaces
 from jensen.prover.walk_straight import bend_upwards, has_two_levels, seems_to_bend_down
 from jensen.types import BoolArray, Interval
 
 PLANE = 2
 PAIR = 2  # units of a level, up to which an exact walk costs about as much as links
-FOUR = 4  # inputs up to which planes cost as much as links
-FEW_PIECES = 1 << 14  # incidences of planes and vertices, up to which these cost as much as links
 EDGES = 124  # ReLUs up to which edges in space cost about as much as bounds, where those say little
 THREE, DEEP = 3, 4  # levels from which on edges come before sweeps; before bounds, on a box
 SHARE = 8  # of neurons, of which one that is open makes signs of links say more than a walk
@@ -54,7 +55,7 @@ def walk_few_inputs_upwards(question: Question) -> Outcome | None:
             question.network, _walked_domain(question), closed
         )
         # unless another screen tried
-        planes = straight or (not _planes_come_first(question) and _planes(question, closed))
+        planes = straight or (not planes_come_first(question) and planes_bend(question, closed))
         if isinstance(planes, Counterexample):
             return refuted_by(planes)
         if planes:
@@ -105,89 +106,6 @@ def _walked_domain(question: Question) -> Domain:
     return _around(question.domain) if one else question.domain
 
 
-def walk_planes(question: Question) -> Outcome | None:
-    """Prove small networks of two levels by the pieces of their first level's kinks.
-
-    Without a box these cost as much as signs of links.
-    """
-    return _walk_planes(question) if _planes_cost_little(question) else None
-
-
-def walk_planes_of_more(question: Question) -> Outcome | None:
-    """As :func:`walk_planes` for larger ones, behind links and lines, which cost less there.
-
-    So it is on a box in space, too, where they cost as much as bounds.
-    """
-    if not _planes_come_first(question) or _planes_cost_little(question):
-        return None
-    # without a box, edges in space come before lines, and planes with them
-    return None if edges_come_first(question) else _walk_planes(question)
-
-
-def _planes_cost_little(question: Question) -> bool:
-    """Whether planes come before links, which say more where units keep their sign by weights."""
-    network = question.network
-    boxed = question.domain.box_sides(network.input_size) is not None
-    if boxed or question.options.certificate or not _planes_come_first(question):
-        return False  # signs make shorter certificates
-    if network.input_size > FOUR or _are_mostly_steady(network.hidden[1]):
-        return False
-    count = incidences(network.hidden[0].size, network.input_size, box=False)
-    return count <= FEW_PIECES
-
-
-def _are_mostly_steady(block: Block) -> bool:
-    """Whether weights and bias are all of one sign for half of the units, which read others."""
-    parts = [*block.weights.values(), block.bias[:, None]]
-    if any(sp.issparse(part) for part in parts):
-        return False
-    rows = np.concatenate(parts, axis=1)
-    steady = (rows >= 0).all(axis=1) | (rows <= 0).all(axis=1)
-    return 2 * int(np.count_nonzero(steady)) >= block.size
-
-
-def _planes_come_first(question: Question) -> bool:
-    """Whether planes of two levels are looked at before bounds: in space, or without a box."""
-    network, domain = question.network, question.domain
-    inputs = network.input_size
-    if len(network.hidden) != 2 or not SPACE <= inputs <= MOST:
-        return False
-    boxed = domain.box_sides(inputs) is not None
-    # bounds and the engine leave more for a certificate to go by
-    if (inputs > SPACE) + boxed + question.options.certificate > 1:
-        return False
-    return bounds_come_first(question) and not question.prepared.may_have_twins
-
-
-def _walk_planes(question: Question) -> Outcome | None:
-    prepared = question.prepared
-    signs, never = prepared.signs, {}
-    closed = {name: low >= 0 for name, (low, _) in signs.items()}
-    if question.domain.box_sides(question.network.input_size) is not None:
-        never = _one_signed(prepared.intervals)
-        closed = {name: part | never[name] for name, part in closed.items()}
-    with prepared.watch.stage("walk"):
-        found = _planes(question, closed)
-    if isinstance(found, Counterexample):
-        return refuted_by(found)
-    return all_bend_upwards(question, signs, never) if found else None
-
-
-def _planes(question: Question, closed: Mapping[str, BoolArray]) -> bool | Counterexample:
-    """Whether J >= 0 is proved on all pieces of the first level's kinks; a pair that refutes it."""
-    network, domain = question.network, question.domain
-    if architecture(network) is None:
-        return False
-    stack = NetworkStack.from_networks([network])
-    if not can_walk_planes(stack, domain):
-        return False
-    asked = ~np.concatenate([closed[block.name] for block in network.hidden])
-    found = looked_at_planes(stack, domain, asked[None])
-    if isinstance(found, bool):
-        return found
-    return pair_about(network, domain, found.point[:-1], found.across) or False
-
-
 def walk_edges(question: Question) -> Outcome | None:
     """Prove small networks of three inputs by their edges, where bounds would say little.
 
@@ -205,7 +123,7 @@ def walk_edges(question: Question) -> Outcome | None:
     if all(part.all() for part in closed.values()):
         return None  # the next screen says so
     with prepared.watch.stage("walk"):
-        planes = not _planes_cost_little(question) and _planes(question, closed)
+        planes = not planes_cost_little(question) and planes_bend(question, closed)
         if isinstance(planes, Counterexample):
             return refuted_by(planes)
         if not planes and not _edges_bend_upwards(question, closed):
@@ -215,11 +133,7 @@ def walk_edges(question: Question) -> Outcome | None:
 
 def _never_cross(prepared: Prepared) -> dict[str, BoolArray]:
     """Return the neurons that keep their sign by bounds."""
-    return _one_signed(prepared.hidden_bounds)
-
-
-def _one_signed(bounds: Mapping[str, Interval]) -> dict[str, BoolArray]:
-    return {name: (low >= 0) | (high <= 0) for name, (low, high) in bounds.items()}
+    return one_signed(prepared.hidden_bounds)
 
 
 def edges_come_first(question: Question) -> bool:
@@ -276,7 +190,7 @@ def walk_open_cells(question: Question) -> Outcome | None:
         return None  # the engine leaves more for a certificate to go by
     closed = closed_neurons(prepared)
     with prepared.watch.stage("walk"):
-        proved = not _planes_come_first(question) and _planes(question, closed)
+        proved = not planes_come_first(question) and planes_bend(question, closed)
         if isinstance(proved, Counterexample):
             return refuted_by(proved)
         if not proved and can_walk_cells(network, domain):
