@@ -207,7 +207,7 @@ def test_a_facet_whose_forms_take_too_long_is_not_crossed(monkeypatch):
 
     net = prepare(wide(5), Box(-1, 1)).grouped
     pattern = tuple(np.ones(level.size, dtype=np.int8) for level in net.levels)
-    monkeypatch.setattr("jensen.prover.crossing.ExactForms.is_coincident", form)
+    monkeypatch.setattr("jensen.prover.crossing.form_in_pattern", form)
     group = net.groups()[0]
     assert (
         cross_facet(

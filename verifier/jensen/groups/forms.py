@@ -7,13 +7,16 @@ hyperplane is looked at contributes nothing: its z is 0 there.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
+import flint
 import numpy as np
 from numpy.typing import NDArray
 
-from jensen.arithmetic.rational import ONE, ZERO, rational
+from jensen.arithmetic.exact import dyadic_integers
+from jensen.arithmetic.rational import ONE, ZERO, rational, rationals
 from jensen.groups.groups import SOURCE, GroupedNetwork
 from jensen.groups.jump import FREE, ON, Activations
 from jensen.groups.slopes import Slopes
@@ -189,12 +192,7 @@ class ExactForms:
 
     def is_coincident(self, level: int, unit: int) -> bool:
         """Whether a unit's z is a multiple of the group's (0 included)."""
-        form, group = self.form(level, unit), self.form(*self._group)
-        pivot = next((i for i, v in enumerate(group) if i and v != 0), None)
-        if pivot is None:
-            return not any(v != 0 for v in form)
-        ratio = form[pivot] / group[pivot]
-        return all(a == ratio * b for a, b in zip(form, group, strict=True))
+        return is_multiple(self.form(level, unit), self.form(*self._group))
 
     def is_strict(self, row: RowName) -> bool:
         """Whether a row holds strictly inside every genuine facet of the pattern."""
@@ -242,6 +240,86 @@ class ExactForms:
         out = [slope * (form[0] - lower), *(-slope * form[1:])]
         out[column] += ONE
         return out
+
+
+def form_in_pattern(
+    net: GroupedNetwork, unit: Unit, group: Unit, activations: Activations
+) -> ObjectArray:
+    """Return (constant, y coefficients) of a unit's z under a full pattern, as ``fmpq``.
+
+    What :class:`ExactForms` gives where no unit in front is free, but by products of one row
+    with matrices, from level to level: it costs as much as one pass through the network.
+
+    Parameters
+    ----------
+    unit : (level, unit)
+    group : (level, unit)
+        What lies on its hyperplane passes nothing on there.
+    activations : sequence of int8 arrays
+    """
+    dim = net.working_set.dim
+    total = np.full(1 + dim, ZERO, dtype=object)
+    start = np.full(net.levels[unit[0]].size, ZERO, dtype=object)
+    start[unit[1]] = ONE
+    rows = {unit[0]: start}
+    for k in range(unit[0], -1, -1):
+        if k not in rows:
+            continue
+        level, row = net.levels[k], rows.pop(k)
+        if k == group[0] and k < unit[0]:
+            row[group[1]] = ZERO
+        used = np.flatnonzero(row != ZERO)
+        if not len(used):
+            continue
+        row = row[used]
+        total[0] += row @ level.exact_bias[used]
+        for source, slopes in level.slopes.items():
+            if source == SOURCE:
+                total[1:] += _row_product(row, slopes.on, slopes.exact_on, used)
+                continue
+            act = activations[source] == ON
+            passed = np.full(len(act), ZERO, dtype=object)
+            passed[act] = _row_product(row, slopes.on, slopes.exact_on, used, act)
+            if slopes.off is not None:
+                passed[~act] = _row_product(row, slopes.off, slopes.exact_off, used, ~act)
+            rows[source] = rows[source] + passed if source in rows else passed
+    return total
+
+
+def is_multiple(form: ObjectArray, of: ObjectArray) -> bool:
+    """Whether a form (constant, coefficients) is a multiple of another one (0 included)."""
+    pivot = next((i for i, v in enumerate(of) if i and v != 0), None)
+    if pivot is None:
+        return not any(v != 0 for v in form)
+    ratio = form[pivot] / of[pivot]
+    return all(a == ratio * b for a, b in zip(form, of, strict=True))
+
+
+def _row_product(
+    row: ObjectArray,
+    doubles: FloatArray,
+    exact: ObjectArray | None,
+    used: NDArray[np.intp],
+    columns: NDArray[np.bool_] | slice = slice(None),
+) -> ObjectArray:
+    """Return a row of ``fmpq`` times some rows and columns of a matrix."""
+    found = np.empty(doubles[0, columns].shape, dtype=object)
+    if exact is not None:
+        found[:] = row @ exact[used][:, columns]
+        return found
+    matrix = doubles[used][:, columns]
+    if len(row) == 1:
+        found[:] = row[0] * rationals(matrix[0])
+        return found
+    integers, exponent = dyadic_integers(matrix)
+    below = math.lcm(*(int(v.q) for v in row))
+    above = np.array([int(v.p) * (below // int(v.q)) for v in row], dtype=object)
+    if exponent < 0:
+        below <<= -exponent
+    else:
+        above = above << exponent
+    found[:] = [flint.fmpq(v, below) for v in (above @ integers).tolist()]
+    return found
 
 
 def _exact_row(slopes: Slopes, unit: int) -> tuple[Any, Any]:

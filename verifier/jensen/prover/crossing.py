@@ -9,11 +9,12 @@ from fractions import Fraction
 import numpy as np
 
 from jensen.arithmetic.exact import ExactVector
-from jensen.arithmetic.rational import ZERO, rational
-from jensen.groups.forms import ExactForms, FloatForms
+from jensen.arithmetic.rational import ZERO, floats, rational
+from jensen.groups.forms import FloatForms, form_in_pattern, is_multiple
 from jensen.groups.groups import SOURCE, GroupedNetwork
 from jensen.groups.jump import FREE, OFF, ON, Activations
 from jensen.groups.twins import Member
+from jensen.network.block import OUTPUT
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.counterexample import Point, exact_violation, slope_change
 from jensen.types import FloatArray, ObjectArray, Unit
@@ -170,40 +171,75 @@ def cross_facet(
     inputs : sequence of int or None
         Directions to cross in (partial convexity); None for all.
     out_of_time : callable
-        Asked before every unit: exact forms of deep ones take long.
+        Asked before every pass through the network.
     """
-    forms = ExactForms(net, group, activations, {})
-    form = forms.form(*group)
+    if out_of_time() or (point.dtype != object and not np.isfinite(point).all()):
+        return None  # a solver's, out of numbers beyond the doubles
+    form = form_in_pattern(net, group, group, activations)
+    y = _projected(form, point)
+    if y is None or ((room := net.working_set.room(y)) <= 0).any():
+        return None
+    middle = net.working_set.to_input(y.tolist())
+    if middle is None or out_of_time():
+        return None
+    inside = network.exact_pre_activations(middle)
+    fixed = _fixed_units(net, group, activations, form, inside)
+    if fixed is None:
+        return None
+    step = net.working_set.steepest(form[1:], inputs)
+    if not any(v != 0 for v in step):
+        return Crossing(middle, middle, middle, Fraction(0), 0.0)
+    speeds = net.working_set.speed(step)
+    reach = min((r / abs(v) for r, v in zip(room, speeds, strict=True) if v != 0), default=None)
+    guess = _float_reach(net, group, activations, floats(y), floats(step))
+    if 0 < guess < np.inf and (reach is None or rational(guess) < reach):
+        reach = rational(guess)
+    reach = rational(1) if reach is None else reach
+    return _within_two_regions(net, y, reach / 2 * step, fixed, inside, network, out_of_time)
+
+
+def _projected(form: ObjectArray, point: FloatArray | ObjectArray) -> ObjectArray | None:
+    """Return the point of a form's hyperplane next to a given one; None if there is none."""
     normal = form[1:]
     squared = sum((v * v for v in normal), ZERO)
     if squared == 0:
         return None
-    if point.dtype != object and not np.isfinite(point).all():
-        return None  # a solver's, out of numbers beyond the doubles
     y = point if point.dtype == object else _rational_vector(point)
-    y = y - (form[0] + normal @ y) / squared * normal
-    rows = _strict_rows(net, group, activations, forms, out_of_time)
-    if rows is None:
-        return None
-    values = [row[0] + row[1:] @ y for row in rows] + net.working_set.room(y).tolist()
-    if any(value <= 0 for value in values):
-        return None
-    step = net.working_set.steepest(normal, inputs)
-    if not any(v != 0 for v in step):
-        middle = net.working_set.to_input(y.tolist())
-        return None if middle is None else Crossing(middle, middle, middle, Fraction(0), 0.0)
-    speeds = [row[1:] @ step for row in rows] + net.working_set.speed(step).tolist()
-    reach = min(
-        (value / abs(speed) for value, speed in zip(values, speeds, strict=True) if speed != 0),
-        default=rational(1),
-    )
-    fixed = [
-        (level.units[u][0], bool(activations[k][u] == ON))
-        for k, level in enumerate(net.levels)
-        for u in np.flatnonzero(level.kink)
-        if (k, int(u)) != group and not forms.is_coincident(k, int(u))
-    ]
-    return _within_two_regions(net, y, reach / 2 * step, fixed, network)
+    nearest: ObjectArray = y - (form[0] + normal @ y) / squared * normal
+    return nearest
+
+
+def _fixed_units(
+    net: GroupedNetwork,
+    group: Unit,
+    activations: Activations,
+    form: ObjectArray,
+    inside: Mapping[str, ExactVector],
+) -> list[tuple[Member, bool]] | None:
+    """Return the units that do not vanish on the facet, and whether they are on.
+
+    None if the network's own pattern at the point is another one: as units behind read what
+    those in front pass on, each has the sign of its form if all in front have.
+    """
+    fixed = []
+    for k, level in enumerate(net.levels):
+        for u in np.flatnonzero(level.kink):
+            unit, state = (k, int(u)), activations[k][u]
+            lead = level.units[u][0]
+            z = inside[lead.block].integers[lead.index]
+            if unit == group or z == 0:
+                # what is 0 here lies on the same hyperplane, or the point is none of a facet's
+                if z != 0:
+                    return None
+                if unit != group:
+                    own = form_in_pattern(net, unit, group, activations)
+                    if not is_multiple(own, form):
+                        return None
+            elif state != FREE and (z > 0) != (state == ON):
+                return None
+            else:
+                fixed.append((lead, bool(z > 0)))
+    return fixed
 
 
 def _within_two_regions(
@@ -211,28 +247,30 @@ def _within_two_regions(
     y: ObjectArray,
     delta: ObjectArray,
     fixed: list[tuple[Member, bool]],
+    inside: Mapping[str, ExactVector],
     network: ReluNetwork,
+    out_of_time: Callable[[], bool],
 ) -> Crossing | None:
     """Shorten the segment until only units that vanish on the facet change on it.
 
-    The rows give a first length only: off the hyperplane the group and the units
-    coincident with it pass something on, which changes the forms of units behind them.
+    The first length is one in doubles, without what the group and the units coincident with
+    it pass on off the hyperplane.
     """
-    while True:
-        start, end = (
-            net.working_set.to_input((y - delta).tolist()),
-            net.working_set.to_input((y + delta).tolist()),
-        )
-        if start is None or end is None:
+    while not out_of_time():
+        ends = [net.working_set.to_input(end.tolist()) for end in (y - delta, y + delta)]
+        before, after = ends
+        if before is None or after is None:
             return None
-        middle = tuple((a + b) / 2 for a, b in zip(start, end, strict=True))
-        inside = network.exact_pre_activations(middle)
-        share = min(
-            _share_kept(inside, network.exact_pre_activations(side), fixed) for side in (start, end)
-        )
+        sides = [network.exact_pre_activations(end) for end in (before, after)]
+        share = min(_share_kept(inside, side, fixed) for side in sides)
         if share == 1:
-            return _crossing(net, y - delta, y + delta, network)
+            middle = tuple((a + b) / 2 for a, b in zip(before, after, strict=True))
+            fx, fy, fm = (values[OUTPUT].to_fractions()[0] for values in (*sides, inside))
+            violation = fm - (fx + fy) / 2
+            change = slope_change(violation, before, after) or 0.0
+            return Crossing(before, middle, after, violation, change)
         delta = delta * rational(share / 2)
+    return None
 
 
 def _share_kept(
@@ -250,27 +288,6 @@ def _share_kept(
             kept = Fraction(int(before.integers[member.index]), before.denominator)
             share = min(share, kept / (kept - Fraction(int(z), vector.denominator)))
     return share
-
-
-def _strict_rows(
-    net: GroupedNetwork,
-    group: Unit,
-    activations: Activations,
-    forms: ExactForms,
-    out_of_time: Callable[[], bool],
-) -> list[ObjectArray] | None:
-    """Return the forms (value, gradient) that are positive inside the facet; None if late."""
-    rows = []
-    for k, level in enumerate(net.levels):
-        for u in np.flatnonzero(level.kink):
-            if out_of_time():
-                return None
-            unit = (k, int(u))
-            if unit == group or activations[k][u] == FREE or forms.is_coincident(*unit):
-                continue
-            form = forms.form(*unit)
-            rows.append(form if activations[k][u] == ON else -form)
-    return rows
 
 
 def _crossing(
