@@ -11,9 +11,10 @@ from jensen.graphs.function_graph import FunctionGraph
 from jensen.graphs.functions import Function
 from jensen.graphs.node import GraphNode
 from jensen.network.relu_network import ReluNetwork
+from jensen.report import plot_kinks
 from jensen.report.colours import DOWN, UP
 from jensen.report.plot import figure, save, to_svg
-from jensen.report.plot_kinks import kink_lines
+from jensen.report.plot_kinks import grid_side, kink_lines, kink_widths
 from jensen.report.plot_segment import sample_segment
 
 pytest.importorskip("matplotlib")
@@ -144,3 +145,64 @@ def test_a_segment_of_the_wrong_dimension_is_refused(tmp_path, capsys):
     out = tmp_path / "plane.svg"
     assert main(["plot", str(tmp_path / "plane.npz"), "--segment", "0", "1", "-o", str(out)]) == 2
     assert "2 inputs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("ends", "says"),
+    [
+        (("0,1", "0,1"), "two different points are needed"),
+        (("nan,0", "1,1"), "not finite"),
+        (("0,0", "inf,1"), "not finite"),
+    ],
+)
+def test_a_segment_that_is_none_is_refused(tmp_path, capsys, ends, says):
+    plane().save(tmp_path / "plane.npz")
+    out = tmp_path / "plane.svg"
+    assert main(["plot", str(tmp_path / "plane.npz"), "--segment", *ends, "-o", str(out)]) == 2
+    assert says in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_of_a_flat_box_only_the_segment_is_drawn(tmp_path, capsys):
+    plane().save(tmp_path / "plane.npz")
+    out = tmp_path / "plane.svg"
+    assert main(["plot", str(tmp_path / "plane.npz"), "--box", "0,-1", "0,1", "-o", str(out)]) == 0
+    assert "Warning" not in capsys.readouterr().err
+    assert "input 0" not in out.read_text()
+
+
+def test_kinks_that_would_cover_the_picture_are_thinner():
+    low, high = np.zeros(2), np.ones(2)
+    few = [(np.array([[0.0, 0.5], [1.0, 0.5]]), -1)]
+    assert kink_widths([], low, high) == kink_widths(few, low, high)
+    up, down = kink_widths(few * 1000, low, high)
+    assert 0 < up < down < 0.5
+    assert kink_widths(few * 2000, low, high) == pytest.approx((up / 2, down / 2))
+
+
+def test_where_networks_are_large_neighbours_on_a_kink_share_a_look(monkeypatch):
+    first = np.linspace(-1.0, 1.0, 41)
+    X, Y = np.meshgrid(first, first)
+    z = plane().pre_activations(np.column_stack([X.ravel(), Y.ravel()]))
+    every = kink_lines(plane(), first, first, z, 0)
+    looks: list[int] = []
+
+    def counted(f, at, direction, step):
+        looks.append(len(at))
+        return f(at + step * direction) + f(at - step * direction) - 2 * f(at)
+
+    monkeypatch.setattr(plot_kinks, "_second_difference", counted)
+    kink_lines(plane(), first, first, z, 0)
+    monkeypatch.setattr(plot_kinks, "_WORK", 1.0)
+    shared = kink_lines(plane(), first, first, z, 0)
+    assert looks[1] == 4 < looks[0]  # one for each of the four units' kinks
+    assert [bend for _, bend in shared] == [bend for _, bend in every]
+    assert all(np.array_equal(a, b) for (a, _), (b, _) in zip(shared, every, strict=True))
+
+
+def test_the_grid_of_a_large_network_is_coarser():
+    large = ReluNetwork.from_layers([np.ones((3000, 2)), np.ones((1, 3000))], [np.zeros(3000), [0]])
+    assert grid_side(plane()) == grid_side(large) == plot_kinks.GRID
+    wide = [np.ones((1500, 2)), np.ones((1500, 1500)), np.ones((1, 1500))]
+    network = ReluNetwork.from_layers(wide, [np.zeros(1500), np.zeros(1500), [0]])
+    assert 61 <= grid_side(network) < plot_kinks.GRID

@@ -130,6 +130,10 @@ def _pair(
                     f"--segment: a point of {end.size} numbers, the model has "
                     f"{network.input_size} inputs"
                 )
+            if not np.isfinite(end).all():
+                raise click.UsageError("--segment: a point holds a number that is not finite")
+        if (points[0] == points[1]).all():
+            raise click.UsageError("--segment: two different points are needed")
         return _Pair(np.stack(points), "the segment asked for")
     deadline = Deadline.after(time_limit)
     verdict = verify(network, domain, options=Options(time_limit=time_limit))

@@ -21,7 +21,7 @@ from jensen.network.relu_network import ReluNetwork
 from jensen.outputs import Extra, check_output, replacing
 from jensen.report.colours import CHORD, DOWN, INK, UP
 from jensen.report.plot_gap import draw_gap
-from jensen.report.plot_kinks import kink_lines
+from jensen.report.plot_kinks import grid_side, kink_lines, kink_widths
 from jensen.report.plot_segment import Segment, sample_segment
 from jensen.text import printable
 from jensen.types import FloatArray
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 KINDS = ((1, UP, "^", "bends up"), (-1, DOWN, "v", "bends down"))
+PAIR = "chord from x to y"
 WIDE = 8.0  # inches, on which the whole legend stands in one line
 BEYOND = 0.35  # how far the line goes on beyond the pair, in units of its length
-GRID = 201  # points on each side of contours
 FORMATS = (".svg", ".png", ".pdf")
 _MISSING = "pictures need matplotlib: pip install 'jensen[plot]'"
 _EXTRAS = dict.fromkeys(FORMATS, Extra(("matplotlib",), _MISSING))
@@ -68,9 +68,7 @@ def draw_segment(
     axes.plot(line.t, line.values, color=INK, linewidth=1.6, zorder=2, label="f")
     heights = np.interp(line.kinks, line.t, line.values)
     _draw_kinks(axes, line, line.kinks, heights)
-    axes.plot(
-        [0, 1], at_ends, "--o", color=CHORD, markersize=5, zorder=4, label="chord from x to y"
-    )
+    axes.plot([0, 1], at_ends, "--o", color=CHORD, markersize=5, zorder=4, label=PAIR)
     gap = middle - chord
     axes.plot(
         [0.5, 0.5], [chord, middle], color=DOWN if gap > 0 else UP, linewidth=3, zorder=4, alpha=0.8
@@ -98,6 +96,7 @@ def _room(ends: FloatArray, bounds: tuple[ArrayLike, ArrayLike] | None) -> tuple
 
 
 def _draw_kinks(axes: Axes, line: Segment, at: FloatArray, heights: FloatArray) -> None:
+    size = 5.0 * np.sqrt(min(1.0, 50 / max(1, len(at))))  # hundreds would hide the line
     for sign, colour, marker, label in KINDS:
         chosen = np.sign(line.changes) == sign
         if chosen.any():
@@ -106,7 +105,7 @@ def _draw_kinks(axes: Axes, line: Segment, at: FloatArray, heights: FloatArray) 
                 heights[chosen],
                 marker,
                 color=colour,
-                markersize=5,
+                markersize=size,
                 zorder=3,
                 label=f"kink that {label}",
             )
@@ -119,7 +118,7 @@ def _legend(drawn: Figure) -> None:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             # a line of kinks says more about both panels than a mark does
             entries.setdefault(label, handle)
-    drawn.legend(
+    legend = drawn.legend(
         entries.values(),
         entries.keys(),
         loc="outside lower center",
@@ -128,6 +127,8 @@ def _legend(drawn: Figure) -> None:
         fontsize=9,
         labelcolor=INK,
     )
+    for line in legend.get_lines():  # lines that are many are thin in the picture
+        line.set_linewidth(max(0.8, line.get_linewidth()))
 
 
 def draw_function(
@@ -180,15 +181,7 @@ def _draw_curve(
     _draw_kinks(axes, line, low[0] + line.kinks * (high[0] - low[0]), heights)
     if pair is not None:
         values = network(pair)[:, output]
-        axes.plot(
-            pair[:, 0],
-            values,
-            "--o",
-            color=CHORD,
-            markersize=5,
-            zorder=4,
-            label="chord from x to y",
-        )
+        axes.plot(pair[:, 0], values, "--o", color=CHORD, markersize=5, zorder=4, label=PAIR)
         _name_ends(axes, np.column_stack([pair[:, 0], values]))
     axes.set_xlabel("input 0")
     axes.set_ylabel("f")
@@ -230,7 +223,8 @@ def _draw_contours(
     output: int,
     pair: FloatArray | None,
 ) -> None:
-    first, second = (np.linspace(low[i], high[i], GRID) for i in range(2))
+    side = grid_side(network)
+    first, second = (np.linspace(low[i], high[i], side) for i in range(2))
     X, Y = np.meshgrid(first, second)
     z = network.pre_activations(np.column_stack([X.ravel(), Y.ravel()]))
     from matplotlib.collections import LineCollection  # noqa: PLC0415  (an extra)
@@ -244,7 +238,7 @@ def _draw_contours(
     colourbar.ax.tick_params(colors=INK, labelsize=9)
     colourbar.set_label("f", color=INK)
     lines = kink_lines(network, first, second, z, output)
-    for (sign, colour, _, label), width in zip(KINDS, (0.8, 2.2), strict=True):
+    for (sign, colour, _, label), width in zip(KINDS, kink_widths(lines, low, high), strict=True):
         chosen = [piece for piece, bend in lines if bend == sign]
         if chosen:
             axes.add_collection(
@@ -254,15 +248,14 @@ def _draw_contours(
     axes.set_ylim(low[1], high[1])
     if pair is not None:
         axes.plot(
-            pair[:, 0],
-            pair[:, 1],
+            *pair.T,
             "--o",
             color=CHORD,
             markeredgecolor=INK,
             markersize=5,
             linewidth=2,
             zorder=5,
-            label="chord from x to y",
+            label=PAIR,
         )
         _name_ends(axes, pair)
     axes.set_xlabel("input 0")
@@ -305,7 +298,8 @@ def figure(
         from jensen.report.shown_figure import ShownFigure  # noqa: PLC0415  (an extra)
     except ImportError:
         raise MissingExtraError(_MISSING) from None
-    both = bounds is not None and network.input_size <= 2
+    # a box without width shows nothing that the segment does not
+    both = bounds is not None and network.input_size <= 2 and bool(np.less(*bounds).all())
     drawn = ShownFigure(figsize=(10.0, 5.2) if both else (5.6, 5.6), layout="constrained")
     grid = drawn.add_gridspec(2, 2 if both else 1, height_ratios=(3, 2))
     if both and bounds is not None:

@@ -13,6 +13,17 @@ from jensen.graphs.function_graph import FunctionGraph
 from jensen.network.relu_network import ReluNetwork
 from jensen.types import FloatArray
 
+GRID = 201  # points on each side of contours, but of networks of which they would take long
+_LEAST_GRID = 61
+_WIDTHS = (0.8, 2.2)
+_SIDE, _MOST_INK = 270.0, 0.4  # of the picture in points, and the share of it that lines cover
+_WORK = 2e10  # multiply-adds for the grid, and again for the kinks: a few seconds
+
+
+def grid_side(network: ReluNetwork | FunctionGraph) -> int:
+    """Return the number of points on each side of a grid."""
+    return int(np.clip((_WORK / network.parameter_count) ** 0.5, _LEAST_GRID, GRID))
+
 
 def kink_lines(
     network: ReluNetwork | FunctionGraph,
@@ -60,18 +71,47 @@ def kink_lines(
     def f(points: FloatArray) -> FloatArray:
         return network(points)[:, output]
 
+    every = max(1.0, 3 * len(middle) * network.parameter_count / _WORK)
+    shown, place = _shared([len(line) - 1 for line in lines], int(every))
+    middle, normal = middle[shown], normal[shown]
     change = _second_difference(f, middle, normal, step)
     if isinstance(network, FunctionGraph):
         # what is smooth grows with the square of the step, and not with the step
         change = 4 * _second_difference(f, middle, normal, step / 2) - change
     scale = max(float(np.abs(change).max()), 1e-300)
-    signs = np.where(np.abs(change) > 1e-4 * scale, np.sign(change), 0).astype(int)
+    signs = np.where(np.abs(change) > 1e-4 * scale, np.sign(change), 0).astype(int)[place]
     stretches = []
     done = 0
     for line in lines:
         stretches += _runs(line, signs[done : done + len(line) - 1], 1e-3 * cell)
         done += len(line) - 1
     return stretches
+
+
+def kink_widths(
+    lines: list[tuple[FloatArray, int]], low: FloatArray, high: FloatArray
+) -> tuple[float, float]:
+    """Return the widths in points of kinks that bend up, and of those that bend down.
+
+    Where they would cover more than a part of the picture of the box, all of them are thinner.
+    """
+    ink = 0.0
+    for line, bend in lines:
+        length = np.linalg.norm(np.diff(line / (high - low), axis=0), axis=1).sum()
+        ink += float(length) * _WIDTHS[bend < 0] / _SIDE
+    share = min(1.0, _MOST_INK / max(ink, 1e-300))
+    return _WIDTHS[0] * share, _WIDTHS[1] * share
+
+
+def _shared(counts: list[int], every: int) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
+    """Return which stretches of lines are looked at, and for each stretch which of these it takes.
+
+    So many neighbours as ``every`` share one, none with those of another line.
+    """
+    first = np.repeat(np.cumsum([0, *counts[:-1]]), counts)
+    within = np.arange(sum(counts)) - first
+    shown, place = np.unique(first + within // every * every, return_inverse=True)
+    return shown, place
 
 
 def _distinct(line: FloatArray) -> FloatArray:
