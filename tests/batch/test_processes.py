@@ -282,21 +282,27 @@ def test_ctrl_c_stops_with_130_and_keeps_what_was_done(tmp_path, make):
     assert f"{kept} model" in out
 
 
-def test_ctrl_c_twice_stops_at_once_and_leaves_no_worker(tmp_path, tournament):
+def test_ctrl_c_twice_stops_at_once_shows_what_is_done_and_leaves_no_worker(
+    tmp_path, tournament, make
+):
     if not Path("/proc/self/task").exists():
         pytest.skip("reads /proc")
     tournament("endless.npz", 2048, 32)
-    with command(tmp_path, "--jobs", "1", "--json") as run:
+    make("small.npz", 1)
+    with command(tmp_path, "--jobs", "1", "--json", "--export", tmp_path / "r.csv") as run:
         assert run.stderr is not None
-        assert json.loads(run.stderr.readline())["event"] == "start"
+        started = [json.loads(run.stderr.readline()) for _ in range(3)]
+        assert sorted(event["event"] for event in started) == ["done", "start", "start"]
         mine = workers(run.pid)
         run.send_signal(signal.SIGINT)
         assert json.loads(run.stderr.readline())["event"] == "stopping"
         pressed = time.monotonic()
         run.send_signal(signal.SIGINT)
-        run.communicate(timeout=30)
+        out, _ = run.communicate(timeout=30)
     assert run.returncode == 130
     assert time.monotonic() - pressed < 10
+    assert [row["status"] for row in json.loads(out)] == ["convex"]
+    assert "small.npz" in (tmp_path / "r.csv").read_text()
     assert all(state(pid) == "Z" for pid in mine)
 
 

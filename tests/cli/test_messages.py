@@ -10,6 +10,7 @@ from jensen.cli import main
 from jensen.errors import ModelFileError
 from jensen.loaders import SUPPORTED, load
 from jensen.loaders.quiet import quiet
+from jensen.network.relu_network import ReluNetwork
 
 
 def error_of(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
@@ -111,3 +112,28 @@ def test_a_table_of_less_than_no_lines_is_refused(capsys, convex_file):
     says = error_of(capsys, "conditions", convex_file, "--most", -1)
     assert "--most" in says
     assert main(["conditions", str(convex_file), "--most", "0"]) == 0
+
+
+def test_options_that_say_two_things_are_refused(capsys, convex_file):
+    assert "exclude each other" in error_of(capsys, "conditions", convex_file, "--csv", "--json")
+    says = error_of(capsys, "violation", convex_file, "--measure", "jump", "--engine", "milp")
+    assert "--engine milp is one of --measure midpoint" in says
+
+
+def test_a_certificate_that_is_not_there_is_named_once(capsys, convex_file):
+    for words in (["check", convex_file, "none.gz"], ["minimise", convex_file, "--certificate"]):
+        says = error_of(capsys, *words, *(["none.gz"] if words[0] == "minimise" else []))
+        assert says.startswith("jensen: error: none.gz: ")
+        assert "Errno" not in says
+
+
+def test_repair_asks_for_the_output_by_its_option(capsys, tmp_path):
+    layers = [[[1.0]], [[1.0], [1.0]]], [[0.0], [0.0, 0.0]]
+    ReluNetwork.from_layers(*layers).save(tmp_path / "two.npz")
+    says = error_of(capsys, "repair", tmp_path / "two.npz", "-o", tmp_path / "fixed.npz")
+    assert "MODEL has 2 outputs: --output K chooses one" in says
+
+
+def test_a_manifest_of_another_name_in_place_of_a_model_names_the_option(capsys, nightly):
+    assert main(["batch", str(nightly), "--jobs", "0"]) == 2
+    assert "no model; jensen batch --manifest FILE reads manifests" in capsys.readouterr().out

@@ -124,6 +124,8 @@ def test_headers_of_another_kind_are_refused(parts, tmp_path):
     ):
         write(tmp_path / "z.npz", parts | {"header.npy": array(np.array(value))})
         refused(tmp_path / "z.npz", words)
+    np.savez(tmp_path / "z.npz", W0=np.ones((2, 1)), b0=np.zeros(2))
+    refused(tmp_path / "z.npz", "no array 'header'; jensen.ReluNetwork.from_layers takes arrays")
     changed = {name: content for name, content in parts.items() if name != "b1.npy"}
     write(tmp_path / "z.npz", changed)
     refused(tmp_path / "z.npz", "b1")

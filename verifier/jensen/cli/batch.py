@@ -31,6 +31,7 @@ from jensen.batch.junit import write_junit
 from jensen.batch.ledger import LostStoreError
 from jensen.batch.manifest import files_read
 from jensen.batch.processes import ProcessExecutor, check_memory_limit
+from jensen.batch.runner import Event
 from jensen.cli import common
 from jensen.cli.completion import file_names
 from jensen.cli.once import OnceCommand
@@ -152,12 +153,15 @@ def command(targets: tuple[str, ...], **settings: Any) -> int:
     if settings["memory_limit"] is not None:
         _check_memory_limit(settings)
     errors: list[JensenError] = []
+    found: dict[int, tuple[Case, Row]] = {}
     with _stop_on_interrupt() as stopped:
         try:
-            results = _run(cases, settings, stopped)
+            results = _run(cases, settings, stopped, found)
         except LostStoreError as error:  # what was found is shown and written all the same
             results = error.results
             errors.append(error)
+        except KeyboardInterrupt:  # Ctrl-C a second time: the running models are given up
+            results = [found[number] for number in sorted(found)]
     interrupted = stopped()
     try:
         errors += _write_files(results, settings, stopped=interrupted)
@@ -206,8 +210,12 @@ def _check_memory_limit(settings: dict[str, Any]) -> None:
 
 
 def _run(
-    cases: list[Case], settings: dict[str, Any], stopped: Callable[[], bool]
+    cases: list[Case],
+    settings: dict[str, Any],
+    stopped: Callable[[], bool],
+    found: dict[int, tuple[Case, Row]],
 ) -> list[tuple[Case, Row]]:
+    """Run the cases, and note in ``found`` what is known of each as soon as it is known."""
     with ExitStack() as stack:
         store = None
         if settings["store_file"] is not None:
@@ -217,6 +225,12 @@ def _run(
         progress = stack.enter_context(
             progress_for(len(cases), as_json=settings["as_json"], stopped=stopped)
         )
+
+        def on_event(event: Event) -> None:
+            if event.row is not None:
+                found[event.number] = (event.case, event.row)
+            progress.on_event(event)
+
         return run_batch(
             cases,
             executor=executor,
@@ -224,7 +238,7 @@ def _run(
             limits=Limits(settings["time_limit"], settings["total_time"]),
             retry={RowStatus(word) for word in settings["retry"] if word != "none"},
             force=settings["force"],
-            on_event=progress.on_event,
+            on_event=on_event,
             stop=progress.stop,
             certificates=settings["certificates"],
         )

@@ -70,6 +70,8 @@ def command(
     jensen check model.json proof.jsonl.gz              the weights that export wrote
     """  # noqa: D301  (\b keeps click from folding the examples)
     domain = chosen_domain(settings)
+    if not Path(certificate).exists():
+        raise click.ClickException(f"{certificate}: no such file")
     code, answer, claim = _run(model, certificate, fix)
     anything = (output, inputs, domain) != (None, None, None) or concave or nonconvex
     if claim is not None and anything:

@@ -74,6 +74,8 @@ def command(
     jensen conditions model.onnx --box -1 1 --violated
     jensen conditions model.onnx --json > conditions.json
     """  # noqa: D301  (\b keeps click from folding the examples)
+    if as_csv and as_json:
+        raise click.UsageError("--csv and --json exclude each other")
     network = common.with_fixed_inputs(load_piecewise_linear(model, "jensen conditions"), fix)
     domain = common.chosen_domain(settings) or Everywhere()
     domain.check(network.input_size)

@@ -71,6 +71,8 @@ def command(
     check_output(target, endings=WRITABLE, inputs=common.files_read(model, settings))
     network = load(model)
     check_format(network, target)
+    if output is None and network.output_size > 1:
+        raise click.UsageError(f"MODEL has {network.output_size} outputs: --output K chooses one")
     text = f"{printable(model)} on {domain}"
     with stderr_console().status(text) as status:
 

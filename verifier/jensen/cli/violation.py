@@ -94,6 +94,8 @@ def command(
     jensen violation model.onnx --box -1 1                       the worst pair of a box
     jensen violation model.onnx --measure jump --time-limit 60   the worst kink, everywhere
     """  # noqa: D301  (\b keeps click from folding the examples)
+    if measure == "jump" and engine != "tree":
+        raise click.UsageError(f"--engine {engine} is one of --measure midpoint")
     domain = common.chosen_domain(settings) or Everywhere()
     common.checked_time_limit(time_limit)
     network = common.with_fixed_inputs(load(model), fix)

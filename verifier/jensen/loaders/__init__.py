@@ -102,7 +102,7 @@ def load(path: str | Path, *, simplify: bool = True) -> ReluNetwork | FunctionGr
         raise ModelFileError(f"{file}: a folder; jensen batch verifies all the models in it")
     if suffix not in SUPPORTED:
         if suffix in {".toml", ".csv"}:
-            raise ModelFileError(f"{file}: no model; manifests are read by jensen batch")
+            raise ModelFileError(f"{file}: no model; jensen batch --manifest FILE reads manifests")
         raise ModelFileError(
             f"{file}: unknown model format {suffix or '(no ending)'!r}; "
             f"supported are {', '.join(SUPPORTED)}"

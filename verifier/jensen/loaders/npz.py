@@ -79,6 +79,11 @@ def _array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
 
 
 def _network(archive: zipfile.ZipFile) -> ReluNetwork | FunctionGraph:
+    if "header.npy" not in archive.namelist():
+        raise ValueError(
+            "no array 'header'; jensen.ReluNetwork.from_layers takes arrays of weights and "
+            "biases, and its save() writes this format"
+        )
     header = json.loads(str(_array(archive, "header")))
     found = header.get("format")
     if found == GRAPH_FORMAT:

@@ -148,7 +148,9 @@ def _checked(
             model = checker.read_model(export.read_bytes())
             head: dict[str, Any] = next(iter(checker.Lines(str(path))), {})
             checker.check(model, iter(checker.Lines(str(path))))
-        except (checker.Rejected, checker.Malformed, OSError, ValueError) as error:
+        except OSError as error:
+            raise CertificateError(f"{path}: {error.strerror or error}") from None
+        except (checker.Rejected, checker.Malformed, ValueError) as error:
             raise CertificateError(f"the certificate is not accepted: {error}") from None
     kind = head["claim"] + ("" if "inputs" not in head else f" in inputs {head['inputs']}")
     claimed = domain_from_json(_in_doubles(head["domain"]))
