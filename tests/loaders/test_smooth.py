@@ -89,6 +89,35 @@ def test_a_network_of_relus_only_is_no_graph(tmp_path):
     assert isinstance(network_of(single("Relu"), tmp_path), ReluNetwork)
 
 
+@pytest.mark.parametrize("factor", [None, 0.3, -1.5])
+@pytest.mark.parametrize("by", ["Pow", "Mul"])
+def test_the_square_of_a_length_is_a_sum_of_squares(by, factor, tmp_path):
+    """As in 0.5 * |x|^2, which potentials of optimal transport are written with."""
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["z"]),
+        helper.make_node("Reshape", ["z", "shape"], ["pairs"]),
+        helper.make_node("ReduceL2", ["pairs"], ["length"], axes=[2], keepdims=0),
+        helper.make_node("Mul", ["length", "c"], ["scaled"]),
+        helper.make_node("Pow", ["scaled", "p"], ["y"])
+        if by == "Pow"
+        else helper.make_node("Mul", ["scaled", "scaled"], ["y"]),
+    ]
+    weights = {
+        "w": np.random.default_rng(0).normal(size=(4, 6)).astype(F32),
+        "shape": np.array([-1, 3, 2]),
+        "c": np.array(1.0 if factor is None else factor, F32),
+    } | (exponent(2) if by == "Pow" else {})
+    model = make_model(nodes, {"x": ["n", 4]}, ["y"], weights, opset=13)
+    network = network_of(model, tmp_path)
+    assert isinstance(network, FunctionGraph)
+    assert {node.function for node in network.nodes} == {Function.POWER, Function.IDENTITY}
+    assert_same_function(model, network)
+    x = np.random.default_rng(1).normal(size=4)
+    pairs = (x @ np.asarray(weights["w"], dtype=np.float64)).reshape(3, 2)
+    c = float(weights["c"])
+    np.testing.assert_allclose(network(x), c * c * (pairs**2).sum(axis=1), rtol=1e-12)
+
+
 def test_smooth_functions_of_constants_are_weights(tmp_path):
     nodes = [
         helper.make_node("Softplus", ["w"], ["positive"]),

@@ -205,16 +205,25 @@ class Lowering:
         """Return ``x * y`` with broadcasting; of multiples of each other the square."""
         x, y = broadcast_together(x, y)
         if x is y or same_map(x, y):
-            return self.apply(x, Function.POWER, 2.0)
+            return self.square(x)
         factors = multiples(x, y)
         if factors is not None:  # as in 0.5 * z * z
-            return self.scale(self.apply(y, Function.POWER, 2.0), factors)
+            return self.scale(self.square(y), factors)
         for value, gate in ((x, y), (y, x)):
             found = self.argument_of(gate, Function.SIGMOID)
             if found is not None and same_map(found[0], value):
                 return self.scale(self.apply(value, Function.SILU), found[1])
         places = np.stack([x.indices(), x.size + y.indices()], axis=-1)
         return self.apply(stack([x, y]).take(places), Function.PRODUCT, group=2)
+
+    def square(self, x: SymbolicTensor) -> SymbolicTensor:
+        """Return the squares of x; of Euclidean lengths the sums of squares that they are."""
+        found = self.argument_of(x, Function.NORM)
+        if found is None:
+            return self.apply(x, Function.POWER, 2.0)
+        vectors, factors = found
+        sums = self.sum_last(self.apply(vectors, Function.POWER, 2.0))
+        return self.scale(self.scale(sums, factors), factors)
 
     def sum_last(self, x: SymbolicTensor) -> SymbolicTensor:
         """Return the sums along the last axis."""
@@ -232,7 +241,10 @@ class Lowering:
     def argument_of(
         self, x: SymbolicTensor, function: Function
     ) -> tuple[SymbolicTensor, FloatArray] | None:
-        """Return z and c if x is ``c * function(z)`` elementwise; None otherwise."""
+        """Return z and c if x is ``c * function(z)`` elementwise; None otherwise.
+
+        Of functions of groups, z has their members on an axis behind those of x.
+        """
         if len(x.terms) != 1 or x.bias.any():
             return None
         ((name, matrix),) = x.terms.items()
@@ -241,7 +253,11 @@ class Lowering:
         single = (np.diff(rows.indptr) == 1).all()
         if name not in self._arguments or not name.startswith(f"{function}_") or not single:
             return None
-        return self._arguments[name].take(rows.indices.reshape(x.shape)), rows.data
+        places = rows.indices.reshape(x.shape)
+        if function in GROUPED:
+            group = self._arguments[name].shape[-1]
+            places = places[..., None] * group + np.arange(group)
+        return self._arguments[name].take(places), rows.data
 
     def squared(self, name: str) -> SymbolicTensor | None:
         """Return what a block squares, number by number; None if it does something else."""

@@ -78,6 +78,8 @@ def power(node: OnnxNode) -> SymbolicTensor:
         raise LoweringError(
             f"exponent {exponent:g}; supported are -1, 0.5 and whole numbers from 1 to {MAX_POWER}"
         )
+    if exponent == 2:
+        return node.lowering.square(x)
     return node.lowering.apply(x, Function.POWER, exponent)
 
 
