@@ -10,6 +10,8 @@ import scipy.sparse as sp
 
 import jensen
 from jensen import Function, FunctionGraph, GraphNode, NetworkError
+from jensen.batch import Store, find_cases, run_batch
+from jensen.graphs.convolution import Convolution
 
 
 def small(**changes):
@@ -59,6 +61,25 @@ def test_nothing_can_be_written_to():
     graph = small()
     with pytest.raises(ValueError, match="read-only"):
         graph.nodes[0].bias[0] = 1.0
+
+
+def test_filters_that_are_read_in_two_ways_have_two_digests(tmp_path):
+    """Two filters of two weights on one channel, or one filter of one weight on four."""
+    weights = np.array([1.0, 1.0, 1.0, -1.0])
+    first = Convolution(weights.reshape(2, 1, 2), np.array([[0, 1]]), 4)
+    second = Convolution(weights.reshape(1, 4, 1), np.array([[0], [1]]), 1)
+    files = []
+    for name, convolution in (("nonconvex", first), ("convex", second)):
+        kinks = GraphNode("r", {"input": convolution}, np.zeros(2), Function.RELU)
+        graph = FunctionGraph(4, [kinks, GraphNode("output", {"r": [[1.0, -1.0]]}, [0.0])])
+        files.append(tmp_path / f"{name}.npz")
+        graph.save(files[-1])
+    assert first.shape == second.shape
+    assert jensen.load(files[0]).digest != jensen.load(files[1]).digest
+    for _ in range(2):  # the second time the verdicts are taken from the store
+        with Store(tmp_path / "s.db") as store:
+            found = run_batch(find_cases(files), store=store)
+        assert [str(row.status) for _, row in found] == ["nonconvex", "convex"]
 
 
 def test_digests_see_every_change_and_no_storage():

@@ -362,7 +362,9 @@ class FunctionGraph(OfPoints):
             sha.update((node.bias + 0.0).astype("<f8").tobytes())
             for weight in node.weights.values():
                 if isinstance(weight, Convolution):
-                    sha.update(json.dumps(["conv", *weight.shape, weight.groups]).encode())
+                    # filters of one size are read in several ways, which are other functions
+                    sizes = [*weight.weight.shape, *weight.windows.shape, weight.positions]
+                    sha.update(json.dumps(["conv", *sizes, weight.groups]).encode())
                     sha.update((weight.weight + 0.0).astype("<f8").tobytes())
                     sha.update(weight.windows.astype("<i8").tobytes())
                     continue
