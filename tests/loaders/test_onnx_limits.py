@@ -127,6 +127,62 @@ def test_local_functions_are_inlined(tmp_path):
     assert_same_function(model, network_of(model, tmp_path))
 
 
+@pytest.mark.parametrize("given", [None, 0.25])
+@pytest.mark.parametrize("depth", [1, 2])
+def test_attributes_of_functions_have_their_default_values(given, depth, tmp_path):
+    """onnx's inliner leaves them out, and LeakyRelu then takes its own."""
+    slope = helper.make_attribute("slope", 0.5)
+
+    def passed_on(name, operator, domain):
+        body = helper.make_node(operator, ["a"], ["b"], domain=domain)
+        attribute = body.attribute.add(name="alpha" if operator == "LeakyRelu" else "slope")
+        attribute.ref_attr_name, attribute.type = "slope", onnx.AttributeProto.FLOAT
+        imports = [helper.make_opsetid("", 17), helper.make_opsetid("local", 1)]
+        return helper.make_function(
+            "local", name, ["a"], ["b"], [body], imports, attribute_protos=[slope]
+        )
+
+    attributes = {} if given is None else {"slope": given}
+    call = node("f0", ["x"], ["y"], domain="local", **attributes)
+    model = make_model([call], {"x": ["n", 2]}, ["y"])
+    model.ir_version = 9
+    model.opset_import.append(helper.make_opsetid("local", 1))
+    if depth == 2:
+        model.functions.append(passed_on("f0", "f1", "local"))
+    model.functions.append(passed_on(f"f{depth - 1}", "LeakyRelu", ""))
+    network = network_of(model, tmp_path)
+    assert_same_function(model, network)
+    assert network([-1.0, 1.0]).tolist() == [-(given or 0.5), 1.0]
+    if depth == 2:  # without a default of the outer function nobody says what the inner one gets
+        del model.functions[0].attribute_proto[:]
+        model.functions[0].attribute.append("slope")
+        refused(model, tmp_path, "passes on the attribute 'slope', which may be missing")
+
+
+@pytest.mark.parametrize("domain", ["", "ai.onnx", "ai.onnx.ml"])
+def test_functions_in_place_of_standard_operators_are_refused(domain, tmp_path):
+    """onnxruntime calls its own operator, and the inliner of onnx the function."""
+    model = make_model([node("Relu", ["x"], ["y"])], {"x": ["n", 2]}, ["y"])
+    imports = [helper.make_opsetid("", 17)]
+    body = [node("Neg", ["a"], ["b"])]
+    model.functions.append(helper.make_function(domain, "Relu", ["a"], ["b"], body, imports))
+    refused(model, tmp_path, "has the domain of standard operators")
+
+
+def test_a_file_that_asks_for_two_operator_sets_is_refused(tmp_path):
+    model = make_model([node("Softmax", ["x"], ["y"])], {"x": ["n", 2, 3]}, ["y"])
+    model.opset_import.append(helper.make_opsetid("ai.onnx", 11))
+    refused(model, tmp_path, "it asks for the opsets 17 and 11; one of them is needed")
+    model.opset_import[-1].version = model.opset_import[0].version
+    assert_same_function(model, network_of(model, tmp_path))
+
+
+def test_an_attribute_that_is_given_twice_is_refused(tmp_path):
+    model = make_model([node("LeakyRelu", ["x"], ["y"], alpha=0.5)], {"x": ["n", 2]}, ["y"])
+    model.graph.node[0].attribute.append(helper.make_attribute("alpha", 0.25))
+    refused(model, tmp_path, "attribute 'alpha' is given twice")
+
+
 def test_functions_that_call_each_other_without_end_are_refused(tmp_path):
     doubling = {
         f"f{i}": [

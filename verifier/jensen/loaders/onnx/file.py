@@ -13,8 +13,10 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from jensen.errors import ModelFileError
 from jensen.loaders.onnx.external import load_external_data
+from jensen.text import printable
 
 OLDEST_OPSET = 7
+_STANDARD = {"", "ai.onnx", "ai.onnx.ml"}
 # protobuf messages end at 2 GiB
 MAX_BYTES = 2**31
 MAX_NODES = 2**17
@@ -48,12 +50,47 @@ def read_model(path: Path) -> Any:
 
 def _inlined(model: Any, path: Path) -> Any:
     """Replace the calls of local functions by their bodies."""
+    for function in model.functions:
+        if function.domain in _STANDARD:
+            name = f"{function.domain or 'ai.onnx'}.{function.name}"
+            raise ModelFileError(
+                f"{path}: its function {printable(name)} has the domain of standard operators, and "
+                "runtimes disagree on which of the two to call; give it a domain of its own"
+            )
     _check_expansion(model, path)
+    _give_defaults(model, path)
     try:
         return onnx.inliner.inline_local_functions(model)
     except Exception as error:  # the inliner raises C++ errors of its own
         reason = " ".join(str(error).split())[:200]
         raise ModelFileError(f"{path}: its functions cannot be inlined ({reason})") from None
+
+
+def _give_defaults(model: Any, path: Path) -> None:
+    """Write the default values of functions' attributes into calls, as the inliner drops them."""
+    defaults = {
+        (function.domain, function.name, _overload(function)): function.attribute_proto
+        for function in model.functions
+        if len(getattr(function, "attribute_proto", ()))  # since version 9 of the format
+    }
+    if not defaults:
+        return
+    bodies = [
+        (model.graph.node, frozenset()),
+        *((f.node, frozenset(f.attribute)) for f in model.functions),
+    ]
+    for nodes, without_default in bodies:
+        for node in _all_nodes(nodes):
+            given = {attribute.name: attribute.ref_attr_name for attribute in node.attribute}
+            for attribute in defaults.get(_callee(node), ()):
+                if attribute.name not in given:
+                    node.attribute.append(attribute)
+                elif given[attribute.name] in without_default:
+                    raise ModelFileError(
+                        f"{path}: a call of its function {printable(node.op_type)} passes on the "
+                        f"attribute {printable(given[attribute.name])!r}, which may be missing; "
+                        "export it with its functions inlined"
+                    )
 
 
 def _check_expansion(model: Any, path: Path) -> None:
@@ -105,6 +142,9 @@ def opset_of(model: Any, path: Path) -> int:
         If there is none, or it is older or newer than what is supported.
     """
     versions = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
+    if len(set(versions)) > 1:
+        named = " and ".join(map(str, versions))
+        raise ModelFileError(f"{path}: it asks for the opsets {named}; one of them is needed")
     newest = onnx.defs.onnx_opset_version()
     found = max(versions, default=0)
     if not OLDEST_OPSET <= found <= newest:

@@ -31,6 +31,9 @@ def check_schema(proto: Any, opset: int) -> None:
         raise LoweringError(f"opset {opset} has no such operator")
     known, required, least, most = schema
     given = {attribute.name for attribute in proto.attribute}
+    if len(given) < len(proto.attribute):
+        names = [attribute.name for attribute in proto.attribute]
+        raise LoweringError(f"attribute {max(names, key=names.count)!r} is given twice")
     if given - known:
         raise LoweringError(f"opset {opset} knows no attribute {sorted(given - known)[0]!r}")
     if required - given:
