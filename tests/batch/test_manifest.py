@@ -200,3 +200,18 @@ def test_an_archive_that_asks_for_a_newer_unpacker_is_one_case(tmp_path):
     (tmp_path / "a.npz").write_bytes(content)
     ((_, row),) = run_batch(find_cases([tmp_path]))
     assert row.status is RowStatus.ERROR
+
+
+def test_a_spreadsheets_byte_order_mark_is_no_part_of_the_first_name(tmp_path):
+    for name, text in (
+        ("manifest.csv", 'file,domain,reason\na.onnx,"box -1,0 1,2","two\nlines"\n'),
+        ("manifest.toml", '[[model]]\nfile = "a.onnx"\ndomain = "d.json"\n'),
+    ):
+        (tmp_path / name).write_text(text, encoding="utf-8-sig")
+        (tmp_path / "d.json").write_text(
+            '{"type": "box", "lower": [-1, 0], "upper": [1, 2]}', encoding="utf-8-sig"
+        )
+        (case,) = find_cases([tmp_path / name])
+        assert case.path.name == "a.onnx"
+        assert case.domain == Box([-1, 0], [1, 2])
+        assert case.reason in {"", "two\nlines"}

@@ -137,3 +137,10 @@ def test_repair_asks_for_the_output_by_its_option(capsys, tmp_path):
 def test_a_manifest_of_another_name_in_place_of_a_model_names_the_option(capsys, nightly):
     assert main(["batch", str(nightly), "--jobs", "0"]) == 2
     assert "no model; jensen batch --manifest FILE reads manifests" in capsys.readouterr().out
+
+
+def test_a_key_that_is_given_twice_is_refused(capsys, convex_file, tmp_path):
+    """JSON takes the last one; in TOML it is an error."""
+    (tmp_path / "d.json").write_text('{"type": "box", "lower": -1, "upper": 1, "upper": 5}')
+    says = error_of(capsys, "verify", convex_file, "--domain", tmp_path / "d.json")
+    assert "the key 'upper' is given twice" in says

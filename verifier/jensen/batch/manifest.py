@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -188,9 +189,9 @@ def _from_manifest(
 
 def _entries(file: Path) -> list[Mapping[str, Any]]:
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")  # spreadsheets write a byte order mark
         if file.suffix.lower() == ".csv":
-            reader = csv.DictReader(text.splitlines(), strict=True)
+            reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
             names = [name.strip() for name in reader.fieldnames or ()]
             if twice := [name for name in names if name and names.count(name) > 1]:
                 raise ValueError(f"two columns are called {twice[0]!r}")
@@ -285,5 +286,11 @@ def _domain(folder: Path, value: Any) -> Domain:
     if words == ["everywhere"]:
         return Everywhere()
     if len(words) == 3 and words[0] == "box":
-        return Box(double_of_text(words[1]), double_of_text(words[2]))
+        return Box(_side(words[1]), _side(words[2]))
     return load_domain(folder / str(value))
+
+
+def _side(text: str) -> float | list[float]:
+    """Read a side of a box as on the command line: a number for all inputs, or one per input."""
+    numbers = [double_of_text(part) for part in text.split(",")]
+    return numbers if "," in text else numbers[0]

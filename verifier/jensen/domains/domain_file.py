@@ -67,11 +67,20 @@ def read_table(file: Path) -> Any:
     try:
         if file.stat().st_size > _LIMIT:
             raise DomainError(f"{file}: larger than {_LIMIT >> 20} MiB")
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")
         if suffix == ".json":
-            return json.loads(text, parse_float=double_of_text)
+            return json.loads(text, parse_float=double_of_text, object_pairs_hook=_distinct)
         return tomllib.loads(text, parse_float=double_of_text)
     except OSError as error:
         raise DomainError(f"{file}: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:
         raise DomainError(f"{file}: not {suffix[1:].upper()} ({error})") from None
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a table as TOML takes it, with each key once; of two, JSON would take the last."""
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key {max(names, key=names.count)!r} is given twice")
+    return table
