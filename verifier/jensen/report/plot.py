@@ -377,7 +377,8 @@ def to_svg(drawn: Figure, *, salt: str = "jensen") -> str:
     stream = io.StringIO()
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": salt}):
         drawn.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
-    text = stream.getvalue()
+    # six digits behind the point were a third of a page
+    text = re.sub(r' d="[^"]*"', lambda d: re.sub(r"(\.\d\d)\d+", r"\1", d[0]), stream.getvalue())
     text = re.sub(r' id="[A-Za-z.]+[0-9A-Za-z]*_[0-9]+"', "", text[text.index("<svg") :])
     return text.replace(INK, "currentColor")
 
