@@ -544,10 +544,9 @@ class Node:
     def cut(self, unit: int, at_off: Any, at_on: Any, numbers: Any) -> None:
         """Bound a multiple of max(zeta, 0) by the inputs, on the hyperplane: of 0 and of zeta."""
         (factor, *slopes), _ = integers(rationals(numbers, self.net.inputs))
-        rest, sides = {key: -v for key, v in enumerate(slopes, 1)}, (at_off, at_on)
-        both = ({ONE: 0, unit: v, **rest} for v in (0, factor))
-        most = max(rule_bound(self, form, 1, side) for form, side in zip(both, sides, strict=True))
-        self.cuts.append(({ONE: most, -unit: -factor} | {k: -v for k, v in rest.items()}, 1))
+        form, sides = dict(enumerate([0, *slopes])), ((0, at_off), (-factor, at_on))
+        form[ONE] = max(rule_bound(self, {unit: v, **form}, -1, side) for v, side in sides)
+        self.cuts.append(({-unit: -factor, **form}, 1))
 
     def least_jump(self, fixed: States) -> int:
         """Bound the slope of the output over max(zeta, 0) of the group from below.
@@ -688,10 +687,9 @@ class Node:
                 return [({self.group: 1}, 1)]
             case ("jump",):
                 return [(self.open_states().get(net.output, {}), -1), ({ONE: 1}, -1)]
-            case "cut", index:
-                return [self.cuts[natural(index, len(self.cuts))]]
-            case "domain", index:
-                return [net.rows[natural(index, len(net.rows))]]
+            case "domain" | "cut", index:
+                rows = net.rows if kind == "domain" else self.cuts
+                return [rows[natural(index, len(rows))]]
             case _:
                 raise Malformed(f"there is no such row: {kind!s:.20}")
         # a product P = a Y: the state a is 0 or 1, and Y, the form, between the ends

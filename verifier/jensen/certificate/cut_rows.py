@@ -66,6 +66,8 @@ def hinted_cuts(
     net: BoundedNetwork, units: FloatUnits, names: Names, proof: JointProof
 ) -> dict[int, CutHint]:
     """Return the cuts of the engine that its leaves need, by number: inputs for working points."""
+    if not proof.cuts:
+        return {}
     numbers = {n.unit for leaf in proof.leaves for n in leaf.multipliers if n.kind == "cut"}
     wanted = sorted(number for number in numbers if names.unit(*proof.cuts[number][0])[1] > 0)
     if not wanted:
