@@ -30,6 +30,7 @@ from jensen.prover.levelling import decide_levelled
 from jensen.prover.links import (
     signs_of_costly_links,
     signs_of_links,
+    signs_of_links_behind_edges,
     signs_of_twins,
 )
 from jensen.prover.options import Engine, Options
@@ -92,6 +93,7 @@ SCREENS: tuple[Screen, ...] = (
     signs_of_links,
     walk_less_narrow_levels,
     walk_edges,
+    signs_of_links_behind_edges,
     network_of_scale_one,
     lines_before_bounds,
     walk_planes_of_more,

@@ -17,11 +17,12 @@ from jensen.network.stack import NetworkStack, architecture
 from jensen.prover.evidence import GroupEvidence, Reason
 from jensen.prover.options import Engine
 from jensen.prover.outcome import Outcome
+from jensen.prover.plane_screens import links_say_much
 from jensen.prover.question import Question
 from jensen.prover.refute import may_sink
 from jensen.prover.signs import SPACE, bounds_come_first, is_small
 from jensen.prover.verdict import Status
-from jensen.prover.walk import edges_come_first, lines_were_walked
+from jensen.prover.walk import THREE, edges_come_first, lines_were_walked
 from jensen.types import FloatArray, Interval
 
 WORK = 5e7  # weights times neurons: beyond, sweeps from single neurons cost more than provers
@@ -35,9 +36,29 @@ def signs_of_twins(question: Question) -> Outcome | None:
 def signs_of_links(question: Question) -> Outcome | None:
     """Close everything at once if intervals and the signs of J do, states linked."""
     asks = _cost_little(question) and not lines_were_walked(question)
-    if not asks or not _asks_without_twins(question):
+    if not asks or _edges_say_more(question) or not _asks_without_twins(question):
         return None
     return _links(question, forward=not _more_is_next(question))
+
+
+def signs_of_links_behind_edges(question: Question) -> Outcome | None:
+    """As :func:`signs_of_links` where edges said more, but could not be told apart."""
+    return _links(question) if _edges_say_more(question) else None
+
+
+def _edges_say_more(question: Question) -> bool:
+    """Whether edges come before links: without a box, where these seldom close what signs leave.
+
+    Links close most where few kinks are open, or where half of the last level is known.
+    """
+    network = question.network
+    if not edges_come_first(question) or len(network.hidden) < THREE:
+        return False
+    if question.domain.box_sides(SPACE) is not None or not _asks_without_twins(question):
+        return False
+    signs = question.prepared.signs.values()
+    left = sum(int(np.count_nonzero(~(low >= 0))) for low, _ in signs)
+    return 2 * left > network.relu_count and not links_say_much(network.hidden[-1])
 
 
 def _more_is_next(question: Question) -> bool:

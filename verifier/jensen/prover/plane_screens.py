@@ -48,7 +48,7 @@ def planes_cost_little(question: Question) -> bool:
     if question.options.certificate or not planes_come_first(question):
         return False  # signs make shorter certificates
     second, boxed = network.hidden[1], _has_box(question)
-    if network.input_size > FOUR or _links_say_much(second):
+    if network.input_size > FOUR or links_say_much(second):
         return False
     if boxed:
         low, high = question.prepared.intervals[second.name]
@@ -61,7 +61,7 @@ def _has_few_pieces(question: Question) -> bool:
     return incidences(first.size, inputs, box=_has_box(question)) <= FEW_PIECES
 
 
-def _links_say_much(block: Block) -> bool:
+def links_say_much(block: Block) -> bool:
     """Whether half of the units of a level keep their sign, or others are on wherever they are.
 
     So weights and biases say: they are all of one sign, or no larger than another unit's.
