@@ -16,7 +16,7 @@ from jensen.prover.plane_pairs import pair_about
 from jensen.prover.question import Question
 from jensen.prover.signs import SPACE, bounds_come_first
 from jensen.prover.walk_outcome import all_bend_upwards
-from jensen.prover.walk_planes import MOST, can_walk_planes, looked_at_planes
+from jensen.prover.walk_planes import FEWEST, MOST, can_walk_planes, looked_at_planes
 from jensen.types import BoolArray, Interval
 
 FOUR = 4  # inputs up to which planes cost as much as links
@@ -80,11 +80,11 @@ def links_say_much(block: Block) -> bool:
 def planes_come_first(question: Question) -> bool:
     """Whether planes of two levels are looked at before bounds.
 
-    So it is without a box, and in space where there are few of them.
+    So it is without a box, and in the plane and in space where there are few of them.
     """
     network = question.network
     inputs, boxed = network.input_size, _has_box(question)
-    if len(network.hidden) != 2 or not SPACE <= inputs <= MOST:
+    if len(network.hidden) != 2 or not FEWEST <= inputs <= MOST:
         return False
     # bounds and the engine leave more for a certificate to go by
     if (inputs > SPACE) + boxed + question.options.certificate > 1:

@@ -51,14 +51,14 @@ def walk_few_inputs_upwards(question: Question) -> Outcome | None:
         return None
     closed, signs, never = _closed(question)
     with question.prepared.watch.stage("walk"):
-        straight = bounds_come_first(question) and bend_upwards(
-            question.network, _walked_domain(question), closed
-        )
         # unless another screen tried
-        planes = straight or (not planes_come_first(question) and planes_bend(question, closed))
+        planes = not planes_come_first(question) and planes_bend(question, closed)
         if isinstance(planes, Counterexample):
             return refuted_by(planes)
-        if planes:
+        if planes or (
+            bounds_come_first(question)
+            and bend_upwards(question.network, _walked_domain(question), closed)
+        ):
             return all_bend_upwards(question, signs, never)
         tried = edges_come_first(question)
         if not tried and _edges_bend_upwards(question, closed):
@@ -203,7 +203,10 @@ def walk_open_cells(question: Question) -> Outcome | None:
 
 
 def walk_straight_lines(question: Question) -> Outcome | None:
-    """Prove networks of two small levels in the plane, which costs less than to draw lines."""
+    """Prove networks of two small levels in the plane, which costs less than to draw lines.
+
+    By pieces of the first level's kinks, or along these where some coincide.
+    """
     if not _has_straight_lines(question):
         return None
     network, prepared = question.network, question.prepared

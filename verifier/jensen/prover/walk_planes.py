@@ -29,7 +29,7 @@ from jensen.prover.piece_parts import Parts, sinking_part
 from jensen.prover.plane_pairs import Bend, bend_of_unit
 from jensen.types import BoolArray, FloatArray, IndexArray, Interval
 
-FEWEST, MOST = 3, 6  # inputs: in the plane, lines are walked
+FEWEST, MOST = 2, 6  # inputs
 WIDEST = 46  # units of a level: their bits, and a number of one of them, are exact in a double
 WORK = 1 << 17  # incidences of pieces and vertices
 SHORT = 16  # bits of keys that are sorted digit by digit
