@@ -12,6 +12,7 @@ import jensen
 from jensen import Function, FunctionGraph
 from jensen.composition import pairs
 from jensen.composition.pairs import proved_violation
+from jensen.composition.search import search_pair
 from jensen.graphs.node import GraphNode
 from jensen_encodings.deadline import Deadline
 
@@ -73,3 +74,26 @@ def test_balls_of_more_bits_end_with_the_time(monkeypatch):
     monkeypatch.setattr(Deadline, "over", lambda _: next(clock))
     assert proved_violation(graph, x, y, deadline) is None
     assert len(set(asked)) == 1
+
+
+def dipping_in_a_corner(inputs: int, steepness: float, seed: int) -> FunctionGraph:
+    """A square, and a softplus subtracted that bends enough in one corner of the cube alone."""
+    side = steepness * np.random.default_rng(seed).choice([-1.0, 1.0], inputs)
+    size = 0.1 * steepness**2 * inputs  # less than half the bend of the softplus where it is most
+    nodes = [
+        GraphNode("square", {"input": np.eye(inputs)}, np.zeros(inputs), Function.POWER, 2),
+        GraphNode("dip", {"input": side[None]}, [-0.7 * inputs * steepness], Function.SOFTPLUS),
+        GraphNode("output", {"square": np.full((1, inputs), size), "dip": [[-1.0]]}, [0.0]),
+    ]
+    return FunctionGraph(inputs, nodes)
+
+
+def test_curvature_that_falls_in_one_corner_is_followed_there():
+    found = 0
+    for seed in range(4):
+        graph = dipping_in_a_corner(12, 3.0, seed)
+        pair = search_pair(graph, jensen.Box(-1, 1), seed=seed)
+        if pair is not None:
+            assert proved_violation(graph, pair.x, pair.y) > 0
+            found += 1
+    assert found >= 3  # by random points alone: one
