@@ -22,6 +22,7 @@ from jensen_encodings.deadline import Deadline
 
 EVERY = 4  # levels of the search where touching functions are tried, as at all its ends
 TURN = 32  # nodes of a group
+MOST_NODES = 20_000  # of all groups
 FIRST_AIM = 0.5  # of what all groups cost at the beginning
 BALANCE = 0.5  # of the aim: what they may cost until it is lowered
 LOWER = 0.7  # by this factor
@@ -149,7 +150,7 @@ def touched_jumps(
     began, first = deadline.left(), 0.0
     found: dict[Unit, float] = {}
     excess, spent = 0.0, dict.fromkeys(kinks, 0)
-    while not deadline.over():
+    while not deadline.over() and sum(spent.values()) < MOST_NODES:
         left = [group for group, kink in kinks.items() if not (kink.closed or kink.stuck)]
         costs = sum(cost(group) for group in kinks)
         if aim + BALANCE * costs < best:
