@@ -138,3 +138,38 @@ def test_touching_functions_bound_a_pair_of_long_kinks():
     # half of both slopes is the function 4 + x, which is at most 1 / 4 above f
     assert touching.excess(group, states, ()).bound == pytest.approx(0.25)
     assert Fraction(touching.excess(group, states, ()).bound) >= Fraction(1, 4)
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_functions_at_all_facets_that_are_left_out_exceed_f_by_no_more(seed, monkeypatch):
+    # nearly convex: few weights behind the first level are negative
+    touched_everywhere(monkeypatch)
+    rng = np.random.default_rng(100 + seed)
+    first, b = rng.normal(size=(6, 2)), [rng.normal(size=6) * 0.4, rng.normal(size=5) * 0.4 - 0.6]
+    second = np.abs(rng.normal(size=(5, 6))) * np.where(rng.random((5, 6)) < 0.2, -0.6, 1.0)
+    out = np.abs(rng.normal(size=5))
+    network = ReluNetwork.from_layers([first, second, [out]], [*b, [0.0]])
+    worst = worst_pair(network, Box(-1, 1)).upper
+    prepared = prepare(network, Box(-1, 1))
+    raised = raises(prepared, NEVER, Aim(prepared.data, rng.uniform(0.5, 6.0) * worst + 1e-9))
+    if raised.touched is None:
+        return
+    d = np.zeros(6)
+    for (_, index), amount in raised.touched.amounts.items():
+        d[index] = amount
+    paid = np.maximum(-d, 0.0)
+    points = rng.uniform(-1, 1, (1000, 2))
+    z = points @ first.T + b[0]
+    h = np.maximum(z, 0.0)
+    f = np.maximum(h @ second.T + b[1], 0.0) @ out - h @ paid
+    for u, w in enumerate(first):
+        kink = points - ((points @ w + b[0][u]) / (w @ w))[:, None] * w
+        before = kink @ first.T + b[0]
+        before[:, u] = 0.0
+        behind = np.maximum(before, 0.0) @ second.T + b[1] > 0
+        jumps = (behind * out) @ second[:, u]
+        for i in np.flatnonzero((np.abs(kink) <= 1).all(axis=1) & (jumps < -d[u] - 1e-9))[:30]:
+            assert d[u] >= 0  # what pays bends up everywhere
+            share = np.where(np.arange(6) == u, 0.5, before[i] > 0)
+            touch = (z * share) @ second.T @ (behind[i] * out) + (behind[i] * out) @ b[1]
+            assert (touch - (z * share) @ paid - f).max() <= raised.touched.excess + 1e-9
