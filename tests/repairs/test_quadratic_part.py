@@ -165,3 +165,26 @@ def test_the_command_writes_a_graph_and_says_before_the_work_what_cannot_hold_it
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert "'products' is product; a .npz file holds this one" in line
     assert not onnx.exists()
+
+
+def test_a_quadratic_form_alone_is_left_as_it_is_within_any_time():
+    graph = FunctionGraph(
+        2,
+        [
+            GraphNode("s", {"input": np.eye(2)}, np.zeros(2), Function.POWER, 2.0),
+            GraphNode("output", {"s": [[1.0, 2.0]]}, [0.0]),
+        ],
+    )
+    found = jensen.repair(graph, BOX, time_limit=10)
+    assert found.verdict.status is Status.CONVEX
+    assert found.change == 0.0
+
+
+@pytest.mark.parametrize("scale", [1e200, 1e-200])
+def test_changes_whose_squares_are_no_doubles_have_a_size(scale):
+    network = jensen.ReluNetwork.from_layers(
+        [[[1.0], [1.0], [1.0]], [[3.0 * scale, -2.0 * scale, -scale]]], [[0.5, 0.0, -0.5], [0.0]]
+    )
+    found = jensen.repair(network, BOX)
+    assert found.change == pytest.approx(np.sqrt(5.0) * scale, rel=1e-3)
+    assert found.relative_change == pytest.approx(np.sqrt(5.0 / 14.0), rel=1e-3)

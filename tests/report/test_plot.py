@@ -163,6 +163,24 @@ def test_a_segment_that_is_none_is_refused(tmp_path, capsys, ends, says):
     assert not out.exists()
 
 
+@pytest.mark.parametrize("ends", [("-3e-200,1e-200", "2e-200,3e-200"), ("0,0", "1e200,1e150")])
+def test_segments_of_any_length_are_drawn(tmp_path, ends):
+    plane().save(tmp_path / "plane.npz")
+    out = tmp_path / "plane.png"
+    assert main(["plot", str(tmp_path / "plane.npz"), "--segment", *ends, "-o", str(out)]) == 0
+    assert out.stat().st_size > 1000
+
+
+def test_where_a_function_is_not_defined_nothing_is_drawn(tmp_path, capsys, recwarn):
+    root = GraphNode("s", {"input": [[1.0, 1.0]]}, [0.0], Function.SQRT)
+    graph = FunctionGraph(2, [root, GraphNode("output", {"s": [[1.0]]}, [0.0])])
+    graph.save(tmp_path / "root.npz")
+    out = tmp_path / "root.svg"
+    segment = ["--segment", "-1,-1", "1,1", "--box", "-1", "1"]
+    assert main(["plot", str(tmp_path / "root.npz"), *segment, "-o", str(out)]) == 0
+    assert not [w for w in recwarn if issubclass(w.category, RuntimeWarning)]
+
+
 def test_of_a_flat_box_only_the_segment_is_drawn(tmp_path, capsys):
     plane().save(tmp_path / "plane.npz")
     out = tmp_path / "plane.svg"

@@ -71,3 +71,12 @@ def test_a_share_never_exceeds_the_whole():
 def test_no_violation_is_no_share():
     scale = magnitude(hat(), Box(-2, 0.5), (Fraction(0),), (Fraction(0),), (0.0, 0.0))
     assert scale.share == (0.0, 0.0)
+
+
+def test_violations_beyond_the_doubles_have_a_size():
+    steep = ReluNetwork.from_layers([[[1e200]], [[-1e200]]], [[0.0], [0.0]])
+    x, y = (Fraction(-(2**100)),), (Fraction(2**100),)
+    scale = magnitude(steep, Everywhere(), x, y, (1.0, math.inf))
+    assert scale.per_distance == np.finfo(float).max
+    upside_down = magnitude(steep, Everywhere(), x, y, (1.0, math.inf), concave=True)
+    assert upside_down.per_distance == -np.finfo(float).max

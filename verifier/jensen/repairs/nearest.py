@@ -325,7 +325,8 @@ def _size(objective: Objective, fit: Refit | None) -> Callable[[FloatArray], flo
     def size(weights: FloatArray) -> float:
         moved = weights - objective.centre
         rounding = 1 + 4 * len(moved) * np.finfo(float).eps
-        return float(np.linalg.norm(moved, order)) * rounding
+        power = np.frexp(np.abs(moved).max(initial=0.0))[1]  # squares would overflow, or vanish
+        return float(np.ldexp(np.linalg.norm(np.ldexp(moved, -power), order) * rounding, power))
 
     return size
 

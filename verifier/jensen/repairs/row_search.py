@@ -243,7 +243,7 @@ class RowSearch:
             for weight in block.weights.values():
                 sparse = hasattr(weight, "nnz")
                 work += weight.nnz * SPARSE_SECONDS if sparse else weight.size * DENSE_SECONDS
-        return EVALUATIONS * float(work)
+        return max(EVALUATIONS * float(work), UNIT_SECONDS)  # without a weight there is no work
 
     def _descended(self, weights: FloatArray) -> FloatArray:
         """Add rows of kinks that descents find to bend down, until they find none."""

@@ -192,7 +192,7 @@ def _name_ends(axes: Axes, ends: FloatArray) -> None:
     apart = ends[1] - ends[0]
     size = np.array([np.diff(axes.get_xlim())[0], np.diff(axes.get_ylim())[0]])
     direction = apart / np.where(size > 0, size, 1.0)
-    direction /= max(float(np.linalg.norm(direction)), 1e-300)
+    direction /= max(float(np.hypot(*direction)), 1e-300)  # squares of tiny lengths would vanish
     for name, point, sign in (("x", ends[0], -1.0), ("y", ends[1], 1.0)):
         axes.annotate(
             name,
@@ -302,13 +302,14 @@ def figure(
     both = bounds is not None and network.input_size <= 2 and bool(np.less(*bounds).all())
     drawn = ShownFigure(figsize=(10.0, 5.2) if both else (5.6, 5.6), layout="constrained")
     grid = drawn.add_gridspec(2, 2 if both else 1, height_ratios=(3, 2))
-    if both and bounds is not None:
-        whole = drawn.add_subplot(grid[:, 0])
-        draw_function(whole, network, *bounds, output=output, pair=pair if mark_pair else None)
-    x, y = np.asarray(pair, dtype=np.float64)
-    above, below = (drawn.add_subplot(grid[row, -1]) for row in range(2))
-    draw_segment(above, network, x, y, output=output, bounds=bounds if inside else None)
-    draw_gap(below, network, x, y, output=output, like=above)
+    with np.errstate(all="ignore"):  # where f is not defined, or overflows, nothing is drawn
+        if both and bounds is not None:
+            whole = drawn.add_subplot(grid[:, 0])
+            draw_function(whole, network, *bounds, output=output, pair=pair if mark_pair else None)
+        x, y = np.asarray(pair, dtype=np.float64)
+        above, below = (drawn.add_subplot(grid[row, -1]) for row in range(2))
+        draw_segment(above, network, x, y, output=output, bounds=bounds if inside else None)
+        draw_gap(below, network, x, y, output=output, like=above)
     for axes in drawn.axes:
         _plain(axes)
     _legend(drawn)

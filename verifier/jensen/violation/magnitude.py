@@ -255,4 +255,5 @@ def _above(part: float, whole: float) -> float:
 
 
 def _signed_root(violation: Fraction, squared: Fraction) -> float:
-    return math.copysign(root_to_double(violation**2 / squared), violation)
+    root = root_to_double(violation**2 / squared)
+    return root if violation >= 0 else -root  # a violation may be larger than any double
