@@ -80,3 +80,11 @@ def test_violations_beyond_the_doubles_have_a_size():
     assert scale.per_distance == np.finfo(float).max
     upside_down = magnitude(steep, Everywhere(), x, y, (1.0, math.inf), concave=True)
     assert upside_down.per_distance == -np.finfo(float).max
+
+
+@pytest.mark.filterwarnings("error")
+def test_values_beyond_the_doubles_give_no_warning():
+    steep = ReluNetwork.from_layers([[[1e200]], [[-1e200]]], [[0.0], [0.0]])
+    x, y = (Fraction(-1),), (Fraction(1),)
+    scale = magnitude(steep, Box(-1, 1), x, y, (1.0, math.inf))
+    assert scale.range.proved[0] == -math.inf

@@ -97,6 +97,7 @@ class Magnitude:
         }
 
 
+@np.errstate(over="ignore", invalid="ignore")  # values beyond the doubles
 def magnitude(
     network: ReluNetwork,
     domain: Domain,
