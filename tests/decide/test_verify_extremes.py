@@ -11,7 +11,7 @@ import numpy as np
 import oracle
 import pytest
 from agreement import check_evidence
-from fuzz import tiny_network
+from fuzz import general, tiny_network
 
 import jensen
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
@@ -307,6 +307,33 @@ def test_products_beyond_the_doubles_are_decided_if_rows_can_be_levelled():
             check_evidence(extreme, domain, verdict)
             found += 1
     assert found > 200
+
+
+def with_uneven_units(seed: int, network: ReluNetwork) -> ReluNetwork:
+    """The same function, hidden units in other scales, up to 2^52 apart."""
+    rng = np.random.default_rng(seed)
+    before, blocks = np.zeros(network.input_size, dtype=int), []
+    for block in network.blocks:
+        own = rng.integers(-26, 27, block.size) * (block is not network.output)
+        weights = {s: np.ldexp(w, own[:, None] - before) for s, w in block.weights.items()}
+        blocks.append(Block(block.name, weights, np.ldexp(block.bias, own), block.activation))
+        before = own
+    return ReluNetwork(network.input_size, blocks)
+
+
+@pytest.mark.parametrize(("seed", "sizes"), [(3, (7, 10, 8)), (12, (8, 12, 10))])
+def test_proofs_do_not_depend_on_the_scales_of_units(seed: int, sizes: tuple[int, ...]):
+    """With these scales programs closed nothing: their tolerances hide the small units."""
+    network, domain = general(seed, sizes), Box(-1, 1)
+    uneven = with_uneven_units(seed, network)
+    point = [Fraction(1, k) for k in range(2, 2 + sizes[0])]
+    assert uneven.exact(point) == network.exact(point)
+    for certificate in (False, True):
+        verdict = jensen.verify(uneven, domain, certificate=certificate, time_limit=20.0)
+        assert verdict.status is Status.CONVEX
+        assert verdict.nodes > 0
+        check_evidence(uneven, domain, verdict)
+    assert verdict.certificate is not None
 
 
 # convex; plain doubles left a group of each of them open

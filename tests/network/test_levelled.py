@@ -73,6 +73,18 @@ def test_common_networks_are_left_alone():
     assert levelled(ReluNetwork.from_layers([np.zeros((1, 3))], [[0.0]])) is None
 
 
+def test_rows_of_other_scales_than_those_beside_them_are_levelled():
+    rng = np.random.default_rng(0)
+    rows, last = rng.normal(size=(4, 3)), rng.normal(size=(1, 4))
+    for scale, is_uneven in ((2.0**6, False), (2.0**20, True), (0.0, False)):
+        factors = np.array([1.0, scale, 1.0, 1.0])
+        for read in (rows * factors[:, None], sp.csr_array(rows * factors[:, None])):
+            first = Block("first", {INPUT: read}, np.zeros(4))
+            output = Block(OUTPUT, {"first": last}, np.zeros(1), Activation.IDENTITY)
+            near = levelled(ReluNetwork(3, [first, output]))
+            assert (near is not None) == is_uneven
+
+
 def test_rows_whose_numbers_are_too_far_apart_stay_as_they_are():
     wide = ReluNetwork.from_layers([[[1e300, 1e-300]], [[1e10]]], [[0.0], [0.0]])
     assert levelled(wide) is not None  # 2^1993 apart, which doubles hold around 1

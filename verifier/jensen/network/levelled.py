@@ -15,6 +15,7 @@ from jensen.network.relu_network import ReluNetwork
 from jensen.types import FloatArray
 
 WIDE = 500  # products of weights beyond 2^500 or below 2^-500 leave the doubles when squared
+UNEVEN = 2.0**14  # ratio of rows of a block from which on tolerances of programs hide the smaller
 NORMAL = 1000  # doubles between 2^-1000 and 2^1000 have all of their digits
 
 Exponents = NDArray[np.int_]
@@ -36,7 +37,8 @@ def levelled(network: ReluNetwork) -> ReluNetwork | None:
     -------
     ReluNetwork or None
         None if products of weights along paths stay far from the ends of the range of
-        doubles, if nothing changes, or if a row's own numbers are too far apart.
+        doubles and rows of a block are of about the same size, if nothing changes, or if a row's
+        own numbers are too far apart.
 
     Examples
     --------
@@ -45,7 +47,7 @@ def levelled(network: ReluNetwork) -> ReluNetwork | None:
     >>> near["relu_1"].weights["input"].tolist(), near["output"].weights["relu_1"].tolist()
     ([[0.5, 0.0]], [[0.75]])
     """
-    if not _is_wide(network):
+    if not (_is_wide(network) or any(map(_is_uneven, network.blocks))):
         return None
     shifts: dict[str, Exponents] = {INPUT: np.zeros(network.input_size, dtype=np.int_)}
     blocks = []
@@ -75,6 +77,16 @@ def _is_wide(network: ReluNetwork) -> bool:
         high += math.frexp(most)[1]
         low -= math.frexp(least)[1]
     return max(high, low) > WIDE
+
+
+def _is_uneven(block: Block) -> bool:
+    """Whether the largest numbers of the rows that have any are far apart."""
+    most = np.abs(block.bias)
+    for matrix in block.weights.values():
+        largest = abs(matrix).max(axis=1)
+        most = np.maximum(most, largest.toarray() if sp.issparse(matrix) else largest)
+    most = most[most > 0]
+    return bool(most.max(initial=0.0) > UNEVEN * most.min(initial=np.inf))
 
 
 def _entries(matrix: Matrix) -> FloatArray:
