@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import fuzz
@@ -76,15 +77,46 @@ def test_networks_without_biases_are_decided_like_brute_force(no_screens):
     """All kinks go through the origin, where any number of them coincide."""
     rng = np.random.default_rng(7)
     statuses = set()
-    for trial in range(24):
+    for trial in range(48):
         sizes = [int(rng.integers(1, 4)), *rng.integers(2, 4, 1 + trial % 2), 1]
         shapes = list(zip(sizes[1:], sizes[:-1], strict=True))
         weights = [rng.integers(-2, 4, shape) / 2.0 for shape in shapes]
         network = ReluNetwork.from_layers(weights, [np.zeros(len(w)) for w in weights])
-        domain = (Box(-1, 1), Everywhere())[trial % 2]
+        n = sizes[0]
+        cone = Polyhedron(np.eye(n)[:1] - np.eye(n)[-1:] / 2, [0.0])
+        domain = (Box(-1, 1), Everywhere(), Box([-1] * n, 3), Box([0] * n, 2), cone)[trial % 5]
         assert agrees(network, domain), trial
         statuses.add(oracle.is_convex(network, domain))
     assert statuses == {True, False}
+
+
+@pytest.mark.parametrize("seed", [0, 11])
+@pytest.mark.parametrize("domain", [Box(-1, 1), Everywhere()])
+def test_kinks_that_all_meet_in_the_origin_are_proved_beside_it(seed, domain):
+    """At the origin all rows hold, whatever the states: no program there closes anything."""
+    rng = np.random.default_rng(seed)
+    first = rng.normal(size=(10, 4)).round(2)
+    second = np.abs(rng.normal(size=(8, 10)).round(2))
+    second[rng.random(second.shape) < 0.3] *= -0.3
+    last = np.abs(rng.normal(size=(1, 8)).round(2))
+    weights = [first, second, last]
+    network = ReluNetwork.from_layers(weights, [np.zeros(len(w)) for w in weights])
+    outcome = decided(network, domain, node_limit=100)
+    assert outcome.status is Status.CONVEX
+    assert max(item.nodes for item in outcome.evidence) > 0
+
+
+@pytest.mark.parametrize("scale", [2.0**6, 2.0**9])
+def test_on_all_of_space_inputs_may_have_any_units(scale):
+    network = trained_like(0)
+    first, *others = network.blocks
+    assert isinstance(first.weights["input"], np.ndarray)
+    units = np.array([1.0, scale, 1 / scale])
+    scaled = ReluNetwork(
+        3, [replace(first, weights={"input": first.weights["input"] * units}), *others]
+    )
+    plain, found = (decided(net, Everywhere()) for net in (network, scaled))
+    assert plain.status is found.status is not Status.UNKNOWN
 
 
 @given(strategies.networks())

@@ -13,7 +13,7 @@ from lp_oracle import holds, vertices
 
 from jensen.arithmetic.rational import floats
 from jensen.decide import verify
-from jensen.domains.domain import Polyhedron
+from jensen.domains.domain import Box, Everywhere, Polyhedron
 from jensen.network.relu_network import INPUT, ReluNetwork
 from jensen.prover.pieces import pieces_of
 from jensen.prover.verdict import Status
@@ -78,3 +78,45 @@ def test_on_a_slice_of_a_simplex_the_answer_is_that_of_the_oracle() -> None:
         assert found is (Status.CONVEX if truth else Status.NONCONVEX), seed
         answers.add(truth)
     assert answers == {True, False}
+
+
+def test_rays_from_the_origin_leave_a_box_through_its_sides() -> None:
+    around = Box([-1, -2, 0], [3, 1, 1]).working_set(3)
+    assert pieces_of(around)[0].face is None
+    sides = {piece.face for piece in pieces_of(around, rays=True)}
+    assert sides == {(0, 3.0), (0, -1.0), (1, 1.0), (1, -2.0), (2, 1.0)}
+    for piece in pieces_of(around, rays=True):
+        i, value = piece.face or (0, 0.0)
+        assert piece.lower[i] == piece.upper[i] == value
+    (line,) = pieces_of(Box(-1, 1).working_set(1), rays=True)
+    assert line.face is None  # its only kink is the origin
+    (many,) = pieces_of(Box([-1] * 99, 1).working_set(99), rays=True)
+    assert many.face is None  # bounds of 198 sides cost more than they gain
+    beside = Box([-1, 1], [3, 2]).working_set(2)
+    assert [piece.face for piece in pieces_of(beside, rays=True)] == [None]
+
+
+def test_rays_of_a_cone_need_no_face_where_t_is_1() -> None:
+    everywhere = Everywhere().working_set(2)
+    assert (2, 1.0) in {piece.face for piece in pieces_of(everywhere)}
+    assert {piece.face for piece in pieces_of(everywhere, rays=True)} == {
+        (i, value) for i in range(2) for value in (1.0, -1.0)
+    }
+    assert len(pieces_of(Everywhere().working_set(1), rays=True)) == 3
+    # x + y <= 1 says more about large inputs than about small ones
+    half = Polyhedron([[1, 1]], [1]).working_set(2)
+    assert (2, 1.0) in {piece.face for piece in pieces_of(half, rays=True)}
+
+
+def test_faces_around_the_tip_of_a_cone_suit_the_units_of_the_inputs() -> None:
+    weights = np.array([[1.0, 40.0, 0.0, 2.0], [-1.0, 30.0, 0.0, 0.0]])
+    pieces = pieces_of(Everywhere().working_set(3), weights=weights)
+    half_sides = [1.0, 2**0.5 / 50, 1.0, 2**-0.5]
+    faces = {(i, s * half_sides[i]) for i in range(4) for s in (1, -1) if (i, s) != (3, -1)}
+    assert len(pieces) == len(faces)
+    for piece in pieces:
+        i, value = piece.face or (0, 0.0)
+        assert any(i == k and value == pytest.approx(v) for k, v in faces)
+        assert piece.lower[i] == piece.upper[i] == value
+        assert piece.upper == pytest.approx([value if k == i else half_sides[k] for k in range(4)])
+    assert len(pieces_of(Everywhere().working_set(3), weights=np.zeros((2, 4)))) == 7

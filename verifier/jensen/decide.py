@@ -24,6 +24,7 @@ from jensen.midpoint.engine import prove_by_midpoint_program
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.common_kinks import single_kinks, single_kinks_of_large
 from jensen.prover.facet_engine import prove_by_facet_programs
+from jensen.prover.flat_boxes import decide_fixed
 from jensen.prover.interrupted import Interrupted
 from jensen.prover.joint_engine import prove_jointly
 from jensen.prover.levelling import decide_levelled
@@ -76,6 +77,11 @@ def single_point(question: Question) -> Outcome | None:
     return Outcome(Status.CONVEX, note="the domain is a single point")
 
 
+def network_of_free_inputs(question: Question) -> Outcome | None:
+    """Ask anew about the inputs that a flat box leaves free, where walks look at so few."""
+    return decide_fixed(question, _decide)
+
+
 def network_of_scale_one(question: Question) -> Outcome | None:
     """Ask anew about a multiple of f where weights are so extreme that products overflow."""
     return decide_levelled(question, _decide)
@@ -84,6 +90,7 @@ def network_of_scale_one(question: Question) -> Outcome | None:
 # the cheapest first; the first that decides ends the search
 SCREENS: tuple[Screen, ...] = (
     signs_of_all_paths,
+    network_of_free_inputs,
     signs_of_twins,
     walk_straight_lines,
     first_lines,

@@ -106,6 +106,24 @@ class GroupedNetwork:
                     found[source].append(index)
         return tuple(tuple(r) for r in found)
 
+    @property
+    def input_weights(self) -> FloatArray:
+        """The weights (units, dim) of all hidden units that read the working variables."""
+        read = [level.slopes[SOURCE].on for level in self.levels[:-1] if SOURCE in level.slopes]
+        return np.concatenate([np.empty((0, self.working_set.dim)), *read])
+
+    @property
+    def has_no_bias(self) -> bool:
+        """Whether hidden units have the same signs at all multiples of an input, exactly.
+
+        On a lift biases are weights of t, the last variable.
+        """
+        hidden = self.levels[:-1]
+        if self.working_set.lifted and self.working_set.identity:
+            read = [level.slopes[SOURCE] for level in hidden if SOURCE in level.slopes]
+            return not any(slopes.rational_on[:, -1].any() for slopes in read)
+        return not any(level.exact_bias.any() for level in hidden)
+
     @cached_property
     def leads(self) -> tuple[NDArray[np.bool_], ...]:
         """For every level, the units from which weights that are not 0 lead to the output."""

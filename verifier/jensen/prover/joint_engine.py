@@ -68,16 +68,20 @@ def prove_jointly(question: Question) -> Outcome:
     Where no boxes can be named that meet every kink (:func:`pieces_of`), or a bound is
     beyond the range of doubles, the trees of section 4 are searched.
     """
-    boxes = joint_boxes(question.prepared.grouped)
+    boxes = joint_boxes(question.prepared.grouped, fitted=not question.options.certificate)
     if not boxes:
         return prove_by_trees(question)
     with question.prepared.watch.stage("joint"):
         return _Prover(question, boxes).run()
 
 
-def joint_boxes(net: GroupedNetwork) -> tuple[Piece, ...]:
-    """Return the pieces on which the joint engine can work; none if it cannot at all."""
-    return pieces_of(net.working_set) if ranges_of(net).finite else ()
+def joint_boxes(net: GroupedNetwork, *, fitted: bool = False) -> tuple[Piece, ...]:
+    """Return the pieces on which the joint engine can work, ``fitted`` to the network; or none.
+
+    Certificates speak of the whole box, or of all faces of a cube.
+    """
+    fit = (net.has_no_bias, net.input_weights) if fitted else ()
+    return pieces_of(net.working_set, *fit) if ranges_of(net).finite else ()
 
 
 class _Prover:

@@ -71,7 +71,7 @@ class JointProof:
     raising: dict[int, Path] = field(default_factory=dict)
     leaves: list[JointLeaf] = field(default_factory=list)
     trees: list[tuple[int, Path, Any]] = field(default_factory=list)
-    faces: list[tuple[int, int] | None] = field(default_factory=list)
+    faces: list[tuple[int, float] | None] = field(default_factory=list)
     cuts: list[tuple[Unit, FloatArray]] = field(default_factory=list)
 
     def forget(self, piece: int) -> None:
