@@ -146,7 +146,7 @@ CALLS = {
     "stack": (lambda: jensen.NetworkStack(3, 3), "list of weight arrays"),
     "box": (lambda: jensen.Box("a", 1), "not numbers"),
     "box of nothing": (lambda: jensen.Box(None, None), "number"),
-    "manifest as a model": (lambda: load("manifest.toml"), "read by jensen batch"),
+    "manifest as a model": (lambda: load("manifest.toml"), "jensen batch --manifest"),
     "integer input": (
         lambda: jensen.ConvexFunction(NET, BOX).minimise(integers=0),
         r"integers 0: numbers of inputs such as \(0, 2\)",
