@@ -15,7 +15,7 @@ from fractions import Fraction
 
 from jensen.errors import OutOfTimeError
 from jensen.groups.groups import GroupedNetwork
-from jensen.midpoint.touched_kinks import TouchedKink
+from jensen.midpoint.bad_facets import BadFacets
 from jensen.midpoint.whole_kinks import WholeKink
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.joint_engine import joint_boxes
@@ -60,7 +60,7 @@ def least_jumps(
     groups: Iterable[Unit],
     reach: Mapping[Unit, float],
     deadline: Deadline,
-) -> tuple[dict[Unit, float], dict[Unit, TouchedKink]] | None:
+) -> tuple[dict[Unit, float], dict[Unit, BadFacets] | None] | None:
     """Bound J of groups on their kinks; those that bend down come first.
 
     Parameters
@@ -77,8 +77,9 @@ def least_jumps(
     -------
     bounds : dict from group to float
         At least :data:`UNMET` where the kink is not met.
-    kinks : dict from group to TouchedKink
-        The searches where J is negative, which can be gone on with.
+    kinks : dict from group to BadFacets, or None
+        The searches where J is negative, which can be gone on with. None where much was left
+        open when their time was up: as much again closes no more.
 
     None if that cannot be told, or not in time.
     """
@@ -101,12 +102,8 @@ def least_jumps(
             search = LeastJump(net, group, network, pieces, solver, limits, CEILING, deadline)
             search.run(FIRST_TURN)
             found[group] = max(found[group], search.lower)
-    return found, kinks
-
-
-def all_listed(kinks: Mapping[Unit, TouchedKink], reach: Mapping[Unit, float]) -> bool:
-    """Whether no search left much open when its time was up: where it did, more closes little."""
-    return all(kinks[group].closed for group in _left(kinks, reach))
+    left = _left(kinks, reach)
+    return found, kinks if all(kinks[group].closed for group in left) else None
 
 
 def _where_negative(
@@ -116,14 +113,14 @@ def _where_negative(
     reach: Mapping[Unit, float],
     deadline: Deadline,
     pieces: Sequence[PieceBounds],
-) -> dict[Unit, TouchedKink]:
+) -> dict[Unit, BadFacets]:
     """Search where J is negative: most groups are soon proved to bend up."""
     limits, solver = TreeLimits(deadline.over), LpSolver(deadline)
-    kinks: dict[Unit, TouchedKink] = {}
+    kinks: dict[Unit, BadFacets] = {}
     for group in groups:
         if deadline.over():
             raise OutOfTimeError("time was up before all kinks were bounded")
-        kink = TouchedKink(net, group, network, pieces, solver, limits, Fraction(0), deadline)
+        kink = BadFacets(net, group, network, pieces, solver, limits, Fraction(0), deadline)
         kinks[group] = kink
     budget, spent = FIRST_BUDGET, 0
     while spent < MOST_NODES and not deadline.over():
@@ -138,7 +135,7 @@ def _where_negative(
     return kinks
 
 
-def _left(kinks: Mapping[Unit, TouchedKink], reach: Mapping[Unit, float]) -> list[Unit]:
+def _left(kinks: Mapping[Unit, BadFacets], reach: Mapping[Unit, float]) -> list[Unit]:
     """Return the groups that may add much to what all bend down, the most doubtful one first."""
     doubts = {group: _doubt(kink) * reach[group] for group, kink in kinks.items()}
     bend = sum(max(0.0, -kink.met) * reach[group] for group, kink in kinks.items())
@@ -146,6 +143,6 @@ def _left(kinks: Mapping[Unit, TouchedKink], reach: Mapping[Unit, float]) -> lis
     return sorted(left, key=lambda group: -doubts[group])
 
 
-def _doubt(kink: TouchedKink) -> float:
+def _doubt(kink: BadFacets) -> float:
     """Return by how much the bound may still rise, as far as it is negative."""
     return max(0.0, -kink.lower) - max(0.0, -kink.met)

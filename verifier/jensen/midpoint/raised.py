@@ -23,7 +23,7 @@ from jensen.errors import NetworkError, OutOfTimeError
 from jensen.groups.groups import SOURCE, GroupedNetwork
 from jensen.groups.prepared import Prepared, prepare
 from jensen.midpoint.bad_facets import BadFacets
-from jensen.midpoint.least_jumps import UNMET, all_listed, least_jumps
+from jensen.midpoint.least_jumps import UNMET, least_jumps
 from jensen.midpoint.linked import (
     EPS,
     PAIR_WEIGHTS,
@@ -32,17 +32,12 @@ from jensen.midpoint.linked import (
     LinkedNetwork,
     Objective,
 )
-from jensen.midpoint.touched_kinks import TouchedKink, touched_jumps
-from jensen.midpoint.touching import Touching
 from jensen.network.relu_network import INPUT, ReluNetwork
 from jensen.types import FloatArray, Unit
 from jensen_encodings import NetworkData
 from jensen_encodings.deadline import Deadline
 
 Neuron = tuple[str, int]
-PAID = 0.5
-UNTOUCHED_SHARE = 0.6  # of the time, before functions that touch f are tried
-FEW_LEAVES = 256  # which are searched around instead (midpoint/centred.py)
 GAP_WEIGHTS = np.array([0.5, 0.5, -1.0])  # of h at x, y, m in e
 DEEP_SHARE = 0.5  # of the time, for units that read others
 
@@ -56,49 +51,16 @@ class Raised:
     amounts : dict from (block, index) to float
         Each number holds up to a rounding of itself and of the neuron's output weight, which
         :func:`convexity_row` takes into account.
-    kinks : mapping from group to BadFacets, or None
+    kinks : dict from group to BadFacets, or None
         Searches where J is negative, of the groups that read inputs only. None if too much is
         open there, or if units that read others are raised: then they are of another network.
     """
 
     amounts: dict[Neuron, float]
-    kinks: Mapping[Unit, BadFacets] | None
-    touched: Touched | None = None
+    kinks: dict[Unit, BadFacets] | None
 
 
-@dataclass(frozen=True, eq=False)
-class Touched:
-    """What makes a network convex but for facets where functions touch it (theory, Lemma 16).
-
-    Attributes
-    ----------
-    amounts : dict from (block, index) to float
-        As of :class:`Raised`.
-    excess : float
-        What no pair violates by more whatever it crosses there: ``violation <= excess + sum d e``.
-    """
-
-    amounts: dict[Neuron, float]
-    excess: float
-
-
-@dataclass(frozen=True, eq=False)
-class Aim:
-    """What touching functions are to prove.
-
-    Attributes
-    ----------
-    data : NetworkData
-        Bounds of the hidden layers.
-    excess : float
-        The violation that is good enough.
-    """
-
-    data: NetworkData
-    excess: float
-
-
-def raises(prepared: Prepared, deadline: Deadline, aim: Aim | None = None) -> Raised | None:
+def raises(prepared: Prepared, deadline: Deadline) -> Raised | None:
     """Return d for neurons so that ``f + sum d relu(z)`` is convex on the domain.
 
     The units behind come first: what is added to them changes the jumps in front.
@@ -108,8 +70,6 @@ def raises(prepared: Prepared, deadline: Deadline, aim: Aim | None = None) -> Ra
     prepared : Prepared
         A network on a box.
     deadline : Deadline
-    aim : Aim, optional
-        Where not all facets are soon known, functions that touch f there are tried.
 
     Returns
     -------
@@ -138,54 +98,17 @@ def raises(prepared: Prepared, deadline: Deadline, aim: Aim | None = None) -> Ra
             network, added = _with_output(prepared.network, bent)
             deep |= added
             prepared = prepare(network, prepared.domain, deadline=deadline)
-    found = _least(prepared, None, deadline if aim is None else deadline.share(UNTOUCHED_SHARE))
+    found = _least(prepared, None, deadline)
     if found is None:
         return None
-    least, searches = found
+    least, kinks = found
     amounts = deep | {neuron: -jump for neuron, jump in least.items()}
-    reach = {group: _reach(prepared.grouped, group) for group in searches}
-    listed = all_listed(searches, reach)
-    leaves = sum(len(kink.leaves) for kink in searches.values())
-    if listed and (aim is None or leaves <= FEW_LEAVES):
-        return Raised(amounts, None if deep else searches)
-    touched = None if aim is None else _touched(prepared, searches, reach, least, aim, deadline)
-    for group, kink in searches.items():
-        neuron = prepared.grouped.neurons(group)[0]
-        if amounts.get(neuron, 0.0) > 0:
-            amounts[neuron] = max(0.0, min(amounts[neuron], -kink.plain))
-    return Raised(amounts, None, touched and replace(touched, amounts=deep | touched.amounts))
-
-
-def _touched(
-    prepared: Prepared,
-    searches: Mapping[Unit, TouchedKink],
-    reach: Mapping[Unit, float],
-    least: Mapping[Neuron, float],
-    aim: Aim,
-    deadline: Deadline,
-) -> Touched | None:
-    """Go on where J may be negative; facets do not count at which functions touch f closely."""
-    net = prepared.grouped
-    leads = {net.neurons(group)[0]: group for group in searches}
-    # half of what other kinks bend up by at least pays for sum d e, the other half for A - f
-    paid = {neuron: PAID * jump for neuron, jump in least.items() if jump > 0}
-    kinks = {leads[neuron]: searches[leads[neuron]] for neuron, jump in least.items() if jump < 0}
-    if deadline.over() or any(len(kink.pieces) != 1 for kink in kinks.values()):
-        return None
-    touching = Touching(net, prepared.network, aim.data, paid)
-    found, excess = touched_jumps(kinks, reach, touching, aim.excess, deadline)
-    if not excess > 0:
-        return None
-    amounts = {neuron: -amount for neuron, amount in paid.items()}
-    for group, jump in found.items():
-        neuron = net.neurons(group)[0]
-        amounts[neuron] = -max(jump, least[neuron])
-    return Touched(amounts, excess)
+    return Raised(amounts, None if deep else kinks)
 
 
 def _least(
     prepared: Prepared, stage: set[Neuron] | None, deadline: Deadline
-) -> tuple[dict[Neuron, float], dict[Unit, TouchedKink]] | None:
+) -> tuple[dict[Neuron, float], dict[Unit, BadFacets] | None] | None:
     """Bound J of the groups with a neuron of the stage, or of those that read inputs only."""
     try:
         net = prepared.grouped
@@ -229,18 +152,16 @@ def _with_output(
     return network.with_output(replace(output, weights=weights)), added
 
 
-def raise_bound(data: NetworkData, amounts: Mapping[Neuron, float], excess: float = 0.0) -> float:
+def raise_bound(data: NetworkData, amounts: Mapping[Neuron, float]) -> float:
     """Bound the violation by ``sum of max(0, d) max e``; infinite if deeper units are raised.
 
     Parameters
     ----------
     data : NetworkData
     amounts : mapping from (block, index) to float
-    excess : float
-        Of :class:`Touched`, to be added.
     """
     layers = {layer.name: layer for layer in data.layers}
-    total = excess
+    total = 0.0
     for (block, index), amount in amounts.items():
         layer = layers[block]
         if amount > 0 and not set(layer.weights) <= {INPUT}:
@@ -252,12 +173,9 @@ def raise_bound(data: NetworkData, amounts: Mapping[Neuron, float], excess: floa
 
 
 def convexity_row(
-    linked: LinkedNetwork,
-    data: NetworkData,
-    amounts: Mapping[Neuron, float],
-    excess: float = 0.0,
+    linked: LinkedNetwork, data: NetworkData, amounts: Mapping[Neuron, float]
 ) -> Cuts:
-    """Return the row ``violation - sum d e <= excess`` as a cut.
+    """Return the row ``violation - sum d e <= 0`` as a cut.
 
     Parameters
     ----------
@@ -266,8 +184,6 @@ def convexity_row(
     data : NetworkData
     amounts : mapping from (block, index) to float
         Of :class:`Raised`.
-    excess : float
-        Of :class:`Touched`.
     """
     layers = {layer.name: layer for layer in data.layers}
     prices = dict(Objective.of_row(data.output, 0, PAIR_WEIGHTS).prices)
@@ -285,8 +201,7 @@ def convexity_row(
     cut.hidden[0] = c[0, linked.free]
     cut.inputs[0] = -linked.collect(v, INPUT, objective)[0]
     cut.right[0] = -float(np.einsum("nc,n->", v[0], linked.bias))
-    # the sum's own roundings are small beside the first term's size, which is counted there
-    cut.right[0] += _rounding(linked, objective) + unsure + excess * (1 + 8 * EPS)
+    cut.right[0] += _rounding(linked, objective) + unsure
     return cut
 
 

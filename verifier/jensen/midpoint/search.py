@@ -23,10 +23,10 @@ from jensen.midpoint.climb import PairSearch
 from jensen.midpoint.feasible import Feasible
 from jensen.midpoint.kink_pairs import kink_pairs
 from jensen.midpoint.linked import EPS, TINY
-from jensen.midpoint.raised import Aim, raise_bound, raises
+from jensen.midpoint.raised import raise_bound, raises
 from jensen.midpoint.ranges import QUICK, THOROUGH, tightened
 from jensen.midpoint.tree import TreeOptions
-from jensen.midpoint.trees import FIRST_SHARE, LP_NEURONS, Trees, free_twins, programs_of
+from jensen.midpoint.trees import FIRST_SHARE, Trees, free_twins, programs_of
 from jensen.network.relu_network import ReluNetwork
 from jensen.types import FloatArray
 from jensen_encodings import NetworkData
@@ -46,8 +46,6 @@ ROUNDING_SHARE = 1e-9  # of the range of f: below it, bounds are taken for 0
 QUICK_NEURONS = 24  # free neurons up to which the tree is small and ranges need to be quick
 BOXES_SHARES = {1: 0.5, 2: 0.7, 3: 0.15, 4: 0.3}  # of the time that is left, by inputs
 AGAIN_SHARE = 0.5  # and of what is left then, before the tree over all pairs
-AIM = 1.5  # times the worst violation found: what touching functions may exceed f by
-TOUCHED_SHARE = 0.75  # of the time that is left, for least jumps and these
 RAISE_SHARE = 0.5  # of the time that is left, for the least jumps of all groups
 
 
@@ -290,20 +288,14 @@ class _Search:
         data = tightened(data, effort, deadline.share(FIRST_SHARE))
         self.upper = min(self.upper, width_bound(data), jump_bound(network, data))
         self.clock.lap("bounds")
-        aim = AIM * self.incumbent.value if free <= LP_NEURONS else 0.0
-        aimed = Aim(data, aim) if aim > 0 else None
-        share = RAISE_SHARE if aimed is None else TOUCHED_SHARE
-        raised = raises(self.prepared, deadline.share(share), aimed)
-        if raised is not None:
-            self.upper = min(self.upper, raise_bound(data, raised.amounts))
-            touched = raised.touched
-            if touched is not None:
-                bound = raise_bound(data, touched.amounts, touched.excess)
-                self.upper = min(self.upper, bound)
+        raised = raises(self.prepared, deadline.share(RAISE_SHARE))
+        amounts = None if raised is None else raised.amounts
+        if amounts is not None:
+            self.upper = min(self.upper, raise_bound(data, amounts))
         self.clock.lap("jumps")
         least = ROUNDING_SHARE * width_bound(data)
         options = TreeOptions(deadline, self.gap, least)
-        programs = programs_of(data, self.feasible, self.incumbent, options, threads, raised)
+        programs = programs_of(data, self.feasible, self.incumbent, options, threads, amounts)
         if programs is None:
             return "time limit"
         twins = [free_twins(programs.dual.linked, group) for group in twin_groups(self.prepared)]

@@ -5,7 +5,7 @@ First come the pairs whose midpoint lies on a facet that bends down, which bound
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,7 +24,7 @@ from jensen.midpoint.linked import (
     Objective,
     SafeDual,
 )
-from jensen.midpoint.raised import Raised, convexity_row
+from jensen.midpoint.raised import Neuron, Raised, convexity_row
 from jensen.midpoint.relaxation import LinearRelaxation, Relaxation
 from jensen.midpoint.roots import Roots
 from jensen.midpoint.subgradient import SubgradientRelaxation
@@ -56,7 +56,7 @@ def programs_of(
     incumbent: Incumbent,
     options: TreeOptions,
     threads: int,
-    raised: Raised | None,
+    amounts: Mapping[Neuron, float] | None,
 ) -> Programs | None:
     """Return the relaxation that suits a network's size; None where time is up before."""
     linked = LinkedNetwork(data.input_lower, data.input_upper, data.layers[:-1], PAIR)
@@ -71,12 +71,8 @@ def programs_of(
     cuts = feasible.cuts(linked).with_more(
         root_cuts(linked, columns, objective, incumbent.value, share)
     )
-    if raised is not None:
-        cuts = cuts.with_more(convexity_row(linked, data, raised.amounts))
-        touched = raised.touched
-        if touched is not None:
-            row = convexity_row(linked, data, touched.amounts, touched.excess)
-            cuts = cuts.with_more(row)
+    if amounts is not None:
+        cuts = cuts.with_more(convexity_row(linked, data, amounts))
     dual = SafeDual(linked, columns, objective, cuts)
     small = len(linked.free) <= SMALL_NEURONS
     options = replace(options, together=TOGETHER if small else 2 * threads)

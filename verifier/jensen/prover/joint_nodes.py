@@ -152,19 +152,6 @@ class PieceSearch:
         """The nodes that are left."""
         return self._stack
 
-    @cached_property
-    def units(self) -> frozenset[Unit]:
-        """The units that can be branched on."""
-        return frozenset(self._program.states) | frozenset(self._program.h)
-
-    def open_again(self, path: Path, above: float) -> None:
-        """Put a node back that was closed."""
-        self._stack.append(JointNode(path, above))
-
-    def divide(self, node: JointNode, unit: Unit) -> None:
-        """Branch on a unit below a node that programs cannot decide."""
-        self._stack += [JointNode((*node.path, (unit, on)), node.above) for on in (False, True)]
-
     def step(self) -> Crossing | None:
         """Take one node: close it, branch on it, or give it to a tree."""
         search = self._search
