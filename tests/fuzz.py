@@ -154,3 +154,14 @@ def general(seed: int, sizes: tuple[int, ...]) -> ReluNetwork:
     weights = [rng.normal(size=(b, a)) for a, b in pairwise((*sizes, 1))]
     weights[1:] = [np.where(rng.random(w.shape) < 0.9, abs(w), w) for w in weights[1:]]
     return ReluNetwork.from_layers(weights, [rng.normal(size=len(w)) for w in weights])
+
+
+def with_few_falling(
+    rng: np.random.Generator, sizes: tuple[int, int, int]
+) -> tuple[list[Array], list[Array]]:
+    """Return two hidden levels whose output weights are positive but for the first one."""
+    weights = [rng.normal(size=(b, a)) for a, b in pairwise((*sizes, 1))]
+    weights[1] = np.abs(weights[1]) * np.where(rng.random(weights[1].shape) < 0.3, -0.3, 1.0)
+    weights[2] = np.abs(weights[2])
+    weights[2][0, 0] *= -0.5
+    return weights, [rng.normal(size=len(w)) * 0.5 for w in weights]

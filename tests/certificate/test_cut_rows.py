@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 from certificate_tools import Lines, check, domain_of, to_bytes
 from envelopes import envelope
+from fuzz import with_few_falling
 
 from jensen.arithmetic.rational import rational
 from jensen.certificate.bounded_network import Names
@@ -48,13 +48,8 @@ DOMAINS: dict[str, Domain] = {
 
 def random_network(seed: int, inputs: int = INPUTS) -> ReluNetwork:
     rng = np.random.default_rng(seed)
-    widths = (inputs, 9, 7, 1)
-    weights = [rng.normal(size=(m, n)) for n, m in pairwise(widths)]
-    weights[1] = np.abs(weights[1]) * np.where(rng.random((7, 9)) < 0.3, -0.3, 1.0)
-    weights[2] = np.abs(weights[2])
-    weights[2][0, 0] *= -0.5
+    weights, biases = with_few_falling(rng, (inputs, 9, 7))
     weights[0][1] = -2.0 * weights[0][0]  # twins of opposite signs
-    biases = [rng.normal(size=m) * 0.5 for m in widths[1:]]
     biases[0][1] = -2.0 * biases[0][0]
     if seed % 2:
         weights[0] *= 2.0 ** rng.integers(-9, 9, (9, 1))

@@ -25,6 +25,11 @@ def zeros(z):
     return torch.zeros_like(z)
 
 
+def loss_module(function, reduction):
+    """A linear layer of one unit, or of several that the loss reduces to one number."""
+    return Sum(function, rows=1 if reduction == "none" else 4)
+
+
 CASES = {
     "huber": lambda z: F.huber_loss(z, zeros(z), reduction="none"),
     "huber of another width": lambda z: F.huber_loss(z, zeros(z), reduction="none", delta=0.05),
@@ -54,16 +59,7 @@ def test_hubers_function_in_doubles_keeps_a_width_that_float32_rounds(reduction,
     def function(z):
         return F.huber_loss(z, zeros(z), reduction=reduction, delta=delta).reshape(-1, 1)
 
-    class Loss(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            torch.manual_seed(0)
-            self.linear = torch.nn.Linear(3, 4 if reduction != "none" else 1)
-
-        def forward(self, x):
-            return function(self.linear(x))
-
-    module = Loss().double()
+    module = loss_module(function, reduction).double()
     network = jensen.from_torch(module, (3,))
     assert jensen.verify(network).status is Status.CONVEX
     with torch.no_grad():
@@ -76,18 +72,10 @@ def test_hubers_function_in_doubles_keeps_a_width_that_float32_rounds(reduction,
 @pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
 @pytest.mark.parametrize("beta", [0.0, 0.05, 0.25, 0.3, 123.456])
 def test_smooth_l1_of_any_width_is_a_multiple_of_hubers_function(beta, reduction, dtype):
-    class Loss(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            torch.manual_seed(0)
-            self.linear = torch.nn.Linear(3, 4 if reduction != "none" else 1)
+    def function(z):
+        return F.smooth_l1_loss(z, zeros(z), reduction=reduction, beta=beta).reshape(-1, 1)
 
-        def forward(self, x):
-            z = self.linear(x)
-            loss = F.smooth_l1_loss(z, zeros(z), reduction=reduction, beta=beta)
-            return loss.reshape(-1, 1)
-
-    module = Loss().to(dtype)
+    module = loss_module(function, reduction).to(dtype)
     network = jensen.from_torch(module, (3,))
     assert jensen.verify(network).status is Status.CONVEX
     rounds = {0.05, 0.3, 123.456}

@@ -86,3 +86,9 @@ def _solve(rows: list[list[Fraction]]) -> list[Fraction] | None:
             if i != k:
                 rows[i] = [a - rows[i][k] * b for a, b in zip(rows[i], rows[k], strict=True)]
     return [row[3] for row in rows]
+
+
+def random_form(inputs: int, rank: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and constants of a sum of squares, in quarters."""
+    rng = np.random.default_rng(seed)
+    return rng.integers(-4, 5, (rank, inputs)) / 4.0, rng.integers(-4, 5, rank) / 4.0

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from oracle_convex import icnn, max_affine
+from oracle_convex import icnn, max_affine, random_form
 
 import jensen
 from jensen import Box, ConvexFunction, Everywhere, Polyhedron
@@ -27,7 +27,6 @@ from jensen.graphs.function_graph import FunctionGraph
 from jensen.graphs.functions import Function
 from jensen.graphs.node import GraphNode
 from jensen.network.relu_network import Activation, ReluNetwork
-from jensen.optimise.quadratic_form import QuadraticForm
 from jensen_encodings.deadline import Deadline
 
 SLOPES = np.array([[1.0, 0.5], [-1.0, 0.25], [0.0, -1.0]])
@@ -51,11 +50,6 @@ def plain(network: ReluNetwork, bend: float = 1.0):
     """The network plus ``bend |x|^2 / 2``."""
     inputs = network.input_size
     return potential(network, np.eye(inputs), np.zeros(inputs), bend / 2)
-
-
-def random_form(inputs: int, rank: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    return rng.integers(-4, 5, (rank, inputs)) / 4.0, rng.integers(-4, 5, rank) / 4.0
 
 
 def lowest(graph, X: np.ndarray, linear: np.ndarray) -> Fraction:
@@ -272,24 +266,6 @@ def test_many_inputs_against_cvxpy(inputs, rank):
 
 
 # ------------------------------------------------------------------------------ quadratic forms
-
-
-@given(st.integers(0, 10_000))
-def test_a_floor_is_below_the_form(seed):
-    rng = np.random.default_rng(seed)
-    rows, _ = random_form(4, int(rng.integers(1, 7)), seed)
-    H = rows.T @ rows
-    exact = [{j: Fraction(float(v)) for j, v in enumerate(row) if v} for row in H]
-    form = QuadraticForm(tuple(exact), (Fraction(0),) * 4, Fraction(0))
-    assert form.is_convex()
-    floor = form.floor
-    assert min(floor) >= 0
-    less = [dict(row) for row in exact]
-    for i, m in enumerate(floor):
-        less[i][i] = less[i].get(i, Fraction(0)) - m
-    assert QuadraticForm(tuple(less), form.linear, form.constant).is_convex()
-    if np.linalg.eigvalsh(H)[0] > 1e-6:
-        assert form.steep
 
 
 def test_a_form_that_bends_down_has_no_convex_function():

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from itertools import pairwise, product
+from itertools import product
 
 import numpy as np
 import pytest
+from fuzz import with_few_falling
 from scipy.optimize import linprog
 
 from jensen.domains.domain import Box, Everywhere
@@ -26,12 +27,7 @@ from jensen_encodings.lp import LpSolver
 
 def network(seed: int, inputs: int = 3) -> ReluNetwork:
     rng = np.random.default_rng(seed)
-    widths = (inputs, 10, 8, 1)
-    weights = [rng.normal(size=(m, n)) for n, m in pairwise(widths)]
-    weights[1] = np.abs(weights[1]) * np.where(rng.random((8, 10)) < 0.3, -0.3, 1.0)
-    weights[2] = np.abs(weights[2])
-    weights[2][0, 0] *= -0.5
-    return ReluNetwork.from_layers(weights, [rng.normal(size=m) * 0.5 for m in widths[1:]])
+    return ReluNetwork.from_layers(*with_few_falling(rng, (inputs, 10, 8)))
 
 
 def searches(net: ReluNetwork, domain: Box | Everywhere) -> list[JointSearch]:
