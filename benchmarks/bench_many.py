@@ -21,7 +21,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy: one core is compa
 import numpy as np
 
 from jensen import Box, Domain, Everywhere, NetworkStack, verify, verify_many
-from jensen.prover.verdict import Verdict
+from jensen.verdicts.verdict import Verdict
 
 WIDTHS = (10, 10, 10, 1)
 

@@ -29,9 +29,9 @@ from jensen.decide import PROVERS
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.groups.prepared import prepare
 from jensen.network.relu_network import INPUT, OUTPUT, Activation, Block, ReluNetwork
-from jensen.prover.options import Engine, Options
 from jensen.prover.question import Question
-from jensen.prover.verdict import Status, Verdict
+from jensen.verdicts.options import Engine, Options
+from jensen.verdicts.verdict import Status, Verdict
 from jensen_encodings.deadline import Deadline
 
 ENGINES = (Engine.JOINT, Engine.TREE, Engine.MILP)

@@ -19,7 +19,7 @@ from jensen.groups.groups import GroupedNetwork
 from jensen.groups.jump import FREE, OFF, ON
 from jensen.groups.prepared import prepare
 from jensen.network.relu_network import INPUT, OUTPUT, ReluNetwork
-from jensen.prover.nodes import Node
+from jensen.prover.trees.nodes import Node
 
 Pattern = tuple[np.ndarray, ...]
 Form = list[Fraction]  # constant, then one coefficient per input

@@ -38,6 +38,7 @@ ROOMS = (
     {"midpoint", "composition"},
     {"linear_regions"},
     {"prover"},
+    {"verdicts"},
     {"cells"},
     {"groups"},
     {"bounds"},
@@ -47,6 +48,13 @@ ROOMS = (
     {"network"},
     {"arithmetic", "outputs", "arguments"},
     {"errors", "text", "processors", "blas", "stopwatch", "types"},
+)
+
+# The same inside the largest room: its screens and engines, then what they are made of.
+PROVER = (
+    {"jensen.prover"},
+    {"jensen.prover.joint"},
+    {"jensen.prover.descents", "jensen.prover.lines", "jensen.prover.trees", "jensen.prover.walks"},
 )
 
 
@@ -157,6 +165,22 @@ def test_imports_between_rooms_run_down_only():
         f"{source} imports {target}"
         for source, target in arrows()
         if room_of(source) != room_of(target) and level[room_of(source)] >= level[room_of(target)]
+    ]
+    assert not up, "\n".join(up)
+
+
+def test_imports_inside_the_prover_run_down_only():
+    level = {folder: i for i, folders in enumerate(PROVER) for folder in folders}
+    found = {name_of(path).rpartition(".")[0] for path in modules("jensen")}
+    assert {name for name in found if name.startswith("jensen.prover")} == set(level)
+    pairs = [
+        (source, source.rpartition(".")[0], target, target.rpartition(".")[0])
+        for source, target in arrows()
+    ]
+    up = [
+        f"{source} imports {target}"
+        for source, above, target, below in pairs
+        if above != below and above in level and below in level and level[above] >= level[below]
     ]
     assert not up, "\n".join(up)
 

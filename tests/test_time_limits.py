@@ -21,18 +21,18 @@ from jensen.midpoint.raised import raises
 from jensen.midpoint.search import width_bound
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover import joint_engine
-from jensen.prover.crossing import cross_facet
-from jensen.prover.descent import Descent
+from jensen.prover.descents.descent import Descent
+from jensen.prover.descents.pieces import pieces_of
+from jensen.prover.joint.search import bounded_pieces
 from jensen.prover.joint_engine import joint_boxes
-from jensen.prover.joint_search import bounded_pieces
-from jensen.prover.options import Options
-from jensen.prover.pieces import pieces_of
 from jensen.prover.question import Question
 from jensen.repairs.features import Features
 from jensen.repairs.kink_searches import KinkSearches, Sweep
 from jensen.repairs.nearest import repair
 from jensen.repairs.program import Norm, Objective
 from jensen.repairs.sampled_rows import RowSampler
+from jensen.verdicts.crossing import cross_facet
+from jensen.verdicts.options import Options
 from jensen.violation.magnitude import value_range
 from jensen.violation.worst_jump import worst_jump
 from jensen.violation.worst_violation import worst_violation
@@ -114,7 +114,7 @@ def test_outputs_that_are_left_when_time_is_up_are_not_prepared(monkeypatch):
         raise AssertionError("groups are formed after time is up")
 
     monkeypatch.setattr("jensen.groups.prepared.group_network", build)
-    monkeypatch.setattr("jensen.prover.line_search.LineSearch.look", lambda *_: None)
+    monkeypatch.setattr("jensen.prover.lines.line_search.LineSearch.look", lambda *_: None)
     rng = np.random.default_rng(0)
     network = ReluNetwork.from_layers(
         [rng.normal(size=(6, 3)), rng.normal(size=(4, 6))], [rng.normal(size=6), np.zeros(4)]
@@ -207,7 +207,7 @@ def test_a_facet_whose_forms_take_too_long_is_not_crossed(monkeypatch):
 
     net = prepare(wide(5), Box(-1, 1)).grouped
     pattern = tuple(np.ones(level.size, dtype=np.int8) for level in net.levels)
-    monkeypatch.setattr("jensen.prover.crossing.form_in_pattern", form)
+    monkeypatch.setattr("jensen.verdicts.crossing.form_in_pattern", form)
     group = net.groups()[0]
     assert (
         cross_facet(

@@ -11,7 +11,7 @@ import numpy as np
 
 from jensen import Box, Everywhere, NetworkStack, is_icnn, to_icnn, verify_many
 from jensen.errors import IcnnFormError
-from jensen.prover.verdict import Status
+from jensen.verdicts.verdict import Status
 
 BOX = Box(-100, 100)
 CHUNK = 100  # networks per job

@@ -9,7 +9,7 @@ import pytest
 from jensen.batch import RowStatus, find_cases, run_batch
 from jensen.domains.domain import Box, Everywhere, Polyhedron
 from jensen.errors import ModelFileError
-from jensen.prover.options import Options
+from jensen.verdicts.options import Options
 
 
 def manifest(folder: Path, text: str, name: str = "manifest.toml") -> Path:

@@ -17,8 +17,8 @@ from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.errors import SolverError
 from jensen.midpoint.pair_violation import Violation
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.counterexample import exact_violation
-from jensen.prover.options import Options
+from jensen.verdicts.counterexample import exact_violation
+from jensen.verdicts.options import Options
 
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")

@@ -20,7 +20,7 @@ from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.errors import OutOfTimeError, UndecidedError
 from jensen.linear_regions.regions import regions_of
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.walk_plane import walk_kinks
+from jensen.prover.walks.plane import walk_kinks
 from jensen_encodings.deadline import NEVER, Deadline
 
 

@@ -18,7 +18,7 @@ from jensen.decide import verify
 from jensen.domains.domain import Box, Domain, Everywhere
 from jensen.loaders import load
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.verdict import Status
+from jensen.verdicts.verdict import Status
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 

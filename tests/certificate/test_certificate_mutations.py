@@ -24,7 +24,7 @@ from jensen.certificate.certificate import certify_convex
 from jensen.decide import verify
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.verdict import Status
+from jensen.verdicts.verdict import Status
 
 
 @dataclass(frozen=True)

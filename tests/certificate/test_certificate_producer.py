@@ -17,7 +17,7 @@ from jensen.decide import verify
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.errors import CertificateError, OptionError
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.verdict import Status
+from jensen.verdicts.verdict import Status
 from jensen_encodings.deadline import Deadline
 from jensen_encodings.lp import LpResult, LpSolver
 

@@ -19,7 +19,7 @@ from jensen.errors import CertificateError
 from jensen.groups.prepared import prepare
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover import joint_engine
-from jensen.prover.evidence import Reason
+from jensen.verdicts.evidence import Reason
 from jensen_encodings.deadline import NEVER, Deadline
 
 LITTLE = 4  # nodes of a turn

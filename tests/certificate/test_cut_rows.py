@@ -23,12 +23,12 @@ from jensen.domains.domain import Box, Domain, Polyhedron
 from jensen.groups.forms import RowName
 from jensen.groups.prepared import prepare
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover import joint_nodes
+from jensen.prover.joint import nodes as joint_nodes
+from jensen.prover.joint.kink_bounds import ranges_of
+from jensen.prover.joint.proof import JointLeaf, JointProof
+from jensen.prover.joint.search import JointSearch, piece_bounds
 from jensen.prover.joint_engine import joint_boxes
-from jensen.prover.joint_proof import JointLeaf, JointProof
-from jensen.prover.joint_search import JointSearch, piece_bounds
-from jensen.prover.kink_bounds import ranges_of
-from jensen.prover.tree import TreeLimits
+from jensen.prover.trees.tree import TreeLimits
 from jensen_encodings.deadline import NEVER
 from jensen_encodings.lp import LpSolver
 

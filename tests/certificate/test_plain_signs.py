@@ -15,7 +15,7 @@ from jensen.certificate.plain_signs import signs_of_weights_do
 from jensen.decide import verify
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.network.relu_network import INPUT, OUTPUT, Activation, Block, ReluNetwork
-from jensen.prover.verdict import Status
+from jensen.verdicts.verdict import Status
 
 DOMAINS: list[Domain] = [
     Everywhere(),

@@ -14,7 +14,7 @@ from jensen.certificate.sign_trees import SignTrees
 from jensen.decide import verify
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.verdict import Status, Verdict
+from jensen.verdicts.verdict import Status, Verdict
 from jensen_encodings.deadline import NEVER, Deadline
 
 DOMAINS: list[Domain] = [

@@ -15,7 +15,7 @@ from jensen.decide import verify
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.errors import CertificateError
 from jensen.network.relu_network import INPUT, OUTPUT, Activation, Block, ReluNetwork
-from jensen.prover.verdict import Status
+from jensen.verdicts.verdict import Status
 from jensen_encodings.deadline import NEVER, Deadline
 
 DOMAINS: list[Domain] = [

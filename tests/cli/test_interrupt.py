@@ -15,10 +15,10 @@ import pytest
 import jensen
 from jensen.cli import main
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.evidence import Reason
-from jensen.prover.interrupted import Interrupted
-from jensen.prover.tree import Tree
-from jensen.prover.verdict import Status
+from jensen.prover.trees.tree import Tree
+from jensen.verdicts.evidence import Reason
+from jensen.verdicts.interrupted import Interrupted
+from jensen.verdicts.verdict import Status
 
 ROOT = Path(__file__).resolve().parents[2]
 posix = pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from commands import refused
 
-import jensen.prover.facet_programs
+import jensen.prover.trees.facet_programs
 from jensen.cli import main
 from jensen.network.relu_network import ReluNetwork
 
@@ -178,7 +178,7 @@ def test_a_solver_that_fails_is_an_unknown_that_says_so(capsys, monkeypatch, har
     def fail(*_: object, **__: object) -> None:
         raise jensen.errors.SolverError("the solver gave up")
 
-    monkeypatch.setattr(jensen.prover.facet_programs.FacetSearch, "run", fail)
+    monkeypatch.setattr(jensen.prover.trees.facet_programs.FacetSearch, "run", fail)
     record = verdict_of(capsys, hard_file, "--engine", "milp")
     assert record["status"] == "unknown"
     assert record["note"] == "the solver gave up"

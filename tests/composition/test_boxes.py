@@ -7,7 +7,7 @@ import jensen
 from jensen import Box, Function, FunctionGraph, GraphNode, Polyhedron, Status
 from jensen.composition.boxes import Waiting
 from jensen.composition.hessian import HessianBound
-from jensen.prover.evidence import Reason
+from jensen.verdicts.evidence import Reason
 
 
 def graph_of(*nodes, inputs=1):

@@ -18,7 +18,7 @@ import jensen
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.errors import OptionError
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.verdict import Status
+from jensen.verdicts.verdict import Status
 
 LIMIT = 20.0
 

@@ -15,7 +15,7 @@ from jensen.arithmetic.exact import root_to_double
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.errors import OptionError
 from jensen.network.relu_network import INPUT, OUTPUT, Activation, Block, ReluNetwork
-from jensen.prover.verdict import Status
+from jensen.verdicts.verdict import Status
 
 LIMIT = 20.0
 

@@ -15,7 +15,7 @@ import jensen
 from jensen.domains.domain import Box
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover import flat_boxes
-from jensen.prover.verdict import Status
+from jensen.verdicts.verdict import Status
 
 VALUES = (0.0, 0.3, -1.0, 1e-9, 7.0)
 

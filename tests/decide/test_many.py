@@ -19,9 +19,9 @@ from jensen.errors import DomainError, OptionError
 from jensen.many import settle_many, verify_many
 from jensen.network.relu_network import ReluNetwork
 from jensen.network.stack import NetworkStack
-from jensen.prover import common_lines
-from jensen.prover.counterexample import exact_violation
-from jensen.prover.verdict import Verdict
+from jensen.prover.lines import common_lines
+from jensen.verdicts.counterexample import exact_violation
+from jensen.verdicts.verdict import Verdict
 
 
 def refuted(stack: NetworkStack, domain: Domain, **keywords: Any) -> dict[int, Verdict]:

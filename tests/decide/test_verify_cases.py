@@ -12,7 +12,7 @@ from agreement import check_evidence
 import jensen
 from jensen.domains.domain import Box, Domain, Everywhere
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.verdict import Status
+from jensen.verdicts.verdict import Status
 
 TIME_LIMIT = 30.0
 

@@ -17,8 +17,8 @@ import jensen
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.errors import DomainError
 from jensen.network.relu_network import Block, ReluNetwork
-from jensen.prover.evidence import Counterexample
-from jensen.prover.verdict import Status
+from jensen.verdicts.evidence import Counterexample
+from jensen.verdicts.verdict import Status
 from jensen_encodings.deadline import Deadline
 from jensen_encodings.lp import LpSolver, LpStatus
 

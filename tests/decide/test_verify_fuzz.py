@@ -26,7 +26,7 @@ from jensen.certificate.checker import run
 from jensen.certificate.model_export import export_json
 from jensen.domains.domain import Box
 from jensen.network.relu_network import Activation, Block, ReluNetwork
-from jensen.prover.verdict import Status
+from jensen.verdicts.verdict import Status
 
 QUICK, THOROUGH = 240, 4000
 

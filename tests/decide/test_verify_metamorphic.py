@@ -12,7 +12,7 @@ from questions import composed
 import jensen
 from jensen.domains.domain import Box, Everywhere, Polyhedron
 from jensen.network.relu_network import INPUT, OUTPUT, Activation, Block, ReluNetwork
-from jensen.prover.verdict import Status
+from jensen.verdicts.verdict import Status
 
 Change = Callable[[ReluNetwork, np.random.Generator], ReluNetwork]
 SEEDS = range(0, 90, 1)

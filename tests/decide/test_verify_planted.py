@@ -13,7 +13,7 @@ from agreement import check_evidence
 import jensen
 from jensen.domains.domain import Box, Everywhere
 from jensen.network.relu_network import INPUT, OUTPUT, Activation, Block, ReluNetwork
-from jensen.prover.verdict import Status
+from jensen.verdicts.verdict import Status
 
 TIME_LIMIT = 60.0
 

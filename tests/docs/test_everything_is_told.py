@@ -9,7 +9,7 @@ from pages import DOCS
 
 import jensen
 from jensen.cli.app import COMMANDS
-from jensen.prover.evidence import Reason
+from jensen.verdicts.evidence import Reason
 
 
 def page(name: str) -> str:

@@ -14,7 +14,7 @@ from midpoint_oracle import tiny_network
 
 import jensen
 from jensen.domains.domain import KINDS, Box, Domain, Everywhere, Polyhedron, domain_from_json
-from jensen.prover.verdict import Status
+from jensen.verdicts.verdict import Status
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from jensen.groups.folded import fold_linear_units
 from jensen.groups.groups import SOURCE, GroupedNetwork
 from jensen.groups.prepared import prepare
 from jensen.network.relu_network import INPUT, OUTPUT, Activation, Block, ReluNetwork
-from jensen.prover.evidence import Reason
-from jensen.prover.verdict import Status
+from jensen.verdicts.evidence import Reason
+from jensen.verdicts.verdict import Status
 
 Array = np.ndarray
 SIMPLEX = Polyhedron(np.vstack([np.ones(4), -np.eye(4)]), np.ones(5))

@@ -14,8 +14,8 @@ from jensen.domains.domain import Box, Everywhere, Polyhedron
 from jensen.errors import DomainError, NetworkError
 from jensen.groups import prepared as module
 from jensen.groups.prepared import prepare
-from jensen.prover.options import Engine
 from jensen.stopwatch import Stopwatch
+from jensen.verdicts.options import Engine
 
 PARTS = (
     "sign_bounds",
@@ -48,7 +48,7 @@ def calls(monkeypatch) -> Counter[str]:
 
 @pytest.mark.parametrize("engine", Engine)
 def test_each_part_is_built_at_most_once_in_a_verification(calls, monkeypatch, engine):
-    monkeypatch.setattr(jensen.prover.line_search.LineSearch, "look", lambda *_: None)
+    monkeypatch.setattr(jensen.prover.lines.line_search.LineSearch, "look", lambda *_: None)
     jensen.verify(tiny_network(5, 2, [3, 3]), Box(-1, 1), engine=engine)
     # the midpoint program looks at a second network, to whose output multiples of neurons are added
     networks = 2 if engine is Engine.MIDPOINT else 1

@@ -16,7 +16,7 @@ from torch import nn  # noqa: E402
 import jensen  # noqa: E402
 from jensen.learning import ConvexityGuard, make_convex  # noqa: E402
 from jensen.learning.crossings import BUFFER, Crossings, Memory  # noqa: E402
-from jensen.prover.evidence import Counterexample  # noqa: E402
+from jensen.verdicts.evidence import Counterexample  # noqa: E402
 
 
 def mlp(*sizes, seed=0):

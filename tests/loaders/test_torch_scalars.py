@@ -17,7 +17,7 @@ import jensen  # noqa: E402
 from jensen.errors import UnsupportedOperatorError  # noqa: E402
 from jensen.loaders import from_torch, load  # noqa: E402
 from jensen.loaders.torch_scalars import with_exact_scalars  # noqa: E402
-from jensen.prover.verdict import Status  # noqa: E402
+from jensen.verdicts.verdict import Status  # noqa: E402
 
 SIZE = 3
 KEEP = torch.tensor([True, False, True])

@@ -15,7 +15,7 @@ from jensen.midpoint.feasible import Feasible
 from jensen.midpoint.kink_pairs import kink_pairs
 from jensen.midpoint.search import PairIncumbent
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.counterexample import exact_violation
+from jensen.verdicts.counterexample import exact_violation
 from jensen_encodings.deadline import NEVER, Deadline
 
 WIDTH = 1e-4

@@ -20,7 +20,7 @@ from jensen.midpoint.linked import PAIR, LinkedNetwork
 from jensen.midpoint.raised import convexity_row, raise_bound, raises
 from jensen.midpoint.worst_pair import worst_pair
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.verdict import Status
+from jensen.verdicts.verdict import Status
 from jensen_encodings.deadline import NEVER, Deadline
 
 

@@ -15,7 +15,7 @@ from jensen.midpoint.units import rescaled
 from jensen.midpoint.worst_pair import worst_pair
 from jensen.network.block import Activation, Block
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.counterexample import admits, exact_violation
+from jensen.verdicts.counterexample import admits, exact_violation
 
 
 def network(seed: int, sizes: tuple[float, float, float, float] = (1, 1, 1, 1)) -> ReluNetwork:

@@ -20,7 +20,7 @@ from jensen.network.block import INPUT, OUTPUT, Activation, Block
 from jensen.network.relu_network import ReluNetwork
 from jensen.network.stack import NetworkStack, architecture
 from jensen.network.stack_exact import exact_violations
-from jensen.prover.counterexample import exact_violation
+from jensen.verdicts.counterexample import exact_violation
 
 
 @st.composite

@@ -17,10 +17,10 @@ from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.network.relu_network import ReluNetwork
 from jensen.network.stack import NetworkStack
 from jensen.prover.common_kinks import refuted_by_kinks
-from jensen.prover.counterexample import exact_violation
-from jensen.prover.evidence import Counterexample
-from jensen.prover.line_search import LineSampler
+from jensen.prover.lines.line_search import LineSampler
 from jensen.prover.links import links_of_stack
+from jensen.verdicts.counterexample import exact_violation
+from jensen.verdicts.evidence import Counterexample
 
 
 def degenerate(seed: int, count: int, *widths: int) -> NetworkStack:

@@ -10,9 +10,9 @@ from jensen.decide import verify
 from jensen.domains.domain import Box, Everywhere
 from jensen.groups.prepared import prepare
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.counterexample import exact_violation
-from jensen.prover.facet_programs import FacetSearch
-from jensen.prover.verdict import Status
+from jensen.prover.trees.facet_programs import FacetSearch
+from jensen.verdicts.counterexample import exact_violation
+from jensen.verdicts.verdict import Status
 from jensen_encodings.deadline import Deadline
 from jensen_encodings.lp import LpSolver
 

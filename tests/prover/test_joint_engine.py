@@ -17,15 +17,16 @@ from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.errors import DomainError
 from jensen.groups.prepared import prepare
 from jensen.network.relu_network import Activation, Block, ReluNetwork
-from jensen.prover import dips, joint_engine
-from jensen.prover.evidence import Reason
+from jensen.prover import joint_engine
+from jensen.prover.descents import dips
+from jensen.prover.joint.search import JointSearch
 from jensen.prover.joint_engine import prove_jointly
-from jensen.prover.joint_search import JointSearch
-from jensen.prover.options import Engine, Options
 from jensen.prover.outcome import Outcome
 from jensen.prover.question import Question
 from jensen.prover.tree_engine import prove_by_trees
-from jensen.prover.verdict import Status
+from jensen.verdicts.evidence import Reason
+from jensen.verdicts.options import Engine, Options
+from jensen.verdicts.verdict import Status
 from jensen_encodings.deadline import Deadline
 
 TRAINED = Path(__file__).resolve().parents[3] / "shared" / "cases" / "trained"

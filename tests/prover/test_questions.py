@@ -6,7 +6,7 @@ import pytest
 from questions import KINDS, question
 
 import jensen
-from jensen.prover.verdict import Status
+from jensen.verdicts.verdict import Status
 
 FEW, MANY = 25, 3100  # per kind
 LIMIT = 20.0

@@ -17,9 +17,8 @@ from jensen.bounds.paths import exact_path_sum
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.groups.prepared import prepare
 from jensen.network.relu_network import INPUT, OUTPUT, Activation, Block, ReluNetwork
-from jensen.prover.glimpse import Glimpse
-from jensen.prover.line_search import NARROW, LineSearch, middle_distance
-from jensen.prover.options import Options
+from jensen.prover.lines.glimpse import Glimpse
+from jensen.prover.lines.line_search import NARROW, LineSearch, middle_distance
 from jensen.prover.question import Question
 from jensen.prover.refute import (
     first_lines,
@@ -29,7 +28,8 @@ from jensen.prover.refute import (
     may_sink,
     random_lines,
 )
-from jensen.prover.verdict import Status
+from jensen.verdicts.options import Options
+from jensen.verdicts.verdict import Status
 from jensen_encodings.deadline import Deadline
 
 ROUNDS = (8, 96, 96, 96)

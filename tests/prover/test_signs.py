@@ -7,7 +7,7 @@ import pytest
 
 import jensen
 from jensen import Box, Polyhedron, ReluNetwork
-from jensen.prover.evidence import Reason
+from jensen.verdicts.evidence import Reason
 
 
 def cancelling(inputs: int, gap: float = 3.0) -> ReluNetwork:

@@ -17,10 +17,10 @@ from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.errors import CertificateError
 from jensen.groups.prepared import prepare
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover import walk_plane
 from jensen.prover.walk import can_walk
-from jensen.prover.walk_plane import walk_kinks
-from jensen.prover.walked import Walked
+from jensen.prover.walks import plane as walk_plane
+from jensen.prover.walks.plane import walk_kinks
+from jensen.prover.walks.walked import Walked
 from jensen_encodings.deadline import NEVER, Deadline
 
 

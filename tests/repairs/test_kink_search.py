@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import jensen
-from jensen.prover.joint_program import JointProgram, JointSolution
+from jensen.prover.joint.program import JointProgram, JointSolution
 from jensen.repairs.features import Features
 from jensen.repairs.kink_searches import KinkSearches
 from jensen.repairs.program import Norm, Objective, nearest_with_margin

@@ -11,7 +11,7 @@ import jensen
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.errors import OptionError
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.counterexample import exact_violation
+from jensen.verdicts.counterexample import exact_violation
 from jensen.violation.magnitude import magnitude
 
 RIDGE = ReluNetwork.from_layers([[[1.0, 1.0]], [[3.0]]], [[0.0], [0.0]])  # 3 relu(x + y)

@@ -12,7 +12,7 @@ import jensen
 from jensen.domains.domain import Box, Polyhedron
 from jensen.errors import DomainError, OutOfTimeError
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.counterexample import admits, exact_violation
+from jensen.verdicts.counterexample import admits, exact_violation
 from jensen.violation.flat import within_hull
 from jensen_encodings.deadline import NEVER
 

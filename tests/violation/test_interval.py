@@ -11,7 +11,7 @@ import jensen.violation.interval as module
 from jensen.domains.domain import Box, Everywhere
 from jensen.midpoint.worst_pair import worst_pair
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.counterexample import exact_violation
+from jensen.verdicts.counterexample import exact_violation
 from jensen.violation.interval import interval_violation
 from jensen.violation.worst_violation import worst_violation
 from jensen_encodings.deadline import NEVER, Deadline

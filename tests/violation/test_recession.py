@@ -15,8 +15,8 @@ import jensen
 from jensen.domains.domain import Box, Everywhere, Polyhedron
 from jensen.errors import DomainError
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.counterexample import exact_violation
-from jensen.prover.verdict import Status
+from jensen.verdicts.counterexample import exact_violation
+from jensen.verdicts.verdict import Status
 from jensen.violation.interval import kinks
 from jensen.violation.recession import (
     ON_BOXES,

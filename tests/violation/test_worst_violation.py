@@ -12,7 +12,7 @@ from jensen.domains.domain import Box, Everywhere, Polyhedron
 from jensen.errors import DomainError, OptionError
 from jensen.midpoint.feasible import Feasible
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.counterexample import admits, exact_violation
+from jensen.verdicts.counterexample import admits, exact_violation
 
 SHEARS = [[[1.0, 1.0], [0.0, 1.0]], [[2.0, 1.0], [1.0, 1.0]], [[1.0, 0.0], [-3.0, 1.0]]]
 

@@ -59,15 +59,15 @@ if TYPE_CHECKING:
     from jensen.network.stack import NetworkStack as NetworkStack
     from jensen.optimise.convex_function import ConvexFunction as ConvexFunction
     from jensen.optimise.scenarios import ScenarioSum as ScenarioSum
-    from jensen.prover.evidence import Counterexample as Counterexample
-    from jensen.prover.evidence import GroupEvidence as GroupEvidence
-    from jensen.prover.evidence import Reason as Reason
-    from jensen.prover.options import Engine as Engine
-    from jensen.prover.options import Options as Options
-    from jensen.prover.verdict import Status as Status
-    from jensen.prover.verdict import Verdict as Verdict
     from jensen.repairs.nearest import Repair as Repair
     from jensen.repairs.nearest import repair as repair
+    from jensen.verdicts.evidence import Counterexample as Counterexample
+    from jensen.verdicts.evidence import GroupEvidence as GroupEvidence
+    from jensen.verdicts.evidence import Reason as Reason
+    from jensen.verdicts.options import Engine as Engine
+    from jensen.verdicts.options import Options as Options
+    from jensen.verdicts.verdict import Status as Status
+    from jensen.verdicts.verdict import Verdict as Verdict
     from jensen.violation.jump_violation import JumpViolation as JumpViolation
     from jensen.violation.worst_jump import worst_jump as worst_jump
     from jensen.violation.worst_violation import worst_violation as worst_violation
@@ -129,16 +129,16 @@ _HOMES = {
     "jensen.network.stack": ("NetworkStack",),
     "jensen.optimise.convex_function": ("ConvexFunction",),
     "jensen.optimise.scenarios": ("ScenarioSum",),
-    "jensen.prover.evidence": (
+    "jensen.verdicts.evidence": (
         "Counterexample",
         "GroupEvidence",
         "Reason",
     ),
-    "jensen.prover.options": (
+    "jensen.verdicts.options": (
         "Engine",
         "Options",
     ),
-    "jensen.prover.verdict": (
+    "jensen.verdicts.verdict": (
         "Status",
         "Verdict",
     ),

@@ -25,7 +25,6 @@ from jensen.network.relu_network import ReluNetwork
 from jensen.prover.common_kinks import single_kinks, single_kinks_of_large
 from jensen.prover.facet_engine import prove_by_facet_programs
 from jensen.prover.flat_boxes import decide_fixed
-from jensen.prover.interrupted import Interrupted
 from jensen.prover.joint_engine import prove_jointly
 from jensen.prover.levelling import decide_levelled
 from jensen.prover.links import (
@@ -34,7 +33,6 @@ from jensen.prover.links import (
     signs_of_links_behind_edges,
     signs_of_twins,
 )
-from jensen.prover.options import Engine, Options
 from jensen.prover.outcome import Outcome
 from jensen.prover.plane_screens import walk_planes, walk_planes_of_more
 from jensen.prover.question import (
@@ -54,7 +52,6 @@ from jensen.prover.refute import (
 )
 from jensen.prover.signs import signs_of_all_paths, signs_where_stable
 from jensen.prover.tree_engine import prove_by_trees
-from jensen.prover.verdict import Status, Verdict, worst
 from jensen.prover.walk import (
     walk_edges,
     walk_few_inputs,
@@ -64,6 +61,9 @@ from jensen.prover.walk import (
     walk_open_cells,
     walk_straight_lines,
 )
+from jensen.verdicts.interrupted import Interrupted
+from jensen.verdicts.options import Engine, Options
+from jensen.verdicts.verdict import Status, Verdict, worst
 from jensen_encodings.deadline import Deadline
 
 Screen = Callable[[Question], Outcome | None]

@@ -24,11 +24,9 @@ from jensen.loaders import opened
 from jensen.network.relu_network import ReluNetwork
 from jensen.network.stack import NetworkStack, by_architecture
 from jensen.prover.common_kinks import refuted_by_kinks
-from jensen.prover.common_lines import CommonPoints
-from jensen.prover.evidence import Counterexample, GroupEvidence
-from jensen.prover.line_search import LineSampler, middle_distance
+from jensen.prover.lines.common_lines import CommonPoints
+from jensen.prover.lines.line_search import LineSampler, middle_distance
 from jensen.prover.links import WORK, linked_evidence, links_of_stack
-from jensen.prover.options import Engine, Options
 from jensen.prover.question import (
     check_question,
     check_subject,
@@ -36,8 +34,10 @@ from jensen.prover.question import (
     merged_options,
     refuted,
 )
-from jensen.prover.verdict import Status, Verdict
-from jensen.prover.walk_stack import walked_in_space, walked_straight
+from jensen.prover.walks.stack import walked_in_space, walked_straight
+from jensen.verdicts.evidence import Counterexample, GroupEvidence
+from jensen.verdicts.options import Engine, Options
+from jensen.verdicts.verdict import Status, Verdict
 
 _CHUNK = 256  # networks at once
 _KINKS = 1e7  # weights times neurons, beyond which kinks sought together cost more than one by one

@@ -14,7 +14,7 @@ from jensen.batch.member import StackMember
 from jensen.domains.domain import Domain
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.options import Options
+from jensen.verdicts.options import Options
 
 
 class RowStatus(StrEnum):

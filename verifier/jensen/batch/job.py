@@ -19,8 +19,8 @@ from jensen.decide import verify
 from jensen.errors import JensenError
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.verdict import Verdict
 from jensen.text import printable
+from jensen.verdicts.verdict import Verdict
 
 _PACKAGES = ("jensen", "highspy", "pyomo", "numpy", "onnx")
 

@@ -20,9 +20,9 @@ from jensen.domains.domain_file import load_domain
 from jensen.errors import JensenError, ModelFileError, OptionError
 from jensen.loaders import SUPPORTED
 from jensen.outputs import path_of
-from jensen.prover.options import Options
 from jensen.prover.question import check_domain, merged_options
 from jensen.text import own_name, printable
+from jensen.verdicts.options import Options
 
 NAMES = ("manifest.toml", "manifest.csv")
 ENDINGS = (".toml", ".csv")

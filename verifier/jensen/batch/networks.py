@@ -18,10 +18,10 @@ from jensen.many import settle_many
 from jensen.network.checks import as_count
 from jensen.network.relu_network import ReluNetwork
 from jensen.network.stack import NetworkStack
-from jensen.prover.options import Options
 from jensen.prover.question import check_domain, merged_options
-from jensen.prover.verdict import Verdict
 from jensen.text import shown
+from jensen.verdicts.options import Options
+from jensen.verdicts.verdict import Verdict
 
 
 def cases_of(

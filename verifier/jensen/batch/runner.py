@@ -20,8 +20,8 @@ from jensen.batch.networks import settled
 from jensen.batch.store import Store
 from jensen.errors import OptionError
 from jensen.outputs import path_of
-from jensen.prover.options import checked_number, checked_seconds
 from jensen.text import shown
+from jensen.verdicts.options import checked_number, checked_seconds
 
 _POLL = 0.25
 # a job's own limit ends the proof; its worker is ended only when that failed by far

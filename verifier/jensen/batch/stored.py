@@ -8,7 +8,7 @@ from typing import Any
 
 from jensen.batch.case import Case, Row, RowStatus
 from jensen.domains.domain import domain_from_json
-from jensen.prover.options import Options
+from jensen.verdicts.options import Options
 
 _NUMBERS = ("lower", "upper", "seconds")
 _WORDS = ("digest", "error", "finished")

@@ -17,9 +17,9 @@ from jensen.domains.domain import Domain
 from jensen.errors import CertificateError, OutOfTimeError
 from jensen.groups.groups import GroupedNetwork
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.evidence import GroupEvidence, Reason
 from jensen.prover.group_proof import Closed, GroupProof
 from jensen.types import Unit
+from jensen.verdicts.evidence import GroupEvidence, Reason
 from jensen_encodings.deadline import Deadline
 
 FAILURES = 3  # groups that trees of joint programs cannot close, before no more are tried

@@ -16,9 +16,9 @@ from jensen.certificate.bounded_network import BoundedNetwork, Names
 from jensen.certificate.checker import ONE
 from jensen.certificate.float_units import HUGE, FloatUnits, quotient, rounded, texts
 from jensen.certificate.joint_roots import Root
-from jensen.prover.joint_proof import JointProof
-from jensen.prover.kink_bounds import Kink, best_multipliers
-from jensen.prover.pieces import Piece
+from jensen.prover.descents.pieces import Piece
+from jensen.prover.joint.kink_bounds import Kink, best_multipliers
+from jensen.prover.joint.proof import JointProof
 from jensen.types import FloatArray
 
 BITS = 20  # of a slope, relative to the largest one

@@ -16,10 +16,10 @@ from jensen.certificate.walks import costs_much
 from jensen.errors import CertificateError
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.options import Options
 from jensen.prover.outcome import Outcome
 from jensen.prover.question import Question
-from jensen.prover.verdict import Verdict
+from jensen.verdicts.options import Options
+from jensen.verdicts.verdict import Verdict
 
 
 def begun(

@@ -17,8 +17,8 @@ from jensen.certificate.bounded_network import BoundedNetwork, Names
 from jensen.certificate.float_units import quotient
 from jensen.certificate.joint_rows import JointRows
 from jensen.groups.forms import RowName
-from jensen.prover.joint_proof import JointLeaf, JointProof, Path
-from jensen.prover.nodes import Node
+from jensen.prover.joint.proof import JointLeaf, JointProof, Path
+from jensen.prover.trees.nodes import Node
 from jensen.types import FloatArray
 
 KINDS = {"group": "facet"} | {f"product {letter}": "product" for letter in "abcd"}

@@ -23,7 +23,7 @@ from jensen.certificate.float_units import TINY, trailing_zeros
 from jensen.certificate.joint_rows import JointRows, Words
 from jensen.certificate.leaf_proof import Entry, accepted
 from jensen.certificate.proof_node import ProofNode
-from jensen.prover.dual_bound import LinearProgram
+from jensen.prover.joint.dual_bound import LinearProgram
 from jensen.types import FloatArray
 from jensen_encodings.bounded import BoundedProgram, BoundedSolution, BoundedStatus
 from jensen_encodings.deadline import NEVER, Deadline

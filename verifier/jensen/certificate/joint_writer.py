@@ -26,7 +26,7 @@ from jensen.certificate.joint_rows import JointRows
 from jensen.certificate.kink_ranges import MARGIN
 from jensen.certificate.leaf_proof import LeafProver
 from jensen.certificate.tree_writer import TreeWriter
-from jensen.prover.nodes import Node
+from jensen.prover.trees.nodes import Node
 from jensen.types import FloatArray
 
 STALE = 5  # units that are branched on at one solution, while their other sides are closed

@@ -26,8 +26,8 @@ from jensen.certificate.sign_trees import SignTrees
 from jensen.certificate.tree_writer import TreeWriter
 from jensen.errors import CertificateError
 from jensen.prover.group_proof import GroupProof
-from jensen.prover.joint_proof import JointProof
-from jensen.prover.nodes import Node
+from jensen.prover.joint.proof import JointProof
+from jensen.prover.trees.nodes import Node
 from jensen_encodings.lp import LpSolver
 
 PLANE, SPACE = 2, 3  # inputs

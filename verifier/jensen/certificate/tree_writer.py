@@ -17,7 +17,7 @@ from jensen.certificate.checker import ONE, Malformed, Rejected, text_of
 from jensen.certificate.leaf_proof import Entry, LeafProver, LeafSolution, accepted
 from jensen.certificate.proof_node import ProofNode
 from jensen.errors import CertificateError
-from jensen.prover.nodes import Node, Rule
+from jensen.prover.trees.nodes import Node, Rule
 from jensen.types import Unit
 
 EXTRA_NODES = 20_000  # nodes that may be added to the prover's tree of one group

@@ -23,8 +23,8 @@ from jensen.graphs.function_graph import FunctionGraph
 from jensen.loaders.companions import files_of
 from jensen.network.checks import chosen_output as checked_output
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.options import Engine, Options, checked_seconds
 from jensen.text import json_ready, printable
+from jensen.verdicts.options import Engine, Options, checked_seconds
 
 if TYPE_CHECKING:
     ParamType = click.ParamType[Any]
@@ -205,7 +205,7 @@ def chosen_domain(settings: Mapping[str, Any]) -> Domain | None:
 
 
 def proof_options(command: Command) -> Command:
-    """Add the options of :class:`jensen.prover.options.Options` (see :func:`chosen_options`)."""
+    """Add the options of :class:`jensen.verdicts.options.Options` (see :func:`chosen_options`)."""
     for option in (
         click.option("--seed", type=int, default=0, help="Seed of the search for counterexamples."),
         click.option(

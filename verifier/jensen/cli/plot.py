@@ -18,11 +18,11 @@ from jensen.domains.domain import Domain, Everywhere
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.loaders import load
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.counterexample import Point
-from jensen.prover.options import Options
 from jensen.report.plot import check_picture, figure, save
 from jensen.text import printable
 from jensen.types import FloatArray
+from jensen.verdicts.counterexample import Point
+from jensen.verdicts.options import Options
 from jensen.violation.worst_violation import worst_violation
 from jensen_encodings.deadline import Deadline
 

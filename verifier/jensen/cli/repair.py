@@ -13,11 +13,11 @@ from jensen.cli.once import OnceCommand
 from jensen.domains.domain import Everywhere
 from jensen.loaders import WRITABLE, check_format, load, save
 from jensen.outputs import check_output
-from jensen.prover.verdict import Status
 from jensen.repairs.nearest import Repair, repair
 from jensen.repairs.program import Norm
 from jensen.repairs.row_search import RepairProgress
 from jensen.text import counted, printable
+from jensen.verdicts.verdict import Status
 
 
 @click.command("repair", cls=OnceCommand)

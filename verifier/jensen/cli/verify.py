@@ -19,10 +19,10 @@ from jensen.domains.domain import Everywhere
 from jensen.errors import OptionError
 from jensen.loaders import load
 from jensen.outputs import check_output
-from jensen.prover.interrupted import Interrupted
-from jensen.prover.verdict import Status as VerdictStatus
-from jensen.prover.verdict import Verdict
 from jensen.text import counted, printable
+from jensen.verdicts.interrupted import Interrupted
+from jensen.verdicts.verdict import Status as VerdictStatus
+from jensen.verdicts.verdict import Verdict
 
 REPORT_SECONDS = 0.2
 CODES = {VerdictStatus.CONVEX: 0, VerdictStatus.NONCONVEX: 1, VerdictStatus.UNKNOWN: 3}

@@ -16,8 +16,8 @@ from jensen.composition.hessian import HessianBound
 from jensen.composition.search import excess
 from jensen.domains.domain import Domain
 from jensen.graphs.function_graph import FunctionGraph
-from jensen.prover.evidence import Counterexample
 from jensen.types import BoolArray, FloatArray, IndexArray
+from jensen.verdicts.evidence import Counterexample
 from jensen_encodings.deadline import Deadline
 
 MOST_WORK = 4e9  # products of all boxes together, where there is no time limit

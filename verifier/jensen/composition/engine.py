@@ -37,13 +37,13 @@ from jensen.graphs.function_graph import FunctionGraph
 from jensen.graphs.node import GraphNode
 from jensen.network.block import OUTPUT
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.evidence import Counterexample, Reason
-from jensen.prover.interrupted import Interrupted
-from jensen.prover.options import Engine, Options
 from jensen.prover.question import claimed
-from jensen.prover.verdict import Status, Verdict
 from jensen.stopwatch import Stopwatch
 from jensen.types import BoolArray, FloatArray
+from jensen.verdicts.evidence import Counterexample, Reason
+from jensen.verdicts.interrupted import Interrupted
+from jensen.verdicts.options import Engine, Options
+from jensen.verdicts.verdict import Status, Verdict
 from jensen_encodings.deadline import NEVER, Deadline
 
 NO_CERTIFICATE = (

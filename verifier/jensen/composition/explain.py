@@ -13,8 +13,8 @@ from jensen.graphs.function_graph import FunctionGraph
 from jensen.graphs.functions import Function
 from jensen.graphs.node import GraphNode
 from jensen.network.block import OUTPUT
-from jensen.prover.evidence import GroupEvidence, Reason
 from jensen.text import printable
+from jensen.verdicts.evidence import GroupEvidence, Reason
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,9 @@ from jensen.graphs.enclosures import Enclosures
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.graphs.functions import Function
 from jensen.network.block import INPUT
-from jensen.prover.evidence import Counterexample
-from jensen.prover.line_search import STEPS, LineSampler
+from jensen.prover.lines.line_search import STEPS, LineSampler
 from jensen.types import BoolArray, FloatArray
+from jensen.verdicts.evidence import Counterexample
 from jensen_encodings.deadline import Deadline
 
 MOST_WORK = 2e9  # products of one evaluation

@@ -12,8 +12,8 @@ from jensen.graphs.enclosures import enclose
 from jensen.graphs.exact import ball_values, ball_violation, fraction_below
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.network.block import OUTPUT
-from jensen.prover.counterexample import Point, admits, confirmed
-from jensen.prover.evidence import Counterexample
+from jensen.verdicts.counterexample import Point, admits, confirmed
+from jensen.verdicts.evidence import Counterexample
 from jensen_encodings.deadline import NEVER, Deadline
 
 FIRST_BITS, MOST_BITS = 64, 4096

@@ -29,9 +29,9 @@ from jensen.graphs.functions import Function
 from jensen.graphs.node import GraphNode
 from jensen.network.block import INPUT, OUTPUT, Activation, Block
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.evidence import Counterexample
-from jensen.prover.line_search import LineSampler
+from jensen.prover.lines.line_search import LineSampler
 from jensen.types import ObjectArray
+from jensen.verdicts.evidence import Counterexample
 from jensen_encodings.deadline import NEVER, Deadline
 
 MOST_INPUTS = 256

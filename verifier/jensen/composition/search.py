@@ -17,9 +17,9 @@ from jensen.domains.domain import Domain
 from jensen.graphs.convolution import Convolution
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.network.block import INPUT
-from jensen.prover.evidence import Counterexample
-from jensen.prover.line_search import STEPS, LineSampler, middle_distance
+from jensen.prover.lines.line_search import STEPS, LineSampler, middle_distance
 from jensen.types import FloatArray
+from jensen.verdicts.evidence import Counterexample
 from jensen_encodings.deadline import NEVER, Deadline
 
 FIRST_LINES, LINES, ROUNDS = 8, 96, 3

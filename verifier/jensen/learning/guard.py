@@ -28,13 +28,13 @@ from jensen.learning.watched import (
 )
 from jensen.loaders import from_torch
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.evidence import Counterexample
-from jensen.prover.options import checked_number
 from jensen.prover.question import check_domain
-from jensen.prover.verdict import Verdict
 from jensen.repairs.descents import lowest_points
 from jensen.text import shown
 from jensen.types import FloatArray
+from jensen.verdicts.evidence import Counterexample
+from jensen.verdicts.options import checked_number
+from jensen.verdicts.verdict import Verdict
 
 PERIOD = 32  # penalties that share the points of one search for kinks
 POOL = 4  # how many times the samples of one penalty such a search looks for

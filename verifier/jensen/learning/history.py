@@ -8,8 +8,8 @@ from typing import Any
 from torch import nn
 
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.verdict import Status, Verdict
 from jensen.repairs.nearest import Repair
+from jensen.verdicts.verdict import Status, Verdict
 from jensen.violation.jump_violation import JumpViolation
 
 

@@ -12,9 +12,9 @@ from torch import nn
 from jensen.errors import JensenError
 from jensen.learning.guard import ConvexityGuard
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.verdict import Status
 from jensen.repairs.nearest import Repair, repair
 from jensen.types import FloatArray
+from jensen.verdicts.verdict import Status
 
 POINTS = 4096  # at which the repaired network stays near the trained one
 LARGEST = 1e60  # coordinates of such points: they are squared on the way

@@ -19,10 +19,10 @@ from jensen.learning.history import ConvexTraining, Round
 from jensen.learning.last_layer import LEAST_SECONDS, repair_last_layer
 from jensen.learning.plan import Plan
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.evidence import Reason
-from jensen.prover.verdict import Status, Verdict
 from jensen.repairs.nearest import Repair
 from jensen.text import shown
+from jensen.verdicts.evidence import Reason
+from jensen.verdicts.verdict import Status, Verdict
 from jensen.violation.jump_violation import JumpViolation
 from jensen.violation.worst_jump import worst_jump
 

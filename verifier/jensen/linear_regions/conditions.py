@@ -29,9 +29,9 @@ from jensen.linear_regions.met import met_conditions
 from jensen.linear_regions.regions import Regions, regions_of
 from jensen.loaders import opened
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.options import checked_seconds
 from jensen.prover.question import check_subject
 from jensen.text import shown
+from jensen.verdicts.options import checked_seconds
 from jensen_encodings.deadline import Deadline
 
 PLANE, SPACE = 2, 3  # inputs of which all facets are listed

@@ -1,8 +1,9 @@
 """Path conditions that points of kinks ask for, where there are too many facets to list them.
 
-A descent along the kink of each group looks for the least J (:mod:`jensen.prover.descent`).
-What it finds is a guess in floating point: it is moved on the kink in rational arithmetic,
-between two points of the domain on both sides, and J is the exact sum over paths there.
+A descent along the kink of each group looks for the least J
+(:mod:`jensen.prover.descents.descent`). What it finds is a guess in floating point: it is moved
+on the kink in rational arithmetic, between two points of the domain on both sides, and J is the
+exact sum over paths there.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from jensen.groups.prepared import Prepared
 from jensen.linear_regions.condition import Condition
 from jensen.linear_regions.items import Point
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.descent import Descent
-from jensen.prover.pieces import pieces_of
+from jensen.prover.descents.descent import Descent
+from jensen.prover.descents.pieces import pieces_of
 from jensen.types import FloatArray, Neurons
 
 SEED = 20251126

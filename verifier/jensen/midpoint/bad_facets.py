@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 
 from jensen.groups.jump import Activations
 from jensen.midpoint.whole_kinks import WholeKink
-from jensen.prover.tree import TreeLimits
+from jensen.prover.trees.tree import TreeLimits
 from jensen.types import Unit
 from jensen_encodings.deadline import Deadline
 

@@ -7,11 +7,11 @@ from fractions import Fraction
 
 from jensen.errors import SolverError
 from jensen.midpoint.worst_pair import measure_pairs
-from jensen.prover.counterexample import counterexample
-from jensen.prover.evidence import GroupEvidence, Reason
 from jensen.prover.outcome import Outcome, every_neuron, refuted_by
 from jensen.prover.question import Question
-from jensen.prover.verdict import Status
+from jensen.verdicts.counterexample import counterexample
+from jensen.verdicts.evidence import GroupEvidence, Reason
+from jensen.verdicts.verdict import Status
 from jensen_encodings import UnboundedNeuronError
 
 # the midpoint program cannot tell smaller violations from the solver's tolerance

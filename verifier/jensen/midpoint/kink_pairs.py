@@ -20,7 +20,7 @@ from jensen.arithmetic.rational import floats
 from jensen.errors import OutOfTimeError
 from jensen.groups.prepared import Prepared
 from jensen.midpoint.feasible import Feasible
-from jensen.prover.descent import FINE, WIDE, Descent
+from jensen.prover.descents.descent import FINE, WIDE, Descent
 from jensen.prover.joint_engine import joint_boxes
 from jensen.types import FloatArray
 from jensen_encodings.deadline import Deadline

@@ -18,9 +18,9 @@ from jensen.groups.groups import GroupedNetwork
 from jensen.midpoint.bad_facets import BadFacets
 from jensen.midpoint.whole_kinks import WholeKink
 from jensen.network.relu_network import ReluNetwork
+from jensen.prover.joint.search import CUTOFF_MARGIN, PieceBounds, bounded_pieces
 from jensen.prover.joint_engine import joint_boxes
-from jensen.prover.joint_search import CUTOFF_MARGIN, PieceBounds, bounded_pieces
-from jensen.prover.tree import TreeLimits
+from jensen.prover.trees.tree import TreeLimits
 from jensen.types import FloatArray, Unit
 from jensen_encodings.deadline import Deadline
 from jensen_encodings.lp import LpSolver
@@ -41,7 +41,7 @@ class LeastJump(WholeKink):
     Parameters
     ----------
     net, group, network, pieces, solver, limits, least_jump, deadline
-        As of :class:`jensen.prover.joint_search.JointSearch`; with :data:`CEILING` the floor
+        As of :class:`jensen.prover.joint.search.JointSearch`; with :data:`CEILING` the floor
         begins above all J.
     """
 

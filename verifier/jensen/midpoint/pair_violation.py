@@ -9,8 +9,8 @@ from typing import Any
 
 from jensen.arithmetic.exact import to_double
 from jensen.arithmetic.rational import decimal
-from jensen.prover.counterexample import Point
 from jensen.text import html_table, markup, point
+from jensen.verdicts.counterexample import Point
 
 UNBOUNDED = "unbounded"  # on all of R^n, by multiples of the pair
 

@@ -22,8 +22,8 @@ from jensen.domains.box import Box
 from jensen.midpoint.feasible import Feasible
 from jensen.network.block import INPUT, OUTPUT, Block
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.counterexample import Point
 from jensen.types import FloatArray
+from jensen.verdicts.counterexample import Point
 from jensen_encodings.highs import Progress
 
 Exponents = NDArray[np.int32]

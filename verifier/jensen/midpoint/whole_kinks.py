@@ -11,8 +11,8 @@ import math
 from collections.abc import Sequence
 
 from jensen.groups.jump import Activations
-from jensen.prover.joint_nodes import JointNode, Patterns
-from jensen.prover.joint_search import JointSearch
+from jensen.prover.joint.nodes import JointNode, Patterns
+from jensen.prover.joint.search import JointSearch
 from jensen.types import FloatArray
 
 
@@ -22,7 +22,7 @@ class WholeKink(JointSearch):
     Parameters
     ----------
     net, group, network, pieces, solver, limits, least_jump, deadline
-        As of :class:`jensen.prover.joint_search.JointSearch`.
+        As of :class:`jensen.prover.joint.search.JointSearch`.
 
     Attributes
     ----------

@@ -24,9 +24,9 @@ from jensen.midpoint.search import RAISE_SHARE, search_pairs
 from jensen.midpoint.units import Rescaled, rescaled
 from jensen.network.relu_network import ReluNetwork
 from jensen.processors import available_processors
-from jensen.prover.counterexample import Point, admits, exact_violation
 from jensen.text import shown
 from jensen.types import FloatArray
+from jensen.verdicts.counterexample import Point, admits, exact_violation
 from jensen_encodings import UnboundedNeuronError
 from jensen_encodings.deadline import Deadline
 from jensen_encodings.highs import Progress

@@ -24,10 +24,10 @@ from jensen.optimise.ground import ground_of
 from jensen.optimise.parts import check_form, parts_of
 from jensen.optimise.problem import vector
 from jensen.optimise.proof import proved_convex
-from jensen.prover.options import Options
 from jensen.prover.question import merged_options
-from jensen.prover.verdict import Verdict
 from jensen.types import FloatArray
+from jensen.verdicts.options import Options
+from jensen.verdicts.verdict import Verdict
 from jensen_encodings.deadline import Deadline
 
 

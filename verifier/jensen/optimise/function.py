@@ -19,8 +19,8 @@ from jensen.optimise.cutting_planes import Pool
 from jensen.optimise.ground import dot
 from jensen.optimise.problem import Limits, problem_of, vector, with_fixed_inputs
 from jensen.optimise.solving import proximal_point, solve
-from jensen.prover.options import checked_number
 from jensen.types import FloatArray
+from jensen.verdicts.options import checked_number
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,9 +14,9 @@ from jensen.arithmetic.doubles import NotADoubleError, exact_doubles, refuse_mas
 from jensen.errors import DomainError, InfeasibleError, OptionError
 from jensen.optimise.cuts import Convex
 from jensen.optimise.feasible import FeasibleSet
-from jensen.prover.options import checked_number, checked_seconds
 from jensen.text import shown
 from jensen.types import FloatArray
+from jensen.verdicts.options import checked_number, checked_seconds
 
 
 @dataclass(frozen=True)

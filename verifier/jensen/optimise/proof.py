@@ -21,10 +21,10 @@ from jensen.errors import CertificateError, NotConvexError, OptionError, Undecid
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.network.relu_network import ReluNetwork
 from jensen.optimise.ground import dot
-from jensen.prover.options import Options
-from jensen.prover.verdict import Status, Verdict
 from jensen.text import shown
 from jensen.types import FloatArray
+from jensen.verdicts.options import Options
+from jensen.verdicts.verdict import Status, Verdict
 
 
 def proved_convex(

@@ -38,11 +38,11 @@ from jensen.optimise.linearise import Linearisation, Lineariser
 from jensen.optimise.parts import check_form, parts_of
 from jensen.optimise.problem import vector
 from jensen.optimise.proof import proved_convex
-from jensen.prover.options import Options
 from jensen.prover.question import merged_options
-from jensen.prover.verdict import Status, Verdict
 from jensen.text import counted, shown
 from jensen.types import FloatArray
+from jensen.verdicts.options import Options
+from jensen.verdicts.verdict import Status, Verdict
 from jensen_encodings.deadline import Deadline
 
 _NEEDED = "a list of mappings from inputs to values, such as [{1: 2.0}, {1: 5.0}], is needed"

@@ -17,14 +17,14 @@ import numpy as np
 
 from jensen.domains.domain import Domain
 from jensen.network.stack import NetworkStack, architecture
-from jensen.prover.common_lines import confirmed_pairs, exact_ends
-from jensen.prover.evidence import Counterexample
-from jensen.prover.line_search import STEPS, LineSampler, line_scale
-from jensen.prover.options import Engine
+from jensen.prover.lines.common_lines import confirmed_pairs, exact_ends
+from jensen.prover.lines.line_search import STEPS, LineSampler, line_scale
 from jensen.prover.outcome import Outcome, refuted_by
 from jensen.prover.question import Question
 from jensen.prover.signs import closed_neurons, is_small
 from jensen.types import BoolArray, FloatArray, IndexArray, Interval
+from jensen.verdicts.evidence import Counterexample
+from jensen.verdicts.options import Engine
 
 _STEPS = 5  # towards a zero
 _BEYOND = 2.0  # times the way to where a neuron would be 0 if it were linear

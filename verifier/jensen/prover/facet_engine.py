@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 from jensen.errors import SolverError
 from jensen.groups.tolerance import least_jumps
-from jensen.prover.evidence import GroupEvidence, Reason
 from jensen.prover.outcome import Outcome, bent_at, looked_at
 from jensen.prover.question import Question
 from jensen.types import Neurons, Unit
+from jensen.verdicts.evidence import GroupEvidence, Reason
 from jensen_encodings import UnboundedNeuronError
 from jensen_encodings.lp import LpSolver
 
 if TYPE_CHECKING:
-    from jensen.prover.facet_programs import FacetResult
+    from jensen.prover.trees.facet_programs import FacetResult
 
 
 def prove_by_facet_programs(question: Question) -> Outcome:
@@ -30,7 +30,7 @@ def prove_by_facet_programs(question: Question) -> Outcome:
 
 
 def _every_group(question: Question) -> Outcome:
-    from jensen.prover.facet_programs import FacetSearch  # noqa: PLC0415  (loads Pyomo)
+    from jensen.prover.trees.facet_programs import FacetSearch  # noqa: PLC0415  (loads Pyomo)
 
     options, deadline = question.options, question.deadline
     net, data = question.prepared.grouped, question.prepared.data

@@ -10,12 +10,12 @@ import numpy as np
 
 from jensen.domains.domain import Box
 from jensen.groups.prepared import Prepared
-from jensen.prover.counterexample import Point, counterexample
-from jensen.prover.options import Engine
 from jensen.prover.outcome import Outcome
 from jensen.prover.question import Question
 from jensen.prover.signs import SPACE
 from jensen.types import FloatArray, IndexArray
+from jensen.verdicts.counterexample import Point, counterexample
+from jensen.verdicts.options import Engine
 
 
 def decide_fixed(question: Question, decide: Callable[[Question], Outcome]) -> Outcome | None:

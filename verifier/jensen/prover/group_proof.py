@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from jensen.prover.evidence import GroupEvidence
-from jensen.prover.joint_proof import JointProof
-from jensen.prover.nodes import Node
+from jensen.prover.joint.proof import JointProof
+from jensen.prover.trees.nodes import Node
 from jensen.types import Unit
+from jensen.verdicts.evidence import GroupEvidence
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,22 +15,22 @@ from threading import Event
 from jensen.errors import OutOfTimeError
 from jensen.groups.groups import GroupedNetwork
 from jensen.groups.tolerance import least_jumps
-from jensen.prover.crossing import Crossing
-from jensen.prover.descent import Seed
-from jensen.prover.dips import Dips
-from jensen.prover.evidence import GroupEvidence, Reason
+from jensen.prover.descents.descent import Seed
+from jensen.prover.descents.dips import Dips
+from jensen.prover.descents.pieces import Piece, pieces_of
 from jensen.prover.group_proof import GroupProof, GroupWriter
-from jensen.prover.joint_proof import JointResult
-from jensen.prover.joint_search import JointSearch, PieceBounds, bounded_pieces
-from jensen.prover.kink_bounds import ranges_of
-from jensen.prover.margin import MarginProgram
+from jensen.prover.joint.kink_bounds import ranges_of
+from jensen.prover.joint.proof import JointResult
+from jensen.prover.joint.search import JointSearch, PieceBounds, bounded_pieces
 from jensen.prover.outcome import Outcome, bent_at, looked_at
-from jensen.prover.pieces import Piece, pieces_of
 from jensen.prover.question import Question
 from jensen.prover.signs import closed_by_sweep, is_small
-from jensen.prover.tree import GroupResult, SearchState, TreeLimits
 from jensen.prover.tree_engine import Forest, prove_by_trees, tree_evidence
+from jensen.prover.trees.margin import MarginProgram
+from jensen.prover.trees.tree import GroupResult, SearchState, TreeLimits
 from jensen.types import FloatArray, Neurons, Unit
+from jensen.verdicts.crossing import Crossing
+from jensen.verdicts.evidence import GroupEvidence, Reason
 from jensen_encodings.lp import LpSolver
 
 FIRST_BUDGET = 4  # nodes of a group before the others get their turn

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from jensen.groups.prepared import Prepared
 from jensen.network.levelled import levelled
-from jensen.prover.counterexample import counterexample
-from jensen.prover.options import Engine
 from jensen.prover.outcome import Outcome
 from jensen.prover.question import Question
+from jensen.verdicts.counterexample import counterexample
+from jensen.verdicts.options import Engine
 
 # the others speak of tolerances and violations, whose unit is that of f
 FREE_OF_SCALE = (Engine.AUTO, Engine.JOINT, Engine.TREE)

@@ -14,16 +14,16 @@ from jensen.bounds.linked import LinkedSigns, linked_signs
 from jensen.bounds.stacked import stacked_bounds
 from jensen.domains.domain import Domain
 from jensen.network.stack import NetworkStack, architecture
-from jensen.prover.evidence import GroupEvidence, Reason
-from jensen.prover.options import Engine
 from jensen.prover.outcome import Outcome
 from jensen.prover.plane_screens import links_say_much
 from jensen.prover.question import Question
 from jensen.prover.refute import may_sink
 from jensen.prover.signs import SPACE, bounds_come_first, is_small
-from jensen.prover.verdict import Status
 from jensen.prover.walk import THREE, edges_come_first, lines_were_walked
 from jensen.types import FloatArray, Interval
+from jensen.verdicts.evidence import GroupEvidence, Reason
+from jensen.verdicts.options import Engine
+from jensen.verdicts.verdict import Status
 
 WORK = 5e7  # weights times neurons: beyond, sweeps from single neurons cost more than provers
 

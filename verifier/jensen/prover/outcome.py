@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 
 from jensen.groups.groups import GroupedNetwork
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.counterexample import counterexample
-from jensen.prover.crossing import Crossing
-from jensen.prover.evidence import Counterexample, GroupEvidence, Reason
 from jensen.prover.group_proof import GroupProof, GroupWriter
 from jensen.prover.question import Question
-from jensen.prover.verdict import Status
 from jensen.types import Neurons, Unit
+from jensen.verdicts.counterexample import counterexample
+from jensen.verdicts.crossing import Crossing
+from jensen.verdicts.evidence import Counterexample, GroupEvidence, Reason
+from jensen.verdicts.verdict import Status
 
 
 @dataclass(frozen=True, eq=False)

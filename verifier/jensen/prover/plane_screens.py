@@ -10,14 +10,14 @@ import scipy.sparse as sp
 from jensen.cells.arrangement import incidences
 from jensen.network.relu_network import Block
 from jensen.network.stack import NetworkStack, architecture
-from jensen.prover.evidence import Counterexample
 from jensen.prover.outcome import Outcome, refuted_by
-from jensen.prover.plane_pairs import pair_about
 from jensen.prover.question import Question
 from jensen.prover.signs import SPACE, bounds_come_first
 from jensen.prover.walk_outcome import all_bend_upwards
-from jensen.prover.walk_planes import FEWEST, MOST, can_walk_planes, looked_at_planes
+from jensen.prover.walks.plane_pairs import pair_about
+from jensen.prover.walks.planes import FEWEST, MOST, can_walk_planes, looked_at_planes
 from jensen.types import BoolArray, Interval
+from jensen.verdicts.evidence import Counterexample
 
 FOUR = 4  # inputs up to which planes cost as much as links
 FEW_PIECES = 1 << 14  # incidences of planes and vertices, up to which these cost as much as links

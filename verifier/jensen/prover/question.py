@@ -13,12 +13,12 @@ from jensen.graphs.function_graph import FunctionGraph
 from jensen.groups.prepared import Prepared
 from jensen.loaders import not_a_network
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.evidence import Counterexample
 from jensen.prover.group_proof import BeginWriter
-from jensen.prover.line_search import LineSearch
-from jensen.prover.options import Engine, Options
-from jensen.prover.verdict import Status, Verdict
+from jensen.prover.lines.line_search import LineSearch
 from jensen.text import shown
+from jensen.verdicts.evidence import Counterexample
+from jensen.verdicts.options import Engine, Options
+from jensen.verdicts.verdict import Status, Verdict
 from jensen_encodings.deadline import NEVER, Deadline
 
 DEFAULT = Options()

@@ -1,7 +1,7 @@
 """Screens that look along random lines, before any solver is started.
 
-All are one search (:class:`~jensen.prover.line_search.LineSearch`) that goes on where the screen
-before ended: how far it goes next depends on what it costs beside the screens that follow.
+All are one search (:class:`~jensen.prover.lines.line_search.LineSearch`) that goes on where the
+screen before ended: how far it goes next depends on what it costs beside the screens that follow.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import numpy as np
 import scipy.sparse as sp
 
 from jensen.network.relu_network import INPUT, Block
-from jensen.prover.line_search import FIRST, ROUND
-from jensen.prover.options import Engine
+from jensen.prover.lines.line_search import FIRST, ROUND
 from jensen.prover.outcome import Outcome, refuted_by
 from jensen.prover.question import Question
 from jensen.prover.signs import SPACE, bounds_come_first, is_small
 from jensen.prover.walk import walks
 from jensen.types import BoolArray
+from jensen.verdicts.options import Engine
 
 # after so many lines looks end
 EARLY = FIRST + ROUND // 4  # in front of a walk that costs a few times as much

@@ -7,12 +7,12 @@ import scipy.sparse as sp
 
 from jensen.groups.prepared import Prepared
 from jensen.network.relu_network import INPUT, OUTPUT, ReluNetwork
-from jensen.prover.evidence import GroupEvidence, Reason
-from jensen.prover.options import Engine
 from jensen.prover.outcome import Outcome
 from jensen.prover.question import Question
-from jensen.prover.verdict import Status
 from jensen.types import BoolArray, Unit
+from jensen.verdicts.evidence import GroupEvidence, Reason
+from jensen.verdicts.options import Engine
+from jensen.verdicts.verdict import Status
 
 SPACE = 3  # inputs from which on a walk costs more than bounds, for networks of whatever size
 WIDE = 48  # ReLUs from which on it does in the plane

@@ -7,14 +7,14 @@ from dataclasses import replace
 from fractions import Fraction
 
 from jensen.groups.tolerance import least_jumps
-from jensen.prover.evidence import GroupEvidence, Reason
 from jensen.prover.group_proof import GroupProof
-from jensen.prover.nodes import Allowance
 from jensen.prover.outcome import Outcome, bent_at, looked_at
 from jensen.prover.question import Question
 from jensen.prover.signs import closed_by_sweep
-from jensen.prover.tree import GroupResult, SearchState, Tree, TreeLimits
+from jensen.prover.trees.nodes import Allowance
+from jensen.prover.trees.tree import GroupResult, SearchState, Tree, TreeLimits
 from jensen.types import Neurons, Unit
+from jensen.verdicts.evidence import GroupEvidence, Reason
 from jensen_encodings.lp import LpSolver
 
 FIRST_BUDGET = 128  # nodes of a group before the others get their turn

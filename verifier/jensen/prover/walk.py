@@ -14,9 +14,6 @@ from jensen.domains.domain import Box, Domain, Everywhere
 from jensen.groups.prepared import Prepared
 from jensen.network.relu_network import Block, ReluNetwork
 from jensen.network.stack import NetworkStack, architecture
-from jensen.prover.counterexample import admits
-from jensen.prover.evidence import Counterexample
-from jensen.prover.options import Engine
 from jensen.prover.outcome import Outcome, refuted_by
 from jensen.prover.plane_screens import (
     one_signed,
@@ -26,15 +23,18 @@ from jensen.prover.plane_screens import (
 )
 from jensen.prover.question import Question
 from jensen.prover.signs import SPACE, bounds_come_first, closed_neurons
-from jensen.prover.walk_cells import can_walk_cells, walk_cells
-from jensen.prover.walk_cones import is_cone_question, walk_cones
-from jensen.prover.walk_edges import can_walk_edges, edges_bend_upwards
-from jensen.prover.walk_narrow import is_narrow, walk_narrow
 from jensen.prover.walk_outcome import all_bend_upwards
-from jensen.prover.walk_plane import walk_kinks
-from jensen.prover.walk_solid import walk_surfaces
-from jensen.prover.walk_straight import bend_upwards, has_two_levels, seems_to_bend_down
+from jensen.prover.walks.cells import can_walk_cells, walk_cells
+from jensen.prover.walks.cones import is_cone_question, walk_cones
+from jensen.prover.walks.edges import can_walk_edges, edges_bend_upwards
+from jensen.prover.walks.narrow import is_narrow, walk_narrow
+from jensen.prover.walks.plane import walk_kinks
+from jensen.prover.walks.solid import walk_surfaces
+from jensen.prover.walks.straight import bend_upwards, has_two_levels, seems_to_bend_down
 from jensen.types import BoolArray, Interval
+from jensen.verdicts.counterexample import admits
+from jensen.verdicts.evidence import Counterexample
+from jensen.verdicts.options import Engine
 
 PLANE = 2
 PAIR = 2  # units of a level, up to which an exact walk costs about as much as links

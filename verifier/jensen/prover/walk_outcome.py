@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.evidence import GroupEvidence, Reason
 from jensen.prover.outcome import Outcome
 from jensen.prover.question import Question
-from jensen.prover.verdict import Status
 from jensen.types import BoolArray, Interval
+from jensen.verdicts.evidence import GroupEvidence, Reason
+from jensen.verdicts.verdict import Status
 
 
 def all_bend_upwards(

@@ -13,7 +13,7 @@ from jensen.domains.cone_segments import NEAREST
 from jensen.errors import OutOfTimeError
 from jensen.groups.prepared import Prepared, prepare
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.descent import Descent
+from jensen.prover.descents.descent import Descent
 from jensen.prover.joint_engine import joint_boxes
 from jensen.types import FloatArray, Unit
 from jensen_encodings.deadline import NEVER, Deadline

@@ -18,8 +18,8 @@ import numpy as np
 
 from jensen.arithmetic.exact import Matrix
 from jensen.network.relu_network import INPUT, OUTPUT, Activation, Block, ReluNetwork
-from jensen.prover.counterexample import Point
 from jensen.types import FloatArray
+from jensen.verdicts.counterexample import Point
 
 
 @dataclass(frozen=True, eq=False)

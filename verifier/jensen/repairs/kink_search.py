@@ -20,13 +20,13 @@ import numpy as np
 from jensen.groups.groups import GroupedNetwork
 from jensen.groups.jump import FREE, OFF, ON, Activations, JumpProblem
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.crossing import Crossing, probe
-from jensen.prover.joint_program import JointProgram
-from jensen.prover.joint_proof import Path
-from jensen.prover.joint_search import PieceBounds
-from jensen.prover.margin import MARGIN_TOLERANCE, MarginProgram
+from jensen.prover.joint.program import JointProgram
+from jensen.prover.joint.proof import Path
+from jensen.prover.joint.search import PieceBounds
+from jensen.prover.trees.margin import MARGIN_TOLERANCE, MarginProgram
 from jensen.repairs.output_slopes import OutputSlopes
 from jensen.types import FloatArray, Unit
+from jensen.verdicts.crossing import Crossing, probe
 from jensen_encodings.deadline import Deadline
 from jensen_encodings.lp import LpSolver
 

@@ -11,13 +11,13 @@ from jensen.domains.base import Domain
 from jensen.errors import OutOfTimeError
 from jensen.groups.prepared import prepare
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.crossing import Crossing
+from jensen.prover.joint.search import bounded_pieces
 from jensen.prover.joint_engine import joint_boxes
-from jensen.prover.joint_search import bounded_pieces
 from jensen.repairs.features import Features
 from jensen.repairs.kink_search import KinkSearch
 from jensen.repairs.output_slopes import OutputSlopes
 from jensen.types import FloatArray
+from jensen.verdicts.crossing import Crossing
 from jensen_encodings.deadline import NEVER, Deadline
 
 

@@ -28,15 +28,15 @@ from jensen.graphs.function_graph import FunctionGraph
 from jensen.loaders import opened
 from jensen.network.relu_network import ReluNetwork
 from jensen.network.simplify.simplify import simplify
-from jensen.prover.options import checked_seconds
 from jensen.prover.question import check_domain
-from jensen.prover.verdict import Status, Verdict
 from jensen.repairs.features import Features
 from jensen.repairs.program import Norm, Objective
 from jensen.repairs.refit import Refit
 from jensen.repairs.row_search import RepairProgress, RowSearch
 from jensen.text import point, shown
 from jensen.types import FloatArray
+from jensen.verdicts.options import checked_seconds
+from jensen.verdicts.verdict import Status, Verdict
 from jensen.violation.magnitude import proved_range
 from jensen_encodings.deadline import Deadline
 

@@ -21,14 +21,14 @@ from jensen.domains.working_set import WorkingSet
 from jensen.errors import OutOfTimeError
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.counterexample import Point
-from jensen.prover.verdict import Verdict
 from jensen.repairs.descents import descended
 from jensen.repairs.features import Features
 from jensen.repairs.kink_searches import KinkSearches
 from jensen.repairs.program import Objective, nearest_with_margin, proved_distance
 from jensen.repairs.sampled_rows import Pairs, RowSampler
 from jensen.types import FloatArray
+from jensen.verdicts.counterexample import Point
+from jensen.verdicts.verdict import Verdict
 from jensen_encodings.deadline import NEVER, Deadline
 
 Result = TypeVar("Result")

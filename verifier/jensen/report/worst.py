@@ -20,8 +20,8 @@ from jensen.graphs.function_graph import FunctionGraph
 from jensen.midpoint import worst_pair as midpoint
 from jensen.midpoint.pair_violation import UNBOUNDED, Violation
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.counterexample import Point
 from jensen.types import FloatArray
+from jensen.verdicts.counterexample import Point
 from jensen.violation.jump_violation import JumpViolation
 from jensen.violation.recession import everywhere_violation, growth_rate
 from jensen.violation.worst_jump import worst_jump

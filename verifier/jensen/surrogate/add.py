@@ -17,13 +17,13 @@ from jensen.graphs.function_graph import FunctionGraph
 from jensen.loaders import piecewise_linear
 from jensen.network.relu_network import ReluNetwork
 from jensen.optimise.proof import proved_convex
-from jensen.prover.options import Options
 from jensen.prover.question import merged_options
-from jensen.prover.verdict import Verdict
 from jensen.surrogate.arguments import Arguments, keep_inside, read_arguments
 from jensen.surrogate.handle import Formulation, NetworkHandle, Output, Shape
 from jensen.surrogate.hidden import HiddenUnits
 from jensen.text import shown
+from jensen.verdicts.options import Options
+from jensen.verdicts.verdict import Verdict
 
 LARGE = 512  # ReLUs from which on cuts are preferred to the epigraph's rows
 PATIENCE = 10.0  # seconds that auto gives a proof of convexity, unless told otherwise

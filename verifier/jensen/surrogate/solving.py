@@ -36,11 +36,11 @@ from jensen.errors import (
     UnboundedError,
     UndecidedError,
 )
-from jensen.prover.options import checked_number, checked_seconds
 from jensen.surrogate.direction import pushes_on
 from jensen.surrogate.handle import GUARD, Formulation, NetworkHandle, Output
 from jensen.surrogate.scaling import objective_exponent
 from jensen.text import shown
+from jensen.verdicts.options import checked_number, checked_seconds
 from jensen_encodings.deadline import Deadline
 
 # HiGHS's own are 1e-6 and 1e-7: with them, optima moved by as much times the weights, and boxes

@@ -25,8 +25,8 @@ from jensen.graphs.function_graph import FunctionGraph
 from jensen.midpoint.pair_violation import Violation
 from jensen.network.block import OUTPUT
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.verdict import Status
 from jensen.types import FloatArray
+from jensen.verdicts.verdict import Status
 from jensen_encodings.deadline import Deadline
 
 PROVED, OPTIMAL, BOUNDED, OPEN = "proved convex", "optimal", "bounds", "no upper bound"

@@ -13,8 +13,8 @@ from jensen.arithmetic.rational import ONE, floats, fraction, rational, rational
 from jensen.domains.domain import Domain, Polyhedron
 from jensen.network.block import INPUT, Activation, Block
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.counterexample import Point
 from jensen.types import FloatArray, ObjectArray
+from jensen.verdicts.counterexample import Point
 from jensen_encodings.deadline import Deadline
 
 NAME = "hull"  # of the block that leads from the affine hull to the inputs

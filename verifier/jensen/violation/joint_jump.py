@@ -21,14 +21,14 @@ from jensen.groups.gradients import GradientBounds
 from jensen.groups.groups import GroupedNetwork
 from jensen.groups.jump import FREE, OFF, ON, Activations
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.descent import Descent
-from jensen.prover.dips import STEPS, Dips
+from jensen.prover.descents.descent import Descent
+from jensen.prover.descents.dips import STEPS, Dips
+from jensen.prover.descents.pieces import Piece
+from jensen.prover.joint.nodes import JointNode, Patterns
+from jensen.prover.joint.proof import Path
+from jensen.prover.joint.search import CUTOFF_MARGIN, JointSearch, PieceBounds, bounded_pieces
 from jensen.prover.joint_engine import joint_boxes
-from jensen.prover.joint_nodes import JointNode, Patterns
-from jensen.prover.joint_proof import Path
-from jensen.prover.joint_search import CUTOFF_MARGIN, JointSearch, PieceBounds, bounded_pieces
-from jensen.prover.pieces import Piece
-from jensen.prover.tree import SearchState, TreeLimits
+from jensen.prover.trees.tree import SearchState, TreeLimits
 from jensen.types import FloatArray, Unit
 from jensen.violation.jump_facets import product_above
 from jensen_encodings.deadline import Deadline
@@ -51,7 +51,7 @@ class JumpOfGroup(JointSearch):
     Parameters
     ----------
     net, group, network, pieces, solver, limits, deadline
-        As of :class:`jensen.prover.joint_search.JointSearch`.
+        As of :class:`jensen.prover.joint.search.JointSearch`.
     gradients : GradientBounds
     met : callable
         Gets patterns where J is low enough for a new worst facet, with points of the working set

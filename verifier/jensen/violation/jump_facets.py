@@ -9,10 +9,10 @@ from fractions import Fraction
 
 from jensen.arithmetic.exact import root_to_double
 from jensen.arithmetic.rational import ZERO, float_below
-from jensen.prover.crossing import Crossing
-from jensen.prover.nodes import Node
-from jensen.prover.tree import Tree
+from jensen.prover.trees.nodes import Node
+from jensen.prover.trees.tree import Tree
 from jensen.types import Unit
+from jensen.verdicts.crossing import Crossing
 
 SUM_ROUNDING = 1 + 1e-12
 

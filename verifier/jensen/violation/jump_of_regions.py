@@ -12,8 +12,8 @@ from jensen.domains.domain import Domain
 from jensen.errors import DomainError, NetworkError, UndecidedError
 from jensen.linear_regions.regions import MOST_INPUTS, Regions, regions_of
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.counterexample import Point, admits, exact_violation
 from jensen.types import IndexArray, Neurons
+from jensen.verdicts.counterexample import Point, admits, exact_violation
 from jensen_encodings.deadline import NEVER, Deadline
 
 # by number of inputs: the cells of more ReLUs take too long to be worth a try

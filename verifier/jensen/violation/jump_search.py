@@ -21,11 +21,11 @@ from jensen.groups.coincidence import coinciding_pairs, may_coincide
 from jensen.groups.gradients import GradientBounds
 from jensen.groups.jump import Activations
 from jensen.groups.prepared import Prepared
-from jensen.prover.crossing import Crossing
-from jensen.prover.nodes import Node, Patience
 from jensen.prover.signs import closed_by_sweep
-from jensen.prover.tree import Tree, TreeLimits, UndecidedLeafError
+from jensen.prover.trees.nodes import Node, Patience
+from jensen.prover.trees.tree import Tree, TreeLimits, UndecidedLeafError
 from jensen.types import FloatArray, Unit
+from jensen.verdicts.crossing import Crossing
 from jensen.violation.joint_jump import JointTurns, TurnResult
 from jensen.violation.jump_chords import kinks_on_chords, unit_of_others
 from jensen.violation.jump_facets import (

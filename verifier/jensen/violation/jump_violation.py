@@ -9,8 +9,8 @@ from typing import Any
 
 from jensen.arithmetic.exact import to_double
 from jensen.arithmetic.rational import decimal
-from jensen.prover.counterexample import Point
 from jensen.text import html_table, markup, point, printable
+from jensen.verdicts.counterexample import Point
 
 
 @dataclass(frozen=True, repr=False)

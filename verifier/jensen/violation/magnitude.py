@@ -22,8 +22,8 @@ from jensen.groups.prepared import Prepared, prepare
 from jensen.midpoint.ranges import THOROUGH, tightened
 from jensen.midpoint.search import in_range
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.counterexample import Point
 from jensen.types import FloatArray
+from jensen.verdicts.counterexample import Point
 from jensen_encodings import UnboundedNeuronError
 from jensen_encodings.deadline import NEVER, Deadline
 

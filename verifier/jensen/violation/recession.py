@@ -24,10 +24,10 @@ from jensen.midpoint.pair_violation import UNBOUNDED, Violation
 from jensen.midpoint.worst_pair import concluded
 from jensen.network.fixing import blocks_on_plane
 from jensen.network.relu_network import INPUT, OUTPUT, Block, ReluNetwork
-from jensen.prover.counterexample import Point, exact_violation
-from jensen.prover.line_search import kink_distance
-from jensen.prover.verdict import Status
+from jensen.prover.lines.line_search import kink_distance
 from jensen.types import Interval
+from jensen.verdicts.counterexample import Point, exact_violation
+from jensen.verdicts.verdict import Status
 from jensen.violation.interval import box_violation, kinks
 from jensen_encodings.deadline import NEVER, Deadline
 from jensen_encodings.highs import Progress

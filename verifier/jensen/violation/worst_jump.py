@@ -23,9 +23,9 @@ from jensen.groups.prepared import Prepared, prepare
 from jensen.loaders import opened
 from jensen.network.checks import first_output
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.counterexample import Point, admits
-from jensen.prover.options import Options, checked_number
 from jensen.prover.question import check_domain, check_subject
+from jensen.verdicts.counterexample import Point, admits
+from jensen.verdicts.options import Options, checked_number
 from jensen.violation.jump_facets import root_above, root_below
 from jensen.violation.jump_of_regions import WorstFacet, worst_facet
 from jensen.violation.jump_search import JumpSearch

@@ -27,12 +27,12 @@ from jensen.midpoint.pair_violation import UNBOUNDED, Violation
 from jensen.midpoint.worst_pair import PRECISION_LIMIT, with_pair
 from jensen.network.checks import first_output
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.counterexample import Point
-from jensen.prover.options import checked_seconds
 from jensen.prover.question import check_domain, check_subject
-from jensen.prover.verdict import Status, Verdict
 from jensen.text import shown
 from jensen.types import FloatArray
+from jensen.verdicts.counterexample import Point
+from jensen.verdicts.options import checked_seconds
+from jensen.verdicts.verdict import Status, Verdict
 from jensen.violation.curved import curved_violation
 from jensen.violation.flat import within_hull
 from jensen.violation.interval import box_violation

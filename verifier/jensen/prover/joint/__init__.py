@@ -1,0 +1,1 @@
+"""Joint branch and bound: J as objective and state of one warm-started program per group."""

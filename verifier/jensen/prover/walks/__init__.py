@@ -1,0 +1,1 @@
+"""Kinks followed exactly through networks of few inputs: lines, planes, edges, cells."""

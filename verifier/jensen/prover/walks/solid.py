@@ -1,0 +1,222 @@
+"""Three inputs: look at every kink everywhere, on the polygons that the others cut it into.
+
+A kink of the first level is a plane, of a deeper one a surface of polygons; J of the unit that
+bends is a constant on each part of a polygon. The cells of the last level are not needed: its
+units cut the polygons of the kinks before it, and only those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from jensen.cells.complex import ExactVertices, TooDegenerateError
+from jensen.cells.facets import exact_jump
+from jensen.cells.jumps import carry, rounding_of, to_output
+from jensen.cells.solid import SolidSubdivision
+from jensen.cells.start import solid_inside, starting_solid
+from jensen.cells.subdivide import Subdivision
+from jensen.domains.domain import Domain
+from jensen.network.relu_network import ReluNetwork
+from jensen.prover.walks.walked import EXACT_LIMIT, TRIES, Walked
+from jensen.prover.walks.walked_network import WalkedNetwork
+from jensen.types import BoolArray, FloatArray, IndexArray
+from jensen.verdicts.evidence import Counterexample
+from jensen_encodings.deadline import NEVER, Deadline
+
+CHUNK = 1 << 19  # numbers in a table of patterns at a time
+# signs held at a time: beyond (as of [64,64], seconds of a walk) searches are mostly faster
+SOLID_LIMIT = 6e6
+EDGES_TRIED = 16
+
+
+def walk_surfaces(
+    network: ReluNetwork,
+    domain: Domain,
+    closed: Mapping[str, BoolArray],
+    deadline: Deadline = NEVER,
+) -> Walked | None:
+    """Decide convexity in three inputs; None if it was too degenerate or too large.
+
+    Parameters
+    ----------
+    network : ReluNetwork
+        With one output.
+    domain : Domain
+        With an interior, as far as it is a box.
+    closed : mapping from block name to bool array (size,)
+        Neurons whose J is known to be >= 0 under every pattern.
+    deadline : Deadline
+    """
+    try:
+        return _SurfaceWalk(network, domain, closed, deadline).run()
+    except TooDegenerateError:
+        return None
+
+
+class _SurfaceWalk:
+    """One network on one domain."""
+
+    def __init__(
+        self,
+        network: ReluNetwork,
+        domain: Domain,
+        closed: Mapping[str, BoolArray],
+        deadline: Deadline,
+    ) -> None:
+        self._deadline = deadline
+        self._net = WalkedNetwork(network, domain, closed)
+        self._layers = self._net.layers
+        cells, solid = starting_solid(domain, self._net.scale, self._layers.width)
+        exact = ExactVertices(self._layers, cells.vertices, EXACT_LIMIT)
+        self._division = SolidSubdivision(self._layers, cells, solid, exact)
+
+    def run(self) -> Walked | None:
+        """Look at the last level's own kinks, then at all others cut by it."""
+        layers, division = self._layers, self._division
+        if not self._net.can_be_walked:
+            return None
+        planes = layers.layers[self._net.first].size
+        if planes**3 / 2 * layers.width > SOLID_LIMIT:  # about the edges of so many planes
+            return None
+        last, bending = layers.hidden[-1], self._net.bending()
+        for level in range(last):
+            if not self._cut(level, self._net.asked_at(level, bending)):
+                return None
+        division.evaluate(last)
+        if len(bending):
+            corners = np.unique(division.cells.edges)
+            signs = division.cells.vertices.signs[last][corners][:, bending]
+            if ((signs > 0).any(axis=0) & (signs < 0).any(axis=0)).any():
+                pair = self._last_kink(last, bending)
+                return None if pair is None else Walked(proved=False, pair=pair)
+        return self._surfaces(last)
+
+    def _cut(self, level: int, wanted: BoolArray | None) -> bool:
+        """Cut by a level; False if time or memory is up, or nothing is left of the domain."""
+        division = self._division
+        if self._deadline.over() or division.cells.edge_signs.size > SOLID_LIMIT:
+            return False
+        division.evaluate(level)
+        division.split(level, wanted)
+        division.forget(level)
+        if level < self._net.first:
+            division.cells, division.solid = solid_inside(
+                division.cells, division.solid, self._net.rows
+            )
+        return wanted is not None or len(division.solid.cell_signs) > 0
+
+    # ------------------------------------------------------------- the last level's kinks
+
+    def _last_kink(self, last: int, bending: IndexArray) -> Counterexample | None:
+        """Cross a kink of the last level inside a cell that it has not yet cut."""
+        division = self._division
+        cells, solid = division.cells, division.solid
+        signs = cells.vertices.signs[last][:, bending]
+        edge, which = np.nonzero(signs[cells.edges[:, 0]] * signs[cells.edges[:, 1]] < 0)
+        tried = np.linspace(0, len(edge) - 1, min(len(edge), EDGES_TRIED)).astype(int)
+        for i in tried.tolist():
+            face = cells.at_face[cells.at_edge == edge[i]][0]
+            cell = solid.at_cell[solid.at_face == face][0]
+            faces = solid.at_face[solid.at_cell == cell]
+            around = np.unique(cells.at_edge[np.isin(cells.at_face, faces)])
+            start, end = cells.edges[around].T
+            crossed = signs[start, which[i]] * signs[end, which[i]] < 0
+            start, end = start[crossed], end[crossed]
+            unit = int(bending[which[i]])
+            share, _ = division.shares(last, start, end, np.full(len(start), unit))
+            points = cells.vertices.points
+            corners = (1 - share)[:, None] * points[start] + share[:, None] * points[end]
+            found = self._net.pairs.about(
+                _middle(corners), corners, (last, unit), solid.cell_signs[cell]
+            )
+            if found is not None:
+                return found
+        return None
+
+    # ---------------------------------------------------------------- all other kinks
+
+    def _surfaces(self, last: int) -> Walked | None:
+        """Look at J on every part of the kinks before the last level."""
+        faces = self._asked(last)
+        if faces is None:
+            return None
+        if not len(faces):
+            return Walked(proved=True)
+        layers = self._layers
+        division = self._division
+        flat = Subdivision(layers, division.cells.of_faces(faces), division.exact)
+        columns = layers.span(last).start
+        several = np.count_nonzero(flat.cells.face_signs[:, :columns] == 0, axis=1) > 1
+        if several.any():
+            return None
+        flat.split(last)
+        signs = flat.cells.face_signs
+        if signs.size > 4 * SOLID_LIMIT or self._deadline.over():
+            return None
+        zero = signs == 0
+        if (np.count_nonzero(zero, axis=1) > 1).any():
+            return None
+        bends = layers.unit_of(np.argmax(zero, axis=1))
+        jump, size = np.empty((2, len(signs)))
+        step = max(1, CHUNK // layers.width)
+        for first in range(0, len(signs), step):
+            part = slice(first, first + step)
+            some = bends[0][part], bends[1][part]
+            carried = carry(layers, some, signs[part], last)
+            jump[part], size[part] = to_output(layers, carried, some, signs[part])
+        return self._judged(flat, bends, jump, rounding_of(layers) * size)
+
+    def _asked(self, last: int) -> IndexArray | None:
+        """Return the faces inside the domain where a unit that may bend down vanishes."""
+        division = self._division
+        cells = division.cells
+        columns = self._layers.span(last).start
+        asked = ((cells.face_signs[:, :columns] == 0) & ~self._net.closed[:columns]).any(axis=1)
+        asked &= division.solid.inner_faces(len(cells.face_signs))
+        finite = np.zeros(len(cells.face_signs), dtype=bool)
+        ends: BoolArray = ~np.all(cells.vertices.infinite[cells.edges], axis=1)
+        finite[cells.at_face[ends[cells.at_edge]]] = True
+        return np.flatnonzero(asked & finite)
+
+    def _judged(
+        self,
+        flat: Subdivision,
+        bends: tuple[IndexArray, IndexArray],
+        jump: FloatArray,
+        error: FloatArray,
+    ) -> Walked | None:
+        """Return what the jumps say: exactly where rounding hides their signs."""
+        layers, cells = self._layers, flat.cells
+        falls = jump < -error
+        doubtful = np.flatnonzero(~falls & ~(jump >= error))  # what is not a number is no sign
+        known: dict[bytes, bool] = {}
+        for face in doubtful.tolist():
+            key = cells.face_signs[face].tobytes()
+            if key not in known:
+                if len(known) >= EXACT_LIMIT:
+                    return None
+                level, unit = int(bends[0][face]), int(bends[1][face])
+                known[key] = exact_jump(layers, level, unit, cells.face_signs[face]) < 0
+            falls[face] = known[key]
+        bad = np.flatnonzero(falls)
+        for face in bad[np.argsort(jump[bad])][:TRIES].tolist():
+            corners = cells.vertices.points[
+                np.unique(cells.edges[cells.at_edge[cells.at_face == face]])
+            ]
+            pair = self._net.pairs.about(
+                _middle(corners),
+                corners,
+                (int(bends[0][face]), int(bends[1][face])),
+                cells.face_signs[face],
+            )
+            if pair is not None:
+                return Walked(proved=False, pair=pair)
+        return None if len(bad) else Walked(proved=True)
+
+
+def _middle(corners: FloatArray) -> FloatArray:
+    """Return a point between corners, of which some may be at infinity."""
+    middle: FloatArray = corners.mean(axis=0)
+    return middle
