@@ -18,6 +18,7 @@ from jensen.groups.prepared import prepare
 from jensen.network.relu_network import ReluNetwork
 from jensen.network.stack import NetworkStack
 from jensen.prover.signs import closed_neurons
+from jensen.prover.walks import edges
 from jensen.prover.walks.edges import can_walk_edges, edges_bend_upwards
 from jensen_encodings.deadline import Deadline
 
@@ -189,6 +190,28 @@ def test_it_is_the_look_beyond_the_far_ends_that_sees_it(monkeypatch: pytest.Mon
     monkeypatch.setattr(Skeleton, "goes_on", lambda *_, **__: None)
     assert not proved(bends_down_beyond(8.0), Everywhere())
     assert proved(bends_down_beyond(1e12), Everywhere())
+
+
+def test_what_rounding_hides_is_looked_at_in_a_smaller_part_of_space(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    networks = [general(seed, (3, 5, 3, 3)) for seed in range(20)]
+    stack = NetworkStack.from_networks(networks)
+    asked = np.ones((len(networks), networks[0].relu_count), dtype=bool)
+
+    def shown(*reaches: int) -> list[bool]:
+        monkeypatch.setattr(edges, "REACHES", reaches)
+        return edges_bend_upwards(stack, Everywhere(), asked).tolist()
+
+    truth = [jensen.verify(network, Everywhere()).status == "convex" for network in networks]
+    assert 0 < sum(truth) < len(truth)
+    assert shown(23) == truth
+    hidden = shown(42)
+    assert sum(hidden) < sum(truth)
+    assert all(right or not found for right, found in zip(truth, hidden, strict=True))
+    assert shown(42, 23) == truth
+    assert shown(1, 23) == truth
+    assert not edges_bend_upwards(stack, Everywhere(), asked, Deadline.after(0.0)).any()
 
 
 @pytest.mark.parametrize("scale", [2.0**-40, 1e-6, 1e6, 2.0**40])

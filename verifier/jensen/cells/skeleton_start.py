@@ -60,13 +60,15 @@ def _for_each(levels: Levels, vertices: int, table: Bits) -> Edges:
     return edges
 
 
-def skeleton_of_space(levels: Levels) -> Skeleton:
+def skeleton_of_space(levels: Levels, reach: int = REACH) -> Skeleton:
     """Return all of space between three kinks of the first level, for each of the networks.
 
     Parameters
     ----------
     levels : Levels
         The last three units of the first level are those whose kinks meet (:func:`meeting`).
+    reach : int
+        How far out space ends: bits, from values where the three meet.
 
     Returns
     -------
@@ -79,7 +81,7 @@ def skeleton_of_space(levels: Levels) -> Skeleton:
         If rounding hides where the three meet in some networks.
     """
     pairs = zip(levels.weights[0], levels.biases[0], strict=True)
-    found = [_values(weight, bias) for weight, bias in pairs]
+    found = [_values(weight, bias, reach) for weight, bias in pairs]
     hidden = np.flatnonzero([some is None for some in found])
     if hidden.size:
         raise UncertainSignsError(hidden)
@@ -124,7 +126,7 @@ def meeting(weights: FloatArray) -> IndexArray | None:
     return np.concatenate([others.nonzero()[0], chosen])
 
 
-def _values(weight: FloatArray, bias: FloatArray) -> FloatArray | None:
+def _values(weight: FloatArray, bias: FloatArray, bits: int) -> FloatArray | None:
     """Return z of one network's first level at the vertices, and how far it may be off.
 
     With ``y`` the values of the last three units, z is ``M (y - c) + b``, ``M`` being the weights
@@ -145,7 +147,7 @@ def _values(weight: FloatArray, bias: FloatArray) -> FloatArray | None:
     scale = max(float(np.abs(bias - slopes @ offsets).max()), float(np.abs(offsets).max()))
     if not 0 < scale < np.inf:
         return None
-    reach = np.ldexp(1.0, REACH + int(np.ceil(np.log2(scale))))
+    reach = np.ldexp(1.0, bits + int(np.ceil(np.log2(scale))))
     y = np.concatenate([np.zeros((1, SPACE)), reach * np.eye(SPACE), -reach * np.eye(SPACE)])
     z = (y - offsets) @ slopes.T + bias
     far = np.abs(y).max(axis=1) + float(np.abs(offsets).max())

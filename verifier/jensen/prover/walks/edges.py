@@ -21,7 +21,13 @@ from jensen.cells.skeleton import (
     places,
 )
 from jensen.cells.skeleton_cut import cut
-from jensen.cells.skeleton_start import SPACE, meeting, skeleton_of_box, skeleton_of_space
+from jensen.cells.skeleton_start import (
+    REACH,
+    SPACE,
+    meeting,
+    skeleton_of_box,
+    skeleton_of_space,
+)
 from jensen.cells.start import is_flat
 from jensen.domains.domain import Domain
 from jensen.network.stack import NetworkStack
@@ -33,6 +39,8 @@ TOGETHER = 16  # networks whose tables stay in the cache
 MOST = 1 << 17  # vertices
 WORDS = 2  # of a set of units
 FEW, NARROW = 48, 16  # units up to which levels may be of any width; width of levels beyond
+# of space, in bits: where rounding hides signs, it hides less in a smaller part
+REACHES = REACH, 17
 RANGE = 900  # of exponents of products of weights: none under- or overflows
 
 
@@ -123,14 +131,18 @@ def _proved(
         return found
     orders = [meeting(weight) for weight in stack.weights[0]]
     some = np.flatnonzero([order is not None for order in orders])
-    while some.size:
+    reaches = list(REACHES)
+    while some.size and reaches:
+        levels = _reordered(stack, asked, [orders[k] for k in some], some)
         try:
-            start = skeleton_of_space(_reordered(stack, asked, [orders[k] for k in some], some))
+            start = skeleton_of_space(levels, reaches[0])
         except UncertainSignsError as error:
             some = np.delete(some, error.networks)
-        else:
-            found[some[_Walk(start, SPACE, *limits).run()]] = True
-            break
+            continue
+        walk = _Walk(start, SPACE, *limits)
+        found[some[walk.run()]] = True
+        some = some[walk.hidden]
+        del reaches[0]
     return found
 
 
@@ -150,7 +162,13 @@ def _reordered(
 
 
 class _Walk:
-    """A few networks on one domain."""
+    """A few networks on one domain.
+
+    Attributes
+    ----------
+    hidden : bool array (networks,)
+        Those given up because rounding hid signs.
+    """
 
     def __init__(self, start: Skeleton, known: int, deepest: int, deadline: Deadline) -> None:
         self._skeleton, self._levels = start, start.levels
@@ -158,6 +176,7 @@ class _Walk:
         self._deepest = deepest  # level of the kinks that are asked for
         self._deadline = deadline
         self._left = np.ones(start.levels.networks, dtype=bool)
+        self.hidden = np.zeros(start.levels.networks, dtype=bool)
 
     def run(self) -> IndexArray:
         """Return the networks that are proved."""
@@ -236,7 +255,7 @@ class _Walk:
             try:
                 behind = cut(self._skeleton, level, units, cells=cells)
             except UncertainSignsError as error:
-                self._leave_out(error.networks)
+                self._hide(error.networks)
             else:
                 self._skeleton = behind
                 self._go_on(level, units, known=True)
@@ -247,7 +266,11 @@ class _Walk:
             try:
                 self._skeleton.goes_on(level, units, known=known)
             except UncertainSignsError as error:
-                self._leave_out(error.networks)
+                self._hide(error.networks)
+
+    def _hide(self, networks: IndexArray) -> None:
+        self.hidden[networks] = True
+        self._leave_out(networks)
 
     def _leave_out(self, networks: IndexArray) -> None:
         self._left[networks] = False
