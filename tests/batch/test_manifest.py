@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from jensen.batch import RowStatus, find_cases, run_batch
+from jensen.batch.manifest import passed_over
 from jensen.domains.domain import Box, Everywhere, Polyhedron
 from jensen.errors import ModelFileError
 from jensen.verdicts.options import Options
@@ -122,6 +123,23 @@ def test_what_does_not_exist_and_empty_folders_are_refused(tmp_path):
         find_cases([tmp_path / "nowhere"])
     with pytest.raises(ModelFileError, match="no model in it"):
         find_cases([tmp_path])
+    (tmp_path / "net.pt").touch()
+    with pytest.raises(ModelFileError, match=r"no model in it .*; net\.pt may run code"):
+        find_cases([tmp_path])
+
+
+def test_models_of_other_kinds_in_folders_are_told_of(make, tmp_path):
+    model = make("a.npz", 1)
+    for name in ("b.pt", "c.pt", "d.keras", "notes.txt", "sub/e.pkl"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    torch, keras = passed_over([tmp_path]).splitlines()
+    assert torch.startswith("2 .pt files passed over: b.pt may run code")
+    assert keras.startswith("1 .keras file passed over: d.keras is read by Keras only")
+    assert len(passed_over([tmp_path], recursive=True).splitlines()) == 3
+    assert not passed_over([model])
+    manifest(tmp_path, '[[model]]\nfile = "a.npz"\n')
+    assert not passed_over([tmp_path])
 
 
 def test_limits_are_no_part_of_the_question(make):

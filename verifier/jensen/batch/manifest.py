@@ -18,7 +18,7 @@ from jensen.domains.domain import Box, Domain, Everywhere, domain_from_json
 from jensen.domains.domain_file import SUPPORTED as DOMAIN_FILES
 from jensen.domains.domain_file import load_domain
 from jensen.errors import JensenError, ModelFileError, OptionError
-from jensen.loaders import SUPPORTED
+from jensen.loaders import ELSEWHERE, SUPPORTED
 from jensen.outputs import path_of
 from jensen.prover.question import check_domain, merged_options
 from jensen.text import own_name, printable
@@ -152,19 +152,68 @@ def _from_folder(
     for name in NAMES:
         if (folder / name).is_file():
             return _from_manifest(folder / name, domain, options, output)
+    found, closed = _listed(folder, recursive)
+    models = [path for path in found if path.suffix.lower() in SUPPORTED]
+    # a folder that cannot be listed is a case, so that it is reported, not skipped
+    models += [Path(os.fsdecode(error.filename)) for error in closed]
+    if not models:
+        others = [path for path in found if path.suffix.lower() in ELSEWHERE]
+        raise ModelFileError(
+            f"{folder}: no model in it ({', '.join(SUPPORTED)})"
+            + "".join(f"; {printable(path.name)} {_what_to_do(path)}" for path in others[:1])
+        )
+    chosen = domain or Everywhere()
+    return [case for path in models for case in _cases(path, chosen, options, output)]
+
+
+def _listed(folder: Path, recursive: bool) -> tuple[list[Path], list[OSError]]:
+    """Return all files of a folder, and folders named like models, and what could not be read."""
     found: list[Path] = []
     closed: list[OSError] = []
     for here, folders, files in os.walk(folder, onerror=closed.append):
         named = [name for name in folders if Path(name).suffix.lower() in SUPPORTED]
         found += [Path(here, name) for name in [*files, *named]]
         folders[:] = sorted(set(folders) - set(named)) if recursive else []
-    models = sorted(path for path in found if path.suffix.lower() in SUPPORTED)
-    # a folder that cannot be listed is a case, so that it is reported, not skipped
-    models += [Path(os.fsdecode(error.filename)) for error in closed]
-    if not models:
-        raise ModelFileError(f"{folder}: no model in it ({', '.join(SUPPORTED)})")
-    chosen = domain or Everywhere()
-    return [case for path in models for case in _cases(path, chosen, options, output)]
+    return sorted(found), closed
+
+
+def _what_to_do(path: Path) -> str:
+    return ELSEWHERE[path.suffix.lower()]
+
+
+def passed_over(targets: Sequence[str | Path], *, recursive: bool = False) -> str:
+    """Return what to say of files in folders that hold models, but of kinds that are not read.
+
+    Parameters
+    ----------
+    targets : sequence of path
+        As of :func:`find_cases`; folders with a manifest are what it says.
+    recursive : bool
+
+    Returns
+    -------
+    str
+        Empty if there are none, else a line for each kind: how many, the first, what to do.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "a.npz").write_bytes(b""), Path(folder, "b.h5").write_bytes(b"")
+    ...     passed_over([folder])  # doctest: +ELLIPSIS
+    '1 .h5 file passed over: b.h5 is read by Keras only; load it there and ...'
+    """
+    kinds: dict[str, list[Path]] = {}
+    for target in _paths(targets):
+        if target.is_dir() and not any((target / name).is_file() for name in NAMES):
+            for path in _listed(target, recursive)[0]:
+                if path.suffix.lower() in ELSEWHERE:
+                    kinds.setdefault(path.suffix.lower(), []).append(path)
+    return "\n".join(
+        f"{len(paths)} {kind} file{'s' * (len(paths) > 1)} passed over: "
+        f"{printable(paths[0].name)} {_what_to_do(paths[0])}"
+        for kind, paths in kinds.items()
+    )
 
 
 def _from_manifest(

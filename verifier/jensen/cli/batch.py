@@ -29,7 +29,7 @@ from jensen.batch.executor import Executor, InlineExecutor
 from jensen.batch.export import check_export, write_export
 from jensen.batch.junit import write_junit
 from jensen.batch.ledger import LostStoreError
-from jensen.batch.manifest import files_read
+from jensen.batch.manifest import files_read, passed_over
 from jensen.batch.processes import ProcessExecutor, check_memory_limit
 from jensen.batch.runner import Event
 from jensen.cli import common
@@ -149,6 +149,8 @@ def command(targets: tuple[str, ...], **settings: Any) -> int:
         output=settings["output"],
         recursive=settings["recursive"],
     )
+    for line in passed_over(targets, recursive=settings["recursive"]).splitlines():
+        common.stderr_console().print(f"jensen: {line}", soft_wrap=True, markup=False)
     _check_outputs(settings, files_read(targets, cases, manifests))
     if settings["memory_limit"] is not None:
         _check_memory_limit(settings)

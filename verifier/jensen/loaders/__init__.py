@@ -14,6 +14,7 @@ from jensen.outputs import check_output
 from jensen.text import shown
 
 __all__ = [
+    "ELSEWHERE",
     "SUPPORTED",
     "WRITABLE",
     "from_keras",
@@ -42,7 +43,7 @@ _LITE = (
     "is read by TensorFlow Lite only; convert the model it was made from, before quantisation, "
     "to ONNX (tf2onnx), or load it in Keras and use jensen.from_keras"
 )
-_ELSEWHERE = {
+ELSEWHERE = {  # endings of files that hold models, and what to do about each kind
     ".safetensors": _WEIGHTS,
     ".tflite": _LITE,
     ".pt": _TORCH,
@@ -96,8 +97,8 @@ def load(path: str | Path, *, simplify: bool = True) -> ReluNetwork | FunctionGr
         )
     file = Path(path)
     suffix = file.suffix.lower()
-    if suffix in _ELSEWHERE:
-        raise ModelFileError(f"{file}: a {suffix} file {_ELSEWHERE[suffix]}")
+    if suffix in ELSEWHERE:
+        raise ModelFileError(f"{file}: a {suffix} file {ELSEWHERE[suffix]}")
     if suffix not in SUPPORTED and file.is_dir():
         raise ModelFileError(f"{file}: a folder; jensen batch verifies all the models in it")
     if suffix not in SUPPORTED:
