@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from jensen.prover.outcome import Outcome
 from jensen.prover.question import Question
 from jensen.prover.signs import SPACE
 from jensen.types import FloatArray, IndexArray
-from jensen.verdicts.counterexample import Point, counterexample
+from jensen.verdicts.counterexample import Point
 from jensen.verdicts.options import Engine
 
 
@@ -45,16 +46,11 @@ def decide_fixed(question: Question, decide: Callable[[Question], Outcome]) -> O
     network, box = question.network.fix_inputs(values), Box(lower[free], upper[free])
     prepared = Prepared(network, box, old.watch, old.deadline, old.folds)
     outcome = decide(replace(question, prepared=prepared, options=replace(options, inputs=inputs)))
-    plain, found = replace(outcome, grouped=None, proofs=()), outcome.counterexample
-    if found is None:
-        return plain
-    x, y = (_with_fixed(point, lower, free) for point in (found.x, found.y))
-    pair = counterexample(
-        question.network, question.domain, x, y, found.neuron, inputs=options.inputs
-    )
-    if pair is None:
-        return Outcome(note=outcome.note)
-    return replace(plain, counterexample=replace(pair, slope_change=found.slope_change))
+    translated = outcome.about(question, partial(_with_fixed, fixed=lower, free=free))
+    pair, found = translated.counterexample, outcome.counterexample
+    if pair is None or found is None:
+        return translated
+    return replace(translated, counterexample=replace(pair, slope_change=found.slope_change))
 
 
 def _moving(inputs: tuple[int, ...] | None, free: IndexArray) -> tuple[int, ...] | None:

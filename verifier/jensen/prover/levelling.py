@@ -9,7 +9,6 @@ from jensen.groups.prepared import Prepared
 from jensen.network.levelled import levelled
 from jensen.prover.outcome import Outcome
 from jensen.prover.question import Question
-from jensen.verdicts.counterexample import counterexample
 from jensen.verdicts.options import Engine
 
 # the others speak of tolerances and violations, whose unit is that of f
@@ -35,18 +34,6 @@ def decide_levelled(question: Question, decide: Callable[[Question], Outcome]) -
     old = question.prepared
     prepared = Prepared(network, old.domain, old.watch, old.deadline, old.folds)
     outcome = decide(replace(question, prepared=prepared, writer=None))
-    # groups, and bounds of jumps, are those of the other network
-    plain = replace(
-        outcome,
-        evidence=tuple(replace(item, jump_lower_bound=None) for item in outcome.evidence),
-        grouped=None,
-        proofs=(),
-    )
-    found = outcome.counterexample
-    if found is None:
-        return plain
-    inputs = question.options.inputs
-    pair = counterexample(
-        question.network, old.domain, found.x, found.y, found.neuron, inputs=inputs
-    )
-    return replace(plain, counterexample=pair) if pair else Outcome(note=outcome.note)
+    # bounds of jumps are those of the other network
+    evidence = tuple(replace(item, jump_lower_bound=None) for item in outcome.evidence)
+    return replace(outcome, evidence=evidence).about(question)

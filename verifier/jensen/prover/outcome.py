@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from jensen.groups.groups import GroupedNetwork
@@ -10,7 +10,7 @@ from jensen.network.relu_network import ReluNetwork
 from jensen.prover.group_proof import GroupProof, GroupWriter
 from jensen.prover.question import Question
 from jensen.types import Neurons, Unit
-from jensen.verdicts.counterexample import counterexample
+from jensen.verdicts.counterexample import Point, counterexample
 from jensen.verdicts.crossing import Crossing
 from jensen.verdicts.evidence import Counterexample, GroupEvidence, Reason
 from jensen.verdicts.verdict import Status
@@ -55,6 +55,33 @@ class Outcome:
     violation_bounds: tuple[float, float] | None = None
     note: str = ""
     interrupted: bool = False
+
+    def about(self, question: Question, way: Callable[[Point], Point] = tuple) -> Outcome:
+        """Return what this says of a question that was answered by asking another one.
+
+        Groups and proofs are left out, as they speak of the other network. A pair is checked with
+        the network itself; if it does not refute that, nothing is claimed.
+
+        Parameters
+        ----------
+        question : Question
+        way : callable
+            Leads from points of the other domain to points of this one.
+        """
+        found = self.counterexample
+        if found is None:
+            return replace(self, grouped=None, proofs=())
+        pair = counterexample(
+            question.network,
+            question.domain,
+            way(found.x),
+            way(found.y),
+            found.neuron,
+            inputs=question.options.inputs,
+        )
+        if pair is None:
+            return Outcome(note=self.note)
+        return replace(self, counterexample=pair, grouped=None, proofs=())
 
 
 def refuted_by(pair: Counterexample, evidence: Iterable[GroupEvidence] = ()) -> Outcome:
