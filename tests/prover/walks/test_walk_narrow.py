@@ -13,8 +13,14 @@ from certificate_tools import check
 import jensen
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.network.relu_network import ReluNetwork
+from jensen.network.stack import NetworkStack, by_architecture
 from jensen.prover.walks import narrow as module
-from jensen.prover.walks.narrow import is_narrow, walk_narrow
+from jensen.prover.walks.narrow import (
+    can_walk_narrow,
+    is_narrow,
+    narrow_bend_upwards,
+    walk_narrow,
+)
 from jensen.prover.walks.plane import walk_kinks
 from jensen.prover.walks.solid import walk_surfaces
 from jensen_encodings.deadline import Deadline
@@ -68,6 +74,32 @@ def test_verdicts_are_those_of_brute_force_and_none_is_left_open(part):
             proved += truth
             refuted += not truth
     assert min(proved, refuted) > 10
+
+
+def test_a_stack_is_decided_like_its_networks():
+    networks = [narrow(seed) for seed in range(240)]
+    proved = 0
+    for numbers, stack in by_architecture(networks):
+        some = [networks[k] for k in numbers]
+        asked = np.ones((len(stack), stack.relu_count), dtype=bool)
+        for domain in domains_of(stack.input_size):
+            assert can_walk_narrow(stack, domain)
+            found = narrow_bend_upwards(stack, domain, asked)
+            alone = [walk_narrow(network, domain) for network in some]
+            assert found.tolist() == [one is not None and one.proved for one in alone]
+            assert narrow_bend_upwards(stack, domain, ~asked).all()
+            answers = [v.status == "convex" for v in jensen.verify_many(stack, domain)]
+            assert answers == [oracle.is_convex(network, domain) for network in some]
+            proved += int(found.sum())
+    assert proved > 50
+
+
+def test_stacks_on_flat_boxes_and_polyhedra_are_no_matter_of_this_walk():
+    stack = NetworkStack.from_networks([narrow(0)])
+    others = [1.0] * (stack.input_size - 1)
+    assert not can_walk_narrow(stack, Box([0.0, *others], [0.0, *(2 * side for side in others)]))
+    rows = np.concatenate([np.eye(stack.input_size), -np.eye(stack.input_size)])
+    assert not can_walk_narrow(stack, Polyhedron(rows, np.ones(len(rows))))
 
 
 @pytest.mark.parametrize("power", [-300, -40, 40, 300])

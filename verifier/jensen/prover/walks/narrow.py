@@ -22,9 +22,9 @@ from jensen.cells.layers import matrix
 from jensen.cells.start import CENTRE, FAN, is_flat
 from jensen.domains.domain import Domain
 from jensen.network.relu_network import ReluNetwork
-from jensen.network.stack import architecture
+from jensen.network.stack import NetworkStack, architecture
 from jensen.prover.walks.walked import Walked
-from jensen.types import FloatArray
+from jensen.types import BoolArray, FloatArray
 from jensen.verdicts.counterexample import Point, counterexample
 from jensen.verdicts.evidence import Counterexample
 from jensen_encodings.deadline import NEVER, Deadline
@@ -55,9 +55,26 @@ def is_narrow(network: ReluNetwork, domain: Domain) -> bool:
     domain : Domain
     """
     widths = architecture(network)
-    if widths is None or domain.has_rows or is_flat(domain, network.input_size):
-        return False
+    return widths is not None and _are_narrow(widths, domain)
+
+
+def can_walk_narrow(stack: NetworkStack, domain: Domain) -> bool:
+    """Whether networks and a domain are of the kind that :func:`narrow_bend_upwards` takes.
+
+    Parameters
+    ----------
+    stack : NetworkStack
+    domain : Domain
+    """
+    sizes = (bias.shape[1] for bias in stack.biases)
+    return _are_narrow((stack.input_size, *sizes), domain)
+
+
+def _are_narrow(widths: tuple[int, ...], domain: Domain) -> bool:
+    """Whether levels of these widths, inputs and output among them, are walked here."""
     inputs, first, *_ = widths
+    if domain.has_rows or is_flat(domain, inputs):
+        return False
     if len(widths) - 2 < FEWEST or max(widths[1:]) > WIDEST:
         return False
     return inputs == PLANE or (inputs == SPACE and first == PLANE)
@@ -77,19 +94,63 @@ def walk_narrow(network: ReluNetwork, domain: Domain, deadline: Deadline = NEVER
         np.column_stack([next(iter(block.weights.values())), block.bias])
         for block in network.blocks
     ]
-    plane = _plane(domain) if network.input_size == PLANE else _behind_two_units(domain, levels)
-    if plane is None:
+    looked = _looked_at(levels, domain, deadline)
+    if looked is None:
         return None
-    cells = ExactPlane(plane.corners, plane.polygons)
-    if not cells.cut(levels, CELLS, deadline):
-        return None
-    if cells.bends_upwards():
-        return Walked(proved=True)
-    edge = next(cells.falling_edges(), None)
+    plane, cells = looked
+    edge = _falling(cells)
     if edge is None:
         return Walked(proved=True)
     pair = _pair(network, domain, plane, cells, *edge)
     return None if pair is None else Walked(proved=False, pair=pair)
+
+
+def narrow_bend_upwards(stack: NetworkStack, domain: Domain, asked: BoolArray) -> BoolArray:
+    """Return the networks that are proved convex, one by one, where :func:`can_walk_narrow`.
+
+    Parameters
+    ----------
+    stack : NetworkStack
+        With one output.
+    domain : Box or Everywhere
+    asked : bool array (networks, units)
+        Neurons that are not known to bend upwards; all edges are looked at where there are any.
+
+    Returns
+    -------
+    bool array (networks,)
+        False says nothing.
+    """
+    found = np.logical_not(asked.any(axis=1))
+    for k in np.flatnonzero(~found).tolist():
+        pairs = zip(stack.weights, stack.biases, strict=True)
+        levels = [np.column_stack([weight[k], bias[k]]) for weight, bias in pairs]
+        looked = _looked_at(levels, domain, NEVER)
+        found[k] = looked is not None and _falling(looked[1]) is None
+    return found
+
+
+def _looked_at(
+    levels: list[FloatArray], domain: Domain, deadline: Deadline
+) -> tuple[_Plane, ExactPlane] | None:
+    """Return the plane and its cells; None if there are more than a few, or no plane.
+
+    Parameters
+    ----------
+    levels : list of array (units, 1 + units before or inputs)
+        Weights and biases.
+    """
+    inputs = levels[0].shape[1] - 1
+    plane = _plane(domain) if inputs == PLANE else _behind_two_units(domain, levels)
+    if plane is None:
+        return None
+    cells = ExactPlane(plane.corners, plane.polygons)
+    return (plane, cells) if cells.cut(levels, CELLS, deadline) else None
+
+
+def _falling(cells: ExactPlane) -> tuple[Edge, Polygon] | None:
+    """Return an edge where f bends down and a cell beside it, or None."""
+    return None if cells.bends_upwards() else next(cells.falling_edges(), None)
 
 
 def _plane(domain: Domain) -> _Plane:

@@ -9,6 +9,7 @@ from jensen.cells.start import is_flat
 from jensen.domains.domain import Domain
 from jensen.network.stack import NetworkStack
 from jensen.prover.walks.edges import can_walk_edges, edges_bend_upwards
+from jensen.prover.walks.narrow import can_walk_narrow, narrow_bend_upwards
 from jensen.prover.walks.planes import can_walk_planes, planes_bend_upwards
 from jensen.prover.walks.straight import can_bend_upwards, stack_bends_upwards
 from jensen.types import BoolArray, IndexArray
@@ -46,7 +47,7 @@ def walked_straight(stack: NetworkStack, domain: Domain, signs: LinkedSigns) -> 
 def walked_in_space(
     stack: NetworkStack, domain: Domain, signs: LinkedSigns, left: IndexArray
 ) -> IndexArray:
-    """Return the networks that are proved convex by planes of two levels, or by edges in space.
+    """Return the networks that are proved convex by planes, by edges in space, or narrow levels.
 
     Parameters
     ----------
@@ -69,6 +70,7 @@ def walked_in_space(
     for can_walk, bend_upwards in (
         (can_walk_planes, planes_bend_upwards),
         (can_walk_edges, edges_bend_upwards),
+        (can_walk_narrow, narrow_bend_upwards),
     ):
         if left.size and can_walk(stack, domain):
             shown = bend_upwards(stack.take(left), domain, asked[left])
