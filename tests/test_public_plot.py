@@ -32,6 +32,19 @@ def test_regions_show_every_facet_that_bends(network, domain, tmp_path):
     assert (tmp_path / "regions.png").stat().st_size > 10_000
 
 
+def test_many_kinks_are_drawn_thinner_than_few():
+    rng = np.random.default_rng(0)
+
+    def widest(units: int) -> float:
+        weights = [rng.normal(size=(units, 2)), rng.normal(size=(1, units))]
+        many = ReluNetwork.from_layers(weights, [rng.normal(size=units) / 2, [0]])
+        (panel, *_) = jensen.plot.regions(many, Box(-1, 1)).axes
+        widths = [lines.get_linewidths() for lines in panel.collections[1:]]
+        return max(float(max(some)) for some in widths if len(some))
+
+    assert widest(150) < widest(3)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

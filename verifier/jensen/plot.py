@@ -33,6 +33,7 @@ from jensen.network.relu_network import ReluNetwork
 from jensen.report.colours import DOWN, INK, UP
 from jensen.report.plot import draw_segment, save
 from jensen.report.plot_gap import draw_gap
+from jensen.report.plot_kinks import kink_widths
 from jensen.report.plot_space import draw_in_space
 from jensen.text import counted, shown
 from jensen.types import FloatArray
@@ -45,7 +46,7 @@ __all__ = ["pair", "regions", "save", "surface"]
 
 MARGIN = 0.25  # beyond the finite vertices of an unbounded domain, in units of their spread
 MOST_LABELS = 200
-THIN, THICK = 0.7, 2.4
+THICK = 2.4  # points, in space
 FALLS = "kink that bends down"
 
 
@@ -219,10 +220,7 @@ def surface(
         raise OptionError("surfaces need a bounded domain: pass a Box")
     drawn = _figure((6.4, 5.4))
     from matplotlib import colormaps  # noqa: PLC0415  (an extra)
-    from mpl_toolkits.mplot3d.art3d import (  # noqa: PLC0415  (an extra)
-        Line3DCollection,
-        Poly3DCollection,
-    )
+    from mpl_toolkits.mplot3d import art3d  # noqa: PLC0415  (an extra)
 
     panel: Any = drawn.add_subplot(projection="3d")
     corners = found.vertices
@@ -233,14 +231,15 @@ def surface(
     span = max(float(np.ptp(middle)), 1e-300)
     shades = colormaps["cividis"](0.15 + 0.8 * (middle - middle.min()) / span)
     panel.add_collection3d(
-        Poly3DCollection(sheets, facecolors=shades, edgecolors=INK, linewidths=0.25)
+        art3d.Poly3DCollection(sheets, facecolors=shades, edgecolors=INK, linewidths=0.25)
     )
     down = [points[list(facet.vertices)] for facet in found.facets if facet.jump < 0]
     if down:
         # not hidden by sheets: they are what is looked for
         panel.computed_zorder = False
-        lines = Line3DCollection(down, colors=DOWN, linewidths=THICK, label=FALLS, zorder=10)
-        panel.add_collection3d(lines)
+        panel.add_collection3d(
+            art3d.Line3DCollection(down, colors=DOWN, linewidths=THICK, label=FALLS, zorder=10)
+        )
         panel.legend(fontsize=8, frameon=False, labelcolor=INK)
     low, high = corners.min(axis=0), corners.max(axis=0)
     panel.set_xlim(low[0], high[0])
@@ -354,17 +353,18 @@ def _draw_facets(panel: Axes, found: Regions, low: FloatArray, high: FloatArray)
     jumps = found.jumps
     ends = _ends(found, low, high)
     largest = max(float(np.abs(jumps).max(initial=0.0)), 1e-300)
+    lines = zip(np.clip(ends, low, high), np.sign(jumps).astype(int).tolist(), strict=True)
+    thin, thick = kink_widths(lines, low, high)
     for colour, width, chosen, label in (
-        (UP, THIN, jumps > 0, "kink that bends up"),
-        (DOWN, THICK, jumps < 0, FALLS),
+        (UP, thin, jumps > 0, "kink that bends up"),
+        (DOWN, thick, jumps < 0, FALLS),
     ):
         if chosen.any():
             # equal steps of colour for equal factors: jumps differ by orders of magnitude
             depth = np.clip(1 + np.log10(np.abs(jumps[chosen]) / largest) / 4, 0.15, 1.0)
             colours = [to_rgba(colour, float(v)) for v in depth]
-            panel.add_collection(
-                LineCollection(list(ends[chosen]), colors=colours, linewidths=width)
-            )
+            some = LineCollection(list(ends[chosen]), colors=colours, linewidths=width)
+            panel.add_collection(some)
             panel.plot([], [], color=colour, linewidth=width, label=label)
     if (jumps != 0).any():
         panel.legend(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,7 +89,7 @@ def kink_lines(
 
 
 def kink_widths(
-    lines: list[tuple[FloatArray, int]], low: FloatArray, high: FloatArray
+    lines: Iterable[tuple[FloatArray, int]], low: FloatArray, high: FloatArray
 ) -> tuple[float, float]:
     """Return the widths in points of kinks that bend up, and of those that bend down.
 
