@@ -156,6 +156,14 @@ def general(seed: int, sizes: tuple[int, ...]) -> ReluNetwork:
     return ReluNetwork.from_layers(weights, [rng.normal(size=len(w)) for w in weights])
 
 
+def with_inputs_scaled(network: ReluNetwork, scale: float) -> ReluNetwork:
+    """Return f(x / scale) of a network of dense layers in a row."""
+    first, *others = network.blocks
+    weights = [first.weights["input"] / scale]
+    weights += [next(iter(block.weights.values())) for block in others]
+    return ReluNetwork.from_layers(weights, [block.bias for block in network.blocks])
+
+
 def with_few_falling(
     rng: np.random.Generator, sizes: tuple[int, int, int]
 ) -> tuple[list[Array], list[Array]]:

@@ -124,7 +124,7 @@ def test_what_does_not_exist_and_empty_folders_are_refused(tmp_path):
     with pytest.raises(ModelFileError, match="no model in it"):
         find_cases([tmp_path])
     (tmp_path / "net.pt").touch()
-    with pytest.raises(ModelFileError, match=r"no model in it .*; net\.pt may run code"):
+    with pytest.raises(ModelFileError, match=r"no model in it .*: net\.pt may run code"):
         find_cases([tmp_path])
 
 

@@ -363,8 +363,8 @@ def _draw_facets(panel: Axes, found: Regions, low: FloatArray, high: FloatArray)
             # equal steps of colour for equal factors: jumps differ by orders of magnitude
             depth = np.clip(1 + np.log10(np.abs(jumps[chosen]) / largest) / 4, 0.15, 1.0)
             colours = [to_rgba(colour, float(v)) for v in depth]
-            some = LineCollection(list(ends[chosen]), colors=colours, linewidths=width)
-            panel.add_collection(some)
+            kinks = LineCollection(list(ends[chosen]), colors=colours, linewidths=width)
+            panel.add_collection(kinks)
             panel.plot([], [], color=colour, linewidth=width, label=label)
     if (jumps != 0).any():
         panel.legend(

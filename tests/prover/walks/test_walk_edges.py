@@ -8,7 +8,7 @@ import fuzz
 import numpy as np
 import oracle
 import pytest
-from fuzz import general
+from fuzz import general, with_inputs_scaled
 
 import jensen
 from jensen.cells import skeleton
@@ -218,10 +218,7 @@ def test_what_rounding_hides_is_looked_at_in_a_smaller_part_of_space(
 def test_scaled_inputs_make_no_difference(scale: float):
     for seed in range(12):
         network = general(seed, (3, 4, 3))
-        first, *others = network.blocks
-        weights = [first.weights["input"] / scale]
-        weights += [next(iter(block.weights.values())) for block in others]
-        scaled = ReluNetwork.from_layers(weights, [block.bias for block in network.blocks])
+        scaled = with_inputs_scaled(network, scale)
         for domain, large in ((Box(-1, 1), Box(-scale, scale)), (Everywhere(), Everywhere())):
             assert proved(scaled, large) == proved(network, domain), seed
 

@@ -157,11 +157,8 @@ def _from_folder(
     # a folder that cannot be listed is a case, so that it is reported, not skipped
     models += [Path(os.fsdecode(error.filename)) for error in closed]
     if not models:
-        others = [path for path in found if path.suffix.lower() in ELSEWHERE]
-        raise ModelFileError(
-            f"{folder}: no model in it ({', '.join(SUPPORTED)})"
-            + "".join(f"; {printable(path.name)} {_what_to_do(path)}" for path in others[:1])
-        )
+        others = (f"; {line}" for line in _told(found)[:1])
+        raise ModelFileError(f"{folder}: no model in it ({', '.join(SUPPORTED)}){''.join(others)}")
     chosen = domain or Everywhere()
     return [case for path in models for case in _cases(path, chosen, options, output)]
 
@@ -175,10 +172,6 @@ def _listed(folder: Path, recursive: bool) -> tuple[list[Path], list[OSError]]:
         found += [Path(here, name) for name in [*files, *named]]
         folders[:] = sorted(set(folders) - set(named)) if recursive else []
     return sorted(found), closed
-
-
-def _what_to_do(path: Path) -> str:
-    return ELSEWHERE[path.suffix.lower()]
 
 
 def passed_over(targets: Sequence[str | Path], *, recursive: bool = False) -> str:
@@ -203,17 +196,24 @@ def passed_over(targets: Sequence[str | Path], *, recursive: bool = False) -> st
     ...     passed_over([folder])  # doctest: +ELLIPSIS
     '1 .h5 file passed over: b.h5 is read by Keras only; load it there and ...'
     """
-    kinds: dict[str, list[Path]] = {}
+    found: list[Path] = []
     for target in _paths(targets):
         if target.is_dir() and not any((target / name).is_file() for name in NAMES):
-            for path in _listed(target, recursive)[0]:
-                if path.suffix.lower() in ELSEWHERE:
-                    kinds.setdefault(path.suffix.lower(), []).append(path)
-    return "\n".join(
+            found += _listed(target, recursive)[0]
+    return "\n".join(_told(found))
+
+
+def _told(found: Iterable[Path]) -> list[str]:
+    """Return a line for each kind of files that hold models, but are read elsewhere."""
+    kinds: dict[str, list[Path]] = {}
+    for path in found:
+        kinds.setdefault(path.suffix.lower(), []).append(path)
+    return [
         f"{len(paths)} {kind} file{'s' * (len(paths) > 1)} passed over: "
-        f"{printable(paths[0].name)} {_what_to_do(paths[0])}"
+        f"{printable(paths[0].name)} {ELSEWHERE[kind]}"
         for kind, paths in kinds.items()
-    )
+        if kind in ELSEWHERE
+    ]
 
 
 def _from_manifest(
