@@ -31,7 +31,8 @@ class Parts:
     jump, error : arrays (parts,)
         J, and a bound of its rounding error.
     certain : bool array (parts,)
-        Whether the part lies where it seems to; elsewhere ``jump`` is a lower bound of J.
+        Whether the part lies where it seems to, and no unit that matters vanishes all along;
+        elsewhere ``jump`` is a lower bound of J.
     """
 
     edge: IndexArray
@@ -44,8 +45,8 @@ class Parts:
 
 def jumps_on_parts(
     division: Subdivision, level: int, edges: IndexArray, bends: Bends, weights: FloatArray
-) -> Parts | None:
-    """Return J on all parts of some edges; None if a unit that matters vanishes on one.
+) -> Parts:
+    """Return J on all parts of some edges, a lower bound where units of the last level vanish.
 
     Parameters
     ----------
@@ -55,7 +56,7 @@ def jumps_on_parts(
         The last hidden level.
     edges : int array (edges,)
     bends : (level, unit)
-        The one unit that vanishes on each of them.
+        A unit that vanishes on each of them; others in front of the last level are of its level.
     weights : array (units,)
         Of the output on the level.
     """
@@ -73,8 +74,9 @@ def jumps_on_parts(
         share_of = size_of = np.zeros(at_start.shape)
     cut = at_start * at_end < 0
     base = np.sign(at_start + at_end)
-    if ((base == 0) & ~cut & (size_of != 0)).any():
-        return None
+    # one that vanishes all along counts with the state that lowers J
+    idle = (base == 0) & ~cut & (size_of != 0)
+    base[idle] = np.where(share_of[idle] < 0, 1, -1)
     edge, unit = np.nonzero(cut)
     share, spread = division.shares(level, start[edge], end[edge], unit)
     order = np.lexsort((share, edge))
@@ -96,6 +98,9 @@ def jumps_on_parts(
         fixed = np.where((base[at] > 0) & ~cut[at], share_of[at], 0.0).sum(axis=1)
         jump[unsure] = free + fixed + direct[at]
         error[unsure] = size_of[at].sum(axis=1) + direct_size[at]
+    if idle.any():
+        certain &= ~idle.any(axis=1)[row]
+        error += np.where(idle, size_of, 0.0).sum(axis=1)[row]
     return Parts(row, low, high, jump, rounding_of(layers) * error, certain)
 
 

@@ -120,16 +120,18 @@ class _Walk:
         edges, column = np.nonzero(zero & ~self._net.closed[: zero.shape[1]])
         if not len(edges):
             return Walked(proved=True)
-        if (np.count_nonzero(zero, axis=1) > 1).any():
-            return None
         level, unit = layers.unit_of(column)
+        # J of a unit does not depend on the states of others of its level
+        levels, _ = layers.unit_of(np.arange(zero.shape[1]))
+        if (zero[edges] & (levels != level[:, None])).any():
+            return None
         weights = self._net.last_weights()
         step = max(1, CHUNK // layers.width)
         bad: list[tuple[float, int, float]] = []
         for first in range(0, len(edges), step):
             part = slice(first, first + step)
             found = jumps_on_parts(division, last, edges[part], (level[part], unit[part]), weights)
-            if found is None or self._deadline.over():
+            if self._deadline.over():
                 return None
             falls = found.certain & (found.jump < -found.error)
             if not (falls | (found.jump >= found.error)).all():
