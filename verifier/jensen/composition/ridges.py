@@ -7,9 +7,11 @@ whether that is convex is read off its pieces, in rational arithmetic (docs/smoo
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,7 @@ MOST_DEPTH = 32  # nodes behind each other
 
 Direction = tuple[tuple[int, Any], ...]  # (input, factor), the first factor 1; () of a constant
 Piece = tuple[Any, Any, Any]  # of a t^2 + b t + c
+_NOTHING: Piece = (ZERO, ZERO, ZERO)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,16 +56,11 @@ class Curve:
         """Whether no piece is quadratic."""
         return all(a == 0 for a, _, _ in self.pieces)
 
-    def scaled(self, factor: Any) -> Curve:
-        """Return a multiple."""
-        pieces = tuple((factor * a, factor * b, factor * c) for a, b, c in self.pieces)
-        return Curve(self.direction, self.breaks, pieces)
-
     def piece_at(self, k: int, breaks: tuple[Any, ...]) -> Piece:
         """Return the piece that holds between two neighbours of a finer list of breaks."""
         if k == 0:
             return self.pieces[0]
-        return self.pieces[sum(at <= breaks[k - 1] for at in self.breaks)]
+        return self.pieces[bisect_right(self.breaks, breaks[k - 1])]
 
     def bends(self) -> tuple[bool, bool]:
         """Return whether it is convex, and whether it is concave."""
@@ -70,6 +68,9 @@ class Curve:
         for at, left, right in zip(self.breaks, self.pieces, self.pieces[1:], strict=False):
             changes.append(2 * (right[0] - left[0]) * at + right[1] - left[1])
         return all(v >= 0 for v in changes), all(v <= 0 for v in changes)
+
+
+Term = tuple[Any, Curve]  # factor and function
 
 
 class RidgeFunctions:
@@ -89,6 +90,7 @@ class RidgeFunctions:
         self._graph = graph
         self._value = cache(self._value_of)
         self._may = _read_kinks_or_squares(graph)
+        self._directions: dict[tuple[tuple[int, int, int], ...], Direction] = {}
         self.used: set[str] = set()
 
     def improve(self, node: GraphNode, z: Curvature, values: Mapping[str, Curvature]) -> Curvature:
@@ -119,20 +121,19 @@ class RidgeFunctions:
     ) -> tuple[bool, bool]:
         """Return whether a sum of terms is convex, and concave."""
         convex = concave = True
-        sums: dict[Direction, Curve | None] = {}
+        along: dict[int, list[Term]] = {}
         for source, column, entry in entries:
             curve = self._value(source, column)
             if curve is not None:
-                scaled = curve.scaled(rational(entry))
-                before = sums.get(curve.direction, _zero_along(curve.direction))
-                sums[curve.direction] = None if before is None else _added(before, scaled)
+                along.setdefault(id(curve.direction), []).append((rational(entry), curve))
                 continue
             given = values[source]
             convex &= bool((given.convex if entry > 0 else given.concave)[column])
             concave &= bool((given.concave if entry > 0 else given.convex)[column])
             if not (convex or concave):
                 return False, False
-        for total in sums.values():
+        for terms in along.values():
+            total = _sum(terms)
             up, down = (False, False) if total is None else total.bends()
             convex, concave = convex and up, concave and down
         return convex, concave
@@ -142,7 +143,7 @@ class RidgeFunctions:
     def _value_of(self, name: str, index: int) -> Curve | None:
         """Return a value as a function of one affine number; None if it is none, or not known."""
         if name == INPUT:
-            return Curve(((index, ONE),), (), ((ZERO, ONE, ZERO),))
+            return Curve(self._the_one(((index, ONE),)), (), ((ZERO, ONE, ZERO),))
         if name not in self._may:
             return None
         node = self._graph[name]
@@ -158,7 +159,7 @@ class RidgeFunctions:
     def _row(self, node: GraphNode, row: int) -> Curve | None:
         """Return a pre-activation as a function of one affine number."""
         affine: dict[int, Any] = {BIAS: rational(float(node.bias[row]))}
-        total: Curve | None = None
+        terms: list[Term] = []
         for source, column, entry in self._entries(node, row):
             weight = rational(entry)
             if source == INPUT:
@@ -173,24 +174,25 @@ class RidgeFunctions:
                 for k, factor in curve.direction:
                     affine[k] = affine.get(k, ZERO) + weight * slope * factor
                 continue
-            scaled = curve.scaled(weight)
-            total = scaled if total is None else _added(total, scaled)
-            if total is None:
+            if terms and curve.direction is not terms[0][1].direction:
                 return None
+            terms.append((weight, curve))
         offset = affine.pop(BIAS)
         factors = sorted((k, v) for k, v in affine.items() if v != 0)
-        if not factors:
-            rest = Curve(() if total is None else total.direction, (), ((ZERO, ZERO, offset),))
+        if factors:
+            slope = factors[0][1]
+            direction = self._the_one(tuple((k, v / slope) for k, v in factors))
         else:
-            first = factors[0][1]
-            direction = tuple((k, v / first) for k, v in factors)
-            rest = Curve(direction, (), ((ZERO, first, offset),))
-        return rest if total is None else _added(total, rest)
+            slope, direction = ZERO, terms[0][1].direction if terms else self._the_one(())
+        rest = Curve(direction, (), ((ZERO, slope, offset),))
+        if not terms:
+            return rest
+        return _sum([(ONE, rest), *terms]) if direction is terms[0][1].direction else None
 
-
-def _zero_along(direction: Direction) -> Curve:
-    """Return the function that is 0."""
-    return Curve(direction, (), ((ZERO, ZERO, ZERO),))
+    def _the_one(self, direction: Direction) -> Direction:
+        """Return the object that stands for a direction: rationals are costly to hash."""
+        key = tuple((k, int(v.p), int(v.q)) for k, v in direction)
+        return self._directions.setdefault(key, direction)
 
 
 def _read_kinks_or_squares(graph: FunctionGraph) -> frozenset[str]:
@@ -205,27 +207,41 @@ def _read_kinks_or_squares(graph: FunctionGraph) -> frozenset[str]:
     return frozenset(depth) - {INPUT}
 
 
-def _refined(left: Curve, right: Curve) -> tuple[Any, ...] | None:
-    """Return the breaks of both; None of two directions, or of too many."""
-    if left.direction != right.direction:
-        return None
-    breaks = tuple(sorted({*left.breaks, *right.breaks}))
-    return breaks if len(breaks) < MOST_PIECES else None
+def _sum(terms: list[Term]) -> Curve | None:
+    """Return a sum of multiples along one direction; None if it has too many pieces.
+
+    Each break changes the piece on its right by something: the changes of all terms are added up
+    from left to right.
+    """
+    piece = _NOTHING
+    changes = []
+    for factor, curve in terms:
+        piece = _moved(piece, factor, curve.pieces[0])
+        sides = zip(curve.breaks, curve.pieces, curve.pieces[1:], strict=False)
+        changes += [(at, factor, left, right) for at, left, right in sides]
+    breaks: list[Any] = []
+    pieces = [piece]
+    for at, factor, left, right in sorted(changes, key=itemgetter(0)):
+        piece = _moved(_moved(piece, factor, right), -factor, left)
+        if breaks and at == breaks[-1]:
+            pieces[-1] = piece
+        else:
+            breaks.append(at)
+            pieces.append(piece)
+    direction = terms[0][1].direction
+    return Curve(direction, tuple(breaks), tuple(pieces)) if len(breaks) < MOST_PIECES else None
 
 
-def _added(left: Curve, right: Curve) -> Curve | None:
-    breaks = _refined(left, right)
-    if breaks is None:
-        return None
-    pairs = [(left.piece_at(k, breaks), right.piece_at(k, breaks)) for k in range(len(breaks) + 1)]
-    pieces = tuple((p[0] + q[0], p[1] + q[1], p[2] + q[2]) for p, q in pairs)
-    return Curve(left.direction, breaks, pieces)
+def _moved(piece: Piece, factor: Any, by: Piece) -> Piece:
+    return piece[0] + factor * by[0], piece[1] + factor * by[1], piece[2] + factor * by[2]
 
 
 def _multiplied(left: Curve, right: Curve) -> Curve | None:
     """Return a product of two functions whose pieces are affine."""
-    breaks = _refined(left, right)
-    if breaks is None or not (left.is_linear and right.is_linear):
+    if left.direction is not right.direction or not (left.is_linear and right.is_linear):
+        return None
+    breaks = tuple(sorted({*left.breaks, *right.breaks}))
+    if len(breaks) >= MOST_PIECES:
         return None
     pairs = [(left.piece_at(k, breaks), right.piece_at(k, breaks)) for k in range(len(breaks) + 1)]
     pieces = tuple((p[1] * q[1], p[1] * q[2] + p[2] * q[1], p[2] * q[2]) for p, q in pairs)
@@ -243,14 +259,14 @@ def _positive_part(curve: Curve) -> Curve | None:
             after = k == 0 or curve.breaks[k - 1] < root
             if after and (k == len(curve.breaks) or root < curve.breaks[k]):
                 roots.append(root)
-    breaks = tuple(sorted({*curve.breaks, *roots}))
+    breaks = tuple(sorted([*curve.breaks, *roots]))
     if len(breaks) >= MOST_PIECES:
         return None
     pieces = []
     for k in range(len(breaks) + 1):
         _, slope, offset = piece = curve.piece_at(k, breaks)
         at = _between(k, breaks)
-        pieces.append(piece if slope * at + offset > 0 else (ZERO, ZERO, ZERO))
+        pieces.append(piece if slope * at + offset > 0 else _NOTHING)
     return Curve(curve.direction, breaks, tuple(pieces))
 
 
