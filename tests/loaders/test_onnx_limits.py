@@ -169,6 +169,42 @@ def test_functions_in_place_of_standard_operators_are_refused(domain, tmp_path):
     refused(model, tmp_path, "has the domain of standard operators")
 
 
+def with_imports(body, *imports, model_imports=()):
+    """Return a model that calls one function, which asks for opsets of its own."""
+    model = make_model([node("f0", ["x"], ["y"], domain="local")], {"x": ["n", 2]}, ["y"])
+    model.opset_import.extend([helper.make_opsetid("local", 1), *model_imports])
+    own = [helper.make_opsetid(domain, version) for domain, version in imports]
+    model.functions.append(helper.make_function("local", "f0", ["a"], ["b"], body, own))
+    return model
+
+
+SCALER = helper.make_node(
+    "Scaler", ["a"], ["b"], domain="ai.onnx.ml", offset=[1.0, 2.0], scale=[2.0, 3.0]
+)
+
+
+def test_functions_may_ask_for_domains_that_the_model_does_not(tmp_path):
+    model = with_imports([SCALER], ("", 17), ("ai.onnx.ml", 3))
+    assert_same_function(model, network_of(model, tmp_path))
+
+
+def test_functions_that_ask_for_another_version_than_the_model_are_refused(tmp_path):
+    for version in (7, 13, 18):
+        model = with_imports([node("Relu", ["a"], ["b"])], ("", version))
+        line = f"function local.f0 asks for opset {version} of ai.onnx, the model for 17"
+        refused(model, tmp_path, line)
+    model = with_imports(
+        [SCALER], ("ai.onnx.ml", 2), model_imports=[helper.make_opsetid("ai.onnx.ml", 3)]
+    )
+    refused(model, tmp_path, "asks for opset 2 of ai.onnx.ml, the model for 3")
+
+
+def test_functions_of_domains_that_are_not_known_are_refused(tmp_path):
+    body = [helper.make_node("Gelu", ["a"], ["b"], domain="com.microsoft")]
+    with pytest.raises(UnsupportedOperatorError, match=r"com\.microsoft\.Gelu.*not among"):
+        network_of(with_imports(body, ("", 17), ("com.microsoft", 1)), tmp_path)
+
+
 def test_a_file_that_asks_for_two_operator_sets_is_refused(tmp_path):
     model = make_model([node("Softmax", ["x"], ["y"])], {"x": ["n", 2, 3]}, ["y"])
     model.opset_import.append(helper.make_opsetid("ai.onnx", 11))

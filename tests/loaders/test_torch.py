@@ -299,11 +299,50 @@ def test_the_jump_of_an_activation_is_named(layer, jump):
 def test_what_is_no_module_or_no_shape_is_refused():
     with pytest.raises(ModelFileError, match=r"no torch\.nn\.Module"):
         from_torch({"weight": 1}, (2,))
-    for shape in ((), (0,), "abc", None, [(2,), (-1,)]):
-        with pytest.raises(ModelFileError, match="input_shape"):
+    for shape in ((), (0,), "abc", None, [(2,), (-1,)], torch.zeros(1, 100)):
+        with pytest.raises(ModelFileError, match="input_shape") as caught:
             from_torch(nn.Linear(2, 1), shape)
+        assert "\n" not in str(caught.value)
     with pytest.raises(ModelFileError, match="Linear: torch cannot export it"):
         from_torch(nn.Linear(2, 1), (3,))
+
+
+class Narrowed(nn.Module):
+    """Float64, but for its output."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1)).double()
+        self.kind = kind
+
+    def forward(self, x):
+        return self.layers(x).to(self.kind)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float16])
+def test_outputs_that_are_rounded_to_fewer_digits_are_no_other_function(kind, tmp_path):
+    torch.manual_seed(0)
+    module = Narrowed(kind)
+    network = from_torch(module, (3,))
+    x = torch.zeros(1, 3, dtype=torch.float64)
+    torch.export.save(torch.export.export(module, (x,)), tmp_path / "m.pt2")
+    for read in (network, load(tmp_path / "m.pt2")):
+        exact = module.layers(x).item()
+        assert read([0.0, 0.0, 0.0]).item() == pytest.approx(exact, abs=1e-14)
+
+
+def test_programs_with_weights_of_half_precision_round_as_these_do(tmp_path):
+    class Inside(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1)).half()
+
+        def forward(self, x):
+            return self.layers(x.half()).float()
+
+    torch.manual_seed(0)
+    torch.export.save(torch.export.export(Inside(), (torch.zeros(1, 3),)), tmp_path / "m.pt2")
+    assert load(tmp_path / "m.pt2").relu_count == 4
 
 
 def test_an_export_that_changes_the_function_is_refused():

@@ -45,7 +45,7 @@ def check_agreement(
     shapes : sequence of shapes
         Of one sample of each input.
     precision : float
-        The unit of rounding of the original.
+        The unit of rounding of the original; outputs of fewer digits are allowed theirs.
     name : str
         The original's name for the message.
     cause : str
@@ -61,7 +61,8 @@ def check_agreement(
     rng = np.random.default_rng(0)
     for scale in SCALES:
         inputs = [scale * rng.normal(size=(1, *shape)) for shape in shapes]
-        expected = _joined(run, inputs, name)
+        expected, last = _joined(run, inputs, name)
+        unit = max(precision, last)
         x = np.concatenate([part.ravel() for part in inputs])
         values = network.pre_activations(x[None, :])
         found = values[OUTPUT][0]
@@ -73,9 +74,7 @@ def check_agreement(
             continue
         largest = max(np.abs(x).max(), *(np.abs(z).max() for z in values.values()))
         # what cancels in the network was computed, and rounded, by the original
-        allowed = precision * np.maximum(
-            _rounding(network, x, values, precision), _ROUNDINGS * largest
-        )
+        allowed = unit * np.maximum(_rounding(network, x, values, unit), _ROUNDINGS * largest)
         allowed = np.where(np.isnan(allowed), np.inf, allowed)  # an error bound that overflowed
         worst = int((np.abs(found - expected) - allowed).argmax())
         if abs(found[worst] - expected[worst]) > allowed[worst]:
@@ -145,18 +144,23 @@ def _longest_row(weight: Matrix | Convolution) -> int:
     return int(weight.shape[1])
 
 
-def _joined(run: Callable[..., Any], inputs: Sequence[FloatArray], name: str) -> FloatArray:
+def _joined(
+    run: Callable[..., Any], inputs: Sequence[FloatArray], name: str
+) -> tuple[FloatArray, float]:
+    """Return all outputs, and the unit by which they were rounded at least."""
     try:
         parts = _arrays(run(inputs))
     except Exception as error:  # any operator of the original may raise anything
         reason = " ".join(str(error).split())[:200]
         raise ModelFileError(f"{name}: it does not run on a random point ({reason})") from None
-    return np.concatenate([np.zeros(0), *(part.ravel() for part in parts)])
+    units = [float(np.finfo(part.dtype).eps) for part in parts]
+    return np.concatenate([np.zeros(0), *(part.ravel() for part in parts)]), max(units, default=0.0)
 
 
-def _arrays(result: Any) -> list[FloatArray]:
+def _arrays(result: Any) -> list[Any]:
     if isinstance(result, Mapping):
         result = list(result.values())
     if isinstance(result, list | tuple):
         return [array for part in result for array in _arrays(part)]
-    return [np.asarray(result, dtype=np.float64)]
+    array = np.asarray(result)
+    return [array if array.dtype.kind == "f" else array.astype(np.float64)]

@@ -25,6 +25,7 @@ from jensen.loaders.pt2_archive import safe_archive
 from jensen.loaders.quiet import quiet
 from jensen.loaders.torch_scalars import HALVES, narrowed_numbers, with_exact_scalars
 from jensen.network.relu_network import ReluNetwork
+from jensen.text import shown
 from jensen.types import FloatArray
 
 _EXTRA = 'PyTorch models need the extra "torch": pip install "jensen[torch]"'
@@ -146,7 +147,11 @@ def _as_arrays(result: Any) -> Any:
         return [_as_arrays(part) for part in result.values()]
     if isinstance(result, list | tuple):
         return [_as_arrays(part) for part in result]
-    return result.double().cpu().numpy() if hasattr(result, "double") else []
+    if not hasattr(result, "double"):
+        return []
+    # numpy has all kinds of floats but bfloat16
+    kept = str(result.dtype) in {"torch.float16", "torch.float32", "torch.float64"}
+    return (result if kept else result.double()).cpu().numpy()
 
 
 def load_pt2(path: Path) -> ReluNetwork | FunctionGraph:
@@ -218,7 +223,8 @@ def _compare_program(
             result = _flat(_as_arrays(module(*map(of, inputs, samples, whole))))
         return result if any(whole) else [part[:1] for part in result]
 
-    precision = max(float(torch.finfo(sample.dtype).eps) for sample in samples)
+    kinds = {part.dtype for part in (*samples, *program.state_dict.values())}
+    precision = max(float(torch.finfo(k).eps) for k in kinds if k.is_floating_point)
     check_agreement(network, run, shapes, precision=precision, name=str(path))
 
 
@@ -309,7 +315,9 @@ def shapes_of(given: Any) -> list[tuple[int, ...]]:
     except TypeError:
         shapes, fine = [], False
     if not fine or not all(shapes) or not shapes:
-        raise ModelFileError(f"input_shape {given!r}: sizes of one sample, such as (3, 32, 32)")
+        raise ModelFileError(
+            f"input_shape {shown(given)}: sizes of one sample, such as (3, 32, 32)"
+        )
     return shapes
 
 

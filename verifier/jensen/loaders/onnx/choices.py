@@ -52,6 +52,11 @@ def _softplus_beyond_a_threshold(node: OnnxNode) -> SymbolicTensor | None:
     PyTorch exports softplus as ``Where(beta x > threshold, x, Softplus(beta x) / beta)``. In real
     numbers that function jumps at the threshold, by less than float32 can see; it is read
     as the softplus, and the user is told of the difference.
+
+    Raises
+    ------
+    NotPiecewiseLinearError
+        If the jump is one that float32 sees.
     """
     condition, argument, smooth = node.condition(0), node.tensor(1), node.tensor(2)
     found = node.lowering.argument_of(smooth, Function.SOFTPLUS)
@@ -60,14 +65,19 @@ def _softplus_beyond_a_threshold(node: OnnxNode) -> SymbolicTensor | None:
         return None
     inner, factors = found
     sizes = {inner.size, argument.size, condition.left.size}
-    if len(sizes) > 1 or threshold[0] < LEAST_THRESHOLD or not (factors > 0).all():
+    if len(sizes) > 1 or not (factors > 0).all():
         return None
     ones = np.ones(inner.size)
     if not _nearly(condition.left, inner, ones, 0.0) or not _nearly(
         argument, inner, factors, _NEAR
     ):
         return None
-    most = float(np.exp(-threshold[0]) * factors.max())
+    most = float(np.logaddexp(0.0, -threshold[0]) * factors.max())
+    if threshold[0] < LEAST_THRESHOLD:
+        raise NotPiecewiseLinearError(
+            f"beyond {threshold[0]:g} it replaces a softplus by its argument, a jump of "
+            f"{most:.2g}; supported are thresholds of {LEAST_THRESHOLD:g} or more"
+        )
     exact = _nearly(argument, inner, factors, 0.0)
     slopes = "" if exact else f", and by the rounding of its slopes, a share of {_NEAR:g} at most"
     node.lowering.roundings.append(

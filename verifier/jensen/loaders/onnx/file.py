@@ -60,10 +60,31 @@ def _inlined(model: Any, path: Path) -> Any:
     _check_expansion(model, path)
     _give_defaults(model, path)
     try:
-        return onnx.inliner.inline_local_functions(model)
+        inlined = onnx.inliner.inline_local_functions(model)
     except Exception as error:  # the inliner raises C++ errors of its own
         reason = " ".join(str(error).split())[:200]
         raise ModelFileError(f"{path}: its functions cannot be inlined ({reason})") from None
+    _check_none_left(inlined, path)
+    return inlined
+
+
+def _check_none_left(model: Any, path: Path) -> None:
+    """Refuse calls that were not inlined: their operators are those of another version."""
+    versions = {entry.domain or "ai.onnx": entry.version for entry in model.opset_import}
+    called = {_callee(node) for node in _all_nodes(model.graph.node)}
+    for function in model.functions:
+        if (function.domain, function.name, _overload(function)) not in called:
+            continue
+        for entry in function.opset_import:
+            domain = entry.domain or "ai.onnx"
+            version = versions.get(domain, entry.version)
+            if entry.version != version:
+                name = printable(f"{function.domain}.{function.name}")
+                raise ModelFileError(
+                    f"{path}: its function {name} asks for opset {entry.version} of "
+                    f"{printable(domain)}, the model for {version}; supported "
+                    "is one for all: export it with its functions inlined"
+                )
 
 
 def _give_defaults(model: Any, path: Path) -> None:
