@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jensen.batch import RowStatus, find_cases, run_batch
-from jensen.batch.manifest import passed_over
+from jensen.batch.manifest import told
 from jensen.domains.domain import Box, Everywhere, Polyhedron
 from jensen.errors import ModelFileError
 from jensen.verdicts.options import Options
@@ -133,13 +133,19 @@ def test_models_of_other_kinds_in_folders_are_told_of(make, tmp_path):
     for name in ("b.pt", "c.pt", "d.keras", "notes.txt", "sub/e.pkl"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    torch, keras = passed_over([tmp_path]).splitlines()
+
+    def said(target, *, recursive=False):
+        others: list[Path] = []
+        find_cases([target], recursive=recursive, passed_over=others)
+        return told(others)
+
+    torch, keras = said(tmp_path)
     assert torch.startswith("2 .pt files passed over: b.pt may run code")
     assert keras.startswith("1 .keras file passed over: d.keras is read by Keras only")
-    assert len(passed_over([tmp_path], recursive=True).splitlines()) == 3
-    assert not passed_over([model])
+    assert len(said(tmp_path, recursive=True)) == 3
+    assert not said(model)
     manifest(tmp_path, '[[model]]\nfile = "a.npz"\n')
-    assert not passed_over([tmp_path])
+    assert not said(tmp_path)
 
 
 def test_limits_are_no_part_of_the_question(make):

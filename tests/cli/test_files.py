@@ -290,7 +290,8 @@ def test_a_full_disk_behind_standard_output_is_one_line(convex_file, command):
         )
     assert done.returncode == 2
     errors = [line for line in done.stderr.splitlines() if not line.startswith("[")]
-    assert errors == ["jensen: error: No space left on device"]
+    what = "standard output: cannot be written: No space left on device"
+    assert errors == [f"jensen: error: {what}"]
 
 
 def test_the_bare_command_prints_help_as_help(capsys):

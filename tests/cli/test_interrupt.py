@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 import jensen
+from jensen.batch import Row
+from jensen.batch.job import Job, run_job
 from jensen.cli import main
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.trees.tree import Tree
@@ -126,6 +128,28 @@ def test_ctrl_c_while_a_report_is_drawn_keeps_the_table(monkeypatch, capsys, tmp
     assert main(["batch", str(model), "--jobs", "0", "--report", str(report)]) == 130
     assert "1 model: 1 convex" in capsys.readouterr().out
     assert not report.exists()
+
+
+def test_ctrl_c_is_answered_at_once_where_the_model_runs_in_this_process(
+    monkeypatch, capsys, tmp_path
+):
+    for name in ("a.npz", "b.npz"):
+        ReluNetwork.from_layers([[[1.0]], [[1.0]]], [[0], [0]]).save(tmp_path / name)
+    said = []
+
+    def run(job: Job) -> Row:
+        signal.raise_signal(signal.SIGINT)
+        end = time.monotonic() + 60
+        while not any("Ctrl-C again stops at once" in text for text in said):
+            assert time.monotonic() < end
+            said.append(capsys.readouterr().err)
+        return run_job(job)
+
+    monkeypatch.setattr("jensen.batch.executor.run_job", run)
+    assert main(["batch", str(tmp_path), "--jobs", "0"]) == 130
+    captured = capsys.readouterr()
+    assert "1 model: 1 convex" in captured.out
+    assert "stopping" not in captured.err
 
 
 # ----------------------------------------------------------------- signals, in earnest

@@ -49,6 +49,7 @@ def find_cases(
     options: Options | None = None,
     output: int | None = None,
     recursive: bool = False,
+    passed_over: list[Path] | None = None,
 ) -> list[Case]:
     """Return the cases in folders, manifests and model files.
 
@@ -68,6 +69,8 @@ def find_cases(
     output : int, optional
     recursive : bool
         Look into folders below; links to folders are not followed.
+    passed_over : list of Path, optional
+        Gets the files in folders that are no models (:func:`told`).
 
     Returns
     -------
@@ -92,11 +95,12 @@ def find_cases(
     if domain is not None:
         check_domain(domain)
     cases: list[Case] = []
+    others = [] if passed_over is None else passed_over
     for target in _paths(targets):
         if target.name in NAMES and target.is_file():
             cases += _from_manifest(target, domain, base, output)
         elif target.is_dir() and target.suffix.lower() not in SUPPORTED:
-            cases += _from_folder(target, domain, base, output, recursive)
+            cases += _from_folder(target, domain, base, output, recursive, others)
         elif os.path.lexists(target):
             cases += _cases(target, domain or Everywhere(), base, output)
         else:
@@ -147,7 +151,12 @@ def _cases(path: Path, domain: Domain, options: Options, output: int | None) -> 
 
 
 def _from_folder(
-    folder: Path, domain: Domain | None, options: Options, output: int | None, recursive: bool
+    folder: Path,
+    domain: Domain | None,
+    options: Options,
+    output: int | None,
+    recursive: bool,
+    passed_over: list[Path],
 ) -> list[Case]:
     for name in NAMES:
         if (folder / name).is_file():
@@ -157,8 +166,9 @@ def _from_folder(
     # a folder that cannot be listed is a case, so that it is reported, not skipped
     models += [Path(os.fsdecode(error.filename)) for error in closed]
     if not models:
-        others = (f"; {line}" for line in _told(found)[:1])
+        others = (f"; {line}" for line in told(found)[:1])
         raise ModelFileError(f"{folder}: no model in it ({', '.join(SUPPORTED)}){''.join(others)}")
+    passed_over += (path for path in found if path.suffix.lower() not in SUPPORTED)
     chosen = domain or Everywhere()
     return [case for path in models for case in _cases(path, chosen, options, output)]
 
@@ -174,37 +184,18 @@ def _listed(folder: Path, recursive: bool) -> tuple[list[Path], list[OSError]]:
     return sorted(found), closed
 
 
-def passed_over(targets: Sequence[str | Path], *, recursive: bool = False) -> str:
-    """Return what to say of files in folders that hold models, but of kinds that are not read.
+def told(found: Iterable[Path]) -> list[str]:
+    """Return what to say of files passed over: a line for each kind that holds models.
 
     Parameters
     ----------
-    targets : sequence of path
-        As of :func:`find_cases`; folders with a manifest are what it says.
-    recursive : bool
-
-    Returns
-    -------
-    str
-        Empty if there are none, else a line for each kind: how many, the first, what to do.
+    found : iterable of Path
 
     Examples
     --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     _ = Path(folder, "a.npz").write_bytes(b""), Path(folder, "b.h5").write_bytes(b"")
-    ...     passed_over([folder])  # doctest: +ELLIPSIS
-    '1 .h5 file passed over: b.h5 is read by Keras only; load it there and ...'
+    >>> told([Path("notes.txt"), Path("b.h5")])  # doctest: +ELLIPSIS
+    ['1 .h5 file passed over: b.h5 is read by Keras only; load it there and ...']
     """
-    found: list[Path] = []
-    for target in _paths(targets):
-        if target.is_dir() and not any((target / name).is_file() for name in NAMES):
-            found += _listed(target, recursive)[0]
-    return "\n".join(_told(found))
-
-
-def _told(found: Iterable[Path]) -> list[str]:
-    """Return a line for each kind of files that hold models, but are read elsewhere."""
     kinds: dict[str, list[Path]] = {}
     for path in found:
         kinds.setdefault(path.suffix.lower(), []).append(path)

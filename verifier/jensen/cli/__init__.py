@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -93,6 +94,9 @@ def _message(error: Exception) -> str:
             return "out of memory"
         case OSError():
             where = "" if error.filename is None else f"{error.filename}: "
+            if not where and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+                # files are written by jensen.outputs, which names them
+                where = "standard output: cannot be written: "
             return f"{where}{error.strerror or error}"
     kind = type(error).__name__
     return f"a fault of this program: {kind}: {error} (JENSEN_TRACEBACK=1 shows where)"

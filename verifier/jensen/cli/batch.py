@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 from types import FrameType
 from typing import Any
 
@@ -29,7 +30,7 @@ from jensen.batch.executor import Executor, InlineExecutor
 from jensen.batch.export import check_export, write_export
 from jensen.batch.junit import write_junit
 from jensen.batch.ledger import LostStoreError
-from jensen.batch.manifest import files_read, passed_over
+from jensen.batch.manifest import files_read, told
 from jensen.batch.processes import ProcessExecutor, check_memory_limit
 from jensen.batch.runner import Event
 from jensen.cli import common
@@ -141,6 +142,7 @@ def command(targets: tuple[str, ...], **settings: Any) -> int:
     manifests = settings["manifests"]
     if not (targets or manifests):
         raise click.UsageError("Missing argument 'FOLDER|MODEL...', or --manifest FILE.")
+    passed_over: list[Path] = []
     cases = find_cases(
         targets,
         manifests=manifests,
@@ -148,23 +150,24 @@ def command(targets: tuple[str, ...], **settings: Any) -> int:
         options=options,
         output=settings["output"],
         recursive=settings["recursive"],
+        passed_over=passed_over,
     )
-    for line in passed_over(targets, recursive=settings["recursive"]).splitlines():
+    for line in told(passed_over):
         common.stderr_console().print(f"jensen: {line}", soft_wrap=True, markup=False)
     _check_outputs(settings, files_read(targets, cases, manifests))
     if settings["memory_limit"] is not None:
         _check_memory_limit(settings)
     errors: list[JensenError] = []
     found: dict[int, tuple[Case, Row]] = {}
-    with _stop_on_interrupt() as stopped:
+    with _stop_on_interrupt() as interrupt:
         try:
-            results = _run(cases, settings, stopped, found)
+            results = _run(cases, settings, interrupt, found)
         except LostStoreError as error:  # what was found is shown and written all the same
             results = error.results
             errors.append(error)
         except KeyboardInterrupt:  # Ctrl-C a second time: the running models are given up
             results = [found[number] for number in sorted(found)]
-    interrupted = stopped()
+    interrupted = interrupt.pressed
     try:
         errors += _write_files(results, settings, stopped=interrupted)
     except KeyboardInterrupt:  # what was found is shown, whatever was not written any more
@@ -214,7 +217,7 @@ def _check_memory_limit(settings: dict[str, Any]) -> None:
 def _run(
     cases: list[Case],
     settings: dict[str, Any],
-    stopped: Callable[[], bool],
+    interrupt: _Interrupt,
     found: dict[int, tuple[Case, Row]],
 ) -> list[tuple[Case, Row]]:
     """Run the cases, and note in ``found`` what is known of each as soon as it is known."""
@@ -225,8 +228,10 @@ def _run(
         executor = _executor(settings, len(cases))
         stack.callback(executor.close)
         progress = stack.enter_context(
-            progress_for(len(cases), as_json=settings["as_json"], stopped=stopped)
+            progress_for(len(cases), as_json=settings["as_json"], stopped=lambda: interrupt.pressed)
         )
+        interrupt.tell = progress.stop
+        stack.callback(interrupt.tell_no_more)
 
         def on_event(event: Event) -> None:
             if event.row is not None:
@@ -258,24 +263,42 @@ def _executor(settings: dict[str, Any], count: int) -> Executor:
     return ProcessExecutor(min(jobs or available_processors(), max(1, count)), memory_limit=limit)
 
 
-@contextmanager
-def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
-    """Yield whether Ctrl-C was pressed; the second time it interrupts at once."""
-    pressed = False
+class _Interrupt:
+    """Whether Ctrl-C was pressed; the first time is told at once, the second interrupts."""
 
-    def handler(signum: int, frame: FrameType | None) -> None:
-        nonlocal pressed
-        if pressed:
+    def __init__(self) -> None:
+        self.pressed = False
+        self.tell: Callable[[], object] = _nothing
+
+    def handle(self, signum: int, frame: FrameType | None) -> None:
+        """Handle the signal."""
+        if self.pressed:
             raise KeyboardInterrupt
-        pressed = True
+        self.pressed = True
+        # --jobs 0 asks only after the model at work; in a thread, as the signal may come in the
+        # middle of a line that is written
+        Thread(target=self.tell, daemon=True).start()
 
+    def tell_no_more(self) -> None:
+        """Let nobody be told: the progress is over."""
+        self.tell = _nothing
+
+
+def _nothing() -> None:
+    return None
+
+
+@contextmanager
+def _stop_on_interrupt() -> Iterator[_Interrupt]:
+    """Yield whether Ctrl-C was pressed; the second time it interrupts at once."""
+    interrupt = _Interrupt()
     try:
-        before = signal.signal(signal.SIGINT, handler)
+        before = signal.signal(signal.SIGINT, interrupt.handle)
     except ValueError:  # not the main thread: Ctrl-C is somebody else's
-        yield lambda: False
+        yield interrupt
         return
     try:
-        yield lambda: pressed
+        yield interrupt
     finally:
         signal.signal(signal.SIGINT, before)
 

@@ -7,6 +7,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from threading import Lock
 from types import TracebackType
 from typing import Any, Self
 
@@ -28,11 +29,13 @@ class Plain:
         self.stopped = stopped
         self.over = 0
         self.said = False
+        self._to_say = Lock()
 
     def stop(self) -> bool:
         """Return whether to stop, and say so the first time."""
         stopping = self.stopped()
-        if stopping and not self.said:
+        # the first of two threads says it, and none waits for the other
+        if stopping and self._to_say.acquire(blocking=False):
             self.said = True
             self.say_stopping()
         return stopping
