@@ -165,6 +165,38 @@ def test_numbers_and_expressions_are_inputs_too(formulation):
     assert found.value == pytest.approx(exact.value, rel=1e-6)
 
 
+def test_slices_of_an_indexed_variable_are_inputs():
+    model = pyo.ConcreteModel()
+    model.x = pyo.Var(["a", "b"], range(2), bounds=(-2, 2))
+    network = icnn(2, 4, 0)
+    handles = [surrogate.add_network(model, network, model.x[k, :]) for k in ("a", "b")]
+    model.goal = pyo.Objective(expr=handles[0].output + handles[1].output + model.x["b", 0])
+    f = ConvexFunction(network, Box(-2, 2))
+    exact = f.minimise().value + f.minimise([1.0, 0.0]).value
+    assert surrogate.solve(model).value == pytest.approx(exact, rel=1e-6)
+
+
+@pytest.mark.parametrize("formulation", ["auto", "big_m"])
+def test_outputs_of_networks_are_inputs_of_others_without_bounds_of_their_own(formulation):
+    first, second = icnn(2, 4, 0), icnn(3, 4, 1)
+    model = model_with(2)
+    inner = surrogate.add_network(model, first, model.x, formulation=formulation)
+    given = [model.x[0], model.x[1], inner.output]
+    outer = surrogate.add_network(model, second, given, formulation=formulation)
+    model.goal = pyo.Objective(expr=outer.output)
+    found = surrogate.solve(model)
+    steps = np.linspace(-2, 2, 101)
+    grid = np.stack(np.meshgrid(steps, steps), -1).reshape(-1, 2)
+    values = second(np.column_stack([grid, first(grid)]))
+    assert values.min() - 0.2 < found.value <= values.min() + 1e-7
+    assert max(inner.error(), outer.error()) < 1e-9
+    free = pyo.ConcreteModel()
+    free.x = pyo.Var(range(2))
+    inner = surrogate.add_network(free, first, free.x, domain=jensen.Everywhere())
+    with pytest.raises(OptionError, match=r"network.output\[0\] has the bounds \[None, None\]"):
+        surrogate.add_network(free, second, [0.0, 0.0, inner.output])
+
+
 def test_onnx_files_go_into_a_block_in_one_call():
     model = model_with(2)
     model.part = pyo.Block()

@@ -209,9 +209,58 @@ def test_wrong_arguments_are_refused_in_one_line():
     surrogate.add_network(model, icnn(2, 4, 0), model.x)
     with pytest.raises(OptionError, match="0 active objectives"):
         surrogate.solve(model)
-    for solver in ("gurobi", pyo.SolverFactory("appsi_highs")):
+    for solver in ("gurobi", pyo.SolverFactory("appsi_highs"), pyo.SolverFactory("highs")):
         with pytest.raises(OptionError, match=r"Highs\(\) is needed"):
             surrogate.solve(model, solver=solver)
+
+
+def test_models_beyond_highs_are_refused_by_the_name_of_the_row_or_objective():
+    for kind in ("input", "row", "cubic", "square"):
+        model = model_with(2)
+        first = model.x[0] * model.x[1] if kind == "input" else model.x[0]
+        handle = surrogate.add_network(model, icnn(2, 4, 0), [first, model.x[1]], domain=Box(-9, 9))
+        cost = {"cubic": model.x[0] ** 3, "square": (handle.output - 1) ** 2}.get(kind, 0.0)
+        model.goal = pyo.Objective(expr=handle.output + cost)
+        if kind == "row":
+            model.disc = pyo.Constraint(expr=model.x[0] ** 2 <= 1)
+        name = {"input": r"network\.equal\[1\]", "row": "row disc"}.get(kind, "objective goal")
+        with pytest.raises(OptionError, match=f"{name}: HiGHS"):
+            surrogate.solve(model)
+
+
+def test_parameters_that_change_change_the_input_or_are_refused():
+    model = model_with(1)
+    model.p = pyo.Param(initialize=1.0, mutable=True)
+    network = ReluNetwork.from_layers([[[1.0, -1.0], [-1.0, 1.0]], [[1.0, 1.0]]], [[0, 0], [0]])
+    for given in (model.p, 2 * model.p):
+        with pytest.raises(OptionError, match="parameters that may change: give the network a dom"):
+            surrogate.add_network(model, network, [given, model.x[0]])
+    handle = surrogate.add_network(model, network, [model.p, model.x[0]], domain=Box(-2, 2))
+    model.goal = pyo.Objective(expr=handle.output)
+    for value in (1.0, -1.5):
+        model.p = value
+        surrogate.solve(model)
+        assert model.x[0].value == pytest.approx(value)
+        assert handle.error() < 1e-9
+    model.p = 3.0
+    with pytest.raises(InfeasibleError):
+        surrogate.solve(model)
+
+
+def test_a_domain_made_of_a_parameter_that_has_changed_is_refused():
+    # |x - p|, asked at p = 0: on [-2, 2] only; -4 at p = 2 would be cut off
+    model = model_with(1)
+    model.p = pyo.Param(initialize=0.0, mutable=True)
+    handle = surrogate.add_network(model, ABSOLUTE, [model.x[0] - model.p])
+    model.goal = pyo.Objective(expr=handle.output + 2 * model.x[0])
+    assert surrogate.solve(model).value == pytest.approx(-2.0)
+    model.p = 2.0
+    with pytest.raises(
+        OptionError, match=r"parameter p was 0 when .* is 2 now: give add_network a"
+    ):
+        surrogate.solve(model)
+    model.p = 0.0
+    assert surrogate.solve(model).value == pytest.approx(-2.0)
 
 
 def test_a_handle_is_one_line_that_says_what_was_picked():

@@ -52,10 +52,11 @@ def add_network(
         Such as an ONNX file.
     inputs : sequence or indexed variable
         One variable, expression or number for each input. Numbers are fixed
-        (:meth:`ReluNetwork.fix_inputs`); integer variables stay integer.
+        (:meth:`ReluNetwork.fix_inputs`); integer variables stay integer. Mutable parameters, and
+        expressions of them alone, need a domain.
     domain : Domain, optional
         Where the network is meant to be used; rows keep the inputs in it. By default the bounds
-        of the variables.
+        of the variables, and what is known of outputs of other networks.
     formulation : str
         ``"big_m"``: one binary per unstable ReLU, its bounds computed here; right for every
         network and every use. ``"epigraph"``: linear rows, for networks whose weight products

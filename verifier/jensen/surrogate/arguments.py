@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import pyomo.environ as pyo
+from pyomo.core.base.indexed_component_slice import IndexedComponent_slice
 from pyomo.core.expr.numvalue import is_potentially_variable
+from pyomo.core.expr.visitor import identify_mutable_parameters, identify_variables
 
 from jensen.arithmetic.doubles import NotADoubleError, exact_doubles
 from jensen.domains.domain import Box, Domain
@@ -33,12 +35,25 @@ class Arguments:
         Of these inputs.
     ground : Ground
         The domain, as what the formulations rest on.
+    parameters : list of pairs of a pyomo Param and its value
+        Those that the domain was made of.
     """
 
     network: ReluNetwork
     inputs: list[Any]
     domain: Domain
     ground: Ground
+    parameters: Sequence[tuple[Any, float]] = ()
+
+    def check_parameters(self) -> None:
+        """Refuse parameters that have changed since the domain was made of them."""
+        for parameter, value in self.parameters:
+            if pyo.value(parameter) != value:
+                raise OptionError(
+                    f"parameter {parameter} was {value:g} when the network got its domain from it, "
+                    f"and is {pyo.value(parameter):g} now: give add_network a domain= for all "
+                    "its values"
+                )
 
 
 def read_arguments(network: ReluNetwork, inputs: Any, domain: Domain | None) -> Arguments:
@@ -56,20 +71,24 @@ def read_arguments(network: ReluNetwork, inputs: Any, domain: Domain | None) -> 
     given = _as_list(inputs)
     if len(given) != network.input_size:
         raise OptionError(f"{len(given)} inputs given: the network has {network.input_size}")
-    numbers = {i: _number(v, i) for i, v in enumerate(given) if not is_potentially_variable(v)}
+    numbers = {i: _number(v, i) for i, v in enumerate(given) if _is_constant(v)}
     if len(numbers) == len(given):
         raise OptionError("all inputs are numbers: evaluate the network instead, net(x)")
     variables = [v for i, v in enumerate(given) if i not in numbers]
+    parameters: list[tuple[Any, float]] = []
     if domain is None:
         domain = _bounds_of(variables)
+        parameters = [(p, pyo.value(p)) for v in variables for p in identify_mutable_parameters(v)]
     else:
         domain.check(network.input_size)
         domain = _without(domain, numbers, network.input_size)
     reduced = network.fix_inputs(numbers) if numbers else network
-    return Arguments(reduced, variables, domain, ground_of(domain, len(variables)))
+    return Arguments(reduced, variables, domain, ground_of(domain, len(variables)), parameters)
 
 
 def _as_list(inputs: Any) -> list[Any]:
+    if isinstance(inputs, IndexedComponent_slice):
+        return list(inputs)
     if hasattr(inputs, "is_indexed"):
         return list(inputs.values()) if inputs.is_indexed() else [inputs]
     if isinstance(inputs, Mapping):
@@ -79,6 +98,12 @@ def _as_list(inputs: Any) -> list[Any]:
     if not isinstance(inputs, Iterable):
         raise OptionError(f"inputs {shown(inputs)}: a list of variables and numbers is needed")
     return list(inputs)
+
+
+def _is_constant(value: Any) -> bool:
+    """Whether an input is a number; parameters that may change are none."""
+    changes = hasattr(value, "is_constant") and not value.is_constant()
+    return not is_potentially_variable(value) and not changes
 
 
 def _number(value: Any, index: int) -> float:
@@ -96,6 +121,11 @@ def _bounds_of(variables: Sequence[Any]) -> Box:
     """Return the box of the variables' own bounds."""
     lower, upper = [], []
     for variable in variables:
+        if next(identify_variables(variable), None) is None:
+            raise OptionError(
+                f"input {variable} is made of parameters that may change: give the network a "
+                "domain= for all of their values, or the number itself, pyomo.environ.value(...)"
+            )
         low, high = _sides(variable)
         if low is None or high is None:
             raise OptionError(
@@ -110,11 +140,24 @@ def _bounds_of(variables: Sequence[Any]) -> Box:
 def _sides(variable: Any) -> tuple[float | None, float | None]:
     if hasattr(variable, "bounds"):
         low, high = variable.bounds
+        if low is None or high is None:
+            reach = _reach_of_output(variable)
+            low, high = reach[0] if low is None else low, reach[1] if high is None else high
         return low, high
     from pyomo.contrib.fbbt.fbbt import compute_bounds_on_expr  # noqa: PLC0415  (slow to load)
 
     low, high = compute_bounds_on_expr(variable)
     return low, high
+
+
+def _reach_of_output(variable: Any) -> tuple[float | None, float | None]:
+    """Return bounds of a variable that is an output of another network, if it is one."""
+    handle = getattr(variable.parent_block(), "jensen_handle", None)
+    for part in () if handle is None else handle.parts:
+        if part.variable is variable and part.arguments.ground.bounded:
+            low, high = part.reach()
+            return low, high
+    return None, None
 
 
 def _without(domain: Domain, numbers: Mapping[int, float], inputs: int) -> Domain:

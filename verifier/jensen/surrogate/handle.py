@@ -127,9 +127,15 @@ class Output:
         ground = self.arguments.ground
         if spread or not ground.bounded:
             return spread
+        low, high = self.reach()
+        return high - low
+
+    def reach(self) -> tuple[float, float]:
+        """Return bounds of f on a bounded domain, which hold in real arithmetic."""
+        ground = self.arguments.ground
         bounds = pre_activation_bounds(self.network, ground.lower, ground.upper)
         low, high = bounds[self.network.output.name]
-        return float(high[0] - low[0])
+        return float(low[0]), float(high[0])
 
     def _same_as(self, encode: Callable[..., Any], box: tuple[FloatArray, FloatArray]) -> None:
         """Add a copy of the network, scaled, and the row that ties the output to it."""

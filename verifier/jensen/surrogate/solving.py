@@ -23,10 +23,10 @@ from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
 
-import numpy as np
 import pyomo.environ as pyo
-from pyomo.contrib.solver.common.base import PersistentSolverBase
+from pyomo.contrib.solver.common.base import LegacySolverWrapper, PersistentSolverBase
 from pyomo.contrib.solver.common.results import SolutionStatus, TerminationCondition
+from pyomo.contrib.solver.common.util import IncompatibleModelError
 from pyomo.contrib.solver.solvers.highs import Highs
 
 from jensen.errors import (
@@ -38,6 +38,7 @@ from jensen.errors import (
 )
 from jensen.surrogate.direction import pushes_on
 from jensen.surrogate.handle import GUARD, Formulation, NetworkHandle, Output
+from jensen.surrogate.limits import beyond_highs, narrow_input
 from jensen.surrogate.scaling import objective_exponent
 from jensen.text import shown
 from jensen.verdicts.options import checked_number, checked_seconds
@@ -46,7 +47,6 @@ from jensen_encodings.deadline import Deadline
 # HiGHS's own are 1e-6 and 1e-7: with them, optima moved by as much times the weights, and boxes
 # of that width had none
 TOLERANCES = {"mip_feasibility_tolerance": 1e-9, "primal_feasibility_tolerance": 1e-9}
-NARROW = 1e-6  # boxes of inputs, beside 1 or their bounds, on which rows can fail
 STALLED = 1e-3  # share of the tolerance by which a round has to move something
 
 
@@ -104,9 +104,11 @@ def check(model: Any) -> list[NetworkHandle]:
     Raises
     ------
     OptionError
-        If one is pushed the wrong way.
+        If one is pushed the wrong way, or a parameter has changed that a domain was made of.
     """
     found = handles(model)
+    for handle in found:
+        handle.parts[0].arguments.check_parameters()
     parts = [part for handle in found for part in handle.parts]
     variables = [part.variable for part in parts]
     read = [(h.block.name, given) for h in found for given in h.parts[0].arguments.inputs]
@@ -152,7 +154,9 @@ def solve(
         If a limit ended the search without a feasible point, or cuts of unbounded inputs do not
         bound the objective.
     OptionError
-        If a formulation would be wrong in this model, or a model holds no network.
+        If a formulation would be wrong in this model, if it holds no network, or if it is beyond
+        HiGHS: rows that are not linear, objectives that are neither linear nor quadratic, or
+        quadratic ones beside integers or binaries.
 
     Examples
     --------
@@ -172,7 +176,7 @@ def solve(
     if not isinstance(max_rounds, Integral) or max_rounds < 1:
         raise OptionError(f"max_rounds {shown(max_rounds)}: a whole number >= 1 is needed")
     solver = Highs() if solver is None else solver
-    if not isinstance(solver, PersistentSolverBase):
+    if not isinstance(solver, PersistentSolverBase) or isinstance(solver, LegacySolverWrapper):
         raise OptionError(
             f"solver {shown(solver)}: pyomo.contrib.solver.solvers.highs.Highs() is needed"
         )
@@ -194,24 +198,10 @@ def solve(
                     loop.run()
             done = loop.run()
     except (InfeasibleError, SolverError) as error:
-        if narrow := _narrow_input(parts):
+        if narrow := narrow_input(parts):
             raise SolverError(f"{error}; but {narrow}") from None
         raise
     return loop.result(parts, done)
-
-
-def _narrow_input(parts: list[Output]) -> str:
-    """Say which input varies by less than rows of HiGHS may miss; "" if none does."""
-    for part in parts:
-        ground = part.arguments.ground
-        size = np.maximum(1.0, np.maximum(np.abs(ground.lower), np.abs(ground.upper)))
-        width = ground.upper - ground.lower
-        for i in np.flatnonzero((width > 0) & (width < NARROW * size)).tolist():
-            return (
-                f"input {i} of a network varies by {width[i]:.3g} around {ground.lower[i]:.6g}, as "
-                "little as the tolerances of HiGHS: fix it, or write it as c + w t with t in [0, 1]"
-            )
-    return ""
 
 
 class _Loop:
@@ -269,7 +259,10 @@ class _Loop:
     def run(self) -> bool:
         """Solve and cut until nothing is missed; whether that was reached."""
         solver = self._solver
-        solver.set_instance(self._model)
+        try:
+            solver.set_instance(self._model)
+        except IncompatibleModelError as error:
+            raise OptionError(self._beyond() or f"HiGHS: {error}") from None
         watching = dict.fromkeys(solver.config.auto_updates.keys(), False)
         while True:
             self._last = self._solve(watching)
@@ -346,7 +339,12 @@ class _Loop:
             return results
         if ended == TerminationCondition.maxTimeLimit:
             raise UndecidedError("the time limit came before a feasible point")
+        if beyond := self._beyond():
+            raise OptionError(beyond)
         raise SolverError(f"HiGHS stopped with {_words(ended)}")
+
+    def _beyond(self) -> str:
+        return beyond_highs(self._model, self._objective, bool(self.integers))
 
     def result(self, parts: list[Output], done: bool) -> SurrogateResult:
         """Set every output to f, and say how good that is."""
