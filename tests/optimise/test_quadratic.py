@@ -7,7 +7,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from jensen import Box, ConvexFunction
+from jensen import Box, ConvexFunction, Everywhere
 from jensen.network.relu_network import ReluNetwork
 from jensen.optimise import quadratic
 from jensen.optimise.multipliers import Distances
@@ -107,3 +107,17 @@ def test_multipliers_without_highs_come_near_those_with_it(seed: int) -> None:
         assert (found.y >= -1e-9).all()
         assert [found.y[term == s].sum() for s in (0, 1)] == pytest.approx(weights.tolist())
     assert without.value == pytest.approx(with_highs.value, rel=1e-6, abs=1e-6)
+
+
+@pytest.mark.parametrize("step", [1e-10, 1e-6, 1e-3])
+@pytest.mark.parametrize("domain", [Everywhere(), Box(-5, 5)])
+def test_tiny_steps_move_along_the_slope(step: float, domain: object) -> None:
+    # HiGHS let u stay where it was: slopes times the step were below its tolerances
+    rng = np.random.default_rng(6)
+    weights = [rng.normal(size=(12, 6)), np.abs(rng.normal(size=(1, 12)))]
+    f = ConvexFunction(ReluNetwork.from_layers(weights, [rng.normal(size=12), [0.0]]), domain)
+    center = rng.normal(size=6)
+    near = f.prox(center, step=step)
+    assert near.distance < 0.1 * np.linalg.norm(near.x - center)
+    slope = (center - near.x) / step
+    assert slope == pytest.approx(f.subgradient(center), rel=1e-5, abs=1e-5)

@@ -26,6 +26,7 @@ OPTIONS: dict[str, int | float | str] = {
     "qp_iteration_limit": 5_000,  # now and then it cycles; programs that end need some hundreds
 }
 GRADIENT_STEPS = 1000
+SMALLEST = -40  # power of two of the shortest way in whose units a program is written
 # added to the diagonal: HiGHS's 1e-7 moves the optimum, and without any it fails now and then
 SHIFTS = (0.0, 1e-12, 1e-9, 1e-7)
 PASSES, STILL = 200, 1e-12  # of least distances, until t moves by no more
@@ -86,9 +87,16 @@ def nearest_point(
     if not (np.isfinite(full).all() and np.isfinite(own).all()):
         raise SolverError("a cut is not finite: the network's numbers are too large")
     equal = np.arange(len(term)) >= len(term) - equations
-    cost = np.append(np.zeros(inputs), weights * step * unit)
+    # and all in units of how far u moves, where that is little: slopes pull by step, rows by above
+    low, high = sides[0] - center, sides[1] - center
+    rows = term < 0
+    way = max(step * unit * weights.max(), low.max(), -high.min())
+    way = max(way, np.where(equal, np.abs(full[:, -1]), full[:, -1])[rows].max(initial=0.0))
+    scale = np.ldexp(1.0, np.clip(exponents_near(way), SMALLEST, 0))
+    full[:, -1] /= scale
+    cost = np.append(np.zeros(inputs), weights * step * unit / scale)
     free = np.full(terms, INFINITY)
-    bounds = np.append(sides[0] - center, -free), np.append(sides[1] - center, free)
+    bounds = np.append(low / scale, -free), np.append(high / scale, free)
     # the same cut twice makes HiGHS give up, and now and then something else does
     _, first = np.unique(np.hstack([full, equal[:, None]]), axis=0, return_index=True)
     kept = np.sort(first)
@@ -98,9 +106,9 @@ def nearest_point(
     else:
         moved, multipliers = np.array(solution.col_value)[:inputs], np.array(solution.row_dual)
     y = np.zeros(len(term))
-    y[kept] = multipliers / own[kept] / step
+    y[kept] = multipliers / own[kept] / step * scale
     y[~equal] = np.maximum(y[~equal], 0.0)
-    u = np.clip(center + moved, *sides)
+    u = np.clip(center + moved * scale, *sides)
     _complete(y, term, weights, matrix @ u + constants)
     return u, y
 
