@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from jensen.errors import JensenError, OutputError
-from jensen.outputs import check_output, check_output_folder, replacing, write_whole
+import jensen
+from jensen.errors import JensenError, OptionError, OutputError
+from jensen.outputs import check_output, check_output_folder, path_of, replacing, write_whole
 
 posix = pytest.mark.skipif(os.name != "posix", reason="links and modes of POSIX")
 
@@ -171,5 +172,11 @@ def test_a_read_only_file_or_folder_is_refused(tmp_path, monkeypatch):
 def test_a_folder_for_outputs_is_made(tmp_path):
     assert check_output_folder(tmp_path / "a" / "b").is_dir()
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="cannot be written"):
+    with pytest.raises(OutputError, match="file: a file, a folder is needed"):
         check_output_folder(tmp_path / "file")
+
+
+def test_an_empty_name_is_not_the_current_folder():
+    for check in (path_of, check_output, check_output_folder, jensen.load):
+        with pytest.raises(OptionError, match="an empty name"):
+            check("")

@@ -138,7 +138,7 @@ def test_the_weights_beside_a_model_are_an_input_too(capsys, tmp_path):
         (["--store", "no/s.db"], "no such folder"),
         (["--report", "no/r.md"], "no such folder"),
         (["--export", "folder.csv"], "a folder, a file is needed"),
-        (["--certificates", "file"], "cannot be written"),
+        (["--certificates", "file"], "a file, a folder is needed"),
         (["--memory-limit", "64"], "--memory-limit is one of worker processes"),
     ],
 )

@@ -12,7 +12,13 @@ from oracle_convex import icnn, max_affine
 from strategies import networks
 
 from jensen import Box, ConvexFunction, Everywhere, Polyhedron, Status, Verdict
-from jensen.errors import DomainError, InfeasibleError, OptionError, SolverError
+from jensen.errors import (
+    CertificateError,
+    DomainError,
+    InfeasibleError,
+    OptionError,
+    SolverError,
+)
 from jensen.network.relu_network import ReluNetwork
 from jensen.optimise import quadratic
 from jensen.optimise.linearise import Lineariser
@@ -331,3 +337,18 @@ def test_a_value_beyond_the_doubles_is_no_traceback():
     found = f.minimise()
     assert found.lower <= 0 <= found.value
     assert str(found.value) == "0.0"
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("integers", [(), (0,)])
+def test_costs_that_overflow_on_the_domain_leave_no_lower_bound_and_no_warning(integers):
+    hat = ReluNetwork.from_layers([[[1.0, 1.0], [-1.0, 1.0]], [[1.0, 1.0]]], [[0, 0], [0]])
+    found = ConvexFunction(hat, Box(-1, 1)).minimise(1e308, integers=integers)
+    assert found.lower == -np.inf
+    assert found.value <= -1e308
+
+
+def test_a_file_that_is_no_certificate_is_named(tmp_path):
+    (tmp_path / "proof.jsonl").write_text("hello")
+    with pytest.raises(CertificateError, match=r"proof\.jsonl: the certificate is not accepted"):
+        ConvexFunction(STEEP, Box(-1, 1), certificate=tmp_path / "proof.jsonl")

@@ -47,13 +47,15 @@ def path_of(given: Any) -> Path:
     Raises
     ------
     OptionError
-        If it is no name.
+        If it is no name, or an empty one: that would be the current folder.
 
     Examples
     --------
     >>> path_of("results.db").suffix
     '.db'
     """
+    if isinstance(given, str) and not given:  # an unset variable of a script
+        raise OptionError("an empty name where that of a file or a folder is needed")
     try:
         return Path(given)
     except TypeError:
@@ -120,6 +122,8 @@ def check_output_folder(path: str | Path) -> Path:
     folder = path_of(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise OutputError(f"{printable(folder)}: a file, a folder is needed") from None
     except OSError as error:
         raise _named(folder, error) from None
     _check_folder(folder / "file", None)

@@ -10,7 +10,7 @@ from jensen.errors import ModelFileError, NetworkError
 from jensen.graphs.function_graph import FunctionGraph
 from jensen.network.relu_network import ReluNetwork
 from jensen.network.simplify.simplify import simplify as simplified
-from jensen.outputs import check_output
+from jensen.outputs import check_output, path_of
 from jensen.text import shown
 
 __all__ = [
@@ -95,7 +95,7 @@ def load(path: str | Path, *, simplify: bool = True) -> ReluNetwork | FunctionGr
             f"load takes the name of a model file, found {type(path).__name__}; objects are read "
             "by from_torch, from_keras and from_sklearn"
         )
-    file = Path(path)
+    file = path_of(path)
     suffix = file.suffix.lower()
     if suffix in ELSEWHERE:
         raise ModelFileError(f"{file}: a {suffix} file {ELSEWHERE[suffix]}")

@@ -89,9 +89,17 @@ def box_bound(
         # the rounding of p acts on its product with the constant, too
         products -= np.abs(products) * 2.0**-52
         total = [*np.nextafter(sides, -np.inf).tolist(), *np.nextafter(products, -np.inf).tolist()]
-    if not all(map(math.isfinite, total)):
+    return sum_below(total)
+
+
+def sum_below(terms: list[float]) -> float:
+    """Return a number below a sum, whose rounding it covers; -inf where it leaves the doubles."""
+    if not all(map(math.isfinite, terms)):
         return -math.inf
-    return math.nextafter(math.fsum(total), -math.inf)
+    try:
+        return math.nextafter(math.fsum(terms), -math.inf)
+    except OverflowError:
+        return -math.inf
 
 
 def proves_empty(duals: Duals, feasible: FeasibleSet, lower: FloatArray, upper: FloatArray) -> bool:

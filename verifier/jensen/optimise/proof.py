@@ -151,7 +151,8 @@ def _checked(
         except OSError as error:
             raise CertificateError(f"{path}: {error.strerror or error}") from None
         except (checker.Rejected, checker.Malformed, ValueError) as error:
-            raise CertificateError(f"the certificate is not accepted: {error}") from None
+            file = "" if isinstance(certificate, Certificate) else f"{path}: "
+            raise CertificateError(f"{file}the certificate is not accepted: {error}") from None
     kind = head["claim"] + ("" if "inputs" not in head else f" in inputs {head['inputs']}")
     claimed = domain_from_json(_in_doubles(head["domain"]))
     verdict = Verdict(

@@ -30,7 +30,7 @@ from jensen.errors import SolverError
 from jensen.optimise.answers import Proximal
 from jensen.optimise.cuts import Cuts
 from jensen.optimise.cutting_planes import Pool
-from jensen.optimise.dual_bound import LIGHTEST, convex_shares
+from jensen.optimise.dual_bound import LIGHTEST, convex_shares, sum_below
 from jensen.optimise.ground import dot
 from jensen.optimise.multipliers import Distances, Dual
 from jensen.optimise.problem import Limits, Problem
@@ -235,9 +235,7 @@ class Search:
             constants -= np.abs(constants) * 2.0**-51 + SUBNORMAL
             terms = [np.nextafter(v, -np.inf) for v in (linear, square, -loss, constants)]
             total = np.concatenate(terms)
-        if not np.isfinite(total).all():
-            return -math.inf
-        return math.nextafter(math.fsum(total.tolist()), -math.inf)
+        return sum_below(total.tolist())
 
 
 def distance_within(value: Fraction, lower: float, step: float) -> float:

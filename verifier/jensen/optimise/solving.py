@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from jensen.errors import SolverError, UndecidedError
 from jensen.optimise.answers import Minimum, Proximal, answer
 from jensen.optimise.curved import CurvedTerm, minimise_curved, proximal_curved
@@ -16,6 +18,7 @@ from jensen.optimise.quadratic_form import QuadraticForm
 from jensen.types import FloatArray
 
 
+@np.errstate(over="ignore", invalid="ignore")  # what overflows proves nothing
 def solve(problem: Problem, limits: Limits, pool: Pool) -> Minimum:
     """Minimise, and prove how good the answer is.
 
