@@ -98,6 +98,30 @@ def test_a_jump_that_is_exactly_zero_is_no_bend():
     assert jensen.verify(network, Box(-1, 1)).status == "convex"
 
 
+@pytest.mark.parametrize("domain", [Box(-2, 2), Everywhere()], ids=str)
+def test_twins_are_walked_where_j_of_each_is_not_negative(domain):
+    convex = proved = refuted = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        sizes = (3, 4, 3, 2, 1) if seed % 2 else (3, 4, 3, 1)
+        weights = [rng.integers(-9, 10, (b, a)).astype(float) for a, b in pairwise(sizes)]
+        weights[1:] = [np.where(rng.random(w.shape) < 0.9, abs(w), w) for w in weights[1:]]
+        biases = [rng.integers(-9, 10, len(w)).astype(float) for w in weights]
+        level = seed // 2 % 2  # twins of the first level, or of the second one
+        scale = (-2.0, 3.0)[seed % 2] if level == 0 else 3.0
+        weights[level][-1] = scale * weights[level][0]
+        biases[level][-1] = scale * biases[level][0]
+        network = ReluNetwork.from_layers(weights, biases)
+        found = walked(network, domain)
+        truth = oracle.is_convex(network, domain)
+        assert found is None or found.proved == truth, seed
+        convex += truth
+        proved += found is not None and found.proved
+        refuted += found is not None and not found.proved
+    assert proved > 0.9 * convex > 5
+    assert refuted > 0
+
+
 def test_huge_weights_and_flat_boxes_are_left_to_others():
     network = ReluNetwork.from_layers([[[1e70, 1.0, 1.0]], [[-1.0]]], [[0], [0]])
     assert walked(network, Box(-1, 1)) is None

@@ -285,15 +285,16 @@ def _is_one_level_of_plane(network: ReluNetwork) -> bool:
 
 
 def _open_twins(prepared: Prepared, closed: Mapping[str, BoolArray]) -> bool:
-    """Whether open neurons kink at one place together.
+    """Whether open neurons kink at one place together where a search costs less than a walk.
 
-    The walk in space leaves facets where several vanish to the searches, so that its work is lost;
-    of one level these need no search.
+    So it does in networks of few levels; of twins that pass z on, J of each alone says nothing.
     """
     if not any(_may_have_twins(block, ~closed[block.name]) for block in prepared.network.hidden):
         return False
     grouped = prepared.grouped
-    every = [*map(grouped.neurons, grouped.groups()), *grouped.passed]
+    every = list(grouped.passed)
+    if len(prepared.network.hidden) < THREE:
+        every += map(grouped.neurons, grouped.groups())
     twins = [members for members in every if len(members) > 1]
     return any(not closed[block][index] for members in twins for block, index in members)
 

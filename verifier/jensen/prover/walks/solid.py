@@ -148,25 +148,28 @@ class _SurfaceWalk:
         division = self._division
         flat = Subdivision(layers, division.cells.of_faces(faces), division.exact)
         columns = layers.span(last).start
-        several = np.count_nonzero(flat.cells.face_signs[:, :columns] == 0, axis=1) > 1
-        if several.any():
+        levels, _ = layers.unit_of(np.arange(columns))
+        # J of a unit does not depend on the states of others of its level
+        zero = flat.cells.face_signs[:, :columns] == 0
+        if (zero & (levels != levels[zero.argmax(axis=1)][:, None])).any():
             return None
         flat.split(last)
         signs = flat.cells.face_signs
         if signs.size > 4 * SOLID_LIMIT or self._deadline.over():
             return None
         zero = signs == 0
-        if (np.count_nonzero(zero, axis=1) > 1).any():
+        if zero[:, columns:].any():
             return None
-        bends = layers.unit_of(np.argmax(zero, axis=1))
-        jump, size = np.empty((2, len(signs)))
+        faces, column = np.nonzero(zero & ~self._net.closed)
+        bends = layers.unit_of(column)
+        jump, size = np.empty((2, len(faces)))
         step = max(1, CHUNK // layers.width)
-        for first in range(0, len(signs), step):
+        for first in range(0, len(faces), step):
             part = slice(first, first + step)
-            some = bends[0][part], bends[1][part]
-            carried = carry(layers, some, signs[part], last)
-            jump[part], size[part] = to_output(layers, carried, some, signs[part])
-        return self._judged(flat, bends, jump, rounding_of(layers) * size)
+            some, around = (bends[0][part], bends[1][part]), signs[faces[part]]
+            carried = carry(layers, some, around, last)
+            jump[part], size[part] = to_output(layers, carried, some, around)
+        return self._judged(flat, faces, bends, jump, rounding_of(layers) * size)
 
     def _asked(self, last: int) -> IndexArray | None:
         """Return the faces inside the domain where a unit that may bend down vanishes."""
@@ -183,6 +186,7 @@ class _SurfaceWalk:
     def _judged(
         self,
         flat: Subdivision,
+        faces: IndexArray,
         bends: tuple[IndexArray, IndexArray],
         jump: FloatArray,
         error: FloatArray,
@@ -191,26 +195,21 @@ class _SurfaceWalk:
         layers, cells = self._layers, flat.cells
         falls = jump < -error
         doubtful = np.flatnonzero(~falls & ~(jump >= error))  # what is not a number is no sign
-        known: dict[bytes, bool] = {}
-        for face in doubtful.tolist():
-            key = cells.face_signs[face].tobytes()
+        known: dict[tuple[int, int, bytes], bool] = {}
+        for k in doubtful.tolist():
+            level, unit, around = int(bends[0][k]), int(bends[1][k]), cells.face_signs[faces[k]]
+            key = level, unit, around.tobytes()
             if key not in known:
                 if len(known) >= EXACT_LIMIT:
                     return None
-                level, unit = int(bends[0][face]), int(bends[1][face])
-                known[key] = exact_jump(layers, level, unit, cells.face_signs[face]) < 0
-            falls[face] = known[key]
+                known[key] = exact_jump(layers, level, unit, around) < 0
+            falls[k] = known[key]
         bad = np.flatnonzero(falls)
-        for face in bad[np.argsort(jump[bad])][:TRIES].tolist():
-            corners = cells.vertices.points[
-                np.unique(cells.edges[cells.at_edge[cells.at_face == face]])
-            ]
-            pair = self._net.pairs.about(
-                _middle(corners),
-                corners,
-                (int(bends[0][face]), int(bends[1][face])),
-                cells.face_signs[face],
-            )
+        for k in bad[np.argsort(jump[bad])][:TRIES].tolist():
+            edges = cells.edges[cells.at_edge[cells.at_face == faces[k]]]
+            corners = cells.vertices.points[np.unique(edges)]
+            bend, around = (int(bends[0][k]), int(bends[1][k])), cells.face_signs[faces[k]]
+            pair = self._net.pairs.about(_middle(corners), corners, bend, around)
             if pair is not None:
                 return Walked(proved=False, pair=pair)
         return None if len(bad) else Walked(proved=True)
