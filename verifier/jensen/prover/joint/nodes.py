@@ -27,6 +27,7 @@ from jensen.groups.jump import FREE, OFF, ON, Activations, JumpProblem
 from jensen.prover.descents.ascent import KinkAscent
 from jensen.prover.descents.pieces import Piece
 from jensen.prover.joint.branching import Choice
+from jensen.prover.joint.corners import Corners, CornerState, corners_of
 from jensen.prover.joint.cuts import ValueCuts
 from jensen.prover.joint.kink_bounds import Kink
 from jensen.prover.joint.program import JointProgram, JointSolution
@@ -143,6 +144,7 @@ class PieceSearch:
         self.points: deque[FloatArray] = deque(maxlen=POINTS)
         self._solutions = self._ascents = self._closed = self._leaning = 0
         self._ascent: KinkAscent | None = None
+        self._corners: Corners | None = None
         if not any(units.size for _, units in search.jump.supports[:-1]):
             # J is a constant
             self._ascent = KinkAscent(search.net, search.group, piece, search.deadline)
@@ -154,8 +156,13 @@ class PieceSearch:
 
     def step(self) -> Crossing | None:
         """Take one node: close it, branch on it, or give it to a tree."""
+        self._search.nodes += 1
+        if self._corners is not None:
+            return self._at_corners(self._corners)
+        return self._at_node()
+
+    def _at_node(self) -> Crossing | None:
         search = self._search
-        search.nodes += 1
         node = self._entered(self._stack.pop(search.next_of(self._stack)))
         while node is not None and node.x is not None:
             node = self._put_right(node, node.x)
@@ -178,8 +185,28 @@ class PieceSearch:
         if search.settles(solution.bound, node.path):
             self._close(node.path, solution)
             return None
+        if self._solutions == 1 and self._ascent is not None and search.proof is None:
+            self._corners = corners_of(self._program.forms, search.group, self._piece)
         self._cut(solution.x)
         return self._branch(node, solution)
+
+    def _at_corners(self, corners: Corners) -> Crossing | None:
+        """Take a node of the search that shows that the kink is not met, if it may be so."""
+        before = corners.lps
+        corners.step(self._search.deadline)
+        self._search.lps += corners.lps - before
+        if corners.state is CornerState.OPEN:
+            return None
+        self._corners = None
+        if corners.state is CornerState.MISSED:
+            self._stack.clear()
+            return None
+        self.points.append(corners.point)
+        crossing = self._search.look(corners.point)
+        if crossing is None and corners.above and self._ascent is not None:
+            found = self._ascent.across(corners.point)
+            crossing = None if found is None else self._search.look(found)
+        return crossing
 
     def _cut(self, x: FloatArray) -> None:
         """Add cuts that a solution does not satisfy, as long as nearly all bounds need them.
