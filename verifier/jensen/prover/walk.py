@@ -203,9 +203,10 @@ def walk_open_cells(question: Question) -> Outcome | None:
 
 
 def walk_straight_lines(question: Question) -> Outcome | None:
-    """Prove networks of two small levels in the plane, which costs less than to draw lines.
+    """Decide networks of two small levels in the plane, which costs less than to draw lines.
 
-    By pieces of the first level's kinks, or along these where some coincide.
+    By pieces of the first level's kinks where units of the second one may bend down, else along
+    these kinks; so, too, where some coincide.
     """
     if not _has_straight_lines(question):
         return None
@@ -215,7 +216,11 @@ def walk_straight_lines(question: Question) -> Outcome | None:
     signs = prepared.signs
     closed = {name: low >= 0 for name, (low, _) in signs.items()}
     with prepared.watch.stage("walk"):
-        if not bend_upwards(network, question.domain, closed):
+        bends = not closed[network.hidden[1].name].all()
+        found = bends and planes_bend(question, closed)
+        if isinstance(found, Counterexample):
+            return refuted_by(found)
+        if not found and not bend_upwards(network, question.domain, closed):
             return None
     return all_bend_upwards(question, signs, {})
 

@@ -140,8 +140,6 @@ class _SurfaceWalk:
     def _surfaces(self, last: int) -> Walked | None:
         """Look at J on every part of the kinks before the last level."""
         faces = self._asked(last)
-        if faces is None:
-            return None
         if not len(faces):
             return Walked(proved=True)
         layers = self._layers
@@ -171,7 +169,7 @@ class _SurfaceWalk:
             jump[part], size[part] = to_output(layers, carried, some, around)
         return self._judged(flat, faces, bends, jump, rounding_of(layers) * size)
 
-    def _asked(self, last: int) -> IndexArray | None:
+    def _asked(self, last: int) -> IndexArray:
         """Return the faces inside the domain where a unit that may bend down vanishes."""
         division = self._division
         cells = division.cells
