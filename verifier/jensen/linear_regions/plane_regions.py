@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import cached_property
@@ -23,6 +24,9 @@ from jensen.text import counted
 from jensen.types import BoolArray, FloatArray, IndexArray, Neurons
 
 VAGUE = 1e-9  # of the last coordinate of a homogeneous point: what may hide in rounding errors
+# Exact values of so many weights cost too much for each vertex. There radii are sums over wide
+# layers, 1e-6 where points are off by 1e-14: near the origin, larger ones will do.
+MANY, NEAR = 200_000, 1e-3
 
 
 class Regions:
@@ -73,7 +77,7 @@ class Regions:
         points[self.at_infinity, -1] = 1.0
         self.vertices: FloatArray = _dehomogenised(points, len(parts.scale)) * parts.scale
         # what the fan of an unbounded domain makes of vertices far from it may be their rounding
-        vague = _vague(points, vertices.radius[self._used]) & ~self.at_infinity
+        vague = self._vague(points, vertices.radius[self._used]) & ~self.at_infinity
         for index in np.flatnonzero(vague).tolist():
             point = self._exact_homogeneous(int(self._used[index]))
             self.vertices[index] = _rounded(point)
@@ -86,7 +90,7 @@ class Regions:
         points, radius = self._parts.interior
         scale = self._parts.scale
         found: FloatArray = _dehomogenised(points, len(scale)) * scale
-        for cell in np.flatnonzero(_vague(points, radius)).tolist():
+        for cell in np.flatnonzero(self._vague(points, radius)).tolist():
             corners = self._parts.corners(int(self._parts.chosen[cell])).tolist()
             total = zip(*map(self._exact_homogeneous, corners), strict=True)
             found[cell] = _rounded([sum(column, Fraction(0)) for column in total])
@@ -288,6 +292,15 @@ class Regions:
                 break
         return sum((v * v for v in change), Fraction(0)), sign
 
+    def _vague(self, points: FloatArray, radius: FloatArray) -> BoolArray:
+        """Whether homogeneous points in cubes of these radii may be far from what they mean."""
+        last = np.abs(points[:, -1])
+        share = np.full(len(points), VAGUE)
+        if sum(math.prod(w.shape) for b in self.network.blocks for w in b.weights.values()) > MANY:
+            share[np.abs(points[:, :-1]).max(axis=1) <= last] = NEAR
+        vague: BoolArray = ~(last * share > radius)
+        return vague
+
     def _exact_homogeneous(self, vertex: int) -> Point:
         entries = self._parts.exact.point(vertex).entries()
         scale = [Fraction(float(v)) for v in self._parts.scale]
@@ -372,12 +385,6 @@ class Regions:
 def _dehomogenised(points: FloatArray, inputs: int) -> FloatArray:
     found: FloatArray = points[:, :inputs] / np.where(points[:, -1:] == 0, 1.0, points[:, -1:])
     return found
-
-
-def _vague(points: FloatArray, radius: FloatArray) -> BoolArray:
-    """Whether homogeneous points in cubes of these radii may be far from what they stand for."""
-    vague: BoolArray = ~(np.abs(points[:, -1]) * VAGUE > radius)
-    return vague
 
 
 def _rounded(point: Sequence[Fraction]) -> list[float]:
