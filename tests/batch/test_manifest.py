@@ -128,6 +128,14 @@ def test_what_does_not_exist_and_empty_folders_are_refused(tmp_path):
         find_cases([tmp_path])
 
 
+def test_a_verdict_that_nobody_can_expect_is_refused_by_its_name(make, tmp_path):
+    make("a.npz", 1)
+    for value in ('"maybe"', '""', "1"):
+        file = manifest(tmp_path, f'[[model]]\nfile = "a.npz"\nexpected = {value}\n')
+        with pytest.raises(ModelFileError, match=r"expected = .*: known are convex, nonconvex"):
+            find_cases([file])
+
+
 def test_models_of_other_kinds_in_folders_are_told_of(make, tmp_path):
     model = make("a.npz", 1)
     for name in ("b.pt", "c.pt", "d.keras", "notes.txt", "sub/e.pkl"):

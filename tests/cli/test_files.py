@@ -100,6 +100,27 @@ def test_a_batch_takes_no_manifest_domain_or_other_output(
 
 
 @pytest.mark.usefixtures("no_model_is_read")
+def test_outputs_of_any_name_take_the_place_of_no_other_model_and_of_no_store(
+    capsys, convex_file, tmp_path
+):
+    other, store, text = tmp_path / "other.onnx", tmp_path / "results", tmp_path / "old.xml"
+    other.write_bytes(b"weights")
+    with Store(store):
+        pass
+    text.write_text("old")
+    for out, what in ((other, "a model"), (store, "a store of results")):
+        before = out.read_bytes()
+        for arguments in (
+            ["verify", convex_file, "--certificate"],
+            ["batch", convex_file, "--junit"],
+        ):
+            assert f"is {what}, which would be lost" in refused(capsys, *arguments, out)
+        assert out.read_bytes() == before
+    main(["batch", str(convex_file), "--jobs", "0", "--junit", str(text)])
+    assert "the work has begun" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("no_model_is_read")
 def test_the_weights_beside_a_model_are_an_input_too(capsys, tmp_path):
     weights = np.eye(2, dtype=np.float32)
     tensor = helper.make_tensor("w", TensorProto.FLOAT, (2, 2), weights.tobytes(), raw=True)

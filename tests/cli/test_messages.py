@@ -3,6 +3,7 @@
 import sys
 
 import pytest
+from commands import refused
 from onnx import TensorProto, helper, save
 
 from jensen.batch import find_cases
@@ -144,3 +145,20 @@ def test_a_key_that_is_given_twice_is_refused(capsys, convex_file, tmp_path):
     (tmp_path / "d.json").write_text('{"type": "box", "lower": -1, "upper": 1, "upper": 5}')
     says = error_of(capsys, "verify", convex_file, "--domain", tmp_path / "d.json")
     assert "the key 'upper' is given twice" in says
+
+
+def test_what_check_cannot_open_is_said_in_words(capsys, convex_file, tmp_path):
+    proof = tmp_path / "proof"
+    proof.touch()
+    for model, certificate in (
+        (tmp_path / "missing.json", proof),
+        (convex_file, tmp_path / "missing"),
+    ):
+        assert refused(capsys, "check", model, certificate).endswith(": no such file\n")
+    for model, certificate in ((tmp_path, proof), (convex_file, tmp_path)):
+        assert refused(capsys, "check", model, certificate).endswith(": not a file\n")
+
+
+def test_seconds_that_are_no_number_are_refused_by_report(capsys, tmp_path):
+    error = refused(capsys, "report", tmp_path / "s.db", "--time-limit", "nan")
+    assert "seconds >= 0 are needed" in error

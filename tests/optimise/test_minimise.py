@@ -222,7 +222,7 @@ def test_undecided_networks_are_refused():
 @pytest.mark.parametrize(
     ("verdict", "message"),
     [
-        (jensen.Verdict(jensen.Status.CONVEX, Box(-0.5, 1)), "which is not all of box"),
+        (jensen.Verdict(jensen.Status.CONVEX, Box(-0.5, 1)), "which does not cover box"),
         (jensen.Verdict(jensen.Status.CONVEX, Box(-1, 1), 1), "about output 1"),
         (jensen.Verdict(jensen.Status.CONVEX, Box(-1, 1), claim="concave"), "claims 'concave'"),
     ],
@@ -265,7 +265,7 @@ def test_certificates_are_checked_against_the_network(tmp_path):
         assert ConvexFunction(network, Box(-1, 1), certificate=proof).minimise().gap < 1e-9
     with pytest.raises(jensen.errors.CertificateError, match="another model"):
         ConvexFunction(icnn(2, (4, 3), 2), Box(-1, 1), certificate=path)
-    with pytest.raises(OptionError, match="not all of"):
+    with pytest.raises(OptionError, match="does not cover"):
         ConvexFunction(network, Box(-2, 1), certificate=path)
 
 

@@ -269,9 +269,15 @@ def _entry(folder: Path, entry: Mapping[str, Any], options: Options) -> Case:
         _domain(folder, entry.get("domain", "everywhere")),
         _options(entry, options),
         None if entry.get("output") is None else _number("output", entry["output"]),
-        None if expected is None else RowStatus(expected),
+        None if expected is None else _expected(expected),
         str(entry.get("reason", "")),
     )
+
+
+def _expected(value: Any) -> RowStatus:
+    if not isinstance(value, str) or value not in list(RowStatus):
+        raise ModelFileError(f"expected = {value!r}: known are {', '.join(RowStatus)}")
+    return RowStatus(value)
 
 
 def _options(entry: Mapping[str, Any], options: Options) -> Options:

@@ -195,7 +195,7 @@ def _check_outputs(settings: dict[str, Any], read: list[Path]) -> None:
     if settings["store_file"] is not None:
         taken.append(check_output(settings["store_file"], inputs=taken))
     if settings["junit"] is not None:
-        taken.append(check_output(settings["junit"], inputs=taken))
+        taken.append(common.check_named_freely(settings["junit"], taken))
     if settings["export"] is not None:
         check_export(Path(settings["export"]), taken)
         taken.append(Path(settings["export"]))

@@ -24,6 +24,7 @@ from jensen.cli.completion import file_names
 from jensen.cli.once import OnceCommand
 from jensen.domains.domain import Domain, Everywhere
 from jensen.loaders import load
+from jensen.outputs import path_of
 
 
 @click.command("check", cls=OnceCommand)
@@ -70,8 +71,9 @@ def command(
     jensen check model.json proof.jsonl.gz              the weights that export wrote
     """  # noqa: D301  (\b keeps click from folding the examples)
     domain = chosen_domain(settings)
-    if not Path(certificate).exists():
-        raise click.ClickException(f"{certificate}: no such file")
+    for file in map(path_of, (model, certificate)):
+        if file.is_dir() or not file.exists():  # pipes are read
+            raise click.ClickException(f"{file}: {'not a' if file.is_dir() else 'no such'} file")
     code, answer, claim = _run(model, certificate, fix)
     anything = (output, inputs, domain) != (None, None, None) or concave or nonconvex
     if claim is not None and anything:

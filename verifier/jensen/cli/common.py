@@ -19,10 +19,13 @@ from jensen.arithmetic.doubles import double_of_text
 from jensen.cli.completion import file_names
 from jensen.domains.domain import Box, Domain, Everywhere
 from jensen.domains.domain_file import load_domain
+from jensen.errors import OutputError
 from jensen.graphs.function_graph import FunctionGraph
+from jensen.loaders import SUPPORTED
 from jensen.loaders.companions import files_of
 from jensen.network.checks import chosen_output as checked_output
 from jensen.network.relu_network import ReluNetwork
+from jensen.outputs import check_output
 from jensen.text import json_ready, printable
 from jensen.verdicts.options import Engine, Options, checked_seconds
 
@@ -33,6 +36,7 @@ else:  # generic for type checkers only: older releases of click cannot be subsc
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Network = TypeVar("Network", ReluNetwork, FunctionGraph, ReluNetwork | FunctionGraph)
+_STORE = b"SQLite format 3\0"
 STYLES = {
     "convex": "green",
     "nonconvex": "red",
@@ -176,6 +180,26 @@ def files_read(model: str, settings: Mapping[str, Any]) -> list[Path]:
     """Return the files that a command reads, none of which may be one that it writes."""
     domain_file = settings["domain_file"]
     return files_of(Path(model)) + ([] if domain_file is None else [Path(domain_file)])
+
+
+def check_named_freely(path: str, inputs: Sequence[str | Path]) -> Path:
+    """Refuse an output that may have any name where it would replace a model, or a store.
+
+    Raises
+    ------
+    OutputError
+        Then, and as :func:`check_output` does.
+    """
+    file = check_output(path, inputs=inputs)
+    if file.is_file():
+        with file.open("rb") as stream:
+            is_store = stream.read(len(_STORE)) == _STORE
+        if is_store or file.suffix.lower() in SUPPORTED:
+            what = "a store of results" if is_store else "a model"
+            raise OutputError(
+                f"{printable(file)}: is {what}, which would be lost; write to another file"
+            )
+    return file
 
 
 def chosen_domain(settings: Mapping[str, Any]) -> Domain | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -44,6 +45,8 @@ def command(store: str, out: str, title: str, pictures: int, time_limit: float) 
     jensen report results.db -o report.html
     jensen report results.db -o results.csv
     """  # noqa: D301  (\b keeps click from folding the examples)
+    if math.isnan(time_limit):
+        raise click.UsageError("--time-limit nan: seconds >= 0 are needed")
     path = Path(out)
     check_output(path, endings=(*REPORTS, *ENDINGS), inputs=[store, f"{store}-wal"])
     if path.suffix.lower() in ENDINGS:

@@ -18,7 +18,6 @@ from jensen.decide import Progress, verify
 from jensen.domains.domain import Everywhere
 from jensen.errors import OptionError
 from jensen.loaders import load
-from jensen.outputs import check_output
 from jensen.text import counted, printable
 from jensen.verdicts.interrupted import Interrupted
 from jensen.verdicts.verdict import Status as VerdictStatus
@@ -61,7 +60,7 @@ def command(
     domain = common.chosen_domain(settings) or Everywhere()
     options = common.chosen_options(settings, certificate=certificate is not None)
     if certificate is not None:
-        check_output(certificate, inputs=common.files_read(model, settings))
+        common.check_named_freely(certificate, common.files_read(model, settings))
     start = time.perf_counter()
     network = common.with_fixed_inputs(load(model), fix)
     loading = time.perf_counter() - start

@@ -89,7 +89,7 @@ def proved_convex(
     if verdict.tolerance is not None:
         raise UndecidedError(f"{verdict.summary}: an exact proof is needed")
     if not covers(verdict.domain, domain, network.input_size):
-        raise OptionError(f"the verdict is about {verdict.domain}, which is not all of {domain}")
+        raise OptionError(f"the verdict is about {verdict.domain}, which does not cover {domain}")
     return verdict
 
 
