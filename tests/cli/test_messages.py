@@ -162,3 +162,19 @@ def test_what_check_cannot_open_is_said_in_words(capsys, convex_file, tmp_path):
 def test_seconds_that_are_no_number_are_refused_by_report(capsys, tmp_path):
     error = refused(capsys, "report", tmp_path / "s.db", "--time-limit", "nan")
     assert "seconds >= 0 are needed" in error
+
+
+def test_what_is_said_of_a_network_names_its_file(capsys, tmp_path):
+    model, out = tmp_path / "m.onnx", tmp_path / "out.npz"
+    nodes = [helper.make_node("Sigmoid", ["x"], ["y"])]
+    shape = (None, 1)
+    x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, shape) for n in "xy")
+    save(helper.make_model(helper.make_graph(nodes, "g", [x], [y])), model)
+    for command in (
+        ["violation", model, "--measure", "jump"],
+        ["repair", model, "-o", out],
+        ["minimise", model],
+        ["conditions", model],
+        ["verify", model, "--output", 3],
+    ):
+        assert refused(capsys, *command).startswith(f"jensen: error: {model}: ")

@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
+
+from jensen.errors import NetworkError
 
 
 class OnceCommand(click.Command):
-    """A command that refuses a second value for an option that has one."""
+    """A command that refuses a second value for an option that has one, and names its model."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; what the library says of a network is about the file it was read from.
+
+        Raises
+        ------
+        NetworkError
+        """
+        try:
+            return super().invoke(ctx)
+        except NetworkError as error:
+            model = ctx.params.get("model")
+            if model is None or str(error).startswith(str(model)):
+                raise
+            raise NetworkError(f"{model}: {error}") from error
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Refuse options that are repeated, then read all as ever."""
