@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import closing
-from contextvars import copy_context
 from dataclasses import replace
 from fractions import Fraction
 from functools import cached_property
@@ -15,6 +13,7 @@ from threading import Event
 from jensen.errors import OutOfTimeError
 from jensen.groups.groups import GroupedNetwork
 from jensen.groups.tolerance import least_jumps
+from jensen.prover.deferred_walk import DeferredWalk
 from jensen.prover.descents.descent import Seed
 from jensen.prover.descents.dips import Dips
 from jensen.prover.descents.pieces import Piece, pieces_of
@@ -22,6 +21,7 @@ from jensen.prover.group_proof import GroupProof, GroupWriter
 from jensen.prover.joint.kink_bounds import ranges_of
 from jensen.prover.joint.proof import JointResult
 from jensen.prover.joint.search import JointSearch, PieceBounds, bounded_pieces
+from jensen.prover.joint.side_by_side import searched
 from jensen.prover.outcome import Outcome, bent_at, looked_at
 from jensen.prover.question import Question
 from jensen.prover.signs import closed_by_sweep, is_small
@@ -106,6 +106,7 @@ class _Prover:
         self._searches: dict[Unit, JointSearch] = {}
         self._proofs: list[GroupProof] = []  # for a certificate
         self._writer: GroupWriter | None = None
+        self._walk = DeferredWalk(question)
         self._solved = 0  # programs since the last descents
         self._descended = False
 
@@ -120,7 +121,13 @@ class _Prover:
 
     def _run(self) -> Outcome:
         self._try_signs()
-        bent = self._glance() or self._write()
+        bent = self._glance()
+        if bent is None and self._walk.is_due:
+            bent = self._descend_wide(self._left())
+            walked = None if bent else self._walk.outcome()
+            if walked is not None:
+                return walked
+        bent = bent or self._write()
         if bent is None:
             self._screen()
             bent = self._try_twins()
@@ -131,6 +138,9 @@ class _Prover:
         budget = FIRST_BUDGET
         while bent is None and self._searches and not self._over():
             bent = self._turn(budget)
+            walked = self._walk.outcome() if bent is None and self._searches else None
+            if walked is not None:
+                return walked
             if bent is None:
                 bent = self._descend(list(self._searches), NEAR_STARTS * self._solved)
             budget *= BUDGET_GROWTH
@@ -142,6 +152,10 @@ class _Prover:
         outcome = looked_at(self._question, self._found, proofs=self._proofs)
         return replace(outcome, writer=self._writer)
 
+    def _left(self) -> list[Unit]:
+        """Return the groups that nothing has closed yet."""
+        return [group for group in self._net.groups() if group not in self._found]
+
     def _write(self) -> tuple[Unit, Crossing] | None:
         """Where a certificate is asked for, prove in its terms at once, after descents.
 
@@ -149,7 +163,7 @@ class _Prover:
         that a few trees would grow far beyond its own.
         """
         ask = self._question.writer
-        left = [group for group in self._net.groups() if group not in self._found]
+        left = self._left()
         if ask is None or not left or len(self._boxes) == 1:
             return None
         bent = self._descend_wide(left)
@@ -242,7 +256,7 @@ class _Prover:
 
         On all faces of a cone bounds cost so much that all early descents cost less.
         """
-        left = [group for group in self._net.groups() if group not in self._found]
+        left = self._left()
         if is_small(self._question.network) or not 0 < len(left) <= GLANCED or not self._met:
             return None
         if len(self._met) > 1:
@@ -323,15 +337,18 @@ class _Prover:
                 left = list(self._searches)
                 bent = self._descend_near(left, self._seeds(part), NEAR_STARTS * self._solved)
                 self._solved = 0
-            if bent is not None or self._over():
+            if bent is not None or self._over() or self._walk.is_due:
                 return bent
         return None
 
     def _search_some(self, groups: list[Unit], budget: int) -> tuple[Unit, Crossing] | None:
         before = {group: _programs_of(self._searches[group]) for group in groups}
-        with closing(self._searched(groups, budget)) as searched:
-            for group, found in searched:
-                self._solved += _programs_of(self._searches[group]) - before[group]
+        side_by_side = searched(self._searches, groups, budget, self._threads, self._halt)
+        with closing(side_by_side) as results:
+            for group, found in results:
+                programs = _programs_of(self._searches[group]) - before[group]
+                self._solved += programs
+                self._walk.left -= programs
                 self._question.closed(len(self._found), len(self._net.groups()))
                 result: JointResult | GroupResult = found
                 if self._searches[group].wants_tree and result.state is SearchState.PAUSED:
@@ -340,33 +357,6 @@ class _Prover:
                 if bent is not None:
                     return bent
         return None
-
-    def _searched(
-        self, groups: list[Unit], budget: int
-    ) -> Generator[tuple[Unit, JointResult], None, None]:
-        """Yield what so many nodes of each group found, in order, whatever thread takes it.
-
-        The searches share nothing that they change; half of their time is HiGHS's, which lets
-        other threads run.
-        """
-        if self._threads == 1:
-            for group in groups:
-                yield group, self._searches[group].run(budget)
-            return
-        with ThreadPoolExecutor(self._threads) as pool:
-            # each in a copy of this context: NumPy keeps there what it does on overflow
-            futures = [
-                (group, pool.submit(copy_context().run, self._searches[group].run, budget))
-                for group in groups
-            ]
-            try:
-                for group, future in futures:
-                    yield group, future.result()
-            finally:
-                self._halt.set()  # nothing is under way unless a facet bends down, or Ctrl-C
-                for _, future in futures:
-                    future.cancel()
-        self._halt.clear()
 
     def _settle(
         self, group: Unit, result: JointResult | GroupResult

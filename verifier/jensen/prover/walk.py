@@ -49,7 +49,7 @@ def walk_few_inputs_upwards(question: Question) -> Outcome | None:
     """Prove networks of one to three inputs by J alone, cheaper than a walk that refutes."""
     if not walks(question):
         return None
-    closed, signs, never = _closed(question)
+    closed, signs, never = closed_kinks(question)
     with question.prepared.watch.stage("walk"):
         # unless another screen tried
         planes = not planes_come_first(question) and planes_bend(question, closed)
@@ -71,11 +71,11 @@ def walk_few_inputs(question: Question) -> Outcome | None:
     prepared, network = question.prepared, question.network
     if not walks(question):
         return None
-    closed, signs, never = _closed(question)
+    closed, signs, never = closed_kinks(question)
     domain = _walked_domain(question)
     cones = network.input_size == SPACE and is_cone_question(network, question.domain)
     in_space = network.input_size == SPACE and not cones
-    if (in_space or _is_one_level_of_plane(network)) and _open_twins(prepared, closed):
+    if (in_space or _is_one_level_of_plane(network)) and open_twins(prepared, closed):
         return None
     with prepared.watch.stage("walk"):
         walk = walk_kinks if network.input_size < SPACE else walk_surfaces
@@ -90,7 +90,7 @@ def walk_few_inputs(question: Question) -> Outcome | None:
     return all_bend_upwards(question, signs, never)
 
 
-def _closed(
+def closed_kinks(
     question: Question,
 ) -> tuple[dict[str, BoolArray], Mapping[str, Interval], dict[str, BoolArray]]:
     """Return the neurons that signs or bounds close, the signs, and those that never cross."""
@@ -289,7 +289,7 @@ def _is_one_level_of_plane(network: ReluNetwork) -> bool:
     return network.input_size == PLANE and len(network.hidden) == 1
 
 
-def _open_twins(prepared: Prepared, closed: Mapping[str, BoolArray]) -> bool:
+def open_twins(prepared: Prepared, closed: Mapping[str, BoolArray]) -> bool:
     """Whether open neurons kink at one place together where a search costs less than a walk.
 
     So it does in networks of few levels; of twins that pass z on, J of each alone says nothing.

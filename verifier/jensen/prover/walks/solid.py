@@ -18,7 +18,7 @@ from jensen.cells.solid import SolidSubdivision
 from jensen.cells.start import solid_inside, starting_solid
 from jensen.cells.subdivide import Subdivision
 from jensen.domains.domain import Domain
-from jensen.network.relu_network import ReluNetwork
+from jensen.network.relu_network import INPUT, ReluNetwork
 from jensen.prover.walks.walked import EXACT_LIMIT, TRIES, Walked
 from jensen.prover.walks.walked_network import WalkedNetwork
 from jensen.types import BoolArray, FloatArray, IndexArray
@@ -26,7 +26,7 @@ from jensen.verdicts.evidence import Counterexample
 from jensen_encodings.deadline import NEVER, Deadline
 
 CHUNK = 1 << 19  # numbers in a table of patterns at a time
-# signs held at a time: beyond (as of [64,64], seconds of a walk) searches are mostly faster
+# signs held at a time: beyond, a walk takes 0.2 s, and descents find most facets sooner
 SOLID_LIMIT = 6e6
 EDGES_TRIED = 16
 
@@ -49,8 +49,40 @@ def walk_surfaces(
         Neurons whose J is known to be >= 0 under every pattern.
     deadline : Deadline
     """
+    if most_signs(network) > SOLID_LIMIT:
+        return None
     try:
-        return _SurfaceWalk(network, domain, closed, deadline).run()
+        return walk_surfaces_within(SOLID_LIMIT, network, domain, closed, deadline)
+    except TooLargeError:
+        return None
+
+
+class TooLargeError(Exception):
+    """More signs would have to be held than was said."""
+
+
+def most_signs(network: ReluNetwork) -> float:
+    """Return about the signs of all edges of the first level, if its planes meet in the domain."""
+    planes = sum(block.size for block in network.hidden if set(block.weights) == {INPUT})
+    return planes**3 / 2 * network.relu_count
+
+
+def walk_surfaces_within(
+    limit: float,
+    network: ReluNetwork,
+    domain: Domain,
+    closed: Mapping[str, BoolArray],
+    deadline: Deadline = NEVER,
+) -> Walked | None:
+    """As :func:`walk_surfaces`, with so many signs held at a time.
+
+    Raises
+    ------
+    TooLargeError
+        If there are more of them.
+    """
+    try:
+        return _SurfaceWalk(network, domain, closed, deadline, limit).run()
     except TooDegenerateError:
         return None
 
@@ -64,8 +96,9 @@ class _SurfaceWalk:
         domain: Domain,
         closed: Mapping[str, BoolArray],
         deadline: Deadline,
+        limit: float,
     ) -> None:
-        self._deadline = deadline
+        self._deadline, self._limit = deadline, limit
         self._net = WalkedNetwork(network, domain, closed)
         self._layers = self._net.layers
         cells, solid = starting_solid(domain, self._net.scale, self._layers.width)
@@ -76,9 +109,6 @@ class _SurfaceWalk:
         """Look at the last level's own kinks, then at all others cut by it."""
         layers, division = self._layers, self._division
         if not self._net.can_be_walked:
-            return None
-        planes = layers.layers[self._net.first].size
-        if planes**3 / 2 * layers.width > SOLID_LIMIT:  # about the edges of so many planes
             return None
         last, bending = layers.hidden[-1], self._net.bending()
         for level in range(last):
@@ -94,10 +124,12 @@ class _SurfaceWalk:
         return self._surfaces(last)
 
     def _cut(self, level: int, wanted: BoolArray | None) -> bool:
-        """Cut by a level; False if time or memory is up, or nothing is left of the domain."""
+        """Cut by a level; False if time is up, or nothing is left of the domain."""
         division = self._division
-        if self._deadline.over() or division.cells.edge_signs.size > SOLID_LIMIT:
+        if self._deadline.over():
             return False
+        if division.cells.edge_signs.size > self._limit:
+            raise TooLargeError
         division.evaluate(level)
         division.split(level, wanted)
         division.forget(level)
@@ -153,7 +185,9 @@ class _SurfaceWalk:
             return None
         flat.split(last)
         signs = flat.cells.face_signs
-        if signs.size > 4 * SOLID_LIMIT or self._deadline.over():
+        if signs.size > 4 * self._limit:
+            raise TooLargeError
+        if self._deadline.over():
             return None
         zero = signs == 0
         if zero[:, columns:].any():
