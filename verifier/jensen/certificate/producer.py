@@ -33,6 +33,7 @@ from jensen_encodings.lp import LpSolver
 PLANE, SPACE = 2, 3  # inputs
 FEW = 3  # names in a message
 SHORT = 16  # nodes of trees, beyond which the checker walks
+MANY = 12  # units, of which one nearly always needs more
 LONGEST = 400_000  # groups times units squared that are walked: 2 s in space
 MOST_UNITS = 3000  # matrices of all units are dense
 TABLE = 1 << 20  # numbers of a table of roots and units
@@ -162,9 +163,10 @@ class Producer:
             left.append(unit)
         cheap = len(left) * len(net.units) ** 2 <= LONGEST
         walks = net.dimensions <= SPACE and (walked or cheap)
-        if not walks or net.dimensions > PLANE:
-            written, left = self._by_trees(left, walks=walks, short=walked and cheap)
-            lines += written
+        if not walks or (net.dimensions > PLANE and not (walked and len(left) > MANY)):
+            written, open_ = self._by_trees(left, walks=walks, short=walked)
+            if not (walked and open_):  # a walk for some units costs as much as for all
+                lines, left = lines + written, open_
         if left and not walked:
             self._walk(left)
         return [*lines, ["walk"]] if left else lines
@@ -221,7 +223,10 @@ class Producer:
             try:
                 if short:
                     trees = Growing([self._writer(root, stubborn=False) for root in roots])
-                    yield unit, trees.lines if trees.grow(SHORT) else None
+                    closed = trees.grow(SHORT)
+                    yield unit, trees.lines if closed else None
+                    if not closed:
+                        return
                 else:
                     written = [self._hinted(root) for root in roots]
                     yield unit, [line for lines in written for line in lines]
