@@ -131,3 +131,16 @@ def test_ctrl_c_while_the_prover_looks_leaves_bounds_and_is_told(monkeypatch):
     found = jensen.worst_violation(network, Box(-1, 1))
     assert found.status == "interrupted"
     assert 0 <= found.lower < found.upper < np.inf
+
+
+@pytest.mark.parametrize("scale", [1e-8, 1e8])
+def test_rows_of_any_size_have_the_same_worst_pair(scale):
+    # HiGHS's tolerances are absolute: with rows of 1e8 the bounds stayed apart
+    rng = np.random.default_rng(0)
+    weights = [rng.normal(size=size) for size in ((8, 2), (8, 8), (1, 8))]
+    network = ReluNetwork.from_layers(weights, [rng.normal(size=8), rng.normal(size=8), [0.0]])
+    rows, limits = np.array([[1, 1], [-1, 0], [0, -1], [0.3, -1]]), np.ones(4)
+    plain = jensen.worst_violation(network, Polyhedron(rows, limits))
+    scaled = jensen.worst_violation(network, Polyhedron(scale * rows, scale * limits))
+    assert (plain.status, scaled.status) == ("optimal", "optimal")
+    assert scaled.upper == pytest.approx(plain.lower, rel=1e-3)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from jensen.arguments import checked_callback, checked_flag
+from jensen.arithmetic.powers import exponents_near
 from jensen.decide import verify
 from jensen.domains.box import Box
 from jensen.domains.domain import Domain, Everywhere
@@ -254,7 +255,7 @@ def _feasible(domain: Domain, inputs: int, deadline: Deadline) -> Feasible:
     """
     working = domain.working_set(inputs, deadline)
     flat = working.dim < inputs + working.lifted
-    A, b = domain.inequalities(inputs)
+    A, b = _near_one(*domain.inequalities(inputs))
     if deadline.over():
         raise OutOfTimeError("time was up before the bounds of the polyhedron were known")
     if working.lifted:
@@ -274,3 +275,14 @@ def _feasible(domain: Domain, inputs: int, deadline: Deadline) -> Feasible:
             "measure the jump"
         )
     return found
+
+
+@np.errstate(over="ignore", under="ignore")
+def _near_one(A: FloatArray, b: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Multiply rows by powers of two where that rounds nothing: HiGHS's tolerances are absolute."""
+    rows = np.column_stack([A, b])
+    exponents = exponents_near(np.abs(A).max(axis=1, initial=0.0))[:, None]
+    scaled = np.ldexp(rows, -exponents)
+    exact = (np.ldexp(scaled, exponents) == rows).all(axis=1)
+    rows[exact] = scaled[exact]
+    return rows[:, :-1], rows[:, -1]
