@@ -52,3 +52,18 @@ def test_more_inputs_and_weights_beyond_bounds_are_left_to_the_search():
     assert jump_of_regions.worst_facet(four, Box(-1, 1)) is None
     tiny = ReluNetwork.from_layers([[[1e-80, 1.0]], [[-1.0]]], [[0], [0]])
     assert jump_of_regions.worst_facet(tiny, Box(-1, 1)) is None
+
+
+def test_large_networks_in_space_are_listed_where_planes_meet_rarely(monkeypatch):
+    """Whether that is worth a try is told by a sample of the points where planes meet."""
+    rng = np.random.default_rng(0)
+    network = ReluNetwork.from_layers(
+        [rng.normal(size=(90, 3)), rng.normal(size=(1, 90))], [rng.normal(size=90) * 4, [0.0]]
+    )
+    small = Box(-0.5, 0.5)
+    found = jump_of_regions.worst_facet(network, small)
+    assert found is not None
+    assert found.squared > 0
+    assert jump_of_regions.worst_facet(network, small, Deadline.after(0.0)) is None
+    monkeypatch.setattr(jump_of_regions, "MOST_SIGNS", 1.0)
+    assert jump_of_regions.worst_facet(network, small) is None

@@ -12,12 +12,15 @@ from jensen.domains.domain import Domain
 from jensen.errors import DomainError, NetworkError, UndecidedError
 from jensen.linear_regions.regions import MOST_INPUTS, Regions, regions_of
 from jensen.network.relu_network import ReluNetwork
+from jensen.prover.walks.parts import SPACE, expected_signs
 from jensen.types import IndexArray, Neurons
 from jensen.verdicts.counterexample import Point, admits, exact_violation
 from jensen_encodings.deadline import NEVER, Deadline
 
-# by number of inputs: the cells of more ReLUs take too long to be worth a try
+# by number of inputs: the cells of more ReLUs take too long to be worth a try, in space unless
 MOST_RELUS = {1: 600, 2: 600, 3: 80}
+MOST_SIGNS = 1e7  # that a walk would take are few, and
+SECONDS = 1e-6  # that each of them takes here leave time for a search
 QUARTERINGS = 400
 
 
@@ -59,8 +62,12 @@ def worst_facet(
     deadline : Deadline
     """
     inputs = network.input_size
-    if inputs > MOST_INPUTS or network.relu_count > MOST_RELUS[inputs] or is_flat(domain, inputs):
+    if inputs > MOST_INPUTS or is_flat(domain, inputs):
         return None
+    if network.relu_count > MOST_RELUS[inputs]:
+        signs = expected_signs(network, domain) if inputs == SPACE else np.inf
+        if signs > MOST_SIGNS or 2 * SECONDS * signs > deadline.left():
+            return None
     try:
         found = regions_of(network, domain, deadline)
     except (DomainError, NetworkError, UndecidedError):
