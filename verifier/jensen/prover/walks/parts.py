@@ -52,20 +52,7 @@ def walk_in_parts(
     closed: Mapping[str, BoolArray],
     deadline: Deadline = NEVER,
 ) -> Walked | None:
-    """Decide convexity in three inputs, as :func:`~jensen.prover.walks.solid.walk_surfaces`.
-
-    Only as much memory is taken as one part needs.
-
-    Parameters
-    ----------
-    network : ReluNetwork
-        With one output.
-    domain : Domain
-        With an interior, as far as it is a box.
-    closed : mapping from block name to bool array (size,)
-        Neurons whose J is known to be >= 0 under every pattern.
-    deadline : Deadline
-    """
+    """As :func:`~jensen.prover.walks.solid.walk_surfaces`, in the memory of one part."""
     rows, left = _rows(network), [domain]
     while left:
         part = left.pop()
