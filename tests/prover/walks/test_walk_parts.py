@@ -9,11 +9,12 @@ import fuzz
 import numpy as np
 import oracle
 import pytest
+import scipy.sparse as sp
 
 import jensen
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.groups.prepared import prepare
-from jensen.network.relu_network import ReluNetwork
+from jensen.network.relu_network import Block, ReluNetwork
 from jensen.prover.walks import parts, solid
 from jensen.prover.walks.parts import expected_signs, walk_in_parts
 from jensen.prover.walks.walked import Walked
@@ -122,6 +123,17 @@ def test_signs_are_expected_where_planes_meet():
     assert 40**3 / 2 * 50 * 0.9 < everywhere < 40**3 / 2 * 50 * 1.2
     none = ReluNetwork.from_layers([[[1.0, 1.0, 1.0]], [[-1.0]]], [[0], [0]])
     assert expected_signs(none, Box(-1, 1)) < 10
+
+
+def test_sparse_weights_are_read_as_dense_ones_are():
+    network = nearly_convex(1, 40, 60)
+    blocks = [
+        Block(b.name, {k: sp.csr_array(w) for k, w in b.weights.items()}, b.bias, b.activation)
+        for b in network.blocks
+    ]
+    sparse = ReluNetwork(3, blocks)
+    assert expected_signs(sparse, Box(-1, 1)) == expected_signs(network, Box(-1, 1))
+    assert jensen.verify(sparse, Box(-1, 1)).status == jensen.verify(network, Box(-1, 1)).status
 
 
 @pytest.mark.parametrize("at_once", [0, 2000])

@@ -38,7 +38,7 @@ def coordinate_scale(network: ReluNetwork, domain: Domain) -> FloatArray:
     """
     scale = _handy_scale(network, domain)
     A, _ = domain.inequalities(network.input_size)
-    rows = [_dense(block.weights[INPUT]) for block in network.blocks if INPUT in block.weights]
+    rows = [dense(block.weights[INPUT]) for block in network.blocks if INPUT in block.weights]
     with np.errstate(all="ignore"):
         scaled = [(row, row * scale, scale) for row in (*rows, A)]
         sides = domain.box_sides(network.input_size) or ()
@@ -47,9 +47,10 @@ def coordinate_scale(network: ReluNetwork, domain: Domain) -> FloatArray:
     return scale if exact else np.ones(network.input_size)
 
 
-def _dense(weight: Matrix) -> FloatArray:
-    dense: FloatArray = weight.toarray() if hasattr(weight, "toarray") else weight
-    return dense
+def dense(weight: Matrix) -> FloatArray:
+    """Return the weights of a block as an array."""
+    found: FloatArray = weight.toarray() if hasattr(weight, "toarray") else weight
+    return found
 
 
 def _handy_scale(network: ReluNetwork, domain: Domain) -> FloatArray:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from jensen.cells.start import dense
 from jensen.domains.domain import Box, Domain, Polyhedron
 from jensen.network.relu_network import INPUT, ReluNetwork
 from jensen.prover.walks.solid import SOLID_LIMIT, TooLargeError, most_signs, walk_surfaces_within
@@ -77,7 +78,7 @@ def walk_in_parts(
 def _rows(network: ReluNetwork) -> FloatArray:
     """Return weights and biases (units, inputs + 1) of units that read inputs alone."""
     blocks = [block for block in network.hidden if set(block.weights) == {INPUT}]
-    parts = [np.column_stack([block.weights[INPUT], block.bias]) for block in blocks]
+    parts = [np.column_stack([dense(block.weights[INPUT]), block.bias]) for block in blocks]
     return np.concatenate(parts) if parts else np.empty((0, SPACE + 1))
 
 
