@@ -125,6 +125,22 @@ def test_signs_are_expected_where_planes_meet():
     assert expected_signs(none, Box(-1, 1)) < 10
 
 
+@pytest.mark.parametrize("scale", [1e-300, 1e-200, 1e150, 1e300])
+def test_weights_of_any_size_have_a_sample(scale):
+    """Products of them leave the doubles; some planes are parallel, and one unit is constant."""
+    network = nearly_convex(1, 40, 10)
+    weights = [np.array(network["relu_1"].weights["input"]), network["relu_2"].weights["relu_1"]]
+    weights[0][:3] = weights[0][3]
+    weights[0][4] = 0.0
+    biases = [network["relu_1"].bias, network["relu_2"].bias, [0.0]]
+    weights.append(np.ones((1, 10)))
+    large = ReluNetwork.from_layers(
+        [weights[0] * scale, *weights[1:]], [biases[0] * scale, *biases[1:]]
+    )
+    same = ReluNetwork.from_layers(weights, biases)
+    assert expected_signs(large, Box(-1, 1)) == pytest.approx(expected_signs(same, Box(-1, 1)), 0.1)
+
+
 def test_sparse_weights_are_read_as_dense_ones_are():
     network = nearly_convex(1, 40, 60)
     blocks = [

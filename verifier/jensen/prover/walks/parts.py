@@ -25,6 +25,7 @@ TRIPLES = 1 << 9  # of planes whose common points are a sample, at first
 MOST_TRIPLES = 1 << 14
 ENOUGH = 64  # of these points inside a domain that say how many there are, and where to part it
 FEWEST = 8  # by which it can be parted
+PARALLEL = 1e-12  # determinant of planes of largest slope 1 that meet in no point, or far away
 LEVELS, DEEPER = 2, 4.0  # levels; times as many signs for each one more
 LARGEST = 0.75  # share of the points in one of two parts: else they meet in a few places
 OVERLAP = 2.0**-8  # of the middle half of the points on each side
@@ -76,10 +77,14 @@ def walk_in_parts(
 
 
 def _rows(network: ReluNetwork) -> FloatArray:
-    """Return weights and biases (units, inputs + 1) of units that read inputs alone."""
+    """Return planes (planes, inputs + 1) of units that read inputs alone, of largest slope 1."""
     blocks = [block for block in network.hidden if set(block.weights) == {INPUT}]
     parts = [np.column_stack([dense(block.weights[INPUT]), block.bias]) for block in blocks]
-    return np.concatenate(parts) if parts else np.empty((0, SPACE + 1))
+    rows = np.concatenate(parts) if parts else np.empty((0, SPACE + 1))
+    steepest = np.abs(rows[:, :SPACE]).max(axis=1, initial=0.0)
+    with np.errstate(all="ignore"):
+        planes: FloatArray = rows[steepest > 0] / steepest[steepest > 0, None]
+    return planes
 
 
 def _expected(network: ReluNetwork, rows: FloatArray, share: float) -> float:
@@ -89,6 +94,7 @@ def _expected(network: ReluNetwork, rows: FloatArray, share: float) -> float:
     return edges * network.relu_count * DEEPER ** max(0, len(network.hidden) - LEVELS)
 
 
+@np.errstate(all="ignore")
 def _points_inside(network: ReluNetwork, domain: Domain) -> tuple[FloatArray, float]:
     """Return common points of planes inside a domain (n, 3), and their share of all."""
     rows = _rows(network)
@@ -113,7 +119,7 @@ def _points_inside(network: ReluNetwork, domain: Domain) -> tuple[FloatArray, fl
 def _common(planes: FloatArray) -> FloatArray:
     """Return the common points of planes (n, 3, 4), NaN where there is not one."""
     normals, offsets = planes[..., :SPACE], planes[..., SPACE:]
-    single = np.linalg.det(normals) != 0
+    single = np.abs(np.linalg.det(normals)) > PARALLEL
     points = np.full(planes.shape[:2], np.nan)
     points[single] = np.linalg.solve(normals[single], -offsets[single])[..., 0]
     return points
