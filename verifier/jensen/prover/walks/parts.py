@@ -45,7 +45,8 @@ def expected_signs(network: ReluNetwork, domain: Domain) -> float:
         Of three inputs.
     domain : Domain
     """
-    return _expected(network, _rows(network), _points_inside(network, domain)[1])
+    planes = _planes(network)
+    return _expected(network, planes, _points_inside(planes, domain)[1])
 
 
 def walk_in_parts(
@@ -55,11 +56,11 @@ def walk_in_parts(
     deadline: Deadline = NEVER,
 ) -> Walked | None:
     """As :func:`~jensen.prover.walks.solid.walk_surfaces`, in the memory of one part."""
-    rows, left = _rows(network), [domain]
+    planes, left = _planes(network), [domain]
     while left:
         part = left.pop()
-        points, share = _points_inside(network, part)
-        expected = _expected(network, rows, share)
+        points, share = _points_inside(planes, part)
+        expected = _expected(network, planes, share)
         parts = _parted(part, points) if expected > PART else None
         if parts is None and expected <= MOST * PART:
             try:
@@ -76,7 +77,7 @@ def walk_in_parts(
     return Walked(proved=True)
 
 
-def _rows(network: ReluNetwork) -> FloatArray:
+def _planes(network: ReluNetwork) -> FloatArray:
     """Return planes (planes, inputs + 1) of units that read inputs alone, of largest slope 1."""
     blocks = [block for block in network.hidden if set(block.weights) == {INPUT}]
     parts = [np.column_stack([dense(block.weights[INPUT]), block.bias]) for block in blocks]
@@ -87,26 +88,25 @@ def _rows(network: ReluNetwork) -> FloatArray:
     return planes
 
 
-def _expected(network: ReluNetwork, rows: FloatArray, share: float) -> float:
-    inside = len(rows) * share ** (1 / 3)  # so many planes have as many points
+def _expected(network: ReluNetwork, planes: FloatArray, share: float) -> float:
+    inside = len(planes) * share ** (1 / 3)  # so many planes have as many points
     points = inside**3 / 6 + inside**2
     edges: float = 3 * points
     return edges * network.relu_count * DEEPER ** max(0, len(network.hidden) - LEVELS)
 
 
 @np.errstate(all="ignore")
-def _points_inside(network: ReluNetwork, domain: Domain) -> tuple[FloatArray, float]:
+def _points_inside(planes: FloatArray, domain: Domain) -> tuple[FloatArray, float]:
     """Return common points of planes inside a domain (n, 3), and their share of all."""
-    rows = _rows(network)
-    if len(rows) < SPACE:
+    if len(planes) < SPACE:
         return np.empty((0, SPACE)), 0.0
-    rng = np.random.default_rng(len(rows))
+    rng = np.random.default_rng(len(planes))
     A, b = domain.inequalities(SPACE)
     sides = domain.box_sides(SPACE)
     lower, upper = sides if sides is not None else (-np.inf, np.inf)
     inside, count, drawn = [np.empty((0, SPACE))], 0, 0
     while count < ENOUGH and drawn < MOST_TRIPLES:
-        some = rows[rng.integers(0, len(rows), (max(TRIPLES, drawn), SPACE))]
+        some = planes[rng.integers(0, len(planes), (max(TRIPLES, drawn), SPACE))]
         drawn += len(some)
         points = _common(some)
         kept = ((points >= lower) & (points <= upper)).all(axis=1)
