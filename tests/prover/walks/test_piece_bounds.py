@@ -14,7 +14,7 @@ from jensen.domains.domain import Box, Domain, Everywhere
 from jensen.groups.prepared import prepare
 from jensen.network.relu_network import ReluNetwork
 from jensen.network.stack import NetworkStack
-from jensen.prover.signs import closed_neurons
+from jensen.prover.closed import closed_neurons
 from jensen.prover.walks.piece_bounds import jumps_behind, states_behind
 from jensen.prover.walks.planes import can_walk_planes, planes_bend_upwards
 

@@ -17,7 +17,7 @@ from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.groups.prepared import prepare
 from jensen.network.relu_network import ReluNetwork
 from jensen.network.stack import NetworkStack
-from jensen.prover.signs import closed_neurons
+from jensen.prover.closed import closed_neurons
 from jensen.prover.walks import edges
 from jensen.prover.walks.edges import can_walk_edges, edges_bend_upwards
 from jensen_encodings.deadline import Deadline

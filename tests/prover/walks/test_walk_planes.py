@@ -15,7 +15,7 @@ from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.groups.prepared import prepare
 from jensen.network.relu_network import ReluNetwork
 from jensen.network.stack import NetworkStack
-from jensen.prover.signs import closed_neurons
+from jensen.prover.closed import closed_neurons
 from jensen.prover.walks import piece_parts
 from jensen.prover.walks import planes as walk_planes
 from jensen.prover.walks.piece_parts import Parts

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jensen.arithmetic.intervals import UNIT
+from jensen.cells.bit_sets import BitSets, members, one_each, sizes
 from jensen.types import BoolArray, FloatArray, IndexArray
 
 MORE = 1 + 1e-9  # of error bounds, for the rounding in themselves
@@ -34,8 +35,8 @@ class Cones:
         Homogeneous, of whatever positive length; the last one is exactly 0 at infinity.
     radius : array (rays,)
         Of a cube around the point that holds the true one.
-    vanish : int array (rays,)
-        Bit sets: the forms that bound the cell and are 0 on the ray.
+    vanish : bit sets (rays, words)
+        The forms that bound the cell and are 0 on the ray.
     cell : int array (rays,)
         Whose rays they are, ascending.
     states : int8 array (cells, units)
@@ -48,7 +49,7 @@ class Cones:
 
     points: FloatArray
     radius: FloatArray
-    vanish: NDArray[np.int64]
+    vanish: BitSets
     cell: IndexArray
     states: NDArray[np.int8]
     label: IndexArray
@@ -70,10 +71,9 @@ class Cones:
         size: FloatArray = np.abs(self.points).max(axis=1)
         return size
 
-    def vanishing(self, units: IndexArray) -> BoolArray:
-        """Return whether units are exactly 0 on the rays: (rays, units)."""
-        found: BoolArray = (self.vanish[:, None] >> units) & 1 != 0
-        return found
+    def vanishing(self, units: int) -> BoolArray:
+        """Return whether the first so many units are exactly 0 on the rays: (rays, units)."""
+        return members(self.vanish, units)
 
     def take(self, cells: IndexArray) -> Cones:
         """Return some cells, each as often as it is asked for."""
@@ -142,7 +142,7 @@ class Cones:
         zero = (z == 0) & (error == 0)
         if not (plus | minus | zero).all():
             raise UncertainSignError("a sign on a ray")
-        bit = np.int64(1) << unit.astype(np.int64)
+        bit = one_each(unit, self.vanish.shape[1])
         part.vanish[zero] |= bit[zero]
         above, below = np.flatnonzero(plus), np.flatnonzero(minus)
         there = (np.bincount(part.cell[rays], minlength=len(cells)) for rays in (above, below))
@@ -150,7 +150,7 @@ class Cones:
             raise UncertainSignError("a unit that does not cut its cell")
         up, down = pairs_within(part.cell, above, below, len(cells))
         common = part.vanish[up] & part.vanish[down]
-        near = np.bitwise_count(common) >= shared
+        near = sizes(common) >= shared
         up, down, common = up[near], down[near], common[near]
         points, radius = part._between(up, down, z, error)
         made = Cones(
@@ -233,28 +233,28 @@ def pairs_within(
     return left, other[first[cell[left]] + offset]
 
 
-def recentred(cones: Cones, forms: FloatArray, bits: IndexArray, rounding: float) -> None:
+def recentred(cones: Cones, rays: IndexArray, forms: FloatArray, rounding: float) -> None:
     """Compute rays anew from the forms that vanish there: errors of many cuts do not add up.
 
     Parameters
     ----------
     cones : Cones
         Its points and radii are replaced where that makes the radii smaller.
+    rays : int array (rays,)
+        Those that are computed.
     forms : array (cells, forms, coordinates)
-        What may vanish on the rays of each cell.
-    bits : int array (forms,)
-        Their places in ``vanish``.
+        What may vanish on the rays of each cell, in the order of the bits in ``vanish``.
     rounding : float
         How far entries of the forms may be off.
     """
-    points, size = cones.points, cones.size
-    rank = points.shape[1] - 1
-    vanish = cones.vanishing(bits)
+    points, radius = cones.points[rays], cones.radius[rays]
+    size, rank = np.abs(points).max(axis=1), points.shape[1] - 1
+    vanish = members(cones.vanish[rays], forms.shape[1])
     chosen = np.argsort(~vanish, axis=1, kind="stable")[:, :rank]
     usable = np.count_nonzero(vanish, axis=1) >= rank
-    usable &= cones.radius * (2 * rank + 2) < size  # the solution is the ray, not its opposite
+    usable &= radius * (2 * rank + 2) < size  # the solution is the ray, not its opposite
     rows = np.empty((len(points), rank + 1, rank + 1))
-    rows[:, :rank] = forms[cones.cell[:, None], chosen]
+    rows[:, :rank] = forms[cones.cell[rays][:, None], chosen]
     scale = np.abs(rows[:, :rank]).max(axis=2)
     usable &= (scale > 0).all(axis=1)
     scale[scale == 0] = 1.0
@@ -267,10 +267,11 @@ def recentred(cones: Cones, forms: FloatArray, bits: IndexArray, rounding: float
     found = _solved(rows[left], points[left], size[left], rounding / scale[left].min(axis=1))
     if found is None:
         return
-    new, radius = found
-    better = radius < cones.radius[left]  # never if it is not a number
-    cones.points[left[better]] = new[better]
-    cones.radius[left[better]] = radius[better]
+    new, near = found
+    better = near < radius[left]  # never if it is not a number
+    replaced = rays[left[better]]
+    cones.points[replaced] = new[better]
+    cones.radius[replaced] = near[better]
 
 
 def _solved(rows: FloatArray, points: FloatArray, size: FloatArray, off: FloatArray) -> Any:

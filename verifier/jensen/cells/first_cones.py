@@ -7,6 +7,7 @@ from itertools import product
 import numpy as np
 
 from jensen.arithmetic.intervals import UNIT
+from jensen.cells.bit_sets import bit_sets
 from jensen.cells.cones import MORE, SOLID, Cones
 from jensen.types import BoolArray, FloatArray, Interval
 
@@ -32,12 +33,12 @@ def box_cone(box: Interval, asked: BoolArray) -> tuple[Cones, FloatArray]:
     forms = np.zeros((2 * inputs, inputs + 1))
     forms[:inputs, :-1], forms[:inputs, -1] = np.eye(inputs), -low
     forms[inputs:, :-1], forms[inputs:, -1] = -np.eye(inputs), high
-    bits = np.int64(1) << (units + np.concatenate([np.arange(inputs), inputs + np.arange(inputs)]))
-    vanish = np.where(at, bits[inputs:], bits[:inputs]).sum(axis=1)
+    members = np.zeros((len(at), units + 2 * inputs), dtype=bool)
+    members[:, units : units + inputs], members[:, units + inputs :] = at == 0, at == 1
     cone = Cones(
         points,
         np.zeros(len(points)),
-        vanish,
+        bit_sets(members),
         np.zeros(len(points), dtype=np.intp),
         np.zeros((1, units), dtype=np.int8),
         np.array([SOLID]),
@@ -102,15 +103,15 @@ def independent(normals: FloatArray) -> list[int] | None:
 def _around(rays: FloatArray, radius: float, chosen: list[int], asked: BoolArray) -> Cones:
     """Return the cones around the point where the chosen kinks meet, which is the last ray."""
     inputs, units = len(chosen), len(asked)
-    bit = [1 << unit for unit in chosen]
-    every, at_infinity = sum(bit), 1 << units
     cells = [(signs, SOLID) for signs in product((1, -1), repeat=inputs)]
     for k, unit in enumerate(chosen):
         if asked[unit]:
             others = product((1, -1), repeat=inputs - 1)
             cells += [((*signs[:k], 0, *signs[k:]), unit) for signs in others]
     points: list[FloatArray] = []
-    vanish: list[int] = []
+    vanish: list[BoolArray] = []
+    every = np.zeros(units + 1, dtype=bool)  # the last one is at infinity
+    every[chosen] = True
     owner: list[int] = []
     states = np.zeros((len(cells), units), dtype=np.int8)
     for number, (signs, _) in enumerate(cells):
@@ -120,7 +121,8 @@ def _around(rays: FloatArray, radius: float, chosen: list[int], asked: BoolArray
         for k, sign in enumerate(signs):
             if sign:
                 points.append(sign * rays[:, k])
-                vanish.append(every - bit[k] + at_infinity)
+                vanish.append(every.copy())
+                vanish[-1][[chosen[k], units]] = False, True
         owner += [number] * (len(points) - len(owner))
     label = np.array([unit for _, unit in cells])
     left = np.where((label == SOLID)[:, None], asked, False)
@@ -128,7 +130,7 @@ def _around(rays: FloatArray, radius: float, chosen: list[int], asked: BoolArray
     return Cones(
         np.array(points),
         np.full(len(points), radius),
-        np.array(vanish, dtype=np.int64),
+        bit_sets(np.array(vanish)),
         np.array(owner, dtype=np.intp),
         states,
         label,

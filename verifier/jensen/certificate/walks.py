@@ -12,7 +12,7 @@ from typing import Any
 from jensen.certificate.convex_writer import Claimed
 from jensen.groups.prepared import prepare
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.signs import closed_neurons
+from jensen.prover.closed import closed_neurons
 
 LINES: list[Any] = [["bounds", []], ["path_signs"], ["walk"]]
 SPACE = 3  # inputs

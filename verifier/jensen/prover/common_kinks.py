@@ -17,11 +17,12 @@ import numpy as np
 
 from jensen.domains.domain import Domain
 from jensen.network.stack import NetworkStack, architecture
+from jensen.prover.closed import closed_neurons
 from jensen.prover.lines.common_lines import confirmed_pairs, exact_ends
 from jensen.prover.lines.line_search import STEPS, LineSampler, line_scale
 from jensen.prover.outcome import Outcome, refuted_by
 from jensen.prover.question import Question
-from jensen.prover.signs import closed_neurons, is_small
+from jensen.prover.signs import is_small
 from jensen.types import BoolArray, FloatArray, IndexArray, Interval
 from jensen.verdicts.evidence import Counterexample
 from jensen.verdicts.options import Engine

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
+from jensen.prover.deferred import Deferred
 from jensen.prover.outcome import Outcome, refuted_by
 from jensen.prover.question import Question
 from jensen.prover.signs import SPACE
@@ -11,12 +13,13 @@ from jensen.prover.walk import closed_kinks, open_twins, walks
 from jensen.prover.walk_outcome import all_bend_upwards
 from jensen.prover.walks.cones import is_cone_question
 from jensen.prover.walks.parts import expected_signs, is_large, walk_in_parts
+from jensen.verdicts.evidence import GroupEvidence
 
 SIGNS = 4e4  # of a walk that cost about twice as much as a linear program
 AT_ONCE = 2000  # programs: walks that cost no more than 2 s wait for descents alone
 
 
-class DeferredWalk:
+class DeferredWalk(Deferred):
     """The walk of one question in space, in parts, where the screen found it too large.
 
     Descents come before it, as they find most facets that bend down sooner, and before the
@@ -42,14 +45,9 @@ class DeferredWalk:
         if is_large(network):
             self.left = expected_signs(network, domain) / SIGNS - AT_ONCE
 
-    @property
-    def is_due(self) -> bool:
-        """Whether it is its turn."""
-        return self.left <= 0
-
-    def outcome(self) -> Outcome | None:
+    def outcome(self, found: Iterable[GroupEvidence]) -> Outcome | None:
         """Walk, once, if that is due; None if it did not decide."""
-        if not self.is_due:
+        if self.left > 0:
             return None
         self.left = math.inf
         question = self._question

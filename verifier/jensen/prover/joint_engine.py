@@ -13,7 +13,7 @@ from threading import Event
 from jensen.errors import OutOfTimeError
 from jensen.groups.groups import GroupedNetwork
 from jensen.groups.tolerance import least_jumps
-from jensen.prover.deferred_walk import DeferredWalk
+from jensen.prover.deferred_cells import deferred_walk
 from jensen.prover.descents.descent import Seed
 from jensen.prover.descents.dips import Dips
 from jensen.prover.descents.pieces import Piece, pieces_of
@@ -106,7 +106,7 @@ class _Prover:
         self._searches: dict[Unit, JointSearch] = {}
         self._proofs: list[GroupProof] = []  # for a certificate
         self._writer: GroupWriter | None = None
-        self._walk = DeferredWalk(question)
+        self._walk = deferred_walk(question)
         self._solved = 0  # programs since the last descents
         self._descended = False
 
@@ -122,11 +122,12 @@ class _Prover:
     def _run(self) -> Outcome:
         self._try_signs()
         bent = self._glance()
-        if bent is None and self._walk.is_due:
+        walked = None if bent else self._walk.glance(self._found.values())
+        if bent is None and walked is None and self._walk.is_due:
             bent = self._descend_wide(self._left())
-            walked = None if bent else self._walk.outcome()
-            if walked is not None:
-                return walked
+            walked = None if bent else self._walk.outcome(self._found.values())
+        if walked is not None:
+            return walked
         bent = bent or self._write()
         if bent is None:
             self._screen()
@@ -138,7 +139,8 @@ class _Prover:
         budget = FIRST_BUDGET
         while bent is None and self._searches and not self._over():
             bent = self._turn(budget)
-            walked = self._walk.outcome() if bent is None and self._searches else None
+            if bent is None and self._searches:
+                walked = self._walk.outcome(self._found.values())
             if walked is not None:
                 return walked
             if bent is None:

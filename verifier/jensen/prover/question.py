@@ -13,8 +13,10 @@ from jensen.graphs.function_graph import FunctionGraph
 from jensen.groups.prepared import Prepared
 from jensen.loaders import not_a_network
 from jensen.network.relu_network import ReluNetwork
+from jensen.prover.closed import closed_neurons
 from jensen.prover.group_proof import BeginWriter
 from jensen.prover.lines.line_search import LineSearch
+from jensen.prover.walks.cells import CellWalk, can_walk_cells
 from jensen.text import shown
 from jensen.verdicts.evidence import Counterexample
 from jensen.verdicts.options import Engine, Options
@@ -66,6 +68,18 @@ class Question:
             inputs=self.options.inputs,
             deadline=self.deadline,
         )
+
+    @cached_property
+    def cells(self) -> CellWalk | None:
+        """The walk from cell to cell, which goes on from screen to engine; None for no such walk.
+
+        It looks at single neurons under all directions, and leaves nothing for a certificate.
+        """
+        options = self.options
+        plain = options.engine is Engine.AUTO and options.inputs is None and not options.tolerance
+        if options.certificate or not plain or not can_walk_cells(self.network, self.domain):
+            return None
+        return CellWalk(self.network, self.domain, closed_neurons(self.prepared), self.deadline)
 
 
 def merged_options(options: Options | None, keywords: dict[str, Any]) -> Options:

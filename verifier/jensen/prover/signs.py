@@ -7,9 +7,10 @@ import scipy.sparse as sp
 
 from jensen.groups.prepared import Prepared
 from jensen.network.relu_network import INPUT, OUTPUT, ReluNetwork
+from jensen.prover.closed import closed_neurons
 from jensen.prover.outcome import Outcome
 from jensen.prover.question import Question
-from jensen.types import BoolArray, Unit
+from jensen.types import Unit
 from jensen.verdicts.evidence import GroupEvidence, Reason
 from jensen.verdicts.options import Engine
 from jensen.verdicts.verdict import Status
@@ -86,15 +87,6 @@ def bounds_come_first(question: Question) -> bool:
 def is_small(network: ReluNetwork) -> bool:
     """Whether sweeps and bounds cost less than random lines, whatever the number of inputs."""
     return network.parameter_count * network.relu_count <= SMALL
-
-
-def closed_neurons(prepared: Prepared) -> dict[str, BoolArray]:
-    """Return the neurons that are stable, or have J >= 0 under every pattern that occurs."""
-    signs, bounds = prepared.stable_signs, prepared.hidden_bounds
-    return {
-        name: (low >= 0) | (bounds[name][0] >= 0) | (bounds[name][1] <= 0)
-        for name, (low, _) in signs.items()
-    }
 
 
 def closed_by_sweep(prepared: Prepared) -> dict[Unit, GroupEvidence]:

@@ -14,6 +14,7 @@ from jensen.domains.domain import Box, Domain, Everywhere
 from jensen.groups.prepared import Prepared
 from jensen.network.relu_network import Block, ReluNetwork
 from jensen.network.stack import NetworkStack, architecture
+from jensen.prover.closed import closed_neurons
 from jensen.prover.outcome import Outcome, refuted_by
 from jensen.prover.plane_screens import (
     one_signed,
@@ -22,9 +23,8 @@ from jensen.prover.plane_screens import (
     planes_cost_little,
 )
 from jensen.prover.question import Question
-from jensen.prover.signs import SPACE, bounds_come_first, closed_neurons
+from jensen.prover.signs import SPACE, bounds_come_first
 from jensen.prover.walk_outcome import all_bend_upwards
-from jensen.prover.walks.cells import can_walk_cells, walk_cells
 from jensen.prover.walks.cones import is_cone_question, walk_cones
 from jensen.prover.walks.edges import can_walk_edges, edges_bend_upwards
 from jensen.prover.walks.narrow import is_narrow, walk_narrow
@@ -42,6 +42,7 @@ EDGES = 124  # ReLUs up to which edges in space cost about as much as bounds, wh
 THREE, DEEP = 3, 4  # levels from which on edges come before sweeps; before bounds, on a box
 SHARE = 8  # of neurons, of which one that is open makes signs of links say more than a walk
 TWINS = 64  # neurons of a block whose rows are compared, all with all
+FOUR, SIGNS = 4, 4e6  # inputs, and signs in cells, which cost less than descents and programs
 NEAR = 1e-9  # rows of largest entry 1 that may be equal
 
 
@@ -98,7 +99,7 @@ def closed_kinks(
     if not bounds_come_first(question):
         signs = prepared.signs
         return {name: low >= 0 for name, (low, _) in signs.items()}, signs, {}
-    return closed_neurons(prepared), prepared.stable_signs, _never_cross(prepared)
+    return closed_neurons(prepared), prepared.stable_signs, never_cross(prepared)
 
 
 def _walked_domain(question: Question) -> Domain:
@@ -116,7 +117,7 @@ def walk_edges(question: Question) -> Outcome | None:
     prepared = question.prepared
     bounded = not _bounds_say_little(question)
     signs = prepared.swept_signs if bounded else prepared.signs
-    never = _never_cross(prepared) if bounded else {}
+    never = never_cross(prepared) if bounded else {}
     closed = {name: low >= 0 for name, (low, _) in signs.items()}
     for name, idle in never.items():
         closed[name] |= idle
@@ -131,7 +132,7 @@ def walk_edges(question: Question) -> Outcome | None:
     return all_bend_upwards(question, signs, never)
 
 
-def _never_cross(prepared: Prepared) -> dict[str, BoolArray]:
+def never_cross(prepared: Prepared) -> dict[str, BoolArray]:
     """Return the neurons that keep their sign by bounds."""
     return one_signed(prepared.hidden_bounds)
 
@@ -183,7 +184,7 @@ def walk_open_cells(question: Question) -> Outcome | None:
 
     Of two levels on a box these are planes; with four inputs, cells are cut.
     """
-    prepared, network, domain = question.prepared, question.network, question.domain
+    prepared, network = question.prepared, question.network
     if network.input_size <= SPACE or not bounds_come_first(question):
         return None  # edges say more in space
     if question.options.certificate:
@@ -193,12 +194,14 @@ def walk_open_cells(question: Question) -> Outcome | None:
         proved = not planes_come_first(question) and planes_bend(question, closed)
         if isinstance(proved, Counterexample):
             return refuted_by(proved)
-        if not proved and can_walk_cells(network, domain):
-            proved = walk_cells(network, domain, closed, question.deadline)
+        cells = question.cells if network.input_size == FOUR and not proved else None
+        if cells is not None:
+            walked = cells.run(SIGNS)
+            if walked is not None and walked.pair is not None:
+                return refuted_by(walked.pair)
+            proved = walked is not None
     return (
-        all_bend_upwards(question, prepared.stable_signs, _never_cross(prepared))
-        if proved
-        else None
+        all_bend_upwards(question, prepared.stable_signs, never_cross(prepared)) if proved else None
     )
 
 

@@ -6,12 +6,11 @@ before all levels have cut them, which a walk through the whole complex cannot m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
-from jensen.arithmetic.intervals import UNIT
 from jensen.cells.cones import SOLID, Cones, UncertainSignError, recentred
 from jensen.cells.first_cones import box_cone, cones_between_kinks
 from jensen.cells.layers import Layers, layers_of_network
@@ -19,17 +18,20 @@ from jensen.cells.start import coordinate_scale, is_flat
 from jensen.domains.domain import Domain
 from jensen.network.relu_network import ReluNetwork
 from jensen.network.stack import architecture
+from jensen.prover.walks.cell_bounds import CellBounds, CellValues
+from jensen.prover.walks.plane_pairs import pair_about
+from jensen.prover.walks.walked import TRIES, Walked
 from jensen.types import BoolArray, FloatArray, IndexArray
+from jensen.verdicts.evidence import Counterexample
 from jensen_encodings.deadline import NEVER, Deadline
 
-BITS = 62  # of a set in one number
-LOOSE = 1e-6  # radius of a ray, relative to it, beyond which it is computed anew
-MOST = 1000  # cells at a time
-INPUTS = 4  # beyond, boxes have many corners, and kinks many neighbours
+LOOSE = 1e-8  # radius of a ray, relative to it, beyond which it is computed anew
+AT_ONCE = 1 << 13  # rays that are worked on at a time
+MOST = 6  # inputs: beyond, boxes have many corners, and kinks many neighbours
 
 
 def can_walk_cells(network: ReluNetwork, domain: Domain) -> bool:
-    """Whether a network and a domain are of the kind that :func:`walk_cells` takes.
+    """Whether a network and a domain are of the kind that :class:`CellWalk` takes.
 
     Parameters
     ----------
@@ -37,21 +39,15 @@ def can_walk_cells(network: ReluNetwork, domain: Domain) -> bool:
     domain : Domain
     """
     inputs = network.input_size
-    bounding = 1 if domain.box_sides(inputs) is None else 2 * inputs
-    if inputs > INPUTS or network.relu_count + bounding > BITS or not network.hidden:
+    if inputs > MOST or not network.hidden:
         return False
     if domain.has_rows or is_flat(domain, inputs) or architecture(network) is None:
         return False
     return all(block.is_relu for block in network.hidden)
 
 
-def walk_cells(
-    network: ReluNetwork,
-    domain: Domain,
-    closed: Mapping[str, BoolArray],
-    deadline: Deadline = NEVER,
-) -> bool:
-    """Whether a network is proved convex by bounds on cells and pieces of kinks.
+class CellWalk:
+    """The search of one network on one domain, which pauses and can be gone on with.
 
     Parameters
     ----------
@@ -62,104 +58,130 @@ def walk_cells(
         Neurons whose J is known to be >= 0 under every pattern, or that keep their sign.
     deadline : Deadline
 
-    Returns
-    -------
-    bool
-        False says nothing: it may be too degenerate, too large or not convex.
+    Attributes
+    ----------
+    left : bool
+        Whether there is something to go on with: False after an answer, and where there will be
+        none, as signs are hidden by rounding or a kink that bends down shows no pair.
+    signs : int
+        What it took so far: extreme rays of all cells that were looked at, times units.
 
     References
     ----------
     docs/theory.md, section 4: few inputs.
     """
-    asked = ~np.concatenate([closed[block.name] for block in network.hidden])
-    scale = coordinate_scale(network, domain)
-    layers = layers_of_network(network, scale)
-    if not layers.usable or layers.coordinates != network.input_size + 1:
-        return False
-    start = _start(domain, layers, scale, asked)
-    if start is None:
-        return False
-    try:
-        return _CellWalk(layers, *start).run(deadline)
-    except UncertainSignError:
-        return False
 
-
-def _start(
-    domain: Domain, layers: Layers, scale: FloatArray, asked: BoolArray
-) -> tuple[Cones, FloatArray] | None:
-    """Return the cells to begin with, and the forms that bound the domain."""
-    box, first = domain.box_sides(len(scale)), layers.layers[0].source
-    if box is not None:
-        return box_cone((box[0] / scale, box[1] / scale), asked)
-    return None if first is None else cones_between_kinks(first, asked)
-
-
-@dataclass(eq=False)
-class _Values:
-    """What is known of all units on the rays, and of J on the cells.
-
-    Attributes
-    ----------
-    z, error : arrays (rays, units)
-        Exact up to the error where a unit is linear on the ray's cell.
-    both : bool array (cells, units)
-        Whether a unit surely has both signs.
-    low, high : arrays (cells, units)
-        Bounds of J.
-    """
-
-    z: FloatArray
-    error: FloatArray
-    both: BoolArray
-    low: FloatArray
-    high: FloatArray
-
-
-class _CellWalk:
-    """One network on one domain."""
-
-    def __init__(self, layers: Layers, cones: Cones, bounding: FloatArray) -> None:
-        self._cones = cones
-        self._bounding = bounding
-        self._layers = layers
+    def __init__(
+        self,
+        network: ReluNetwork,
+        domain: Domain,
+        closed: Mapping[str, BoolArray],
+        deadline: Deadline = NEVER,
+    ) -> None:
+        self._network, self._domain, self._deadline = network, domain, deadline
+        ends = np.cumsum([block.size for block in network.hidden])
+        self._places = {
+            block.name: int(end) - block.size
+            for block, end in zip(network.hidden, ends, strict=True)
+        }
+        asked = ~np.concatenate([closed[block.name] for block in network.hidden])
+        self._scale = coordinate_scale(network, domain)
+        layers = layers_of_network(network, self._scale)
         self._shared = layers.coordinates - 2
-        hidden = [layers.layers[k] for k in layers.hidden]
-        self._spans = [layers.span(k) for k in layers.hidden]
-        self._first = np.zeros((0, 0)) if hidden[0].source is None else hidden[0].source
-        self._weights = [layer.reads[0].weights for layer in layers.layers[1:]]
-        self._sizes = [np.abs(weight) for weight in self._weights]
-        self._biases = [
-            np.zeros(layer.size) if layer.source is None else layer.source[:, -1]
-            for layer in layers.layers
-        ]
-        self._lipschitz = [float(layers.lipschitz[k].max()) for k in layers.hidden]
-        self._rounding = 4 * layers.rounding
+        self._waiting: list[Cones] = []
+        self._tries = TRIES
+        self._is_centred = False
+        self.signs = 0
+        self.left = layers.usable and layers.coordinates == network.input_size + 1
+        start = _start(domain, layers, self._scale, asked) if self.left else None
+        self.left = start is not None
+        if start is not None:
+            self._cones, self._bounding = start
+            self._bounds = CellBounds(layers)
+            self._spans = self._bounds.spans
 
-    def run(self, deadline: Deadline) -> bool:
-        """Bound and cut until nothing is open; False if that does not end well."""
-        if not self._cones.asked[:, self._spans[0].stop :].any():
-            self._take_out_kinks()
-            if not self._cones.count:
-                return True
-        while self._cones.count <= MOST and not deadline.over():
-            values = self._bounded()
+    def run(self, signs: float = np.inf) -> Walked | None:
+        """Search until all is closed, or a kink bends down.
+
+        Parameters
+        ----------
+        signs : float
+            Pause after about so many more.
+
+        Returns
+        -------
+        Walked or None
+            None says nothing.
+        """
+        limit = self.signs + signs
+        try:
+            if not self.signs and self.left:
+                self._take_out_kinks()
+            while self.left and self.signs < limit and not self._deadline.over():
+                walked = self._step()
+                if walked is not None:
+                    self.left = False
+                    return walked
+        except UncertainSignError:
+            self.left = False
+        return None
+
+    def leave_out(self, neurons: Iterable[tuple[str, int]]) -> None:
+        """Look no more at kinks of neurons that something else has closed.
+
+        Parameters
+        ----------
+        neurons : iterable of (block name, index)
+            Of groups whose J was shown to be >= 0.
+        """
+        units = [self._places[block] + index for block, index in neurons]
+        if units and self.left:
+            self._cones = _without(self._cones, units)
+            self._waiting = [_without(cones, units) for cones in self._waiting]
+
+    def _step(self) -> Walked | None:
+        """Bound some cells, and cut those that are left open."""
+        cones = self._cones
+        if not cones.count:
+            return self._closed()
+        if len(cones.cell) > AT_ONCE and cones.count > 1:
+            half = cones.count // 2
+            self._waiting.append(cones.take(np.arange(half)))
+            self._cones = cones.take(np.arange(half, cones.count))
+            return None
+        self.signs += len(cones.cell) * cones.states.shape[1]
+        try:
+            values = self._bounds.of(cones)
+            pair = self._bent(values)
+            if pair is not None:
+                return Walked(proved=False, pair=pair)
             left = self._open(values)
-            if left is None:
-                return False
-            if not left.any():
-                return True
-            self._cut(values, left)
-            if (self._cones.radius > LOOSE * self._cones.size).any():
-                self._recentre()
-        return False
+            if left.any():
+                self._cones, self._is_centred = self._cut(values, left), False
+                self._recentre(LOOSE)
+                return None
+        except UncertainSignError:
+            if self._is_centred:
+                raise
+            self._is_centred = True
+            self._recentre(0.0)
+            return None
+        return self._closed()
+
+    def _closed(self) -> Walked | None:
+        """Go on with cells that wait, if there are any."""
+        if not self._waiting:
+            return Walked(proved=True)
+        self._cones = self._waiting.pop()
+        return None
 
     def _take_out_kinks(self) -> None:
         """Leave pieces of kinks alone, where only the first level's are asked for."""
         cones, span = self._cones, self._spans[0]
+        if cones.asked[:, span.stop :].any():
+            return
         z, error = np.zeros((2, len(cones.cell), cones.states.shape[1]))
-        z[:, span] = cones.points @ self._first.T
-        error[:, span] = self._lipschitz[0] * self._reach()
+        z[:, span], error[:, span] = self._bounds.first_values(cones)
         above = np.logical_or.reduceat(z > error, cones.first)
         below = np.logical_or.reduceat(z < -error, cones.first)
         hidden = np.logical_or.reduceat(np.abs(z) <= error, cones.first)
@@ -171,120 +193,72 @@ class _CellWalk:
         old = np.flatnonzero(cones.label != SOLID)
         self._cones = pieces.beside(cones.take(old)) if old.size else pieces
 
-    def _reach(self) -> FloatArray:
-        """Return how far values of a unit of slope 1 may be off on the rays: (rays, 1)."""
+    def _recentre(self, loose: float) -> None:
+        """Compute rays anew from the forms that bound their cells, where radii are that large."""
         cones = self._cones
-        reach = cones.radius + self._rounding * (cones.size + cones.radius)
-        return reach[:, None]
+        rays = np.flatnonzero(cones.radius > loose * cones.size)
+        if rays.size:
+            forms, bounds = self._forms(cones.states), self._bounds
+            bounding = np.broadcast_to(self._bounding, (cones.count, *self._bounding.shape))
+            every = np.concatenate([forms, bounding], axis=1)
+            recentred(cones, rays, every, bounds.form_rounding)
 
-    def _recentre(self) -> None:
-        """Compute rays anew, of whatever radius, from the forms that bound their cells."""
-        cones = self._cones
-        on = (cones.states > 0)[:, :, None]
-        form = np.broadcast_to(self._first, (cones.count, *self._first.shape))
+    def _forms(self, states: NDArray[np.int8]) -> FloatArray:
+        """Return all units as forms, where those that are on pass z on: (cells, units, coord.)."""
+        bounds, on = self._bounds, (states > 0)[:, :, None]
+        form = np.broadcast_to(bounds.first, (len(states), *bounds.first.shape))
         forms = [form]
         for level, span in enumerate(self._spans[:-1]):
-            form = self._weights[level] @ np.where(on[:, span], form, 0.0)
-            form[:, :, -1] += self._biases[level + 1]
+            form = bounds.weights[level] @ np.where(on[:, span], form, 0.0)
+            form[:, :, -1] += bounds.biases[level + 1]
             forms.append(form)
-        bounding = self._bounding
-        forms.append(np.broadcast_to(bounding, (cones.count, *bounding.shape)))
-        every = np.concatenate(forms, axis=1)
-        rounding = self._rounding * max(*self._lipschitz, 1.0)
-        recentred(cones, every, np.arange(every.shape[1]), rounding)
+        return np.concatenate(forms, axis=1)
 
-    # ------------------------------------------------------------------------- bounds
+    def _bent(self, values: CellValues) -> Counterexample | None:
+        """Return a pair about a piece of a kink that bends down, if there is one.
 
-    def _bounded(self) -> _Values:
-        """Bound all units on all cells, note which keep their sign, and bound J."""
+        Raises
+        ------
+        UncertainSignError
+            If a kink seems to bend down, but pairs about it do not.
+        """
         cones = self._cones
-        first, far = cones.first, cones.points[:, -1] == 0
-        last = cones.points[:, -1:]
-        reach = self._reach()
-        dead = np.zeros(len(far), dtype=bool)
-        z, error = np.empty((2, len(far), cones.states.shape[1]))
-        both = np.empty(cones.states.shape, dtype=bool)
-        low = high = cones.points @ self._first.T
-        for level, span in enumerate(self._spans):
-            off = np.where(dead[:, None], 0.0, self._lipschitz[level] * reach)
-            vanishing = cones.vanishing(np.arange(span.start, span.stop))
-            z[:, span], error[:, span] = (low + high) / 2, off + (high - low) / 2
-            least, most = low - off, high + off
-            sides = np.concatenate([least, most], axis=1)
-            bottom, top = np.minimum.reduceat(sides, first), np.maximum.reduceat(sides, first)
-            count = least.shape[1]
-            up, down = top[:, :count] > 0, bottom[:, count:] < 0
-            on, never = up & (bottom[:, :count] >= 0), down & (top[:, count:] <= 0)
-            states = cones.states[:, span]
-            unknown = states == 0
-            self._check_sides(span, unknown & (on | never), (least <= 0) & (most >= 0), far)
-            states[on & unknown] = 1
-            states[never & unknown] = -1
-            both[:, span] = up & down
-            sure = (states > 0)[cones.cell]
-            passed = (states >= 0)[cones.cell] & ~vanishing & ~dead[:, None]
-            rising = (bottom[:, :count] + top[:, count:] > 0)[cones.cell] | sure
-            high = np.where(passed, np.where(sure, high, np.maximum(high, 0.0)), 0.0)
-            low = np.where(passed & rising, low, 0.0)
-            if level + 1 < len(self._spans):
-                dead = far & ~passed.any(axis=1)
-                middle = (low + high) / 2 @ self._weights[level].T
-                middle += last * self._biases[level + 1]
-                apart = (high - low) / 2 @ self._sizes[level].T
-                low, high = middle - apart, middle + apart
-        return _Values(z, error, both, *self._jumps())
+        piece = np.flatnonzero(cones.label != SOLID)
+        bent = piece[values.high[piece, cones.label[piece]] < 0]
+        for cell in bent[: self._tries].tolist():
+            rays = cones.points[cones.cell == cell]
+            far = rays[:, -1] == 0
+            finite, ends = rays[~far], rays[far]
+            inside = (finite[:, :-1] / finite[:, -1:]).mean(axis=0)
+            if far.any():
+                inside += (ends[:, :-1] / np.abs(ends).max(axis=1)[:, None]).mean(axis=0)
+            form = self._forms(cones.states[[cell]])[0, cones.label[cell]]
+            point, across = inside * self._scale, form[:-1] * self._scale
+            pair = pair_about(self._network, self._domain, point, across)
+            if pair is not None:
+                return pair
+            self._tries -= 1
+        if bent.size:
+            self._is_centred = True
+            raise UncertainSignError("a kink that shows no pair")
+        return None
 
-    def _check_sides(
-        self, span: slice, kept: BoolArray, touched: BoolArray, far: BoolArray
-    ) -> None:
-        """Give up where a kink that is asked for may lie in a side of a cell."""
-        kept = kept & self._cones.asked[:, span]
-        if kept.any() and (touched & kept[self._cones.cell] & ~far[:, None]).any():
-            raise UncertainSignError("a kink in a side of a cell")
-
-    def _jumps(self) -> tuple[FloatArray, FloatArray]:
-        """Bound J of all units under the states of each cell."""
-        states = self._cones.states
-        low, high = np.empty((2, *states.shape))
-        least = most = np.broadcast_to(
-            self._weights[-1][0], (len(states), self._weights[-1].shape[1])
-        )
-        for level in range(len(self._spans) - 1, -1, -1):
-            span = self._spans[level]
-            low[:, span], high[:, span] = least, most
-            if not level:
-                break
-            on, never = states[:, span] > 0, states[:, span] < 0
-            least = np.where(on, least, np.where(never, 0.0, np.minimum(least, 0.0)))
-            most = np.where(on, most, np.where(never, 0.0, np.maximum(most, 0.0)))
-            size = np.maximum(np.abs(least), np.abs(most)) @ self._sizes[level - 1]
-            middle = (least + most) / 2 @ self._weights[level - 1]
-            apart = (most - least) / 2 @ self._sizes[level - 1]
-            apart += 8 * (least.shape[1] + 4) * UNIT * size
-            least, most = middle - apart, middle + apart
-        return low, high
-
-    # -------------------------------------------------------------------------- cells
-
-    def _open(self, values: _Values) -> BoolArray | None:
-        """Return the units of each cell whose kinks may bend down there; None if one does."""
+    def _open(self, values: CellValues) -> BoolArray:
+        """Return the units of each cell whose kinks may bend down there."""
         cones = self._cones
-        solid = cones.label == SOLID
         falls = values.low < 0
         falls |= np.isnan(values.low)
-        left = cones.asked & (cones.states == 0) & falls
-        piece = np.flatnonzero(~solid)
-        label = cones.label[piece]
-        left[piece, label] = falls[piece, label]
-        return None if (values.high[piece, label] < 0).any() else left
+        left: BoolArray = cones.asked & (cones.states == 0) & falls
+        piece = np.flatnonzero(cones.label != SOLID)
+        left[piece, cones.label[piece]] = falls[piece, cones.label[piece]]
+        return left
 
-    def _cut(self, values: _Values, left: BoolArray) -> None:
+    def _cut(self, values: CellValues, left: BoolArray) -> Cones:
         """Cut open cells by a unit each, and take out of them the kinks that can be told."""
         cones = self._cones
         linear = self._linear()
         solid = (cones.label == SOLID)[:, None]
         told = left & linear & solid
-        cones.asked &= ~told
         cell, unit = np.nonzero(told)
         rest = np.flatnonzero((left & ~told).any(axis=1))
         by = self._chosen(values, left & ~told, linear, rest)
@@ -293,7 +267,11 @@ class _CellWalk:
             raise UncertainSignError("nothing to cut")
         apart = np.arange(len(kept)) >= len(cell)
         units = np.concatenate([unit, by])
-        self._cones = cones.cut(kept, units, apart, values.z, values.error, self._shared)
+        asked, cones.asked = cones.asked, cones.asked & ~told
+        try:
+            return cones.cut(kept, units, apart, values.z, values.error, self._shared)
+        finally:
+            cones.asked = asked
 
     def _linear(self) -> BoolArray:
         """Return the units whose z is linear on each cell: all in front are known there."""
@@ -309,10 +287,13 @@ class _CellWalk:
         return linear
 
     def _chosen(
-        self, values: _Values, left: BoolArray, linear: BoolArray, rest: IndexArray
+        self, values: CellValues, left: BoolArray, linear: BoolArray, rest: IndexArray
     ) -> IndexArray:
-        """Return the unit that cuts each of some cells: the one that matters most to J."""
-        states, left = self._cones.states[rest], left[rest]
+        """Return the unit that cuts each of some cells: the one that matters most to J.
+
+        What a unit passes on is known up to the gap between relu and the line above it.
+        """
+        bounds, states, left = self._bounds, self._cones.states[rest], left[rest]
         unknown = states == 0
         weight = np.maximum(np.abs(values.low[rest]), np.abs(values.high[rest]))
         own = np.zeros(states.shape)
@@ -320,7 +301,7 @@ class _CellWalk:
         for level, span in enumerate(self._spans):
             own[:, span] = weight[:, span] * arrives
             if level + 1 < len(self._spans):
-                arrives = (arrives * (states[:, span] >= 0) + left[:, span]) @ self._sizes[level].T
+                arrives = (arrives * (states[:, span] >= 0) + left[:, span]) @ bounds.sizes[level].T
         matters = np.where(unknown, own, 0.0)
         behind = np.zeros((len(rest), self._spans[-1].stop - self._spans[-1].start))
         for level in range(len(self._spans) - 1, -1, -1):
@@ -328,9 +309,27 @@ class _CellWalk:
             matters[:, span] += behind * unknown[:, span]
             if level:
                 needs = matters[:, span] + (left & ~linear[rest])[:, span]
-                behind = needs @ self._sizes[level - 1]
+                behind = needs @ bounds.sizes[level - 1]
+        matters *= values.gap[rest]
         matters[~(unknown & linear[rest] & values.both[rest])] = -1.0
         chosen: IndexArray = matters.argmax(axis=1)
         if (matters[np.arange(len(rest)), chosen] < 0).any():
             raise UncertainSignError("a cell that nothing cuts")
         return chosen
+
+
+def _without(cones: Cones, units: list[int]) -> Cones:
+    """Return cells whose kinks of some units are not asked for, without pieces of these."""
+    cones.asked[:, units] = False
+    kept = np.flatnonzero(~np.isin(cones.label, units))
+    return cones if len(kept) == cones.count else cones.take(kept)
+
+
+def _start(
+    domain: Domain, layers: Layers, scale: FloatArray, asked: BoolArray
+) -> tuple[Cones, FloatArray] | None:
+    """Return the cells to begin with, and the forms that bound the domain."""
+    box, first = domain.box_sides(len(scale)), layers.layers[0].source
+    if box is not None:
+        return box_cone((box[0] / scale, box[1] / scale), asked)
+    return None if first is None else cones_between_kinks(first, asked)
