@@ -87,7 +87,7 @@ def test_few_free_inputs_are_walked(free: int, monkeypatch: pytest.MonkeyPatch) 
     lower, upper = np.full(5, -1.0), np.ones(5)
     lower[free:] = upper[free:] = 0.25
     verdict = jensen.verify(network, Box(lower, upper))
-    monkeypatch.setattr(flat_boxes, "SPACE", 0)
+    monkeypatch.setattr(flat_boxes, "WALKED", 0)
     other = jensen.verify(network, Box(lower, upper))
     assert verdict.status is other.status is not Status.UNKNOWN
     assert verdict.nodes == 0

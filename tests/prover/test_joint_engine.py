@@ -44,6 +44,8 @@ def no_screens(monkeypatch):
 
 
 def decided(network: ReluNetwork, domain: Domain, **options: object) -> Outcome:
+    """Ask the joint search alone: no cells are cut."""
+    options.setdefault("engine", Engine.JOINT)
     question = Question(prepare(network, domain), Options(**options), Deadline.after(60.0))  # type: ignore[arg-type]
     with np.errstate(all="ignore"):
         return prove_jointly(question)

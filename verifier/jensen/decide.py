@@ -53,6 +53,7 @@ from jensen.prover.refute import (
 from jensen.prover.signs import signs_of_all_paths, signs_where_stable
 from jensen.prover.tree_engine import prove_by_trees
 from jensen.prover.walk import (
+    walk_cells_of_few_inputs,
     walk_edges,
     walk_few_inputs,
     walk_few_inputs_upwards,
@@ -108,6 +109,7 @@ SCREENS: tuple[Screen, ...] = (
     walk_open_cells,
     walk_few_inputs_upwards,
     lines_before_walks,
+    walk_cells_of_few_inputs,
     walk_few_inputs,
     single_kinks,
     random_lines,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import fuzz
@@ -41,7 +42,6 @@ def walked(network: ReluNetwork, domain: Domain, *, bounds: bool = False) -> Wal
     closed = {name: low >= 0 for name, (low, _) in prepared.signs.items()}
     if bounds:
         closed = closed_neurons(prepared)
-    assert can_walk_cells(network, domain)
     with np.errstate(all="ignore"):
         return CellWalk(network, domain, closed).run()
 
@@ -51,11 +51,20 @@ def proved(network: ReluNetwork, domain: Domain) -> bool:
     return found is not None and found.proved
 
 
-def compare_with_brute_force(seeds: range, inputs: int) -> tuple[int, int, int]:
+def with_skips(seed: int, inputs: int) -> tuple[str, ReluNetwork]:
+    """Return a network of any shape with blocks that may be affine or leaky; inputs vary."""
+    return (fuzz.varied_network if inputs % 2 else fuzz.tiny_network)(seed)
+
+
+def compare_with_brute_force(
+    seeds: range, inputs: int, make: Callable[[int, int], tuple[str, ReluNetwork]] = plain
+) -> tuple[int, int, int]:
     right = wrong = convex = 0
     for seed in seeds:
-        family, network = plain(seed, inputs)
+        family, network = make(seed, inputs)
         domain = DOMAINS[seed // len(SAMPLERS) % len(DOMAINS)]
+        if not can_walk_cells(network, domain):
+            continue
         truth = oracle.is_convex(network, domain)
         found = walked(network, domain, bounds=seed % 2 == 0)
         convex += truth
@@ -73,6 +82,14 @@ def test_tiny_networks_are_decided_as_by_brute_force(
 ):
     monkeypatch.setattr("jensen.prover.walks.cells.AT_ONCE", at_once)
     right, wrong, convex = compare_with_brute_force(range(240), inputs)
+    assert right > convex / 4
+    assert wrong > 10
+
+
+@pytest.mark.parametrize("parity", [0, 1])
+def test_skips_and_affine_levels(monkeypatch: pytest.MonkeyPatch, parity: int):
+    monkeypatch.setattr("jensen.prover.walks.cells.AT_ONCE", 16)
+    right, wrong, convex = compare_with_brute_force(range(1000, 1300), parity, with_skips)
     assert right > convex / 4
     assert wrong > 10
 

@@ -25,6 +25,11 @@ class Deferred:
         """Whether it is its turn."""
         return self.left <= 0
 
+    @property
+    def next(self) -> Deferred:
+        """What to go on with: the same, unless another walk may do what this one could not."""
+        return self
+
     def glance(self, found: Iterable[GroupEvidence]) -> Outcome | None:
         """Walk before most descents, for as long as some of these take."""
         return None

@@ -1,8 +1,7 @@
-"""Four to six inputs: cells that are cut in turns with programs."""
+"""Three to six inputs: cells that are cut in turns with programs."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -17,17 +16,21 @@ from jensen.verdicts.evidence import GroupEvidence, Reason
 
 # signs in cells, of which some 2e4 cost as much as a program
 GLANCE = 1.5e6  # before most descents, which cost as much
-FIRST = {4: 5e7, 5: 8e6, 6: 3e6}  # behind them, before any program
-SHARE = {4: 1e5, 5: 1e5, 6: 2e4}  # for each program
-GROWTH = 2  # of a turn
+FIRST = {3: 5e7, 4: 5e7, 5: 8e6, 6: 1.6e7}  # behind them, before any program
+SHARE = {3: 1e5, 4: 1e5, 5: 1e5, 6: 1e4}  # for each program
+GROWTH = 1.5  # of a turn
 SEARCHED = (Reason.JOINT, Reason.TREE)
 
 
 def deferred_walk(question: Question) -> Deferred:
     """Return the walk that comes behind the first descents, if there is one."""
-    if question.network.input_size <= SPACE:
-        return DeferredWalk(question)
-    return Deferred() if question.cells is None else DeferredCells(question)
+    if question.network.input_size in FIRST and question.cells is not None:
+        return DeferredCells(question)
+    return _walk_of_all(question)
+
+
+def _walk_of_all(question: Question) -> Deferred:
+    return DeferredWalk(question) if question.network.input_size <= SPACE else Deferred()
 
 
 class DeferredCells(Deferred):
@@ -43,6 +46,12 @@ class DeferredCells(Deferred):
         inputs = question.network.input_size
         self._turn, self._share = FIRST[inputs], SHARE[inputs]
         self.left = 0.0
+
+    @property
+    def next(self) -> Deferred:
+        """The walk through all of space, where it is that or nothing: rounding hides a sign."""
+        cells = self._question.cells
+        return self if cells is not None and cells.left else _walk_of_all(self._question)
 
     def glance(self, found: Iterable[GroupEvidence]) -> Outcome | None:
         """Walk for as long as the early descents would take."""
@@ -65,8 +74,6 @@ class DeferredCells(Deferred):
             closed = [group for group in found if group.reason is not Reason.OPEN]
             cells.leave_out(neuron for group in closed for neuron in group.neurons)
             walked = cells.run(signs)
-        if not cells.left:
-            self.left = math.inf
         if walked is None:
             return None
         if walked.pair is not None:

@@ -13,16 +13,17 @@ from jensen.domains.domain import Box
 from jensen.groups.prepared import Prepared
 from jensen.prover.outcome import Outcome
 from jensen.prover.question import Question
-from jensen.prover.signs import SPACE
 from jensen.types import FloatArray, IndexArray
 from jensen.verdicts.counterexample import Point
 from jensen.verdicts.options import Engine
+
+WALKED = 5  # free inputs up to which walks cost less than programs
 
 
 def decide_fixed(question: Question, decide: Callable[[Question], Outcome]) -> Outcome | None:
     """Ask about the network of the inputs that may move, if a walk can look at all of them.
 
-    Walks look at networks of three inputs at most, as they are. Neurons keep their names; pairs
+    Walks look at networks of five inputs at most sooner. Neurons keep their names; pairs
     are checked again with the network itself. Certificates speak of the given inputs.
 
     Parameters
@@ -40,7 +41,7 @@ def decide_fixed(question: Question, decide: Callable[[Question], Outcome]) -> O
     lower, upper = sides
     free = np.flatnonzero(lower < upper)
     inputs = _moving(options.inputs, free)
-    if not 0 < len(free) <= min(SPACE, len(lower) - 1) or inputs == ():
+    if not 0 < len(free) <= min(WALKED, len(lower) - 1) or inputs == ():
         return None
     values = {i: float(lower[i]) for i in np.flatnonzero(lower == upper).tolist()}
     network, box = question.network.fix_inputs(values), Box(lower[free], upper[free])

@@ -122,10 +122,12 @@ class _Prover:
     def _run(self) -> Outcome:
         self._try_signs()
         bent = self._glance()
+        if not self._left():
+            return self._outcome()
         walked = None if bent else self._walk.glance(self._found.values())
-        if bent is None and walked is None and self._walk.is_due:
+        if not (bent or walked) and self._walk.is_due:
             bent = self._descend_wide(self._left())
-            walked = None if bent else self._walk.outcome(self._found.values())
+            walked = None if bent else self._walked()
         if walked is not None:
             return walked
         bent = bent or self._write()
@@ -140,7 +142,7 @@ class _Prover:
         while bent is None and self._searches and not self._over():
             bent = self._turn(budget)
             if bent is None and self._searches:
-                walked = self._walk.outcome(self._found.values())
+                walked = self._walked()
             if walked is not None:
                 return walked
             if bent is None:
@@ -149,6 +151,14 @@ class _Prover:
         if bent is not None:
             return bent_at(self._question, bent[1], bent[0], self._found)
         return self._outcome()
+
+    def _walked(self) -> Outcome | None:
+        """Walk, if it is time for that."""
+        while self._walk.is_due:
+            if (outcome := self._walk.outcome(self._found.values())) is not None:
+                return outcome
+            self._walk = self._walk.next
+        return None
 
     def _outcome(self) -> Outcome:
         outcome = looked_at(self._question, self._found, proofs=self._proofs)
@@ -165,8 +175,7 @@ class _Prover:
         that a few trees would grow far beyond its own.
         """
         ask = self._question.writer
-        left = self._left()
-        if ask is None or not left or len(self._boxes) == 1:
+        if ask is None or not (left := self._left()) or len(self._boxes) == 1:
             return None
         bent = self._descend_wide(left)
         if bent is not None or self._over():
@@ -323,9 +332,8 @@ class _Prover:
 
     def _early_budget(self) -> int:
         """Return the nodes of a group before any descent."""
-        if not is_small(self._question.network):
-            return EARLY_BUDGET
-        return max(EARLY_BUDGET, EARLY_NODES // max(1, len(self._searches)))
+        nodes = EARLY_NODES if is_small(self._question.network) else 0
+        return max(EARLY_BUDGET, nodes // max(1, len(self._searches)))
 
     def _turn(self, budget: int) -> tuple[Unit, Crossing] | None:
         """Give every group that is left so many nodes, with descents in between."""

@@ -42,6 +42,7 @@ EDGES = 124  # ReLUs up to which edges in space cost about as much as bounds, wh
 THREE, DEEP = 3, 4  # levels from which on edges come before sweeps; before bounds, on a box
 SHARE = 8  # of neurons, of which one that is open makes signs of links say more than a walk
 TWINS = 64  # neurons of a block whose rows are compared, all with all
+CELLS = {1: np.inf, 2: 320, 3: 48}  # ReLUs from which on they cost less than whole complexes
 FOUR, SIGNS = 4, 4e6  # inputs, and signs in cells, which cost less than descents and programs
 NEAR = 1e-9  # rows of largest entry 1 that may be equal
 
@@ -65,6 +66,22 @@ def walk_few_inputs_upwards(question: Question) -> Outcome | None:
         if not tried and _edges_bend_upwards(question, closed):
             return all_bend_upwards(question, signs, never)
     return None
+
+
+def walk_cells_of_few_inputs(question: Question) -> Outcome | None:
+    """Decide larger networks of two or three inputs by cells that bounds leave open."""
+    prepared, network = question.prepared, question.network
+    if network.input_size > SPACE or network.relu_count < CELLS[network.input_size]:
+        return None
+    if not walks(question) or question.cells is None:
+        return None
+    with prepared.watch.stage("walk"):
+        walked = question.cells.run(SIGNS)
+    if walked is None:
+        return None
+    if walked.pair is not None:
+        return refuted_by(walked.pair)
+    return all_bend_upwards(question, prepared.stable_signs, never_cross(prepared))
 
 
 def walk_few_inputs(question: Question) -> Outcome | None:

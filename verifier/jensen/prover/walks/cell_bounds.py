@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,8 +38,26 @@ class CellValues:
     high: FloatArray
 
 
+@dataclass(frozen=True, eq=False)
+class Passed:
+    """What a level passes on: bounds (rays, units), and the rays at infinity where that is 0."""
+
+    low: FloatArray
+    high: FloatArray
+    nothing: BoolArray
+
+
+@dataclass(frozen=True, eq=False)
+class Link:
+    """Weights between two levels: of one that reads and one that is read."""
+
+    level: int  # the other one
+    weights: FloatArray  # (units that read, units read)
+    sizes: FloatArray
+
+
 class CellBounds:
-    """Bounds on the cells of one network of levels in a row.
+    """Bounds on the cells of one network.
 
     Parameters
     ----------
@@ -48,23 +67,31 @@ class CellBounds:
     ----------
     spans : list of slice
         Places of each level's units.
-    first : array (units of the first level, coordinates)
-    weights : list of arrays
-        Of each level but the first one on the level before it.
-    biases : list of arrays
+    sources : list of arrays (units, coordinates)
+        Weights of each level on the homogeneous coordinates.
+    reads, readers : list of lists of Link
+        Of each hidden level: the levels that it reads, and those hidden ones that read it.
     """
 
     def __init__(self, layers: Layers) -> None:
-        hidden = [layers.layers[k] for k in layers.hidden]
+        hidden, last = [layers.layers[k] for k in layers.hidden], layers.layers[-1]
         self.spans = [layers.span(k) for k in layers.hidden]
-        self.first = np.zeros((0, 0)) if hidden[0].source is None else hidden[0].source
-        self.weights = [layer.reads[0].weights for layer in layers.layers[1:]]
-        self.sizes = [np.abs(weight) for weight in self.weights]
-        self.biases = [
-            np.zeros(layer.size) if layer.source is None else layer.source[:, -1]
-            for layer in layers.layers
+        self.reads = [
+            [Link(r.level, r.weights, np.abs(r.weights)) for r in layer.reads] for layer in hidden
         ]
-        self._lipschitz = [float(layers.lipschitz[k].max()) for k in layers.hidden]
+        self.readers: list[list[Link]] = [[] for _ in hidden]
+        for k, links in enumerate(self.reads):
+            for link in links:
+                self.readers[link.level].append(Link(k, link.weights, link.sizes))
+        self.sources = [
+            np.zeros((layer.size, layers.coordinates)) if layer.source is None else layer.source
+            for layer in hidden
+        ]
+        self._reads_coordinates = [bool(source[:, :-1].any()) for source in self.sources]
+        self._output = [np.zeros(layer.size) for layer in hidden]
+        for read in last.reads:
+            self._output[read.level] = self._output[read.level] + read.weights[0]
+        self._lipschitz = [float(layers.lipschitz[k].max(initial=0.0)) for k in layers.hidden]
         self._rounding = 4 * layers.rounding
         self.form_rounding = self._rounding * max(*self._lipschitz, 1.0)
 
@@ -75,21 +102,20 @@ class CellBounds:
 
     def first_values(self, cones: Cones) -> tuple[FloatArray, FloatArray]:
         """Return z of the first level's units on the rays, and how far it may be off."""
-        return cones.points @ self.first.T, self._lipschitz[0] * self.reach(cones)
+        return cones.points @ self.sources[0].T, self._lipschitz[0] * self.reach(cones)
 
     def of(self, cones: Cones) -> CellValues:
         """Bound all units on all cells, note which keep their sign, and bound J."""
-        first, owner, last = cones.first, cones.cell, cones.points[:, -1:]
-        reach, far = self.reach(cones), last[:, 0] == 0
-        has_far = bool(far.any())
-        shape = cones.states.shape
+        first, owner, far = cones.first, cones.cell, cones.points[:, -1] == 0
+        reach, has_far, shape = self.reach(cones), bool(far.any()), cones.states.shape
         z, error = np.empty((2, len(owner), shape[1]))
         both, gap = np.empty(shape, dtype=bool), np.empty(shape)
         nonzero = ~cones.vanishing(shape[1])
-        dead: BoolArray | None = None
-        middle, apart = cones.points @ self.first.T, None
+        passed_on: list[Passed] = []
         for level, span in enumerate(self.spans):
+            middle, apart = self._read(level, cones.points, passed_on)
             off = self._lipschitz[level] * reach
+            dead = self._is_dead(level, far, passed_on) if has_far else None
             if dead is not None:
                 off[dead] = 0.0
             around = off if apart is None else apart + off
@@ -112,16 +138,39 @@ class CellBounds:
             passed = nonzero[:, span] & (states >= 0)[owner]
             if dead is not None:
                 passed[dead] = False
-            dead = far & ~passed.any(axis=1) if has_far else None
             sure = states > 0
             high = middle if apart is None else middle + apart
             high = np.maximum(high, np.where(sure, -np.inf, 0.0)[owner]) * passed
             low = middle if apart is None else middle - apart
             low = low * (passed & (sure | (bottom + top > 0))[owner])
-            middle = (low + high) @ (self.weights[level].T / 2)
-            middle += last * self.biases[level + 1]
-            apart = (high - low) @ (self.sizes[level].T / 2)
+            nothing: BoolArray = np.count_nonzero(passed, axis=1) == 0 if has_far else far
+            passed_on.append(Passed(low, high, nothing))
         return CellValues(z, error, both, gap, *self._jumps(cones.states))
+
+    def _read(
+        self, level: int, points: FloatArray, passed: Sequence[Passed]
+    ) -> tuple[FloatArray, FloatArray | None]:
+        """Return the middle of what bounds z of a level, and how far it may be from that."""
+        source, apart = self.sources[level], None
+        if self._reads_coordinates[level]:
+            middle = points @ source.T
+        else:
+            middle = points[:, -1:] * source[:, -1]
+        for link in self.reads[level]:
+            read = passed[link.level]
+            middle = middle + (read.low + read.high) @ (link.weights.T / 2)
+            more = (read.high - read.low) @ (link.sizes.T / 2)
+            apart = more if apart is None else apart + more
+        return middle, apart
+
+    def _is_dead(self, level: int, far: BoolArray, passed: Sequence[Passed]) -> BoolArray:
+        """Return the rays at infinity on which all that a level reads is exactly 0."""
+        if self._reads_coordinates[level]:
+            return np.zeros_like(far)
+        dead = far
+        for link in self.reads[level]:
+            dead = dead & passed[link.level].nothing
+        return dead
 
     def _check_sides(
         self, cones: Cones, span: slice, kept: BoolArray, least: FloatArray, most: FloatArray
@@ -137,20 +186,33 @@ class CellBounds:
     def _jumps(self, states: NDArray[np.int8]) -> tuple[FloatArray, FloatArray]:
         """Bound J of all units under the states of each cell."""
         low, high = np.empty((2, *states.shape))
-        least = most = np.broadcast_to(
-            self.weights[-1][0], (len(states), self.weights[-1].shape[1])
-        )
+        passed: dict[int, tuple[FloatArray, FloatArray]] = {}
         for level in range(len(self.spans) - 1, -1, -1):
             span = self.spans[level]
+            own = self._output[level]
+            least = most = np.broadcast_to(own, (len(states), len(own)))
+            if self.readers[level]:
+                least, most = self._jumps_behind(level, passed)
             low[:, span], high[:, span] = least, most
-            if not level:
-                break
+            if not self.reads[level]:
+                continue
             on, never = states[:, span] > 0, states[:, span] < 0
             least = np.where(on, least, np.where(never, 0.0, np.minimum(least, 0.0)))
             most = np.where(on, most, np.where(never, 0.0, np.maximum(most, 0.0)))
-            size = np.maximum(np.abs(least), np.abs(most)) @ self.sizes[level - 1]
-            middle = (least + most) / 2 @ self.weights[level - 1]
-            apart = (most - least) / 2 @ self.sizes[level - 1]
-            apart += 8 * (least.shape[1] + 4) * UNIT * size
-            least, most = middle - apart, middle + apart
+            passed[level] = least, most
         return low, high
+
+    def _jumps_behind(
+        self, level: int, passed: Mapping[int, tuple[FloatArray, FloatArray]]
+    ) -> tuple[FloatArray, FloatArray]:
+        """Bound the slopes of the output on what a level passes on, which others read."""
+        middle, apart = self._output[level], np.zeros(1)
+        size, terms = np.abs(middle), 4
+        for link in self.readers[level]:
+            least, most = passed[link.level]
+            middle = middle + (least + most) / 2 @ link.weights
+            apart = apart + (most - least) / 2 @ link.sizes
+            size = size + np.maximum(np.abs(least), np.abs(most)) @ link.sizes
+            terms += least.shape[1] + 1
+        apart = apart + 8 * terms * UNIT * size
+        return middle - apart, middle + apart

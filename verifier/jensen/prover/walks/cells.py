@@ -17,7 +17,6 @@ from jensen.cells.layers import Layers, layers_of_network
 from jensen.cells.start import coordinate_scale, is_flat
 from jensen.domains.domain import Domain
 from jensen.network.relu_network import ReluNetwork
-from jensen.network.stack import architecture
 from jensen.prover.walks.cell_bounds import CellBounds, CellValues
 from jensen.prover.walks.plane_pairs import pair_about
 from jensen.prover.walks.walked import TRIES, Walked
@@ -41,9 +40,9 @@ def can_walk_cells(network: ReluNetwork, domain: Domain) -> bool:
     inputs = network.input_size
     if inputs > MOST or not network.hidden:
         return False
-    if domain.has_rows or is_flat(domain, inputs) or architecture(network) is None:
+    if domain.has_rows or is_flat(domain, inputs):
         return False
-    return all(block.is_relu for block in network.hidden)
+    return domain.box_sides(inputs) is not None or network.hidden[0].is_relu
 
 
 class CellWalk:
@@ -52,7 +51,7 @@ class CellWalk:
     Parameters
     ----------
     network : ReluNetwork
-        Of layers in a row, with one output; :func:`can_walk_cells`.
+        With one output; :func:`can_walk_cells`.
     domain : Box or Everywhere
     closed : mapping from block name to bool array (size,)
         Neurons whose J is known to be >= 0 under every pattern, or that keep their sign.
@@ -84,7 +83,8 @@ class CellWalk:
             block.name: int(end) - block.size
             for block, end in zip(network.hidden, ends, strict=True)
         }
-        asked = ~np.concatenate([closed[block.name] for block in network.hidden])
+        kink = np.concatenate([np.full(block.size, block.is_relu) for block in network.hidden])
+        asked = kink & ~np.concatenate([closed[block.name] for block in network.hidden])
         self._scale = coordinate_scale(network, domain)
         layers = layers_of_network(network, self._scale)
         self._shared = layers.coordinates - 2
@@ -97,6 +97,7 @@ class CellWalk:
         self.left = start is not None
         if start is not None:
             self._cones, self._bounding = start
+            self._cones.states[:, ~kink] = 1  # they pass z on
             self._bounds = CellBounds(layers)
             self._spans = self._bounds.spans
 
@@ -178,7 +179,7 @@ class CellWalk:
     def _take_out_kinks(self) -> None:
         """Leave pieces of kinks alone, where only the first level's are asked for."""
         cones, span = self._cones, self._spans[0]
-        if cones.asked[:, span.stop :].any():
+        if cones.asked[:, span.stop :].any() or not self._network.hidden[0].is_relu:
             return
         z, error = np.zeros((2, len(cones.cell), cones.states.shape[1]))
         z[:, span], error[:, span] = self._bounds.first_values(cones)
@@ -205,12 +206,12 @@ class CellWalk:
 
     def _forms(self, states: NDArray[np.int8]) -> FloatArray:
         """Return all units as forms, where those that are on pass z on: (cells, units, coord.)."""
-        bounds, on = self._bounds, (states > 0)[:, :, None]
-        form = np.broadcast_to(bounds.first, (len(states), *bounds.first.shape))
-        forms = [form]
-        for level, span in enumerate(self._spans[:-1]):
-            form = bounds.weights[level] @ np.where(on[:, span], form, 0.0)
-            form[:, :, -1] += bounds.biases[level + 1]
+        bounds, on, forms = self._bounds, (states > 0)[:, :, None], list[FloatArray]()
+        for links, source in zip(bounds.reads, bounds.sources, strict=True):
+            form = np.broadcast_to(source, (len(states), *source.shape))
+            for link in links:
+                passed = np.where(on[:, self._spans[link.level]], forms[link.level], 0.0)
+                form = form + link.weights @ passed
             forms.append(form)
         return np.concatenate(forms, axis=1)
 
@@ -279,11 +280,14 @@ class CellWalk:
         known = cones.states != 0
         piece = np.flatnonzero(cones.label != SOLID)
         known[piece, cones.label[piece]] = True
-        linear = np.zeros(known.shape, dtype=bool)
-        front = np.ones(len(known), dtype=bool)
-        for span in self._spans:
+        linear = np.empty(known.shape, dtype=bool)
+        passed: list[BoolArray] = []
+        for links, span in zip(self._bounds.reads, self._spans, strict=True):
+            front = np.ones(len(known), dtype=bool)
+            for link in links:
+                front &= passed[link.level]
             linear[:, span] = front[:, None]
-            front &= known[:, span].all(axis=1)
+            passed.append(front & known[:, span].all(axis=1))
         return linear
 
     def _chosen(
@@ -294,23 +298,23 @@ class CellWalk:
         What a unit passes on is known up to the gap between relu and the line above it.
         """
         bounds, states, left = self._bounds, self._cones.states[rest], left[rest]
-        unknown = states == 0
+        unknown, open_ones = states == 0, states >= 0
         weight = np.maximum(np.abs(values.low[rest]), np.abs(values.high[rest]))
-        own = np.zeros(states.shape)
-        arrives = np.zeros((len(rest), self._spans[0].stop))
-        for level, span in enumerate(self._spans):
-            own[:, span] = weight[:, span] * arrives
-            if level + 1 < len(self._spans):
-                arrives = (arrives * (states[:, span] >= 0) + left[:, span]) @ bounds.sizes[level].T
-        matters = np.where(unknown, own, 0.0)
-        behind = np.zeros((len(rest), self._spans[-1].stop - self._spans[-1].start))
+        arrives, needed = np.zeros(states.shape), np.zeros(states.shape)
+        for links, span in zip(bounds.reads, self._spans, strict=True):
+            for link in links:
+                read = self._spans[link.level]
+                jumps = arrives[:, read] * open_ones[:, read] + left[:, read]
+                arrives[:, span] += jumps @ link.sizes.T
+        own = np.where(unknown, weight * arrives, 0.0)
+        wanted = own + (left & ~linear[rest])
         for level in range(len(self._spans) - 1, -1, -1):
             span = self._spans[level]
-            matters[:, span] += behind * unknown[:, span]
-            if level:
-                needs = matters[:, span] + (left & ~linear[rest])[:, span]
-                behind = needs @ bounds.sizes[level - 1]
-        matters *= values.gap[rest]
+            for link in bounds.readers[level]:
+                behind = self._spans[link.level]
+                needs = needed[:, behind] * open_ones[:, behind] + wanted[:, behind]
+                needed[:, span] += needs @ link.sizes
+        matters = (own + needed) * values.gap[rest]
         matters[~(unknown & linear[rest] & values.both[rest])] = -1.0
         chosen: IndexArray = matters.argmax(axis=1)
         if (matters[np.arange(len(rest)), chosen] < 0).any():
