@@ -18,6 +18,7 @@ from jensen.errors import DomainError, NetworkError, OptionError
 from jensen.network.relu_network import ReluNetwork
 from jensen.violation.joint_jump import JointTurns, JumpOfGroup
 from jensen.violation.jump_facets import root_above, root_below
+from jensen.violation.jump_of_cells import CellJumpSearch, JumpWalk
 from jensen.violation.jump_search import JumpSearch
 from jensen.violation.jump_violation import JumpViolation
 from jensen.violation.worst_jump import worst_jump
@@ -148,6 +149,13 @@ def wide(seed: int = 0) -> ReluNetwork:
     return ReluNetwork.from_layers(*zip(*layers, strict=True))
 
 
+@pytest.fixture
+def no_cells(monkeypatch):
+    """Leave all to the search, whose turns and limits are looked at here."""
+    monkeypatch.setattr(CellJumpSearch, "walk", lambda _search, _report=None: False)
+
+
+@pytest.mark.usefixtures("no_cells")
 def test_a_time_limit_returns_bounds_that_hold():
     network = wide()
     early = worst_jump(network, Box(-1, 1), time_limit=1.0)
@@ -159,6 +167,7 @@ def test_a_time_limit_returns_bounds_that_hold():
     assert late.upper <= early.upper
 
 
+@pytest.mark.usefixtures("no_cells")
 def test_ctrl_c_returns_the_bounds_so_far(monkeypatch):
     network = wide()
     process = JumpSearch._process
@@ -176,6 +185,32 @@ def test_ctrl_c_returns_the_bounds_so_far(monkeypatch):
     check(found, network, Box(-1, 1))
 
 
+def test_ctrl_c_among_cells_returns_bounds_that_hold(monkeypatch):
+    network, calls, open_ones = wide(), itertools.count(), JumpWalk._open
+
+    def interrupted(self, values):
+        if next(calls) == 10:
+            raise KeyboardInterrupt
+        return open_ones(self, values)
+
+    monkeypatch.setattr(JumpWalk, "_open", interrupted)
+    found = worst_jump(network, Box(-1, 1))
+    assert found.status == "interrupted"
+    assert 0 < found.lower < found.upper
+    check(found, network, Box(-1, 1))
+
+
+def test_progress_of_cells_is_monotone():
+    states = []
+    found = worst_jump(wide(), Box(-1, 1), progress=states.append)
+    assert found.status == "optimal"
+    assert len(states) > 1
+    for one, two in itertools.pairwise(states):
+        assert two.objective >= one.objective
+        assert two.bound <= one.bound
+    assert states[-1].objective <= found.lower
+
+
 def leaning(seed: int, first: int, second: int) -> ReluNetwork:
     """Nearly convex, as trained networks are: no kink of the second level bends down."""
     rng = np.random.default_rng(seed)
@@ -185,6 +220,7 @@ def leaning(seed: int, first: int, second: int) -> ReluNetwork:
     return ReluNetwork.from_layers([*weights[:2], np.abs(weights[2])], biases)
 
 
+@pytest.mark.usefixtures("no_cells")
 def test_ctrl_c_among_joint_programs_returns_the_bounds_so_far(monkeypatch):
     network, calls = leaning(2, 16, 16), itertools.count()
     settles = JumpOfGroup.settles
@@ -200,6 +236,7 @@ def test_ctrl_c_among_joint_programs_returns_the_bounds_so_far(monkeypatch):
     assert found.lower < found.upper
 
 
+@pytest.mark.usefixtures("no_cells")
 @pytest.mark.parametrize("part", range(4))
 def test_joint_programs_measure_like_brute_force(part, monkeypatch):
     """Few inputs are walked; here they are left to the search."""
@@ -224,6 +261,7 @@ def test_joint_programs_measure_like_brute_force(part, monkeypatch):
     assert programs[0] > 0
 
 
+@pytest.mark.usefixtures("no_cells")
 def test_the_group_of_which_least_is_proved_has_the_next_turn(monkeypatch):
     turn, seen, later = JointTurns._turn, set(), []
 
@@ -241,6 +279,7 @@ def test_the_group_of_which_least_is_proved_has_the_next_turn(monkeypatch):
     assert all(later)
 
 
+@pytest.mark.usefixtures("no_cells")
 def test_nearly_convex_networks_are_measured_to_the_gap_in_several_inputs():
     for seed, domain in enumerate((Box(-1, 1), Everywhere())):
         network = leaning(seed, 8, 6)
@@ -251,6 +290,7 @@ def test_nearly_convex_networks_are_measured_to_the_gap_in_several_inputs():
         check(found, network, domain)
 
 
+@pytest.mark.usefixtures("no_cells")
 def test_progress_is_monotone():
     states = []
     worst_jump(wide(), Box(-1, 1), time_limit=3.0, progress=states.append)

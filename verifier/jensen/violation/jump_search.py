@@ -74,7 +74,7 @@ class JumpSearch:
         self._heap: list[tuple[float, int, Entry]] = []
         self._counter = itertools.count()
         self._current: Entry | None = None
-        self._undecided = 0.0
+        self._undecided = self._proved = 0.0  # the second for groups that were measured otherwise
         self._joint: dict[Unit, Waiting] = {}
         self._others: dict[Unit, tuple[Unit, ...]] = {}
         self._cut_short = False
@@ -94,7 +94,7 @@ class JumpSearch:
     def upper(self) -> float:
         """Proved: no facet bends down by more."""
         bound = 0.0 if self.worst is None else root_above(self.worst.squared)
-        bound = max(bound, self._undecided)
+        bound = max(bound, self._undecided, self._proved)
         if self._heap:
             bound = max(bound, -self._heap[0][0])
         bound = max([bound, *(group.bound for group in self._joint.values())])

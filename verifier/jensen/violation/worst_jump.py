@@ -24,11 +24,12 @@ from jensen.loaders import opened
 from jensen.network.checks import first_output
 from jensen.network.relu_network import ReluNetwork
 from jensen.prover.question import check_domain, check_subject
+from jensen.prover.signs import SPACE
 from jensen.verdicts.counterexample import Point, admits
 from jensen.verdicts.options import Options, checked_number
 from jensen.violation.jump_facets import root_above, root_below
+from jensen.violation.jump_of_cells import CellJumpSearch
 from jensen.violation.jump_of_regions import WorstFacet, worst_facet
-from jensen.violation.jump_search import JumpSearch
 from jensen.violation.jump_violation import JumpViolation
 from jensen_encodings.deadline import Deadline
 from jensen_encodings.highs import Progress
@@ -158,25 +159,38 @@ class _Measurement:
                 return self._nothing("optimal", 0.0)
         except OutOfTimeError:
             return self._nothing("time limit", math.inf)
-        facet = worst_facet(self._prepared.network, self._prepared.domain, self._deadline)
+        facet = self._facet_of_regions() if self._prepared.network.input_size < SPACE else None
         if facet is not None:
             return self._measured(facet)
         try:
-            search = JumpSearch(
+            search = CellJumpSearch(
                 self._prepared, gap=self._gap, deadline=self._deadline, seed=self._seed
             )
         except OutOfTimeError:
             return self._nothing("time limit", math.inf)
+        return self._searched(
+            search, None if progress is None else _Reporter(search, progress, self._began)
+        )
+
+    def _facet_of_regions(self) -> WorstFacet | None:
+        return worst_facet(self._prepared.network, self._prepared.domain, self._deadline)
+
+    def _searched(self, search: CellJumpSearch, report: Callable[[], None] | None) -> JumpViolation:
+        """Walk from cell to cell, or look at all regions of space, or search."""
+        network, domain = self._prepared.network, self._prepared.domain
         built = time.monotonic()
-        reporter = None if progress is None else _Reporter(search, progress, self._began)
         interrupted = False
         try:
-            search.run(reporter)
+            if not search.walk(report):
+                facet = self._facet_of_regions() if network.input_size == SPACE else None
+                if facet is not None:
+                    return self._measured(facet)
+                search.run(report)
         except KeyboardInterrupt:
             interrupted = True
         times = {"build": built - self._began, "search": time.monotonic() - built}
         status = "interrupted" if interrupted else _status(search)
-        worst, network, domain = search.worst, self._prepared.network, self._prepared.domain
+        worst = search.worst
         if worst is not None and not admits(domain, worst.crossing.before, worst.crossing.after):
             worst, status = None, "undecided facet" if status == "optimal" else status
         if worst is None:
@@ -237,7 +251,7 @@ class _Reporter:
     """Passes on the state of a search, a few times a second."""
 
     def __init__(
-        self, search: JumpSearch, progress: Callable[[Progress], None], began: float
+        self, search: CellJumpSearch, progress: Callable[[Progress], None], began: float
     ) -> None:
         self._search = search
         self._progress = progress
@@ -253,7 +267,7 @@ class _Reporter:
             self._progress(Progress(search.lower, search.upper, search.nodes, seconds))
 
 
-def _status(search: JumpSearch) -> str:
+def _status(search: CellJumpSearch) -> str:
     if search.is_done():
         return "optimal"
     return "undecided facet" if search.is_stuck() else "time limit"

@@ -69,6 +69,8 @@ class CellBounds:
         Places of each level's units.
     sources : list of arrays (units, coordinates)
         Weights of each level on the homogeneous coordinates.
+    lipschitz_of_units : array (units,)
+        ``|z| <= lipschitz |v|`` of homogeneous coordinates v.
     reads, readers : list of lists of Link
         Of each hidden level: the levels that it reads, and those hidden ones that read it.
     """
@@ -92,6 +94,7 @@ class CellBounds:
         for read in last.reads:
             self._output[read.level] = self._output[read.level] + read.weights[0]
         self._lipschitz = [float(layers.lipschitz[k].max(initial=0.0)) for k in layers.hidden]
+        self.lipschitz_of_units = np.concatenate([layers.lipschitz[k] for k in layers.hidden])
         self._rounding = 4 * layers.rounding
         self.form_rounding = self._rounding * max(*self._lipschitz, 1.0)
 

@@ -85,6 +85,7 @@ class CellWalk:
         }
         kink = np.concatenate([np.full(block.size, block.is_relu) for block in network.hidden])
         asked = kink & ~np.concatenate([closed[block.name] for block in network.hidden])
+        self._kink = kink
         self._scale = coordinate_scale(network, domain)
         layers = layers_of_network(network, self._scale)
         self._shared = layers.coordinates - 2
@@ -227,15 +228,9 @@ class CellWalk:
         piece = np.flatnonzero(cones.label != SOLID)
         bent = piece[values.high[piece, cones.label[piece]] < 0]
         for cell in bent[: self._tries].tolist():
-            rays = cones.points[cones.cell == cell]
-            far = rays[:, -1] == 0
-            finite, ends = rays[~far], rays[far]
-            inside = (finite[:, :-1] / finite[:, -1:]).mean(axis=0)
-            if far.any():
-                inside += (ends[:, :-1] / np.abs(ends).max(axis=1)[:, None]).mean(axis=0)
             form = self._forms(cones.states[[cell]])[0, cones.label[cell]]
-            point, across = inside * self._scale, form[:-1] * self._scale
-            pair = pair_about(self._network, self._domain, point, across)
+            across = form[:-1] * self._scale
+            pair = pair_about(self._network, self._domain, self._inside(cell), across)
             if pair is not None:
                 return pair
             self._tries -= 1
@@ -243,6 +238,16 @@ class CellWalk:
             self._is_centred = True
             raise UncertainSignError("a kink that shows no pair")
         return None
+
+    def _inside(self, cell: int) -> FloatArray:
+        """Return a point inside a cell, or a piece."""
+        rays = self._cones.points[self._cones.cell == cell]
+        far = rays[:, -1] == 0
+        finite, ends = rays[~far], rays[far]
+        inside: FloatArray = (finite[:, :-1] / finite[:, -1:]).mean(axis=0)
+        if far.any():
+            inside = inside + (ends[:, :-1] / np.abs(ends).max(axis=1)[:, None]).mean(axis=0)
+        return inside * self._scale
 
     def _open(self, values: CellValues) -> BoolArray:
         """Return the units of each cell whose kinks may bend down there."""
@@ -298,15 +303,8 @@ class CellWalk:
         What a unit passes on is known up to the gap between relu and the line above it.
         """
         bounds, states, left = self._bounds, self._cones.states[rest], left[rest]
-        unknown, open_ones = states == 0, states >= 0
-        weight = np.maximum(np.abs(values.low[rest]), np.abs(values.high[rest]))
-        arrives, needed = np.zeros(states.shape), np.zeros(states.shape)
-        for links, span in zip(bounds.reads, self._spans, strict=True):
-            for link in links:
-                read = self._spans[link.level]
-                jumps = arrives[:, read] * open_ones[:, read] + left[:, read]
-                arrives[:, span] += jumps @ link.sizes.T
-        own = np.where(unknown, weight * arrives, 0.0)
+        unknown, open_ones, needed = states == 0, states >= 0, np.zeros(states.shape)
+        own = self._share_of_states(values, left, rest)
         wanted = own + (left & ~linear[rest])
         for level in range(len(self._spans) - 1, -1, -1):
             span = self._spans[level]
@@ -320,6 +318,25 @@ class CellWalk:
         if (matters[np.arange(len(rest)), chosen] < 0).any():
             raise UncertainSignError("a cell that nothing cuts")
         return chosen
+
+    def _share_of_states(self, values: CellValues, left: BoolArray, rest: IndexArray) -> FloatArray:
+        """Return how much of J of the units left rests on each unknown state; 0 means nothing.
+
+        Parameters
+        ----------
+        left : bool array (rest, units)
+        rest : int array (rest,)
+            Cells.
+        """
+        states = self._cones.states[rest]
+        weight = np.maximum(np.abs(values.low[rest]), np.abs(values.high[rest]))
+        arrives = np.zeros(states.shape)
+        for links, span in zip(self._bounds.reads, self._spans, strict=True):
+            for link in links:
+                read = self._spans[link.level]
+                jumps = arrives[:, read] * (states[:, read] >= 0) + left[:, read]
+                arrives[:, span] += jumps @ link.sizes.T
+        return np.where(states == 0, weight * arrives, 0.0)
 
 
 def _without(cones: Cones, units: list[int]) -> Cones:
