@@ -12,6 +12,8 @@ from jensen.prover.question import Question
 from jensen.prover.signs import SPACE
 from jensen.prover.walk import never_cross
 from jensen.prover.walk_outcome import all_bend_upwards
+from jensen.prover.walks.cells import CellWalk
+from jensen.prover.walks.cones import ConeWalk
 from jensen.verdicts.evidence import GroupEvidence, Reason
 
 # signs in cells, of which some 2e4 cost as much as a program
@@ -24,8 +26,9 @@ SEARCHED = (Reason.JOINT, Reason.TREE)
 
 def deferred_walk(question: Question) -> Deferred:
     """Return the walk that comes behind the first descents, if there is one."""
-    if question.network.input_size in FIRST and question.cells is not None:
-        return DeferredCells(question)
+    cells = question.cells
+    if cells is not None and cells.inputs in FIRST:
+        return DeferredCells(question, cells)
     return _walk_of_all(question)
 
 
@@ -34,24 +37,24 @@ def _walk_of_all(question: Question) -> Deferred:
 
 
 class DeferredCells(Deferred):
-    """The cells of one question, which has some (:attr:`Question.cells`).
+    """The cells of one question.
 
     Parameters
     ----------
     question : Question
+    cells : CellWalk or ConeWalk
+        :attr:`Question.cells`
     """
 
-    def __init__(self, question: Question) -> None:
-        self._question = question
-        inputs = question.network.input_size
-        self._turn, self._share = FIRST[inputs], SHARE[inputs]
+    def __init__(self, question: Question, cells: CellWalk | ConeWalk) -> None:
+        self._question, self._cells = question, cells
+        self._turn, self._share = FIRST[cells.inputs], SHARE[cells.inputs]
         self.left = 0.0
 
     @property
     def next(self) -> Deferred:
         """The walk through all of space, where it is that or nothing: rounding hides a sign."""
-        cells = self._question.cells
-        return self if cells is not None and cells.left else _walk_of_all(self._question)
+        return self if self._cells.left else _walk_of_all(self._question)
 
     def glance(self, found: Iterable[GroupEvidence]) -> Outcome | None:
         """Walk for as long as the early descents would take."""
@@ -68,8 +71,7 @@ class DeferredCells(Deferred):
 
     def _walked(self, signs: float, found: list[GroupEvidence]) -> Outcome | None:
         question = self._question
-        prepared, cells = question.prepared, question.cells
-        assert cells is not None
+        prepared, cells = question.prepared, self._cells
         with prepared.watch.stage("walk"):
             closed = [group for group in found if group.reason is not Reason.OPEN]
             cells.leave_out(neuron for group in closed for neuron in group.neurons)

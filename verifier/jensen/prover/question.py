@@ -17,6 +17,7 @@ from jensen.prover.closed import closed_neurons
 from jensen.prover.group_proof import BeginWriter
 from jensen.prover.lines.line_search import LineSearch
 from jensen.prover.walks.cells import CellWalk, can_walk_cells
+from jensen.prover.walks.cones import ConeWalk, can_walk_cones
 from jensen.text import shown
 from jensen.verdicts.evidence import Counterexample
 from jensen.verdicts.options import Engine, Options
@@ -24,6 +25,7 @@ from jensen.verdicts.verdict import Status, Verdict
 from jensen_encodings.deadline import NEVER, Deadline
 
 DEFAULT = Options()
+SPACE = 3  # inputs
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,16 +72,23 @@ class Question:
         )
 
     @cached_property
-    def cells(self) -> CellWalk | None:
+    def cells(self) -> CellWalk | ConeWalk | None:
         """The walk from cell to cell, which goes on from screen to engine; None for no such walk.
 
-        It looks at single neurons under all directions, and leaves nothing for a certificate.
+        It looks at single neurons under all directions, and leaves nothing for a certificate to go
+        by but that checkers may walk, which they do in space.
         """
         options = self.options
         plain = options.engine is Engine.AUTO and options.inputs is None and not options.tolerance
-        if options.certificate or not plain or not can_walk_cells(self.network, self.domain):
+        told = not options.certificate or self.network.input_size <= SPACE
+        if not (plain and told):
             return None
-        return CellWalk(self.network, self.domain, closed_neurons(self.prepared), self.deadline)
+        walk: type[CellWalk | ConeWalk] = ConeWalk
+        if not can_walk_cones(self.network, self.domain):
+            if not can_walk_cells(self.network, self.domain):
+                return None
+            walk = CellWalk
+        return walk(self.network, self.domain, closed_neurons(self.prepared), self.deadline)
 
 
 def merged_options(options: Options | None, keywords: dict[str, Any]) -> Options:

@@ -59,6 +59,7 @@ class CellWalk:
 
     Attributes
     ----------
+    inputs : int
     left : bool
         Whether there is something to go on with: False after an answer, and where there will be
         none, as signs are hidden by rounding or a kink that bends down shows no pair.
@@ -78,6 +79,7 @@ class CellWalk:
         deadline: Deadline = NEVER,
     ) -> None:
         self._network, self._domain, self._deadline = network, domain, deadline
+        self.inputs = network.input_size
         ends = np.cumsum([block.size for block in network.hidden])
         self._places = {
             block.name: int(end) - block.size
