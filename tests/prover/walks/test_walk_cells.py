@@ -11,6 +11,7 @@ import oracle
 import pytest
 
 import jensen
+from jensen.cells.polyhedron_cone import polyhedron_cone
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.groups.prepared import prepare
 from jensen.network.relu_network import ReluNetwork
@@ -19,6 +20,7 @@ from jensen.prover.walks.cells import CellWalk, can_walk_cells
 from jensen.prover.walks.walked import Walked
 
 SAMPLERS = tuple(fuzz.SAMPLERS)
+ASKED = np.zeros(1, dtype=bool)
 DOMAINS = (Box(-1, 1), Everywhere(), Box(-100, 100))
 
 
@@ -51,6 +53,21 @@ def proved(network: ReluNetwork, domain: Domain) -> bool:
     return found is not None and found.proved
 
 
+def polyhedron(seed: int, inputs: int) -> Polyhedron:
+    """Return a polyhedron that may be unbounded, degenerate, flat or empty, or hold lines."""
+    rng = np.random.default_rng([seed, inputs, 7])
+    rows = rng.integers(-2, 3, (int(rng.integers(1, 2 * inputs + 3)), inputs)).astype(float)
+    if rng.random() < 0.5:  # a cube, cut
+        rows = np.vstack([np.eye(inputs), -np.eye(inputs), rows[: inputs + 1], rows[:1]])
+    right = rng.integers(0, 4, len(rows)) * (1.0 if rng.random() < 0.7 else 0.3)
+    return Polyhedron(rows, right)
+
+
+def domain_of(seed: int, inputs: int) -> Domain:
+    turn = seed // len(SAMPLERS) % (2 * len(DOMAINS))
+    return DOMAINS[turn] if turn < len(DOMAINS) else polyhedron(seed, inputs)
+
+
 def with_skips(seed: int, inputs: int) -> tuple[str, ReluNetwork]:
     """Return a network of any shape with blocks that may be affine or leaky; inputs vary."""
     return (fuzz.varied_network if inputs % 2 else fuzz.tiny_network)(seed)
@@ -62,10 +79,14 @@ def compare_with_brute_force(
     right = wrong = convex = 0
     for seed in seeds:
         family, network = make(seed, inputs)
-        domain = DOMAINS[seed // len(SAMPLERS) % len(DOMAINS)]
+        domain = domain_of(seed, network.input_size)
         if not can_walk_cells(network, domain):
             continue
-        truth = oracle.is_convex(network, domain)
+        try:
+            truth = oracle.is_convex(network, domain)
+        except ValueError:  # a polyhedron without interior
+            assert polyhedron_cone(domain.A, domain.b, np.ones(network.input_size), ASKED) is None
+            continue
         found = walked(network, domain, bounds=seed % 2 == 0)
         convex += truth
         if found is not None:
@@ -151,7 +172,9 @@ def test_what_it_does_not_take():
     network = general(0, 3)
     assert can_walk_cells(network, Box(-1, 1))
     assert not can_walk_cells(network, Box([-1, -1, 0], [1, 1, 0]))
-    assert not can_walk_cells(network, Polyhedron([[1.0, 1, 1]], [1]))
+    holds_lines = Polyhedron([[1.0, 1, 1]], [1])
+    closed = {block.name: np.zeros(block.size, dtype=bool) for block in network.hidden}
+    assert not CellWalk(network, holds_lines, closed).left
     assert not can_walk_cells(general(0, 7), Box(-1, 1))
 
 

@@ -61,7 +61,7 @@ class CellJumpSearch(JumpSearch):
         """
         network, domain = self._prepared.network, self._prepared.domain
         working = self._net.working_set
-        as_inputs = working.sides or (working.lifted and working.identity)
+        as_inputs = working.identity and working.dim == network.input_size + working.lifted
         if not (self._heap and as_inputs and can_walk_cells(network, domain)):
             return False
         self._look_along_chords()

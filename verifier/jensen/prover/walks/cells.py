@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from jensen.cells.cones import SOLID, Cones, UncertainSignError, recentred
 from jensen.cells.first_cones import box_cone, cones_between_kinks
 from jensen.cells.layers import Layers, layers_of_network
+from jensen.cells.polyhedron_cone import polyhedron_cone
 from jensen.cells.start import coordinate_scale, is_flat
 from jensen.domains.domain import Domain
 from jensen.network.relu_network import ReluNetwork
@@ -40,9 +41,10 @@ def can_walk_cells(network: ReluNetwork, domain: Domain) -> bool:
     inputs = network.input_size
     if inputs > MOST or not network.hidden:
         return False
-    if domain.has_rows or is_flat(domain, inputs):
+    if is_flat(domain, inputs):
         return False
-    return domain.box_sides(inputs) is not None or network.hidden[0].is_relu
+    bounded = domain.has_rows or domain.box_sides(inputs) is not None
+    return bounded or network.hidden[0].is_relu
 
 
 class CellWalk:
@@ -52,7 +54,7 @@ class CellWalk:
     ----------
     network : ReluNetwork
         With one output; :func:`can_walk_cells`.
-    domain : Box or Everywhere
+    domain : Domain
     closed : mapping from block name to bool array (size,)
         Neurons whose J is known to be >= 0 under every pattern, or that keep their sign.
     deadline : Deadline
@@ -352,6 +354,8 @@ def _start(
     domain: Domain, layers: Layers, scale: FloatArray, asked: BoolArray
 ) -> tuple[Cones, FloatArray] | None:
     """Return the cells to begin with, and the forms that bound the domain."""
+    if domain.has_rows:
+        return polyhedron_cone(*domain.inequalities(len(scale)), scale, asked)
     box, first = domain.box_sides(len(scale)), layers.layers[0].source
     if box is not None:
         return box_cone((box[0] / scale, box[1] / scale), asked)
