@@ -233,7 +233,9 @@ def pairs_within(
     return left, other[first[cell[left]] + offset]
 
 
-def recentred(cones: Cones, rays: IndexArray, forms: FloatArray, rounding: float) -> None:
+def recentred(
+    cones: Cones, rays: IndexArray, forms: FloatArray, place: IndexArray, rounding: float
+) -> None:
     """Compute rays anew from the forms that vanish there: errors of many cuts do not add up.
 
     Parameters
@@ -243,7 +245,9 @@ def recentred(cones: Cones, rays: IndexArray, forms: FloatArray, rounding: float
     rays : int array (rays,)
         Those that are computed.
     forms : array (cells, forms, coordinates)
-        What may vanish on the rays of each cell, in the order of the bits in ``vanish``.
+        What may vanish on the rays of some cells, in the order of the bits in ``vanish``.
+    place : int array (rays,)
+        Which of these cells each ray belongs to.
     rounding : float
         How far entries of the forms may be off.
     """
@@ -254,7 +258,7 @@ def recentred(cones: Cones, rays: IndexArray, forms: FloatArray, rounding: float
     usable = np.count_nonzero(vanish, axis=1) >= rank
     usable &= radius * (2 * rank + 2) < size  # the solution is the ray, not its opposite
     rows = np.empty((len(points), rank + 1, rank + 1))
-    rows[:, :rank] = forms[cones.cell[rays][:, None], chosen]
+    rows[:, :rank] = forms[place[:, None], chosen]
     scale = np.abs(rows[:, :rank]).max(axis=2)
     usable &= (scale > 0).all(axis=1)
     scale[scale == 0] = 1.0

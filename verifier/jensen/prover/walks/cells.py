@@ -25,7 +25,7 @@ from jensen.types import BoolArray, FloatArray, IndexArray
 from jensen.verdicts.evidence import Counterexample
 from jensen_encodings.deadline import NEVER, Deadline
 
-LOOSE = 1e-8  # radius of a ray, relative to it, beyond which it is computed anew
+LOOSE = 1e-6  # radius of a ray, relative to it, beyond which it is computed anew
 AT_ONCE = 1 << 13  # rays that are worked on at a time
 MOST = 6  # inputs: beyond, boxes have many corners, and kinks many neighbours
 
@@ -204,10 +204,11 @@ class CellWalk:
         cones = self._cones
         rays = np.flatnonzero(cones.radius > loose * cones.size)
         if rays.size:
-            forms, bounds = self._forms(cones.states), self._bounds
-            bounding = np.broadcast_to(self._bounding, (cones.count, *self._bounding.shape))
+            cells, place = np.unique(cones.cell[rays], return_inverse=True)
+            forms, bounds = self._forms(cones.states[cells]), self._bounds
+            bounding = np.broadcast_to(self._bounding, (len(cells), *self._bounding.shape))
             every = np.concatenate([forms, bounding], axis=1)
-            recentred(cones, rays, every, bounds.form_rounding)
+            recentred(cones, rays, every, place, bounds.form_rounding)
 
     def _forms(self, states: NDArray[np.int8]) -> FloatArray:
         """Return all units as forms, where those that are on pass z on: (cells, units, coord.)."""
