@@ -176,6 +176,11 @@ def test_what_it_does_not_take():
     closed = {block.name: np.zeros(block.size, dtype=bool) for block in network.hidden}
     assert not CellWalk(network, holds_lines, closed).left
     assert not can_walk_cells(general(0, 7), Box(-1, 1))
+    shapes = ((5000, 3), (5000, 5000), (1, 5000))
+    wide = ReluNetwork.from_layers(
+        [np.ones(shape) for shape in shapes], [np.ones(rows) for rows, _ in shapes]
+    )
+    assert not can_walk_cells(wide, Box(-1, 1))
 
 
 @pytest.mark.parametrize("copies", [20, 50])

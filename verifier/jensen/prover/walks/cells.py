@@ -26,7 +26,9 @@ from jensen.verdicts.evidence import Counterexample
 from jensen_encodings.deadline import NEVER, Deadline
 
 LOOSE = 1e-6  # radius of a ray, relative to it, beyond which it is computed anew
-AT_ONCE = 1 << 13  # rays that are worked on at a time
+AT_ONCE = 1 << 13  # rays that are worked on at a time, and
+NUMBERS = 1 << 22  # rays times units
+DENSE = 1 << 24  # weights of all levels as dense matrices: 0.1 GB
 MOST = 6  # inputs: beyond, boxes have many corners, and kinks many neighbours
 
 
@@ -41,10 +43,16 @@ def can_walk_cells(network: ReluNetwork, domain: Domain) -> bool:
     inputs = network.input_size
     if inputs > MOST or not network.hidden:
         return False
-    if is_flat(domain, inputs):
+    if is_flat(domain, inputs) or _dense_size(network) > DENSE:
         return False
     bounded = domain.has_rows or domain.box_sides(inputs) is not None
     return bounded or network.hidden[0].is_relu
+
+
+def _dense_size(network: ReluNetwork) -> int:
+    return sum(
+        int(np.prod(weight.shape)) for block in network.blocks for weight in block.weights.values()
+    )
 
 
 class CellWalk:
@@ -93,6 +101,7 @@ class CellWalk:
         self._scale = coordinate_scale(network, domain)
         layers = layers_of_network(network, self._scale)
         self._shared = layers.coordinates - 2
+        self._at_once = min(AT_ONCE, NUMBERS // max(1, network.relu_count))
         self._waiting: list[Cones] = []
         self._tries = TRIES
         self._is_centred = False
@@ -150,7 +159,7 @@ class CellWalk:
         cones = self._cones
         if not cones.count:
             return self._closed()
-        if len(cones.cell) > AT_ONCE and cones.count > 1:
+        if len(cones.cell) > self._at_once and cones.count > 1:
             half = cones.count // 2
             self._waiting.append(cones.take(np.arange(half)))
             self._cones = cones.take(np.arange(half, cones.count))
