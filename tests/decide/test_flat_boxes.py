@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -12,8 +13,8 @@ from agreement import check_evidence
 from fuzz import tiny_network
 
 import jensen
-from jensen.domains.domain import Box
-from jensen.network.relu_network import ReluNetwork
+from jensen.domains.domain import Box, Domain, Everywhere
+from jensen.network.relu_network import INPUT, ReluNetwork
 from jensen.prover import flat_boxes
 from jensen.verdicts.verdict import Status
 
@@ -93,3 +94,37 @@ def test_few_free_inputs_are_walked(free: int, monkeypatch: pytest.MonkeyPatch) 
     assert verdict.nodes == 0
     names = {neuron for item in verdict.evidence for neuron in item.neurons}
     assert names <= {(b.name, u) for b in network.hidden for u in range(b.size)}
+
+
+def spread(network: ReluNetwork, size: int, places: np.ndarray) -> ReluNetwork:
+    """Return the same function of some of so many inputs."""
+    blocks = []
+    for block in network.blocks:
+        weights = dict(block.weights)
+        if INPUT in weights:
+            weights[INPUT] = np.zeros((block.size, size))
+            weights[INPUT][:, places] = block.weights[INPUT]
+        blocks.append(replace(block, weights=weights))
+    return ReluNetwork(size, blocks)
+
+
+@pytest.mark.parametrize("domain", [Box(-1, 1), Everywhere()])
+def test_inputs_that_nothing_reads_are_left_out(domain: Domain) -> None:
+    rng, met = np.random.default_rng(8), Counter[Status]()
+    for seed in range(60):
+        _, tiny = tiny_network(seed, budget=8)
+        network = spread(tiny, 7, np.sort(rng.permutation(7)[: tiny.input_size]))
+        verdict = jensen.verify(network, domain)
+        truth = oracle.is_convex(tiny, domain)
+        assert verdict.status is (Status.CONVEX if truth else Status.NONCONVEX), seed
+        check_evidence(network, domain, verdict)
+        met[verdict.status] += 1
+    assert min(met[Status.CONVEX], met[Status.NONCONVEX]) > 5
+
+
+@pytest.mark.parametrize("domain", [Box(-1, 1), Everywhere()])
+def test_three_of_thirty_inputs_are_walked(domain: Domain) -> None:
+    network = spread(wide_network(3), 30, np.array([4, 11, 29]))
+    verdict = jensen.verify(network, domain)
+    assert verdict.status is jensen.verify(wide_network(3), domain).status
+    assert verdict.nodes == 0

@@ -79,7 +79,7 @@ def single_point(question: Question) -> Outcome | None:
 
 
 def network_of_free_inputs(question: Question) -> Outcome | None:
-    """Ask anew about the inputs that a flat box leaves free, where walks look at so few."""
+    """Ask anew about the inputs that may move and are read, where walks look at so few."""
     return decide_fixed(question, _decide)
 
 
