@@ -10,11 +10,12 @@ import jump_oracle
 import numpy as np
 import pytest
 
+import jensen
 from jensen.domains.domain import Box, Domain, Everywhere
 from jensen.groups.prepared import prepare
-from jensen.network.relu_network import ReluNetwork
+from jensen.network.relu_network import INPUT, Activation, Block, ReluNetwork
 from jensen.violation.jump_facets import root_above
-from jensen.violation.jump_of_cells import CellJumpSearch, JumpWalk
+from jensen.violation.jump_of_cells import CellJumpSearch, JumpWalk, _lengths
 from jensen.violation.jump_search import JumpSearch
 
 DOMAINS = (Box(-1, 1), Everywhere(), Box(-100, 100))
@@ -123,3 +124,34 @@ def test_steepness_without_any_states_is_a_bound():
         slopes.append([(ahead[b.name] - here[b.name]) / step for b in network.hidden])
     sizes = [np.sqrt(sum(s[k] ** 2 for s in slopes)).max(axis=0) for k in range(3)]
     assert (walk._steepest >= np.concatenate(sizes) * (1 - 1e-5)).all()
+
+
+@pytest.mark.parametrize("domain", [Box(-1, 1), Everywhere()])
+@pytest.mark.parametrize("inputs", [3, 4])
+def test_a_leader_that_only_touches_zero_on_the_side_of_a_cell(inputs: int, domain: Domain):
+    """k and m kink on one plane: cut there, m is 0 on the side of a cell that k is known on."""
+    along = np.eye(inputs)[:1]
+    first = Block(
+        "relu_1", {INPUT: np.vstack([along, along])}, np.array([0.99, -0.2]), Activation.RELU
+    )
+    second = Block(
+        "relu_2", {"relu_1": [[0.01, 0.0]], INPUT: along}, np.array([0.99]), Activation.RELU
+    )
+    last = {"relu_1": [[-0.45, -1.0]], "relu_2": [[-0.9]]}
+    network = ReluNetwork(
+        inputs, [first, second, Block("output", last, [0.0], Activation.IDENTITY)]
+    )
+    truth = jump_oracle.worst_squared_jump(network, domain)
+    for seed in range(4):
+        found = jensen.worst_jump(network, domain, seed=seed)
+        assert found.exact_squared == truth
+        assert found.upper >= root_above(truth)
+
+
+@pytest.mark.parametrize("size", [1e-170, 1e-120, 1.0, 1e120, 1e170])
+def test_gradients_whose_squares_leave_the_doubles(size: float):
+    rows = np.array([[3.0, 4.0, 0.0], [0.0, 0.0, 0.0], [1.0, 0.0, 0.0]]) * size
+    found = _lengths(np.abs(rows))
+    assert (found >= np.array([5.0, 0.0, 1.0]) * size).all()
+    assert (found <= np.array([5.0, 0.0, 1.0]) * size * (1 + 1e-11)).all()
+    assert _lengths(np.array([[np.inf, 1.0]])) == np.inf

@@ -14,7 +14,7 @@ import jensen
 from jensen.cells.polyhedron_cone import polyhedron_cone
 from jensen.domains.domain import Box, Domain, Everywhere, Polyhedron
 from jensen.groups.prepared import prepare
-from jensen.network.relu_network import ReluNetwork
+from jensen.network.relu_network import INPUT, Activation, Block, ReluNetwork
 from jensen.prover.closed import closed_neurons
 from jensen.prover.walks.cells import CellWalk, can_walk_cells
 from jensen.prover.walks.walked import Walked
@@ -272,3 +272,59 @@ def test_every_neuron_has_evidence_once():
             neurons = [neuron for group in verdict.evidence for neuron in group.neurons]
             every = [(block.name, i) for block in network.hidden for i in range(block.size)]
             assert sorted(neurons) == sorted(every), seed
+
+
+def nearly_endless(inputs: int, width: float, slope: float) -> tuple[ReluNetwork, Domain]:
+    """A network that bends down beside a vertex some 1e17 away, and a domain with that vertex."""
+    lean = np.zeros((1, inputs))
+    lean[0, :3] = -1.0, -slope, 1.0
+    across = np.zeros((1, inputs))
+    across[0, 0] = -1.0
+    relu, far = Activation.RELU, 1e3
+    blocks = [
+        Block("n", {INPUT: across}, [0.0], relu),
+        Block("k", {INPUT: lean, "n": [[-2.0]]}, [0.0], relu),
+        Block("m", {"n": [[1.0]], "k": [[1.0]]}, [-far], relu),
+        Block(
+            "p",
+            {"n": [[0.0], [-1.0]], "k": [[-1.0], [0.0]], "m": [[1.0], [1.0]]},
+            [0.3 * far, 0.3 * far],
+            relu,
+        ),
+        Block(
+            "output",
+            {"n": [[50.0]], "k": [[5.0]], "m": [[-1.0]], "p": [[1.5, 1.5]]},
+            [0.0],
+            Activation.IDENTITY,
+        ),
+    ]
+    eye = np.eye(inputs)
+    rows = [-eye[1], eye[0] - eye[1], -eye[0] - eye[1], -eye[2], eye[2]]
+    right = [0.0, 3 * width, 3 * width, -width, 1.2 * width]
+    for i in range(3, inputs):
+        rows, right = [*rows, eye[i], -eye[i]], [*right, 1.0, 1.0]
+    return ReluNetwork(inputs, blocks), Polyhedron(np.array(rows), np.array(right))
+
+
+@pytest.mark.parametrize("slope", [1e-12, 1e-11])
+@pytest.mark.parametrize("inputs", [3, 4])
+def test_points_far_away_do_not_become_directions(inputs: int, slope: float):
+    network, domain = nearly_endless(inputs, 1e5, slope)
+    assert not oracle.is_convex(network, domain)
+    for bounds in (False, True):
+        found = walked(network, domain, bounds=bounds)
+        assert found is None or not found.proved
+    assert jensen.verify(network, domain).status == "nonconvex"
+
+
+@pytest.mark.parametrize("far", [1e70, 1e298, 1e305])
+@pytest.mark.parametrize("weight", [1.0, 1e10, 1e20])
+def test_vertices_so_far_that_products_are_no_numbers(far: float, weight: float):
+    """-relu(w (x - y) + w) on a strip whose ends are that far."""
+    rows = [[-1.0, 0, 0], [1, 0, 0], [-1.125, 1, 0], [1.125, -1, 0], [0, 0, 1], [0, 0, -1]]
+    domain = Polyhedron(rows, [0.0, far, 0, 1, 1, 1])
+    first = np.array([[weight, -weight, 0.0]])
+    network = ReluNetwork.from_layers([first, [[-1.0]]], [[weight], [0.0]])
+    found = walked(network, domain)
+    assert found is None or not found.proved
+    assert jensen.verify(network, domain).status != "convex"

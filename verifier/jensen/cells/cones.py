@@ -209,10 +209,19 @@ class Cones:
     def _between(
         self, up: IndexArray, down: IndexArray, z: FloatArray, error: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
-        """Return where a unit vanishes between pairs of rays, and the radius of that."""
+        """Return where a unit vanishes between pairs of rays, and the radius of that.
+
+        Raises
+        ------
+        UncertainSignError
+            If a finite point would seem to lie at infinity, where its share of a ray is lost.
+        """
         a, b, ea, eb = z[up], -z[down], error[up], error[down]
-        share = a / (a + b)
-        points = (1 - share)[:, None] * self.points[up] + share[:, None] * self.points[down]
+        share, rest = a / (a + b), b / (a + b)  # 1 - share may be rounded to 0
+        points = rest[:, None] * self.points[up] + share[:, None] * self.points[down]
+        far = (self.points[up, -1] == 0) & (self.points[down, -1] == 0)
+        if not (far | (points[:, -1] > 0)).all():
+            raise UncertainSignError("a point that seems to be at infinity")
         off = ((b + eb) * ea + (a + ea) * eb) / ((a + b) * (a + b - ea - eb))
         away = np.abs(self.points[up] - self.points[down]).max(axis=1)
         away += self.radius[up] + self.radius[down]
@@ -273,6 +282,7 @@ def recentred(
         return
     new, near = found
     better = near < radius[left]  # never if it is not a number
+    better &= (new[:, -1] > 0) | (points[left, -1] == 0)
     replaced = rays[left[better]]
     cones.points[replaced] = new[better]
     cones.radius[replaced] = near[better]

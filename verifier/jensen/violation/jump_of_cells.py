@@ -83,7 +83,8 @@ class CellJumpSearch(JumpSearch):
                 report()
         else:
             return False
-        self._heap, self._proved = [], cells.most
+        self._proved = cells.most  # before what it stands for is dropped
+        self._heap = []
         return True
 
     def _is_counted(self, tree: Tree, point: FloatArray) -> bool:
@@ -213,6 +214,7 @@ class JumpWalk(CellWalk):
         others[piece] &= ~(self._linear() & values.both)[piece]
         others[piece, label] = False
         alone = ~others.any(axis=1)
+        others |= self._at_sides()
         others &= shares > 0
         jumps = shares.copy()
         for unit in np.flatnonzero(others.any(axis=0)).tolist():
@@ -222,12 +224,22 @@ class JumpWalk(CellWalk):
             jumps += more
         return jumps * ROUNDING, alone
 
+    def _at_sides(self) -> BoolArray:
+        """Return the units whose kinks bound each cell with interior, where others may kink, too.
+
+        No facet inside a piece lies on its sides.
+        """
+        cones = self._cones
+        count = cones.states.shape[1]
+        found: BoolArray = np.logical_or.reduceat(cones.vanishing(count), cones.first)
+        found[cones.label != SOLID] = False
+        return found
+
     def _steepness(self, cells: IndexArray, units: IndexArray) -> FloatArray:
         """Bound ``|grad z|`` of units that are linear on cells."""
         forms = self._forms(self._cones.states[cells])[np.arange(len(cells)), units, :-1]
         sizes = (np.abs(forms) + self._bounds.form_rounding) / self._scale
-        found: FloatArray = np.linalg.norm(sizes, axis=1) * ROUNDING
-        return np.minimum(found, self._steepest[units])
+        return np.minimum(_lengths(sizes), self._steepest[units])
 
     def _steepest_of_all(self) -> FloatArray:
         """Bound ``|grad z|`` of all units, whatever the states of others: (units,)."""
@@ -240,9 +252,17 @@ class JumpWalk(CellWalk):
                 least, most = lows[link.level], highs[link.level]
                 low, high = low + up @ least + down @ most, high + up @ most + down @ least
             sizes = (np.maximum(np.abs(low), np.abs(high)) + bounds.form_rounding) / self._scale
-            found.append(np.linalg.norm(sizes, axis=1) * ROUNDING)
+            found.append(_lengths(sizes))
             passed = kink[span, None]
             lows.append(np.where(passed, np.minimum(low, 0.0), low) - bounds.form_rounding)
             highs.append(np.where(passed, np.maximum(high, 0.0), high) + bounds.form_rounding)
         steepest = np.concatenate(found)
         return np.where(np.isnan(steepest), np.inf, steepest)
+
+
+def _lengths(rows: FloatArray) -> FloatArray:
+    """Bound the lengths of rows of numbers that are not negative: squares may leave the doubles."""
+    most = rows.max(axis=1, initial=0.0)
+    scale = np.where((most > 0) & np.isfinite(most), most, 1.0)
+    lengths: FloatArray = np.linalg.norm(rows / scale[:, None], axis=1) * scale * ROUNDING
+    return lengths

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from jensen.cells.cones import SOLID, Cones, UncertainSignError, recentred
 from jensen.cells.first_cones import box_cone, cones_between_kinks
-from jensen.cells.layers import Layers, layers_of_network
+from jensen.cells.layers import Layers, is_usable, layers_of_network
 from jensen.cells.polyhedron_cone import polyhedron_cone
 from jensen.cells.start import coordinate_scale, is_flat
 from jensen.domains.domain import Domain
@@ -108,8 +108,8 @@ class CellWalk:
         self.signs = 0
         self.left = layers.usable and layers.coordinates == network.input_size + 1
         start = _start(domain, layers, self._scale, asked) if self.left else None
-        self.left = start is not None
-        if start is not None:
+        self.left = start is not None and is_usable(np.abs(start[0].points))
+        if start is not None and self.left:
             self._cones, self._bounding = start
             self._cones.states[:, ~kink] = 1  # they pass z on
             self._bounds = CellBounds(layers)
@@ -199,7 +199,7 @@ class CellWalk:
         z[:, span], error[:, span] = self._bounds.first_values(cones)
         above = np.logical_or.reduceat(z > error, cones.first)
         below = np.logical_or.reduceat(z < -error, cones.first)
-        hidden = np.logical_or.reduceat(np.abs(z) <= error, cones.first)
+        hidden = np.logical_or.reduceat(~(np.abs(z) > error), cones.first)
         asked = cones.asked & (cones.states == 0)
         if (asked & hidden & ~(above & below)).any():
             raise UncertainSignError("a kink in a side of a cell")
