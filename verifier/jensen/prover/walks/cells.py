@@ -43,16 +43,16 @@ def can_walk_cells(network: ReluNetwork, domain: Domain) -> bool:
     inputs = network.input_size
     if inputs > MOST or not network.hidden:
         return False
-    if is_flat(domain, inputs) or _dense_size(network) > DENSE:
+    if is_flat(domain, inputs) or not fits_in_tables(network):
         return False
     bounded = domain.has_rows or domain.box_sides(inputs) is not None
     return bounded or network.hidden[0].is_relu
 
 
-def _dense_size(network: ReluNetwork) -> int:
-    return sum(
-        int(np.prod(weight.shape)) for block in network.blocks for weight in block.weights.values()
-    )
+def fits_in_tables(network: ReluNetwork) -> bool:
+    """Whether the weights of all levels are few as dense matrices."""
+    weights = [weight for block in network.blocks for weight in block.weights.values()]
+    return sum(int(np.prod(weight.shape)) for weight in weights) <= DENSE
 
 
 class CellWalk:

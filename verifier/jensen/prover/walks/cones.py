@@ -13,7 +13,7 @@ from fractions import Fraction
 from jensen.domains.domain import Domain, Everywhere
 from jensen.network.fixing import blocks_on_plane
 from jensen.network.relu_network import ReluNetwork
-from jensen.prover.walks.cells import MOST, CellWalk
+from jensen.prover.walks.cells import MOST, CellWalk, fits_in_tables
 from jensen.prover.walks.plane import walk_kinks
 from jensen.prover.walks.walked import Walked
 from jensen.types import BoolArray
@@ -145,7 +145,7 @@ def can_walk_cones(network: ReluNetwork, domain: Domain) -> bool:
     inputs = network.input_size
     if not (SPACE < inputs <= MOST + 1 and network.hidden and network.hidden[0].is_relu):
         return False
-    return is_cone_question(network, domain)
+    return fits_in_tables(network) and is_cone_question(network, domain)
 
 
 def _brought_inside(
