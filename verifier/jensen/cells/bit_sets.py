@@ -42,14 +42,6 @@ def members(sets: BitSets, count: int) -> BoolArray:
     return found
 
 
-def contains(sets: BitSets, numbers: IndexArray) -> BoolArray:
-    """Return whether numbers are members: (sets, numbers)."""
-    numbers = np.asarray(numbers, dtype=np.uint64)
-    word = (numbers // np.uint64(WORD)).astype(np.intp)
-    found: BoolArray = (sets[:, word] >> (numbers % np.uint64(WORD))) & np.uint64(1) != 0
-    return found
-
-
 def sizes(sets: BitSets) -> IndexArray:
     """Return how many members each set has."""
     count = np.bitwise_count(sets)

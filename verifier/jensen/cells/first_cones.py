@@ -35,16 +35,31 @@ def box_cone(box: Interval, asked: BoolArray) -> tuple[Cones, FloatArray]:
     forms[inputs:, :-1], forms[inputs:, -1] = -np.eye(inputs), high
     members = np.zeros((len(at), units + 2 * inputs), dtype=bool)
     members[:, units : units + inputs], members[:, units + inputs :] = at == 0, at == 1
-    cone = Cones(
+    return single_cone(points, np.zeros(len(points)), members, asked), forms
+
+
+def single_cone(
+    points: FloatArray, radius: FloatArray, members: BoolArray, asked: BoolArray
+) -> Cones:
+    """Return one cone with interior over its extreme rays.
+
+    Parameters
+    ----------
+    points : array (rays, coordinates)
+    radius : array (rays,)
+    members : bool array (rays, units + forms)
+        What vanishes on the rays: units, of which none is known, then forms that bound the cone.
+    asked : bool array (units,)
+    """
+    return Cones(
         points,
-        np.zeros(len(points)),
+        radius,
         bit_sets(members),
         np.zeros(len(points), dtype=np.intp),
-        np.zeros((1, units), dtype=np.int8),
+        np.zeros((1, len(asked)), dtype=np.int8),
         np.array([SOLID]),
         asked[None].copy(),
     )
-    return cone, forms
 
 
 def cones_between_kinks(first: FloatArray, asked: BoolArray) -> tuple[Cones, FloatArray] | None:
